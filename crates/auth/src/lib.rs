@@ -1,0 +1,1 @@
+//! Identities, passwords, tokens and rights

@@ -1,0 +1,1 @@
+//! Profile and collection documents: parsing, diagnostics, composition of selectors

@@ -1,0 +1,1 @@
+//! jq programs, confined: parsed once, bounded in time, depth and output.

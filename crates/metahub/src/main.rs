@@ -1,0 +1,2 @@
+//! The metahub command
+fn main() {}

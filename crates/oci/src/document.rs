@@ -1,0 +1,276 @@
+//! What a registry keeps under `/manifests/`: an index or a manifest, with its exact bytes.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::descriptor::kind;
+use crate::{Descriptor, DescriptorError, Digest, Index, JsonMap, Manifest, MediaType};
+
+/// Largest manifest or index accepted, in bytes: 4 MiB, the limit that the distribution
+/// specification asks registries to support at least.
+pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why bytes are not a manifest or index that may be stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// More than [`MAX_MANIFEST_BYTES`].
+    #[error("a manifest of {0} bytes is too large: at most {MAX_MANIFEST_BYTES} are accepted")]
+    TooLarge(usize),
+    /// Not JSON.
+    #[error("a manifest is a JSON object; this is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("a manifest is a JSON object, not {0}")]
+    NotAnObject(&'static str),
+    /// `schemaVersion` is there and not 2.
+    #[error("unsupported schemaVersion {0}: expected 2")]
+    SchemaVersion(String),
+    /// The type cannot be told.
+    #[error("a manifest needs a media type: send Content-Type, or write mediaType in the document")]
+    NoMediaType,
+    /// A type that is no manifest's.
+    #[error(
+        "unsupported manifest media type '{0}': expected an OCI image manifest or index, or Docker's schema 2 manifest or list"
+    )]
+    UnknownMediaType(String),
+    /// The document says another type than the request (CVE-2021-41190).
+    #[error(
+        "the document says mediaType '{inside}', the Content-Type says '{outside}': they must agree"
+    )]
+    MediaTypeDisagrees {
+        /// `mediaType` in the document.
+        inside: String,
+        /// The `Content-Type` it came with.
+        outside: String,
+    },
+    /// Both kinds at once (CVE-2021-41190).
+    #[error(
+        "a document has 'manifests' (an index) or 'config' and 'layers' (an image manifest), not both"
+    )]
+    Ambiguous,
+    /// A field is missing or has the wrong type.
+    #[error("'{field}' {problem}")]
+    Field {
+        /// Where, as a path from the root.
+        field: String,
+        /// What was expected.
+        problem: String,
+    },
+}
+
+impl DocumentError {
+    pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// An index or an image manifest.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// A list of manifests.
+    Index(Index),
+    /// One image or artifact.
+    Manifest(Manifest),
+}
+
+impl Document {
+    /// Parses `bytes`, which came with `content_type` if the sender gave one.
+    ///
+    /// Refuses what would let two readers see two things in the same bytes: a `mediaType` that
+    /// differs from the content type, and a document with both `manifests` and `layers`.
+    pub fn parse(bytes: Bytes, content_type: Option<&MediaType>) -> Result<Self, DocumentError> {
+        let digest = Digest::sha256(&bytes);
+        Self::parse_as(bytes, digest, content_type)
+    }
+
+    /// Like [`Document::parse`], for bytes whose digest the caller has verified already.
+    pub fn parse_as(
+        bytes: Bytes,
+        digest: Digest,
+        content_type: Option<&MediaType>,
+    ) -> Result<Self, DocumentError> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(DocumentError::TooLarge(bytes.len()));
+        }
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| DocumentError::NotJson(error.to_string()))?;
+        let Value::Object(map) = value else {
+            return Err(DocumentError::NotAnObject(kind(&value)));
+        };
+        match map.get("schemaVersion") {
+            None => {}
+            Some(version) if version.as_u64() == Some(2) => {}
+            Some(other) => return Err(DocumentError::SchemaVersion(other.to_string())),
+        }
+        let media_type = media_type_of(&map, content_type)?;
+        let has_index_part = map.contains_key("manifests");
+        let has_image_part = map.contains_key("layers") || map.contains_key("config");
+        if has_index_part && has_image_part {
+            return Err(DocumentError::Ambiguous);
+        }
+        let parts = Parts {
+            bytes,
+            digest,
+            media_type,
+            map,
+        };
+        if parts.media_type.is_index() {
+            Index::from_parts(parts).map(Self::Index)
+        } else {
+            Manifest::from_parts(parts).map(Self::Manifest)
+        }
+    }
+
+    fn parts(&self) -> &Parts {
+        match self {
+            Self::Index(index) => index.parts(),
+            Self::Manifest(manifest) => manifest.parts(),
+        }
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.parts().bytes
+    }
+
+    /// What the bytes hash to.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.parts().digest
+    }
+
+    /// The media type to serve the bytes with.
+    #[must_use]
+    pub fn media_type(&self) -> &MediaType {
+        &self.parts().media_type
+    }
+
+    /// The manifest that this one refers to, if any (`subject`).
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Index(index) => index.subject(),
+            Self::Manifest(manifest) => manifest.subject(),
+        }
+    }
+
+    /// A descriptor of this document.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        let parts = self.parts();
+        Descriptor::new(
+            parts.media_type.clone(),
+            parts.digest.clone(),
+            parts.bytes.len() as u64,
+        )
+    }
+
+    /// `artifactType` as the referrers API lists it: the document's own, or for an image manifest
+    /// without one its configuration's media type.
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        let own = self.parts().map.get("artifactType").and_then(Value::as_str);
+        match self {
+            Self::Index(_) => own,
+            Self::Manifest(manifest) => own
+                .filter(|t| !t.is_empty())
+                .or(manifest.config().map(|c| c.media_type().as_str())),
+        }
+    }
+
+    /// The document's annotations, for the referrers API.
+    #[must_use]
+    pub fn annotations(&self) -> Option<&JsonMap> {
+        self.parts()
+            .map
+            .get("annotations")
+            .and_then(Value::as_object)
+    }
+}
+
+/// What index and manifest have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) bytes: Bytes,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: MediaType,
+    pub(crate) map: JsonMap,
+}
+
+impl Parts {
+    /// The document that `map` makes: its bytes are compact JSON in the map's own order, so the
+    /// same map gives the same digest everywhere.
+    pub(crate) fn from_map(media_type: MediaType, map: JsonMap) -> Self {
+        let bytes = Bytes::from(Value::Object(map.clone()).to_string());
+        let digest = Digest::sha256(&bytes);
+        Self {
+            bytes,
+            digest,
+            media_type,
+            map,
+        }
+    }
+
+    pub(crate) fn descriptor(&self, field: &str) -> Result<Option<Descriptor>, DocumentError> {
+        match self.map.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => in_field(field, Descriptor::from_json(value)).map(Some),
+        }
+    }
+
+    pub(crate) fn descriptors(&self, field: &str) -> Result<Vec<Descriptor>, DocumentError> {
+        match self.map.get(field) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(items)) => items
+                .iter()
+                .enumerate()
+                .map(|(i, item)| in_field(&format!("{field}[{i}]"), Descriptor::from_json(item)))
+                .collect(),
+            Some(other) => Err(DocumentError::field(
+                field,
+                format!("is a list of descriptors, not {}", kind(other)),
+            )),
+        }
+    }
+}
+
+fn in_field<T>(field: &str, result: Result<T, DescriptorError>) -> Result<T, DocumentError> {
+    result.map_err(|error| DocumentError::field(field, format!("is wrong: {error}")))
+}
+
+fn media_type_of(
+    map: &JsonMap,
+    content_type: Option<&MediaType>,
+) -> Result<MediaType, DocumentError> {
+    let inside = match map.get("mediaType") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(
+            text.parse::<MediaType>()
+                .map_err(|error| DocumentError::field("mediaType", format!("is wrong: {error}")))?,
+        ),
+        Some(other) => {
+            let problem = format!("is a string, not {}", kind(other));
+            return Err(DocumentError::field("mediaType", problem));
+        }
+    };
+    let media_type = match (inside, content_type) {
+        (Some(inside), Some(outside)) if inside != *outside => {
+            return Err(DocumentError::MediaTypeDisagrees {
+                inside: inside.to_string(),
+                outside: outside.to_string(),
+            });
+        }
+        (Some(inside), _) => inside,
+        (None, Some(outside)) => outside.clone(),
+        (None, None) => return Err(DocumentError::NoMediaType),
+    };
+    if media_type.is_index() || media_type.is_manifest() {
+        Ok(media_type)
+    } else {
+        Err(DocumentError::UnknownMediaType(media_type.to_string()))
+    }
+}

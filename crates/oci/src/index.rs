@@ -1,0 +1,120 @@
+//! Image indexes, `image-index.md`, and Docker's manifest lists.
+
+use serde_json::Value;
+
+use crate::document::Parts;
+use crate::{Descriptor, Digest, Document, DocumentError, JsonMap, MediaType};
+
+/// An image index: entries that name manifests, in order.
+#[derive(Clone, Debug)]
+pub struct Index {
+    parts: Parts,
+    manifests: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+}
+
+impl Index {
+    pub(crate) fn from_parts(parts: Parts) -> Result<Self, DocumentError> {
+        if !parts.map.contains_key("manifests") {
+            return Err(DocumentError::field(
+                "manifests",
+                "is missing: an index lists manifests",
+            ));
+        }
+        let manifests = parts.descriptors("manifests")?;
+        let subject = parts.descriptor("subject")?;
+        Ok(Self {
+            parts,
+            manifests,
+            subject,
+        })
+    }
+
+    /// A new OCI index of `manifests`.
+    #[must_use]
+    pub fn new(manifests: Vec<Descriptor>) -> Self {
+        let mut map = JsonMap::new();
+        map.insert("schemaVersion".into(), 2.into());
+        map.insert("mediaType".into(), MediaType::OCI_INDEX.into());
+        map.insert("manifests".into(), Value::Array(Vec::new()));
+        let parts = Parts::from_map(MediaType::oci_index(), map);
+        Self {
+            parts,
+            manifests: Vec::new(),
+            subject: None,
+        }
+        .with_manifests(manifests)
+    }
+
+    /// The same index with other entries; every other field stays as it is, in its place.
+    #[must_use]
+    pub fn with_manifests(&self, manifests: Vec<Descriptor>) -> Self {
+        let list = manifests
+            .iter()
+            .map(|d| Value::Object(d.as_json().clone()))
+            .collect();
+        let mut map = self.parts.map.clone();
+        map.insert("manifests".into(), Value::Array(list));
+        let parts = Parts::from_map(self.parts.media_type.clone(), map);
+        Self {
+            parts,
+            manifests,
+            subject: self.subject.clone(),
+        }
+    }
+
+    /// The same index with one annotation set.
+    #[must_use]
+    pub fn with_annotation(&self, key: &str, value: &str) -> Self {
+        let mut map = self.parts.map.clone();
+        let annotations = map
+            .entry("annotations")
+            .or_insert_with(|| JsonMap::new().into());
+        if !annotations.is_object() {
+            *annotations = JsonMap::new().into();
+        }
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(key.into(), value.into());
+        }
+        let parts = Parts::from_map(self.parts.media_type.clone(), map);
+        Self {
+            parts,
+            manifests: self.manifests.clone(),
+            subject: self.subject.clone(),
+        }
+    }
+
+    /// The entries, in order.
+    #[must_use]
+    pub fn manifests(&self) -> &[Descriptor] {
+        &self.manifests
+    }
+
+    /// What this index refers to, if anything.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        self.subject.as_ref()
+    }
+
+    /// The whole document as JSON, fields in their order.
+    #[must_use]
+    pub fn as_json(&self) -> &JsonMap {
+        &self.parts.map
+    }
+
+    /// What the bytes hash to.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.parts.digest
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl From<Index> for Document {
+    fn from(index: Index) -> Self {
+        Self::Index(index)
+    }
+}

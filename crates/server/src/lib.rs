@@ -1,0 +1,1 @@
+//! HTTP: the distribution API, tokens, MetaHub's own API; thin handlers

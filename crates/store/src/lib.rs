@@ -1,0 +1,1 @@
+//! Blobs and metadata on local disk: content-addressed files and SQLite

@@ -1,0 +1,1 @@
+//! Reading other registries: authentication, retries, verified streaming
