@@ -1,0 +1,247 @@
+//! How a [`Microarchitectures`] comes to be: from archspec's schema, the overlay and a
+//! site's [`Extension`]; and the table of distances that makes every later question a
+//! look-up. It never decides what fits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use archspec::schema::{Microarchitecture as Schema, MicroarchitecturesSchema};
+use serde::Deserialize;
+
+use crate::extension::{Extension, ExtensionError, NewTarget};
+use crate::graph::{Microarchitecture, Microarchitectures, NONE};
+use crate::names::{self, fold};
+use crate::target::Target;
+
+/// Distances are kept for every pair, so the number of targets has a bound.
+const MOST_TARGETS: usize = 2_000;
+
+#[derive(Deserialize)]
+struct Overlay {
+    microarchitectures: BTreeMap<String, NewTarget>,
+}
+
+/// The overlay as shipped; a test holds that it parses, and that each entry is new
+/// or differs from the crate's.
+pub(crate) fn overlay() -> BTreeMap<String, NewTarget> {
+    serde_json::from_str::<Overlay>(include_str!("../data/overlay.json"))
+        .map(|overlay| overlay.microarchitectures)
+        .unwrap_or_default()
+}
+
+pub(crate) fn from_schema(entry: &Schema) -> NewTarget {
+    NewTarget {
+        from: entry.from.clone(),
+        vendor: entry.vendor.clone(),
+        features: entry.features.clone(),
+        cpupart: entry.cpupart.clone(),
+        generation: entry.generation.and_then(|g| u32::try_from(g).ok()),
+    }
+}
+
+impl Microarchitectures {
+    pub(crate) fn load() -> Self {
+        let base = &MicroarchitecturesSchema::schema().microarchitectures;
+        let mut data: BTreeMap<String, NewTarget> = base
+            .iter()
+            .map(|(name, entry)| (name.clone(), from_schema(entry)))
+            .collect();
+        data.extend(overlay());
+        let mut graph = Self {
+            targets: Vec::new(),
+            spellings: HashMap::new(),
+            fallbacks: Vec::new(),
+            lineage: Vec::new(),
+            reach: Vec::new(),
+        };
+        // What cannot be placed (it names a parent that does not exist) stays out; a
+        // test holds that nothing does.
+        let _unplaced = graph.place(data);
+        for (synonym, target) in names::SYNONYMS {
+            if let Some(&slot) = graph.spellings.get(&fold(target)) {
+                graph.spellings.entry((*synonym).to_owned()).or_insert(slot);
+            }
+        }
+        graph.lineage = graph.distances(&[]).unwrap_or_default();
+        graph.reach = graph.lineage.clone();
+        graph
+    }
+
+    /// Adds targets, parents before children; returns what could not be added.
+    fn place(&mut self, mut data: BTreeMap<String, NewTarget>) -> BTreeMap<String, NewTarget> {
+        loop {
+            let ready: Vec<String> = data
+                .iter()
+                .filter(|(_, entry)| entry.from.iter().all(|parent| self.find(parent).is_ok()))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if ready.is_empty() {
+                return data;
+            }
+            for name in ready {
+                let Some(entry) = data.remove(&name) else {
+                    continue;
+                };
+                let Ok(slot) = u16::try_from(self.targets.len()) else {
+                    continue;
+                };
+                self.spellings.insert(fold(&name), slot);
+                self.targets.push(Microarchitecture {
+                    target: Target::new(&name, slot),
+                    parents: entry
+                        .from
+                        .iter()
+                        .filter_map(|p| self.find(p).ok())
+                        .collect(),
+                    vendor: entry.vendor,
+                    features: entry.features.into_iter().collect(),
+                    generation: entry.generation,
+                    cpu_part: entry.cpupart,
+                });
+            }
+        }
+    }
+
+    /// This graph with a site's additions.
+    ///
+    /// # Errors
+    /// When a name is taken or unknown, or an edge would close a circle.
+    pub fn extend(&self, extension: &Extension) -> Result<Self, ExtensionError> {
+        let mut graph = self.clone();
+        for name in extension.targets.keys() {
+            graph.free(name)?;
+        }
+        if graph.targets.len() + extension.targets.len() > MOST_TARGETS {
+            return Err(ExtensionError::TooMany { most: MOST_TARGETS });
+        }
+        let unplaced = graph.place(extension.targets.clone());
+        for (name, entry) in &unplaced {
+            for parent in &entry.from {
+                let new = unplaced.keys().any(|other| fold(other) == fold(parent));
+                if let (false, Err(source)) = (new, graph.find(parent)) {
+                    return Err(ExtensionError::Refers {
+                        what: "target",
+                        name: name.clone(),
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
+        if !unplaced.is_empty() {
+            return Err(ExtensionError::Circle {
+                names: unplaced.into_keys().collect(),
+            });
+        }
+        for (alias, means) in &extension.aliases {
+            graph.free(alias)?;
+            let target = graph.refer("alias", alias, means)?;
+            graph.spellings.insert(fold(alias), target.slot());
+        }
+        for (from, list) in &extension.fallbacks {
+            let source = graph.refer("fallback", from, from)?;
+            for to in list {
+                let target = graph.refer("fallback", from, to)?;
+                graph.fallbacks.push((source.slot(), target.slot()));
+            }
+        }
+        graph.lineage = graph.distances(&[])?;
+        graph.reach = graph.distances(&graph.fallbacks)?;
+        Ok(graph)
+    }
+
+    fn free(&self, name: &str) -> Result<(), ExtensionError> {
+        let folded = fold(name);
+        if folded.is_empty() {
+            return Err(ExtensionError::BadName {
+                name: name.to_owned(),
+            });
+        }
+        match self.spellings.get(&folded).and_then(|slot| self.at(*slot)) {
+            Some(known) => Err(ExtensionError::Taken {
+                name: name.to_owned(),
+                means: known.target.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn refer(&self, what: &'static str, name: &str, to: &str) -> Result<Target, ExtensionError> {
+        self.find(to).map_err(|source| ExtensionError::Refers {
+            what,
+            name: name.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// The most steps between every two targets. "Most" keeps the order of the graph:
+    /// what lies between two targets is nearer than the farther one, always.
+    fn distances(&self, extra: &[(u16, u16)]) -> Result<Vec<u16>, ExtensionError> {
+        let count = self.targets.len();
+        let mut table = vec![NONE; count * count];
+        let parents: Vec<BTreeSet<usize>> = self
+            .targets
+            .iter()
+            .enumerate()
+            .map(|(slot, entry)| {
+                let vouched = extra
+                    .iter()
+                    .filter(|(from, _)| usize::from(*from) == slot)
+                    .map(|(_, to)| *to);
+                entry
+                    .parents
+                    .iter()
+                    .map(Target::slot)
+                    .chain(vouched)
+                    .map(usize::from)
+                    .collect()
+            })
+            .collect();
+        let mut done = vec![false; count];
+        loop {
+            let ready: Vec<usize> = parents
+                .iter()
+                .enumerate()
+                .filter(|(slot, of)| {
+                    done.get(*slot) == Some(&false)
+                        && of.iter().all(|p| done.get(*p) == Some(&true))
+                })
+                .map(|(slot, _)| slot)
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            for slot in ready {
+                let mut row = vec![NONE; count];
+                for parent in parents.get(slot).into_iter().flatten() {
+                    let start = parent * count;
+                    let above = table.get(start..start + count).into_iter().flatten();
+                    for (mine, &theirs) in row.iter_mut().zip(above) {
+                        if theirs != NONE && (*mine == NONE || *mine < theirs + 1) {
+                            *mine = theirs + 1;
+                        }
+                    }
+                }
+                if let Some(own) = row.get_mut(slot) {
+                    *own = 0;
+                }
+                if let Some(place) = table.get_mut(slot * count..(slot + 1) * count) {
+                    place.copy_from_slice(&row);
+                }
+                if let Some(mark) = done.get_mut(slot) {
+                    *mark = true;
+                }
+            }
+        }
+        let stuck: Vec<String> = self
+            .targets
+            .iter()
+            .zip(&done)
+            .filter(|(_, done)| !**done)
+            .map(|(entry, _)| entry.target.to_string())
+            .collect();
+        if stuck.is_empty() {
+            Ok(table)
+        } else {
+            Err(ExtensionError::Circle { names: stuck })
+        }
+    }
+}

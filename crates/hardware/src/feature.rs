@@ -1,0 +1,367 @@
+//! `Feature`: one fact about an image or a machine, written `key:value`.
+//! It remembers how it was written and compares by what it means; whether one feature
+//! satisfies another is decided in `fit`, never here.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::gpu::{ComputeCapability, Gfx};
+use crate::graph::Microarchitectures;
+use crate::keys::Key;
+use crate::mpi::Mpi;
+use crate::target::Target;
+use crate::version::Version;
+
+/// A `key:value` such as `arch:zen3` or `cuda:12.4`. Cheap to clone. Two features are
+/// equal when they mean the same: `cpu:Cascade-Lake` equals `arch:cascadelake`.
+#[derive(Clone)]
+pub struct Feature(Arc<Inner>);
+
+struct Inner {
+    key: Key,
+    /// The value as written, without blanks around it.
+    written: Box<str>,
+    /// `key:value` in the one form by which features are equal.
+    canonical: Box<str>,
+    meaning: Meaning,
+}
+
+/// A value read by the rules of its key.
+pub(crate) enum Meaning {
+    Target(Target),
+    Version(Version),
+    Capabilities(Vec<ComputeCapability>),
+    Processors(Vec<Gfx>),
+    Mpi(Mpi),
+    /// Of a key that is compared as text, or a value that its key's rules cannot read.
+    Text,
+}
+
+/// Why a text is not a feature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeatureError {
+    /// The separator is missing.
+    #[error("{found:?} is not a feature: a feature is written {form}")]
+    NoSeparator {
+        /// The text.
+        found: String,
+        /// How a feature is written here, with an example.
+        form: &'static str,
+    },
+    /// The key is empty or has characters that no key has.
+    #[error(
+        "{key:?} in {found:?} is not a feature's key: a key starts with a letter and holds \
+         letters, digits, '.', '_', '-' and '/', e.g. arch:zen3"
+    )]
+    BadKey {
+        /// The text.
+        found: String,
+        /// The part before the separator.
+        key: String,
+    },
+    /// The value is empty or has control characters.
+    #[error("{found:?} has no usable value: a feature is written key:value, e.g. arch:zen3")]
+    BadValue {
+        /// The text.
+        found: String,
+    },
+}
+
+impl Feature {
+    /// Reads `key:value`, as documents and labels write it. The value may itself hold
+    /// colons.
+    ///
+    /// # Errors
+    /// When there is no colon, or key or value is empty or malformed.
+    pub fn parse(text: &str) -> Result<Self, FeatureError> {
+        match text.split_once(':') {
+            Some((key, value)) => Self::build(text, key, value),
+            None => Err(FeatureError::NoSeparator {
+                found: text.to_owned(),
+                form: "key:value, e.g. arch:zen3",
+            }),
+        }
+    }
+
+    /// Reads `key=value` (or `key#value`), as a login writes it, where a colon cannot
+    /// stand.
+    ///
+    /// # Errors
+    /// When there is neither `=` nor `#`, or key or value is empty or malformed.
+    pub fn parse_login(text: &str) -> Result<Self, FeatureError> {
+        match text.split_once(['=', '#']) {
+            Some((key, value)) => Self::build(text, key, value),
+            None => Err(FeatureError::NoSeparator {
+                found: text.to_owned(),
+                form: "key=value in a login, e.g. cuda=12.4",
+            }),
+        }
+    }
+
+    /// A feature from its two parts.
+    ///
+    /// # Errors
+    /// When key or value is empty or malformed.
+    pub fn new(key: &str, value: &str) -> Result<Self, FeatureError> {
+        Self::build(&format!("{key}:{value}"), key, value)
+    }
+
+    /// The feature `arch:target`.
+    #[must_use]
+    pub fn of_target(target: &Target) -> Self {
+        Self(Arc::new(Inner {
+            key: Key::Arch,
+            written: target.as_str().into(),
+            canonical: format!("arch:{target}").into(),
+            meaning: Meaning::Target(target.clone()),
+        }))
+    }
+
+    fn build(found: &str, key: &str, value: &str) -> Result<Self, FeatureError> {
+        let (key, value) = (key.trim(), value.trim());
+        let key_is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+        if !key_is_plain {
+            return Err(FeatureError::BadKey {
+                found: found.to_owned(),
+                key: key.to_owned(),
+            });
+        }
+        if value.is_empty() || value.chars().any(char::is_control) {
+            return Err(FeatureError::BadValue {
+                found: found.to_owned(),
+            });
+        }
+        let key = Key::canonical(key);
+        let meaning = Meaning::read(&key, value);
+        let canonical = format!("{key}:{}", meaning.canonical(&key, value)).into();
+        Ok(Self(Arc::new(Inner {
+            key,
+            written: value.into(),
+            canonical,
+            meaning,
+        })))
+    }
+
+    /// The canonical key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.0.key
+    }
+
+    /// The value as written.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.0.written
+    }
+
+    /// The form by which features are equal, e.g. `arch:cascadelake` for
+    /// `cpu:cascadeLake`. What is written for people is `to_string()`.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.0.canonical
+    }
+
+    /// The CPU target that an `arch:` feature names, when archspec knows it.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        match &self.0.meaning {
+            Meaning::Target(target) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Whether the value could be read by the rules of its key. A feature with an
+    /// unknown target or an unreadable version is compared as text; documents that
+    /// hold one deserve a warning.
+    #[must_use]
+    pub fn is_understood(&self) -> bool {
+        matches!(self.0.key, Key::Other(_)) || !matches!(self.0.meaning, Meaning::Text)
+    }
+
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.0.meaning
+    }
+}
+
+impl Meaning {
+    fn read(key: &Key, value: &str) -> Self {
+        let list = || value.split(',');
+        let read = match key {
+            Key::Arch => Microarchitectures::builtin()
+                .find(value)
+                .ok()
+                .map(Self::Target),
+            Key::Cuda | Key::Driver | Key::Rocm | Key::Libfabric | Key::Glibc | Key::Kernel => {
+                Version::parse(value).map(Self::Version)
+            }
+            Key::Cc => list()
+                .map(ComputeCapability::parse)
+                .collect::<Option<_>>()
+                .map(Self::Capabilities),
+            Key::Gfx => list()
+                .map(Gfx::parse)
+                .collect::<Option<_>>()
+                .map(Self::Processors),
+            Key::Mpi => Mpi::parse(value).map(Self::Mpi),
+            Key::Other(_) => None,
+        };
+        read.unwrap_or(Self::Text)
+    }
+
+    fn canonical(&self, key: &Key, value: &str) -> String {
+        fn joined<T: ToString>(items: &[T]) -> String {
+            items
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        }
+        match self {
+            Self::Target(target) => target.to_string(),
+            Self::Version(version) => version.to_string(),
+            Self::Capabilities(list) => joined(list),
+            Self::Processors(list) => joined(list),
+            Self::Mpi(mpi) => mpi.to_string(),
+            // Names of targets match without regard to case, `-` and `_`.
+            Self::Text if *key == Key::Arch => value.to_ascii_lowercase().replace('-', "_"),
+            Self::Text => value.to_owned(),
+        }
+    }
+}
+
+impl FromStr for Feature {
+    type Err = FeatureError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for Feature {
+    type Error = FeatureError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.key, self.0.written)
+    }
+}
+
+impl fmt::Debug for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Feature({self})")
+    }
+}
+
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.canonical == other.0.canonical
+    }
+}
+
+impl Eq for Feature {}
+
+impl PartialOrd for Feature {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Feature {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.canonical.cmp(&other.0.canonical)
+    }
+}
+
+impl Hash for Feature {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.canonical.hash(state);
+    }
+}
+
+impl Serialize for Feature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Feature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("arch:cascadeLake", "arch:cascadelake")]
+    #[case("cpu:skylake", "arch:skylake")]
+    #[case("CPU:skylake-avx512", "arch:skylake_avx512")]
+    #[case("arch:znver3", "arch:zen3")]
+    #[case("arch:x86_64/amd/zen3", "arch:zen3")]
+    #[case("arch: zen3", "arch:zen3")]
+    #[case("arch:Future-Lake", "arch:future_lake")]
+    #[case("cuda:12.4.0", "cuda:12.4")]
+    #[case("cc:sm_80", "cc:8.0")]
+    #[case("gfx:90a", "gfx:gfx90a")]
+    #[case("mpi:Intel-MPI", "mpi:intelmpi")]
+    fn features_are_equal_by_what_they_mean(#[case] a: &str, #[case] b: &str) {
+        let (a, b): (Feature, Feature) = (a.parse().unwrap(), b.parse().unwrap());
+        assert_eq!(a, b);
+        assert_eq!(a.canonical(), b.canonical());
+    }
+
+    #[rstest]
+    #[case("arch:zen3", "arch:zen4")]
+    #[case("site:Blue", "site:blue")]
+    #[case("cuda:12.4", "driver:12.4")]
+    fn different_features_are_different(#[case] a: &str, #[case] b: &str) {
+        assert_ne!(Feature::parse(a).unwrap(), Feature::parse(b).unwrap());
+    }
+
+    #[test]
+    fn a_feature_is_shown_with_its_value_as_written() {
+        let feature = Feature::parse("cpu:cascadeLake").unwrap();
+        assert_eq!(feature.to_string(), "arch:cascadeLake");
+        let json = serde_json::to_string(&feature).unwrap();
+        assert_eq!(json, "\"arch:cascadeLake\"");
+        assert_eq!(serde_json::from_str::<Feature>(&json).unwrap(), feature);
+    }
+
+    #[test]
+    fn a_login_writes_features_with_an_equals_sign_or_a_hash() {
+        let written = Feature::parse("arch:zen2").unwrap();
+        assert_eq!(Feature::parse_login("cpu=zen2").unwrap(), written);
+        assert_eq!(Feature::parse_login("cpu#zen2").unwrap(), written);
+        assert!(Feature::parse_login("cpu:zen2").is_err());
+    }
+
+    #[rstest]
+    #[case(
+        "zen3",
+        "\"zen3\" is not a feature: a feature is written key:value, e.g. arch:zen3"
+    )]
+    #[case(":zen3", "is not a feature's key")]
+    #[case("my key:zen3", "is not a feature's key")]
+    #[case("arch:", "has no usable value")]
+    #[case("arch:a\nb", "has no usable value")]
+    fn errors_say_how_a_feature_is_written(#[case] text: &str, #[case] says: &str) {
+        let error = Feature::parse(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The one table of feature keys that MetaHub understands: what each means and in
+//! which order its values stand. A key that is not here is compared by equality.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// A feature's key in canonical form: lower case, aliases resolved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Key {
+    /// CPU target.
+    Arch,
+    /// CUDA version.
+    Cuda,
+    /// NVIDIA driver version.
+    Driver,
+    /// NVIDIA compute capability.
+    Cc,
+    /// ROCm version.
+    Rocm,
+    /// AMD GPU processor.
+    Gfx,
+    /// MPI implementation.
+    Mpi,
+    /// libfabric version.
+    Libfabric,
+    /// GNU C library version.
+    Glibc,
+    /// Linux kernel version.
+    Kernel,
+    /// Any other key.
+    Other(Arc<str>),
+}
+
+/// How a required value relates to the provided ones that satisfy it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The provided CPU target is the required one or descends from it.
+    Descends,
+    /// The provided version is the required one or later.
+    AtLeast,
+    /// As `AtLeast`, or a provided `driver:` that runs this CUDA version.
+    CudaOrDriver,
+    /// The provided GPU runs code for the required compute capability.
+    ComputeCapability,
+    /// The provided GPU runs code for the required processor.
+    AmdProcessor,
+    /// The provided MPI has the required one's binary interface.
+    MpiAbi,
+    /// The texts are equal.
+    Equal,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KeyInfo {
+    /// As it is written.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// How its values compare.
+    pub order: Order,
+    /// What it states, on an image and on a machine, in a sentence.
+    pub meaning: &'static str,
+    /// A feature with it.
+    pub example: &'static str,
+}
+
+/// The built-in keys. The documentation's table is printed from this one.
+pub const KEYS: &[KeyInfo] = &[
+    KeyInfo {
+        name: "arch",
+        aliases: &["cpu"],
+        order: Order::Descends,
+        meaning: "CPU target by its archspec name; fits machines of that target and of those \
+                  that descend from it",
+        example: "arch:zen3",
+    },
+    KeyInfo {
+        name: "cuda",
+        aliases: &[],
+        order: Order::CudaOrDriver,
+        meaning: "CUDA version; fits machines that provide it or a later one, or a driver that \
+                  runs it (11.x from 450, 12.x from 525, 13.x from 580)",
+        example: "cuda:12.4",
+    },
+    KeyInfo {
+        name: "driver",
+        aliases: &[],
+        order: Order::AtLeast,
+        meaning: "NVIDIA driver version; fits machines with that driver or a later one",
+        example: "driver:550.54",
+    },
+    KeyInfo {
+        name: "cc",
+        aliases: &[],
+        order: Order::ComputeCapability,
+        meaning: "NVIDIA compute capability of the image's GPU code, several separated by \
+                  commas; fits GPUs of the same major with this or a later minor, with +ptx any \
+                  later one",
+        example: "cc:8.0,9.0+ptx",
+    },
+    KeyInfo {
+        name: "rocm",
+        aliases: &[],
+        order: Order::AtLeast,
+        meaning: "ROCm version; fits machines that provide it or a later one",
+        example: "rocm:6.2",
+    },
+    KeyInfo {
+        name: "gfx",
+        aliases: &[],
+        order: Order::AmdProcessor,
+        meaning: "AMD GPU processor of the image's GPU code, several separated by commas; fits \
+                  that processor, a generic one fits its family",
+        example: "gfx:gfx90a",
+    },
+    KeyInfo {
+        name: "mpi",
+        aliases: &[],
+        order: Order::MpiAbi,
+        meaning: "MPI library; fits machines whose MPI has the same binary interface: MPICH, \
+                  Intel MPI, MVAPICH2, Cray MPICH and ParaStation are one family, Open MPI \
+                  another, mpi-abi the standard's",
+        example: "mpi:mpich",
+    },
+    KeyInfo {
+        name: "libfabric",
+        aliases: &[],
+        order: Order::AtLeast,
+        meaning: "libfabric version; fits machines that provide it or a later one",
+        example: "libfabric:1.20",
+    },
+    KeyInfo {
+        name: "glibc",
+        aliases: &[],
+        order: Order::AtLeast,
+        meaning: "GNU C library version of the host; fits machines with it or a later one",
+        example: "glibc:2.34",
+    },
+    KeyInfo {
+        name: "kernel",
+        aliases: &[],
+        order: Order::AtLeast,
+        meaning: "Linux kernel version; fits machines with it or a later one",
+        example: "kernel:5.14",
+    },
+];
+
+impl Key {
+    /// The canonical form of a key that is already known to be well written.
+    pub(crate) fn canonical(written: &str) -> Self {
+        let lower = written.to_ascii_lowercase();
+        match lower.as_str() {
+            "arch" | "cpu" => Self::Arch,
+            "cuda" => Self::Cuda,
+            "driver" => Self::Driver,
+            "cc" => Self::Cc,
+            "rocm" => Self::Rocm,
+            "gfx" => Self::Gfx,
+            "mpi" => Self::Mpi,
+            "libfabric" => Self::Libfabric,
+            "glibc" => Self::Glibc,
+            "kernel" => Self::Kernel,
+            other => Self::Other(Arc::from(other)),
+        }
+    }
+
+    /// The canonical name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Arch => "arch",
+            Self::Cuda => "cuda",
+            Self::Driver => "driver",
+            Self::Cc => "cc",
+            Self::Rocm => "rocm",
+            Self::Gfx => "gfx",
+            Self::Mpi => "mpi",
+            Self::Libfabric => "libfabric",
+            Self::Glibc => "glibc",
+            Self::Kernel => "kernel",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// How values of this key compare.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        KEYS.iter()
+            .find(|row| row.name == self.as_str())
+            .map_or(Order::Equal, |row| row.order)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Feature;
+
+    #[test]
+    fn every_row_of_the_table_is_a_key_that_the_code_knows() {
+        for row in KEYS {
+            for name in row.aliases.iter().chain([&row.name]) {
+                let key = Key::canonical(&name.to_uppercase());
+                assert_eq!(key.as_str(), row.name);
+                assert_eq!(key.order(), row.order);
+                assert!(!matches!(key, Key::Other(_)));
+            }
+            let example: Feature = row.example.parse().unwrap();
+            assert_eq!(example.key().as_str(), row.name);
+            assert!(example.is_understood(), "{}", row.example);
+        }
+    }
+}
