@@ -1,0 +1,26 @@
+//! Drives MetaHub from outside: real `docker`, `podman`, `skopeo` and `buildah` before a real
+//! `metahub` process, which reads from a real upstream registry.
+//!
+//! This is test support. It asserts by panicking, with what ran and what it printed. It never
+//! links a MetaHub crate: what it knows of the server is what a client could know.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "test support fails a test by panicking and shows its transcript on standard output"
+)]
+
+pub mod buildah;
+pub mod docker;
+//pub mod faulty;
+pub mod fixture;
+pub mod http;
+//pub mod metahub;
+pub mod podman;
+pub mod process;
+pub mod registry;
+pub mod require;
+pub mod skopeo;
+//pub mod world;
