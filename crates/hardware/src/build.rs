@@ -52,6 +52,7 @@ impl Microarchitectures {
             fallbacks: Vec::new(),
             lineage: Vec::new(),
             reach: Vec::new(),
+            depths: Vec::new(),
         };
         // What cannot be placed (it names a parent that does not exist) stays out; a
         // test holds that nothing does.
@@ -63,6 +64,7 @@ impl Microarchitectures {
         }
         graph.lineage = graph.distances(&[]).unwrap_or_default();
         graph.reach = graph.lineage.clone();
+        graph.depths = graph.count_ancestors();
         graph
     }
 
@@ -71,7 +73,12 @@ impl Microarchitectures {
         loop {
             let ready: Vec<String> = data
                 .iter()
-                .filter(|(_, entry)| entry.from.iter().all(|parent| self.find(parent).is_ok()))
+                .filter(|(_, entry)| {
+                    entry
+                        .from
+                        .iter()
+                        .all(|parent| matches!(self.look_up(parent), Some(Ok(_))))
+                })
                 .map(|(name, _)| name.clone())
                 .collect();
             if ready.is_empty() {
@@ -90,7 +97,7 @@ impl Microarchitectures {
                     parents: entry
                         .from
                         .iter()
-                        .filter_map(|p| self.find(p).ok())
+                        .filter_map(|p| self.look_up(p)?.ok())
                         .collect(),
                     vendor: entry.vendor,
                     features: entry.features.into_iter().collect(),
@@ -145,6 +152,7 @@ impl Microarchitectures {
         }
         graph.lineage = graph.distances(&[])?;
         graph.reach = graph.distances(&graph.fallbacks)?;
+        graph.depths = graph.count_ancestors();
         Ok(graph)
     }
 
@@ -243,5 +251,16 @@ impl Microarchitectures {
         } else {
             Err(ExtensionError::Circle { names: stuck })
         }
+    }
+
+    fn count_ancestors(&self) -> Vec<usize> {
+        self.lineage
+            .chunks(self.targets.len().max(1))
+            .map(|row| {
+                row.iter()
+                    .filter(|steps| **steps != NONE && **steps != 0)
+                    .count()
+            })
+            .collect()
     }
 }

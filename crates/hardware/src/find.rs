@@ -14,19 +14,23 @@ impl Microarchitectures {
     /// When nothing is called that, with the nearest names; or when a path
     /// contradicts itself.
     pub fn find(&self, spelling: &str) -> Result<Target, TargetError> {
+        self.look_up(spelling)
+            .unwrap_or_else(|| Err(self.unknown(spelling.trim())))
+    }
+
+    /// As [`find`](Self::find), with `None` for what is unknown: it spares the search
+    /// for similar names.
+    pub(crate) fn look_up(&self, spelling: &str) -> Option<Result<Target, TargetError>> {
         let written = spelling.trim();
         let parts: Vec<String> = written
             .split('/')
             .map(fold)
             .skip_while(|part| part == "linux")
             .collect();
-        let direct = self.spelled(&parts.concat());
-        match (direct, parts.as_slice()) {
-            (Some(found), _) => Ok(found),
-            (None, [family, middle @ .., last]) => self
-                .by_path(written, family, middle, last)
-                .unwrap_or_else(|| self.unknown(written)),
-            (None, _) => self.unknown(written),
+        match (self.spelled(&parts.concat()), parts.as_slice()) {
+            (Some(found), _) => Some(Ok(found)),
+            (None, [family, middle @ .., last]) => self.by_path(written, family, middle, last),
+            _ => None,
         }
     }
 
@@ -69,7 +73,7 @@ impl Microarchitectures {
         Some(Ok(found))
     }
 
-    fn unknown(&self, spelling: &str) -> Result<Target, TargetError> {
+    fn unknown(&self, spelling: &str) -> TargetError {
         let last = spelling.rsplit('/').next().unwrap_or(spelling);
         let folded = fold(last);
         let mut scored: Vec<(f64, Target)> = self
@@ -91,9 +95,9 @@ impl Microarchitectures {
                 near.push(target);
             }
         }
-        Err(TargetError::Unknown {
+        TargetError::Unknown {
             spelling: spelling.to_owned(),
             near,
-        })
+        }
     }
 }

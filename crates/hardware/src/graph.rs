@@ -84,6 +84,8 @@ pub struct Microarchitectures {
     pub(crate) lineage: Vec<u16>,
     /// The same along parents and fallback edges.
     pub(crate) reach: Vec<u16>,
+    /// How many targets each descends from by parents.
+    pub(crate) depths: Vec<usize>,
 }
 
 impl Microarchitectures {
@@ -174,15 +176,9 @@ impl Microarchitectures {
     /// much it demands, with which archspec itself ranks.
     #[must_use]
     pub fn depth(&self, target: &Target) -> usize {
-        let Some(slot) = self.slot(target) else {
-            return 0;
-        };
-        let count = self.targets.len();
-        let start = usize::from(slot) * count;
-        let row = self.lineage.get(start..start + count).unwrap_or_default();
-        row.iter()
-            .filter(|steps| **steps != NONE && **steps != 0)
-            .count()
+        self.slot(target)
+            .and_then(|slot| self.depths.get(usize::from(slot)).copied())
+            .unwrap_or(0)
     }
 
     /// The root that a target descends from: `x86_64`, `aarch64`, `ppc64le`, ...

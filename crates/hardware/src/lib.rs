@@ -3,22 +3,29 @@
 //! Deciding is pure; only `detect` reads files, and only below the root it is given.
 
 mod build;
+mod explain;
 mod extension;
 mod feature;
 mod find;
+mod fit;
 mod gpu;
 mod graph;
 mod keys;
 mod mpi;
 mod names;
+mod provided;
+mod rank;
 mod target;
 mod version;
 
 pub use extension::{Extension, ExtensionError, NewTarget};
 pub use feature::{Feature, FeatureError};
+pub use fit::{Check, Fit, How, Nearness, Outcome, fit};
 pub use gpu::{CodeForm, ComputeCapability, Gfx, GfxMatch, cuda_of_driver};
 pub use graph::{Microarchitecture, Microarchitectures, OciPlatform};
 pub use keys::{KEYS, Key, KeyInfo, Order};
 pub use mpi::{Abi, Mpi};
+pub use provided::Provided;
+pub use rank::{Choice, DecidedBy, Entry, Options, Verdict, choose, choose_with, least_required};
 pub use target::{Target, TargetError};
 pub use version::Version;

@@ -1,0 +1,342 @@
+//! Fit: whether a machine that provides some features meets an image's requirements,
+//! and why, requirement by requirement. It judges one image; `rank` compares several.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::feature::{Feature, Meaning};
+use crate::gpu::{CodeForm, GfxMatch, cuda_of_driver};
+use crate::keys::Key;
+use crate::mpi::Abi;
+use crate::provided::{Provided, target_of};
+use crate::version::Version;
+
+/// How near an image's CPU target is to the machine's. Nearer is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Nearness {
+    /// The machine's target, or one that it descends from.
+    Line {
+        /// Steps up the graph; 0 is the machine's own target.
+        steps: u16,
+    },
+    /// One of the profile's fallback targets, or one that it descends from.
+    Fallback {
+        /// Place in the fallback list, from 0.
+        place: usize,
+        /// Steps from that target.
+        steps: u16,
+    },
+    /// The image states no CPU target.
+    Unstated,
+}
+
+/// One requirement and whether it is met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What the image requires.
+    pub requirement: Feature,
+    /// Whether and by what it is met.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// Whether a requirement is met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is.
+    Met {
+        /// The provided feature that meets it.
+        by: Feature,
+        /// Why that one does.
+        how: How,
+    },
+    /// It is not.
+    Unmet {
+        /// What is provided of that key instead; perhaps nothing.
+        #[serde(serialize_with = "as_list")]
+        provided: Arc<[Feature]>,
+    },
+}
+
+/// The rule by which a provided feature meets a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "rule", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum How {
+    /// They are the same.
+    Same,
+    /// The provided CPU target descends from the required one.
+    Descends {
+        /// Steps up the graph.
+        steps: u16,
+    },
+    /// The site says in its configuration that the provided CPU target runs it.
+    SiteFallback {
+        /// Steps, with the site's edges counted.
+        steps: u16,
+    },
+    /// The profile names it as a fallback.
+    ProfileFallback {
+        /// Place in the profile's list, from 0.
+        place: usize,
+        /// Steps from that target.
+        steps: u16,
+    },
+    /// The provided version is later.
+    Later,
+    /// The NVIDIA driver runs this CUDA version.
+    DriverRuns {
+        /// The highest that it runs.
+        #[serde(serialize_with = "as_text")]
+        highest: Version,
+    },
+    /// The GPU runs the image's machine code.
+    GpuBinary,
+    /// The driver compiles the image's PTX for the GPU.
+    GpuPtx,
+    /// The GPU belongs to the generic processor that the image was built for.
+    GpuGeneric,
+    /// Both MPI libraries have the same binary interface.
+    MpiAbi {
+        /// Which one.
+        #[serde(serialize_with = "as_text")]
+        abi: Abi,
+    },
+}
+
+fn as_list<S: Serializer>(list: &Arc<[Feature]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter())
+}
+
+fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(text)
+}
+
+/// An image held against a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fit {
+    checks: Vec<Check>,
+    nearness: Nearness,
+    fits: bool,
+    /// Targets that the nearest required one descends from.
+    #[serde(skip)]
+    depth: usize,
+}
+
+impl Fit {
+    /// Whether every requirement is met.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.fits
+    }
+
+    /// The requirements in the order in which the image states them.
+    #[must_use]
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// How near the image's CPU target is; of no meaning when it does not fit.
+    #[must_use]
+    pub fn nearness(&self) -> Nearness {
+        self.nearness
+    }
+
+    /// The requirements that are not met.
+    pub fn unmet(&self) -> impl Iterator<Item = &Check> {
+        self.checks
+            .iter()
+            .filter(|check| matches!(check.outcome, Outcome::Unmet { .. }))
+    }
+
+    /// How many different requirements the image states.
+    #[must_use]
+    pub fn distinct(&self) -> usize {
+        let earlier = |at: usize, check: &Check| {
+            self.checks
+                .iter()
+                .take(at)
+                .any(|other| other.requirement == check.requirement)
+        };
+        self.checks
+            .iter()
+            .enumerate()
+            .filter(|(at, check)| !earlier(*at, check))
+            .count()
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+/// Holds an image's requirements against what a machine provides. All must be met; an
+/// image without requirements fits every machine.
+#[must_use]
+pub fn fit(requirements: &[Feature], provided: &Provided) -> Fit {
+    let mut fit = Fit {
+        checks: Vec::with_capacity(requirements.len()),
+        nearness: Nearness::Unstated,
+        fits: true,
+        depth: 0,
+    };
+    for requirement in requirements {
+        let outcome = if *requirement.key() == Key::Arch {
+            let (outcome, nearness, depth) = check_target(requirement, provided);
+            if nearness < fit.nearness {
+                fit.nearness = nearness;
+                fit.depth = depth;
+            }
+            outcome
+        } else {
+            check_value(requirement, provided)
+        };
+        fit.fits &= matches!(outcome, Outcome::Met { .. });
+        fit.checks.push(Check {
+            requirement: requirement.clone(),
+            outcome,
+        });
+    }
+    fit
+}
+
+fn check_target(wanted: &Feature, provided: &Provided) -> (Outcome, Nearness, usize) {
+    let graph = provided.graph();
+    let group = provided.group(&Key::Arch);
+    let met = |by: &Feature, how| Outcome::Met {
+        by: by.clone(),
+        how,
+    };
+    let Some(target) = target_of(graph, wanted) else {
+        // A target that nobody knows runs where the very same name is provided.
+        return match group.iter().find(|feature| *feature == wanted) {
+            Some(same) => (met(same, How::Same), Nearness::Line { steps: 0 }, 0),
+            None => (
+                Outcome::Unmet {
+                    provided: Arc::clone(group),
+                },
+                Nearness::Unstated,
+                0,
+            ),
+        };
+    };
+    let depth = graph.depth(&target);
+    let nearest = provided
+        .own_targets()
+        .iter()
+        .filter_map(|(own, by)| Some((graph.distance(own, &target)?, own, by)))
+        .min_by_key(|(steps, ..)| *steps);
+    if let Some((steps, own, by)) = nearest {
+        let how = match steps {
+            0 => How::Same,
+            _ if graph.descends_from(own, &target) => How::Descends { steps },
+            _ => How::SiteFallback { steps },
+        };
+        return (met(by, how), Nearness::Line { steps }, depth);
+    }
+    let fallback = provided
+        .fallbacks()
+        .iter()
+        .enumerate()
+        .find_map(|(place, (own, by))| Some((place, graph.distance(own, &target)?, by)));
+    match fallback {
+        Some((place, steps, by)) => (
+            met(by, How::ProfileFallback { place, steps }),
+            Nearness::Fallback { place, steps },
+            depth,
+        ),
+        None => (
+            Outcome::Unmet {
+                provided: Arc::clone(group),
+            },
+            Nearness::Unstated,
+            0,
+        ),
+    }
+}
+
+fn check_value(wanted: &Feature, provided: &Provided) -> Outcome {
+    let group = provided.group(wanted.key());
+    if let Some(same) = group.iter().find(|feature| *feature == wanted) {
+        return Outcome::Met {
+            by: same.clone(),
+            how: How::Same,
+        };
+    }
+    let found = group
+        .iter()
+        .find_map(|offer| Some((offer, satisfies(wanted.meaning(), offer.meaning())?)))
+        .or_else(|| match (wanted.key(), wanted.meaning()) {
+            (Key::Cuda, Meaning::Version(cuda)) => by_driver(*cuda, provided),
+            _ => None,
+        });
+    match found {
+        Some((by, how)) => Outcome::Met {
+            by: by.clone(),
+            how,
+        },
+        // What a driver runs counts for CUDA, so the driver belongs to the reason.
+        None if *wanted.key() == Key::Cuda => Outcome::Unmet {
+            provided: group
+                .iter()
+                .chain(provided.group(&Key::Driver).iter())
+                .cloned()
+                .collect(),
+        },
+        None => Outcome::Unmet {
+            provided: Arc::clone(group),
+        },
+    }
+}
+
+/// Whether one provided value satisfies a required one of the same key.
+fn satisfies(wanted: &Meaning, offered: &Meaning) -> Option<How> {
+    match (wanted, offered) {
+        (Meaning::Version(wanted), Meaning::Version(offered)) => {
+            (offered >= wanted).then_some(How::Later)
+        }
+        (Meaning::Capabilities(code), Meaning::Capabilities(gpus)) => {
+            let forms = || {
+                code.iter()
+                    .flat_map(|c| gpus.iter().filter_map(|gpu| c.runs_on(gpu)))
+            };
+            match (forms().any(|form| form == CodeForm::Binary), forms().next()) {
+                (true, _) => Some(How::GpuBinary),
+                (false, Some(_)) => Some(How::GpuPtx),
+                (false, None) => None,
+            }
+        }
+        (Meaning::Processors(code), Meaning::Processors(gpus)) => {
+            let matches = || {
+                code.iter()
+                    .flat_map(|c| gpus.iter().filter_map(|gpu| c.runs_on(gpu)))
+            };
+            match (
+                matches().any(|found| found == GfxMatch::Same),
+                matches().next(),
+            ) {
+                (true, _) => Some(How::GpuBinary),
+                (false, Some(_)) => Some(How::GpuGeneric),
+                (false, None) => None,
+            }
+        }
+        (Meaning::Mpi(wanted), Meaning::Mpi(offered)) => wanted
+            .runs_with(offered)
+            .then(|| How::MpiAbi { abi: offered.abi() }),
+        _ => None,
+    }
+}
+
+fn by_driver(cuda: Version, provided: &Provided) -> Option<(&Feature, How)> {
+    provided.group(&Key::Driver).iter().find_map(|offer| {
+        let Meaning::Version(driver) = offer.meaning() else {
+            return None;
+        };
+        let highest = cuda_of_driver(*driver)?;
+        (highest >= cuda).then_some((offer, How::DriverRuns { highest }))
+    })
+}

@@ -1,0 +1,134 @@
+//! `Provided`: what a machine or a profile offers, prepared so that many images can be
+//! held against it quickly. It holds facts; `fit` judges by them.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::feature::Feature;
+use crate::graph::Microarchitectures;
+use crate::keys::Key;
+use crate::target::Target;
+
+/// The features of a machine or a profile. A key may have several values (two GPUs,
+/// several MPI libraries): a requirement is met when one of them meets it.
+#[derive(Debug, Clone)]
+pub struct Provided {
+    graph: Arc<Microarchitectures>,
+    groups: Vec<(Key, Arc<[Feature]>)>,
+    /// The CPU targets, without those that another one descends from.
+    targets: Vec<(Target, Feature)>,
+    fallbacks: Vec<(Target, Feature)>,
+    nothing: Arc<[Feature]>,
+}
+
+impl Provided {
+    /// What the features say, by archspec's targets.
+    pub fn new(features: impl IntoIterator<Item = Feature>) -> Self {
+        Self::in_graph(Microarchitectures::builtin(), features)
+    }
+
+    /// What the features say, by a site's targets.
+    pub fn in_graph(
+        graph: Arc<Microarchitectures>,
+        features: impl IntoIterator<Item = Feature>,
+    ) -> Self {
+        let mut all: Vec<Feature> = features.into_iter().collect();
+        all.sort();
+        all.dedup();
+        let mut groups: Vec<(Key, Vec<Feature>)> = Vec::new();
+        for feature in &all {
+            match groups.iter_mut().find(|(key, _)| key == feature.key()) {
+                Some((_, group)) => group.push(feature.clone()),
+                None => groups.push((feature.key().clone(), vec![feature.clone()])),
+            }
+        }
+        let known: Vec<(Target, Feature)> = all
+            .iter()
+            .filter_map(|f| Some((target_of(&graph, f)?, f.clone())))
+            .collect();
+        let targets = known
+            .iter()
+            .filter(|(mine, _)| {
+                !known
+                    .iter()
+                    .any(|(other, _)| other != mine && graph.runs(other, mine))
+            })
+            .cloned()
+            .collect();
+        Self {
+            graph,
+            groups: groups
+                .into_iter()
+                .map(|(key, group)| (key, Arc::from(group)))
+                .collect(),
+            targets,
+            fallbacks: Vec::new(),
+            nothing: Arc::from([]),
+        }
+    }
+
+    /// Targets whose images may be taken when none for the machine's own line fits, in
+    /// order of preference: the profile vouches that they run.
+    #[must_use]
+    pub fn with_fallbacks(mut self, targets: impl IntoIterator<Item = Target>) -> Self {
+        self.fallbacks = targets
+            .into_iter()
+            .map(|t| (t.clone(), Feature::of_target(&t)))
+            .collect();
+        self
+    }
+
+    /// All features, in canonical order.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        self.groups.iter().flat_map(|(_, group)| group.iter())
+    }
+
+    /// The CPU targets provided, without those implied by another.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().map(|(target, _)| target)
+    }
+
+    /// Whether nothing is provided.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The graph by which CPU targets are judged.
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Microarchitectures> {
+        &self.graph
+    }
+
+    /// The features with this key.
+    pub(crate) fn group(&self, key: &Key) -> &Arc<[Feature]> {
+        self.groups
+            .iter()
+            .find(|(k, _)| k == key)
+            .map_or(&self.nothing, |(_, group)| group)
+    }
+
+    pub(crate) fn own_targets(&self) -> &[(Target, Feature)] {
+        &self.targets
+    }
+
+    pub(crate) fn fallbacks(&self) -> &[(Target, Feature)] {
+        &self.fallbacks
+    }
+}
+
+/// The target that an `arch:` feature names in this graph, a site's own names included.
+pub(crate) fn target_of(graph: &Microarchitectures, feature: &Feature) -> Option<Target> {
+    match feature.target() {
+        Some(target) => Some(target.clone()),
+        None if *feature.key() == Key::Arch => graph.look_up(feature.value())?.ok(),
+        None => None,
+    }
+}
+
+impl Serialize for Provided {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.features())
+    }
+}

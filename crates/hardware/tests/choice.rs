@@ -1,0 +1,312 @@
+//! Real cases: which image a machine gets, and the properties that hold for every choice.
+
+use metahub_hardware::{
+    Choice, DecidedBy, Entry, Extension, Feature, How, Microarchitectures, Options, Outcome,
+    Provided, choose, choose_with, fit, least_required,
+};
+use rstest::rstest;
+use std::sync::Arc;
+
+fn features(text: &str) -> Vec<Feature> {
+    text.split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect()
+}
+
+fn provided(text: &str) -> Provided {
+    Provided::new(features(text))
+}
+
+/// Chooses among images written as lists of features; `-` requires nothing.
+fn pick(images: &[&str], machine: &Provided) -> Choice {
+    let images: Vec<Vec<Feature>> = images
+        .iter()
+        .map(|image| features(image.trim_matches('-')))
+        .collect();
+    let entries: Vec<Entry<'_>> = images
+        .iter()
+        .map(|requirements| Entry {
+            requirements,
+            weight: 0,
+        })
+        .collect();
+    choose(&entries, machine)
+}
+
+#[rstest]
+#[case::itself("arch:zen3", "arch:zen3", true)]
+#[case::descendant("arch:zen3", "arch:zen4", true)]
+#[case::never_the_other_way("arch:zen4", "arch:zen3", false)]
+#[case::incomparable("arch:zen3", "arch:icelake", false)]
+#[case::incomparable_too("arch:icelake", "arch:zen3", false)]
+#[case::a_level("arch:x86_64_v3", "arch:zen3", true)]
+#[case::no_avx512_for_zen3("arch:x86_64_v4", "arch:zen3", false)]
+#[case::avx512_for_zen4("arch:x86_64_v4", "arch:zen4", true)]
+#[case::arm_siblings("arch:neoverse_v1", "arch:neoverse_v2", false)]
+#[case::arm_line("arch:neoverse_n1", "arch:grace", true)]
+#[case::other_family("arch:aarch64", "arch:zen3", false)]
+#[case::spelling("cpu:Skylake-AVX512", "arch:cascadeLake", true)]
+#[case::no_cpu_known("arch:x86_64", "cuda:12.4", false)]
+#[case::unknown_names_by_equality("arch:futurelake", "arch:FutureLake", true)]
+#[case::unknown_names_only_by_equality("arch:x86_64", "arch:futurelake", false)]
+#[case::cuda_later("cuda:12.4", "cuda:12.6", true)]
+#[case::cuda_earlier("cuda:12.4", "cuda:12.2", false)]
+#[case::cuda_by_driver("cuda:12.4", "driver:550.54.15", true)]
+#[case::cuda_by_driver_minor("cuda:12.9", "driver:525.60", true)]
+#[case::cuda_by_old_driver("cuda:12.0", "driver:470.57.02", false)]
+#[case::cuda_by_driver_next_major("cuda:13.0", "driver:575.1", false)]
+#[case::cuda_said_low_but_driver_runs_it("cuda:12.4", "cuda:11.8 driver:550", true)]
+#[case::driver("driver:525", "driver:550.54", true)]
+#[case::rocm("rocm:6.2", "rocm:6.10", true)]
+#[case::glibc("glibc:2.34", "glibc:2.17", false)]
+#[case::kernel("kernel:5.14", "kernel:5.14.0-427.el9.x86_64", true)]
+#[case::libfabric("libfabric:1.20", "libfabric:1.9", false)]
+#[case::cc_minor("cc:8.0", "cc:8.6", true)]
+#[case::cc_major("cc:8.0", "cc:9.0", false)]
+#[case::cc_ptx("cc:8.0+ptx", "cc:9.0", true)]
+#[case::cc_fat("cc:7.0,8.0,9.0", "cc:8.6", true)]
+#[case::cc_one_of_two_gpus("cc:9.0", "cc:7.0 cc:9.0", true)]
+#[case::gfx_generic("gfx:gfx10-3-generic", "gfx:gfx1031", true)]
+#[case::mpi_family("mpi:mpich", "mpi:cray-mpich", true)]
+#[case::mpi_other("mpi:openmpi", "mpi:intelmpi", false)]
+#[case::other_keys_by_equality("site:blue", "site:blue", true)]
+#[case::other_keys_only_by_equality("site:blue", "site:green", false)]
+#[case::all_of_them("arch:zen3 cuda:12.4", "arch:zen3", false)]
+#[case::nothing_required("", "", true)]
+fn an_image_fits_when_the_machine_runs_it(
+    #[case] image: &str,
+    #[case] machine: &str,
+    #[case] fits: bool,
+) {
+    let found = fit(&features(image), &provided(machine));
+    assert_eq!(found.fits(), fits, "{found}");
+}
+
+#[rstest]
+#[case::nearest("arch:zen4", &["arch:x86_64_v2", "arch:zen2", "arch:zen3"], Some(2))]
+#[case::no_zen4_build("arch:zen4", &["arch:x86_64_v4", "arch:zen3"], Some(1))]
+#[case::no_zen4_build_in_any_order("arch:zen4", &["arch:zen3", "arch:x86_64_v4"], Some(0))]
+#[case::no_avx512("arch:zen3", &["arch:x86_64_v4", "arch:x86_64_v3"], Some(1))]
+#[case::nehalem_is_more_than_v2("arch:haswell", &["arch:x86_64_v2", "arch:nehalem"], Some(1))]
+#[case::generic_last("arch:zen3", &["-", "arch:x86_64"], Some(1))]
+#[case::generic_if_nothing_else("arch:zen3", &["arch:icelake", "-"], Some(1))]
+#[case::nothing("arch:zen3", &["arch:icelake", "arch:neoverse_v1"], None)]
+#[case::more_requirements("arch:zen3 cuda:12.4", &["arch:zen3", "arch:zen3 cuda:12.0"], Some(1))]
+#[case::said_twice_counts_once("arch:zen3", &["arch:zen3", "arch:zen3 cpu:znver3"], Some(0))]
+#[case::nearer_beats_more("arch:zen3 cuda:12.4", &["arch:zen2 cuda:12.0", "arch:zen3"], Some(1))]
+#[case::first_of_equals("arch:zen3", &["arch:zen3", "arch:znver3"], Some(0))]
+#[case::an_ancestor_said_as_well("arch:zen3 arch:x86_64_v3", &["arch:x86_64_v3", "arch:zen2"], Some(1))]
+#[case::mission("arch:cascadeLake", &["arch:cascadeLake", "arch:zen3"], Some(0))]
+fn the_most_specific_image_is_chosen(
+    #[case] machine: &str,
+    #[case] images: &[&str],
+    #[case] winner: Option<usize>,
+) {
+    let choice = pick(images, &provided(machine));
+    assert_eq!(
+        choice.winner(),
+        winner,
+        "{}",
+        choice.explain(|at| images[at].to_owned())
+    );
+}
+
+#[test]
+fn weight_decides_between_images_equally_specific_and_order_comes_last() {
+    let (v4, zen3) = (features("arch:x86_64_v4"), features("arch:zen3"));
+    let machine = provided("arch:zen4");
+    let entries = [
+        Entry {
+            requirements: &zen3,
+            weight: 0,
+        },
+        Entry {
+            requirements: &v4,
+            weight: 5,
+        },
+    ];
+    let choice = choose(&entries, &machine);
+    assert_eq!(
+        (choice.winner(), choice.decided_by()),
+        (Some(1), Some(DecidedBy::Weight))
+    );
+
+    let zen2 = features("arch:zen2");
+    let entries = [
+        Entry {
+            requirements: &zen3,
+            weight: 0,
+        },
+        Entry {
+            requirements: &zen2,
+            weight: 99,
+        },
+    ];
+    let choice = choose(&entries, &machine);
+    assert_eq!(
+        (choice.winner(), choice.decided_by()),
+        (Some(0), Some(DecidedBy::NearerTarget))
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_never_chosen_whatever_its_weight() {
+    let (v4, v2) = (features("arch:x86_64_v4"), features("arch:x86_64_v2"));
+    let entries = [
+        Entry {
+            requirements: &v4,
+            weight: i64::MAX,
+        },
+        Entry {
+            requirements: &v2,
+            weight: -1,
+        },
+    ];
+    let machine = provided("arch:zen3");
+    assert_eq!(choose(&entries, &machine).winner(), Some(1));
+    let heavy = Options {
+        minimum_weight: Some(0),
+    };
+    let choice = choose_with(&entries, &machine, heavy);
+    assert_eq!(choice.winner(), None);
+    assert!(choice.verdicts()[1].too_light);
+}
+
+#[test]
+fn a_profile_falls_back_to_the_targets_it_lists_and_only_after_its_own_line() {
+    let graph = Microarchitectures::builtin();
+    let v1 = graph.find("neoverse_v1").unwrap();
+    let machine = provided("arch:grace").with_fallbacks([v1]);
+    assert_eq!(pick(&["-", "arch:neoverse_v1"], &machine).winner(), Some(1));
+    assert_eq!(
+        pick(&["arch:neoverse_v1", "arch:neoverse_n1"], &machine).winner(),
+        Some(1)
+    );
+    assert_eq!(pick(&["arch:zen3"], &machine).winner(), None);
+}
+
+#[test]
+fn a_site_lets_grace_run_neoverse_v1_by_a_fallback_edge() {
+    let site: Extension = serde_json::from_value(serde_json::json!({
+        "fallbacks": {"aarch64/nvidia/grace": ["neoverse_v1"]},
+        "targets": {"blue-box": {"from": ["neoverse_v2"], "vendor": "Blue"}},
+        "aliases": {"partition_a": "blue-box"},
+    }))
+    .unwrap();
+    let graph = Arc::new(Microarchitectures::builtin().extend(&site).unwrap());
+    let machine = |text| Provided::in_graph(Arc::clone(&graph), features(text));
+    let images = &["arch:neoverse_n1", "arch:neoverse_v1"];
+    for name in ["arch:grace", "arch:blue-box", "arch:partition_a"] {
+        let choice = pick(images, &machine(name));
+        assert_eq!(choice.winner(), Some(1), "{name}");
+        let check = &choice.verdicts()[1].fit.checks()[0];
+        let by_site = matches!(
+            check.outcome,
+            Outcome::Met {
+                how: How::SiteFallback { .. },
+                ..
+            }
+        );
+        assert!(by_site, "{check}");
+    }
+    assert_eq!(pick(images, &machine("arch:blue_box")).winner(), Some(1));
+    assert_eq!(
+        pick(&["arch:blue-box"], &machine("arch:grace")).winner(),
+        None
+    );
+    assert_eq!(
+        pick(&["arch:BlueBox"], &machine("arch:partition-a")).winner(),
+        Some(0)
+    );
+    assert_eq!(pick(images, &provided("arch:grace")).winner(), Some(0));
+}
+
+#[rstest]
+#[case::no_features_first(&["arch:x86_64_v2", "-"], 1)]
+#[case::most_ancestral(&["arch:zen3", "arch:x86_64_v3", "arch:x86_64_v4"], 1)]
+#[case::fewest(&["arch:x86_64_v2 cuda:12.0", "arch:x86_64_v3"], 1)]
+#[case::the_root_demands_nothing(&["arch:x86_64_v2", "arch:x86_64 mpi:mpich", "arch:amd64"], 2)]
+#[case::unknown_targets_last(&["arch:futurelake", "arch:zen5"], 1)]
+#[case::first_of_equals(&["arch:zen3", "arch:zen3"], 0)]
+fn without_a_profile_the_image_that_requires_least_is_served(
+    #[case] images: &[&str],
+    #[case] expected: usize,
+) {
+    let images: Vec<Vec<Feature>> = images
+        .iter()
+        .map(|image| features(image.trim_matches('-')))
+        .collect();
+    let entries: Vec<Entry<'_>> = images
+        .iter()
+        .map(|requirements| Entry {
+            requirements,
+            weight: 0,
+        })
+        .collect();
+    assert_eq!(
+        least_required(&entries, &Microarchitectures::builtin()),
+        Some(expected)
+    );
+    assert_eq!(least_required(&[], &Microarchitectures::builtin()), None);
+}
+
+#[test]
+fn a_choice_explains_every_entry_to_people() {
+    let images = [
+        "arch:zen3",
+        "arch:x86_64_v4 cuda:12.4",
+        "arch:x86_64_v3",
+        "arch:icelake",
+        "-",
+    ];
+    let choice = pick(&images, &provided("arch:zen4 driver:470.1"));
+    assert_eq!(
+        choice.explain(|at| format!("image{at}")),
+        "\
+1. image0: fits: arch:zen3 is met by arch:zen4: it descends from it in 1 step
+- image1: does not fit: cuda:12.4 is not met by driver:470.1
+2. image2: fits: arch:x86_64_v3 is met by arch:zen4: it descends from it in 4 steps
+- image3: does not fit: arch:icelake is not met by arch:zen4
+3. image4: fits: requires nothing
+chosen: image0 over image2: its CPU target is nearer
+"
+    );
+}
+
+#[test]
+fn a_choice_explains_every_entry_to_programs() {
+    let choice = pick(
+        &["arch:zen3", "arch:zen3 mpi:mpich"],
+        &provided("arch:zen4"),
+    );
+    let json = serde_json::to_value(&choice).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "winner": 0,
+            "runner_up": null,
+            "decided_by": "only-one-fits",
+            "verdicts": [
+                {
+                    "fits": true, "rank": 1, "weight": 0, "too_light": false,
+                    "nearness": {"kind": "line", "steps": 1},
+                    "checks": [{
+                        "requirement": "arch:zen3", "outcome": "met", "by": "arch:zen4",
+                        "how": {"rule": "descends", "steps": 1},
+                    }],
+                },
+                {
+                    "fits": false, "rank": null, "weight": 0, "too_light": false,
+                    "nearness": {"kind": "line", "steps": 1},
+                    "checks": [
+                        {
+                            "requirement": "arch:zen3", "outcome": "met", "by": "arch:zen4",
+                            "how": {"rule": "descends", "steps": 1},
+                        },
+                        {"requirement": "mpi:mpich", "outcome": "unmet", "provided": []},
+                    ],
+                },
+            ],
+        })
+    );
+}
