@@ -1,1 +1,27 @@
-//! jq programs, confined: parsed once, bounded in time, depth and output.
+//! jq programs, confined: for selecting entries of an index by a document that someone else
+//! wrote.
+//!
+//! A [`Program`] is read once, into a small syntax tree that holds only what cannot do harm, and
+//! is run by an evaluator that counts every step. It never reads the environment, a file or a
+//! clock, never loops without an end, never builds more than its [`Budget`] pays for, and gives
+//! the same outputs for the same input everywhere.
+
+mod budget;
+mod builtin;
+mod call;
+mod error;
+mod eval;
+mod expr;
+mod lower;
+mod number;
+mod order;
+mod path;
+mod program;
+mod source;
+mod value;
+
+pub use budget::{Budget, DEFAULT_STEPS, MAX_OUTPUTS};
+pub use call::allowed_calls;
+pub use error::JqError;
+pub use program::Program;
+pub use source::{MAX_BRACKETS, MAX_PROGRAM_BYTES, MAX_WORDS};

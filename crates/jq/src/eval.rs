@@ -1,0 +1,281 @@
+//! Running a program: outputs are handed on one by one, by reference, so nothing is copied that
+//! the program does not collect. Depth is bounded by the program's size, work by its budget.
+
+use serde_json::{Map, Value};
+
+use crate::budget::Budget;
+use crate::expr::{Expr, Piece};
+use crate::order::order;
+use crate::{JqError, path, value};
+
+/// Why a run stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A value did not fit an operation. `try` catches this one only.
+    Fail(String),
+    /// A bound was reached. Nothing catches it.
+    Limit(JqError),
+    /// Someone inside the run has what it wanted; it keeps its own result aside.
+    Enough,
+}
+
+pub(crate) type Flow = Result<(), Stop>;
+pub(crate) type Out<'o> = &'o mut dyn FnMut(&Value) -> Flow;
+
+/// Bound variables, innermost first.
+pub(crate) struct Env<'e> {
+    pub(crate) value: &'e Value,
+    pub(crate) outer: Option<&'e Env<'e>>,
+}
+
+/// One evaluation's surroundings.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'e> {
+    pub(crate) input: &'e Value,
+    pub(crate) env: Option<&'e Env<'e>>,
+    pub(crate) budget: &'e Budget,
+}
+
+impl<'e> Scope<'e> {
+    pub(crate) fn with_input<'n>(self, input: &'n Value) -> Scope<'n>
+    where
+        'e: 'n,
+    {
+        Scope { input, ..self }
+    }
+}
+
+pub(crate) fn truthy(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false))
+}
+
+/// Hands each output of `expr` to `out`.
+pub(crate) fn eval(expr: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    scope.budget.pay(1)?;
+    match expr {
+        Expr::Identity => out(scope.input),
+        Expr::Empty => Ok(()),
+        Expr::Literal(value) => out(value),
+        Expr::Variable(distance) => out(variable(scope.env, *distance)),
+        Expr::Path(base, steps) => path::follow(base, steps, scope, out),
+        Expr::Pipe(left, right) => eval(left, scope, &mut |value| {
+            eval(right, scope.with_input(value), out)
+        }),
+        Expr::Bind(left, right) => bind(left, right, scope, out),
+        Expr::Comma(left, right) => {
+            eval(left, scope, out)?;
+            eval(right, scope, out)
+        }
+        Expr::Select(condition) => eval(condition, scope, &mut |value| {
+            if truthy(value) {
+                out(scope.input)
+            } else {
+                Ok(())
+            }
+        }),
+        Expr::Text(pieces) => text(pieces, String::new(), scope, out),
+        Expr::Collect(inner) => collect(inner, scope, out),
+        Expr::Object(entries) => object(entries, &Map::new(), scope, out),
+        Expr::Negate(inner) => eval(inner, scope, &mut |value| out(&value::negate(value)?)),
+        Expr::Alternative(left, right) => alternative(left, right, scope, out),
+        Expr::Or(left, right) => logic(true, left, right, scope, out),
+        Expr::And(left, right) => logic(false, left, right, scope, out),
+        // As jq does, the right side is the outer loop.
+        Expr::Math(op, left, right) => eval(right, scope, &mut |r| {
+            eval(left, scope, &mut |l| {
+                out(&value::math(*op, l, r, scope.budget)?)
+            })
+        }),
+        Expr::Compare(op, left, right) => eval(right, scope, &mut |r| {
+            eval(left, scope, &mut |l| {
+                scope.budget.pay_for(l)?;
+                scope.budget.pay_for(r)?;
+                out(&Value::Bool(value::compare(*op, order(l, r))))
+            })
+        }),
+        Expr::Try(body, handler) => attempt(body, handler.as_deref(), scope, out),
+        Expr::If(branches, otherwise) => branch(branches, otherwise.as_deref(), scope, out),
+        Expr::First(inner) => first(inner, scope, out),
+        Expr::IsEmpty(inner) => {
+            let any = find(inner, scope, |_| true)?;
+            out(&Value::Bool(!any))
+        }
+        Expr::Quantify(wanted, inner) => {
+            let found = find(inner, scope, |value| truthy(value) == *wanted)?;
+            out(&Value::Bool(found == *wanted))
+        }
+        Expr::Apply(function) => out(&(function.run)(scope.input, scope.budget)?),
+        Expr::Apply1(function, argument) => eval(argument, scope, &mut |value| {
+            out(&(function.run)(scope.input, value, scope.budget)?)
+        }),
+        Expr::Test(regex) => {
+            let text = value::text(scope.input, "test")?;
+            // A search is linear in the text; the factor covers its slow path.
+            scope.budget.pay(64 + text.len() as u64)?;
+            out(&Value::Bool(regex.is_match(text)))
+        }
+    }
+}
+
+fn variable<'e>(env: Option<&'e Env<'e>>, distance: usize) -> &'e Value {
+    std::iter::successors(env, |env| env.outer)
+        .nth(distance)
+        .map_or(&Value::Null, |env| env.value)
+}
+
+fn bind(left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(left, scope, &mut |value| {
+        let env = Env {
+            value,
+            outer: scope.env,
+        };
+        let inner = Scope {
+            env: Some(&env),
+            ..scope
+        };
+        eval(right, inner, out)
+    })
+}
+
+fn collect(inner: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let mut items = Vec::new();
+    eval(inner, scope, &mut |value| {
+        scope.budget.pay_for(value)?;
+        items.push(value.clone());
+        Ok(())
+    })?;
+    out(&Value::Array(items))
+}
+
+fn text(pieces: &[Piece], before: String, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    scope.budget.pay_text(before.len())?;
+    match pieces.split_first() {
+        None => out(&Value::String(before)),
+        Some((Piece::Literal(literal), rest)) => text(rest, before + literal, scope, out),
+        Some((Piece::Inserted(inner), rest)) => eval(inner, scope, &mut |value| {
+            let inserted = value::to_text(value, scope.budget)?;
+            text(rest, format!("{before}{inserted}"), scope, out)
+        }),
+    }
+}
+
+/// Every combination of the entries' outputs, each paid for.
+fn object(
+    entries: &[(Expr, Expr)],
+    before: &Map<String, Value>,
+    scope: Scope<'_>,
+    out: Out<'_>,
+) -> Flow {
+    let Some(((key, value), rest)) = entries.split_first() else {
+        scope.budget.pay(1 + before.len() as u64)?;
+        return out(&Value::Object(before.clone()));
+    };
+    eval(key, scope, &mut |key| {
+        let key = value::text(key, "an object's key")?;
+        eval(value, scope, &mut |value| {
+            let so_far = before.values();
+            so_far
+                .chain([value])
+                .try_for_each(|v| scope.budget.pay_for(v))?;
+            let mut map = before.clone();
+            map.insert(key.to_owned(), value.clone());
+            object(rest, &map, scope, out)
+        })
+    })
+}
+
+/// `l // r`: the truthy outputs of `l`, or `r` if it has none. Failures of `l` end it quietly.
+fn alternative(left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let mut any = false;
+    attempt(left, None, scope, &mut |value| {
+        if truthy(value) {
+            any = true;
+            out(value)
+        } else {
+            Ok(())
+        }
+    })?;
+    if any { Ok(()) } else { eval(right, scope, out) }
+}
+
+/// `or` (decided by true) and `and` (decided by false).
+fn logic(decided_by: bool, left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(left, scope, &mut |l| {
+        if truthy(l) == decided_by {
+            out(&Value::Bool(decided_by))
+        } else {
+            eval(right, scope, &mut |r| out(&Value::Bool(truthy(r))))
+        }
+    })
+}
+
+/// Runs `body` until it fails, then `handler` on what it said. What `out` answers passes through
+/// untouched: only the body's own failures are caught.
+fn attempt(body: &Expr, handler: Option<&Expr>, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let mut from_out = None;
+    let result = eval(body, scope, &mut |value| {
+        out(value).map_err(|stop| {
+            from_out = Some(stop);
+            Stop::Enough
+        })
+    });
+    if let Some(stop) = from_out {
+        return Err(stop);
+    }
+    match result {
+        Err(Stop::Fail(message)) => match handler {
+            None => Ok(()),
+            Some(handler) => {
+                let message = Value::String(message);
+                eval(handler, scope.with_input(&message), out)
+            }
+        },
+        other => other,
+    }
+}
+
+fn branch(
+    branches: &[(Expr, Expr)],
+    otherwise: Option<&Expr>,
+    scope: Scope<'_>,
+    out: Out<'_>,
+) -> Flow {
+    match (branches.split_first(), otherwise) {
+        (Some(((condition, then), rest)), _) => eval(condition, scope, &mut |value| {
+            if truthy(value) {
+                eval(then, scope, out)
+            } else {
+                branch(rest, otherwise, scope, out)
+            }
+        }),
+        (None, Some(otherwise)) => eval(otherwise, scope, out),
+        (None, None) => out(scope.input),
+    }
+}
+
+fn first(inner: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let mut answer = None;
+    let result = eval(inner, scope, &mut |value| {
+        answer = Some(out(value));
+        Err(Stop::Enough)
+    });
+    answer.unwrap_or(result)
+}
+
+/// Whether an output of `inner` is `wanted`. Stops at the first that is.
+fn find(inner: &Expr, scope: Scope<'_>, wanted: impl Fn(&Value) -> bool) -> Result<bool, Stop> {
+    let mut found = false;
+    let result = eval(inner, scope, &mut |value| {
+        if wanted(value) {
+            found = true;
+            Err(Stop::Enough)
+        } else {
+            Ok(())
+        }
+    });
+    if found {
+        Ok(true)
+    } else {
+        result.map(|()| false)
+    }
+}
