@@ -101,8 +101,14 @@ pub fn content() -> PathBuf {
     lock.lock().expect("the target folder supports locks");
     let done = folder.join(&key);
     if !done.exists() {
+        // What earlier inputs gave, and what an interrupted build left.
+        for old in std::fs::read_dir(&folder)
+            .expect("it was made above")
+            .filter_map(Result::ok)
+        {
+            let _ = std::fs::remove_dir_all(old.path());
+        }
         let partial = folder.join("partial");
-        let _ = std::fs::remove_dir_all(&partial);
         build(&partial);
         std::fs::rename(&partial, &done).expect("both are in one folder");
     }

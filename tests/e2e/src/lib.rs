@@ -14,13 +14,13 @@
 
 pub mod buildah;
 pub mod docker;
-//pub mod faulty;
+pub mod faulty;
 pub mod fixture;
 pub mod http;
-//pub mod metahub;
+pub mod metahub;
 pub mod podman;
 pub mod process;
 pub mod registry;
 pub mod require;
 pub mod skopeo;
-//pub mod world;
+pub mod world;

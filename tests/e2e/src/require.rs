@@ -38,6 +38,20 @@ pub fn tools(tools: &[&str]) -> bool {
     decide(&missing_tools(tools))
 }
 
+/// Whether `condition` holds on this machine; if not, says loudly that it lacks `what`.
+///
+/// # Panics
+/// When it does not hold and `METAHUB_REQUIRE_ALL=1`.
+#[track_caller]
+#[must_use]
+pub fn that(condition: bool, what: &str) -> bool {
+    if condition {
+        true
+    } else {
+        decide(&[what.to_owned()])
+    }
+}
+
 /// Where `tool` is in `PATH`.
 #[must_use]
 pub fn find(tool: &str) -> Option<PathBuf> {
