@@ -264,3 +264,71 @@ impl Microarchitectures {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overlay_holds_only_what_the_crate_lacks_or_has_differently() {
+        let overlay = overlay();
+        assert!(!overlay.is_empty(), "data/overlay.json does not parse");
+        let base = &MicroarchitecturesSchema::schema().microarchitectures;
+        let facts = |mut entry: NewTarget| {
+            entry.features.sort();
+            entry
+        };
+        for (name, entry) in overlay {
+            let same = base
+                .get(&name)
+                .is_some_and(|old| facts(from_schema(old)) == facts(entry.clone()));
+            assert!(
+                !same,
+                "{name} is in the archspec crate as it is: run scripts/archspec-overlay"
+            );
+        }
+    }
+
+    #[test]
+    fn every_target_of_the_crate_and_the_overlay_finds_its_place() {
+        let graph = Microarchitectures::builtin();
+        let base = &MicroarchitecturesSchema::schema().microarchitectures;
+        let overlay = overlay();
+        let names: BTreeSet<&String> = base.keys().chain(overlay.keys()).collect();
+        assert_eq!(graph.iter().count(), names.len());
+        for name in names {
+            let target = graph.find(name).unwrap();
+            assert_eq!(target.as_str(), name);
+            let known = graph.get(&target).unwrap();
+            let from = overlay
+                .get(name)
+                .map_or_else(|| &base[name].from, |entry| &entry.from);
+            let parents: Vec<&str> = known.parents().iter().map(Target::as_str).collect();
+            assert_eq!(&parents, from);
+        }
+    }
+
+    #[test]
+    fn every_synonym_means_a_known_target_and_hides_none() {
+        let graph = Microarchitectures::builtin();
+        let canonical: BTreeSet<String> = graph
+            .iter()
+            .map(|entry| fold(entry.target().as_str()))
+            .collect();
+        assert_eq!(
+            canonical.len(),
+            graph.iter().count(),
+            "two targets fold to one spelling"
+        );
+        let mut seen = BTreeSet::new();
+        for (synonym, target) in names::SYNONYMS {
+            assert_eq!(fold(synonym), *synonym, "{synonym} is not folded");
+            assert!(seen.insert(synonym), "{synonym} stands twice");
+            assert!(
+                !canonical.contains(*synonym),
+                "{synonym} is a target itself"
+            );
+            assert_eq!(graph.find(synonym).unwrap().as_str(), *target);
+        }
+    }
+}

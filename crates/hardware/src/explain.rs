@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use crate::fit::{Check, Fit, How, Outcome};
 use crate::rank::{Choice, DecidedBy, Verdict};
 
-impl fmt::Display for Check {
+impl fmt::Display for Check<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wanted = &self.requirement;
         match &self.outcome {
@@ -14,7 +14,7 @@ impl fmt::Display for Check {
                 write!(f, "{wanted} is provided")
             }
             Outcome::Met { by, how } => write!(f, "{wanted} is met by {by}: {how}"),
-            Outcome::Unmet { provided } if provided.is_empty() => {
+            Outcome::Unmet { provided: [] } => {
                 write!(f, "{wanted} is not met: no {} is provided", wanted.key())
             }
             Outcome::Unmet { provided } => {
@@ -57,7 +57,7 @@ impl fmt::Display for Steps {
     }
 }
 
-impl fmt::Display for Fit {
+impl fmt::Display for Fit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.fits() { "fits" } else { "does not fit" })?;
         if self.checks().is_empty() {
@@ -88,7 +88,7 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-impl Choice {
+impl Choice<'_> {
     /// The whole choice as text, a line for each entry and one for the outcome. `name`
     /// gives an entry's name by its position.
     pub fn explain(&self, name: impl Fn(usize) -> String) -> String {

@@ -2,7 +2,6 @@
 //! and why, requirement by requirement. It judges one image; `rank` compares several.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -35,30 +34,29 @@ pub enum Nearness {
 
 /// One requirement and whether it is met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub struct Check<'a> {
     /// What the image requires.
-    pub requirement: Feature,
+    pub requirement: &'a Feature,
     /// Whether and by what it is met.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: Outcome<'a>,
 }
 
 /// Whether a requirement is met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum Outcome<'a> {
     /// It is.
     Met {
         /// The provided feature that meets it.
-        by: Feature,
+        by: &'a Feature,
         /// Why that one does.
         how: How,
     },
     /// It is not.
     Unmet {
         /// What is provided of that key instead; perhaps nothing.
-        #[serde(serialize_with = "as_list")]
-        provided: Arc<[Feature]>,
+        provided: &'a [Feature],
     },
 }
 
@@ -108,18 +106,14 @@ pub enum How {
     },
 }
 
-fn as_list<S: Serializer>(list: &Arc<[Feature]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter())
-}
-
 fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(text)
 }
 
 /// An image held against a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fit {
-    checks: Vec<Check>,
+pub struct Fit<'a> {
+    checks: Vec<Check<'a>>,
     nearness: Nearness,
     fits: bool,
     /// Targets that the nearest required one descends from.
@@ -127,7 +121,7 @@ pub struct Fit {
     depth: usize,
 }
 
-impl Fit {
+impl<'a> Fit<'a> {
     /// Whether every requirement is met.
     #[must_use]
     pub fn fits(&self) -> bool {
@@ -136,7 +130,7 @@ impl Fit {
 
     /// The requirements in the order in which the image states them.
     #[must_use]
-    pub fn checks(&self) -> &[Check] {
+    pub fn checks(&self) -> &[Check<'a>] {
         &self.checks
     }
 
@@ -147,7 +141,7 @@ impl Fit {
     }
 
     /// The requirements that are not met.
-    pub fn unmet(&self) -> impl Iterator<Item = &Check> {
+    pub fn unmet(&self) -> impl Iterator<Item = &Check<'a>> {
         self.checks
             .iter()
             .filter(|check| matches!(check.outcome, Outcome::Unmet { .. }))
@@ -156,7 +150,7 @@ impl Fit {
     /// How many different requirements the image states.
     #[must_use]
     pub fn distinct(&self) -> usize {
-        let earlier = |at: usize, check: &Check| {
+        let earlier = |at: usize, check: &Check<'_>| {
             self.checks
                 .iter()
                 .take(at)
@@ -177,7 +171,7 @@ impl Fit {
 /// Holds an image's requirements against what a machine provides. All must be met; an
 /// image without requirements fits every machine.
 #[must_use]
-pub fn fit(requirements: &[Feature], provided: &Provided) -> Fit {
+pub fn fit<'a>(requirements: &'a [Feature], provided: &'a Provided) -> Fit<'a> {
     let mut fit = Fit {
         checks: Vec::with_capacity(requirements.len()),
         nearness: Nearness::Unstated,
@@ -197,31 +191,23 @@ pub fn fit(requirements: &[Feature], provided: &Provided) -> Fit {
         };
         fit.fits &= matches!(outcome, Outcome::Met { .. });
         fit.checks.push(Check {
-            requirement: requirement.clone(),
+            requirement,
             outcome,
         });
     }
     fit
 }
 
-fn check_target(wanted: &Feature, provided: &Provided) -> (Outcome, Nearness, usize) {
+fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, Nearness, usize) {
     let graph = provided.graph();
     let group = provided.group(&Key::Arch);
-    let met = |by: &Feature, how| Outcome::Met {
-        by: by.clone(),
-        how,
-    };
+    let met = |by: &'a Feature, how| Outcome::Met { by, how };
+    let unmet = || (Outcome::Unmet { provided: group }, Nearness::Unstated, 0);
     let Some(target) = target_of(graph, wanted) else {
         // A target that nobody knows runs where the very same name is provided.
         return match group.iter().find(|feature| *feature == wanted) {
             Some(same) => (met(same, How::Same), Nearness::Line { steps: 0 }, 0),
-            None => (
-                Outcome::Unmet {
-                    provided: Arc::clone(group),
-                },
-                Nearness::Unstated,
-                0,
-            ),
+            None => unmet(),
         };
     };
     let depth = graph.depth(&target);
@@ -249,21 +235,15 @@ fn check_target(wanted: &Feature, provided: &Provided) -> (Outcome, Nearness, us
             Nearness::Fallback { place, steps },
             depth,
         ),
-        None => (
-            Outcome::Unmet {
-                provided: Arc::clone(group),
-            },
-            Nearness::Unstated,
-            0,
-        ),
+        None => unmet(),
     }
 }
 
-fn check_value(wanted: &Feature, provided: &Provided) -> Outcome {
+fn check_value<'a>(wanted: &Feature, provided: &'a Provided) -> Outcome<'a> {
     let group = provided.group(wanted.key());
     if let Some(same) = group.iter().find(|feature| *feature == wanted) {
         return Outcome::Met {
-            by: same.clone(),
+            by: same,
             how: How::Same,
         };
     }
@@ -275,20 +255,9 @@ fn check_value(wanted: &Feature, provided: &Provided) -> Outcome {
             _ => None,
         });
     match found {
-        Some((by, how)) => Outcome::Met {
-            by: by.clone(),
-            how,
-        },
-        // What a driver runs counts for CUDA, so the driver belongs to the reason.
-        None if *wanted.key() == Key::Cuda => Outcome::Unmet {
-            provided: group
-                .iter()
-                .chain(provided.group(&Key::Driver).iter())
-                .cloned()
-                .collect(),
-        },
+        Some((by, how)) => Outcome::Met { by, how },
         None => Outcome::Unmet {
-            provided: Arc::clone(group),
+            provided: provided.candidates(wanted.key()),
         },
     }
 }

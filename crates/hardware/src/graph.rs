@@ -121,7 +121,7 @@ impl Microarchitectures {
     }
 
     /// All targets, each after its parents.
-    pub fn iter(&self) -> impl Iterator<Item = &Microarchitecture> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Microarchitecture> + Clone {
         self.targets.iter()
     }
 

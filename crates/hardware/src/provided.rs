@@ -1,6 +1,7 @@
 //! `Provided`: what a machine or a profile offers, prepared so that many images can be
 //! held against it quickly. It holds facts; `fit` judges by them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -15,11 +16,12 @@ use crate::target::Target;
 #[derive(Debug, Clone)]
 pub struct Provided {
     graph: Arc<Microarchitectures>,
-    groups: Vec<(Key, Arc<[Feature]>)>,
+    groups: Vec<(Key, Vec<Feature>)>,
+    /// What speaks for CUDA: its versions, and drivers.
+    cuda: Vec<Feature>,
     /// The CPU targets, without those that another one descends from.
     targets: Vec<(Target, Feature)>,
     fallbacks: Vec<(Target, Feature)>,
-    nothing: Arc<[Feature]>,
 }
 
 impl Provided {
@@ -45,7 +47,7 @@ impl Provided {
         }
         let known: Vec<(Target, Feature)> = all
             .iter()
-            .filter_map(|f| Some((target_of(&graph, f)?, f.clone())))
+            .filter_map(|f| Some((target_of(&graph, f)?.into_owned(), f.clone())))
             .collect();
         let targets = known
             .iter()
@@ -58,13 +60,14 @@ impl Provided {
             .collect();
         Self {
             graph,
-            groups: groups
-                .into_iter()
-                .map(|(key, group)| (key, Arc::from(group)))
+            cuda: all
+                .iter()
+                .filter(|f| matches!(f.key(), Key::Cuda | Key::Driver))
+                .cloned()
                 .collect(),
+            groups,
             targets,
             fallbacks: Vec::new(),
-            nothing: Arc::from([]),
         }
     }
 
@@ -102,11 +105,21 @@ impl Provided {
     }
 
     /// The features with this key.
-    pub(crate) fn group(&self, key: &Key) -> &Arc<[Feature]> {
+    pub(crate) fn group(&self, key: &Key) -> &[Feature] {
         self.groups
             .iter()
             .find(|(k, _)| k == key)
-            .map_or(&self.nothing, |(_, group)| group)
+            .map_or(&[], |(_, group)| group.as_slice())
+    }
+
+    /// What could have met a requirement of this key: what a driver runs counts for
+    /// CUDA, so it belongs to the reason.
+    pub(crate) fn candidates(&self, key: &Key) -> &[Feature] {
+        if *key == Key::Cuda {
+            &self.cuda
+        } else {
+            self.group(key)
+        }
     }
 
     pub(crate) fn own_targets(&self) -> &[(Target, Feature)] {
@@ -119,10 +132,13 @@ impl Provided {
 }
 
 /// The target that an `arch:` feature names in this graph, a site's own names included.
-pub(crate) fn target_of(graph: &Microarchitectures, feature: &Feature) -> Option<Target> {
+pub(crate) fn target_of<'a>(
+    graph: &Microarchitectures,
+    feature: &'a Feature,
+) -> Option<Cow<'a, Target>> {
     match feature.target() {
-        Some(target) => Some(target.clone()),
-        None if *feature.key() == Key::Arch => graph.look_up(feature.value())?.ok(),
+        Some(target) => Some(Cow::Borrowed(target)),
+        None if *feature.key() == Key::Arch => graph.look_up(feature.value())?.ok().map(Cow::Owned),
         None => None,
     }
 }

@@ -31,10 +31,10 @@ pub struct Options {
 
 /// One image's part in a choice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Verdict<'a> {
     /// Its requirements held against the machine.
     #[serde(flatten)]
-    pub fit: Fit,
+    pub fit: Fit<'a>,
     /// Its weight.
     pub weight: i64,
     /// Whether it was left out for its weight.
@@ -63,16 +63,16 @@ pub enum DecidedBy {
 
 /// The outcome of choosing among images, entry by entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Choice {
+pub struct Choice<'a> {
     winner: Option<usize>,
     runner_up: Option<usize>,
     decided_by: Option<DecidedBy>,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<Verdict<'a>>,
     #[serde(skip)]
     ranking: Vec<usize>,
 }
 
-impl Choice {
+impl<'a> Choice<'a> {
     /// Position of the best image among the entries; none when nothing fits.
     #[must_use]
     pub fn winner(&self) -> Option<usize> {
@@ -93,7 +93,7 @@ impl Choice {
 
     /// One verdict for each entry, in the entries' order.
     #[must_use]
-    pub fn verdicts(&self) -> &[Verdict] {
+    pub fn verdicts(&self) -> &[Verdict<'a>] {
         &self.verdicts
     }
 
@@ -112,7 +112,7 @@ type RankKey = (
     usize,
 );
 
-fn rank_key(position: usize, verdict: &Verdict) -> RankKey {
+fn rank_key(position: usize, verdict: &Verdict<'_>) -> RankKey {
     let fit = &verdict.fit;
     (
         fit.nearness(),
@@ -125,14 +125,18 @@ fn rank_key(position: usize, verdict: &Verdict) -> RankKey {
 
 /// Chooses the best image that fits.
 #[must_use]
-pub fn choose(entries: &[Entry<'_>], provided: &Provided) -> Choice {
+pub fn choose<'a>(entries: &[Entry<'a>], provided: &'a Provided) -> Choice<'a> {
     choose_with(entries, provided, Options::default())
 }
 
 /// Chooses the best image that fits, under options.
 #[must_use]
-pub fn choose_with(entries: &[Entry<'_>], provided: &Provided, options: Options) -> Choice {
-    let mut verdicts: Vec<Verdict> = entries
+pub fn choose_with<'a>(
+    entries: &[Entry<'a>],
+    provided: &'a Provided,
+    options: Options,
+) -> Choice<'a> {
+    let mut verdicts: Vec<Verdict<'a>> = entries
         .iter()
         .map(|entry| Verdict {
             fit: fit(entry.requirements, provided),

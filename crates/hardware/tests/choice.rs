@@ -1,5 +1,7 @@
 //! Real cases: which image a machine gets, and the properties that hold for every choice.
 
+#![expect(clippy::unwrap_used, reason = "tests may assert by panicking")]
+
 use metahub_hardware::{
     Choice, DecidedBy, Entry, Extension, Feature, How, Microarchitectures, Options, Outcome,
     Provided, choose, choose_with, fit, least_required,
@@ -17,12 +19,16 @@ fn provided(text: &str) -> Provided {
     Provided::new(features(text))
 }
 
-/// Chooses among images written as lists of features; `-` requires nothing.
-fn pick(images: &[&str], machine: &Provided) -> Choice {
-    let images: Vec<Vec<Feature>> = images
-        .iter()
+fn images(list: &[&str]) -> Vec<Vec<Feature>> {
+    list.iter()
         .map(|image| features(image.trim_matches('-')))
-        .collect();
+        .collect()
+}
+
+/// Chooses among images written as lists of features (`-` requires nothing) and hands the
+/// choice to `check`.
+fn picking<T>(list: &[&str], machine: &Provided, check: impl FnOnce(&Choice<'_>) -> T) -> T {
+    let images = images(list);
     let entries: Vec<Entry<'_>> = images
         .iter()
         .map(|requirements| Entry {
@@ -30,7 +36,11 @@ fn pick(images: &[&str], machine: &Provided) -> Choice {
             weight: 0,
         })
         .collect();
-    choose(&entries, machine)
+    check(&choose(&entries, machine))
+}
+
+fn pick(list: &[&str], machine: &Provided) -> Option<usize> {
+    picking(list, machine, |choice| choice.winner())
 }
 
 #[rstest]
@@ -78,7 +88,8 @@ fn an_image_fits_when_the_machine_runs_it(
     #[case] machine: &str,
     #[case] fits: bool,
 ) {
-    let found = fit(&features(image), &provided(machine));
+    let (image, machine) = (features(image), provided(machine));
+    let found = fit(&image, &machine);
     assert_eq!(found.fits(), fits, "{found}");
 }
 
@@ -102,13 +113,10 @@ fn the_most_specific_image_is_chosen(
     #[case] images: &[&str],
     #[case] winner: Option<usize>,
 ) {
-    let choice = pick(images, &provided(machine));
-    assert_eq!(
-        choice.winner(),
-        winner,
-        "{}",
-        choice.explain(|at| images[at].to_owned())
-    );
+    picking(images, &provided(machine), |choice| {
+        let why = choice.explain(|at| images[at].to_owned());
+        assert_eq!(choice.winner(), winner, "{why}");
+    });
 }
 
 #[test]
@@ -177,12 +185,12 @@ fn a_profile_falls_back_to_the_targets_it_lists_and_only_after_its_own_line() {
     let graph = Microarchitectures::builtin();
     let v1 = graph.find("neoverse_v1").unwrap();
     let machine = provided("arch:grace").with_fallbacks([v1]);
-    assert_eq!(pick(&["-", "arch:neoverse_v1"], &machine).winner(), Some(1));
+    assert_eq!(pick(&["-", "arch:neoverse_v1"], &machine), Some(1));
     assert_eq!(
-        pick(&["arch:neoverse_v1", "arch:neoverse_n1"], &machine).winner(),
+        pick(&["arch:neoverse_v1", "arch:neoverse_n1"], &machine),
         Some(1)
     );
-    assert_eq!(pick(&["arch:zen3"], &machine).winner(), None);
+    assert_eq!(pick(&["arch:zen3"], &machine), None);
 }
 
 #[test]
@@ -197,28 +205,26 @@ fn a_site_lets_grace_run_neoverse_v1_by_a_fallback_edge() {
     let machine = |text| Provided::in_graph(Arc::clone(&graph), features(text));
     let images = &["arch:neoverse_n1", "arch:neoverse_v1"];
     for name in ["arch:grace", "arch:blue-box", "arch:partition_a"] {
-        let choice = pick(images, &machine(name));
-        assert_eq!(choice.winner(), Some(1), "{name}");
-        let check = &choice.verdicts()[1].fit.checks()[0];
-        let by_site = matches!(
-            check.outcome,
-            Outcome::Met {
-                how: How::SiteFallback { .. },
-                ..
-            }
-        );
-        assert!(by_site, "{check}");
+        picking(images, &machine(name), |choice| {
+            assert_eq!(choice.winner(), Some(1), "{name}");
+            let check = &choice.verdicts()[1].fit.checks()[0];
+            let by_site = matches!(
+                check.outcome,
+                Outcome::Met {
+                    how: How::SiteFallback { .. },
+                    ..
+                }
+            );
+            assert!(by_site, "{check}");
+        });
     }
-    assert_eq!(pick(images, &machine("arch:blue_box")).winner(), Some(1));
+    assert_eq!(pick(images, &machine("arch:blue_box")), Some(1));
+    assert_eq!(pick(&["arch:blue-box"], &machine("arch:grace")), None);
     assert_eq!(
-        pick(&["arch:blue-box"], &machine("arch:grace")).winner(),
-        None
-    );
-    assert_eq!(
-        pick(&["arch:BlueBox"], &machine("arch:partition-a")).winner(),
+        pick(&["arch:BlueBox"], &machine("arch:partition-a")),
         Some(0)
     );
-    assert_eq!(pick(images, &provided("arch:grace")).winner(), Some(0));
+    assert_eq!(pick(images, &provided("arch:grace")), Some(0));
 }
 
 #[rstest]
@@ -259,9 +265,12 @@ fn a_choice_explains_every_entry_to_people() {
         "arch:icelake",
         "-",
     ];
-    let choice = pick(&images, &provided("arch:zen4 driver:470.1"));
+    let machine = provided("arch:zen4 driver:470.1");
+    let text = picking(&images, &machine, |choice| {
+        choice.explain(|at| format!("image{at}"))
+    });
     assert_eq!(
-        choice.explain(|at| format!("image{at}")),
+        text,
         "\
 1. image0: fits: arch:zen3 is met by arch:zen4: it descends from it in 1 step
 - image1: does not fit: cuda:12.4 is not met by driver:470.1
@@ -275,11 +284,10 @@ chosen: image0 over image2: its CPU target is nearer
 
 #[test]
 fn a_choice_explains_every_entry_to_programs() {
-    let choice = pick(
-        &["arch:zen3", "arch:zen3 mpi:mpich"],
-        &provided("arch:zen4"),
-    );
-    let json = serde_json::to_value(&choice).unwrap();
+    let images = ["arch:zen3", "arch:zen3 mpi:mpich"];
+    let json = picking(&images, &provided("arch:zen4"), |choice| {
+        serde_json::to_value(choice).unwrap()
+    });
     assert_eq!(
         json,
         serde_json::json!({
