@@ -291,8 +291,12 @@ async fn answer(state: &State, line: String) -> Response<Body> {
             return response;
         }
         Some(Fault::Cut) => {
-            let cut = std::io::Error::other("cut on purpose");
-            let body = Body::from_stream(stream::iter([Ok(half), Err(cut)]));
+            // One turn between the two, or the server drops the first half with the second.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut on purpose"))
+            });
+            let body = Body::from_stream(stream::iter([Ok(half)]).chain(cut));
             return announced(media_type, bytes.len(), body);
         }
         Some(Fault::StallInside) => {
@@ -352,4 +356,51 @@ fn other(bytes: &Bytes) -> Bytes {
         *last ^= 1;
     }
     Bytes::from(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::get;
+
+    #[test]
+    fn without_a_fault_it_serves_the_image_by_tag_and_by_digest() {
+        let upstream = Faulty::start();
+        let image = upstream.image.clone();
+        assert_eq!(
+            get(upstream.host(), Image::TAG).send().expect(200).body,
+            image.manifest
+        );
+        assert_eq!(
+            get(upstream.host(), &image.by_digest())
+                .send()
+                .expect(200)
+                .body,
+            image.manifest
+        );
+        let blob = get(upstream.host(), &Image::blob(&image.layer))
+            .send()
+            .expect(200);
+        assert!(!blob.cut && blob.body == image.layer);
+        assert_eq!(upstream.times_asked(Image::TAG), 1);
+        get(upstream.host(), "/v2/team/other/manifests/1.0")
+            .send()
+            .expect(404);
+    }
+
+    #[test]
+    fn a_fault_is_seen_until_it_is_mended() {
+        let upstream = Faulty::start();
+        let path = Image::blob(&upstream.image.layer);
+        upstream.break_path(&path, Fault::Cut);
+        assert!(get(upstream.host(), &path).send().expect(200).cut);
+        upstream.break_path(&path, Fault::OtherBytes);
+        let lie = get(upstream.host(), &path).send().expect(200).body;
+        assert!(lie.len() == upstream.image.layer.len() && lie != upstream.image.layer);
+        upstream.mend();
+        assert_eq!(
+            get(upstream.host(), &path).send().expect(200).body,
+            upstream.image.layer
+        );
+    }
 }

@@ -507,3 +507,40 @@ fn spawn_on_lasting_thread(command: Command) -> std::io::Result<Child> {
         .expect("the spawning thread lives as long as the process");
     result.recv().expect("the spawning thread always answers")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_gets_its_input_and_gives_its_output() {
+        let said = Cmd::new("cat").stdin("hello\n").ok();
+        assert_eq!(said.stdout, "hello\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "was not done after")]
+    fn a_command_that_hangs_is_ended_at_its_limit() {
+        let _ = Cmd::new("cat")
+            .arg("/dev/zero")
+            .limit(Duration::from_millis(100))
+            .run();
+    }
+
+    #[test]
+    fn a_daemon_ends_on_sigterm_and_its_log_is_kept() {
+        let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+        let mut daemon = Daemon::start("bash", &Cmd::new("bash").args(["-c", script]));
+        daemon.wait_for_line("readiness", |line| (line == "ready").then_some(()));
+        assert!(daemon.is_running());
+        assert_eq!(daemon.terminate().and_then(|status| status.code()), Some(3));
+        assert!(daemon.log().starts_with("ready"));
+    }
+
+    #[test]
+    #[should_panic(expected = "ended (exit status: 7) before readiness")]
+    fn a_daemon_that_dies_while_waited_for_is_noticed_at_once() {
+        let mut daemon = Daemon::start("bash", &Cmd::new("bash").args(["-c", "exit 7"]));
+        daemon.wait_for_line("readiness", |_| None::<()>);
+    }
+}
