@@ -1,1 +1,43 @@
-//! Reading other registries: authentication, retries, verified streaming
+//! Reading other registries: which one a name belongs to, how to be let in, and how to get its
+//! manifests, blobs, tags and referrers out of it, verified.
+//!
+//! Nothing here is kept: what is read goes to the caller. Credentials go to the host that they
+//! are configured for and to nobody else, whatever a challenge or a redirect says. No error, log
+//! line or debug print holds a secret, a token or a signed URL.
+//!
+//! The files are the nouns: `manifest`, `blob`, `tags` and `referrers` are what a registry
+//! holds; `route` finds the registry; `ask` is one request with its retries; `auth`, `client`
+//! and `address` are what guards it.
+
+mod address;
+mod answer;
+mod ask;
+mod auth;
+mod blob;
+mod breaker;
+mod challenge;
+mod client;
+mod config;
+mod error;
+mod manifest;
+mod paging;
+mod referrers;
+mod retry;
+mod route;
+mod secret;
+mod tags;
+mod upstream;
+mod verified;
+mod well_known;
+
+pub use blob::{BlobBody, BlobStream};
+pub use config::{
+    ConfigError, CredentialsConfig, Prefix, Timeouts, UpstreamConfig, UpstreamsConfig,
+};
+pub use error::{Problem, UpstreamError, Waiting};
+pub use manifest::{Fetched, Freshness, Head};
+pub use retry::RetryPolicy;
+pub use route::{Route, Upstreams};
+pub use secret::{Credentials, Secret};
+pub use upstream::Upstream;
+pub use verified::{VerifyError, verified};

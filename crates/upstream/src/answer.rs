@@ -1,0 +1,203 @@
+//! Reads answers: bounded bodies, and what a status other than success means.
+//!
+//! Whatever text comes from an upstream passes through [`clean`] before it reaches an error.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use jiff::Timestamp;
+use reqwest::Response;
+use serde_json::Value;
+
+use crate::error::{Problem, Waiting};
+use crate::retry::retry_after;
+
+/// As much of an error body as is read.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+/// As much of an upstream's own words as is repeated, in characters.
+const MAX_WORDS: usize = 200;
+
+/// `text` on one line: no control characters, single blanks, at most `limit` characters.
+pub(crate) fn clean(text: &str, limit: usize) -> String {
+    let mut cleaned = String::new();
+    let mut count = 0;
+    for word in text.split(|c: char| c.is_whitespace() || is_unprintable(c)) {
+        if word.is_empty() {
+            continue;
+        }
+        if count > 0 {
+            if count + 1 >= limit {
+                cleaned.push('…');
+                return cleaned;
+            }
+            cleaned.push(' ');
+            count += 1;
+        }
+        for letter in word.chars() {
+            if count >= limit {
+                cleaned.push('…');
+                return cleaned;
+            }
+            cleaned.push(letter);
+            count += 1;
+        }
+    }
+    cleaned
+}
+
+/// Control characters, and those that turn the direction of text around.
+fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Reads a whole body of at most `limit` bytes.
+pub(crate) async fn body(
+    mut response: Response,
+    what: &'static str,
+    limit: usize,
+    between_bytes: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = Problem::TooLarge { what, limit };
+    let announced = response.content_length();
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large);
+    }
+    let mut read = BytesMut::with_capacity(announced.unwrap_or(0).min(limit as u64) as usize);
+    while let Some(piece) = piece(&mut response, between_bytes).await? {
+        if read.len() + piece.len() > limit {
+            return Err(too_large);
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok(read.freeze())
+}
+
+/// The next piece of a body, none at its end.
+pub(crate) async fn piece(
+    response: &mut Response,
+    between_bytes: Duration,
+) -> Result<Option<Bytes>, Problem> {
+    match tokio::time::timeout(between_bytes, response.chunk()).await {
+        Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(error)) => {
+            let why = crate::client::chain(&error.without_url());
+            Err(Problem::Unreachable(format!("its answer broke off: {why}")))
+        }
+        Err(_) => Err(Problem::Timeout {
+            waiting: Waiting::Bytes,
+            after: between_bytes,
+        }),
+    }
+}
+
+/// The content type as sent, cleaned; empty if there is none.
+pub(crate) fn content_type(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE);
+    value.map_or_else(String::new, |value| {
+        clean(&String::from_utf8_lossy(value.as_bytes()), 100)
+    })
+}
+
+/// The first words of a body that is not what it should be.
+pub(crate) fn first_words(bytes: &[u8]) -> String {
+    let start = bytes.get(..400).unwrap_or(bytes);
+    clean(&String::from_utf8_lossy(start), 80)
+}
+
+/// What an answer that is no success means. Reads its body for the upstream's own words.
+pub(crate) async fn failure(
+    response: Response,
+    with_credentials: bool,
+    between_bytes: Duration,
+) -> Problem {
+    let status = response.status().as_u16();
+    let asked_to_wait = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after(value, Timestamp::now()));
+    let is_html = content_type(&response).contains("html");
+    let bytes = body(response, "an error", MAX_ERROR_BYTES, between_bytes)
+        .await
+        .unwrap_or_default();
+    let (code, message) = own_words(&bytes, is_html);
+    match status {
+        401 | 403 => Problem::Denied {
+            status,
+            code,
+            message,
+            with_credentials,
+        },
+        429 => Problem::RateLimited {
+            retry_after: asked_to_wait,
+            message,
+        },
+        503 if asked_to_wait.is_some() => Problem::RateLimited {
+            retry_after: asked_to_wait,
+            message,
+        },
+        _ => Problem::Status {
+            status,
+            code,
+            message,
+        },
+    }
+}
+
+/// Code and message of an error body: OCI's form, or what else registries and proxies send.
+fn own_words(bytes: &[u8], is_html: bool) -> (Option<String>, Option<String>) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        let words = match (bytes.is_empty(), is_html) {
+            (true, _) => None,
+            (false, true) => Some(format!("an HTML page: {}", first_words(bytes))),
+            (false, false) => Some(clean(&String::from_utf8_lossy(bytes), MAX_WORDS)),
+        };
+        return (None, words);
+    };
+    let error = value.pointer("/errors/0").unwrap_or(&value);
+    let text = |key: &str| {
+        let text = error.get(key).and_then(Value::as_str)?;
+        Some(clean(text, MAX_WORDS)).filter(|text| !text.is_empty())
+    };
+    let message = text("message")
+        .or_else(|| text("details"))
+        .or_else(|| text("error_description"))
+        .or_else(|| text("error"));
+    (text("code"), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_upstreams_own_words_are_found_and_cleaned() {
+        let words = |text: &str| own_words(text.as_bytes(), false);
+        assert_eq!(
+            words(r#"{"errors":[{"code":"DENIED","message":"no\r\nX: \u001b[31mred"}]}"#),
+            (Some("DENIED".into()), Some("no X: [31mred".into()))
+        );
+        assert_eq!(
+            words(r#"{"details":"incorrect username or password"}"#).1,
+            Some("incorrect username or password".into())
+        );
+        assert_eq!(words(r#"{"errors":[]}"#), (None, None));
+        assert_eq!(words(""), (None, None));
+        assert_eq!(
+            own_words(b"<html><body>Sign in", true).1,
+            Some("an HTML page: <html><body>Sign in".into())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn clean_text_is_short_and_printable(text in any::<String>(), limit in 1usize..50) {
+            let cleaned = clean(&text, limit);
+            prop_assert!(cleaned.chars().count() <= limit + 1);
+            prop_assert!(!cleaned.chars().any(char::is_control));
+        }
+    }
+}

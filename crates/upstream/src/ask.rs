@@ -1,0 +1,181 @@
+//! One request to an upstream, with all that surrounds it: the circuit breaker, retries, and
+//! presenting ourselves when asked to.
+
+use std::time::Instant;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+use metahub_oci::RepositoryName;
+use reqwest::Response;
+use url::Url;
+
+use crate::answer;
+use crate::auth::{Authorization, Scope, is_challenge};
+use crate::breaker::Admitted;
+use crate::challenge::Challenge;
+use crate::error::{Problem, UpstreamError};
+use crate::upstream::{Shared, Upstream};
+
+/// What is asked of an upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) scope: Scope,
+}
+
+impl Ask {
+    /// GET or HEAD of `/v2/NAME/REST`.
+    pub(crate) fn new(
+        upstream: &Upstream,
+        method: Method,
+        name: &RepositoryName,
+        rest: &str,
+    ) -> Self {
+        let mut url = upstream.shared.connections.origin().clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/v2/{name}/{rest}"));
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            scope: Scope::pull(name),
+        }
+    }
+}
+
+impl Upstream {
+    /// Sends `ask` until it succeeds or may not be tried again. None: 404.
+    /// A success is any 2xx or 304.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Option<Response>, UpstreamError> {
+        let shared = &self.shared;
+        if shared.offline {
+            return Err(self.error(Problem::Offline));
+        }
+        let started = Instant::now();
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let watch = Watch::admit(shared)?;
+            let result = self.once(ask).await;
+            watch.report(&result);
+            let error = match result {
+                Ok(response) => return Ok(response),
+                Err(problem) => self.error(problem),
+            };
+            let wait = shared.retry.next_wait(
+                tried,
+                started.elapsed(),
+                error.problem(),
+                error.retry_after(),
+                rand::random(),
+            );
+            let Some(wait) = wait else {
+                tracing::debug!(upstream = %shared.host, tried, problem = %error.problem(), "gave up");
+                return Err(error);
+            };
+            tracing::debug!(upstream = %shared.host, tried, ?wait, problem = %error.problem(), "will try again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One attempt: at most one answer to a challenge, however many redirects.
+    async fn once(&self, ask: &Ask) -> Result<Option<Response>, Problem> {
+        let connections = &self.shared.connections;
+        let sent = self.auth.in_advance(connections, &ask.scope).await?;
+        let answer = self.send(ask, sent.as_ref()).await?;
+        if !is_challenge(answer.response.status()) || !answer.from_home {
+            return self.settle(answer.response, sent.as_ref()).await;
+        }
+        let challenges = Challenge::all(answer.response.headers());
+        let better = self
+            .auth
+            .answer(connections, &challenges, &ask.scope, sent.as_ref())
+            .await?;
+        match better {
+            None => self.settle(answer.response, sent.as_ref()).await,
+            Some(better) => {
+                let answer = self.send(ask, Some(&better)).await?;
+                self.settle(answer.response, Some(&better)).await
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        ask: &Ask,
+        authorization: Option<&Authorization>,
+    ) -> Result<crate::client::Answer, Problem> {
+        let mut headers = ask.headers.clone();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization.header());
+        }
+        let connections = &self.shared.connections;
+        connections
+            .get(ask.method.clone(), ask.url.clone(), headers)
+            .await
+    }
+
+    async fn settle(
+        &self,
+        response: Response,
+        sent: Option<&Authorization>,
+    ) -> Result<Option<Response>, Problem> {
+        let status = response.status();
+        match status.as_u16() {
+            404 => Ok(None),
+            416 => Err(Problem::RangeOutside),
+            304 => Ok(Some(response)),
+            _ if status.is_success() => Ok(Some(response)),
+            _ => {
+                let with_credentials = sent.is_some_and(|sent| sent.with_credentials);
+                let between_bytes = self.shared.connections.timeouts().between_bytes;
+                Err(answer::failure(response, with_credentials, between_bytes).await)
+            }
+        }
+    }
+}
+
+/// Tells the breaker how a request ended, also when its caller vanishes before.
+struct Watch<'a> {
+    shared: &'a Shared,
+    admitted: Option<Admitted>,
+}
+
+impl<'a> Watch<'a> {
+    fn admit(shared: &'a Shared) -> Result<Self, UpstreamError> {
+        match shared.breaker.admit(Instant::now()) {
+            Ok(admitted) => Ok(Self {
+                shared,
+                admitted: Some(admitted),
+            }),
+            Err(retry_after) => Err(shared.error(Problem::Resting { retry_after })),
+        }
+    }
+
+    fn report(mut self, result: &Result<Option<Response>, Problem>) {
+        let Some(admitted) = self.admitted.take() else {
+            return;
+        };
+        let is_down = match result {
+            Ok(_) => false,
+            Err(Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. }) => true,
+            Err(Problem::Status { status, .. }) => *status >= 500,
+            Err(_) => false,
+        };
+        if is_down {
+            self.shared.breaker.failed(admitted, Instant::now());
+        } else {
+            self.shared.breaker.succeeded();
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.admitted {
+            self.shared.breaker.abandoned(admitted, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Blobs of an upstream, streamed: whole or by range, resumed where the upstream breaks off.
+//!
+//! A body is never held in memory, and it is not verified here: whoever keeps it or passes it on
+//! verifies it (the store's fill, or [`crate::verified`]).
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, stream};
+use http::header::{CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metahub_oci::{Digest, RepositoryName};
+use reqwest::Response;
+
+use crate::answer;
+use crate::ask::Ask;
+use crate::error::{Problem, UpstreamError};
+use crate::upstream::Upstream;
+
+/// Breaks in a row, without a byte between them, after which a blob is given up.
+const MAX_FRUITLESS: u32 = 3;
+
+/// A blob's bytes as they arrive.
+pub struct BlobBody {
+    /// The size of the whole blob, where the upstream says it.
+    pub size: Option<u64>,
+    /// Which bytes of the blob the stream begins with. An upstream that ignores a range begins
+    /// with 0; [`BlobBody::only`] makes up for that.
+    pub start: u64,
+    /// The bytes from `start` to the end of the range asked for, or to the end of the blob.
+    pub stream: BlobStream,
+}
+
+impl std::fmt::Debug for BlobBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobBody")
+            .field("size", &self.size)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The stream of a [`BlobBody`].
+pub struct BlobStream(BoxStream<'static, Result<Bytes, UpstreamError>>);
+
+impl Stream for BlobStream {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl BlobBody {
+    /// Exactly the bytes of `range`, whatever the upstream made of it: what stands before is
+    /// dropped as it arrives, what stands after is not read.
+    #[must_use]
+    pub fn only(self, range: Range<u64>) -> BlobStream {
+        let state = (self.stream, self.start, range);
+        let cut = stream::unfold(state, |(mut stream, mut at, range)| async move {
+            loop {
+                if at >= range.end {
+                    return None;
+                }
+                let piece = match stream.next().await? {
+                    Ok(piece) => piece,
+                    error => return Some((error, (stream, u64::MAX, range))),
+                };
+                let wanted = part(&piece, at, &range);
+                at = at.saturating_add(piece.len() as u64);
+                if !wanted.is_empty() {
+                    return Some((Ok(wanted), (stream, at, range)));
+                }
+            }
+        });
+        BlobStream(cut.boxed())
+    }
+}
+
+/// The part of `piece`, which stands at `at`, that lies in `range`.
+fn part(piece: &Bytes, at: u64, range: &Range<u64>) -> Bytes {
+    let length = piece.len() as u64;
+    let from = range.start.saturating_sub(at).min(length);
+    let to = range.end.saturating_sub(at).min(length).max(from);
+    // Both are at most the piece's length, which is a usize.
+    piece.slice(from as usize..to as usize)
+}
+
+impl Upstream {
+    /// GET of a blob, or of the bytes `range` of it (an end of `u64::MAX` means its end). None:
+    /// it has none.
+    ///
+    /// Where the upstream breaks off or stalls, the rest is asked for anew, by range; only
+    /// several breaks without progress end the stream with an error.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says; [`Problem::RangeOutside`] for a range that the blob lacks.
+    pub async fn blob(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<BlobBody>, UpstreamError> {
+        let ask = Ask::new(self, Method::GET, name, &format!("blobs/{digest}"));
+        let Some(part) = self.open(&ask, range.as_ref()).await? else {
+            return Ok(None);
+        };
+        let (size, start) = (part.size, part.start);
+        let reading = Reading {
+            upstream: Arc::clone(self),
+            ask,
+            at: start,
+            skip_to: start,
+            end: part.end,
+            part: Some(part.response),
+            fruitless: 0,
+        };
+        let stream = stream::try_unfold(reading, |mut reading| async move {
+            let piece = reading.next().await?;
+            Ok(piece.map(|piece| (piece, reading)))
+        });
+        Ok(Some(BlobBody {
+            size,
+            start,
+            stream: BlobStream(stream.boxed()),
+        }))
+    }
+
+    /// HEAD of a blob: its size, where the upstream says it. None: it has none.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says.
+    pub async fn blob_size(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Option<u64>>, UpstreamError> {
+        let ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
+        let response = self.ask(&ask).await?;
+        Ok(response.map(|response| content_length(response.headers())))
+    }
+
+    async fn open(
+        &self,
+        ask: &Ask,
+        range: Option<&Range<u64>>,
+    ) -> Result<Option<Part>, UpstreamError> {
+        let mut ask = ask.clone();
+        if let Some(range) = range {
+            if range.is_empty() {
+                return Err(self.error(Problem::RangeOutside));
+            }
+            ask.headers.insert(RANGE, range_header(range));
+        }
+        let Some(response) = self.ask(&ask).await? else {
+            return Ok(None);
+        };
+        let part = Part::of(response, range).map_err(|problem| self.error(problem))?;
+        Ok(Some(part))
+    }
+}
+
+fn range_header(range: &Range<u64>) -> HeaderValue {
+    let text = match range.end {
+        u64::MAX => format!("bytes={}-", range.start),
+        end => format!("bytes={}-{}", range.start, end - 1),
+    };
+    // Digits and two signs: always a header value.
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(http::header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// An answer with bytes of a blob.
+struct Part {
+    response: Response,
+    size: Option<u64>,
+    /// Where in the blob its first byte stands.
+    start: u64,
+    /// Where in the blob it ends, where that is known.
+    end: Option<u64>,
+}
+
+impl Part {
+    fn of(response: Response, asked: Option<&Range<u64>>) -> Result<Self, Problem> {
+        let bad = |why: String| Err(Problem::BadAnswer(why));
+        let content_type = answer::content_type(&response);
+        if content_type.contains("text/html") {
+            return bad("a web page in place of a blob; check the upstream's URL".to_owned());
+        }
+        let length = content_length(response.headers());
+        match (response.status(), asked) {
+            (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
+                let header = response.headers().get(CONTENT_RANGE);
+                let text = header.and_then(|value| value.to_str().ok()).unwrap_or("");
+                let Some((served, size)) = content_range(text) else {
+                    let shown = answer::clean(text, 60);
+                    return bad(format!("a part of a blob with the Content-Range '{shown}'"));
+                };
+                let as_asked = served.start == asked.start && served.end <= asked.end;
+                let whole = served.end - served.start;
+                if !as_asked || length.is_some_and(|length| length != whole) {
+                    return bad(format!(
+                        "bytes {}-{} where {}-{} were asked for",
+                        served.start,
+                        served.end - 1,
+                        asked.start,
+                        asked.end - 1
+                    ));
+                }
+                Ok(Self {
+                    response,
+                    size,
+                    start: served.start,
+                    end: Some(served.end),
+                })
+            }
+            (StatusCode::OK, _) => Ok(Self {
+                response,
+                size: length,
+                start: 0,
+                end: length,
+            }),
+            (status, _) => bad(format!(
+                "status {} to a request for a blob",
+                status.as_u16()
+            )),
+        }
+    }
+}
+
+/// Reads `bytes A-B/SIZE`, with `*` for an unknown size.
+fn content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
+    let (range, size) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let size = match size.trim() {
+        "*" => None,
+        size => Some(size.parse().ok()?),
+    };
+    let end = last.checked_add(1)?;
+    let sensible = first < end && size.is_none_or(|size: u64| end <= size);
+    sensible.then_some((first..end, size))
+}
+
+/// A blob on its way.
+struct Reading {
+    upstream: Arc<Upstream>,
+    ask: Ask,
+    /// Where in the blob the next byte of `part` stands.
+    at: u64,
+    /// Bytes before this were passed on already.
+    skip_to: u64,
+    /// Where in the blob the reading ends, where that is known.
+    end: Option<u64>,
+    part: Option<Response>,
+    fruitless: u32,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let between_bytes = self.upstream.shared.connections.timeouts().between_bytes;
+        loop {
+            if self.end.is_some_and(|end| self.skip_to >= end) {
+                return Ok(None);
+            }
+            let problem = match &mut self.part {
+                None => None,
+                Some(part) => match answer::piece(part, between_bytes).await {
+                    Ok(Some(piece)) => match self.take(&piece) {
+                        Some(piece) => return Ok(Some(piece)),
+                        None => continue,
+                    },
+                    Ok(None) => match self.end {
+                        None => return Ok(None),
+                        Some(expected) => Some(Problem::Cut {
+                            received: self.at,
+                            expected,
+                        }),
+                    },
+                    Err(problem) => Some(problem),
+                },
+            };
+            self.part = None;
+            self.resume(problem).await?;
+        }
+    }
+
+    /// Counts a piece; none if nothing of it is new or wanted.
+    fn take(&mut self, piece: &Bytes) -> Option<Bytes> {
+        let wanted = self.skip_to..self.end.unwrap_or(u64::MAX);
+        let new = part(piece, self.at, &wanted);
+        self.at = self.at.saturating_add(piece.len() as u64);
+        if new.is_empty() {
+            return None;
+        }
+        self.skip_to = self.at.min(wanted.end);
+        self.fruitless = 0;
+        Some(new)
+    }
+
+    /// Asks for what is missing. `problem` is why that is necessary.
+    async fn resume(&mut self, problem: Option<Problem>) -> Result<(), UpstreamError> {
+        self.fruitless += 1;
+        if let Some(problem) = problem {
+            let error = self.upstream.error(problem);
+            if self.fruitless > MAX_FRUITLESS || !error.is_transient() {
+                return Err(error);
+            }
+            tracing::debug!(upstream = %self.upstream.host(), at = self.skip_to, %error, "resuming a blob");
+        }
+        let missing = self.skip_to..self.end.unwrap_or(u64::MAX);
+        let part = self.upstream.open(&self.ask, Some(&missing)).await?;
+        let Some(part) = part else {
+            let gone = "the blob is gone in the middle of its transfer".to_owned();
+            return Err(self.upstream.error(Problem::BadAnswer(gone)));
+        };
+        self.at = part.start;
+        self.part = Some(part.response);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        assert_eq!(content_range("bytes 0-9/100"), Some((0..10, Some(100))));
+        assert_eq!(content_range("bytes 5-5/*"), Some((5..6, None)));
+        for text in [
+            "",
+            "bytes */100",
+            "bytes 9-0/100",
+            "bytes 0-100/100",
+            "items 0-9/100",
+            "bytes 0-18446744073709551615/*",
+            "bytes 0-9/-1",
+        ] {
+            assert_eq!(content_range(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_written_as_http_has_them() {
+        assert_eq!(range_header(&(0..10)), "bytes=0-9");
+        assert_eq!(range_header(&(7..u64::MAX)), "bytes=7-");
+    }
+
+    #[test]
+    fn a_piece_is_cut_to_the_range() {
+        let piece = Bytes::from("0123456789");
+        assert_eq!(part(&piece, 0, &(2..5)), "234");
+        assert_eq!(part(&piece, 100, &(0..u64::MAX)), "0123456789");
+        assert_eq!(part(&piece, 100, &(105..200)), "56789");
+        assert_eq!(part(&piece, 100, &(0..50)), "");
+        assert_eq!(part(&piece, 0, &(50..60)), "");
+    }
+
+    #[tokio::test]
+    async fn only_a_range_is_read_even_if_the_upstream_sends_all() {
+        let pieces = ["0123", "4567", "89"].map(|p| Ok(Bytes::from(p)));
+        let body = BlobBody {
+            size: Some(10),
+            start: 0,
+            stream: BlobStream(stream::iter(pieces).boxed()),
+        };
+        let read: Vec<_> = body.only(3..6).map(Result::unwrap).collect().await;
+        assert_eq!(read, ["3", "45"]);
+    }
+}

@@ -1,0 +1,147 @@
+//! A circuit breaker: an upstream that fails again and again is left alone for a while, so that
+//! callers learn of it at once instead of each waiting for its own timeout.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Failures in a row that open the circuit.
+const FAILURES_TO_OPEN: u32 = 5;
+/// The first rest; each failed probe doubles it.
+const FIRST_REST: Duration = Duration::from_secs(5);
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// A probe that never reports (its caller vanished in some odd way) counts as lost after this.
+const PROBE_LOST: Duration = Duration::from_secs(120);
+
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    failures: u32,
+    rest: Duration,
+    /// While the circuit is open: from when on a probe may go through.
+    resting_until: Option<Instant>,
+}
+
+/// What an admitted request is to the breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// One of many.
+    Usual,
+    /// The one that finds out whether the upstream is back.
+    Probe,
+}
+
+impl State {
+    const fn healthy() -> Self {
+        Self {
+            failures: 0,
+            rest: FIRST_REST,
+            resting_until: None,
+        }
+    }
+}
+
+impl Breaker {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: Mutex::new(State::healthy()),
+        }
+    }
+
+    /// Whether a request may go out now; else how long the upstream still rests.
+    pub(crate) fn admit(&self, now: Instant) -> Result<Admitted, Duration> {
+        let mut state = self.state.lock();
+        match state.resting_until {
+            None => Ok(Admitted::Usual),
+            Some(until) if until > now => Err(until - now),
+            Some(_) => {
+                state.resting_until = Some(now + PROBE_LOST);
+                Ok(Admitted::Probe)
+            }
+        }
+    }
+
+    /// The upstream gave an answer, whichever: it is there.
+    pub(crate) fn succeeded(&self) {
+        *self.state.lock() = State::healthy();
+    }
+
+    /// The upstream gave no sensible answer. Requests that were under way when the circuit
+    /// opened change nothing any more.
+    pub(crate) fn failed(&self, admitted: Admitted, now: Instant) {
+        let mut state = self.state.lock();
+        state.failures = state.failures.saturating_add(1);
+        if admitted == Admitted::Probe {
+            state.rest = (state.rest * 2).min(LONGEST_REST);
+            state.resting_until = Some(now + state.rest);
+        } else if state.failures >= FAILURES_TO_OPEN && state.resting_until.is_none() {
+            state.resting_until = Some(now + state.rest);
+        }
+    }
+
+    /// The caller went away before the outcome was known: if it was the probe, the next request
+    /// is.
+    pub(crate) fn abandoned(&self, admitted: Admitted, now: Instant) {
+        if admitted == Admitted::Probe {
+            self.state.lock().resting_until = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_a_good_probe_closes_it() {
+        let breaker = Breaker::new();
+        let start = Instant::now();
+        for _ in 0..4 {
+            breaker.failed(Admitted::Usual, start);
+        }
+        assert!(breaker.admit(start).is_ok());
+        breaker.failed(Admitted::Usual, start);
+        breaker.failed(Admitted::Usual, start);
+        assert_eq!(breaker.admit(start), Err(FIRST_REST));
+        let later = start + FIRST_REST;
+        assert!(breaker.admit(later).is_ok(), "the probe");
+        assert!(breaker.admit(later).is_err(), "only one probe");
+        breaker.succeeded();
+        assert!(breaker.admit(later).is_ok());
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_rest_and_a_vanished_one_frees_its_place() {
+        let breaker = Breaker::new();
+        let start = Instant::now();
+        for _ in 0..5 {
+            breaker.failed(Admitted::Usual, start);
+        }
+        let later = start + FIRST_REST;
+        assert!(breaker.admit(later).is_ok());
+        breaker.failed(Admitted::Probe, later);
+        assert_eq!(breaker.admit(later), Err(FIRST_REST * 2));
+        let much_later = later + FIRST_REST * 2;
+        assert!(breaker.admit(much_later).is_ok());
+        breaker.abandoned(Admitted::Probe, much_later);
+        assert!(breaker.admit(much_later).is_ok());
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_anew() {
+        let breaker = Breaker::new();
+        let now = Instant::now();
+        for _ in 0..20 {
+            for _ in 0..4 {
+                breaker.failed(Admitted::Usual, now);
+            }
+            breaker.succeeded();
+        }
+        assert!(breaker.admit(now).is_ok());
+    }
+}

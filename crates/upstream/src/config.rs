@@ -1,0 +1,389 @@
+//! What the operator says about upstreams, as it stands in the configuration file, and how
+//! secrets get out of files and the environment. Secrets never stand in the file itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use metahub_oci::{Host, RepositoryName};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::retry::RetryPolicy;
+use crate::secret::{Credentials, Secret};
+use crate::well_known;
+
+/// Why the configuration of upstreams cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The URL of an upstream.
+    #[error(
+        "upstream {host}: '{url}' is no URL of a registry: expected http:// or https:// with a \
+         host, without user name, query or fragment"
+    )]
+    Url {
+        /// Which upstream.
+        host: Host,
+        /// The URL as written.
+        url: String,
+    },
+    /// A URL with `http://` and no `plain_http`.
+    #[error(
+        "upstream {host}: the URL says http://; write plain_http: true if credentials and \
+         content may travel unencrypted"
+    )]
+    PlainHttp {
+        /// Which upstream.
+        host: Host,
+    },
+    /// A secret that cannot be read.
+    #[error("upstream {host}: cannot read the password from {place}: {problem}")]
+    Secret {
+        /// Which upstream.
+        host: Host,
+        /// The file or the variable.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A certificate file that cannot be read.
+    #[error("upstream {host}: cannot read certificates from {}: {problem}", .file.display())]
+    Certificate {
+        /// Which upstream.
+        host: Host,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// All upstreams, in the order in which they are asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamsConfig {
+    /// The upstreams. Several for one host, or several defaults, are asked in this order until
+    /// one has what is looked for.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// Whether a name may lead to a public host that is not listed here, such as `quay.io/x/y`.
+    /// Hosts that resolve to private addresses must always be listed.
+    pub allow_any_host: bool,
+    /// Never ask anybody.
+    pub offline: bool,
+}
+
+impl Default for UpstreamsConfig {
+    fn default() -> Self {
+        Self {
+            upstreams: vec![UpstreamConfig::docker_hub()],
+            allow_any_host: true,
+            offline: false,
+        }
+    }
+}
+
+/// One upstream.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// The host that its images are written with: `quay.io`.
+    pub host: Host,
+    /// Where its API is, up to `/v2`; by default `https://HOST` (and Docker Hub's own for
+    /// `docker.io`).
+    #[serde(default)]
+    pub url: Option<Url>,
+    /// Whether names without a host are looked for here.
+    #[serde(default)]
+    pub default: bool,
+    /// Speak HTTP without TLS, and follow redirects to such.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// Names that lead here by their beginning, rewritten.
+    #[serde(default)]
+    pub prefixes: Vec<Prefix>,
+    /// Who we are there; anonymous by default.
+    #[serde(default)]
+    pub credentials: Option<CredentialsConfig>,
+    /// Who we are there, given by the program itself; comes before `credentials`.
+    #[serde(skip)]
+    pub given_credentials: Option<Credentials>,
+    /// Further hosts, with their port where it is not the scheme's, whose token server may see
+    /// the credentials.
+    #[serde(default)]
+    pub realm_hosts: Vec<Host>,
+    /// Follow redirects and realms to private, loopback and link-local addresses.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// PEM file of authorities to trust beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for what.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// When to try again.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+}
+
+impl UpstreamConfig {
+    /// An upstream with all defaults: TLS, anonymous, found by its host only.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Self {
+            host,
+            url: None,
+            default: false,
+            plain_http: false,
+            prefixes: Vec::new(),
+            credentials: None,
+            given_credentials: None,
+            realm_hosts: Vec::new(),
+            allow_private: false,
+            ca_file: None,
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+
+    /// Docker Hub, the default upstream, anonymous.
+    #[must_use]
+    pub fn docker_hub() -> Self {
+        #[expect(clippy::expect_used, reason = "a constant, which a test parses")]
+        let host = well_known::DOCKER_HUB.parse().expect("a host");
+        Self {
+            default: true,
+            ..Self::new(host)
+        }
+    }
+
+    /// The API's address: scheme, host, port and path before `/v2`, without a trailing slash.
+    pub(crate) fn origin(&self) -> Result<Url, ConfigError> {
+        let scheme = if self.plain_http { "http" } else { "https" };
+        let text = match &self.url {
+            Some(url) => url.as_str().to_owned(),
+            None => format!("{scheme}://{}", well_known::api_host(self.host.as_str())),
+        };
+        let wrong = || ConfigError::Url {
+            host: self.host.clone(),
+            url: text.clone(),
+        };
+        let mut url = Url::parse(&text).map_err(|_| wrong())?;
+        let bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !bare || !url.has_host() || !matches!(url.scheme(), "http" | "https") {
+            // The URL may hold a password: it is not repeated.
+            return Err(ConfigError::Url {
+                host: self.host.clone(),
+                url: format!("{}://…", url.scheme()),
+            });
+        }
+        if url.scheme() == "http" && !self.plain_http {
+            return Err(ConfigError::PlainHttp {
+                host: self.host.clone(),
+            });
+        }
+        let path = url.path().trim_end_matches('/');
+        let path = path.strip_suffix("/v2").unwrap_or(path).to_owned();
+        url.set_path(&path);
+        Ok(url)
+    }
+}
+
+/// Names that lead to an upstream by how they begin.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prefix {
+    /// The first path components of the name: `hub` for `hub/library/debian`.
+    pub prefix: RepositoryName,
+    /// What stands in their place when the upstream is asked; nothing by default.
+    #[serde(default)]
+    pub to: Option<RepositoryName>,
+}
+
+/// Where credentials come from: a user name, and the password in a file or an environment
+/// variable, never in the configuration itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsConfig {
+    /// The user name.
+    pub username: String,
+    /// A file that holds the password; one line break at its end is not part of it.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// An environment variable that holds the password.
+    #[serde(default)]
+    pub password_env: Option<String>,
+}
+
+impl CredentialsConfig {
+    /// Reads the secret. `environment` looks variables up.
+    pub(crate) fn read(
+        &self,
+        host: &Host,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Credentials, ConfigError> {
+        let problem = |place: &str, problem: &str| ConfigError::Secret {
+            host: host.clone(),
+            place: place.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let (place, text) = match (&self.password_file, &self.password_env) {
+            (Some(file), None) => {
+                let place = file.display().to_string();
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| problem(&place, &error.to_string()))?;
+                (place, text)
+            }
+            (None, Some(variable)) => {
+                let place = format!("the environment variable {variable}");
+                let text = environment(variable).ok_or_else(|| problem(&place, "it is not set"))?;
+                (place, text)
+            }
+            _ => {
+                let hint = "write exactly one of password_file and password_env";
+                return Err(problem("the configuration", hint));
+            }
+        };
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() {
+            return Err(problem(&place, "it is empty"));
+        }
+        Ok(Credentials::password(
+            self.username.as_str(),
+            Secret::new(text),
+        ))
+    }
+}
+
+/// How long to wait for an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// For a connection, name resolution and TLS included.
+    #[serde(deserialize_with = "duration")]
+    pub connect: Duration,
+    /// From the request to the head of the answer.
+    #[serde(deserialize_with = "duration")]
+    pub answer: Duration,
+    /// Between two pieces of a body.
+    #[serde(deserialize_with = "duration")]
+    pub between_bytes: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            between_bytes: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Reads a duration as people write it: `30s`, `1m 30s`, `500ms`.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    let expected = || {
+        serde::de::Error::custom(format!(
+            "'{text}' is not a duration: expected a number with a unit, such as 30s or 500ms"
+        ))
+    };
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
+    Duration::try_from(signed).map_err(|_| expected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(json: &str) -> Result<UpstreamsConfig, String> {
+        serde_json::from_str(json).map_err(|e| e.to_string())
+    }
+
+    fn one(json: &str) -> UpstreamConfig {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn without_configuration_docker_hub_is_the_default() {
+        let config = UpstreamsConfig::default();
+        let hub = &config.upstreams[0];
+        assert!(hub.default && config.allow_any_host && !config.offline);
+        assert_eq!(
+            hub.origin().unwrap().as_str(),
+            "https://registry-1.docker.io/"
+        );
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_durations_are_refused() {
+        for json in [
+            r#"{"upstream": []}"#,
+            r#"{"upstreams": [{"host": "quay.io", "user": "x"}]}"#,
+            r#"{"upstreams": [{"host": "quay.io", "timeouts": {"connect": "soon"}}]}"#,
+            r#"{"upstreams": [{"host": "quay.io", "timeouts": {"connect": "-1s"}}]}"#,
+            r#"{"upstreams": [{"host": "quay.io", "credentials": {"password": "x"}}]}"#,
+        ] {
+            assert!(config(json).is_err(), "{json}");
+        }
+        let timeouts = one(r#"{"host": "quay.io", "timeouts": {"connect": "1m 30s"}}"#).timeouts;
+        assert_eq!(timeouts.connect, Duration::from_secs(90));
+        assert_eq!(timeouts.answer, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn an_origin_is_a_plain_url_without_v2() {
+        let origin = |json| one(json).origin().map(|url| url.to_string());
+        assert_eq!(
+            origin(r#"{"host": "x.org", "url": "https://x.org/api/hub/v2/"}"#).unwrap(),
+            "https://x.org/api/hub"
+        );
+        assert_eq!(
+            origin(r#"{"host": "x.org:5000", "plain_http": true}"#).unwrap(),
+            "http://x.org:5000/"
+        );
+        for json in [
+            r#"{"host": "x.org", "url": "ftp://x.org"}"#,
+            r#"{"host": "x.org", "url": "https://a:hunter2@x.org"}"#,
+            r#"{"host": "x.org", "url": "https://x.org?a=b"}"#,
+            r#"{"host": "x.org", "url": "http://x.org"}"#,
+        ] {
+            let error = origin(json).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_files_and_variables() {
+        let host: Host = "quay.io".parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let none = |_: &str| None;
+        let from_file = CredentialsConfig {
+            username: "alice".into(),
+            password_file: Some(file.clone()),
+            password_env: None,
+        };
+        let Credentials::Password { username, password } = from_file.read(&host, &none).unwrap()
+        else {
+            panic!("a user name with a password");
+        };
+        assert_eq!((&*username, password.reveal()), ("alice", "hunter2"));
+
+        let from_environment = CredentialsConfig {
+            username: "alice".into(),
+            password_file: None,
+            password_env: Some("QUAY_TOKEN".into()),
+        };
+        let error = from_environment.read(&host, &none).unwrap_err();
+        assert!(error.to_string().contains("QUAY_TOKEN"), "{error}");
+        let set = |name: &str| (name == "QUAY_TOKEN").then(|| "hunter2".to_owned());
+        assert!(from_environment.read(&host, &set).is_ok());
+
+        std::fs::write(&file, "\n").unwrap();
+        assert!(from_file.read(&host, &none).is_err(), "an empty password");
+    }
+}

@@ -1,0 +1,256 @@
+//! What can go wrong between this registry and another.
+//!
+//! One [`UpstreamError`] names the upstream and holds one [`Problem`]. A 404 is no error: what
+//! is asked for is `None` then. Texts that come from the upstream are bounded and free of
+//! control characters (see `answer`); none holds a secret or a signed URL.
+
+use std::fmt;
+use std::time::Duration;
+
+use metahub_oci::{Digest, Host};
+
+/// A request to an upstream that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("upstream {upstream}: {problem}")]
+pub struct UpstreamError {
+    upstream: Host,
+    problem: Problem,
+}
+
+/// What the upstream kept us waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The connection, name resolution and TLS included.
+    Connection,
+    /// The head of its answer.
+    Answer,
+    /// The next bytes of a body.
+    Bytes,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connection => "accept a connection",
+            Self::Answer => "begin its answer",
+            Self::Bytes => "send the next bytes",
+        })
+    }
+}
+
+/// Why a request to an upstream failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// No connection, or it broke before an answer.
+    Unreachable(String),
+    /// The TLS handshake failed; trying again does not help.
+    Tls(String),
+    /// It took too long.
+    Timeout {
+        /// What was waited for.
+        waiting: Waiting,
+        /// For how long.
+        after: Duration,
+    },
+    /// An answer that is neither success nor one of the cases below.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The code of its OCI error body, if it sent one.
+        code: Option<String>,
+        /// Its message, cleaned.
+        message: Option<String>,
+    },
+    /// 401 or 403, after all credentials that we may use.
+    Denied {
+        /// The HTTP status.
+        status: u16,
+        /// The code of its OCI error body, if it sent one.
+        code: Option<String>,
+        /// Its message, cleaned.
+        message: Option<String>,
+        /// Whether credentials were used.
+        with_credentials: bool,
+    },
+    /// 429, beyond our patience.
+    RateLimited {
+        /// How long it asks us to stay away.
+        retry_after: Option<Duration>,
+        /// Its message, cleaned.
+        message: Option<String>,
+    },
+    /// An answer that a registry does not give: HTML, a wrong type, broken JSON.
+    BadAnswer(String),
+    /// A document larger than is accepted.
+    TooLarge {
+        /// What was too large.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The content is not what was asked for.
+    DigestMismatch {
+        /// What was asked for, or what the upstream announced.
+        expected: Digest,
+        /// What it sent.
+        found: Digest,
+    },
+    /// A body ended before its end.
+    Cut {
+        /// Bytes received.
+        received: u64,
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// The range lies outside the blob (416).
+    RangeOutside,
+    /// We cannot present ourselves: no usable challenge, a realm that our credentials must not
+    /// go to, or a token server that fails.
+    Auth(String),
+    /// A redirect or realm that is not followed, for safety.
+    Refused(String),
+    /// Too many failures in a row: it is left alone for a while.
+    Resting {
+        /// When it may be asked again.
+        retry_after: Duration,
+    },
+    /// `offline: true`: nothing is asked of anybody.
+    Offline,
+}
+
+impl UpstreamError {
+    pub(crate) fn new(upstream: Host, problem: Problem) -> Self {
+        Self { upstream, problem }
+    }
+
+    /// Which upstream failed.
+    #[must_use]
+    pub fn upstream(&self) -> &Host {
+        &self.upstream
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Whether the same request may well succeed later: the upstream is down, slow, busy or
+    /// sent damaged content. Says nothing about what it holds.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match &self.problem {
+            Problem::Unreachable(_)
+            | Problem::Tls(_)
+            | Problem::Timeout { .. }
+            | Problem::RateLimited { .. }
+            | Problem::Cut { .. }
+            | Problem::Resting { .. }
+            | Problem::Offline => true,
+            Problem::Status { status, .. } => *status >= 500 || *status == 408,
+            Problem::Denied { .. }
+            | Problem::BadAnswer(_)
+            | Problem::TooLarge { .. }
+            | Problem::DigestMismatch { .. }
+            | Problem::RangeOutside
+            | Problem::Auth(_)
+            | Problem::Refused(_) => false,
+        }
+    }
+
+    /// How long to wait before asking again, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.problem {
+            Problem::RateLimited { retry_after, .. } => *retry_after,
+            Problem::Resting { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => {
+                write!(
+                    f,
+                    "cannot be reached ({why}); check its URL and the network"
+                )
+            }
+            Self::Tls(why) => write!(
+                f,
+                "the TLS handshake failed ({why}); if its certificate is your own, name the \
+                 authority with ca_file"
+            ),
+            Self::Timeout { waiting, after } => {
+                write!(f, "did not {waiting} within {after:?}; try again later")
+            }
+            Self::Status {
+                status,
+                code,
+                message,
+            } => {
+                write!(f, "answered status {status}")?;
+                own_words(f, code.as_deref(), message.as_deref())
+            }
+            Self::Denied {
+                status,
+                code,
+                message,
+                with_credentials,
+            } => {
+                write!(f, "denied access with status {status}")?;
+                own_words(f, code.as_deref(), message.as_deref())?;
+                f.write_str(if *with_credentials {
+                    "; the configured credentials may not read this, or it does not exist there"
+                } else {
+                    "; it does not exist there, or reading it needs credentials for this upstream"
+                })
+            }
+            Self::RateLimited {
+                retry_after,
+                message,
+            } => {
+                f.write_str("limits our rate")?;
+                own_words(f, None, message.as_deref())?;
+                match retry_after {
+                    Some(wait) => write!(f, "; ask again in {} s", wait.as_secs().max(1)),
+                    None => f.write_str("; ask again later, or configure credentials for it"),
+                }
+            }
+            Self::BadAnswer(what) => write!(f, "gave an answer that no registry gives: {what}"),
+            Self::TooLarge { what, limit } => {
+                write!(
+                    f,
+                    "sent {what} of more than {limit} bytes, which is the limit"
+                )
+            }
+            Self::DigestMismatch { expected, found } => write!(
+                f,
+                "sent content that hashes to {found} where {expected} was expected; nothing of \
+                 it is kept"
+            ),
+            Self::Cut { received, expected } => {
+                write!(f, "broke off after {received} of {expected} bytes")
+            }
+            Self::RangeOutside => f.write_str("has no such byte range of this blob"),
+            Self::Auth(why) | Self::Refused(why) => f.write_str(why),
+            Self::Resting { retry_after } => write!(
+                f,
+                "failed too often in a row and is left alone for {} s more",
+                retry_after.as_secs().max(1)
+            ),
+            Self::Offline => f.write_str("is not asked, since this registry runs offline"),
+        }
+    }
+}
+
+/// What the upstream itself said, quoted.
+fn own_words(f: &mut fmt::Formatter<'_>, code: Option<&str>, message: Option<&str>) -> fmt::Result {
+    match (code, message) {
+        (Some(code), Some(message)) => write!(f, " ({code}: {message})"),
+        (Some(text), None) | (None, Some(text)) => write!(f, " ({text})"),
+        (None, None) => Ok(()),
+    }
+}

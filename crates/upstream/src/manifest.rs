@@ -1,0 +1,237 @@
+//! Manifests and indexes of an upstream: is it there, is it still the same, what is it.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metahub_oci::{
+    Digest, Document, MAX_MANIFEST_BYTES, MediaType, Reference, RepositoryName, Tag,
+};
+
+use crate::answer;
+use crate::ask::Ask;
+use crate::error::{Problem, UpstreamError};
+use crate::upstream::Upstream;
+
+/// All types that we read: an upstream converts what it is not asked for.
+pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
+/// Types that servers give to JSON whose own type they do not know.
+const VAGUE: [&str; 5] = [
+    "application/json",
+    "text/json",
+    "text/plain",
+    "application/octet-stream",
+    "binary/octet-stream",
+];
+
+/// What a HEAD says of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its digest, where the upstream says it.
+    pub digest: Option<Digest>,
+    /// Its media type, where the upstream says one.
+    pub media_type: Option<MediaType>,
+    /// Its size in bytes, where the upstream says it.
+    pub size: Option<u64>,
+    /// The upstream's validator, for [`Upstream::revalidate`].
+    pub etag: Option<String>,
+}
+
+/// A manifest that was read and verified.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The document, with its exact bytes.
+    pub document: Document,
+    /// The upstream's validator, for [`Upstream::revalidate`].
+    pub etag: Option<String>,
+}
+
+/// What became of a tag since it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It still names the same manifest.
+    Unchanged {
+        /// The validator to keep.
+        etag: Option<String>,
+    },
+    /// It names, or may name, another one.
+    Changed {
+        /// Which, where the upstream says it.
+        digest: Option<Digest>,
+    },
+    /// It names nothing any more.
+    Gone,
+}
+
+impl Upstream {
+    /// HEAD of a manifest. None: it has none.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says; a digest header other than the digest asked for is one.
+    pub async fn head(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Head>, UpstreamError> {
+        let ask = self.ask_manifest(Method::HEAD, name, reference);
+        let Some(response) = self.ask(&ask).await? else {
+            return Ok(None);
+        };
+        let head = Head::of(response.headers());
+        match (reference, &head.digest) {
+            (Reference::Digest(asked), Some(said)) if differ(asked, said) => {
+                Err(self.error(Problem::DigestMismatch {
+                    expected: asked.clone(),
+                    found: said.clone(),
+                }))
+            }
+            _ => Ok(Some(head)),
+        }
+    }
+
+    /// Whether `tag`, which named `digest` when it was read with `etag`, still does: one HEAD,
+    /// which public registries do not count against their limits.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says.
+    pub async fn revalidate(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        etag: Option<&str>,
+    ) -> Result<Freshness, UpstreamError> {
+        let mut ask = self.ask_manifest(Method::HEAD, name, &Reference::Tag(tag.clone()));
+        if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            ask.headers.insert(IF_NONE_MATCH, value);
+        }
+        let Some(response) = self.ask(&ask).await? else {
+            return Ok(Freshness::Gone);
+        };
+        let head = Head::of(response.headers());
+        let not_modified = response.status() == StatusCode::NOT_MODIFIED;
+        let same_digest = head.digest.as_ref() == Some(digest);
+        let same_etag =
+            head.digest.is_none() && head.etag.is_some() && head.etag.as_deref() == etag;
+        if not_modified || same_digest || same_etag {
+            Ok(Freshness::Unchanged {
+                etag: head.etag.or_else(|| etag.map(str::to_owned)),
+            })
+        } else {
+            Ok(Freshness::Changed {
+                digest: head.digest,
+            })
+        }
+    }
+
+    /// GET of a manifest, verified against the digest asked for and against the digest that the
+    /// upstream announces. None: it has none.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says; more than 4 MiB, another type or an ill-formed document too.
+    pub async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Fetched>, UpstreamError> {
+        let ask = self.ask_manifest(Method::GET, name, reference);
+        let Some(response) = self.ask(&ask).await? else {
+            return Ok(None);
+        };
+        let head = Head::of(response.headers());
+        let content_type = answer::content_type(&response);
+        let between_bytes = self.shared.connections.timeouts().between_bytes;
+        let bytes = answer::body(response, "a manifest", MAX_MANIFEST_BYTES, between_bytes)
+            .await
+            .map_err(|problem| self.error(problem))?;
+        let document = read(&bytes, reference, head.digest.as_ref(), &content_type)
+            .map_err(|problem| self.error(problem))?;
+        Ok(Some(Fetched {
+            document,
+            etag: head.etag,
+        }))
+    }
+
+    fn ask_manifest(&self, method: Method, name: &RepositoryName, reference: &Reference) -> Ask {
+        let mut ask = Ask::new(self, method, name, &format!("manifests/{reference}"));
+        ask.headers
+            .insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+        ask
+    }
+}
+
+impl Head {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            digest: text("docker-content-digest").and_then(|text| text.parse().ok()),
+            media_type: text(CONTENT_TYPE.as_str()).and_then(|text| text.parse().ok()),
+            size: text(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok()),
+            etag: text(ETAG.as_str()).map(str::to_owned),
+        }
+    }
+}
+
+/// Two digests of one algorithm that are not the same. Of two algorithms nothing can be said.
+fn differ(one: &Digest, other: &Digest) -> bool {
+    one.algorithm() == other.algorithm() && one != other
+}
+
+/// Verifies the bytes first, then reads them.
+fn read(
+    bytes: &Bytes,
+    reference: &Reference,
+    announced: Option<&Digest>,
+    content_type: &str,
+) -> Result<Document, Problem> {
+    let asked = match reference {
+        Reference::Digest(digest) => Some(digest),
+        Reference::Tag(_) => None,
+    };
+    let bad = |why: &str| {
+        let words = answer::first_words(bytes);
+        Problem::BadAnswer(format!(
+            "a manifest of content type '{content_type}' that begins \"{words}\": {why}"
+        ))
+    };
+    let media_type = known_type(content_type).map_err(bad)?;
+    for expected in asked.into_iter().chain(announced) {
+        let found = Digest::of(expected.algorithm(), bytes);
+        if found != *expected {
+            return Err(Problem::DigestMismatch {
+                expected: expected.clone(),
+                found,
+            });
+        }
+    }
+    let digest = match asked.or(announced) {
+        Some(digest) => digest.clone(),
+        None => Digest::sha256(bytes),
+    };
+    Document::parse_as(bytes.clone(), digest, media_type.as_ref())
+        .map_err(|error| bad(&error.to_string()))
+}
+
+/// The type that the header names; none if it only says that it is data.
+fn known_type(content_type: &str) -> Result<Option<MediaType>, &'static str> {
+    if content_type.is_empty() {
+        return Ok(None);
+    }
+    let Ok(media_type) = content_type.parse::<MediaType>() else {
+        return Err("that is no media type");
+    };
+    let text = media_type.as_str();
+    if media_type.is_index() || media_type.is_manifest() {
+        Ok(Some(media_type))
+    } else if VAGUE.contains(&text) {
+        Ok(None)
+    } else if text.starts_with("application/vnd.docker.distribution.manifest.v1") {
+        Err("Docker's schema 1 is not supported; push the image anew with a current client")
+    } else if text.contains("html") {
+        Err("that is a web page; check the upstream's URL and what stands before it")
+    } else {
+        Err("expected an OCI or Docker schema 2 manifest or index")
+    }
+}

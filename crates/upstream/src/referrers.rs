@@ -1,0 +1,124 @@
+//! What refers to a manifest of an upstream: signatures, attestations, bills of materials.
+//!
+//! By the referrers API where the upstream has it, else by the tag schema that clients keep
+//! for registries without it (distribution specification, "Referrers Tag Schema").
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{HeaderValue, Method};
+use metahub_oci::{Descriptor, Digest, MediaType, Reference, RepositoryName, Tag};
+use serde_json::Value;
+
+use crate::answer;
+use crate::ask::Ask;
+use crate::error::{Problem, UpstreamError};
+use crate::upstream::Upstream;
+
+/// Referrers read at most.
+const MAX_REFERRERS: usize = 100_000;
+
+impl Upstream {
+    /// Descriptors of all manifests that refer to `digest`, all pages read. Empty if there are
+    /// none, or if the upstream keeps no account of it.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says.
+    pub async fn referrers(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<Descriptor>, UpstreamError> {
+        let mut ask = Ask::new(self, Method::GET, name, &format!("referrers/{digest}"));
+        ask.headers
+            .insert(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
+        let mut found: Vec<Descriptor> = Vec::new();
+        let by_api = self
+            .pages(ask, |page| {
+                let before = found.len();
+                let list = descriptors(&page.bytes).ok_or_else(|| {
+                    Problem::BadAnswer(format!(
+                        "a list of referrers of content type '{}' that begins \"{}\"",
+                        page.content_type,
+                        answer::first_words(&page.bytes)
+                    ))
+                })?;
+                found.extend(list);
+                if found.len() > MAX_REFERRERS {
+                    let limit = MAX_REFERRERS;
+                    return Err(Problem::BadAnswer(format!("more than {limit} referrers")));
+                }
+                Ok(found.len() > before)
+            })
+            .await;
+        match by_api {
+            Ok(true) => Ok(found),
+            Ok(false) => self.referrers_by_tag(name, digest).await,
+            Err(error) if lacks_the_api(error.problem()) => {
+                self.referrers_by_tag(name, digest).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn referrers_by_tag(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<Descriptor>, UpstreamError> {
+        let Some(tag) = fallback_tag(digest) else {
+            return Ok(Vec::new());
+        };
+        let fetched = self.manifest(name, &Reference::Tag(tag)).await?;
+        Ok(fetched
+            .and_then(|fetched| descriptors(fetched.document.bytes()))
+            .unwrap_or_default())
+    }
+}
+
+/// What registries that do not know the path answer, besides 404. A page that is no list is
+/// what a web application behind a wildcard route sends.
+fn lacks_the_api(problem: &Problem) -> bool {
+    match problem {
+        Problem::Status { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 501),
+        Problem::BadAnswer(_) => true,
+        _ => false,
+    }
+}
+
+/// The descriptors of an index; those that are ill-formed are left out.
+fn descriptors(bytes: &Bytes) -> Option<Vec<Descriptor>> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    let list = value.get("manifests")?.as_array()?;
+    Some(
+        list.iter()
+            .filter_map(|item| Descriptor::from_json(item).ok())
+            .collect(),
+    )
+}
+
+/// `sha256-HEX`, algorithm and value cut as the specification says.
+fn fallback_tag(digest: &Digest) -> Option<Tag> {
+    let hex = digest.hex();
+    let hex = hex.get(..64).unwrap_or(hex);
+    format!("{}-{hex}", digest.algorithm()).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metahub_oci::Algorithm;
+
+    #[test]
+    fn the_fallback_tag_is_the_digest_cut_to_the_limits_of_a_tag() {
+        let tag = |algorithm| {
+            fallback_tag(&Digest::of(algorithm, b""))
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            tag(Algorithm::Sha256),
+            "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(tag(Algorithm::Sha512).len(), "sha512-".len() + 64);
+    }
+}

@@ -1,0 +1,358 @@
+//! Which upstream a name belongs to, and what it is called there.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use metahub_oci::{Host, ImageReference, Reference, RepositoryName};
+use parking_lot::Mutex;
+
+use crate::address::Reach;
+use crate::config::{ConfigError, Prefix, UpstreamsConfig};
+use crate::upstream::Upstream;
+use crate::well_known;
+
+/// Hosts that nobody configured are remembered up to this number: their names are chosen by
+/// whoever asks.
+const MAX_ANY_HOSTS: usize = 64;
+
+/// All upstreams, and the way to them.
+#[derive(Debug)]
+pub struct Upstreams {
+    configured: Vec<Configured>,
+    allow_any_host: bool,
+    offline: bool,
+    /// Public hosts that were asked for by name, the latest last.
+    any_hosts: Mutex<VecDeque<Arc<Upstream>>>,
+}
+
+#[derive(Debug)]
+struct Configured {
+    upstream: Arc<Upstream>,
+    default: bool,
+    prefixes: Vec<Prefix>,
+}
+
+/// Where a name is read from.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// What the repository is called there.
+    pub name: RepositoryName,
+}
+
+impl Route {
+    /// `reference` of this repository, written with its host: where content came from.
+    #[must_use]
+    pub fn image(&self, reference: Reference) -> ImageReference {
+        ImageReference::new(
+            Some(self.upstream.host().clone()),
+            self.name.clone(),
+            reference,
+        )
+    }
+}
+
+impl Upstreams {
+    /// Upstreams as configured. Reads secrets from their files and the environment; asks nobody.
+    ///
+    /// # Errors
+    /// A URL that is none, a secret or certificate that cannot be read.
+    pub fn new(config: &UpstreamsConfig) -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let configured = config
+            .upstreams
+            .iter()
+            .map(|one| {
+                let upstream = Upstream::configured(one, config.offline, &environment)?;
+                Ok(Configured {
+                    upstream: Arc::new(upstream),
+                    default: one.default,
+                    prefixes: one.prefixes.clone(),
+                })
+            })
+            .collect::<Result<_, ConfigError>>()?;
+        Ok(Self {
+            configured,
+            allow_any_host: config.allow_any_host,
+            offline: config.offline,
+            any_hosts: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    /// Docker Hub as the default, and any public host by its name.
+    ///
+    /// # Errors
+    /// None in practice; the type is that of [`Upstreams::new`].
+    pub fn builtin() -> Result<Self, ConfigError> {
+        Self::new(&UpstreamsConfig::default())
+    }
+
+    /// Parts a name as clients ask us for it into the host that it names, if it does, and the
+    /// name there: `quay.io/x/y` is `x/y` on `quay.io`.
+    #[must_use]
+    pub fn split(&self, name: &RepositoryName) -> (Option<Host>, RepositoryName) {
+        let whole = || (None, name.clone());
+        let (first, Some(rest)) = (name.namespace(), name.without_namespace()) else {
+            return whole();
+        };
+        if !Host::is_written_as_host(first) {
+            return whole();
+        }
+        match first.parse::<Host>() {
+            Ok(host) if self.serves(&host) => (Some(host), rest),
+            _ => whole(),
+        }
+    }
+
+    /// The upstreams to read `name` from, in the order in which to ask them: the first that has
+    /// it wins. `host` is the one that the reference names, if any (see [`Upstreams::split`]).
+    /// Empty if none is configured for it.
+    #[must_use]
+    pub fn routes(&self, host: Option<&Host>, name: &RepositoryName) -> Vec<Route> {
+        match host {
+            Some(host) => self.routes_by_host(host, name),
+            None => {
+                let by_prefix = self.routes_by_prefix(name);
+                if by_prefix.is_empty() {
+                    let defaults = self.configured.iter().filter(|one| one.default);
+                    defaults.map(|one| one.route(name)).collect()
+                } else {
+                    by_prefix
+                }
+            }
+        }
+    }
+
+    /// The first of [`Upstreams::routes`].
+    #[must_use]
+    pub fn route(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
+        self.routes(host, name).into_iter().next()
+    }
+
+    /// The configured upstreams, in order.
+    pub fn configured(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.configured.iter().map(|one| &one.upstream)
+    }
+
+    fn serves(&self, host: &Host) -> bool {
+        self.by_host(host).next().is_some() || (self.allow_any_host && may_be_public(host))
+    }
+
+    fn by_host(&self, host: &Host) -> impl Iterator<Item = &Configured> {
+        let wanted = well_known::canonical(host.as_str()).to_owned();
+        self.configured
+            .iter()
+            .filter(move |one| well_known::canonical(one.upstream.host().as_str()) == wanted)
+    }
+
+    fn routes_by_host(&self, host: &Host, name: &RepositoryName) -> Vec<Route> {
+        let configured: Vec<Route> = self.by_host(host).map(|one| one.route(name)).collect();
+        if !configured.is_empty() {
+            return configured;
+        }
+        let any = self.any_host(host);
+        any.map(|upstream| route_to(&upstream, name))
+            .into_iter()
+            .collect()
+    }
+
+    /// Longest prefix first; all upstreams that have it, in order.
+    fn routes_by_prefix(&self, name: &RepositoryName) -> Vec<Route> {
+        let matching = || {
+            self.configured.iter().flat_map(|one| {
+                one.prefixes.iter().filter_map(move |prefix| {
+                    let rewritten = rewrite(name, prefix)?;
+                    Some((prefix.prefix.as_str().len(), one, rewritten))
+                })
+            })
+        };
+        let longest = matching().map(|(length, _, _)| length).max();
+        matching()
+            .filter(|(length, _, _)| Some(*length) == longest)
+            .map(|(_, one, name)| one.route(&name))
+            .collect()
+    }
+
+    fn any_host(&self, host: &Host) -> Option<Arc<Upstream>> {
+        if !self.allow_any_host || !may_be_public(host) {
+            return None;
+        }
+        let host: Host = well_known::canonical(host.as_str()).parse().ok()?;
+        let mut known = self.any_hosts.lock();
+        let found = known.iter().position(|upstream| *upstream.host() == host);
+        let upstream = match found.and_then(|place| known.remove(place)) {
+            Some(upstream) => upstream,
+            None => Arc::new(Upstream::any_host(host, self.offline).ok()?),
+        };
+        known.push_back(Arc::clone(&upstream));
+        if known.len() > MAX_ANY_HOSTS {
+            known.pop_front();
+        }
+        Some(upstream)
+    }
+}
+
+impl Configured {
+    fn route(&self, name: &RepositoryName) -> Route {
+        route_to(&self.upstream, name)
+    }
+}
+
+fn route_to(upstream: &Arc<Upstream>, name: &RepositoryName) -> Route {
+    let is_hub = well_known::canonical(upstream.host().as_str()) == well_known::DOCKER_HUB;
+    Route {
+        upstream: Arc::clone(upstream),
+        name: if is_hub {
+            name.in_library()
+        } else {
+            name.clone()
+        },
+    }
+}
+
+/// `name` with `prefix` replaced, if it begins with it.
+fn rewrite(name: &RepositoryName, prefix: &Prefix) -> Option<RepositoryName> {
+    let rest = name.as_str().strip_prefix(prefix.prefix.as_str())?;
+    let rest = rest.strip_prefix('/')?;
+    match &prefix.to {
+        Some(to) => format!("{to}/{rest}").parse().ok(),
+        None => rest.parse().ok(),
+    }
+}
+
+/// Not plainly this machine or a private network. Names are judged again when they resolve.
+fn may_be_public(host: &Host) -> bool {
+    let text = host.as_str();
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    match address {
+        Ok(address) => Reach::of(address) == Reach::Public,
+        // Public names have a dot and end in letters, so that no number is taken for one.
+        Err(_) => {
+            let last = name.rsplit('.').next().unwrap_or("");
+            name.contains('.')
+                && last.bytes().any(|b| b.is_ascii_alphabetic())
+                && !matches!(last, "localhost" | "local" | "internal" | "localdomain")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UpstreamConfig;
+
+    fn upstreams(json: &str) -> Upstreams {
+        let config: UpstreamsConfig = serde_json::from_str(json).unwrap();
+        Upstreams::new(&config).unwrap()
+    }
+
+    fn name(text: &str) -> RepositoryName {
+        text.parse().unwrap()
+    }
+
+    fn found(upstreams: &Upstreams, text: &str) -> Vec<String> {
+        let (host, rest) = upstreams.split(&name(text));
+        let routes = upstreams.routes(host.as_ref(), &rest);
+        routes
+            .iter()
+            .map(|route| format!("{}/{}", route.upstream.host(), route.name))
+            .collect()
+    }
+
+    #[test]
+    fn bare_names_go_to_docker_hub_and_its_library() {
+        let builtin = Upstreams::builtin().unwrap();
+        assert_eq!(found(&builtin, "debian"), ["docker.io/library/debian"]);
+        assert_eq!(found(&builtin, "qnib/x"), ["docker.io/qnib/x"]);
+        assert_eq!(
+            found(&builtin, "docker.io/debian"),
+            ["docker.io/library/debian"]
+        );
+        assert_eq!(
+            found(&builtin, "index.docker.io/debian"),
+            ["docker.io/library/debian"]
+        );
+    }
+
+    #[test]
+    fn a_host_in_the_name_leads_to_that_host() {
+        let builtin = Upstreams::builtin().unwrap();
+        assert_eq!(found(&builtin, "quay.io/x/y"), ["quay.io/x/y"]);
+        let strict = upstreams(r#"{"upstreams": [{"host": "ghcr.io"}], "allow_any_host": false}"#);
+        assert_eq!(found(&strict, "ghcr.io/x/y"), ["ghcr.io/x/y"]);
+        assert!(found(&strict, "quay.io/x/y").is_empty());
+        assert!(found(&strict, "debian").is_empty(), "no default");
+    }
+
+    #[test]
+    fn hosts_of_this_machine_and_its_network_must_be_listed() {
+        let builtin = Upstreams::builtin().unwrap();
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "10.0.0.1",
+            "registry.local",
+            "1.2",
+            "192.168.0.1",
+        ] {
+            let host: Host = host.parse().unwrap();
+            assert!(builtin.route(Some(&host), &name("x")).is_none(), "{host}");
+        }
+        let listed =
+            upstreams(r#"{"upstreams": [{"host": "127.0.0.1:5000", "plain_http": true}]}"#);
+        let host: Host = "127.0.0.1:5000".parse().unwrap();
+        assert!(listed.route(Some(&host), &name("x")).is_some());
+    }
+
+    #[test]
+    fn prefixes_are_rewritten_and_the_longest_wins() {
+        let config = upstreams(
+            r#"{"upstreams": [
+                {"host": "docker.io", "default": true, "prefixes": [{"prefix": "hub"}]},
+                {"host": "quay.io", "prefixes": [{"prefix": "hub/q", "to": "org"}]}
+            ]}"#,
+        );
+        assert_eq!(found(&config, "hub/debian"), ["docker.io/library/debian"]);
+        assert_eq!(found(&config, "hub/q/app"), ["quay.io/org/app"]);
+        assert_eq!(found(&config, "hubble/app"), ["docker.io/hubble/app"]);
+        assert_eq!(found(&config, "hub"), ["docker.io/library/hub"]);
+    }
+
+    #[test]
+    fn several_upstreams_are_asked_in_order() {
+        let config = upstreams(
+            r#"{"upstreams": [
+                {"host": "a.org", "default": true},
+                {"host": "b.org"},
+                {"host": "docker.io", "default": true},
+                {"host": "docker.io", "url": "https://mirror.org"}
+            ]}"#,
+        );
+        assert_eq!(found(&config, "x"), ["a.org/x", "docker.io/library/x"]);
+        assert_eq!(found(&config, "docker.io/x").len(), 2);
+    }
+
+    #[test]
+    fn hosts_named_by_callers_are_remembered_within_bounds() {
+        let builtin = Upstreams::builtin().unwrap();
+        let host = |number: usize| format!("r{number}.example.org").parse::<Host>().unwrap();
+        let first = builtin.route(Some(&host(0)), &name("x")).unwrap();
+        let again = builtin.route(Some(&host(0)), &name("x")).unwrap();
+        assert!(Arc::ptr_eq(&first.upstream, &again.upstream));
+        for number in 0..200 {
+            assert!(builtin.route(Some(&host(number)), &name("x")).is_some());
+        }
+        assert_eq!(builtin.any_hosts.lock().len(), MAX_ANY_HOSTS);
+    }
+
+    #[test]
+    fn the_example_of_docker_hub_is_a_valid_host() {
+        assert_eq!(UpstreamConfig::docker_hub().host.as_str(), "docker.io");
+    }
+}

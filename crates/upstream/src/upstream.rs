@@ -1,0 +1,156 @@
+//! One registry that is read through. What it can be asked for stands in `manifest`, `blob`,
+//! `tags` and `referrers`; this is what they share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use metahub_oci::Host;
+use reqwest::Certificate;
+use url::Url;
+
+use crate::address::Guard;
+use crate::auth::Authorizer;
+use crate::breaker::Breaker;
+use crate::client::Connections;
+use crate::config::{ConfigError, UpstreamConfig};
+use crate::error::{Problem, UpstreamError};
+use crate::retry::RetryPolicy;
+use crate::secret::Credentials;
+
+/// A registry that is read through, under one identity. Shared by everybody who reads it.
+pub struct Upstream {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) auth: Authorizer,
+}
+
+/// What does not depend on who asks.
+pub(crate) struct Shared {
+    pub(crate) host: Host,
+    pub(crate) connections: Connections,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) breaker: Breaker,
+    pub(crate) offline: bool,
+}
+
+impl Upstream {
+    /// An upstream from its configuration. `environment` looks up variables that hold secrets.
+    pub(crate) fn configured(
+        config: &UpstreamConfig,
+        offline: bool,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let origin = config.origin()?;
+        let credentials = match (&config.given_credentials, &config.credentials) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(config_of)) => Some(config_of.read(&config.host, environment)?),
+            (None, None) => None,
+        };
+        let guard = Guard::beside(&origin, config.allow_private);
+        let authorities = authorities(config)?;
+        Ok(Self::new(
+            config,
+            origin,
+            guard,
+            true,
+            authorities,
+            credentials,
+            offline,
+        ))
+    }
+
+    /// A public host that nobody configured: anonymous, by TLS, public addresses only.
+    pub(crate) fn any_host(host: Host, offline: bool) -> Result<Self, ConfigError> {
+        let config = UpstreamConfig::new(host);
+        let origin = config.origin()?;
+        let guard = Guard::public_only();
+        Ok(Self::new(
+            &config,
+            origin,
+            guard,
+            false,
+            Vec::new(),
+            None,
+            offline,
+        ))
+    }
+
+    fn new(
+        config: &UpstreamConfig,
+        origin: Url,
+        guard: Guard,
+        configured: bool,
+        authorities: Vec<Certificate>,
+        credentials: Option<Credentials>,
+        offline: bool,
+    ) -> Self {
+        let connections = Connections::new(
+            origin,
+            config.plain_http,
+            guard,
+            configured,
+            authorities,
+            config.timeouts.clone(),
+        );
+        Self {
+            auth: Authorizer::new(&config.host, credentials, &config.realm_hosts),
+            shared: Arc::new(Shared {
+                host: config.host.clone(),
+                connections,
+                retry: config.retry.clone(),
+                breaker: Breaker::new(),
+                offline,
+            }),
+        }
+    }
+
+    /// The same registry read under another identity: connections, back-off and trust are
+    /// shared, tokens are not.
+    #[must_use]
+    pub fn acting_as(&self, credentials: Credentials) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            auth: self.auth.acting_as(credentials),
+        }
+    }
+
+    /// The host that its images are written with.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.shared.host
+    }
+
+    pub(crate) fn error(&self, problem: Problem) -> UpstreamError {
+        self.shared.error(problem)
+    }
+}
+
+impl Shared {
+    pub(crate) fn error(&self, problem: Problem) -> UpstreamError {
+        UpstreamError::new(self.host.clone(), problem)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("host", &self.shared.host)
+            .finish_non_exhaustive()
+    }
+}
+
+fn authorities(config: &UpstreamConfig) -> Result<Vec<Certificate>, ConfigError> {
+    let Some(file) = &config.ca_file else {
+        return Ok(Vec::new());
+    };
+    let wrong = |problem: String| ConfigError::Certificate {
+        host: config.host.clone(),
+        file: file.clone(),
+        problem,
+    };
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(found)
+}
