@@ -20,6 +20,7 @@ pub mod http;
 pub mod metahub;
 pub mod podman;
 pub mod process;
+pub mod pusher;
 pub mod registry;
 pub mod require;
 pub mod skopeo;

@@ -224,6 +224,17 @@ impl Outcome {
         format!("{}{}", self.stdout, self.stderr)
     }
 
+    /// Requires success and JSON on standard output.
+    ///
+    /// # Panics
+    /// When it is not so.
+    #[must_use]
+    #[track_caller]
+    pub fn ok_json(&self) -> serde_json::Value {
+        assert!(self.code == Some(0), "this was to succeed:\n{self}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in:\n{self}"))
+    }
+
     /// Requires `text` somewhere in what was printed.
     ///
     /// # Panics

@@ -46,7 +46,7 @@ impl World {
 #[must_use]
 pub fn config(upstream: &str, anonymous: &str) -> String {
     format!(
-        "anonymous: {anonymous}\n\
+        "anonymous: {anonymous}\nallow_any_host: false\n\
          upstreams:\n  - host: upstream.test\n    url: http://{upstream}\n    default: true\n    plain_http: true"
     )
 }

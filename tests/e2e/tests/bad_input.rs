@@ -13,14 +13,11 @@ use std::time::Duration;
 
 use metahub_e2e::http::{Answer, Call, digest_of};
 use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::pusher::{CONFIG, INDEX, LAYER, MANIFEST, Pusher, descriptor, with_query};
 use metahub_e2e::require;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const BLOB: &[u8] = b"0123456789abcdef";
 const PASSWORD: &str = "a password for bad input";
 
@@ -33,12 +30,12 @@ fn server() -> Option<&'static MetaHub> {
         if !require::tools(&["setpriv"]) {
             return None;
         }
-        let metahub = MetaHub::shared("bad_input", "anonymous: read\nupstreams: []");
+        let metahub = MetaHub::shared("bad_input", "anonymous: read\noffline: true\nupstreams: []");
         metahub.add_account("alice", "pusher", PASSWORD);
         for blob in [BLOB, b"{}"] {
-            push_blob(&metahub, blob);
+            alice(&metahub).blob(blob);
         }
-        put(&metahub, "alice/app", "good", MANIFEST, &good()).expect(201);
+        put(&metahub, "good", MANIFEST, &good()).expect(201);
         Some(metahub)
     });
     server.as_ref()
@@ -48,43 +45,17 @@ fn as_alice(call: Call) -> Call {
     call.login(Some(("alice", PASSWORD)))
 }
 
-fn start_upload(metahub: &MetaHub) -> String {
-    let begun = as_alice(metahub.call("POST", "/v2/alice/app/blobs/uploads/"))
-        .send()
-        .expect(202);
-    let location = begun.header("location").to_owned();
-    location
-        .split_once(metahub.host())
-        .map_or(location.clone(), |(_, path)| path.to_owned())
+fn alice(metahub: &MetaHub) -> Pusher<'_> {
+    let login = Some(("alice", PASSWORD));
+    Pusher {
+        host: metahub.host(),
+        repository: "alice/app",
+        login,
+    }
 }
 
-fn with_query(location: &str, query: &str) -> String {
-    format!(
-        "{location}{}{query}",
-        if location.contains('?') { '&' } else { '?' }
-    )
-}
-
-fn push_blob(metahub: &MetaHub, blob: &[u8]) {
-    let end = with_query(
-        &start_upload(metahub),
-        &format!("digest={}", digest_of(blob)),
-    );
-    as_alice(metahub.call("PUT", &end))
-        .body(blob)
-        .send()
-        .expect(201);
-}
-
-fn put(metahub: &MetaHub, name: &str, reference: &str, media_type: &str, body: &[u8]) -> Answer {
-    as_alice(metahub.call("PUT", &format!("/v2/{name}/manifests/{reference}")))
-        .header("Content-Type", media_type)
-        .body(body)
-        .send()
-}
-
-fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
-    json!({ "mediaType": media_type, "digest": digest_of(bytes), "size": bytes.len() })
+fn put(metahub: &MetaHub, reference: &str, media_type: &str, body: &[u8]) -> Answer {
+    alice(metahub).manifest(reference, media_type, body)
 }
 
 fn manifest() -> Value {
@@ -225,7 +196,7 @@ fn a_range_is_honoured_refused_or_ignored(#[case] range: &str, #[case] status: u
 #[case::key_twice(String::from_utf8(good()).unwrap().replacen("\"schemaVersion\":2", "\"schemaVersion\":2,\"config\":{}", 1).into_bytes())]
 fn a_manifest_that_makes_no_sense_is_refused(#[case] body: Vec<u8>) {
     let Some(metahub) = server() else { return };
-    put(metahub, "alice/app", "bad", MANIFEST, &body).expect_error(400, "MANIFEST_INVALID");
+    put(metahub, "bad", MANIFEST, &body).expect_error(400, "MANIFEST_INVALID");
     as_alice(metahub.get("/v2/alice/app/manifests/bad"))
         .send()
         .expect(404);
@@ -250,7 +221,7 @@ fn an_index_that_is_also_a_manifest_is_refused() {
             .unwrap()
             .extend(extra.as_object().unwrap().clone());
         let body = serde_json::to_vec(&index).unwrap();
-        put(metahub, "alice/app", "bad", INDEX, &body).expect_error(400, "MANIFEST_INVALID");
+        put(metahub, "bad", INDEX, &body).expect_error(400, "MANIFEST_INVALID");
     }
     expect_unharmed(metahub);
 }
@@ -262,7 +233,7 @@ fn an_index_that_is_also_a_manifest_is_refused() {
 #[case::nonsense("not a media type")]
 fn a_content_type_that_the_body_contradicts_is_refused(#[case] media_type: &str) {
     let Some(metahub) = server() else { return };
-    put(metahub, "alice/app", "bad", media_type, &good()).expect_error(400, "MANIFEST_INVALID");
+    put(metahub, "bad", media_type, &good()).expect_error(400, "MANIFEST_INVALID");
     expect_unharmed(metahub);
 }
 
@@ -271,7 +242,7 @@ fn a_manifest_over_four_mebibytes_is_refused_before_it_is_read_whole() {
     let Some(metahub) = server() else { return };
     let filler = "x".repeat(4 * 1024 * 1024);
     let body = changed(|manifest| manifest["annotations"] = json!({ "filler": filler }));
-    let answer = put(metahub, "alice/app", "bad", MANIFEST, &body).expect(413);
+    let answer = put(metahub, "bad", MANIFEST, &body).expect(413);
     assert!(answer.json()["errors"][0]["code"].is_string(), "{answer}");
     expect_unharmed(metahub);
 }
@@ -280,7 +251,7 @@ fn a_manifest_over_four_mebibytes_is_refused_before_it_is_read_whole() {
 fn a_manifest_that_names_what_is_not_here_is_refused() {
     let Some(metahub) = server() else { return };
     let body = changed(|manifest| manifest["layers"][0] = descriptor(LAYER, b"not pushed"));
-    let answer = put(metahub, "alice/app", "bad", MANIFEST, &body);
+    let answer = put(metahub, "bad", MANIFEST, &body);
     answer.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
     expect_unharmed(metahub);
 }
@@ -289,7 +260,7 @@ fn a_manifest_that_names_what_is_not_here_is_refused() {
 fn a_manifest_under_a_digest_that_is_not_its_own_is_refused() {
     let Some(metahub) = server() else { return };
     let other = digest_of(b"another manifest");
-    put(metahub, "alice/app", &other, MANIFEST, &good()).expect_error(400, "DIGEST_INVALID");
+    put(metahub, &other, MANIFEST, &good()).expect_error(400, "DIGEST_INVALID");
     as_alice(metahub.get(&format!("/v2/alice/app/manifests/{other}")))
         .send()
         .expect(404);
@@ -306,7 +277,7 @@ fn an_upload_whose_digest_is_wrong_is_refused_and_not_kept(
 ) {
     let Some(metahub) = server() else { return };
     let content = format!("content under {query}");
-    let end = with_query(&start_upload(metahub), query);
+    let end = with_query(&alice(metahub).start_upload(), query);
     as_alice(metahub.call("PUT", &end))
         .body(content.as_bytes())
         .send()
@@ -321,13 +292,13 @@ fn an_upload_whose_digest_is_wrong_is_refused_and_not_kept(
 #[test]
 fn a_chunk_that_does_not_follow_the_last_is_refused() {
     let Some(metahub) = server() else { return };
-    let location = start_upload(metahub);
+    let location = alice(metahub).start_upload();
     let chunk = as_alice(metahub.call("PATCH", &location))
         .header("Content-Range", "5-9")
         .header("Content-Type", "application/octet-stream")
         .body(&b"56789"[..]);
     chunk.send().expect_error(416, "RANGE_INVALID");
-    let odd = as_alice(metahub.call("PATCH", &start_upload(metahub)))
+    let odd = as_alice(metahub.call("PATCH", &alice(metahub).start_upload()))
         .header("Content-Range", "nine to five")
         .body(&b"56789"[..])
         .send();

@@ -11,6 +11,7 @@ use metahub_e2e::docker;
 use metahub_e2e::fixture::manifest_of;
 use metahub_e2e::http::digest_of;
 use metahub_e2e::podman::{self, Podman};
+use metahub_e2e::pusher::{MANIFEST, Pusher};
 use metahub_e2e::skopeo::{self, Skopeo};
 use metahub_e2e::world::World;
 
@@ -195,32 +196,18 @@ fn an_artifact_that_is_no_image_keeps_its_type() {
     let Some(world) = with_account(&[]) else {
         return;
     };
-    let login = Some(("alice", PASSWORD));
     let metahub = &world.metahub;
-    let start = |name: &str| {
-        let begun = metahub
-            .call("POST", &format!("/v2/{name}/blobs/uploads/"))
-            .login(login)
-            .send();
-        begun.expect(202).header("location").to_owned()
+    let login = Some(("alice", PASSWORD));
+    let alice = Pusher {
+        host: metahub.host(),
+        repository: "alice/bench",
+        login,
     };
     let config = b"{}".to_vec();
     let payload = b"benchMEM input, as it is".to_vec();
-    for blob in [&config, &payload] {
-        let location = start("alice/bench");
-        let path = location
-            .split_once(metahub.host())
-            .map_or(&*location, |(_, path)| path);
-        let mark = if path.contains('?') { '&' } else { '?' };
-        metahub
-            .call("PUT", &format!("{path}{mark}digest={}", digest_of(blob)))
-            .login(login)
-            .header("Content-Type", "application/octet-stream")
-            .body(blob.clone())
-            .send()
-            .expect(201);
-    }
-    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    alice.blob(&config);
+    alice.blob(&payload);
+    let media_type = MANIFEST;
     let manifest = serde_json::to_vec(&serde_json::json!({
         "schemaVersion": 2,
         "mediaType": media_type,
@@ -230,13 +217,7 @@ fn an_artifact_that_is_no_image_keeps_its_type() {
         "org.example.unknown": [1, 2.50, "kept"],
     }))
     .unwrap();
-    metahub
-        .call("PUT", "/v2/alice/bench/manifests/mem")
-        .login(login)
-        .header("Content-Type", media_type)
-        .body(manifest.clone())
-        .send()
-        .expect(201);
+    alice.manifest("mem", media_type, &manifest).expect(201);
     let got = metahub
         .get("/v2/alice/bench/manifests/mem")
         .header("Accept", media_type)

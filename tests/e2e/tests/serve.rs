@@ -17,7 +17,8 @@ use metahub_e2e::require;
 const SECRET: &str = "s3cret-that-no-log-may-hold";
 
 fn alone() -> Option<MetaHub> {
-    require::tools(&["setpriv"]).then(|| MetaHub::start("anonymous: read\nupstreams: []", &[]))
+    require::tools(&["setpriv"])
+        .then(|| MetaHub::start("anonymous: read\noffline: true\nupstreams: []", &[]))
 }
 
 #[test]

@@ -14,8 +14,12 @@ use metahub_e2e::require;
 use metahub_e2e::world::config;
 use rstest::rstest;
 
+/// A MetaHub that has little patience with its one upstream.
 fn before(host: &str) -> Option<MetaHub> {
-    require::tools(&["setpriv"]).then(|| MetaHub::start(&config(host, "read"), &[]))
+    let impatient = "    timeouts: { connect: 2s, answer: 2s, between_bytes: 2s }\n    \
+                     retry: { attempts: 2, first_wait: 50ms, longest_wait: 100ms, patience: 5s }";
+    let config = format!("{}\n{impatient}", config(host, "read"));
+    require::tools(&["setpriv"]).then(|| MetaHub::start(&config, &[]))
 }
 
 fn get(metahub: &MetaHub, path: &str) -> Answer {

@@ -1,0 +1,92 @@
+//! `metahub resolve`: what it prints is what a pull gets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use metahub_e2e::fixture::manifest_of;
+use metahub_e2e::http::digest_of;
+use metahub_e2e::metahub::command;
+use metahub_e2e::process::Outcome;
+use metahub_e2e::world::World;
+
+fn resolve(world: &World, image: &str, login: &str, more: &[&str]) -> Outcome {
+    let server = format!("http://{}", world.metahub.host());
+    command(
+        &[
+            &["resolve", image, "--as", login, "--server", &server],
+            more,
+        ]
+        .concat(),
+    )
+    .run()
+}
+
+#[test]
+fn it_prints_the_digest_that_a_pull_under_that_login_gets() {
+    let Some(world) = World::start(&[]) else {
+        return;
+    };
+    for (login, tag) in [("cascadeLake", "cascadelake"), ("zen3", "zen3")] {
+        let said = resolve(&world, "qnib/featuretest:latest", login, &[]);
+        assert_eq!(said.code, Some(0), "{said}");
+        let served = world
+            .metahub
+            .call("HEAD", "/v2/qnib/featuretest/manifests/latest")
+            .login(Some((login, "any")))
+            .send()
+            .expect(200);
+        let (_, build) = manifest_of(world.upstream.host(), "qnib/featuretest", tag);
+        let served = served.header("docker-content-digest").to_owned();
+        let printed = said.all();
+        assert!(
+            printed.contains(&served) || printed.contains(&digest_of(&build)),
+            "{said}"
+        );
+        let json = resolve(
+            &world,
+            "qnib/featuretest:latest",
+            login,
+            &["--format", "json"],
+        )
+        .ok_json();
+        assert!(json.to_string().contains(&digest_of(&build)), "{json}");
+    }
+}
+
+#[test]
+fn it_says_entry_by_entry_why() {
+    let Some(world) = World::start(&[]) else {
+        return;
+    };
+    let said = resolve(&world, "gromacs:2021.5", "zen3", &["--explain"]);
+    assert_eq!(said.code, Some(0), "{said}");
+    said.says("qnib/gromacs-2021.5_gcc-7.3.1")
+        .says("qnib/gromacs-2021.5_gcc-11.3.0");
+    said.says("arch:cascadeLake").says("arch:zen3");
+}
+
+#[test]
+fn it_ends_with_3_when_nothing_fits() {
+    let Some(world) = World::start(&[]) else {
+        return;
+    };
+    let said = resolve(&world, "gromacs:2021.5", "neoverse_v1", &[]);
+    assert_eq!(said.code, Some(3), "{said}");
+    said.says("arch:cascadeLake").says("arch:zen3");
+}
+
+#[test]
+fn an_unknown_login_or_image_is_a_failure_that_names_it() {
+    let Some(world) = World::start(&[]) else {
+        return;
+    };
+    let said = resolve(&world, "gromacs:2021.5", "zem3", &[]);
+    assert_eq!(said.code, Some(1), "{said}");
+    said.says("zem3").says("zen3");
+    let said = resolve(&world, "qnib/absent:1", "zen3", &[]);
+    assert_eq!(said.code, Some(1), "{said}");
+    said.says("qnib/absent");
+}
