@@ -1,1 +1,34 @@
-//! Profile and collection documents: parsing, diagnostics, composition of selectors
+//! Profile and collection documents: parsing, diagnostics, composition of login selectors.
+//!
+//! Documents are YAML in the forms of `docs/documents.md`. Whatever is wrong in them is told
+//! with file, line and column, all of it in one run. It never pulls an image and never decides
+//! which one fits: that is the work of `hardware` and `resolve`.
+
+mod actions;
+mod catalog;
+mod collection;
+mod compose;
+mod document;
+mod event;
+mod features;
+mod load;
+mod login;
+mod near;
+mod pattern;
+mod problem;
+mod profile;
+mod profile_name;
+mod reader;
+mod yaml;
+
+pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect};
+pub use catalog::{Catalog, check};
+pub use collection::{Collection, Entry, PlatformSpec};
+pub use compose::Composed;
+pub use event::Event;
+pub use load::{Loaded, Loader};
+pub use login::{GrammarError, Login, LoginError, MAX_LOGIN_BYTES, MAX_SELECTORS};
+pub use pattern::{PatternError, RepositoryPattern};
+pub use problem::{Location, Problem, Severity};
+pub use profile::Profile;
+pub use profile_name::{ProfileName, ProfileNameError};

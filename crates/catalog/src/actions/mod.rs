@@ -1,0 +1,161 @@
+//! The actions that a profile may name, one file each.
+//! Reading an action checks all that can be checked without an image; doing it is the work
+//! of the crate `resolve`.
+
+mod manifest_add;
+mod manifest_filter;
+mod manifest_select;
+
+pub use manifest_add::ManifestAdd;
+pub use manifest_filter::ManifestFilter;
+pub use manifest_select::ManifestSelect;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::Event;
+use crate::near;
+use crate::reader::{Fields, Reader, one_of};
+use crate::yaml::Node;
+
+/// What a profile does when an event happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Keep the entries of an index in which a jq program finds a value.
+    ManifestFilter(ManifestFilter),
+    /// Choose by what the login provides.
+    ManifestSelect(ManifestSelect),
+    /// Add the layers of another image.
+    ManifestAdd(ManifestAdd),
+}
+
+/// What an action is called, when it happens and what it takes.
+struct Kind {
+    name: &'static str,
+    event: Event,
+    args: &'static [&'static str],
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: ManifestFilter::NAME,
+        event: ManifestFilter::EVENT,
+        args: ManifestFilter::ARGS,
+    },
+    Kind {
+        name: ManifestSelect::NAME,
+        event: ManifestSelect::EVENT,
+        args: ManifestSelect::ARGS,
+    },
+    Kind {
+        name: ManifestAdd::NAME,
+        event: ManifestAdd::EVENT,
+        args: ManifestAdd::ARGS,
+    },
+];
+
+impl Action {
+    /// The keys of an action in a document.
+    pub(crate) const KEYS: &'static [&'static str] = &["name", "event", "args"];
+
+    /// The names of all actions.
+    #[must_use]
+    pub fn names() -> [&'static str; 3] {
+        KINDS.map(|kind| kind.name)
+    }
+
+    /// Its name in documents.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ManifestFilter(_) => ManifestFilter::NAME,
+            Self::ManifestSelect(_) => ManifestSelect::NAME,
+            Self::ManifestAdd(_) => ManifestAdd::NAME,
+        }
+    }
+
+    /// When it happens.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        match self {
+            Self::ManifestFilter(_) => ManifestFilter::EVENT,
+            Self::ManifestSelect(_) => ManifestSelect::EVENT,
+            Self::ManifestAdd(_) => ManifestAdd::EVENT,
+        }
+    }
+
+    /// Reads one action of a profile.
+    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
+        let fields = reader.fields(node, "an action", Self::KEYS)?;
+        let kind = fields
+            .required(reader, "name", ManifestFilter::NAME)
+            .and_then(|name| kind(reader, name));
+        let example = kind.map_or(ManifestFilter::EVENT, |kind| kind.event);
+        if let Some(event) = fields.required(reader, "event", example.as_str()) {
+            check_event(reader, event, kind);
+        }
+        let kind = kind?;
+        let args = match fields.get("args") {
+            Some(args) => reader.fields(args, "args", kind.args)?,
+            None => Fields::none("args", fields.mark),
+        };
+        match kind.name {
+            ManifestFilter::NAME => ManifestFilter::read(reader, &args).map(Self::ManifestFilter),
+            ManifestAdd::NAME => ManifestAdd::read(reader, &args).map(Self::ManifestAdd),
+            _ => Some(Self::ManifestSelect(ManifestSelect::default())),
+        }
+    }
+}
+
+fn kind(reader: &mut Reader<'_>, node: &Node) -> Option<&'static Kind> {
+    let name = reader.text(node, "name", ManifestFilter::NAME)?;
+    let found = KINDS.iter().find(|kind| kind.name == name);
+    if found.is_none() {
+        let help = match near::nearest(name, Action::names().into_iter()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => one_of("actions", &Action::names()),
+        };
+        let message = format!("there is no action '{name}'");
+        reader.error("unknown-action", node.mark, message, help);
+    }
+    found
+}
+
+fn check_event(reader: &mut Reader<'_>, node: &Node, kind: Option<&Kind>) {
+    let Some(text) = reader.text(node, "event", Event::PostManifestGet.as_str()) else {
+        return;
+    };
+    match (Event::named(text), kind) {
+        (None, _) => {
+            let help = match kind {
+                Some(kind) => format!("write `event: {}`", kind.event),
+                None => one_of("events", &Event::ALL.map(Event::as_str)),
+            };
+            let message = format!("there is no event '{text}'");
+            reader.error("unknown-event", node.mark, message, help);
+        }
+        (Some(event), Some(kind)) if event != kind.event => reader.error(
+            "wrong-event",
+            node.mark,
+            format!("{} does not happen on {event}", kind.name),
+            format!("write `event: {}`", kind.event),
+        ),
+        _ => {}
+    }
+}
+
+/// As a document writes it, keys in alphabetical order: what digests are taken over.
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut action = serializer.serialize_struct("Action", 3)?;
+        match self {
+            Self::ManifestFilter(args) => action.serialize_field("args", args)?,
+            Self::ManifestSelect(args) => action.serialize_field("args", args)?,
+            Self::ManifestAdd(args) => action.serialize_field("args", args)?,
+        }
+        action.serialize_field("event", &self.event())?;
+        action.serialize_field("name", self.name())?;
+        action.end()
+    }
+}

@@ -1,0 +1,129 @@
+//! The catalog: every collection and profile, found by name.
+//! It is read once and never changes; whoever reloads makes a new one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use metahub_hardware::Microarchitectures;
+use metahub_oci::{RepositoryName, Tag};
+
+use crate::collection::Collection;
+use crate::load::{Loaded, Loader};
+use crate::profile::Profile;
+use crate::{Problem, ProfileName};
+
+type Profiles = HashMap<ProfileName, Profile>;
+
+/// An immutable set of collections and profiles.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    graph: Arc<Microarchitectures>,
+    /// Profiles read from documents.
+    pub(crate) documents: Profiles,
+    /// One profile for each CPU target. A document of the same name comes before it.
+    targets: Arc<Profiles>,
+    pub(crate) collections: HashMap<RepositoryName, BTreeMap<Tag, Collection>>,
+}
+
+fn profiles_of(graph: &Microarchitectures) -> Arc<Profiles> {
+    let profiles = graph
+        .iter()
+        .filter_map(|known| Profile::of_target(known.target()))
+        .map(|profile| (profile.name.clone(), profile));
+    Arc::new(profiles.collect())
+}
+
+impl Catalog {
+    /// The catalog without any document: a profile for each CPU target that archspec knows.
+    #[must_use]
+    pub fn builtin() -> Self {
+        static TARGETS: OnceLock<Arc<Profiles>> = OnceLock::new();
+        let graph = Microarchitectures::builtin();
+        let targets = Arc::clone(TARGETS.get_or_init(|| profiles_of(&graph)));
+        Self {
+            graph,
+            documents: HashMap::new(),
+            targets,
+            collections: HashMap::new(),
+        }
+    }
+
+    /// The same with a site's own CPU targets.
+    #[must_use]
+    pub fn in_graph(graph: Arc<Microarchitectures>) -> Self {
+        Self {
+            targets: profiles_of(&graph),
+            graph,
+            documents: HashMap::new(),
+            collections: HashMap::new(),
+        }
+    }
+
+    /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. What is wrong
+    /// is left out and told in the problems; everything else is in the catalog.
+    pub fn load<P: AsRef<Path>>(paths: &[P]) -> Loaded {
+        let mut loader = Loader::new(Self::builtin());
+        for path in paths {
+            loader.add_path(path.as_ref());
+        }
+        loader.finish()
+    }
+
+    /// Reads texts, each with the name that its problems are told under.
+    pub fn from_documents<N: AsRef<str>, T: AsRef<str>>(texts: &[(N, T)]) -> Loaded {
+        let mut loader = Loader::new(Self::builtin());
+        for (name, text) in texts {
+            loader.add_text(name.as_ref(), text.as_ref());
+        }
+        loader.finish()
+    }
+
+    /// The CPU targets that it knows.
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Microarchitectures> {
+        &self.graph
+    }
+
+    /// The profile of that name: a document's, else the built-in one of a CPU target.
+    #[must_use]
+    pub fn profile(&self, name: &ProfileName) -> Option<&Profile> {
+        self.documents.get(name).or_else(|| self.targets.get(name))
+    }
+
+    /// All profiles in no particular order, without built-in ones that a document replaces.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        let builtin = self
+            .targets
+            .values()
+            .filter(|profile| !self.documents.contains_key(&profile.name));
+        self.documents.values().chain(builtin)
+    }
+
+    /// The collection of that name and tag.
+    #[must_use]
+    pub fn collection(&self, name: &RepositoryName, tag: &Tag) -> Option<&Collection> {
+        self.collections.get(name)?.get(tag)
+    }
+
+    /// All collections; those of one name together, in the order of their tags.
+    pub fn collections(&self) -> impl Iterator<Item = &Collection> {
+        self.collections.values().flat_map(BTreeMap::values)
+    }
+
+    /// The tags of the collections of that name, in order.
+    #[must_use]
+    pub fn collection_tags(&self, name: &RepositoryName) -> Vec<&Tag> {
+        self.collections
+            .get(name)
+            .map(|tags| tags.keys().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// Every problem in these files and folders, sorted by file and place: what `metahub check`
+/// tells.
+#[must_use]
+pub fn check<P: AsRef<Path>>(paths: &[P]) -> Vec<Problem> {
+    Catalog::load(paths).problems
+}

@@ -1,0 +1,354 @@
+//! From a user name to what is done for it: profiles and features, joined in the order in
+//! which the login names them.
+//! Equal outcomes have equal digests, however they are written and wherever they were read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use metahub_hardware::{Feature, KEYS, Key, Provided, Target, TargetError};
+use metahub_oci::Digest;
+use serde::Serialize;
+
+use crate::login::{self, Login, LoginError, Selector};
+use crate::profile::Profile;
+use crate::{Action, Catalog, ManifestSelect, ProfileName, near};
+
+/// Most names that an error suggests.
+const MOST_NEAR: usize = 3;
+/// Longest selector for which similar names are looked for: nobody misspells more, and the
+/// work grows with the length.
+const MAX_NEAR_BYTES: usize = 64;
+
+/// What the selectors of a login come to.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    selectors: Box<str>,
+    provided: Provided,
+    fallback: Vec<Target>,
+    actions: Vec<Action>,
+    digest: Digest,
+}
+
+impl Composed {
+    /// What a login without selectors comes to: nothing is provided, nothing is done.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(&Catalog::builtin(), String::new(), Parts::default())
+    }
+
+    fn new(catalog: &Catalog, selectors: String, mut parts: Parts) -> Self {
+        parts.complete();
+        let Parts {
+            features,
+            fallback,
+            actions,
+        } = parts;
+        let digest = digest(&features, &fallback, &actions);
+        let provided = Provided::in_graph(Arc::clone(catalog.graph()), features)
+            .with_fallbacks(fallback.iter().cloned());
+        Self {
+            selectors: selectors.into(),
+            provided,
+            fallback,
+            actions,
+            digest,
+        }
+    }
+
+    /// Whether it provides nothing and does nothing, as for an anonymous pull.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.provided.is_empty()
+    }
+
+    /// What is done, in order.
+    #[must_use]
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// What is provided by all selectors together.
+    #[must_use]
+    pub fn provided(&self) -> &Provided {
+        &self.provided
+    }
+
+    /// The targets whose images the profiles vouch for, best first.
+    #[must_use]
+    pub fn fallback(&self) -> &[Target] {
+        &self.fallback
+    }
+
+    /// SHA-256 over the canonical JSON of actions, fallbacks and features: equal for all that
+    /// provide and do the same, whatever they are called.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl Default for Composed {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+/// The selectors, joined with `+`; empty when there are none.
+impl fmt::Display for Composed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.selectors)
+    }
+}
+
+fn digest(features: &[Feature], fallback: &[Target], actions: &[Action]) -> Digest {
+    #[derive(Serialize)]
+    struct Canonical<'a> {
+        actions: &'a [Action],
+        fallback: Vec<&'a str>,
+        features: Vec<&'a str>,
+    }
+    let canonical = Canonical {
+        actions,
+        fallback: fallback.iter().map(Target::as_str).collect(),
+        features: features.iter().map(Feature::canonical).collect(),
+    };
+    // Texts, lists and structs: this cannot fail.
+    let json = serde_json::to_vec(&canonical).unwrap_or_default();
+    Digest::sha256(&json)
+}
+
+/// What is gathered from selectors before it is put together.
+#[derive(Default)]
+struct Parts {
+    features: Vec<Feature>,
+    fallback: Vec<Target>,
+    actions: Vec<Action>,
+}
+
+impl Parts {
+    fn add(&mut self, meaning: &Meaning<'_>) {
+        match meaning {
+            Meaning::Feature(feature) => self.features.push(feature.clone()),
+            Meaning::Profile(profile) => {
+                self.features.extend(profile.features.iter().cloned());
+                for target in &profile.fallback {
+                    if !self.fallback.contains(target) {
+                        self.fallback.push(target.clone());
+                    }
+                }
+                for action in &profile.actions {
+                    // The same layers twice, or the same filter, would change nothing.
+                    if !self.actions.contains(action) {
+                        self.actions.push(action.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A login that provides features must be served by them. What it filters by it provides
+    /// too, or nothing that passed the filter would fit.
+    fn complete(&mut self) {
+        if !self.features.is_empty() {
+            let filtered = self.actions.iter().filter_map(|action| match action {
+                Action::ManifestFilter(filter) => filter.feature(),
+                _ => None,
+            });
+            self.features.extend(filtered);
+            let select = Action::ManifestSelect(ManifestSelect::default());
+            if !self.actions.contains(&select) {
+                self.actions.push(select);
+            }
+        }
+        self.features.sort();
+        self.features.dedup();
+    }
+}
+
+/// What a selector names.
+enum Meaning<'c> {
+    Profile(&'c Profile),
+    Feature(Feature),
+}
+
+impl Meaning<'_> {
+    fn selector(&self) -> String {
+        match self {
+            Self::Profile(profile) => profile.name.selector(),
+            Self::Feature(feature) => format!("{}={}", feature.key(), feature.value()),
+        }
+    }
+}
+
+impl Catalog {
+    /// What a user name means. `is_account` tells whether an account of that name exists.
+    ///
+    /// A name that is a profile is that profile. In `a/b`, `a` is an account when an account
+    /// is called that and `b` names something, else `a/b` is a profile when one is called
+    /// that, else `a` is taken for an account whose password nobody can know.
+    ///
+    /// # Errors
+    /// When it breaks the grammar of logins or a selector names nothing; the text is for
+    /// whoever logs in, and the same whether an account exists or not.
+    pub fn interpret(
+        &self,
+        user: &str,
+        is_account: &dyn Fn(&str) -> bool,
+    ) -> Result<Login, LoginError> {
+        let texts = login::split(user)?;
+        let Some((first, others)) = texts.split_first() else {
+            return Err(login::GrammarError::Empty.into());
+        };
+        let (account, first) = self.first(first, others.is_empty(), is_account)?;
+        let mut meanings: Vec<Meaning<'_>> = first.into_iter().collect();
+        for text in others {
+            meanings.push(self.meaning(text)?);
+        }
+        let mut parts = Parts::default();
+        let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
+        for meaning in &meanings {
+            parts.add(meaning);
+            let selector = meaning.selector();
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
+            }
+        }
+        Ok(Login {
+            account: account.map(str::to_owned),
+            profile: Arc::new(Composed::new(self, selectors.join("+"), parts)),
+        })
+    }
+
+    /// The first selector, and the account before it.
+    fn first<'t>(
+        &self,
+        text: &'t str,
+        alone: bool,
+        is_account: &dyn Fn(&str) -> bool,
+    ) -> Result<(Option<&'t str>, Option<Meaning<'_>>), LoginError> {
+        let whole = self.meaning(text);
+        let Some((account, rest)) = text.split_once('/') else {
+            return match whole {
+                Err(LoginError::Unknown { .. }) if alone && is_account(text) => {
+                    Ok((Some(text), None))
+                }
+                other => other.map(|meaning| (None, Some(meaning))),
+            };
+        };
+        if account.is_empty() {
+            return whole.map(|meaning| (None, Some(meaning)));
+        }
+        match (whole, self.meaning(rest)) {
+            (Ok(_), Ok(meaning)) if is_account(account) => Ok((Some(account), Some(meaning))),
+            (Ok(meaning), _) => Ok((None, Some(meaning))),
+            (Err(_), Ok(meaning)) => Ok((Some(account), Some(meaning))),
+            (
+                Err(LoginError::Unknown { near, .. }),
+                Err(LoginError::Unknown { near: rest, .. }),
+            ) => {
+                let below = rest.iter().map(|near| format!("{account}/{near}"));
+                let mut all: Vec<String> = near.into_iter().chain(below).collect();
+                all.truncate(MOST_NEAR);
+                Err(unknown(text, all))
+            }
+            (Err(LoginError::Grammar(_)), Err(error @ LoginError::Unknown { .. })) => Err(error),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// What a selector without an account names.
+    fn meaning(&self, text: &str) -> Result<Meaning<'_>, LoginError> {
+        let selector = Selector::parse(text)?;
+        let found = match selector.value {
+            None => self.plain(selector),
+            Some((separator, value)) => self.valued(selector, separator, value),
+        };
+        found.ok_or_else(|| unknown(text, self.near(selector)))
+    }
+
+    /// `zen3`, `aws/cli`, and what else a CPU target is called.
+    fn plain(&self, selector: Selector<'_>) -> Option<Meaning<'_>> {
+        let name = ProfileName::new(selector.namespace, selector.name, None).ok()?;
+        if let Some(profile) = self.profile(&name) {
+            return Some(Meaning::Profile(profile));
+        }
+        let in_library = selector.namespace.is_none_or(is_library);
+        if !in_library || selector.name.len() > MAX_NEAR_BYTES {
+            return None;
+        }
+        let target = self.graph().find(selector.name).ok()?;
+        let name = ProfileName::new(None, target.as_str(), None).ok()?;
+        self.profile(&name).map(Meaning::Profile)
+    }
+
+    /// `glow-extended=1.5.0`, `cpu#zen2`, `cuda=12.4`.
+    fn valued(&self, selector: Selector<'_>, separator: char, value: &str) -> Option<Meaning<'_>> {
+        let name = ProfileName::new(selector.namespace, selector.name, Some(value));
+        if let Some(profile) = name.ok().and_then(|name| self.profile(&name)) {
+            return Some(Meaning::Profile(profile));
+        }
+        if selector.namespace.is_some() {
+            return None;
+        }
+        let feature = Feature::new(selector.name, value).ok()?;
+        match feature.key() {
+            Key::Arch if value.len() > MAX_NEAR_BYTES => None,
+            Key::Arch => {
+                let target = self.graph().find(value).ok()?;
+                Some(Meaning::Feature(Feature::of_target(&target)))
+            }
+            // With `#` a version of a profile is meant; with `=`, too, if there are others.
+            Key::Other(_) if separator == '#' || self.has_versions(selector.name) => None,
+            _ => feature.is_understood().then_some(Meaning::Feature(feature)),
+        }
+    }
+
+    fn has_versions(&self, name: &str) -> bool {
+        let wanted = near::fold(name);
+        self.profiles().any(|profile| {
+            is_library(profile.name.namespace()) && near::fold(profile.name.name()) == wanted
+        })
+    }
+
+    /// What exists and is written much like the selector.
+    fn near(&self, selector: Selector<'_>) -> Vec<String> {
+        if selector.text.len() > MAX_NEAR_BYTES {
+            return Vec::new();
+        }
+        let feature = selector
+            .value
+            .and_then(|(_, value)| Feature::new(selector.name, value).ok())
+            .filter(|_| selector.namespace.is_none());
+        if let Some(feature) = &feature {
+            if *feature.key() == Key::Arch {
+                return match self.graph().find(feature.value()) {
+                    Err(TargetError::Unknown { near, .. }) => near
+                        .iter()
+                        .map(|target| format!("{}={target}", selector.name))
+                        .collect(),
+                    _ => Vec::new(),
+                };
+            }
+            if let Some(row) = KEYS.iter().find(|row| row.name == feature.key().as_str()) {
+                return vec![row.example.replacen(':', "=", 1)];
+            }
+        }
+        let names: Vec<String> = self.profiles().map(|p| p.name.selector()).collect();
+        let wanted = selector.text.replace('#', "=");
+        near::ranked(&wanted, names.iter().map(String::as_str), MOST_NEAR)
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn is_library(namespace: &str) -> bool {
+    namespace.eq_ignore_ascii_case("library")
+}
+
+fn unknown(selector: &str, near: Vec<String>) -> LoginError {
+    LoginError::Unknown {
+        selector: selector.to_owned(),
+        near,
+    }
+}

@@ -1,0 +1,76 @@
+//! Reading lists of features, and doubts about features that can be read and mean nothing.
+
+use metahub_hardware::{Feature, Key, Target, TargetError};
+
+use crate::reader::Reader;
+use crate::yaml::Node;
+
+const EXAMPLE: &str = "features: [arch:zen3]";
+
+/// The features of a list, in the order of the file.
+pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>> {
+    let items = reader.list(node, "features", EXAMPLE)?;
+    let mut found: Vec<Feature> = Vec::with_capacity(items.len());
+    for item in items {
+        let feature = reader.parsed(item, "features", "bad-feature", EXAMPLE);
+        let Some(feature) = feature else { continue };
+        doubt(reader, item, &feature);
+        if found.contains(&feature) {
+            reader.warn(
+                "repeated-feature",
+                item.mark,
+                format!("`{feature}` is listed twice"),
+                "remove one of the two".to_owned(),
+            );
+        } else {
+            found.push(feature);
+        }
+    }
+    Some(found)
+}
+
+/// Warns of a value that its key's rules cannot read: it equals itself and fits nothing else.
+pub(crate) fn doubt(reader: &mut Reader<'_>, node: &Node, feature: &Feature) {
+    if feature.is_understood() {
+        return;
+    }
+    if *feature.key() == Key::Arch {
+        let Err(error) = reader.graph().find(feature.value()) else {
+            return;
+        };
+        let (message, help) = match &error {
+            TargetError::Misplaced { target, .. } => {
+                (error.to_string(), format!("write `arch:{target}`"))
+            }
+            TargetError::Unknown { near, .. } => (
+                format!("no CPU target is called '{}'", feature.value()),
+                near_targets(near),
+            ),
+        };
+        reader.warn("unknown-target", node.mark, message, help);
+    } else {
+        reader.warn(
+            "odd-value",
+            node.mark,
+            format!("`{feature}` does not say what `{}` means", feature.key()),
+            example_of(feature.key()).map(|example| format!("write it as in `{example}`")),
+        );
+    }
+}
+
+fn near_targets(near: &[Target]) -> String {
+    if near.is_empty() {
+        return "targets are called as archspec calls them, as in `zen3` or `x86_64_v3`; \
+                a site may add its own"
+            .to_owned();
+    }
+    let names: Vec<String> = near.iter().map(|target| format!("`{target}`")).collect();
+    format!("did you mean {}?", names.join(" or "))
+}
+
+fn example_of(key: &Key) -> Option<&'static str> {
+    metahub_hardware::KEYS
+        .iter()
+        .find(|row| row.name == key.as_str())
+        .map(|row| row.example)
+}

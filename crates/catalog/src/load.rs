@@ -1,0 +1,254 @@
+//! From files and folders to a catalog, with every problem on the way.
+//! It follows no link to a folder twice, reads no hidden file, and writes nothing.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use crate::collection::Collection;
+use crate::document::Document;
+use crate::problem::{Problem, Severity, Source};
+use crate::profile::Profile;
+use crate::reader::Reader;
+use crate::yaml::{self, MAX_FILE_BYTES, Mark};
+use crate::{Catalog, Location};
+
+/// Folders within folders, at most.
+const MAX_FOLDERS: usize = 32;
+
+/// A catalog and what was wrong with the documents it was read from.
+#[derive(Debug)]
+#[must_use]
+pub struct Loaded {
+    /// Everything that could be read.
+    pub catalog: Catalog,
+    /// What could not, and what is doubtful; sorted by file, line and column.
+    pub problems: Vec<Problem>,
+    /// How many files or texts were read.
+    pub files: usize,
+}
+
+impl Loaded {
+    /// Whether anything was left out of the catalog.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(Problem::is_error)
+    }
+}
+
+/// Adds documents to a catalog, one source after the other.
+#[derive(Debug)]
+pub struct Loader {
+    catalog: Catalog,
+    problems: Vec<Problem>,
+    files: usize,
+    /// Files and folders that were read, by their real place.
+    seen: HashSet<PathBuf>,
+}
+
+impl Loader {
+    /// Starts from a catalog, which says what CPU targets there are.
+    #[must_use]
+    pub fn new(catalog: Catalog) -> Self {
+        Self {
+            catalog,
+            problems: Vec::new(),
+            files: 0,
+            seen: HashSet::new(),
+        }
+    }
+
+    /// The catalog as far as it could be read.
+    pub fn finish(mut self) -> Loaded {
+        self.problems
+            .sort_by(|a, b| (&a.location, a.severity).cmp(&(&b.location, b.severity)));
+        Loaded {
+            catalog: self.catalog,
+            problems: self.problems,
+            files: self.files,
+        }
+    }
+
+    /// Adds the documents of a text.
+    pub fn add_text(&mut self, name: &str, text: &str) {
+        self.files += 1;
+        let source = Source::new(name, text);
+        let (nodes, syntax) = yaml::parse(text);
+        let graph = Arc::clone(self.catalog.graph());
+        for node in &nodes {
+            let mut reader = Reader::new(source.clone(), &graph, &mut self.problems);
+            let document = Document::read(&mut reader, node);
+            for (collection, mark) in document.collections {
+                self.add_collection(&source, collection, mark);
+            }
+            for (profile, mark) in document.profiles {
+                self.add_profile(&source, profile, mark);
+            }
+        }
+        if let Some(error) = syntax {
+            let help = yaml::help(text, &error);
+            self.problems.push(source.problem(
+                Severity::Error,
+                "bad-yaml",
+                error.mark,
+                error.message,
+                help,
+            ));
+        }
+    }
+
+    fn add_collection(&mut self, source: &Arc<Source>, collection: Collection, mark: Mark) {
+        let tags = self
+            .catalog
+            .collections
+            .entry(collection.name.clone())
+            .or_default();
+        if let Some(first) = tags.get(&collection.tag) {
+            let what = format!("the collection {}:{}", collection.name, collection.tag);
+            let problem = duplicate(source, mark, &what, Some(&first.location));
+            self.problems.push(problem);
+        } else {
+            tags.insert(collection.tag.clone(), collection);
+        }
+    }
+
+    fn add_profile(&mut self, source: &Arc<Source>, profile: Profile, mark: Mark) {
+        if let Some(first) = self.catalog.documents.get(&profile.name) {
+            let what = if profile.name.to_string() == first.name.to_string() {
+                format!("the profile {}", profile.name)
+            } else {
+                format!("the profile {} (also written {})", profile.name, first.name)
+            };
+            let problem = duplicate(source, mark, &what, first.location.as_ref());
+            self.problems.push(problem);
+        } else {
+            self.catalog.documents.insert(profile.name.clone(), profile);
+        }
+    }
+
+    /// Adds a file, or all documents below a folder in the order of their names.
+    pub fn add_path(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Err(error) => self.unreadable(path, &error),
+            Ok(found) if found.is_dir() => {
+                let before = self.files;
+                self.add_folder(path, 0);
+                if self.files == before {
+                    let message = "there is no *.yaml or *.yml file in this folder".to_owned();
+                    let help = "name another file or folder, or put documents there";
+                    self.file_problem(path, Severity::Warning, "no-documents", message, help);
+                }
+            }
+            Ok(_) => self.add_file(path),
+        }
+    }
+
+    fn add_folder(&mut self, folder: &Path, depth: usize) {
+        if depth > MAX_FOLDERS || !self.is_new(folder) {
+            return;
+        }
+        let mut paths = match list(folder) {
+            Ok(paths) => paths,
+            Err(error) => return self.unreadable(folder, &error),
+        };
+        paths.sort();
+        for path in paths {
+            match fs::metadata(&path) {
+                Err(error) => self.unreadable(&path, &error),
+                Ok(found) if found.is_dir() => self.add_folder(&path, depth + 1),
+                Ok(found) if found.is_file() && is_document(&path) => self.add_file(&path),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Whether a file or folder was not read before, by this or another name.
+    fn is_new(&mut self, path: &Path) -> bool {
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.seen.insert(place)
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        // One byte more than is accepted, to know that there was more.
+        let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX) + 1;
+        let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            return self.unreadable(path, &error);
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => self.add_text(&path.display().to_string(), &text),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let message = format!("this is not UTF-8 text: byte {at} is not");
+                self.file_problem(
+                    path,
+                    Severity::Error,
+                    "bad-text",
+                    message,
+                    "save it as UTF-8",
+                );
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        let (message, help) = match error.kind() {
+            io::ErrorKind::NotFound => (
+                "there is no such file or folder".to_owned(),
+                "check the path; it is taken from the current folder unless it starts with /",
+            ),
+            _ => (
+                format!("this cannot be read: {error}"),
+                "check who may read it",
+            ),
+        };
+        self.file_problem(path, Severity::Error, "unreadable", message, help);
+    }
+
+    fn file_problem(
+        &mut self,
+        path: &Path,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+        help: &str,
+    ) {
+        let name = path.display().to_string();
+        let problem = Problem::of_file(&name, severity, code, message, help);
+        self.problems.push(problem);
+    }
+}
+
+fn duplicate(source: &Arc<Source>, mark: Mark, what: &str, first: Option<&Location>) -> Problem {
+    let place = first.map(|first| format!(": first at {first}"));
+    source.problem(
+        Severity::Error,
+        "duplicate-name",
+        mark,
+        format!("{what} is defined twice{}", place.unwrap_or_default()),
+        Some("rename or remove one of the two; the first one is used".to_owned()),
+    )
+}
+
+/// What a folder holds, without hidden files: editors and mounts keep copies under such names.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
+}
+
+fn is_document(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"))
+}

@@ -1,0 +1,169 @@
+//! `RepositoryPattern`: which repositories a profile's action is for.
+//! A regular expression that matches whole names only, bounded in size and in time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use metahub_oci::RepositoryName;
+use regex::{Regex, RegexBuilder};
+use serde::{Serialize, Serializer};
+
+/// Most bytes that a pattern may have.
+const MAX_PATTERN_BYTES: usize = 512;
+/// Most memory that a compiled pattern may take, in bytes.
+const MAX_COMPILED_BYTES: usize = 512 * 1024;
+
+/// Why a text is not a repository pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Longer than 512 bytes.
+    #[error(
+        "a repository pattern of {0} bytes is too long: at most {MAX_PATTERN_BYTES} are accepted"
+    )]
+    TooLong(usize),
+    /// Not a regular expression, or one that would take too much memory.
+    #[error("'{pattern}' is not a usable regular expression: {reason}")]
+    Invalid {
+        /// The pattern as written.
+        pattern: String,
+        /// What the expression's parser says, in one line.
+        reason: String,
+    },
+}
+
+/// An anchored regular expression over repository names: `qnib/.*` matches every name below
+/// `qnib`, and `qnib/featuretest` matches itself only. Two patterns are equal when they are
+/// written alike.
+#[derive(Clone)]
+pub struct RepositoryPattern {
+    written: Box<str>,
+    regex: Regex,
+}
+
+impl RepositoryPattern {
+    /// Whether the whole of `name` matches.
+    #[must_use]
+    pub fn matches(&self, name: &RepositoryName) -> bool {
+        self.regex.is_match(name.as_str())
+    }
+
+    /// The pattern as written, without anchors.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+}
+
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .size_limit(MAX_COMPILED_BYTES)
+        .dfa_size_limit(MAX_COMPILED_BYTES)
+        .nest_limit(32)
+        .build()
+}
+
+/// The last line of the parser's report says what is wrong; the others draw it.
+fn reason(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "it would take too much memory".to_owned(),
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+impl FromStr for RepositoryPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        if text.len() > MAX_PATTERN_BYTES {
+            return Err(PatternError::TooLong(text.len()));
+        }
+        // Compiled alone first: `a)|(b` must not come to be by standing in our group.
+        compile(text)
+            .and_then(|_| compile(&format!(r"\A(?:{text})\z")))
+            .map(|regex| Self {
+                written: text.into(),
+                regex,
+            })
+            .map_err(|error| PatternError::Invalid {
+                pattern: text.to_owned(),
+                reason: reason(&error),
+            })
+    }
+}
+
+impl PartialEq for RepositoryPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for RepositoryPattern {}
+
+impl Serialize for RepositoryPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.written)
+    }
+}
+
+impl fmt::Display for RepositoryPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl fmt::Debug for RepositoryPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RepositoryPattern({})", self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("qnib/featuretest", "qnib/featuretest", true)]
+    #[case("qnib/featuretest", "qnib/featuretest2", false)]
+    #[case("qnib/featuretest", "x/qnib/featuretest", false)]
+    #[case("qnib/.*", "qnib/a/b", true)]
+    #[case("qnib/.*", "other/qnib/a", false)]
+    #[case("a|b/c", "a", true)]
+    #[case("a|b/c", "a/c", false)]
+    #[case("", "a", false)]
+    #[case(".*", "anything/at-all", true)]
+    fn a_pattern_matches_whole_names(
+        #[case] pattern: &str,
+        #[case] name: &str,
+        #[case] expected: bool,
+    ) {
+        let pattern: RepositoryPattern = pattern.parse().unwrap();
+        assert_eq!(pattern.matches(&name.parse().unwrap()), expected);
+    }
+
+    #[rstest]
+    #[case("(")]
+    #[case("a)|(?:b")]
+    #[case("(?x)a # b")]
+    #[case("a{1000}{1000}")]
+    #[case(r"\w{500}{20}")]
+    #[case("*")]
+    fn what_cannot_be_compiled_in_bounds_is_refused(#[case] pattern: &str) {
+        assert!(pattern.parse::<RepositoryPattern>().is_err());
+    }
+
+    #[test]
+    fn the_error_says_in_one_line_what_is_wrong() {
+        let error = "qnib/(".parse::<RepositoryPattern>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "'qnib/(' is not a usable regular expression: unclosed group"
+        );
+        let long = "a".repeat(513).parse::<RepositoryPattern>().unwrap_err();
+        assert!(matches!(long, PatternError::TooLong(513)));
+    }
+}

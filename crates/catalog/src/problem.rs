@@ -1,0 +1,225 @@
+//! What is wrong with a document, where, and what to do about it.
+//! A problem can be shown as one plain line, as JSON and as a report with the source; which
+//! of them, and whether a warning fails a run, is never decided here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use serde::{Serialize, Serializer};
+
+use crate::yaml::Mark;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The document is not used.
+    Error,
+    /// The document is used, and probably does not do what was meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// A place in a file. Line and column count from 1; the column counts characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Location {
+    /// The file as it was named when it was loaded.
+    #[serde(serialize_with = "as_text")]
+    pub file: Arc<str>,
+    /// One-based line.
+    pub line: usize,
+    /// One-based column, in characters.
+    pub column: usize,
+}
+
+fn as_text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One problem in one document. Displayed as `file:line:column: error: message`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Problem {
+    /// File, line and column.
+    #[serde(flatten)]
+    pub location: Location,
+    /// Error or warning.
+    pub severity: Severity,
+    /// A short stable name such as `duplicate-key`, for programs.
+    pub code: &'static str,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The text of the file and the bytes meant, for reports that show them.
+    #[serde(skip)]
+    source: Option<(Arc<Source>, SourceSpan)>,
+}
+
+impl Problem {
+    /// A problem with a file as a whole, such as one that is not there.
+    pub(crate) fn of_file(
+        file: &str,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+        help: &str,
+    ) -> Self {
+        Self {
+            location: Location {
+                file: file.into(),
+                line: 1,
+                column: 1,
+            },
+            severity,
+            code,
+            message,
+            help: Some(help.to_owned()),
+            source: None,
+        }
+    }
+
+    /// Whether the document it is about is left out of the catalog.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// A report of several lines that shows the place in the source, without colours when
+    /// `colour` is false; at most `width` characters wide.
+    #[must_use]
+    pub fn render(&self, colour: bool, width: usize) -> String {
+        let theme = if colour {
+            miette::GraphicalTheme::unicode()
+        } else {
+            miette::GraphicalTheme::unicode_nocolor()
+        };
+        let handler = miette::GraphicalReportHandler::new_themed(theme)
+            .with_width(width)
+            .with_links(false);
+        let mut report = String::new();
+        match handler.render_report(&mut report, self) {
+            Ok(()) => report,
+            Err(fmt::Error) => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.location, self.severity, self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl miette::Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        let (source, _) = self.source.as_ref()?;
+        Some(&source.code)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let (_, span) = self.source.as_ref()?;
+        let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), *span);
+        Some(Box::new(std::iter::once(label)))
+    }
+}
+
+/// A text that documents are read from, and its name.
+#[derive(Debug)]
+pub(crate) struct Source {
+    name: Arc<str>,
+    code: NamedSource<String>,
+}
+
+impl Source {
+    pub(crate) fn new(name: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            code: NamedSource::new(name, text.to_owned()).with_language("yaml"),
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.code.inner()
+    }
+
+    pub(crate) fn location(&self, mark: Mark) -> Location {
+        Location {
+            file: Arc::clone(&self.name),
+            line: mark.line,
+            column: mark.column,
+        }
+    }
+
+    pub(crate) fn problem(
+        self: &Arc<Self>,
+        severity: Severity,
+        code: &'static str,
+        mark: Mark,
+        message: String,
+        help: Option<String>,
+    ) -> Problem {
+        let start = self.offset(mark);
+        let first_line = self.text().get(start..).unwrap_or_default().lines().next();
+        // A label that runs over several lines hides what it points at.
+        let bytes = mark.bytes.min(first_line.map_or(0, str::len));
+        Problem {
+            location: self.location(mark),
+            severity,
+            code,
+            message,
+            help,
+            source: Some((Arc::clone(self), (start, bytes).into())),
+        }
+    }
+
+    /// The byte at which a line's column starts; the text's end for a place beyond it.
+    fn offset(&self, mark: Mark) -> usize {
+        let text = self.text();
+        let before: usize = text
+            .split_inclusive('\n')
+            .take(mark.line.saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let line = text.get(before..).unwrap_or_default();
+        let within = line
+            .char_indices()
+            .nth(mark.column.saturating_sub(1))
+            .map_or(line.len(), |(offset, _)| offset);
+        before + within
+    }
+}

@@ -1,0 +1,102 @@
+//! Profiles: named, tagged documents that say what a login provides and what is done for it.
+
+use metahub_hardware::{Feature, Target};
+use serde::Serialize;
+
+use crate::features;
+use crate::problem::Location;
+use crate::reader::Reader;
+use crate::yaml::{Mark, Node};
+use crate::{Action, ManifestSelect, ProfileName};
+
+/// What a login that names it provides, and what is done for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// What it is called.
+    pub name: ProfileName,
+    /// The features that it provides.
+    pub features: Vec<Feature>,
+    /// Targets whose images it vouches for where none of its own line fits, best first.
+    pub fallback: Vec<Target>,
+    /// What is done, in order.
+    pub actions: Vec<Action>,
+    /// Where it was read; nothing for one that is built in.
+    pub location: Option<Location>,
+}
+
+pub(crate) const PROFILE_KEYS: &[&str] = &["name", "features", "fallback", "actions"];
+
+impl Profile {
+    /// The built-in profile of a CPU target: it provides the target and chooses by it.
+    pub(crate) fn of_target(target: &Target) -> Option<Self> {
+        Some(Self {
+            name: ProfileName::new(None, target.as_str(), None).ok()?,
+            features: vec![Feature::of_target(target)],
+            fallback: Vec::new(),
+            actions: vec![Action::ManifestSelect(ManifestSelect::default())],
+            location: None,
+        })
+    }
+
+    /// Reads a `profile:` or one item of `profiles:`, and where its name stands.
+    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<(Self, Mark)> {
+        const NAME: &str = "library/zen3:latest";
+        const ACTIONS: &str = "actions: [{name: manifest-select, event: post-manifest-list-get}]";
+        let fields = reader.fields(node, "a profile", PROFILE_KEYS)?;
+        let errors = reader.errors();
+        let name_node = fields.required(reader, "name", NAME);
+        let name = name_node
+            .and_then(|n| reader.parsed(n, "name", "bad-name", "name: library/zen3:latest"));
+        let features = fields
+            .get("features")
+            .and_then(|n| features::read(reader, n))
+            .unwrap_or_default();
+        let fallback = fields
+            .get("fallback")
+            .map(|n| fallback(reader, n))
+            .unwrap_or_default();
+        let mut actions = Vec::new();
+        if let Some(list) = fields.get("actions") {
+            for item in reader.list(list, "actions", ACTIONS).unwrap_or_default() {
+                actions.extend(Action::read(reader, item));
+            }
+        }
+        if errors == reader.errors() && features.is_empty() && actions.is_empty() {
+            reader.warn(
+                "empty-profile",
+                fields.mark,
+                "this profile provides nothing and does nothing",
+                format!("give it `features: [arch:zen3]` or `{ACTIONS}`"),
+            );
+        }
+        let profile = Self {
+            name: name?,
+            features,
+            fallback,
+            actions,
+            location: Some(reader.location(fields.mark)),
+        };
+        (errors == reader.errors()).then_some((profile, name_node?.mark))
+    }
+}
+
+fn fallback(reader: &mut Reader<'_>, node: &Node) -> Vec<Target> {
+    const EXAMPLE: &str = "fallback: [neoverse_v1, neoverse_n1]";
+    let graph = reader.graph();
+    let mut found = Vec::new();
+    for item in reader.list(node, "fallback", EXAMPLE).unwrap_or_default() {
+        let Some(text) = reader.text(item, "fallback", EXAMPLE) else {
+            continue;
+        };
+        match graph.find(text) {
+            Ok(target) => found.push(target),
+            Err(error) => reader.error(
+                "unknown-target",
+                item.mark,
+                format!("`fallback`: {error}"),
+                format!("write it as in `{EXAMPLE}`"),
+            ),
+        }
+    }
+    found
+}

@@ -1,0 +1,102 @@
+//! The documents of the slides and of 2019 load as they are written, and logins find them.
+
+use metahub_catalog::{Action, Catalog, Event, Loaded};
+
+const COLLECTION: &str = "\
+manifests:
+  - name: gromacs
+    tag: 2021.5
+    manifests:
+      - image: qnib/gromacs-2021.5_gcc-7.3.1:x86_64_v4
+        platform:
+          features: [arch:cascadeLake]
+      - image: qnib/gromacs-2021.5_gcc-11.3.0:zen3
+        platform:
+          features: [arch:zen3]
+";
+const CASCADE_LAKE: &str = "\
+profile:
+  name: library/cascadeLake:latest
+  actions:
+    - name: manifest-filter
+      event: post-manifest-list-get
+      args:
+        select: .manifests .[] .platform .features
+        value: arch:cascadeLake
+";
+const AWS_CLI: &str = "\
+profile:
+  name: aws/cli:latest
+  actions:
+    - name: manifest-add
+      event: post-manifest-get
+      args:
+        layerRepository: qnib/layer-awscli
+        # That should become a RegEx
+        repository: qnib/featuretest
+";
+
+fn load(text: &str) -> Loaded {
+    let loaded = Catalog::from_documents(&[("slides.yaml", text)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    loaded
+}
+
+fn slides() -> Catalog {
+    load(&[COLLECTION, CASCADE_LAKE, AWS_CLI].join("---\n")).catalog
+}
+
+#[test]
+fn a_collection_has_its_images_under_the_tag_as_it_is_written() {
+    let catalog = slides();
+    let name = "gromacs".parse().unwrap();
+    let collection = catalog
+        .collection(&name, &"2021.5".parse().unwrap())
+        .unwrap();
+    let entries: Vec<String> = collection
+        .entries
+        .iter()
+        .map(|entry| format!("{} {:?}", entry.image, entry.requires))
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            "qnib/gromacs-2021.5_gcc-7.3.1:x86_64_v4 [Feature(arch:cascadeLake)]",
+            "qnib/gromacs-2021.5_gcc-11.3.0:zen3 [Feature(arch:zen3)]",
+        ]
+    );
+    assert_eq!(
+        collection.entries[1].location.to_string(),
+        "slides.yaml:8:9"
+    );
+    assert_eq!(catalog.collection_tags(&name), [&"2021.5".parse().unwrap()]);
+}
+
+#[test]
+fn a_filter_has_its_program_and_value() {
+    let catalog = slides();
+    let login = catalog.interpret("cascadeLake", &|_| false).unwrap();
+    assert_eq!(login.account, None);
+    assert_eq!(login.profile.to_string(), "cascadeLake");
+    let [action @ Action::ManifestFilter(filter)] = login.profile.actions() else {
+        panic!("{:?}", login.profile.actions());
+    };
+    assert_eq!(filter.select.source(), ".manifests .[] .platform .features");
+    assert_eq!(filter.value, "arch:cascadeLake");
+    assert_eq!(action.event(), Event::PostManifestListGet);
+}
+
+#[test]
+fn an_addition_has_its_layers_and_its_repositories() {
+    let catalog = slides();
+    let login = catalog.interpret("aws/cli", &|_| false).unwrap();
+    let [Action::ManifestAdd(add)] = login.profile.actions() else {
+        panic!("{:?}", login.profile.actions());
+    };
+    assert_eq!(add.layer.to_string(), "qnib/layer-awscli");
+    assert!(add.repository.matches(&"qnib/featuretest".parse().unwrap()));
+    assert!(
+        !add.repository
+            .matches(&"qnib/featuretest2".parse().unwrap())
+    );
+}
