@@ -1,0 +1,429 @@
+//! From credentials to an identity, and from an identity to a token.
+//!
+//! What is remembered, and for how long: a login or token that was accepted is accepted again
+//! without a look at the store for [`AuthConfig::recheck`], unless the catalog changed. After
+//! that the account is read again, so an account removed, demoted or given another password (by
+//! this process or another) is so everywhere within that time. Refusals are never remembered.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use metahub_catalog::{Catalog, Composed, Login, LoginError};
+use moka::future::Cache;
+use tokio::sync::watch;
+
+use crate::limiter::Limiter;
+use crate::role::Grants;
+use crate::token::{Access, Claims};
+use crate::verifier::{MemoryKey, Verifier};
+use crate::{
+    AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
+    Password, Scope, SigningKey, StoredAccount,
+};
+
+/// Logins and tokens remembered, each.
+const CAPACITY: u64 = 10_000;
+/// The shortest life of a token that clients cope with.
+const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What a profile that is named without an account asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProfilePassword {
+    /// Any password, the empty one too.
+    #[default]
+    Any,
+    /// An account beside it: `ACCOUNT/PROFILE`.
+    Account,
+}
+
+/// How logins are judged.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// What everybody may do. With [`AnonymousAccess::None`] a profile alone does not log in.
+    pub anonymous: AnonymousAccess,
+    /// What a profile alone asks for.
+    pub profile_password: ProfilePassword,
+    /// The name of this registry in challenges and tokens. Replicas share it.
+    pub service: String,
+    /// How long a token lives; at least a minute.
+    pub token_lifetime: Duration,
+    /// How long an accepted login or token is accepted without a look at the store.
+    pub recheck: Duration,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            anonymous: AnonymousAccess::default(),
+            profile_password: ProfilePassword::default(),
+            service: "metahub".to_owned(),
+            token_lifetime: Duration::from_secs(300),
+            recheck: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An identity that was established, and until when it stands without a new look.
+#[derive(Clone)]
+struct Known {
+    identity: Arc<Identity>,
+    /// The whole token; empty for a login.
+    token: Box<str>,
+    /// The catalog it was established under. Holding it keeps the comparison by address sound.
+    catalog: Arc<Catalog>,
+    until: Instant,
+}
+
+/// Tells who asks. One per server, shared.
+pub struct Authenticator {
+    accounts: Arc<dyn AccountStore>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    config: AuthConfig,
+    key: SigningKey,
+    verifier: Verifier,
+    limiter: Limiter,
+    memory_key: MemoryKey,
+    /// By keyed hash of user name and password.
+    logins: Cache<[u8; 32], Known>,
+    /// By signature: hashing those 43 letters and comparing the whole token with the one they
+    /// were found by is the quickest sound way. It need not take constant time: only tokens
+    /// that were verified are here, and the table's hash is keyed at random, so the time that a
+    /// wrong guess takes tells nothing about a right one.
+    tokens: Cache<Box<str>, Known>,
+    anonymous: Option<Arc<Identity>>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    /// Judges logins by the accounts of `accounts` and the catalog that `catalog` holds at the
+    /// time, and signs tokens with `key`.
+    #[must_use]
+    pub fn new(
+        accounts: Arc<dyn AccountStore>,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        config: AuthConfig,
+        key: SigningKey,
+    ) -> Self {
+        let ttl = config.recheck.max(Duration::from_millis(1));
+        let anonymous = (config.anonymous != AnonymousAccess::None).then(|| {
+            Arc::new(Identity {
+                login: "".into(),
+                grants: Grants {
+                    anonymous: config.anonymous,
+                    account: None,
+                },
+                profile: Arc::new(Composed::none()),
+                scopes: None,
+                version: None,
+            })
+        });
+        Self {
+            accounts,
+            catalog,
+            key,
+            verifier: Verifier::new(),
+            limiter: Limiter::new(),
+            memory_key: MemoryKey::random(),
+            logins: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(ttl)
+                .build(),
+            tokens: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(ttl)
+                .build(),
+            anonymous,
+            config,
+        }
+    }
+
+    /// How logins are judged.
+    #[must_use]
+    pub const fn config(&self) -> &AuthConfig {
+        &self.config
+    }
+
+    /// Who asks when nobody says who they are; `None` where that is not allowed.
+    #[must_use]
+    pub fn anonymous(&self) -> Option<Arc<Identity>> {
+        self.anonymous.clone()
+    }
+
+    /// Who sent these credentials, from that address if it is known.
+    ///
+    /// # Errors
+    /// They are not accepted; see [`AuthError`] for what to answer.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, AuthError> {
+        match credentials {
+            Credentials::Anonymous => self.anonymous().ok_or(AuthError::LoginRequired),
+            Credentials::Basic { user, password } => self.basic(user, password, from).await,
+            Credentials::Bearer(token) => self.bearer(token.expose()).await,
+        }
+    }
+
+    /// Who logs in under this user name: an account, a profile, or both.
+    ///
+    /// # Errors
+    /// The account does not exist or its password is another, the profile does not exist, too
+    /// many tries, or the store failed.
+    pub async fn basic(
+        &self,
+        user: &str,
+        password: &Password,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, AuthError> {
+        let key = self.memory_key.hash(&[user, password.expose()]);
+        if let Some(known) = self.logins.get(&key).await
+            && self.stands(&known)
+        {
+            return Ok(known.identity);
+        }
+        let catalog = self.catalog();
+        let identity = Arc::new(self.check_login(user, password, from, &catalog).await?);
+        let until = Instant::now() + self.config.recheck;
+        let known = Known {
+            identity: Arc::clone(&identity),
+            token: "".into(),
+            catalog,
+            until,
+        };
+        self.logins.insert(key, known).await;
+        Ok(identity)
+    }
+
+    /// Who this token was issued to. The identity may no more than the token grants, and no more
+    /// than its account may now.
+    ///
+    /// # Errors
+    /// The token is not ours, has expired, its account is gone or has another password, or its
+    /// profile is gone.
+    pub async fn bearer(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        let signature = token.rsplit('.').next().unwrap_or_default();
+        if let Some(known) = self.tokens.get(signature).await
+            && *known.token == *token
+            && self.stands(&known)
+        {
+            return Ok(known.identity);
+        }
+        let claims = self.key.verify(token, &self.config.service)?;
+        let catalog = self.catalog();
+        let left = claims.exp.saturating_sub(Timestamp::now().as_second());
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        let identity = Arc::new(self.check_claims(claims, &catalog).await?);
+        let known = Known {
+            identity: Arc::clone(&identity),
+            token: token.into(),
+            catalog,
+            until: Instant::now() + left.min(self.config.recheck),
+        };
+        self.tokens.insert(signature.into(), known).await;
+        Ok(identity)
+    }
+
+    /// A token for `identity`, granting of `asked` what the identity may, which may be nothing:
+    /// a reduced token is not an error.
+    ///
+    /// # Errors
+    /// The token cannot be signed.
+    pub fn issue(&self, identity: &Identity, asked: &[Scope]) -> Result<Issued, AuthError> {
+        let issued_at = Timestamp::from_second(Timestamp::now().as_second())
+            .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        let lifetime = self.config.token_lifetime.max(MIN_TOKEN_LIFETIME);
+        let granted = asked.iter().filter_map(|scope| {
+            let repository = scope.repository.clone();
+            let actions = scope
+                .actions
+                .retain(|right| identity.may(right, &repository));
+            (actions != Actions::NONE).then(|| {
+                Access::from(Scope {
+                    repository,
+                    actions,
+                })
+            })
+        });
+        let claims = Claims {
+            sub: identity.login.to_string(),
+            account: identity.account().cloned(),
+            version: identity.version.clone(),
+            access: granted.collect(),
+            ..Claims::new(&self.config.service, issued_at, lifetime)
+        };
+        let token = self.key.sign(&claims)?;
+        Ok(Issued {
+            token,
+            expires_in: lifetime.as_secs(),
+            issued_at,
+        })
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.borrow().clone()
+    }
+
+    fn stands(&self, known: &Known) -> bool {
+        Instant::now() < known.until && Arc::ptr_eq(&known.catalog, &self.catalog.borrow())
+    }
+
+    async fn check_login(
+        &self,
+        user: &str,
+        password: &Password,
+        from: Option<IpAddr>,
+        catalog: &Catalog,
+    ) -> Result<Identity, AuthError> {
+        // What the name means to whoever knows of no account. Its error is all that a wrong
+        // password may show, or refusals would tell which accounts exist.
+        let public = match catalog.interpret(user, &|_| false) {
+            Err(error @ LoginError::Grammar(_)) => return Err(AuthError::UnknownProfile(error)),
+            public => public,
+        };
+        let name = user
+            .split('/')
+            .next()
+            .and_then(|name| name.parse::<AccountName>().ok());
+        let stored = match &name {
+            Some(name) => self.accounts.get(name).await?,
+            None => None,
+        };
+        let login = match &stored {
+            Some(stored) => catalog.interpret(user, &|text| text == stored.account.name.as_str()),
+            None => public.clone(),
+        };
+        if let Ok(Login {
+            account: None,
+            profile,
+        }) = login
+        {
+            return self.profile_alone(user, profile);
+        }
+        // An account, or nothing that exists. What cannot be an account's name by its letters
+        // has no password to guess; all else takes as long as a wrong password.
+        let Some(name) = name else {
+            return Err(match public {
+                Err(error) => AuthError::UnknownProfile(error),
+                Ok(_) => AuthError::BadCredentials { profile: None },
+            });
+        };
+        match (
+            self.verify(&name, stored.as_ref(), password, from).await?,
+            stored,
+        ) {
+            (true, Some(stored)) => {
+                let login = login.map_err(AuthError::UnknownProfile)?;
+                self.with_account(user, &stored, login.profile)
+            }
+            _ => Err(AuthError::BadCredentials {
+                profile: public.err(),
+            }),
+        }
+    }
+
+    async fn check_claims(&self, claims: Claims, catalog: &Catalog) -> Result<Identity, AuthError> {
+        let scopes = Some(claims.scopes());
+        let identity = match &claims.account {
+            None if claims.sub.is_empty() => {
+                let anonymous = self.anonymous.as_ref().ok_or(AuthError::LoginRequired)?;
+                Identity::clone(anonymous)
+            }
+            None => {
+                let login = catalog.interpret(&claims.sub, &|_| false);
+                let login = login.map_err(AuthError::UnknownProfile)?;
+                if login.account.is_some() {
+                    // It was a profile, and now it could only be an account: log in again.
+                    return Err(AuthError::Expired);
+                }
+                self.profile_alone(&claims.sub, login.profile)?
+            }
+            Some(name) => {
+                let stored = self.accounts.get(name).await?.ok_or(AuthError::Expired)?;
+                let login = catalog.interpret(&claims.sub, &|text| text == name.as_str());
+                let login = login.map_err(AuthError::UnknownProfile)?;
+                if login.account.as_deref() != Some(name.as_str()) {
+                    return Err(AuthError::Expired);
+                }
+                let identity = self.with_account(&claims.sub, &stored, login.profile)?;
+                if identity.version != claims.version {
+                    return Err(AuthError::Expired);
+                }
+                identity
+            }
+        };
+        Ok(Identity { scopes, ..identity })
+    }
+
+    fn profile_alone(&self, user: &str, profile: Arc<Composed>) -> Result<Identity, AuthError> {
+        if self.config.anonymous == AnonymousAccess::None
+            || self.config.profile_password == ProfilePassword::Account
+        {
+            return Err(AuthError::AccountRequired {
+                login: user.to_owned(),
+            });
+        }
+        Ok(Identity {
+            login: user.into(),
+            grants: Grants {
+                anonymous: self.config.anonymous,
+                account: None,
+            },
+            profile,
+            scopes: None,
+            version: None,
+        })
+    }
+
+    fn with_account(
+        &self,
+        user: &str,
+        stored: &StoredAccount,
+        profile: Arc<Composed>,
+    ) -> Result<Identity, AuthError> {
+        let account = &stored.account;
+        Ok(Identity {
+            login: user.into(),
+            grants: Grants {
+                anonymous: self.config.anonymous,
+                account: Some((account.name.clone(), account.role)),
+            },
+            profile,
+            scopes: None,
+            version: Some(self.key.version_of(&stored.password)?),
+        })
+    }
+
+    async fn verify(
+        &self,
+        name: &AccountName,
+        stored: Option<&StoredAccount>,
+        password: &Password,
+        from: Option<IpAddr>,
+    ) -> Result<bool, AuthError> {
+        let attempt = Limiter::attempt(name.as_str(), from);
+        self.limiter.check(&attempt).await?;
+        let hash = stored.map(|stored| &stored.password);
+        let right = self.verifier.verify(name.as_str(), hash, password).await?;
+        if right {
+            self.limiter.succeeded(&attempt).await;
+        } else {
+            tracing::info!(account = %name, ?from, "login refused");
+            self.limiter.failed(attempt).await;
+        }
+        Ok(right)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! `WWW-Authenticate` values: what a 401 tells the client to do next.
+//!
+//! No blank stands between or inside the parameters: Enroot's parser drops everything after
+//! `, ` and cuts a value at a blank. Values are made safe, so that a `Host` header that reached
+//! a realm cannot add parameters of its own.
+
+use std::fmt::Write as _;
+
+use crate::Scope;
+
+/// `Bearer realm="…",service="…"[,scope="…"][,error="…"]`.
+///
+/// `realm` is the URL of the token endpoint on the host the client asked, `error` one of the
+/// codes of RFC 6750 section 3.1 (`invalid_token`, `insufficient_scope`) or nothing.
+#[must_use]
+pub fn bearer_challenge(
+    realm: &str,
+    service: &str,
+    scope: Option<&Scope>,
+    error: Option<&str>,
+) -> String {
+    let mut text = format!(
+        "Bearer realm=\"{}\",service=\"{}\"",
+        safe(realm),
+        safe(service)
+    );
+    if let Some(scope) = scope {
+        let _ = write!(text, ",scope=\"{scope}\"");
+    }
+    if let Some(error) = error {
+        let _ = write!(text, ",error=\"{}\"", safe(error));
+    }
+    text
+}
+
+/// `Basic realm="…"`, for clients that know no tokens.
+#[must_use]
+pub fn basic_challenge(service: &str) -> String {
+    format!("Basic realm=\"{}\"", safe(service))
+}
+
+/// `text` with everything percent-encoded that would end a quoted value or break a parser.
+fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b',') {
+            safe.push(char::from(byte));
+        } else {
+            let _ = write!(safe, "%{byte:02X}");
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Right;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_bearer_challenge_is_what_clients_parse() {
+        let scope = Scope::of(Right::Push, &"qnib/featuretest".parse().unwrap());
+        assert_eq!(
+            bearer_challenge("http://127.0.0.1:5000/token", "metahub", Some(&scope), None),
+            "Bearer realm=\"http://127.0.0.1:5000/token\",service=\"metahub\",\
+             scope=\"repository:qnib/featuretest:pull,push\""
+        );
+        assert_eq!(
+            bearer_challenge("https://mh/token", "mh", None, Some("invalid_token")),
+            "Bearer realm=\"https://mh/token\",service=\"mh\",error=\"invalid_token\""
+        );
+        assert_eq!(basic_challenge("metahub"), "Basic realm=\"metahub\"");
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_adds_a_parameter_or_a_blank(realm in ".*", service in ".*") {
+            let text = bearer_challenge(&realm, &service, None, None);
+            prop_assert_eq!(text.matches(' ').count(), 1);
+            prop_assert_eq!(text.matches('"').count(), 4);
+            prop_assert_eq!(text.matches(',').count(), 1);
+            prop_assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+        }
+    }
+}

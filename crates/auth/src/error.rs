@@ -1,0 +1,82 @@
+//! Why somebody could not be told who they are. The texts are what people read in the 401 body:
+//! they hold no secret, and do not tell whether an account exists.
+
+use std::time::Duration;
+
+use metahub_catalog::LoginError;
+
+use crate::AccountStoreError;
+
+/// Why credentials were not accepted. All are answered 401, except [`TooMany`](Self::TooMany)
+/// (429) and [`Unavailable`](Self::Unavailable) (503).
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No account has this name and password. The same words whether the name is an account's
+    /// or not, so they also say which profiles the name is like.
+    #[error("no account has this user name and password{}", also(.profile))]
+    BadCredentials {
+        /// Why the user name is not a profile's either; `None` where it is one.
+        profile: Option<LoginError>,
+    },
+    /// Nobody logs in under this name: it breaks the grammar, or the account is right and the
+    /// profile named beside it does not exist.
+    #[error("{0}")]
+    UnknownProfile(LoginError),
+    /// A profile was named alone where only accounts may log in.
+    #[error(
+        "'{login}' is a profile, and this registry asks for an account beside it: log in as \
+         ACCOUNT/{login} with the account's password"
+    )]
+    AccountRequired {
+        /// The user name as it was sent.
+        login: String,
+    },
+    /// Nobody said who they are, and this registry answers only those who do.
+    #[error("this registry asks for an account: log in as ACCOUNT or ACCOUNT/PROFILE")]
+    LoginRequired,
+    /// A token that was ours and holds no more: too old, or the account behind it has changed.
+    #[error("the token has expired: ask for a new one")]
+    Expired,
+    /// A token that is not ours: wrong signature, wrong service, another algorithm, or cut.
+    #[error("the token is not one of this registry's: log in again")]
+    BadToken,
+    /// The header cannot be read.
+    #[error("the credentials cannot be read: {0}")]
+    Malformed(&'static str),
+    /// Too many failures of this name from this address, or more passwords to check than there
+    /// is time for.
+    #[error(
+        "too many logins to check: try again in {} seconds",
+        .retry_after.as_secs()
+    )]
+    TooMany {
+        /// When to try again, for `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The store of accounts does not answer, or a password cannot be checked.
+    #[error("nobody can be logged in at the moment: {0}")]
+    Unavailable(String),
+}
+
+impl AuthError {
+    /// The code for the challenge's `error` parameter (RFC 6750, section 3.1), where one fits.
+    #[must_use]
+    pub const fn challenge_code(&self) -> Option<&'static str> {
+        match self {
+            Self::Expired | Self::BadToken => Some("invalid_token"),
+            _ => None,
+        }
+    }
+}
+
+impl From<AccountStoreError> for AuthError {
+    fn from(error: AccountStoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+fn also(profile: &Option<LoginError>) -> String {
+    profile
+        .as_ref()
+        .map_or_else(String::new, |error| format!(", and {error}"))
+}

@@ -1,0 +1,217 @@
+//! Who asks: the outcome of authentication, and the one place where rights are checked.
+
+use std::sync::Arc;
+
+use metahub_catalog::Composed;
+use metahub_oci::RepositoryName;
+
+use crate::role::Grants;
+use crate::{AccountName, Actions, Right, Role, Scope};
+
+/// Why an identity may not do what was asked. The text is for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Nobody without an account may: answer 401, so that the client logs in.
+    #[error("an account is needed to {right} {repository}: log in as ACCOUNT or ACCOUNT/PROFILE")]
+    Login {
+        /// What was asked.
+        right: Right,
+        /// Of what.
+        repository: RepositoryName,
+    },
+    /// The identity may, but its token was not issued for this: answer 401 with
+    /// `insufficient_scope`, so that the client asks for a wider token.
+    #[error("this token is not for that: ask for one with the scope {0}")]
+    Scope(Scope),
+    /// The account may not: answer 403.
+    #[error("account {account} ({role}) may not {right} {repository}{}", hint(*.role, *.right, .account))]
+    Role {
+        /// Who.
+        account: AccountName,
+        /// What the account is.
+        role: Role,
+        /// What was asked.
+        right: Right,
+        /// Of what.
+        repository: RepositoryName,
+    },
+}
+
+fn hint(role: Role, right: Right, account: &AccountName) -> String {
+    match (role, right) {
+        (Role::Pusher, Right::Push | Right::Delete) => format!(": a pusher may in {account}/ only"),
+        (Role::Reader, Right::Push | Right::Delete) => ": a reader may only pull".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Who asks, what they may do, and under which profile. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub(crate) login: Box<str>,
+    pub(crate) grants: Grants,
+    pub(crate) profile: Arc<Composed>,
+    /// What a token narrows the rights to; `None` for those who came with a password or nothing.
+    pub(crate) scopes: Option<Box<[Scope]>>,
+    /// Which password of the account this rests on; see `SigningKey::version_of`.
+    pub(crate) version: Option<Box<str>>,
+}
+
+impl Identity {
+    /// The account, if there is one.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountName> {
+        self.grants.account.as_ref().map(|(name, _)| name)
+    }
+
+    /// The account's role, if there is one.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.grants.account.as_ref().map(|(_, role)| *role)
+    }
+
+    /// The user name as the client sent it; empty for the anonymous.
+    #[must_use]
+    pub fn login(&self) -> &str {
+        &self.login
+    }
+
+    /// The profile that pulls run under; the empty one if none was named.
+    #[must_use]
+    pub fn profile(&self) -> &Arc<Composed> {
+        &self.profile
+    }
+
+    /// Whether a request that needs `right` on `repository` may go on, and if not, why.
+    ///
+    /// # Errors
+    /// What to tell the client.
+    pub fn check(&self, right: Right, repository: &RepositoryName) -> Result<(), Denied> {
+        if !self.grants.allows(right, Some(repository)) {
+            let repository = repository.clone();
+            return Err(match &self.grants.account {
+                None => Denied::Login { right, repository },
+                Some((account, role)) => Denied::Role {
+                    account: account.clone(),
+                    role: *role,
+                    right,
+                    repository,
+                },
+            });
+        }
+        if self.token_covers(right, repository) {
+            Ok(())
+        } else {
+            Err(Denied::Scope(Scope::of(right, repository)))
+        }
+    }
+
+    /// Whether a request that needs `right` on `repository` may go on.
+    #[must_use]
+    pub fn may(&self, right: Right, repository: &RepositoryName) -> bool {
+        self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
+    }
+
+    /// Whether the names of repositories may be listed: for whoever may pull everywhere. Names
+    /// are no scope of a token.
+    #[must_use]
+    pub fn may_list(&self) -> bool {
+        self.grants.allows(Right::Pull, None)
+    }
+
+    /// Whether the registry itself may be changed: by admins who sent their password, never
+    /// through a token.
+    #[must_use]
+    pub fn may_administer(&self) -> bool {
+        self.scopes.is_none() && self.grants.allows(Right::Admin, None)
+    }
+
+    fn token_covers(&self, right: Right, repository: &RepositoryName) -> bool {
+        let Some(scopes) = &self.scopes else {
+            return true;
+        };
+        Actions::of(right).is_some_and(|action| {
+            scopes
+                .iter()
+                .any(|scope| scope.repository == *repository && scope.actions.contains(action))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AnonymousAccess;
+
+    fn identity(account: Option<(&str, Role)>, scopes: Option<&[&str]>) -> Identity {
+        Identity {
+            login: "".into(),
+            grants: Grants {
+                anonymous: AnonymousAccess::Read,
+                account: account.map(|(name, role)| (name.parse().unwrap(), role)),
+            },
+            profile: Arc::new(Composed::none()),
+            scopes: scopes.map(|scopes| scopes.iter().map(|s| s.parse().unwrap()).collect()),
+            version: None,
+        }
+    }
+
+    fn why(identity: &Identity, right: Right, repository: &str) -> String {
+        identity
+            .check(right, &repository.parse().unwrap())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_refusal_says_who_may_not_do_what_and_what_to_do() {
+        assert_eq!(
+            why(&identity(None, None), Right::Push, "qnib/x"),
+            "an account is needed to push qnib/x: log in as ACCOUNT or ACCOUNT/PROFILE"
+        );
+        assert_eq!(
+            why(
+                &identity(Some(("alice", Role::Pusher)), None),
+                Right::Delete,
+                "bob/x"
+            ),
+            "account alice (pusher) may not delete bob/x: a pusher may in alice/ only"
+        );
+        assert_eq!(
+            why(
+                &identity(Some(("alice", Role::Reader)), None),
+                Right::Push,
+                "alice/x"
+            ),
+            "account alice (reader) may not push alice/x: a reader may only pull"
+        );
+        assert_eq!(
+            why(
+                &identity(Some(("root", Role::Admin)), Some(&[])),
+                Right::Push,
+                "a/x"
+            ),
+            "this token is not for that: ask for one with the scope repository:a/x:pull,push"
+        );
+    }
+
+    #[test]
+    fn a_token_for_pushing_deletes_nothing_and_reaches_no_other_repository() {
+        let admin = Some(("root", Role::Admin));
+        let identity = identity(admin, Some(&["repository:a/x:pull,push"]));
+        let (x, y) = ("a/x".parse().unwrap(), "a/y".parse().unwrap());
+        assert!(identity.may(Right::Push, &x) && identity.may(Right::Pull, &x));
+        assert!(!identity.may(Right::Delete, &x) && !identity.may(Right::Admin, &x));
+        assert!(!identity.may(Right::Pull, &y));
+        assert!(!identity.may_administer());
+    }
+
+    #[test]
+    fn a_token_adds_nothing_to_what_its_account_may() {
+        let identity = identity(
+            Some(("alice", Role::Reader)),
+            Some(&["repository:alice/x:*"]),
+        );
+        assert!(!identity.may(Right::Push, &"alice/x".parse().unwrap()));
+    }
+}
