@@ -1,1 +1,47 @@
-//! Blobs and metadata on local disk: content-addressed files and SQLite
+//! What a MetaHub keeps, on local disk: blobs as content-addressed files, everything else in
+//! SQLite.
+//!
+//! What was acknowledged survives a kill and a power cut: content is verified, made durable and
+//! moved into place before the database commits that it is there. Reading a blob needs a
+//! repository that holds it; knowing a digest opens nothing. File work never runs on the
+//! asynchronous workers. Nothing here knows HTTP, profiles or rights.
+
+mod account;
+mod blob;
+mod blob_stream;
+mod cache;
+mod database;
+mod derived;
+mod encoding;
+mod error;
+mod fill;
+mod follow;
+mod layout;
+mod lock;
+mod manifest;
+mod publish;
+mod put_manifest;
+mod references;
+mod referrers;
+mod repository;
+mod staged;
+mod store;
+mod sweep;
+mod tag;
+mod upload;
+mod writer;
+
+pub use account::{AccountRecord, Redacted};
+pub use blob::{Blob, OpenBlob};
+pub use blob_stream::BlobStream;
+pub use derived::Derived;
+pub use error::StoreError;
+pub use fill::{Fill, FillError};
+pub use follow::Follower;
+pub use manifest::{Origin, StoredManifest};
+pub use publish::PutBlobError;
+pub use put_manifest::{PutError, PutManifest};
+pub use repository::Page;
+pub use store::{Mode, Options, Store};
+pub use tag::TagRecord;
+pub use upload::{AppendError, FinishError, SendError, Upload, UploadId, UploadIdError};

@@ -1,0 +1,148 @@
+//! What is hot, in memory: tags, manifests, blob access and derived content.
+//!
+//! A cache here never holds what the database no longer says. A reader takes a ticket before it
+//! reads the database and may fill the cache only if nothing was forgotten since; the writer
+//! makes the cache forget after a commit and before it acknowledges. Both happen under the same
+//! small lock, so no order of the two leaves an old value behind. Only this process's writes are
+//! seen: that is why one process alone serves a data folder, and garbage collection runs in it.
+//! What another process may write (accounts) is not cached.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+
+use metahub_oci::{Digest, RepositoryName, Tag};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use crate::derived::Derived;
+use crate::manifest::StoredManifest;
+use crate::tag::TagRecord;
+
+/// Generations are kept for groups of keys; more groups mean fewer needless refusals to fill.
+const SHARDS: usize = 64;
+
+/// Something that a transaction changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// A tag was set, touched or deleted.
+    Tag(RepositoryName, Tag),
+    /// A manifest of a repository was deleted, or its origin changed.
+    Manifest(RepositoryName, Digest),
+    /// A repository no longer holds a blob.
+    Blob(RepositoryName, Digest),
+    /// A derived record was replaced or deleted.
+    Derived(Digest),
+}
+
+/// A cache that is exact about this process's writes.
+pub(crate) struct ExactCache<K, V> {
+    cache: Cache<K, V>,
+    generations: Box<[Mutex<u64>]>,
+    hasher: RandomState,
+}
+
+/// The right to fill a cache with what is read from now on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket(u64);
+
+impl<K, V> ExactCache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// A cache whose entries weigh `bytes` at most together.
+    pub(crate) fn new(bytes: u64, weigh: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
+            .build();
+        Self {
+            cache,
+            generations: (0..SHARDS).map(|_| Mutex::new(0)).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        self.cache.get(key)
+    }
+
+    fn generation(&self, key: &K) -> Option<&Mutex<u64>> {
+        let shard = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+        self.generations.get(shard)
+    }
+
+    /// To be taken before the database is read.
+    pub(crate) fn ticket(&self, key: &K) -> Ticket {
+        Ticket(
+            self.generation(key)
+                .map_or(0, |generation| *generation.lock()),
+        )
+    }
+
+    /// Keeps what was read, unless something may have changed since the ticket was taken.
+    pub(crate) fn fill(&self, ticket: Ticket, key: K, value: V) {
+        let Some(generation) = self.generation(&key) else {
+            return;
+        };
+        let generation = generation.lock();
+        if *generation == ticket.0 {
+            self.cache.insert(key, value);
+        }
+    }
+
+    /// Forgets a key and refuses everyone who is reading it now.
+    pub(crate) fn forget(&self, key: &K) {
+        let Some(generation) = self.generation(key) else {
+            return;
+        };
+        let mut generation = generation.lock();
+        *generation += 1;
+        self.cache.invalidate(key);
+    }
+}
+
+/// The caches of a store.
+pub(crate) struct Caches {
+    pub(crate) tags: ExactCache<(RepositoryName, Tag), Arc<TagRecord>>,
+    pub(crate) manifests: ExactCache<(RepositoryName, Digest), Arc<StoredManifest>>,
+    /// Sizes of the blobs that a repository may read.
+    pub(crate) blobs: ExactCache<(RepositoryName, Digest), u64>,
+    pub(crate) derived: ExactCache<Digest, Arc<Derived>>,
+}
+
+impl Caches {
+    /// Caches that hold about `bytes` together.
+    pub(crate) fn new(bytes: u64) -> Self {
+        // What an entry costs beside its texts, roughly.
+        const ENTRY: usize = 256;
+        Self {
+            tags: ExactCache::new(bytes / 8, |(repository, tag): &(RepositoryName, Tag), _| {
+                ENTRY + repository.as_str().len() + tag.as_str().len() + 80
+            }),
+            manifests: ExactCache::new(bytes / 2, |_, manifest: &Arc<StoredManifest>| {
+                2 * ENTRY + manifest.bytes.len()
+            }),
+            blobs: ExactCache::new(bytes / 8, |_, _| ENTRY + 128),
+            derived: ExactCache::new(bytes / 4, |_, derived: &Arc<Derived>| {
+                2 * ENTRY + derived.weight
+            }),
+        }
+    }
+
+    /// Forgets what `change` is about.
+    pub(crate) fn forget(&self, change: &Change) {
+        match change {
+            Change::Tag(repository, tag) => {
+                self.tags.forget(&(repository.clone(), tag.clone()));
+            }
+            Change::Manifest(repository, digest) => {
+                self.manifests.forget(&(repository.clone(), digest.clone()));
+            }
+            Change::Blob(repository, digest) => {
+                self.blobs.forget(&(repository.clone(), digest.clone()));
+            }
+            Change::Derived(key) => self.derived.forget(key),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How digests and times lie in the database.
+
+use std::time::{Duration, SystemTime};
+
+use metahub_oci::{Algorithm, Digest};
+
+/// One byte for the algorithm, then the raw value: half the size of the text.
+pub(crate) fn digest_to_bytes(digest: &Digest) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(65);
+    bytes.push(match digest.algorithm() {
+        Algorithm::Sha256 => 1,
+        Algorithm::Sha512 => 2,
+    });
+    // A digest's digits are hexadecimal by construction.
+    bytes.extend(hex::decode(digest.hex()).unwrap_or_default());
+    bytes
+}
+
+/// The reverse of [`digest_to_bytes`]; `None` for what it never makes.
+pub(crate) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
+    let (algorithm, value) = bytes.split_first()?;
+    let algorithm = match algorithm {
+        1 => Algorithm::Sha256,
+        2 => Algorithm::Sha512,
+        _ => return None,
+    };
+    format!("{algorithm}:{}", hex::encode(value)).parse().ok()
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn time_to_millis(time: SystemTime) -> i64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}
+
+/// The reverse of [`time_to_millis`].
+pub(crate) fn time_from_millis(millis: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    time_to_millis(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_survive_the_way_into_the_database_and_back() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let digest = Digest::of(algorithm, b"metahub");
+            let bytes = digest_to_bytes(&digest);
+            assert_eq!(bytes.len(), 1 + algorithm.hex_len() / 2);
+            assert_eq!(digest_from_bytes(&bytes), Some(digest));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_digest_are_refused() {
+        for bytes in [&b""[..], b"\x01", b"\x03abc", &[1; 34], &[2; 33]] {
+            assert_eq!(digest_from_bytes(bytes), None, "{bytes:?}");
+        }
+    }
+}

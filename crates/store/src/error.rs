@@ -1,0 +1,141 @@
+//! What can go wrong with the store itself. Errors that belong to one operation stand beside it.
+//!
+//! A full or a read-only disk has a variant of its own, so that callers can answer with more
+//! than "internal error"; nothing here names content of a repository.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use metahub_oci::Digest;
+use rustix::io::Errno;
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process serves this data folder.
+    #[error(
+        "the data folder {} is in use by another metahub serve: stop that one, or give this one another folder with --data",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The disk, or the quota on it, is full.
+    #[error(
+        "no space left on the disk that holds {}: free some, or run metahub gc; nothing was stored",
+        .0.display()
+    )]
+    NoSpace(PathBuf),
+    /// The file system is mounted read-only, or the folder may not be written.
+    #[error(
+        "{} is read-only: mount it writable, or give the user that runs metahub the right to write",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
+    /// Any other failure of the file system.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Stored content is not what its digest says, or is gone from the disk.
+    #[error(
+        "the stored content of {digest} is damaged ({problem}): run metahub scrub, or push it again"
+    )]
+    Damaged {
+        /// The content that was asked for.
+        digest: Digest,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A row of the database holds what this program never writes.
+    #[error("the database {} is damaged ({problem}): restore it from a backup", .path.display())]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The database was written by a later version of this program.
+    #[error(
+        "the data folder was written by a newer metahub (schema {0}): run that version or a later one"
+    )]
+    Newer(i64),
+    /// Another process held the database's write lock for too long.
+    #[error("the database is locked by another process: end it, or try again later")]
+    Busy,
+    /// The store was closed while the operation waited.
+    #[error("the store is closed")]
+    Closed,
+    /// Any other failure of the database.
+    #[error("database error: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// The error for `source`, met when doing `action` on `path`.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::NoSpace(path),
+            Some(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Self::ReadOnly(path),
+            _ => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    /// The error for what SQLite said about the database at `path`.
+    pub(crate) fn database(path: &Path, source: sqlx::Error) -> Self {
+        let code = match &source {
+            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return Self::Closed,
+            _ => None,
+        };
+        // The low byte is SQLite's primary result code: https://sqlite.org/rescode.html
+        match code.map(|code| code & 0xff) {
+            Some(5 | 6) => Self::Busy,
+            Some(8) => Self::ReadOnly(path.to_owned()),
+            Some(13) => Self::NoSpace(path.to_owned()),
+            Some(11 | 26) => Self::Corrupt {
+                path: path.to_owned(),
+                problem: source.to_string(),
+            },
+            _ => Self::Database(source),
+        }
+    }
+
+    /// The same error again, for everyone who waited on one commit.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::InUse(path) => Self::InUse(path.clone()),
+            Self::NoSpace(path) => Self::NoSpace(path.clone()),
+            Self::ReadOnly(path) => Self::ReadOnly(path.clone()),
+            Self::Io {
+                action,
+                path,
+                source,
+            } => Self::Io {
+                action,
+                path: path.clone(),
+                source: io::Error::new(source.kind(), source.to_string()),
+            },
+            Self::Damaged { digest, problem } => Self::Damaged {
+                digest: digest.clone(),
+                problem: problem.clone(),
+            },
+            Self::Corrupt { path, problem } => Self::Corrupt {
+                path: path.clone(),
+                problem: problem.clone(),
+            },
+            Self::Newer(version) => Self::Newer(*version),
+            Self::Busy => Self::Busy,
+            Self::Closed => Self::Closed,
+            Self::Database(error) => Self::Database(sqlx::Error::Protocol(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading a fill while it is received, from any offset: the follower waits where the fill has
+//! not come yet. The last byte is given only after the fill was verified, so a reader of the
+//! whole never takes damaged content for whole.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, TryStreamExt};
+use metahub_oci::Digest;
+use tokio::sync::watch;
+
+use crate::blob_stream::BlobStream;
+
+/// How far a fill is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// Absent until the first bytes are written.
+    pub(crate) file: Option<Arc<File>>,
+    pub(crate) written: u64,
+    /// Everything came and hashes to the digest.
+    pub(crate) complete: bool,
+}
+
+/// One who reads along. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    digest: Digest,
+    size: Option<u64>,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        digest: Digest,
+        size: Option<u64>,
+        progress: watch::Receiver<Progress>,
+    ) -> Self {
+        Self {
+            digest,
+            size,
+            progress,
+        }
+    }
+
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Waits until the fill is verified; `false` if it failed.
+    pub async fn completed(&mut self) -> bool {
+        self.progress
+            .wait_for(|progress| progress.complete)
+            .await
+            .is_ok()
+    }
+
+    /// The bytes from `range.start` to `range.end`, or to the end of the content if that comes
+    /// first. An error if the fill fails before.
+    pub fn stream(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+        let state = (self.progress.clone(), range);
+        stream::try_unfold(state, |(mut progress, mut range)| async move {
+            let next = wait(&mut progress, &range).await?;
+            let Some((file, until)) = next else {
+                return Ok::<_, io::Error>(None);
+            };
+            let part = range.start..until;
+            range.start = until;
+            let bytes = BlobStream::new(file, part, None, Arc::default());
+            Ok(Some((bytes, (progress, range))))
+        })
+        .try_flatten()
+    }
+}
+
+/// Waits for bytes beyond the start of `range`; answers where they are and how far they go.
+async fn wait(
+    progress: &mut watch::Receiver<Progress>,
+    range: &Range<u64>,
+) -> io::Result<Option<(Arc<File>, u64)>> {
+    // Until the whole is verified its last byte is held back.
+    let readable = |progress: &Progress| {
+        let held_back = u64::from(!progress.complete);
+        range.end.min(progress.written.saturating_sub(held_back))
+    };
+    if range.is_empty() {
+        return Ok(None);
+    }
+    let ready = progress
+        .wait_for(|progress| progress.complete || readable(progress) > range.start)
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::UnexpectedEof, "the source broke off"))?;
+    let until = readable(&ready);
+    Ok(match &ready.file {
+        Some(file) if until > range.start => Some((Arc::clone(file), until)),
+        _ => None,
+    })
+}

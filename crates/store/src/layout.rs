@@ -1,0 +1,108 @@
+//! Where things lie in the data folder: `blobs/ALGORITHM/XX/HEX`, `staging/`, `metahub.db`, `lock`.
+//!
+//! Everything under `blobs` is complete, durable and immutable; everything under `staging` is
+//! neither and may be removed when nobody writes it. Only paths here, and the folders' creation.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use metahub_oci::{Algorithm, Digest};
+
+use crate::StoreError;
+
+/// The paths of one data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Creates what is missing. Folders are readable by their owner only: blobs are private to
+    /// the repositories that hold them.
+    pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
+        let layout = Self {
+            root: root.to_owned(),
+        };
+        let make = |path: &Path| match DirBuilder::new().mode(0o700).recursive(true).create(path) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(StoreError::io("create the folder", path, error)),
+        };
+        make(&layout.root)?;
+        make(&layout.staging())?;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let folder = layout.root.join("blobs").join(algorithm.as_str());
+            // All 256 at once, so that publishing a blob never has to make one durable.
+            if folder.join("ff").is_dir() {
+                continue;
+            }
+            for first in 0..=u8::MAX {
+                make(&folder.join(format!("{first:02x}")))?;
+            }
+            sync_folder(&folder)?;
+            sync_folder(&layout.root.join("blobs"))?;
+        }
+        sync_folder(&layout.root)?;
+        Ok(layout)
+    }
+
+    /// The data folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("metahub.db")
+    }
+
+    /// Held by the process that serves.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Held while the schema is brought up to date.
+    pub(crate) fn migration_lock(&self) -> PathBuf {
+        self.root.join("lock.migration")
+    }
+
+    /// Where content is written before it is known to be right.
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// A file of the staging folder.
+    pub(crate) fn staged(&self, name: &str) -> PathBuf {
+        self.staging().join(name)
+    }
+
+    /// The folder that holds one algorithm's blobs.
+    pub(crate) fn blobs(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("blobs").join(algorithm.as_str())
+    }
+
+    /// The file of a blob. A digest is valid by construction, so this never leaves the folder.
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.blobs(digest.algorithm())
+            .join(hex.get(..2).unwrap_or("00"))
+            .join(hex)
+    }
+}
+
+/// Makes a folder's entries durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| StoreError::io("make durable the folder", path, error))
+}
+
+/// Removes a file; that it is gone already is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<bool, StoreError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io("remove", path, error)),
+    }
+}

@@ -1,0 +1,193 @@
+//! Repositories: what there is, page by page, and linking blobs between them.
+
+use metahub_oci::{Digest, RepositoryName};
+use sqlx::Row as _;
+
+use crate::StoreError;
+use crate::cache::Change;
+use crate::encoding::{digest_to_bytes, now};
+use crate::store::Store;
+use crate::writer::{Durability, Transaction};
+
+/// One page of a list that is read in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The page's items.
+    pub items: Vec<T>,
+    /// Whether others follow: ask again with the last item as `after`.
+    pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// The page of at most `limit` items out of `limit + 1` that were read.
+    pub(crate) fn cut(mut items: Vec<T>, limit: usize) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Self { items, more }
+    }
+}
+
+/// What `LIMIT` is given to know whether another page follows.
+pub(crate) fn limit_and_one(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// The row of a repository, made if it is missing.
+pub(crate) async fn ensure(
+    transaction: &mut Transaction,
+    name: &RepositoryName,
+) -> Result<i64, StoreError> {
+    if let Some(id) = find(transaction, name).await? {
+        return Ok(id);
+    }
+    let result = sqlx::query_scalar(
+        "INSERT INTO repositories (name, created_at) VALUES ($1, $2) RETURNING id",
+    )
+    .bind(name.as_str())
+    .bind(now())
+    .fetch_one(&mut transaction.connection)
+    .await;
+    result.map_err(|error| transaction.error(error))
+}
+
+/// The row of a repository.
+pub(crate) async fn find(
+    transaction: &mut Transaction,
+    name: &RepositoryName,
+) -> Result<Option<i64>, StoreError> {
+    let result = sqlx::query_scalar("SELECT id FROM repositories WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(&mut transaction.connection)
+        .await;
+    result.map_err(|error| transaction.error(error))
+}
+
+impl Store {
+    /// Repositories that hold a manifest, in order of their names.
+    pub async fn repositories(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT name FROM repositories r
+             WHERE name > $1
+               AND EXISTS (SELECT 1 FROM repo_manifests m WHERE m.repository_id = r.id)
+             ORDER BY name LIMIT $2",
+        )
+        .bind(after.unwrap_or(""))
+        .bind(limit_and_one(limit))
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        let names = rows.iter().map(|row| {
+            let name: String = row.get(0);
+            name.parse()
+                .map_err(|_| self.inner.database.corrupt(format!("repository '{name}'")))
+        });
+        Ok(Page::cut(names.collect::<Result<_, _>>()?, limit))
+    }
+
+    /// Whether anything was ever stored in `repository` and not collected since.
+    pub async fn has_repository(&self, repository: &RepositoryName) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM repositories WHERE name = $1)")
+            .bind(repository.as_str())
+            .fetch_one(&self.inner.database.readers)
+            .await
+            .map_err(|error| self.inner.database.error(error))
+    }
+
+    /// Lets `to` read the blob `digest` if `from` may. Whether it may.
+    pub async fn mount(
+        &self,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        if self.blob(from, digest).await?.is_none() {
+            return Ok(false);
+        }
+        self.link_where(Some(from.clone()), to.clone(), digest)
+            .await
+    }
+
+    /// Lets `repository` read a blob that is stored already. The caller vouches for its right to,
+    /// for example because the repository's own upstream says that it holds the digest. Whether
+    /// the blob is stored.
+    pub async fn link(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        if self.blob_anywhere(digest).await?.is_none() {
+            return Ok(false);
+        }
+        self.link_where(None, repository.clone(), digest).await
+    }
+
+    async fn link_where(
+        &self,
+        from: Option<RepositoryName>,
+        to: RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let digest = digest_to_bytes(digest);
+        let writer = &self.inner.database.writer;
+        writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query_scalar(
+                        "UPDATE blobs SET used_at = $1 WHERE digest = $2
+                         AND ($3 IS NULL OR EXISTS (
+                             SELECT 1 FROM repo_blobs l JOIN repositories r
+                                 ON r.id = l.repository_id
+                             WHERE l.blob_id = blobs.id AND r.name = $3))
+                         RETURNING id",
+                    )
+                    .bind(now())
+                    .bind(digest)
+                    .bind(from.map(String::from))
+                    .fetch_optional(&mut transaction.connection)
+                    .await;
+                    let blob: Option<i64> = result.map_err(|error| transaction.error(error))?;
+                    let Some(blob) = blob else {
+                        return Ok(false);
+                    };
+                    let repository = ensure(transaction, &to).await?;
+                    crate::publish::link(transaction, repository, blob).await?;
+                    Ok::<_, StoreError>(true)
+                })
+            })
+            .await
+    }
+
+    /// Takes the blob `digest` from `repository`. Whether it held it. Other repositories keep it,
+    /// and so does this one's manifest that names it, whose blob then cannot be read: that is what
+    /// registries do. The file goes when garbage is collected.
+    pub async fn delete_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        let writer = &self.inner.database.writer;
+        writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query(
+                        "DELETE FROM repo_blobs
+                         WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
+                           AND blob_id = (SELECT id FROM blobs WHERE digest = $2)",
+                    )
+                    .bind(repository.as_str())
+                    .bind(digest_to_bytes(&digest))
+                    .execute(&mut transaction.connection)
+                    .await;
+                    let deleted = result.map_err(|error| transaction.error(error))?;
+                    transaction.changed(Change::Blob(repository, digest));
+                    Ok::<_, StoreError>(deleted.rows_affected() > 0)
+                })
+            })
+            .await
+    }
+}

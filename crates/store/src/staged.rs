@@ -1,0 +1,329 @@
+//! A file in staging that is being received: written and hashed at once, on two threads, off the
+//! asynchronous workers. It knows how much of it counts; what lies beyond that never does.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metahub_oci::{Algorithm, Digest, Hasher};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::StoreError;
+
+/// Bytes are handed to the two threads in portions of about this size.
+pub(crate) const PORTION: usize = 512 * 1024;
+
+/// After so many bytes the disk is told to begin, so that the last flush finds little left.
+const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
+
+/// A portion of received bytes, as they came.
+pub(crate) type Portion = Vec<Bytes>;
+
+/// A file being received.
+pub(crate) struct Staged {
+    path: PathBuf,
+    file: Option<Arc<File>>,
+    /// Running SHA-256 over the first `len` bytes; absent when it must be computed again.
+    hasher: Option<Hasher>,
+    len: u64,
+    unflushed: u64,
+    flush: Option<JoinHandle<io::Result<()>>>,
+    /// Removed when dropped.
+    temporary: bool,
+}
+
+impl Staged {
+    /// A new file that goes away unless it is published.
+    pub(crate) fn temporary(path: PathBuf) -> Self {
+        let mut staged = Self::existing(path, 0);
+        staged.temporary = true;
+        staged
+    }
+
+    /// A file of which the first `len` bytes were received before. It stays when dropped.
+    pub(crate) fn existing(path: PathBuf, len: u64) -> Self {
+        Self {
+            path,
+            file: None,
+            hasher: (len == 0).then(|| Hasher::new(Algorithm::Sha256)),
+            len,
+            unflushed: 0,
+            flush: None,
+            temporary: false,
+        }
+    }
+
+    /// How many bytes were received.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file, if anything was written.
+    pub(crate) fn opened(&self) -> Option<Arc<File>> {
+        self.file.clone()
+    }
+
+    fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
+        StoreError::io(action, &self.path, error)
+    }
+
+    async fn file(&mut self) -> Result<Arc<File>, StoreError> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let path = self.path.clone();
+        let create = self.len == 0;
+        let file = run(move || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(create)
+                .truncate(create)
+                .mode(0o600)
+                .open(path)
+        })
+        .await
+        .map_err(|error| self.failed("open", error))?;
+        let file = Arc::new(file);
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// The running hash, computed again from the file where it was lost.
+    async fn take_hasher(&mut self) -> Result<Hasher, StoreError> {
+        if let Some(hasher) = self.hasher.take() {
+            return Ok(hasher);
+        }
+        let file = self.file().await?;
+        let len = self.len;
+        run(move || hash_file(&file, len, Algorithm::Sha256))
+            .await
+            .map_err(|error| self.failed("read again", error))
+    }
+
+    /// Appends a portion. After an error the file is as long as before.
+    pub(crate) async fn write(&mut self, portion: Portion) -> Result<(), StoreError> {
+        let file = self.file().await?;
+        let mut hasher = self.take_hasher().await?;
+        let hashed = portion.clone();
+        let hashing = spawn_blocking(move || {
+            for bytes in &hashed {
+                hasher.update(bytes);
+            }
+            hasher
+        });
+        let start = self.len;
+        let out = Arc::clone(&file);
+        let writing = run(move || {
+            let mut end = start;
+            for bytes in &portion {
+                out.write_all_at(bytes, end)?;
+                end += bytes.len() as u64;
+            }
+            Ok(end)
+        });
+        let (hasher, written) = tokio::join!(hashing, writing);
+        match written {
+            Ok(end) => {
+                self.len = end;
+                self.hasher = hasher.ok();
+                self.unflushed += end - start;
+            }
+            Err(error) => {
+                // What was written of it is given back: it may be the last space there was.
+                let _ = run(move || file.set_len(start)).await;
+                return Err(self.failed("write", error));
+            }
+        }
+        self.flush_early(&file);
+        Ok(())
+    }
+
+    /// Lets the disk work while bytes still arrive, one flush at a time.
+    fn flush_early(&mut self, file: &Arc<File>) {
+        let flushing = self
+            .flush
+            .as_ref()
+            .is_some_and(|flush| !flush.is_finished());
+        if self.unflushed < FLUSH_EVERY || flushing {
+            return;
+        }
+        self.unflushed = 0;
+        let file = Arc::clone(file);
+        // An error here comes again from the flush at the end.
+        self.flush = Some(spawn_blocking(move || file.sync_data()));
+    }
+
+    /// What the bytes received so far hash to.
+    pub(crate) async fn digest(&mut self, algorithm: Algorithm) -> Result<Digest, StoreError> {
+        if algorithm == Algorithm::Sha256 {
+            let hasher = self.take_hasher().await?;
+            self.hasher = Some(hasher.clone());
+            return Ok(hasher.finish());
+        }
+        let file = self.file().await?;
+        let len = self.len;
+        run(move || hash_file(&file, len, algorithm))
+            .await
+            .map(Hasher::finish)
+            .map_err(|error| self.failed("read again", error))
+    }
+
+    /// Makes the bytes durable. What a failed append left beyond them is cut off.
+    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+        let file = self.file().await?;
+        let early = self.flush.take();
+        let len = self.len;
+        let early = match early {
+            Some(flush) => flush.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        };
+        // Linux reports a failed write-back once per open file: it must not be lost here.
+        early.map_err(|error| self.failed("make durable", error))?;
+        run(move || {
+            if file.metadata()?.len() != len {
+                file.set_len(len)?;
+            }
+            file.sync_data()
+        })
+        .await
+        .map_err(|error| self.failed("make durable", error))
+    }
+
+    /// Lets go of the open file; the next use opens it again.
+    pub(crate) fn rest(&mut self) {
+        self.file = None;
+    }
+
+    /// The path, for whoever moves the file away now.
+    pub(crate) fn into_path(mut self) -> PathBuf {
+        self.temporary = false;
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.temporary {
+            return;
+        }
+        let path = std::mem::take(&mut self.path);
+        self.file = None;
+        let remove = move || {
+            let _ = std::fs::remove_file(path);
+        };
+        // Removing a large file takes a while.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// Collects what a sender gives into portions and hands them on.
+pub(crate) struct Gather {
+    portion: Portion,
+    size: usize,
+    out: mpsc::Sender<Portion>,
+}
+
+/// Nobody takes portions any more: the writing end failed.
+#[derive(Debug)]
+pub(crate) struct Disconnected;
+
+impl Gather {
+    /// A gatherer and the end at which its portions come out. At most one portion waits between
+    /// the two, so that a sender is as fast as the disk and memory stays bounded.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Portion>) {
+        let (out, portions) = mpsc::channel(1);
+        let gather = Self {
+            portion: Vec::new(),
+            size: 0,
+            out,
+        };
+        (gather, portions)
+    }
+
+    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Disconnected> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.size += bytes.len();
+        self.portion.push(bytes);
+        if self.size >= PORTION {
+            self.send().await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Disconnected> {
+        self.size = 0;
+        let portion = std::mem::take(&mut self.portion);
+        self.out.send(portion).await.map_err(|_| Disconnected)
+    }
+
+    /// Hands on what is left and ends.
+    pub(crate) async fn finish(mut self) -> Result<(), Disconnected> {
+        if self.portion.is_empty() {
+            Ok(())
+        } else {
+            self.send().await
+        }
+    }
+}
+
+async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Hashes the first `len` bytes of a file. Blocks.
+pub(crate) fn hash_file(file: &File, len: u64, algorithm: Algorithm) -> io::Result<Hasher> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; 256 * 1024];
+    let mut reader = PositionedReader { file, offset: 0 }.take(len);
+    let mut seen = 0;
+    loop {
+        let count = reader.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        hasher.update(bytes);
+        seen += count as u64;
+    }
+    if seen == len {
+        Ok(hasher)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{len} bytes were expected and {seen} are there"),
+        ))
+    }
+}
+
+/// Reads a file without its shared position.
+struct PositionedReader<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl Read for PositionedReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,407 @@
+//! Uploads of blobs: begun, appended to in order, finished under a digest or cancelled.
+//!
+//! The bytes lie in staging; how many there are is the file's length, so an upload goes on after
+//! a restart where it stood. One append at a time. What arrived of an append that broke off stays,
+//! and the client asks how much that was.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
+use metahub_oci::{Digest, RepositoryName};
+use rand::RngExt as _;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::StoreError;
+use crate::blob::Blob;
+use crate::encoding::now;
+use crate::layout::remove_file;
+use crate::publish::Publish;
+use crate::staged::{Gather, Staged};
+use crate::store::{Inner, Store, blocking};
+use crate::writer::{Durability, Transaction};
+
+/// How long an append waits for the one before it, whose client may just have gone away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An error of whoever sends the bytes.
+pub type SendError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Names an upload: 32 hexadecimal digits that cannot be guessed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UploadId(Box<str>);
+
+/// The text is no upload's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' names no upload: expected the 32 hexadecimal digits that beginning one gave")]
+pub struct UploadIdError(String);
+
+impl UploadId {
+    fn random() -> Self {
+        Self(format!("{:032x}", rand::rng().random::<u128>()).into())
+    }
+
+    /// The name as text, good for URLs and file names.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) async fn remove_row(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
+        let result = sqlx::query("DELETE FROM uploads WHERE id = $1")
+            .bind(self.as_str())
+            .execute(&mut transaction.connection)
+            .await;
+        result.map(|_| ()).map_err(|error| transaction.error(error))
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = UploadIdError;
+
+    fn from_str(text: &str) -> Result<Self, UploadIdError> {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() == 32 && text.bytes().all(digit) {
+            Ok(Self(text.into()))
+        } else {
+            Err(UploadIdError(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why bytes were not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The bytes belong elsewhere.
+    #[error("the upload holds {size} bytes, so the next chunk starts at {size}, not at {start}")]
+    WrongOffset {
+        /// Where the upload ends.
+        size: u64,
+        /// Where the bytes should have gone.
+        start: u64,
+    },
+    /// Another request appends at the moment.
+    #[error("another request is appending to this upload: send its chunks one after the other")]
+    Busy,
+    /// The upload was finished, cancelled or discarded.
+    #[error("the upload is over: begin a new one")]
+    Gone,
+    /// The sender broke off. What arrived before stays.
+    #[error("the content broke off: {0}")]
+    Stream(#[source] SendError),
+    /// The store failed. The upload is as long as after the last append.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an upload was not finished.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    /// The content is not the digest's. The upload is discarded.
+    #[error(
+        "the content hashes to {found}, not to {expected}: it was damaged on the way, or the digest is another content's; begin a new upload"
+    )]
+    Mismatch {
+        /// The digest that was given.
+        expected: Digest,
+        /// What the bytes hash to.
+        found: Digest,
+    },
+    /// Another request appends at the moment.
+    #[error("another request is appending to this upload: finish it after the last chunk")]
+    Busy,
+    /// The upload was finished, cancelled or discarded.
+    #[error("the upload is over: begin a new one")]
+    Gone,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What this process knows of an upload.
+pub(crate) struct Session {
+    id: UploadId,
+    repository: RepositoryName,
+    size: AtomicU64,
+    /// `None` when the upload is over.
+    staged: Arc<Mutex<Option<Staged>>>,
+}
+
+/// An upload in progress.
+#[derive(Clone)]
+pub struct Upload {
+    inner: Arc<Inner>,
+    session: Arc<Session>,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("id", &self.session.id)
+            .field("size", &self.size())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Begins an upload to `repository`.
+    pub async fn start_upload(&self, repository: &RepositoryName) -> Result<UploadId, StoreError> {
+        let id = UploadId::random();
+        let path = self.inner.layout.staged(id.as_str());
+        let file = path.clone();
+        blocking(move || {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&file)
+                .map(drop)
+                .map_err(|error| StoreError::io("create", &file, error))
+        })
+        .await?;
+        let (row, name) = (id.clone(), repository.clone());
+        let entered = self
+            .inner
+            .database
+            .writer
+            .write(Durability::Relaxed, move |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query(
+                        "INSERT INTO uploads (id, repository, created_at) VALUES ($1, $2, $3)",
+                    )
+                    .bind(row.as_str())
+                    .bind(name.as_str())
+                    .bind(now())
+                    .execute(&mut transaction.connection)
+                    .await;
+                    result.map_err(|error| transaction.error(error))
+                })
+            })
+            .await;
+        if let Err(error) = entered {
+            blocking(move || remove_file(&path)).await?;
+            return Err(error);
+        }
+        self.remember(id.clone(), repository.clone(), 0);
+        Ok(id)
+    }
+
+    /// The upload `id` to `repository`, if it is in progress.
+    pub async fn upload(
+        &self,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<Option<Upload>, StoreError> {
+        let known = self.inner.sessions.lock().get(id).cloned();
+        if let Some(session) = known {
+            return Ok((session.repository == *repository).then(|| self.handle(session)));
+        }
+        let row: Option<String> =
+            sqlx::query_scalar("SELECT repository FROM uploads WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.inner.database.readers)
+                .await
+                .map_err(|error| self.inner.database.error(error))?;
+        if row.as_deref() != Some(repository.as_str()) {
+            return Ok(None);
+        }
+        let path = self.inner.layout.staged(id.as_str());
+        let size = blocking(move || match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("look at", &path, error)),
+        })
+        .await?;
+        Ok(size.map(|size| self.handle(self.remember(id.clone(), repository.clone(), size))))
+    }
+
+    fn handle(&self, session: Arc<Session>) -> Upload {
+        Upload {
+            inner: Arc::clone(&self.inner),
+            session,
+        }
+    }
+
+    /// The session of an upload: the one that exists, if another request was faster.
+    fn remember(&self, id: UploadId, repository: RepositoryName, size: u64) -> Arc<Session> {
+        let path = self.inner.layout.staged(id.as_str());
+        let mut sessions = self.inner.sessions.lock();
+        let session = sessions.entry(id.clone()).or_insert_with(|| {
+            Arc::new(Session {
+                id,
+                repository,
+                size: AtomicU64::new(size),
+                staged: Arc::new(Mutex::new(Some(Staged::existing(path, size)))),
+            })
+        });
+        Arc::clone(session)
+    }
+}
+
+impl Upload {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &UploadId {
+        &self.session.id
+    }
+
+    /// How many bytes have arrived.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.session.size.load(Ordering::Acquire)
+    }
+
+    async fn claim(&self) -> Option<OwnedMutexGuard<Option<Staged>>> {
+        let staged = Arc::clone(&self.session.staged);
+        tokio::time::timeout(PATIENCE, staged.lock_owned())
+            .await
+            .ok()
+    }
+
+    /// Appends what `content` gives and answers the new size. `expected_start` is where the
+    /// sender believes that the upload ends; `None` if it did not say.
+    ///
+    /// Dropping the future is like breaking off: what arrived stays.
+    pub async fn append<S, E>(
+        &self,
+        expected_start: Option<u64>,
+        content: S,
+    ) -> Result<u64, AppendError>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<SendError>,
+    {
+        let mut guard = self.claim().await.ok_or(AppendError::Busy)?;
+        let size = guard.as_ref().ok_or(AppendError::Gone)?.len();
+        if let Some(start) = expected_start.filter(|start| *start != size) {
+            return Err(AppendError::WrongOffset { size, start });
+        }
+        let (mut gather, mut portions) = Gather::new();
+        let session = Arc::clone(&self.session);
+        // A task of its own: it brings file, hash and size into step even if this future is
+        // dropped in the middle, and holds the upload until then.
+        let writing = tokio::spawn(async move {
+            let staged = guard.as_mut().ok_or(AppendError::Gone)?;
+            let mut outcome = Ok(());
+            while let Some(portion) = portions.recv().await {
+                outcome = staged.write(portion).await;
+                session.size.store(staged.len(), Ordering::Release);
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            staged.rest();
+            outcome?;
+            Ok::<_, AppendError>(staged.len())
+        });
+        let mut broken = None;
+        let mut content = std::pin::pin!(content);
+        while let Some(item) = content.next().await {
+            match item {
+                Ok(bytes) => {
+                    if gather.push(bytes).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    broken = Some(error.into());
+                    break;
+                }
+            }
+        }
+        // Fails only if writing did, which says why.
+        let _ = gather.finish().await;
+        let size = writing.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        match broken {
+            Some(error) => Err(AppendError::Stream(error)),
+            None => Ok(size),
+        }
+    }
+
+    /// Ends the upload: if its bytes hash to `digest`, they are stored durably and the repository
+    /// may read them.
+    pub async fn finish(&self, digest: &Digest) -> Result<Blob, FinishError> {
+        let mut guard = self.claim().await.ok_or(FinishError::Busy)?;
+        let staged = guard.as_mut().ok_or(FinishError::Gone)?;
+        let found = staged.digest(digest.algorithm()).await?;
+        if found != *digest {
+            drop(guard);
+            self.cancel().await?;
+            return Err(FinishError::Mismatch {
+                expected: digest.clone(),
+                found,
+            });
+        }
+        let publish = Publish {
+            digest: found,
+            repository: Some(self.session.repository.clone()),
+            upload: Some(self.session.id.clone()),
+        };
+        let staged = guard.take().ok_or(FinishError::Gone)?;
+        let result = self.inner.publish(staged, publish).await;
+        self.inner.sessions.lock().remove(&self.session.id);
+        Ok(result?)
+    }
+
+    /// Discards the upload. Whether it was still in progress.
+    pub async fn cancel(&self) -> Result<bool, StoreError> {
+        // A request that is appending loses its file; it ends with an error of its own.
+        let Some(mut guard) = self.claim().await else {
+            return Err(StoreError::Busy);
+        };
+        if guard.take().is_none() {
+            return Ok(false);
+        }
+        self.inner.discard_upload(&self.session.id).await?;
+        Ok(true)
+    }
+}
+
+impl Inner {
+    /// Removes the row and the file of an upload that nobody appends to.
+    pub(crate) async fn discard_upload(&self, id: &UploadId) -> Result<(), StoreError> {
+        let row = id.clone();
+        self.database
+            .writer
+            .write(Durability::Relaxed, move |transaction| {
+                Box::pin(async move { row.remove_row(transaction).await })
+            })
+            .await?;
+        // After the row: as long as the session is here, nobody makes another from the row.
+        self.sessions.lock().remove(id);
+        let path = self.layout.staged(id.as_str());
+        blocking(move || remove_file(&path)).await.map(|_| ())
+    }
+}
+
+impl Inner {
+    /// Discards an upload unless somebody appends to it at the moment.
+    pub(crate) async fn discard_if_idle(&self, id: &UploadId) -> Result<bool, StoreError> {
+        let session = self.sessions.lock().get(id).cloned();
+        if let Some(session) = session {
+            let Ok(mut staged) = session.staged.try_lock() else {
+                return Ok(false);
+            };
+            staged.take();
+        }
+        self.discard_upload(id).await?;
+        Ok(true)
+    }
+}
