@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::process::{Cmd, Daemon, Outcome};
+use crate::daemon::Daemon;
+use crate::process::{Cmd, Outcome};
 
 /// What a machine needs for [`Docker::start`].
 pub const NEEDS: &[&str] = &["docker", "dockerd", "containerd", "runc", "setpriv"];

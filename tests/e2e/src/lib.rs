@@ -13,6 +13,7 @@
 )]
 
 pub mod buildah;
+pub mod daemon;
 pub mod docker;
 pub mod faulty;
 pub mod fixture;

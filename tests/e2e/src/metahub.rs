@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::daemon::Daemon;
 use crate::fixture::target_folder;
 use crate::http::{Call, call, get};
-use crate::process::{Cmd, Daemon};
+use crate::process::Cmd;
 
 /// Names a program to test in place of the one that cargo builds here.
 pub const PROGRAM: &str = "METAHUB_BIN";

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::process::{Cmd, Daemon};
+use crate::daemon::Daemon;
+use crate::process::Cmd;
 
 /// What a machine needs for [`Registry`].
 pub const NEEDS: &[&str] = &["docker-registry", "setpriv"];

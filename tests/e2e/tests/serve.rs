@@ -9,9 +9,10 @@
 
 use std::time::Duration;
 
+use metahub_e2e::daemon::Daemon;
 use metahub_e2e::http::{basic, get};
 use metahub_e2e::metahub::{self, MetaHub, listening};
-use metahub_e2e::process::{Cmd, Daemon, wait_until};
+use metahub_e2e::process::{Cmd, wait_until};
 use metahub_e2e::require;
 
 const SECRET: &str = "s3cret-that-no-log-may-hold";
