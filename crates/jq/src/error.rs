@@ -22,6 +22,13 @@ pub enum JqError {
         max = crate::MAX_WORDS
     )]
     TooManyWords(usize),
+    /// The program nests more operations than [`MAX_DEPTH`](crate::MAX_DEPTH).
+    #[error(
+        "this jq program nests or chains more than {max} operations: write it with fewer, for \
+         example IN(\"a\", \"b\") for many comparisons",
+        max = crate::MAX_DEPTH
+    )]
+    TooDeep,
     /// The program is no jq.
     #[error("this is not jq: at byte {offset}, expected {expected}, found {found}")]
     Syntax {

@@ -1,9 +1,11 @@
 //! Running a program: outputs are handed on one by one, by reference, so nothing is copied that
 //! the program does not collect. Depth is bounded by the program's size, work by its budget.
 
+use jaq_core::ops::{Cmp, Math};
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
+use crate::call::{Function, Function1};
 use crate::expr::{Expr, Piece};
 use crate::order::order;
 use crate::{JqError, path, value};
@@ -50,6 +52,9 @@ pub(crate) fn truthy(value: &Value) -> bool {
 }
 
 /// Hands each output of `expr` to `out`.
+///
+/// Only a switch: what a node does is in a function of its own, so that this function's frame,
+/// which a deep program has on the stack many times, stays small.
 pub(crate) fn eval(expr: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
     scope.budget.pay(1)?;
     match expr {
@@ -58,63 +63,100 @@ pub(crate) fn eval(expr: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
         Expr::Literal(value) => out(value),
         Expr::Variable(distance) => out(variable(scope.env, *distance)),
         Expr::Path(base, steps) => path::follow(base, steps, scope, out),
-        Expr::Pipe(left, right) => eval(left, scope, &mut |value| {
-            eval(right, scope.with_input(value), out)
-        }),
+        Expr::Pipe(left, right) => pipe(left, right, scope, out),
         Expr::Bind(left, right) => bind(left, right, scope, out),
-        Expr::Comma(left, right) => {
-            eval(left, scope, out)?;
-            eval(right, scope, out)
-        }
-        Expr::Select(condition) => eval(condition, scope, &mut |value| {
-            if truthy(value) {
-                out(scope.input)
-            } else {
-                Ok(())
-            }
-        }),
+        Expr::Comma(left, right) => comma(left, right, scope, out),
+        Expr::Select(condition) => select(condition, scope, out),
         Expr::Text(pieces) => text(pieces, String::new(), scope, out),
         Expr::Collect(inner) => collect(inner, scope, out),
         Expr::Object(entries) => object(entries, &Map::new(), scope, out),
-        Expr::Negate(inner) => eval(inner, scope, &mut |value| out(&value::negate(value)?)),
         Expr::Alternative(left, right) => alternative(left, right, scope, out),
         Expr::Or(left, right) => logic(true, left, right, scope, out),
         Expr::And(left, right) => logic(false, left, right, scope, out),
-        // As jq does, the right side is the outer loop.
-        Expr::Math(op, left, right) => eval(right, scope, &mut |r| {
-            eval(left, scope, &mut |l| {
-                out(&value::math(*op, l, r, scope.budget)?)
-            })
-        }),
-        Expr::Compare(op, left, right) => eval(right, scope, &mut |r| {
-            eval(left, scope, &mut |l| {
-                scope.budget.pay_for(l)?;
-                scope.budget.pay_for(r)?;
-                out(&Value::Bool(value::compare(*op, order(l, r))))
-            })
-        }),
+        Expr::Math(op, left, right) => math(*op, left, right, scope, out),
+        Expr::Compare(op, left, right) => compare(*op, left, right, scope, out),
         Expr::Try(body, handler) => attempt(body, handler.as_deref(), scope, out),
         Expr::If(branches, otherwise) => branch(branches, otherwise.as_deref(), scope, out),
         Expr::First(inner) => first(inner, scope, out),
-        Expr::IsEmpty(inner) => {
-            let any = find(inner, scope, |_| true)?;
-            out(&Value::Bool(!any))
-        }
-        Expr::Quantify(wanted, inner) => {
-            let found = find(inner, scope, |value| truthy(value) == *wanted)?;
-            out(&Value::Bool(found == *wanted))
-        }
-        Expr::Apply(function) => out(&(function.run)(scope.input, scope.budget)?),
-        Expr::Apply1(function, argument) => eval(argument, scope, &mut |value| {
-            out(&(function.run)(scope.input, value, scope.budget)?)
-        }),
-        Expr::Test(regex) => {
-            let text = value::text(scope.input, "test")?;
-            // A search is linear in the text; the factor covers its slow path.
-            scope.budget.pay(64 + text.len() as u64)?;
-            out(&Value::Bool(regex.is_match(text)))
-        }
+        Expr::IsEmpty(inner) => is_empty(inner, scope, out),
+        Expr::Quantify(wanted, inner) => quantify(*wanted, inner, scope, out),
+        Expr::Negate(inner) => negate(inner, scope, out),
+        Expr::Apply(function) => apply(*function, scope, out),
+        Expr::Apply1(function, argument) => apply1(*function, argument, scope, out),
+        Expr::Test(regex) => test(regex, scope, out),
     }
+}
+
+fn pipe(left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(left, scope, &mut |value| {
+        eval(right, scope.with_input(value), out)
+    })
+}
+
+fn comma(left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(left, scope, out)?;
+    eval(right, scope, out)
+}
+
+fn select(condition: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(condition, scope, &mut |value| {
+        if truthy(value) {
+            out(scope.input)
+        } else {
+            Ok(())
+        }
+    })
+}
+
+/// As jq does, the right side is the outer loop.
+fn math(op: Math, left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(right, scope, &mut |r| {
+        eval(left, scope, &mut |l| {
+            out(&value::math(op, l, r, scope.budget)?)
+        })
+    })
+}
+
+/// As jq does, the right side is the outer loop.
+fn compare(op: Cmp, left: &Expr, right: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(right, scope, &mut |r| {
+        eval(left, scope, &mut |l| {
+            scope.budget.pay_for(l)?;
+            scope.budget.pay_for(r)?;
+            out(&Value::Bool(value::compare(op, order(l, r))))
+        })
+    })
+}
+
+fn negate(inner: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(inner, scope, &mut |value| out(&value::negate(value)?))
+}
+
+fn is_empty(inner: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let any = find(inner, scope, |_| true)?;
+    out(&Value::Bool(!any))
+}
+
+fn quantify(wanted: bool, inner: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let found = find(inner, scope, |value| truthy(value) == wanted)?;
+    out(&Value::Bool(found == wanted))
+}
+
+fn apply(function: Function, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    out(&(function.run)(scope.input, scope.budget)?)
+}
+
+fn apply1(function: Function1, argument: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    eval(argument, scope, &mut |value| {
+        out(&(function.run)(scope.input, value, scope.budget)?)
+    })
+}
+
+fn test(regex: &regex::Regex, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    let text = value::text(scope.input, "test")?;
+    // A search is linear in the text; a byte costs more than a step of ours on its slow path.
+    scope.budget.pay(64 + 4 * text.len() as u64)?;
+    out(&Value::Bool(regex.is_match(text)))
 }
 
 fn variable<'e>(env: Option<&'e Env<'e>>, distance: usize) -> &'e Value {

@@ -24,4 +24,4 @@ pub use budget::{Budget, DEFAULT_STEPS, MAX_OUTPUTS};
 pub use call::allowed_calls;
 pub use error::JqError;
 pub use program::Program;
-pub use source::{MAX_BRACKETS, MAX_PROGRAM_BYTES, MAX_WORDS};
+pub use source::{MAX_BRACKETS, MAX_DEPTH, MAX_PROGRAM_BYTES, MAX_WORDS};

@@ -10,12 +10,13 @@ use crate::JqError;
 use crate::call;
 use crate::expr::{Expr, Part, Piece, Step};
 use crate::number;
-use crate::source::offset_of;
+use crate::source::{MAX_DEPTH, offset_of};
 
 pub(crate) fn lower(source: &str, term: &Term<&str>) -> Result<Expr, JqError> {
     Lower {
         source,
         variables: Vec::new(),
+        depth: 0,
     }
     .term(term)
 }
@@ -24,12 +25,24 @@ pub(crate) struct Lower<'s> {
     source: &'s str,
     /// Names bound where we are, outermost first.
     variables: Vec<&'s str>,
+    /// Terms around where we are.
+    depth: usize,
 }
 
 const WRITE_SELECTION: &str = "select with paths such as .manifests[].platform.features";
 
 impl<'s> Lower<'s> {
     pub(crate) fn term(&mut self, term: &Term<&'s str>) -> Result<Expr, JqError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(JqError::TooDeep);
+        }
+        self.depth += 1;
+        let expr = self.any_term(term);
+        self.depth -= 1;
+        expr
+    }
+
+    fn any_term(&mut self, term: &Term<&'s str>) -> Result<Expr, JqError> {
         Ok(match term {
             Term::Id => Expr::Identity,
             Term::Num(text) => Expr::Literal(number::literal(text).ok_or_else(|| {

@@ -15,6 +15,8 @@ pub const MAX_PROGRAM_BYTES: usize = 4096;
 pub const MAX_BRACKETS: usize = 64;
 /// Most words and signs of a program.
 pub const MAX_WORDS: usize = 400;
+/// Most operations that a program may nest; a chain such as `A or B or C` nests once a link.
+pub const MAX_DEPTH: usize = 100;
 
 /// Reads `source` into a tree that holds only what is allowed.
 pub(crate) fn read(source: &str) -> Result<Expr, JqError> {

@@ -20,13 +20,6 @@ fn index() -> Value {
     })
 }
 
-fn run(source: &str) -> Vec<Value> {
-    let program = Program::parse(source).unwrap_or_else(|e| panic!("{source}: {e}"));
-    program
-        .run(&index())
-        .unwrap_or_else(|e| panic!("{source}: {e}"))
-}
-
 #[rstest]
 #[case(" .manifests .[] .platform .features", json!([["arch:zen3", "cuda:12.4"], null]))]
 #[case(".manifests[]?.annotations[\"x\"]", json!(["1", null]))]
@@ -66,8 +59,8 @@ fn run(source: &str) -> Vec<Value> {
 #[case("\"x\" * 3, \"x\" * 0", json!(["xxx", null]))]
 #[case("# a comment\n.schemaVersion", json!([2]))]
 fn an_allowed_program_answers_as_jq_does(#[case] source: &str, #[case] expected: Value) {
-    let outputs = Value::Array(run(source));
-    assert_eq!(outputs, expected, "{source}");
+    let outputs = Program::parse(source).unwrap().run(&index());
+    assert_eq!(outputs.map(Value::Array), Ok(expected), "{source}");
 }
 
 #[rstest]
@@ -187,7 +180,7 @@ fn a_regular_expression_that_is_wrong_or_large_is_refused(#[case] source: &str) 
 #[case("1e308 * 1e308", "cannot compute")]
 #[case("9223372036854775807 % (-9223372036854775807 - 1)", "")]
 #[case("(-9223372036854775807 - 1) % -1", "")]
-#[case("{} + 1", "cannot compute an object + a number")]
+#[case("{} + 1", "cannot compute an object + 1")]
 #[case("{(1): 2}", "key needs text")]
 #[case("\"x\" | tonumber", "not a number")]
 #[case("\"nan\" | tonumber", "not a number")]
