@@ -39,7 +39,8 @@ pub struct Entry {
     pub requires: Vec<Feature>,
     /// Among entries that fit equally well, the one that weighs more is chosen.
     pub weight: i64,
-    /// Where it was read.
+    /// Where it was read. Not serialized: entries that say the same are the same anywhere.
+    #[serde(skip)]
     pub location: Location,
 }
 
@@ -82,8 +83,8 @@ const ENTRY_EXAMPLE: &str = "manifests: [{image: qnib/gromacs:zen3}]";
 impl Collection {
     /// Reads one item of a `manifests:` list, and where its name stands.
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<(Self, Mark)> {
-        let fields = reader.fields(node, "a collection", COLLECTION_KEYS)?;
         let errors = reader.errors();
+        let fields = reader.fields(node, "a collection", COLLECTION_KEYS)?;
         let name_node = fields.required(reader, "name", "gromacs");
         let name = name_node.and_then(|n| reader.parsed(n, "name", "bad-name", "name: gromacs"));
         let tag = match fields.get("tag") {
@@ -244,7 +245,7 @@ fn whole_number(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
 }
 
 fn read_platform(reader: &mut Reader<'_>, node: &Node) -> Option<(PlatformSpec, Vec<Feature>)> {
-    let fields = reader.fields(node, "platform", PLATFORM_KEYS)?;
+    let fields = reader.fields(node, "`platform`", PLATFORM_KEYS)?;
     let mut word = |name: &'static str, example: &str| {
         let found = fields.get(name)?;
         let text = reader.text(found, name, example)?;

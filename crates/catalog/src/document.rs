@@ -31,7 +31,8 @@ impl Document {
         }
         for name in DOCUMENT_KEYS {
             if let (Some(mark), None) = (fields.key(name), fields.get(name)) {
-                reader.error("no-value", mark, format!("`{name}` has no value"), None);
+                let help = format!("write what belongs to `{name}` below it, or remove it");
+                reader.error("no-value", mark, format!("`{name}` has no value"), help);
             }
         }
         document

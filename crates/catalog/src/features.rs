@@ -12,8 +12,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>>
     let items = reader.list(node, "features", EXAMPLE)?;
     let mut found: Vec<Feature> = Vec::with_capacity(items.len());
     for item in items {
-        let feature = reader.parsed(item, "features", "bad-feature", EXAMPLE);
-        let Some(feature) = feature else { continue };
+        let Some(feature) = feature(reader, item) else {
+            continue;
+        };
         doubt(reader, item, &feature);
         if found.contains(&feature) {
             reader.warn(
@@ -27,6 +28,22 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>>
         }
     }
     Some(found)
+}
+
+fn feature(reader: &mut Reader<'_>, node: &Node) -> Option<Feature> {
+    let text = reader.text(node, "features", EXAMPLE)?;
+    match text.parse() {
+        Ok(feature) => Some(feature),
+        Err(error) => {
+            let help = match reader.graph().find(text) {
+                Ok(target) => format!("write `arch:{target}`"),
+                Err(_) => format!("write it as in `{EXAMPLE}`"),
+            };
+            let message = format!("`features`: {error}");
+            reader.error("bad-feature", node.mark, message, help);
+            None
+        }
+    }
 }
 
 /// Warns of a value that its key's rules cannot read: it equals itself and fits nothing else.

@@ -19,6 +19,7 @@ mod problem;
 mod profile;
 mod profile_name;
 mod reader;
+mod schema;
 mod yaml;
 
 pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect};
@@ -32,3 +33,4 @@ pub use pattern::{PatternError, RepositoryPattern};
 pub use problem::{Location, Problem, Severity};
 pub use profile::Profile;
 pub use profile_name::{ProfileName, ProfileNameError};
+pub use schema::schema;

@@ -42,8 +42,8 @@ impl Profile {
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<(Self, Mark)> {
         const NAME: &str = "library/zen3:latest";
         const ACTIONS: &str = "actions: [{name: manifest-select, event: post-manifest-list-get}]";
-        let fields = reader.fields(node, "a profile", PROFILE_KEYS)?;
         let errors = reader.errors();
+        let fields = reader.fields(node, "a profile", PROFILE_KEYS)?;
         let name_node = fields.required(reader, "name", NAME);
         let name = name_node
             .and_then(|n| reader.parsed(n, "name", "bad-name", "name: library/zen3:latest"));

@@ -132,11 +132,20 @@ impl FromStr for ProfileName {
             Some((path, version)) => (path, Some(version)),
             None => (text, None),
         };
-        match path.split_once('/') {
-            Some((_, rest)) if rest.contains('/') => Err(ProfileNameError::Depth(text.to_owned())),
-            Some((namespace, name)) => Self::new(Some(namespace), name, version),
-            None => Self::new(None, path, version),
-        }
+        let (namespace, name) = match path.split_once('/') {
+            Some((_, rest)) if rest.contains('/') => {
+                return Err(ProfileNameError::Depth(text.to_owned()));
+            }
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, path),
+        };
+        Self::new(namespace, name, version).map_err(|error| match error {
+            ProfileNameError::Part { part, .. } => ProfileNameError::Part {
+                name: text.to_owned(),
+                part,
+            },
+            other => other,
+        })
     }
 }
 

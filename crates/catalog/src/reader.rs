@@ -84,12 +84,12 @@ impl<'p> Reader<'p> {
         self.problems.push(problem);
     }
 
-    fn wrong_type(&mut self, what: &str, expected: &str, example: &str, found: &Node) {
+    fn wrong_type(&mut self, what: &str, expected: &str, help: String, found: &Node) {
         self.error(
             "wrong-type",
             found.mark,
-            format!("`{what}` is {expected}, not {}", found.value.kind()),
-            format!("write it as in `{example}`"),
+            format!("{what} is {expected}, not {}", found.value.kind()),
+            help,
         );
     }
 
@@ -112,7 +112,8 @@ impl<'p> Reader<'p> {
                 None
             }
             Value::List(_) | Value::Map(_) => {
-                self.wrong_type(what, "text", example, node);
+                let help = format!("write it as in `{example}`");
+                self.wrong_type(&format!("`{what}`"), "text", help, node);
                 None
             }
         }
@@ -155,7 +156,8 @@ impl<'p> Reader<'p> {
         if let Value::List(items) = &node.value {
             return Some(items);
         }
-        self.wrong_type(what, "a list", example, node);
+        let help = format!("write it as in `{example}`");
+        self.wrong_type(&format!("`{what}`"), "a list", help, node);
         None
     }
 
@@ -167,18 +169,18 @@ impl<'p> Reader<'p> {
         known: &'static [&'static str],
     ) -> Option<Fields<'n>> {
         let Value::Map(pairs) = &node.value else {
-            self.wrong_type(
-                what,
-                "a mapping",
-                &format!("{}: …", known.join(": …, ")),
-                node,
-            );
+            let help = match known.first() {
+                Some(first) => format!("write `{first}: …`; {}", one_of("keys", known)),
+                None => one_of("keys", known),
+            };
+            self.wrong_type(what, "a mapping", help, node);
             return None;
         };
         let mut fields = Fields {
             what,
             mark: node.mark,
             found: Vec::with_capacity(pairs.len()),
+            meant: Vec::new(),
         };
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {
@@ -191,7 +193,8 @@ impl<'p> Reader<'p> {
                 continue;
             };
             let Some(name) = known.iter().find(|known| *known == name) else {
-                self.unknown_key(key.mark, name, what, known);
+                let meant = self.unknown_key(key.mark, name, what, known);
+                fields.meant.extend(meant);
                 continue;
             };
             if let Some((_, first, _)) = fields.found.iter().find(|(found, ..)| found == name) {
@@ -203,25 +206,32 @@ impl<'p> Reader<'p> {
         Some(fields)
     }
 
-    fn unknown_key(&mut self, mark: Mark, name: &str, what: &str, known: &[&str]) {
-        let help = match near::nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if what == "a collection" && name == "image" => {
+    /// Notes a key that is not known, and returns the known ones that it stands for: that they
+    /// are missing need not be told as well.
+    fn unknown_key(
+        &mut self,
+        mark: Mark,
+        name: &str,
+        what: &str,
+        known: &'static [&'static str],
+    ) -> Vec<&'static str> {
+        let near = near::nearest(name, known.iter().copied());
+        let (help, meant) = match near {
+            Some(near) => (format!("did you mean `{near}`?"), vec![near]),
+            None if what == "a collection" && name == "image" => (
                 "give the collection a `name` and put its images under its own `manifests`; or, \
                  as manifest-tool does, write `image: NAME:TAG` above this list"
-                    .to_owned()
-            }
+                    .to_owned(),
+                known.to_vec(),
+            ),
             None if what == "an entry" && matches!(name, "features" | "os" | "architecture") => {
-                format!("put `{name}` under `platform`")
+                (format!("put `{name}` under `platform`"), Vec::new())
             }
-            None => one_of("keys", known),
+            None => (one_of("keys", known), Vec::new()),
         };
-        self.error(
-            "unknown-key",
-            mark,
-            format!("{what} has no key `{name}`"),
-            help,
-        );
+        let message = format!("{what} has no key `{name}`");
+        self.error("unknown-key", mark, message, help);
+        meant
     }
 
     fn duplicate_key(&mut self, mark: Mark, name: &str, what: &str, first: Mark) {
@@ -245,7 +255,7 @@ impl<'p> Reader<'p> {
 /// `the KEYS are a, b and c`.
 pub(crate) fn one_of(noun: &str, known: &[&str]) -> String {
     match known {
-        [] => format!("there are no {noun}"),
+        [] => format!("it takes no {noun}"),
         [only] => format!("the only one of the {noun} is `{only}`"),
         [first @ .., last] => format!("the {noun} are `{}` and `{last}`", first.join("`, `")),
     }
@@ -257,6 +267,8 @@ pub(crate) struct Fields<'n> {
     /// Where the mapping starts.
     pub(crate) mark: Mark,
     found: Vec<(&'static str, Mark, &'n Node)>,
+    /// Keys that misspelled ones probably stand for.
+    meant: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -266,6 +278,7 @@ impl<'n> Fields<'n> {
             what,
             mark,
             found: Vec::new(),
+            meant: Vec::new(),
         }
     }
 
@@ -294,7 +307,7 @@ impl<'n> Fields<'n> {
         example: &str,
     ) -> Option<&'n Node> {
         let found = self.get(name);
-        if found.is_none() {
+        if found.is_none() && !self.meant.contains(&name) {
             let (mark, message) = match self.key(name) {
                 Some(mark) => (mark, format!("`{name}` has no value")),
                 None => (self.mark, format!("{} needs the key `{name}`", self.what)),

@@ -169,15 +169,26 @@ fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {
 pub(crate) fn help(text: &str, error: &SyntaxError) -> Option<String> {
     let line = text.lines().nth(error.mark.line.checked_sub(1)?)?;
     let indent = line.len() - line.trim_start().len();
-    let help = if line.get(..indent).is_some_and(|blank| blank.contains('\t')) {
+    let tabbed = line.get(..indent).is_some_and(|blank| blank.contains('\t'));
+    let says = |words: &str| error.message.contains(words);
+    let help = if tabbed {
         "indent with blanks: YAML takes no tabs"
-    } else if error.message.contains("did not find expected '-'") {
+    } else if says("did not find expected '-'") {
         "indent this line two blanks more to make it part of the entry above, or start it with \
          a dash"
-    } else if error.message.contains("mapping values are not allowed") {
+    } else if says("mapping values are not allowed") {
         "put the value in quotes if the colon is part of it, or check the indentation"
-    } else if error.message.contains("unexpected character") {
+    } else if says("unexpected character") {
         "put the value in quotes"
+    } else if says("unknown anchor") {
+        "put the value in quotes if it begins with '*'"
+    } else if says("unsupported tag") {
+        "YAML's own tags mean nothing here: remove it, or put the value in quotes if it begins \
+         with '!'"
+    } else if says("flow mapping") || says("flow sequence") {
+        "close every bracket, and put values in quotes that hold brackets or commas"
+    } else if says("budget") || says("limit") {
+        "split the file, and write lists out in place of aliases"
     } else {
         return None;
     };

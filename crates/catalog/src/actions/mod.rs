@@ -97,8 +97,8 @@ impl Action {
         }
         let kind = kind?;
         let args = match fields.get("args") {
-            Some(args) => reader.fields(args, "args", kind.args)?,
-            None => Fields::none("args", fields.mark),
+            Some(args) => reader.fields(args, "`args`", kind.args)?,
+            None => Fields::none("`args`", fields.mark),
         };
         match kind.name {
             ManifestFilter::NAME => ManifestFilter::read(reader, &args).map(Self::ManifestFilter),

@@ -1,0 +1,270 @@
+//! The JSON Schema of the documents, for editors and for programs that write them.
+//! It says what keys there are and of what type; what needs more than that (a jq program, a
+//! regular expression, an image's name) only [`check`](crate::check) can tell.
+
+use metahub_hardware::KEYS;
+use serde_json::{Value, json};
+
+use crate::{Action, Event, ManifestAdd, ManifestFilter, ManifestSelect};
+
+/// The schema of one document, as JSON Schema 2020-12.
+#[must_use]
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "MetaHub document",
+        "description": "Collections and profiles of MetaHub",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "manifests": {
+                "description": "Collections; beside `image`, the images of that one",
+                "type": "array",
+                "items": { "anyOf": [reference("collection"), reference("entry")] },
+            },
+            "profile": reference("profile"),
+            "profiles": { "type": "array", "items": reference("profile") },
+            "image": {
+                "description": "As manifest-tool writes it: NAME:TAG of the one collection",
+                "type": "string",
+            },
+            "tags": {
+                "description": "As manifest-tool writes it: further tags of that collection",
+                "type": "array",
+                "items": scalar(),
+            },
+        },
+        "dependentRequired": { "tags": ["image"], "image": ["manifests"] },
+        "$defs": {
+            "collection": collection(),
+            "entry": entry(),
+            "platform": platform(),
+            "features": features(),
+            "profile": profile(),
+            "action": { "oneOf": actions() },
+        },
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+/// Texts are taken as written, so `tag: 2021.5` is as good as `tag: "2021.5"`.
+fn scalar() -> Value {
+    json!({ "type": ["string", "number", "boolean"] })
+}
+
+fn collection() -> Value {
+    json!({
+        "description": "A named, tagged list of images",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "manifests"],
+        "properties": {
+            "name": { "type": "string", "description": "The repository it is pulled as" },
+            "tag": {
+                "description": "The tag it is pulled as; `latest` where none is written",
+                "type": ["string", "number", "boolean"],
+            },
+            "manifests": { "type": "array", "minItems": 1, "items": reference("entry") },
+            "annotations": {
+                "description": "Annotations of the served index",
+                "type": "object",
+                "additionalProperties": scalar(),
+            },
+        },
+    })
+}
+
+fn entry() -> Value {
+    json!({
+        "description": "One image of a collection",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["image"],
+        "properties": {
+            "image": { "type": "string", "description": "[HOST/]NAME[:TAG][@DIGEST]" },
+            "platform": reference("platform"),
+            "weight": {
+                "description": "Of images that fit equally well, the one that weighs more is chosen",
+                "type": "integer",
+                "default": 0,
+            },
+        },
+    })
+}
+
+fn platform() -> Value {
+    let word = || json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$" });
+    json!({
+        "description": "What the image says itself need not be written",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "os": word(),
+            "architecture": word(),
+            "variant": word(),
+            "features": reference("features"),
+            "os.version": scalar(),
+            "os.features": { "type": "array", "items": { "type": "string" } },
+        },
+    })
+}
+
+fn features() -> Value {
+    let examples: Vec<&str> = KEYS.iter().map(|key| key.example).collect();
+    json!({
+        "description": "Features, each KEY:VALUE",
+        "type": "array",
+        "items": {
+            "type": "string",
+            "pattern": "^[A-Za-z][A-Za-z0-9._/-]* *:.+$",
+            "examples": examples,
+        },
+    })
+}
+
+fn profile() -> Value {
+    json!({
+        "description": "What a login that names it provides, and what is done for it",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name"],
+        "properties": {
+            "name": { "type": "string", "description": "[NAMESPACE/]NAME[:VERSION]" },
+            "features": reference("features"),
+            "fallback": {
+                "description": "CPU targets whose images run as well, best first",
+                "type": "array",
+                "items": { "type": "string" },
+            },
+            "actions": { "type": "array", "items": reference("action") },
+        },
+    })
+}
+
+fn actions() -> Vec<Value> {
+    Action::names()
+        .into_iter()
+        .map(|name| {
+            let (event, args) = match name {
+                ManifestFilter::NAME => (ManifestFilter::EVENT, filter_args()),
+                ManifestAdd::NAME => (ManifestAdd::EVENT, add_args()),
+                _ => (ManifestSelect::EVENT, json!({})),
+            };
+            action(name, event, &args)
+        })
+        .collect()
+}
+
+fn action(name: &str, event: Event, args: &Value) -> Value {
+    let names: Vec<&String> = args
+        .as_object()
+        .into_iter()
+        .flat_map(|map| map.keys())
+        .collect();
+    let mut required = vec!["name", "event"];
+    if !names.is_empty() {
+        required.push("args");
+    }
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": {
+            "name": { "const": name },
+            "event": { "const": event },
+            "args": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": names,
+                "properties": args,
+            },
+        },
+    })
+}
+
+fn filter_args() -> Value {
+    json!({
+        "select": {
+            "description": "A jq program, run on an index that holds one entry",
+            "type": "string",
+        },
+        "value": {
+            "description": "The entry stays when an output is this, or a list that contains it",
+            "type": ["string", "number", "boolean"],
+        },
+    })
+}
+
+fn add_args() -> Value {
+    json!({
+        "layerRepository": {
+            "description": "The image whose layers are added",
+            "type": "string",
+        },
+        "repository": {
+            "description": "An anchored regular expression: the repositories that get them",
+            "type": "string",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collection::{COLLECTION_KEYS, ENTRY_KEYS, PLATFORM_KEYS};
+    use crate::document::DOCUMENT_KEYS;
+    use crate::profile::PROFILE_KEYS;
+
+    fn keys(value: &Value) -> Vec<&str> {
+        let properties = value["properties"].as_object().unwrap();
+        properties.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_read() {
+        let schema = schema();
+        let definitions = &schema["$defs"];
+        assert_eq!(keys(&schema), DOCUMENT_KEYS);
+        assert_eq!(keys(&definitions["collection"]), COLLECTION_KEYS);
+        assert_eq!(keys(&definitions["entry"]), ENTRY_KEYS);
+        assert_eq!(keys(&definitions["platform"]), PLATFORM_KEYS);
+        assert_eq!(keys(&definitions["profile"]), PROFILE_KEYS);
+        let actions = definitions["action"]["oneOf"].as_array().unwrap();
+        assert_eq!(actions.len(), Action::names().len());
+        for action in actions {
+            assert_eq!(keys(action), Action::KEYS);
+            let args = keys(&action["properties"]["args"]);
+            match action["properties"]["name"]["const"].as_str().unwrap() {
+                ManifestFilter::NAME => assert_eq!(args, ManifestFilter::ARGS),
+                ManifestAdd::NAME => assert_eq!(args, ManifestAdd::ARGS),
+                ManifestSelect::NAME => assert_eq!(args, ManifestSelect::ARGS),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_in_the_schema_leads_somewhere() {
+        fn references<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+            match value {
+                Value::Object(map) => {
+                    found.extend(map.get("$ref").and_then(Value::as_str));
+                    map.values().for_each(|value| references(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+                _ => {}
+            }
+        }
+        let schema = schema();
+        let mut found = Vec::new();
+        references(&schema, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.trim_start_matches('#');
+            assert!(schema.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}
