@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::descriptor::kind;
+use crate::strict_json;
 use crate::{Descriptor, DescriptorError, Digest, Index, JsonMap, Manifest, MediaType};
 
 /// Largest manifest or index accepted, in bytes: 4 MiB, the limit that the distribution
@@ -17,7 +18,7 @@ pub enum DocumentError {
     #[error("a manifest of {0} bytes is too large: at most {MAX_MANIFEST_BYTES} are accepted")]
     TooLarge(usize),
     /// Not JSON.
-    #[error("a manifest is a JSON object; this is not JSON: {0}")]
+    #[error("a manifest is a JSON object; this is not valid: {0}")]
     NotJson(String),
     /// JSON, but no object.
     #[error("a manifest is a JSON object, not {0}")]
@@ -95,7 +96,7 @@ impl Document {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(DocumentError::TooLarge(bytes.len()));
         }
-        let value: Value = serde_json::from_slice(&bytes)
+        let value = strict_json::parse(&bytes)
             .map_err(|error| DocumentError::NotJson(error.to_string()))?;
         let Value::Object(map) = value else {
             return Err(DocumentError::NotAnObject(kind(&value)));

@@ -17,6 +17,7 @@ mod media_type;
 mod name;
 mod platform;
 mod reference;
+mod strict_json;
 mod tag;
 
 pub use config::{ConfigError, ImageConfig};
