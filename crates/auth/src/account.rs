@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use metahub_catalog::Catalog;
 use metahub_oci::RepositoryName;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,14 @@ impl AccountName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether this name alone, sent as user name, means a profile of `catalog` and not the
+    /// account. Such an account logs in only as `ACCOUNT/PROFILE`: warn whoever adds it.
+    #[must_use]
+    pub fn is_profile_in(&self, catalog: &Catalog) -> bool {
+        let login = catalog.interpret(self.as_str(), &|name| name == self.as_str());
+        login.is_ok_and(|login| login.account.is_none())
     }
 }
 
@@ -124,6 +133,23 @@ mod tests {
         ] {
             assert!(name.parse::<AccountName>().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_profile_has_is_told() {
+        let catalog = Catalog::builtin();
+        assert!(
+            "zen3"
+                .parse::<AccountName>()
+                .unwrap()
+                .is_profile_in(&catalog)
+        );
+        assert!(
+            !"alice"
+                .parse::<AccountName>()
+                .unwrap()
+                .is_profile_in(&catalog)
+        );
     }
 
     #[test]

@@ -7,24 +7,22 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use metahub_catalog::{Catalog, Composed, Login, LoginError};
-use moka::future::Cache;
 use tokio::sync::watch;
 
 use crate::limiter::Limiter;
+use crate::remembered::Remembered;
 use crate::role::Grants;
 use crate::token::{Access, Claims};
-use crate::verifier::{MemoryKey, Verifier};
+use crate::verifier::Verifier;
 use crate::{
     AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
     Password, Scope, SigningKey, StoredAccount,
 };
 
-/// Logins and tokens remembered, each.
-const CAPACITY: u64 = 10_000;
 /// The shortest life of a token that clients cope with.
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -66,33 +64,14 @@ impl Default for AuthConfig {
     }
 }
 
-/// An identity that was established, and until when it stands without a new look.
-#[derive(Clone)]
-struct Known {
-    identity: Arc<Identity>,
-    /// The whole token; empty for a login.
-    token: Box<str>,
-    /// The catalog it was established under. Holding it keeps the comparison by address sound.
-    catalog: Arc<Catalog>,
-    until: Instant,
-}
-
 /// Tells who asks. One per server, shared.
 pub struct Authenticator {
     accounts: Arc<dyn AccountStore>,
-    catalog: watch::Receiver<Arc<Catalog>>,
     config: AuthConfig,
     key: SigningKey,
     verifier: Verifier,
     limiter: Limiter,
-    memory_key: MemoryKey,
-    /// By keyed hash of user name and password.
-    logins: Cache<[u8; 32], Known>,
-    /// By signature: hashing those 43 letters and comparing the whole token with the one they
-    /// were found by is the quickest sound way. It need not take constant time: only tokens
-    /// that were verified are here, and the table's hash is keyed at random, so the time that a
-    /// wrong guess takes tells nothing about a right one.
-    tokens: Cache<Box<str>, Known>,
+    remembered: Remembered,
     anonymous: Option<Arc<Identity>>,
 }
 
@@ -114,7 +93,6 @@ impl Authenticator {
         config: AuthConfig,
         key: SigningKey,
     ) -> Self {
-        let ttl = config.recheck.max(Duration::from_millis(1));
         let anonymous = (config.anonymous != AnonymousAccess::None).then(|| {
             Arc::new(Identity {
                 login: "".into(),
@@ -129,19 +107,10 @@ impl Authenticator {
         });
         Self {
             accounts,
-            catalog,
+            remembered: Remembered::new(catalog, config.recheck),
             key,
             verifier: Verifier::new(),
             limiter: Limiter::new(),
-            memory_key: MemoryKey::random(),
-            logins: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(ttl)
-                .build(),
-            tokens: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(ttl)
-                .build(),
             anonymous,
             config,
         }
@@ -186,22 +155,14 @@ impl Authenticator {
         password: &Password,
         from: Option<IpAddr>,
     ) -> Result<Arc<Identity>, AuthError> {
-        let key = self.memory_key.hash(&[user, password.expose()]);
-        if let Some(known) = self.logins.get(&key).await
-            && self.stands(&known)
-        {
-            return Ok(known.identity);
+        if let Some(identity) = self.remembered.login(user, password).await {
+            return Ok(identity);
         }
-        let catalog = self.catalog();
+        let catalog = self.remembered.catalog();
         let identity = Arc::new(self.check_login(user, password, from, &catalog).await?);
-        let until = Instant::now() + self.config.recheck;
-        let known = Known {
-            identity: Arc::clone(&identity),
-            token: "".into(),
-            catalog,
-            until,
-        };
-        self.logins.insert(key, known).await;
+        self.remembered
+            .keep_login(user, password, &identity, catalog)
+            .await;
         Ok(identity)
     }
 
@@ -212,25 +173,16 @@ impl Authenticator {
     /// The token is not ours, has expired, its account is gone or has another password, or its
     /// profile is gone.
     pub async fn bearer(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
-        let signature = token.rsplit('.').next().unwrap_or_default();
-        if let Some(known) = self.tokens.get(signature).await
-            && *known.token == *token
-            && self.stands(&known)
-        {
-            return Ok(known.identity);
+        if let Some(identity) = self.remembered.token(token).await {
+            return Ok(identity);
         }
         let claims = self.key.verify(token, &self.config.service)?;
-        let catalog = self.catalog();
-        let left = claims.exp.saturating_sub(Timestamp::now().as_second());
-        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        let left = claims.left_at(Timestamp::now());
+        let catalog = self.remembered.catalog();
         let identity = Arc::new(self.check_claims(claims, &catalog).await?);
-        let known = Known {
-            identity: Arc::clone(&identity),
-            token: token.into(),
-            catalog,
-            until: Instant::now() + left.min(self.config.recheck),
-        };
-        self.tokens.insert(signature.into(), known).await;
+        self.remembered
+            .keep_token(token, left, &identity, catalog)
+            .await;
         Ok(identity)
     }
 
@@ -240,8 +192,8 @@ impl Authenticator {
     /// # Errors
     /// The token cannot be signed.
     pub fn issue(&self, identity: &Identity, asked: &[Scope]) -> Result<Issued, AuthError> {
-        let issued_at = Timestamp::from_second(Timestamp::now().as_second())
-            .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        let issued_at =
+            Timestamp::from_second(Timestamp::now().as_second()).map_err(AuthError::unavailable)?;
         let lifetime = self.config.token_lifetime.max(MIN_TOKEN_LIFETIME);
         let granted = asked.iter().filter_map(|scope| {
             let repository = scope.repository.clone();
@@ -268,14 +220,6 @@ impl Authenticator {
             expires_in: lifetime.as_secs(),
             issued_at,
         })
-    }
-
-    fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.borrow().clone()
-    }
-
-    fn stands(&self, known: &Known) -> bool {
-        Instant::now() < known.until && Arc::ptr_eq(&known.catalog, &self.catalog.borrow())
     }
 
     async fn check_login(
@@ -411,12 +355,18 @@ impl Authenticator {
         password: &Password,
         from: Option<IpAddr>,
     ) -> Result<bool, AuthError> {
-        let attempt = Limiter::attempt(name.as_str(), from);
-        self.limiter.check(&attempt).await?;
         let hash = stored.map(|stored| &stored.password);
+        if let Some(hash) = hash
+            && self.verifier.remembers(name.as_str(), hash, password).await
+        {
+            // Somebody else's failures do not stop those who are known to be right.
+            return Ok(true);
+        }
+        let attempt = Limiter::attempt(name.as_str(), from);
+        self.limiter.check(attempt.as_ref()).await?;
         let right = self.verifier.verify(name.as_str(), hash, password).await?;
         if right {
-            self.limiter.succeeded(&attempt).await;
+            self.limiter.succeeded(attempt.as_ref()).await;
         } else {
             tracing::info!(account = %name, ?from, "login refused");
             self.limiter.failed(attempt).await;
@@ -426,4 +376,8 @@ impl Authenticator {
 }
 
 #[cfg(test)]
-mod tests;
+mod login_tests;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
+mod token_tests;

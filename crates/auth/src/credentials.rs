@@ -4,12 +4,11 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::token::MAX_TOKEN_BYTES;
 use crate::{AuthError, Password, password};
 
 /// Longest user name, in bytes: room for an account and a dozen selectors.
 const MAX_USER_BYTES: usize = 1024;
-/// Longest token, in bytes: 32 scopes of the longest names fit.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Longest header value that is decoded: user name, colon and password in base64.
 const MAX_BASIC_BYTES: usize = (MAX_USER_BYTES + 1 + password::MAX_BYTES).div_ceil(3) * 4;
 

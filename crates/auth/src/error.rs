@@ -1,6 +1,7 @@
 //! Why somebody could not be told who they are. The texts are what people read in the 401 body:
 //! they hold no secret, and do not tell whether an account exists.
 
+use std::error::Error;
 use std::time::Duration;
 
 use metahub_catalog::LoginError;
@@ -53,12 +54,19 @@ pub enum AuthError {
         /// When to try again, for `Retry-After`.
         retry_after: Duration,
     },
-    /// The store of accounts does not answer, or a password cannot be checked.
-    #[error("nobody can be logged in at the moment: {0}")]
-    Unavailable(String),
+    /// The store of accounts does not answer, or a password cannot be checked. The cause is the
+    /// source, and in the log.
+    #[error("nobody can be logged in at the moment: the registry's log says why")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl AuthError {
+    /// Wraps what went wrong below, which is for the log and not for the client.
+    pub(crate) fn unavailable(source: impl Error + Send + Sync + 'static) -> Self {
+        tracing::error!(error = %source, "nobody can be logged in");
+        Self::Unavailable(Box::new(source))
+    }
+
     /// The code for the challenge's `error` parameter (RFC 6750, section 3.1), where one fits.
     #[must_use]
     pub const fn challenge_code(&self) -> Option<&'static str> {
@@ -71,7 +79,7 @@ impl AuthError {
 
 impl From<AccountStoreError> for AuthError {
     fn from(error: AccountStoreError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::unavailable(error)
     }
 }
 

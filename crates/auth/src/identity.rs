@@ -139,9 +139,14 @@ impl Identity {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::AnonymousAccess;
+
+    /// Somebody, for tests that do not care who.
+    pub(crate) fn nobody() -> Identity {
+        identity(None, None)
+    }
 
     fn identity(account: Option<(&str, Role)>, scopes: Option<&[&str]>) -> Identity {
         Identity {

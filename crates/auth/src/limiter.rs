@@ -17,8 +17,8 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(300);
 /// Names and addresses remembered.
 const CAPACITY: u64 = 20_000;
 
-/// Who failed: the name as far as it could be an account's, and the address if known.
-pub(crate) type Attempt = (Box<str>, Option<IpAddr>);
+/// Who tries: an account's name, and the address.
+pub(crate) type Attempt = (Box<str>, IpAddr);
 
 #[derive(Debug)]
 pub(crate) struct Limiter {
@@ -35,19 +35,23 @@ impl Limiter {
     }
 
     /// What is counted together. An IPv6 customer holds a whole /64, so that is one address.
-    pub(crate) fn attempt(name: &str, from: Option<IpAddr>) -> Attempt {
-        let from = from.map(|address| match address.to_canonical() {
+    /// Without an address nothing is counted, or anybody could lock an account out.
+    pub(crate) fn attempt(name: &str, from: Option<IpAddr>) -> Option<Attempt> {
+        let from = match from?.to_canonical() {
             IpAddr::V6(address) => {
                 let network = u128::from(address) & !u128::from(u64::MAX);
                 IpAddr::V6(network.into())
             }
             address @ IpAddr::V4(_) => address,
-        });
-        (name.into(), from)
+        };
+        Some((name.into(), from))
     }
 
     /// Refuses an attempt that has failed too often of late.
-    pub(crate) async fn check(&self, attempt: &Attempt) -> Result<(), AuthError> {
+    pub(crate) async fn check(&self, attempt: Option<&Attempt>) -> Result<(), AuthError> {
+        let Some(attempt) = attempt else {
+            return Ok(());
+        };
         let failed = self.failures.get(attempt).await;
         match failed {
             Some(count) if count.load(Ordering::Relaxed) >= MAX_FAILURES => {
@@ -59,7 +63,8 @@ impl Limiter {
         }
     }
 
-    pub(crate) async fn failed(&self, attempt: Attempt) {
+    pub(crate) async fn failed(&self, attempt: Option<Attempt>) {
+        let Some(attempt) = attempt else { return };
         let count = self
             .failures
             .get_with(attempt, async { Arc::default() })
@@ -67,8 +72,10 @@ impl Limiter {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) async fn succeeded(&self, attempt: &Attempt) {
-        self.failures.invalidate(attempt).await;
+    pub(crate) async fn succeeded(&self, attempt: Option<&Attempt>) {
+        if let Some(attempt) = attempt {
+            self.failures.invalidate(attempt).await;
+        }
     }
 }
 
@@ -82,16 +89,16 @@ mod tests {
         let here = Limiter::attempt("alice", Some("192.0.2.1".parse().unwrap()));
         let there = Limiter::attempt("alice", Some("192.0.2.2".parse().unwrap()));
         for _ in 0..MAX_FAILURES {
-            assert!(limiter.check(&here).await.is_ok());
+            assert!(limiter.check(here.as_ref()).await.is_ok());
             limiter.failed(here.clone()).await;
         }
         assert!(matches!(
-            limiter.check(&here).await,
+            limiter.check(here.as_ref()).await,
             Err(AuthError::TooMany { .. })
         ));
-        assert!(limiter.check(&there).await.is_ok());
-        limiter.succeeded(&here).await;
-        assert!(limiter.check(&here).await.is_ok());
+        assert!(limiter.check(there.as_ref()).await.is_ok());
+        limiter.succeeded(here.as_ref()).await;
+        assert!(limiter.check(here.as_ref()).await.is_ok());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::{AccountName, Actions, AuthError, PasswordHash, Scope};
 
 const ALGORITHM: Algorithm = Algorithm::HS256;
+/// Longest token that is read: 32 scopes of the longest names fit.
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 const ISSUER: &str = "metahub";
 /// Letters of the base64 of a password's version that are kept: 132 bits.
 const VERSION_LETTERS: usize = 22;
@@ -42,18 +44,21 @@ impl SigningKey {
     pub(crate) fn version_of(&self, password: &PasswordHash) -> Result<Box<str>, AuthError> {
         let message = format!("password-version:{}", password.as_str());
         let mut text = jsonwebtoken::crypto::sign(message.as_bytes(), &self.signing, ALGORITHM)
-            .map_err(|error| AuthError::Unavailable(error.to_string()))?;
+            .map_err(AuthError::unavailable)?;
         text.truncate(VERSION_LETTERS);
         Ok(text.into())
     }
 
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, AuthError> {
         jsonwebtoken::encode(&Header::new(ALGORITHM), claims, &self.signing)
-            .map_err(|error| AuthError::Unavailable(error.to_string()))
+            .map_err(AuthError::unavailable)
     }
 
     /// The claims of a token that this key signed for `service` and that has not expired.
     pub(crate) fn verify(&self, token: &str, service: &str) -> Result<Claims, AuthError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::BadToken);
+        }
         let mut validation = Validation::new(ALGORITHM);
         validation.leeway = 0;
         validation.set_audience(&[service]);
@@ -109,6 +114,12 @@ impl Claims {
             version: None,
             access: Vec::new(),
         }
+    }
+
+    /// How long the token has to live after `now`.
+    pub(crate) fn left_at(&self, now: Timestamp) -> Duration {
+        let left = self.exp.saturating_sub(now.as_second());
+        Duration::from_secs(u64::try_from(left).unwrap_or(0))
     }
 
     pub(crate) fn scopes(&self) -> Box<[Scope]> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::memory_key::MemoryKey;
 use crate::password::nobodys_hash;
 use crate::{AuthError, Password, PasswordHash};
 
@@ -23,38 +23,16 @@ const CAPACITY: u64 = 10_000;
 const MAX_WAITING: usize = 128;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Bytes that nobody outside this process knows, to key what is kept in memory.
-#[derive(Clone)]
-pub(crate) struct MemoryKey([u8; 32]);
-
-impl MemoryKey {
-    pub(crate) fn random() -> Self {
-        Self(rand::random())
-    }
-
-    /// A keyed hash over `parts`, unlike for any other list of parts.
-    pub(crate) fn hash(&self, parts: &[&str]) -> [u8; 32] {
-        let mut state = Sha256::new_with_prefix(self.0);
-        for part in parts {
-            state.update((part.len() as u64).to_le_bytes());
-            state.update(part.as_bytes());
-        }
-        state.finalize().into()
-    }
-}
-
-impl std::fmt::Debug for MemoryKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MemoryKey(…)")
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Wrong,
     Busy,
     Broken,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a password could not be checked: the thread that should have done so failed")]
+struct CheckFailed;
 
 #[derive(Debug)]
 pub(crate) struct Verifier {
@@ -80,6 +58,17 @@ impl Verifier {
         }
     }
 
+    /// Whether `password` was found right of late for this stored hash.
+    pub(crate) async fn remembers(
+        &self,
+        name: &str,
+        stored: &PasswordHash,
+        password: &Password,
+    ) -> bool {
+        let key = self.key.hash(&[name, stored.as_str(), password.expose()]);
+        self.right.get(&key).await.is_some()
+    }
+
     /// Whether `password` is the one behind `stored`. Without a stored hash the answer is no,
     /// after as much work. `name` keeps the questions of different names apart.
     pub(crate) async fn verify(
@@ -101,9 +90,7 @@ impl Verifier {
                 Failure::Busy => Err(AuthError::TooMany {
                     retry_after: RETRY_AFTER,
                 }),
-                Failure::Broken => Err(AuthError::Unavailable(
-                    "a password could not be checked".to_owned(),
-                )),
+                Failure::Broken => Err(AuthError::unavailable(CheckFailed)),
             },
         }
     }
@@ -168,12 +155,5 @@ mod tests {
             .verify("a", Some(&stored), &Password::new("x"))
             .await;
         assert!(matches!(refused, Err(AuthError::TooMany { .. })));
-    }
-
-    #[test]
-    fn keyed_hashes_tell_parts_apart() {
-        let key = MemoryKey::random();
-        assert_ne!(key.hash(&["ab", "c"]), key.hash(&["a", "bc"]));
-        assert_ne!(key.hash(&["a"]), MemoryKey::random().hash(&["a"]));
     }
 }

@@ -1,0 +1,282 @@
+//! What user names and passwords come to.
+
+use std::sync::atomic::Ordering;
+
+use rstest::rstest;
+
+use super::setup::*;
+use crate::{
+    AccountStore, AnonymousAccess, AuthConfig, AuthError, Credentials, Password, ProfilePassword,
+    Role,
+};
+
+#[rstest]
+#[case("alice", "alice password", "alice pusher []")]
+#[case("alice/zen3", "alice password", "alice pusher [zen3]")]
+#[case("alice/aws/cli", "alice password", "alice pusher [aws/cli]")]
+#[case("alice/zen3+aws/cli", "alice password", "alice pusher [zen3+aws/cli]")]
+#[case("alice/cuda=12.4", "alice password", "alice pusher [cuda=12.4]")]
+#[case("bob", "bob password", "bob reader []")]
+#[case("root/zen3", "root password", "root admin [zen3]")]
+#[case("zen3", "anything", "- - [zen3]")]
+#[case("zen3", "", "- - [zen3]")]
+#[case("aws/cli", "x", "- - [aws/cli]")]
+#[case("zen3+aws/cli", "x", "- - [zen3+aws/cli]")]
+#[case("alice", "bob password", "bad credentials")]
+#[case("alice", "", "bad credentials")]
+#[case("alice/zen3", "x", "bad credentials")]
+#[case("alice/unknown", "x", "bad credentials")]
+#[case("alice/unknown", "alice password", "unknown profile")]
+#[case("alise", "x", "bad credentials")]
+#[case("alise/zen3", "x", "bad credentials")]
+#[case("zen33", "x", "bad credentials")]
+#[case("UnknownProfile", "x", "unknown profile")]
+#[case("al ice", "x", "unknown profile")]
+#[case("Alice/zen3", "alice password", "bad credentials")]
+#[tokio::test]
+async fn what_a_user_name_and_password_mean(
+    #[case] user: &str,
+    #[case] password: &str,
+    #[case] expected: &str,
+) {
+    let setup = setup(AuthConfig::default()).await;
+    assert_eq!(outcome(setup.login(user, password).await), expected);
+}
+
+#[rstest]
+#[case(AnonymousAccess::None, ProfilePassword::Any)]
+#[case(AnonymousAccess::Read, ProfilePassword::Account)]
+#[tokio::test]
+async fn a_profile_alone_does_not_log_in_where_an_account_is_asked_for(
+    #[case] anonymous: AnonymousAccess,
+    #[case] profile_password: ProfilePassword,
+) {
+    let config = AuthConfig {
+        anonymous,
+        profile_password,
+        ..AuthConfig::default()
+    };
+    let setup = setup(config).await;
+    assert_eq!(outcome(setup.login("zen3", "x").await), "account required");
+    assert_eq!(describe(&*setup.alice().await), "alice pusher [zen3]");
+    let text = setup.login("zen3", "x").await.unwrap_err().to_string();
+    assert!(text.contains("log in as ACCOUNT/zen3"), "{text}");
+}
+
+#[tokio::test]
+async fn anonymous_is_somebody_only_where_it_may_do_something() {
+    for (anonymous, somebody) in [
+        (AnonymousAccess::None, false),
+        (AnonymousAccess::Read, true),
+        (AnonymousAccess::Write, true),
+    ] {
+        let setup = setup(AuthConfig {
+            anonymous,
+            ..AuthConfig::default()
+        })
+        .await;
+        let answer = setup
+            .authenticator
+            .authenticate(&Credentials::Anonymous, None)
+            .await;
+        assert_eq!(answer.is_ok(), somebody);
+        assert_eq!(setup.authenticator.anonymous().is_some(), somebody);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reads_the_same_whether_the_account_exists_or_not() {
+    let setup = setup(no_memory()).await;
+    let users = ["alice", "alice/zen3", "alice/unknown", "alice/zen3+unknown"];
+    let mut texts = Vec::new();
+    for user in users {
+        texts.push(setup.login(user, "wrong").await.unwrap_err().to_string());
+    }
+    setup.accounts.remove(&name("alice")).await.unwrap();
+    for (user, text) in users.iter().zip(texts) {
+        assert_eq!(
+            setup.login(user, "wrong").await.unwrap_err().to_string(),
+            text
+        );
+        assert!(
+            text.starts_with("no account has this user name and password"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_profile_is_answered_with_what_it_is_like() {
+    let setup = setup(AuthConfig::default()).await;
+    let text = setup.login("zen33", "x").await.unwrap_err().to_string();
+    assert!(text.contains("zen3"), "{text}");
+    let text = setup
+        .login("alice/aws-cli", "alice password")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("aws/cli"), "{text}");
+}
+
+#[tokio::test]
+async fn an_account_added_after_a_refusal_logs_in_at_once() {
+    let setup = setup(AuthConfig::default()).await;
+    assert!(setup.login("dave", "dave password").await.is_err());
+    setup.add("dave", Role::Reader).await;
+    assert_eq!(
+        outcome(setup.login("dave", "dave password").await),
+        "dave reader []"
+    );
+}
+
+#[tokio::test]
+async fn a_changed_password_role_or_account_holds_at_the_next_look() {
+    let setup = setup(no_memory()).await;
+    setup.alice().await;
+    setup
+        .accounts
+        .set_role(&name("alice"), Role::Reader)
+        .await
+        .unwrap();
+    assert_eq!(describe(&*setup.alice().await), "alice reader [zen3]");
+    let new = Some(Password::new("another one"));
+    setup
+        .accounts
+        .set_password(&name("alice"), new)
+        .await
+        .unwrap();
+    assert_eq!(
+        outcome(setup.login("alice", "alice password").await),
+        "bad credentials"
+    );
+    assert_eq!(
+        outcome(setup.login("alice", "another one").await),
+        "alice reader []"
+    );
+    setup.accounts.remove(&name("alice")).await.unwrap();
+    assert_eq!(
+        outcome(setup.login("alice", "another one").await),
+        "bad credentials"
+    );
+}
+
+#[tokio::test]
+async fn guessing_is_stopped_at_one_address_and_not_at_another() {
+    let setup = setup(AuthConfig::default()).await;
+    let (here, there) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
+    let mut refused = 0;
+    for guess in 0..40 {
+        let guess = Password::new(format!("guess {guess}"));
+        let answer = setup.authenticator.basic("alice", &guess, here).await;
+        refused += usize::from(matches!(answer, Err(AuthError::TooMany { .. })));
+    }
+    assert_eq!(refused, 20);
+    let right = password_of("alice");
+    assert!(
+        setup
+            .authenticator
+            .basic("alice", &right, here)
+            .await
+            .is_err()
+    );
+    assert!(
+        setup
+            .authenticator
+            .basic("alice", &right, there)
+            .await
+            .is_ok()
+    );
+    assert!(
+        setup
+            .authenticator
+            .basic("zen3", &right, here)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn whoever_logged_in_just_now_is_not_stopped_by_somebody_elses_guesses() {
+    let setup = setup(no_memory()).await;
+    let here = "192.0.2.1".parse().ok();
+    let right = password_of("alice");
+    setup
+        .authenticator
+        .basic("alice", &right, here)
+        .await
+        .unwrap();
+    for guess in 0..30 {
+        let guess = Password::new(format!("guess {guess}"));
+        assert!(
+            setup
+                .authenticator
+                .basic("alice", &guess, here)
+                .await
+                .is_err()
+        );
+    }
+    assert!(
+        setup
+            .authenticator
+            .basic("alice", &right, here)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn without_an_address_nobody_can_lock_an_account_out() {
+    let setup = setup(no_memory()).await;
+    for guess in 0..30 {
+        let answer = setup.login("alice", &format!("guess {guess}")).await;
+        assert_eq!(outcome(answer), "bad credentials");
+    }
+    setup.alice().await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_lets_nobody_in_and_says_so() {
+    let setup = setup(no_memory()).await;
+    let token = setup.token(&*setup.alice().await, &[]);
+    setup.store.broken.store(true, Ordering::Relaxed);
+    for answer in [
+        setup.login("alice", "alice password").await,
+        setup.login("zen3", "x").await,
+        setup.authenticator.bearer(&token).await,
+    ] {
+        assert!(
+            matches!(answer, Err(AuthError::Unavailable(_))),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn many_nodes_with_one_login_at_once_are_all_let_in() {
+    let setup = setup(no_memory()).await;
+    let logins = (0..500).map(|_| setup.login("alice/zen3", "alice password"));
+    for answer in futures_util::future::join_all(logins).await {
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    let setup = setup(AuthConfig::default()).await;
+    let identity = setup.alice().await;
+    let issued = setup.authenticator.issue(&identity, &[]).unwrap();
+    let stored = setup.store.get(&name("alice")).await.unwrap().unwrap();
+    let printed = format!(
+        "{:?} {issued:?} {stored:?} {:?}",
+        setup.authenticator, setup.accounts
+    );
+    for secret in [
+        "alice password",
+        issued.token(),
+        stored.password.as_str(),
+        "1, 1, 1, 1",
+    ] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+    assert!(!format!("{identity:?}").contains("argon2"));
+}
