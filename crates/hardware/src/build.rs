@@ -38,6 +38,15 @@ pub(crate) fn from_schema(entry: &Schema) -> NewTarget {
     }
 }
 
+/// Linux lists `sse3` as `pni`, archspec mostly leaves it out: whoever has SSSE3 has it.
+pub(crate) fn with_implied(flags: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    let mut flags: BTreeSet<String> = flags.into_iter().collect();
+    if flags.contains("ssse3") || flags.contains("pni") {
+        flags.insert("sse3".to_owned());
+    }
+    flags
+}
+
 impl Microarchitectures {
     pub(crate) fn load() -> Self {
         let base = &MicroarchitecturesSchema::schema().microarchitectures;
@@ -100,7 +109,7 @@ impl Microarchitectures {
                         .filter_map(|p| self.look_up(p)?.ok())
                         .collect(),
                     vendor: entry.vendor,
-                    features: entry.features.into_iter().collect(),
+                    features: with_implied(entry.features),
                     generation: entry.generation,
                     cpu_part: entry.cpupart,
                 });

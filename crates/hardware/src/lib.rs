@@ -3,6 +3,7 @@
 //! Deciding is pure; only `detect` reads files, and only below the root it is given.
 
 mod build;
+pub mod detect;
 mod explain;
 mod extension;
 mod feature;
@@ -11,6 +12,7 @@ mod fit;
 mod gpu;
 mod graph;
 mod keys;
+mod labels;
 mod mpi;
 mod names;
 mod provided;
@@ -24,6 +26,7 @@ pub use fit::{Check, Fit, How, Nearness, Outcome, fit};
 pub use gpu::{CodeForm, ComputeCapability, Gfx, GfxMatch, cuda_of_driver};
 pub use graph::{Microarchitecture, Microarchitectures, OciPlatform};
 pub use keys::{KEYS, Key, KeyInfo, Order};
+pub use labels::{Stated, from_labels, from_platform};
 pub use mpi::{Abi, Mpi};
 pub use provided::Provided;
 pub use rank::{Choice, DecidedBy, Entry, Options, Verdict, choose, choose_with, least_required};

@@ -111,6 +111,9 @@ pub(crate) const SYNONYMS: &[(&str, &str)] = &[
     ("thunderx2t99", "thunderx2"),
     ("fujitsua64fx", "a64fx"),
     // Power, RISC-V.
+    ("ppc64lepower8", "power8le"),
+    ("ppc64lepower9", "power9le"),
+    ("ppc64lepower10", "power10le"),
     ("pwr8", "power8le"),
     ("pwr9", "power9le"),
     ("pwr10", "power10le"),

@@ -107,10 +107,7 @@ fn descent_is_archspecs(#[case] target: &str, #[case] other: &str, #[case] desce
 fn whoever_descends_from_a_target_has_every_flag_of_it() {
     let graph = Microarchitectures::builtin();
     for entry in graph.iter() {
-        let mut flags: BTreeSet<&str> = entry.features().iter().map(String::as_str).collect();
-        if flags.contains("ssse3") {
-            flags.insert("sse3"); // implied: Linux does not list it
-        }
+        let flags: BTreeSet<&str> = entry.features().iter().map(String::as_str).collect();
         for ancestor in graph.ancestors(entry.target()) {
             for flag in graph.get(&ancestor).unwrap().features() {
                 assert!(

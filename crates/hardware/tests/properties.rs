@@ -90,7 +90,7 @@ fn standing(image: &Image, machine: &Provided) -> (Nearness, usize, i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
     #[test]
     fn only_what_fits_is_chosen_and_something_is_when_anything_fits(

@@ -1,0 +1,21 @@
+//! What a node provides, found out from files below a given root: CPU target, GPUs,
+//! fabrics, libraries, kernel. What is absent is left out and never an error.
+//! It starts no program and asks no network: outputs of tools are handed in as text.
+
+mod cpu;
+mod cpuid;
+mod cpuinfo;
+mod exempt;
+mod gpu;
+mod host;
+mod models;
+mod node;
+mod root;
+mod tools;
+
+pub use cpu::{CpuFinding, Masked, cpu};
+pub use cpuid::{CpuidFacts, Registers, read_cpuid};
+pub use cpuinfo::Cpuinfo;
+pub use node::{DetectOptions, Fact, Node, detect};
+pub use root::Root;
+pub use tools::ToolOutputs;

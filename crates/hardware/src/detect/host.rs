@@ -1,0 +1,149 @@
+//! The rest of a node by its files: kernel, C library, SMT, fabrics, libfabric and MPI
+//! as installed, and on request the cloud's instance type as the firmware states it.
+
+use super::node::Facts;
+use super::root::Root;
+
+/// Folders where distributions keep shared libraries.
+const LIBRARIES: &[&str] = &[
+    "/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/lib/powerpc64le-linux-gnu",
+    "/lib/riscv64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib/powerpc64le-linux-gnu",
+    "/usr/lib/riscv64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
+
+/// Further folders for what vendors install.
+const VENDORS: &[&str] = &[
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/opt/amazon/efa/lib64",
+    "/opt/amazon/efa/lib",
+    "/opt/amazon/openmpi/lib64",
+    "/opt/amazon/openmpi/lib",
+    "/usr/lib64/openmpi/lib",
+    "/usr/lib64/mpich/lib",
+];
+
+pub(crate) fn kernel(root: &Root, facts: &mut Facts) {
+    let path = "/proc/sys/kernel/osrelease";
+    if let Some(release) = root.text(path) {
+        facts.add("kernel", &release, path);
+    }
+}
+
+pub(crate) fn smt(root: &Root, facts: &mut Facts) {
+    let path = "/sys/devices/system/cpu/smt/active";
+    match root.text(path).as_deref() {
+        Some("1") => facts.add("smt", "on", path),
+        Some("0") => facts.add("smt", "off", path),
+        _ => {}
+    }
+}
+
+/// The version stands in the library itself: `... stable release version 2.36.`
+pub(crate) fn glibc(root: &Root, facts: &mut Facts) {
+    for folder in LIBRARIES {
+        let path = format!("{folder}/libc.so.6");
+        if let Some(version) = root.bytes(&path).as_deref().and_then(glibc_version) {
+            return facts.add("glibc", &version, &path);
+        }
+    }
+}
+
+fn glibc_version(library: &[u8]) -> Option<String> {
+    let mark = b"release version ";
+    let start = library
+        .windows(mark.len())
+        .position(|window| window == mark)?
+        + mark.len();
+    let text: String = library
+        .get(start..)?
+        .iter()
+        .take(16)
+        .map(|byte| char::from(*byte))
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    let version = text.trim_end_matches('.');
+    (!version.is_empty()).then(|| version.to_owned())
+}
+
+/// pkg-config's files state versions; the names of the libraries do not.
+pub(crate) fn libraries(root: &Root, facts: &mut Facts) {
+    for folder in LIBRARIES.iter().chain(VENDORS) {
+        let files: &[(&str, &str, &str)] = &[
+            ("libfabric.pc", "libfabric", ""),
+            ("ompi.pc", "mpi", "openmpi-"),
+            ("mpich.pc", "mpi", "mpich-"),
+            ("mvapich2.pc", "mpi", "mvapich2-"),
+        ];
+        for (file, key, prefix) in files {
+            let path = format!("{folder}/pkgconfig/{file}");
+            let text = root.text(&path).unwrap_or_default();
+            if let Some(version) = text.lines().find_map(|line| line.strip_prefix("Version:")) {
+                facts.add(key, &format!("{prefix}{}", version.trim()), &path);
+            }
+        }
+    }
+    for (folder, key, prefix) in [
+        ("/opt/cray/libfabric", "libfabric", ""),
+        ("/opt/cray/pe/mpich", "mpi", "cray-mpich-"),
+    ] {
+        let versions = root.list(folder);
+        for version in versions
+            .iter()
+            .filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            facts.add(key, &format!("{prefix}{version}"), folder);
+        }
+    }
+}
+
+pub(crate) fn fabrics(root: &Root, facts: &mut Facts) {
+    let folder = "/sys/class/infiniband";
+    for device in root.list(folder) {
+        let path = format!("{folder}/{device}");
+        let vendor = root.text(&format!("{path}/device/vendor"));
+        let link = root.text(&format!("{path}/ports/1/link_layer"));
+        let fabric = match (device.as_str(), vendor.as_deref(), link.as_deref()) {
+            (_, Some("0x1d0f"), _) => "efa",
+            (name, ..) if name.starts_with("efa") => "efa",
+            (name, ..) if name.starts_with("hfi1") => "omnipath",
+            (_, _, Some("Ethernet")) => "roce",
+            _ => "infiniband",
+        };
+        facts.add("fabric", fabric, &path);
+    }
+    if !root.list("/sys/class/cxi").is_empty() {
+        facts.add("fabric", "slingshot", "/sys/class/cxi");
+    }
+}
+
+/// Amazon's firmware states the instance type; other clouds must be asked by network.
+pub(crate) fn instance(root: &Root, facts: &mut Facts) {
+    let path = "/sys/class/dmi/id/product_name";
+    let vendor = root.text("/sys/class/dmi/id/sys_vendor");
+    if let (Some("Amazon EC2"), Some(kind)) = (vendor.as_deref(), root.text(path)) {
+        facts.add("instance", &kind, path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_c_library_states_its_version() {
+        let text = b"\0\x01GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\nCopy";
+        assert_eq!(glibc_version(text).as_deref(), Some("2.36"));
+        assert_eq!(glibc_version(b"release version "), None);
+        assert_eq!(glibc_version(b""), None);
+    }
+}

@@ -1,0 +1,396 @@
+//! Detection from given trees: masked flags, mixed cores, GPUs, fabrics, libraries, and
+//! that what is absent costs nothing.
+#![expect(clippy::unwrap_used, reason = "tests may assert by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use metahub_hardware::Microarchitectures;
+use metahub_hardware::detect::{
+    CpuFinding, Cpuinfo, DetectOptions, Node, Registers, Root, ToolOutputs, cpu, detect, read_cpuid,
+};
+use proptest::prelude::*;
+use rstest::rstest;
+
+/// A processor that has all flags of `target` but those hidden.
+fn x86(target: &str, numbers: (u32, u32, u32), hidden: &[&str]) -> String {
+    let graph = Microarchitectures::builtin();
+    let known = graph.get(&graph.find(target).unwrap()).unwrap();
+    let flags: Vec<&str> = known
+        .features()
+        .iter()
+        .map(String::as_str)
+        .filter(|flag| !hidden.contains(flag))
+        .chain(["lm", "hypervisor"])
+        .collect();
+    let (family, model, stepping) = numbers;
+    format!(
+        "processor : 0\nvendor_id : {}\ncpu family : {family}\nmodel : {model}\n\
+         stepping : {stepping}\nflags : {}\n\n",
+        known.vendor(),
+        flags.join(" ")
+    )
+}
+
+fn found(text: &str) -> CpuFinding {
+    let info = Cpuinfo::parse(text);
+    cpu(
+        &info,
+        info.machine().unwrap(),
+        &Microarchitectures::builtin(),
+    )
+    .unwrap()
+}
+
+const ZEN5: (u32, u32, u32) = (26, 2, 1);
+
+#[rstest]
+#[case::zen5("zen5", ZEN5, &["rdseed", "pku", "flush_l1d", "movdiri", "movdir64b"], "x86_64_v4")]
+#[case::zen4("zen4", (25, 17, 1), &["pku", "rdseed"], "x86_64_v4")]
+#[case::zen3("zen3", (25, 1, 1), &["pku", "clzero"], "x86_64_v3")]
+#[case::zen2("zen2", (23, 49, 0), &["rdseed"], "x86_64_v3")]
+#[case::cascadelake("cascadelake", (6, 85, 7), &["clwb", "rdseed"], "x86_64_v4")]
+#[case::sapphirerapids("sapphirerapids", (6, 143, 8), &["amx_tile", "amx_bf16", "amx_int8"], "icelake")]
+fn flags_that_no_compiler_emits_are_forgiven_when_the_model_is_known(
+    #[case] target: &str,
+    #[case] numbers: (u32, u32, u32),
+    #[case] hidden: &[&str],
+    #[case] by_flags: &str,
+) {
+    let found = found(&x86(target, numbers, hidden));
+    assert_eq!(found.target.as_str(), target, "{found}");
+    assert_eq!(found.by_flags.as_str(), by_flags);
+    let mut masked: Vec<&str> = found
+        .masked
+        .iter()
+        .map(|masked| masked.flag.as_str())
+        .collect();
+    let mut hidden = hidden.to_vec();
+    masked.sort_unstable();
+    hidden.sort_unstable();
+    assert_eq!(masked, hidden);
+}
+
+#[rstest]
+#[case::bf16("avx512_bf16")]
+#[case::vnni("avx_vnni")]
+#[case::gfni("gfni")]
+#[case::intersect("avx512_vp2intersect")]
+fn a_flag_that_code_generation_uses_is_never_forgiven(#[case] flag: &str) {
+    let found = found(&x86("zen5", ZEN5, &["rdseed", flag]));
+    let graph = Microarchitectures::builtin();
+    assert_ne!(found.target.as_str(), "zen5", "{found}");
+    assert!(
+        !graph.get(&found.target).unwrap().features().contains(flag),
+        "{found}"
+    );
+}
+
+#[test]
+fn an_unknown_model_is_judged_by_its_flags_alone() {
+    let found = found(&x86("zen5", (99, 1, 1), &["rdseed"]));
+    assert_eq!(found.target.as_str(), "x86_64_v4");
+    assert_eq!(found.target, found.by_flags);
+    assert!(found.masked.is_empty());
+}
+
+#[test]
+fn the_answer_says_what_was_hidden_and_why_that_is_safe() {
+    assert_eq!(
+        found(&x86("zen5", ZEN5, &["rdseed", "flush_l1d"])).to_string(),
+        "zen5; its flags alone say x86_64_v4, for these are hidden: flush_l1d (a model-specific \
+         register, not an instruction) rdseed (reached only through an intrinsic)"
+    );
+}
+
+#[test]
+fn cores_that_differ_are_what_they_have_in_common() {
+    let mixed = x86("icelake", (6, 106, 6), &[]) + &x86("cascadelake", (6, 85, 7), &[]);
+    let both = found(&mixed);
+    assert_eq!(both.target.as_str(), "cascadelake", "{both}");
+    let arm = |part: &str, more: &str| {
+        format!(
+            "Features : fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid{more}\n\
+             CPU implementer : 0x41\nCPU architecture: 8\nCPU part : {part}\n\n"
+        )
+    };
+    let newer = " atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp";
+    assert_eq!(found(&arm("0xd0c", newer)).target.as_str(), "neoverse_n1");
+    let both = found(&(arm("0xd0c", newer) + &arm("0xd08", "")));
+    assert_eq!(both.target.as_str(), "cortex_a72", "{both}");
+}
+
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let place = folder.path().join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, text).unwrap();
+    }
+    folder
+}
+
+fn features(root: &Path, options: &DetectOptions) -> Vec<String> {
+    let node = detect(&Root::new(root), &Microarchitectures::builtin(), options);
+    node.features().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_empty_tree_provides_nothing() {
+    let root = tree(&[]);
+    let found = detect(
+        &Root::new(root.path()),
+        &Microarchitectures::builtin(),
+        &DetectOptions::default(),
+    );
+    assert_eq!(found, Node::default());
+    assert_eq!(
+        features(&root.path().join("missing"), &DetectOptions::default()),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_gpu_node_is_described_by_its_files() {
+    let root = tree(&[
+        ("proc/cpuinfo", &x86("zen4", (25, 17, 1), &[])),
+        ("proc/sys/kernel/arch", "x86_64\n"),
+        ("proc/sys/kernel/osrelease", "5.14.0-427.el9.x86_64\n"),
+        (
+            "proc/driver/nvidia/version",
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 2024\n",
+        ),
+        (
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            "Model: \t NVIDIA H100 80GB HBM3\n",
+        ),
+        (
+            "proc/driver/nvidia/gpus/0000:02:00.0/information",
+            "Model: \t NVIDIA H100 80GB HBM3\n",
+        ),
+        (
+            "sys/class/infiniband/mlx5_0/ports/1/link_layer",
+            "InfiniBand\n",
+        ),
+        (
+            "sys/class/infiniband/mlx5_1/ports/1/link_layer",
+            "Ethernet\n",
+        ),
+        ("sys/devices/system/cpu/smt/active", "1\n"),
+        (
+            "lib/x86_64-linux-gnu/libc.so.6",
+            "\0GNU C Library stable release version 2.34.\n\0",
+        ),
+        (
+            "usr/lib64/pkgconfig/libfabric.pc",
+            "Name: libfabric\nVersion: 1.20.1\n",
+        ),
+        ("opt/cray/pe/mpich/8.1.28/readme", ""),
+        ("sys/class/dmi/id/sys_vendor", "Amazon EC2\n"),
+        ("sys/class/dmi/id/product_name", "p5.48xlarge\n"),
+    ]);
+    let mut expected = vec![
+        "arch:zen4",
+        "gpu:nvidia",
+        "driver:550.54.15",
+        "cc:9.0",
+        "fabric:infiniband",
+        "fabric:roce",
+        "libfabric:1.20.1",
+        "mpi:cray-mpich-8.1.28",
+        "glibc:2.34",
+        "kernel:5.14.0-427.el9.x86_64",
+        "smt:on",
+    ];
+    assert_eq!(features(root.path(), &DetectOptions::default()), expected);
+    expected.push("instance:p5.48xlarge");
+    let asked = DetectOptions {
+        cloud: true,
+        ..DetectOptions::default()
+    };
+    assert_eq!(features(root.path(), &asked), expected);
+}
+
+#[test]
+fn an_amd_node_is_described_by_its_files() {
+    let root = tree(&[
+        (
+            "sys/class/kfd/kfd/topology/nodes/0/properties",
+            "cpu_cores_count 64\ngfx_target_version 0\n",
+        ),
+        (
+            "sys/class/kfd/kfd/topology/nodes/1/properties",
+            "simd_count 440\ngfx_target_version 90010\n",
+        ),
+        ("opt/rocm/.info/version", "6.2.0-66\n"),
+        ("sys/class/cxi/cxi0/device/x", ""),
+        ("sys/class/drm/card0/device/vendor", "0x8086\n"),
+        ("sys/class/drm/card0/device/device", "0x0bd5\n"),
+    ]);
+    assert_eq!(
+        features(root.path(), &DetectOptions::default()),
+        [
+            "gpu:amd",
+            "gfx:gfx90a",
+            "rocm:6.2.0-66",
+            "gpu:intel",
+            "fabric:slingshot"
+        ]
+    );
+}
+
+#[test]
+fn tools_are_read_from_what_they_print() {
+    let tools = ToolOutputs {
+        nvidia_smi: Some("535.161.08, 8.0\n535.161.08, 7.0\n[N/A], [N/A]\n".to_owned()),
+        fi_info: Some("fi_info: 1.15.2\nlibfabric: 1.15.2\nlibfabric api: 1.15\n".to_owned()),
+        mpichversion: Some("MPICH Version:    \t4.1.2\nMPICH Release date: x\n".to_owned()),
+        ompi_info: Some("Open MPI v4.1.5\n\nhttps://www.open-mpi.org/\n".to_owned()),
+        srun_mpi_list: Some(
+            "MPI plugin types are...\n\tnone\n\tpmi2\n\tpmix\nspecific pmix plugin versions \
+             available: pmix_v4,pmix_v5\n"
+                .to_owned(),
+        ),
+        ldd: Some("ldd (Ubuntu GLIBC 2.35-0ubuntu3.8) 2.35\nCopyright\n".to_owned()),
+    };
+    let root = tree(&[]);
+    assert_eq!(
+        features(
+            root.path(),
+            &DetectOptions {
+                tools,
+                ..DetectOptions::default()
+            }
+        ),
+        [
+            "gpu:nvidia",
+            "driver:535.161.08",
+            "cc:8.0",
+            "cc:7.0",
+            "libfabric:1.15.2",
+            "mpi:mpich-4.1.2",
+            "mpi:openmpi-4.1.5",
+            "pmi:pmi2",
+            "pmi:pmix",
+            "pmix:4",
+            "pmix:5",
+            "glibc:2.35",
+        ]
+    );
+}
+
+#[test]
+fn a_given_cpuinfo_takes_the_place_of_the_nodes_own() {
+    let options = DetectOptions {
+        cpuinfo: Some("cpu : POWER9 (raw), altivec supported\n".to_owned()),
+        ..DetectOptions::default()
+    };
+    assert_eq!(
+        features(Path::new("/nonexistent"), &options),
+        ["arch:power9le"]
+    );
+    let big_endian = DetectOptions {
+        machine: Some("ppc64".to_owned()),
+        ..options
+    };
+    assert_eq!(
+        features(Path::new("/nonexistent"), &big_endian),
+        ["arch:power9"]
+    );
+}
+
+#[test]
+fn the_machine_that_runs_this_test_is_detected() {
+    let graph = Microarchitectures::builtin();
+    let node = detect(&Root::new("/"), &graph, &DetectOptions::default());
+    let cpu = node.cpu.unwrap();
+    let family = graph.family(&cpu.target);
+    assert_eq!(family, graph.find(std::env::consts::ARCH).unwrap());
+}
+
+#[test]
+fn cpuid_denies_flags_that_the_kernels_file_shows() {
+    // A processor without AVX2, under an emulator that shows the host's file.
+    let facts = read_cpuid(|leaf, _| match leaf {
+        0 => Registers {
+            eax: 7,
+            ebx: 0x6874_7541,
+            edx: 0x6974_6e65,
+            ecx: 0x444d_4163,
+        },
+        1 => Registers {
+            eax: 0x00a0_0f11,
+            ecx: u32::MAX,
+            edx: u32::MAX,
+            ..Registers::default()
+        },
+        0x8000_0000 => Registers {
+            eax: 0x8000_0001,
+            ..Registers::default()
+        },
+        0x8000_0001 => Registers {
+            ecx: u32::MAX,
+            edx: u32::MAX,
+            ..Registers::default()
+        },
+        _ => Registers::default(),
+    });
+    assert_eq!(
+        (facts.vendor.as_str(), facts.family, facts.model),
+        ("AuthenticAMD", 0x19, 1)
+    );
+    let host = Cpuinfo::parse(&x86("zen5", ZEN5, &[]));
+    let graph = Microarchitectures::builtin();
+    let found = cpu(&host.confirmed_by(&facts), "x86_64", &graph).unwrap();
+    assert_eq!(found.target.as_str(), "x86_64_v2", "{found}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_read_without_failing(text in "\\PC{0,200}", machine in "[a-z0-9_]{0,8}") {
+        let graph = Microarchitectures::builtin();
+        let info = Cpuinfo::parse(&text);
+        let _ = info.machine();
+        for machine in [machine.as_str(), "x86_64", "aarch64", "ppc64le", "riscv64"] {
+            let _ = cpu(&info, machine, &graph);
+        }
+        let tools = ToolOutputs {
+            nvidia_smi: Some(text.clone()),
+            fi_info: Some(text.clone()),
+            mpichversion: Some(text.clone()),
+            ompi_info: Some(text.clone()),
+            srun_mpi_list: Some(text.clone()),
+            ldd: Some(text),
+        };
+        let _ = detect(
+            &Root::new("/nonexistent"),
+            &graph,
+            &DetectOptions { tools, ..DetectOptions::default() },
+        );
+    }
+
+    #[test]
+    fn what_is_named_is_there_flag_by_flag_or_forgiven_by_name(
+        target in prop::sample::select(vec!["zen2", "zen3", "zen4", "zen5", "zen6", "icelake",
+            "sapphirerapids", "cascadelake", "haswell", "skylake", "arrowlake_s"]),
+        numbers in prop::sample::select(vec![(23, 49, 0), (25, 1, 1), (25, 17, 1), (26, 2, 1),
+            (26, 81, 0), (6, 106, 6), (6, 143, 8), (6, 85, 7), (6, 63, 2), (6, 94, 3), (6, 198, 2)]),
+        hide in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let graph = Microarchitectures::builtin();
+        let known = graph.get(&graph.find(target).unwrap()).unwrap();
+        let all: Vec<&str> = known.features().iter().map(String::as_str).collect();
+        let hidden: Vec<&str> = hide.iter().map(|index| *index.get(&all)).collect();
+        let found = found(&x86(target, numbers, &hidden));
+        let shown = |flag: &str| {
+            let implied = flag == "sse3" && all.contains(&"ssse3") && !hidden.contains(&"ssse3");
+            implied || (all.contains(&flag) && !hidden.contains(&flag))
+        };
+        for flag in graph.get(&found.target).unwrap().features() {
+            let forgiven = found.masked.iter().any(|masked| masked.flag == *flag);
+            prop_assert!(shown(flag) || forgiven, "{} lacks {}", found, flag);
+        }
+    }
+}
