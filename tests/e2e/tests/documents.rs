@@ -57,7 +57,7 @@ fn the_documents_of_the_slides_have_no_problem() {
     "7:22",
     "zen3"
 )]
-#[case::not_yaml("profile: [\n", "2:1", "")]
+#[case::not_yaml("profile: [\n", "1:10", "bracket")]
 fn a_mistake_is_shown_with_its_place_and_a_hint(
     #[case] text: &str,
     #[case] place: &str,
