@@ -1,1 +1,33 @@
-//! The actions and the event pipeline: pure functions from documents to documents, with explanation
+//! The actions: pure functions from documents to documents, each with its explanation.
+//!
+//! [`narrow`] is what happens on `post-manifest-list-get`: of an index's entries it keeps those
+//! that a profile asks for, one for each machine. [`add_layers`] is what happens on
+//! `post-manifest-get`. [`collection_candidates`] makes an index of a collection, which then goes
+//! the way of any index. The same inputs give the same bytes everywhere. Nothing here fetches,
+//! stores, or asks a clock.
+
+mod add_error;
+mod add_layers;
+mod annotation;
+mod candidate;
+mod collection;
+mod filter;
+mod layers;
+mod narrow;
+mod nothing_fits;
+mod one_per_machine;
+mod rewrite;
+mod serve;
+mod verdict;
+
+pub use add_error::{AddError, Role};
+pub use add_layers::{MAX_LAYERS, add_layers};
+pub use annotation::{BASE_DIGEST, IMAGE, WEIGHT};
+pub use collection::{Candidates, LeftOut, Pointed, collection_candidates};
+pub use filter::{Filtered, filter};
+pub use layers::{applies, layers_for};
+pub use narrow::{Narrowed, narrow};
+pub use nothing_fits::NothingFits;
+pub use one_per_machine::{Shaped, one_per_machine};
+pub use serve::{replace_children, served_descriptor};
+pub use verdict::Verdict;

@@ -1,0 +1,163 @@
+//! From a collection to an index: what each of its entries points to, as a candidate. The index
+//! is the collection's source index, and goes the way of any other.
+
+use metahub_catalog::{Collection, Entry, PlatformSpec};
+use metahub_oci::{Descriptor, Index, JsonMap, Platform};
+use serde_json::Value;
+
+use crate::annotation::{IMAGE, WEIGHT};
+use crate::rewrite::edited;
+
+/// What a collection's entry points to.
+#[derive(Clone, Debug)]
+pub enum Pointed {
+    /// A single image: its manifest's descriptor, and the platform that its configuration says.
+    Image(Descriptor, Platform),
+    /// An index: its entries.
+    Index(Vec<Descriptor>),
+    /// Nothing that could be read, and why.
+    Missing(String),
+}
+
+/// A collection's source index.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// One entry for each image, in the order of the collection, then of the index that an entry
+    /// points to. `platform.features` is what the entry requires.
+    pub index: Index,
+    /// The entries of the collection that gave none.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An entry of a collection that gave no candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The image that it points to.
+    pub image: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The source index of `collection`, whose entries point to `pointed`, in their order.
+///
+/// What an entry writes of its platform holds: for a single image in place of what the image
+/// says, for an index it picks those of its entries. What is not written, the image says itself.
+/// An image requires what its collection's entry requires and what the index that it comes from
+/// requires.
+#[must_use]
+pub fn collection_candidates(collection: &Collection, pointed: &[Pointed]) -> Candidates {
+    let mut manifests = Vec::new();
+    let mut left_out = Vec::new();
+    let nothing = Pointed::Missing("it was not looked up".to_owned());
+    for (at, entry) in collection.entries.iter().enumerate() {
+        match images(entry, pointed.get(at).unwrap_or(&nothing)) {
+            Ok(images) => manifests.extend(images),
+            Err(reason) => left_out.push(LeftOut {
+                image: entry.image.to_string(),
+                reason,
+            }),
+        }
+    }
+    let mut index = Index::new(manifests);
+    for (key, value) in &collection.annotations {
+        index = index.with_annotation(key, value);
+    }
+    Candidates { index, left_out }
+}
+
+fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
+    let nothing_written = PlatformSpec::default();
+    let written = entry.platform.as_ref().unwrap_or(&nothing_written);
+    match pointed {
+        Pointed::Missing(reason) => Err(reason.clone()),
+        Pointed::Image(descriptor, platform) => Ok(vec![candidate(
+            entry,
+            descriptor,
+            overlay(written, platform),
+        )]),
+        Pointed::Index(entries) => {
+            let images: Vec<Descriptor> = entries
+                .iter()
+                .filter(|descriptor| !descriptor.is_attestation())
+                .filter(|descriptor| descriptor.media_type().is_manifest())
+                .filter_map(|descriptor| {
+                    let platform = descriptor.platform().unwrap_or_default();
+                    let wanted = agrees(written, &platform);
+                    wanted.then(|| candidate(entry, descriptor, overlay(written, &platform)))
+                })
+                .collect();
+            if images.is_empty() {
+                let has = entries.iter().filter_map(Descriptor::platform);
+                let has: Vec<String> = has.map(|platform| platform.to_string()).collect();
+                return Err(format!(
+                    "its index has no image for the written platform; it has {}",
+                    has.join(", ")
+                ));
+            }
+            Ok(images)
+        }
+    }
+}
+
+/// Whether an entry of an index is for the platform that is written.
+fn agrees(written: &PlatformSpec, found: &Platform) -> bool {
+    let same = |written: &Option<String>, found: &str| {
+        // What an index leaves open, the collection may say.
+        written
+            .as_deref()
+            .is_none_or(|w| w == found || found.is_empty())
+    };
+    let variant = found.variant.as_deref().unwrap_or("");
+    let version = found.os_version.as_deref().unwrap_or("");
+    same(&written.os, &found.os)
+        && same(&written.architecture, &found.architecture)
+        && same(&written.variant, variant)
+        && same(&written.os_version, version)
+}
+
+/// What is written, over what the image says.
+fn overlay(written: &PlatformSpec, found: &Platform) -> Platform {
+    let text =
+        |written: &Option<String>, found: &str| written.clone().unwrap_or_else(|| found.to_owned());
+    Platform {
+        os: text(&written.os, &found.os),
+        architecture: text(&written.architecture, &found.architecture),
+        variant: written.variant.clone().or_else(|| found.variant.clone()),
+        features: found.features.clone(),
+        os_version: written
+            .os_version
+            .clone()
+            .or_else(|| found.os_version.clone()),
+        os_features: if written.os_features.is_empty() {
+            found.os_features.clone()
+        } else {
+            written.os_features.clone()
+        },
+    }
+}
+
+fn candidate(entry: &Entry, image: &Descriptor, platform: Platform) -> Descriptor {
+    let mut features: Vec<String> = entry.requires.iter().map(ToString::to_string).collect();
+    for own in platform.features {
+        if !features.contains(&own) {
+            features.push(own);
+        }
+    }
+    let platform = Platform {
+        features,
+        ..platform
+    };
+    let mut annotations = JsonMap::new();
+    annotations.insert(IMAGE.into(), entry.image.to_string().into());
+    if entry.weight != 0 {
+        annotations.insert(WEIGHT.into(), entry.weight.to_string().into());
+    }
+    let plain = Descriptor::new(
+        image.media_type().clone(),
+        image.digest().clone(),
+        image.size(),
+    );
+    edited(&plain.with_platform(&platform), |map| {
+        map.insert("annotations".into(), Value::Object(annotations));
+    })
+}

@@ -1,0 +1,32 @@
+//! Which layers `manifest-add` puts on an image, and whether a profile does anything at all.
+
+use metahub_catalog::{Action, Composed};
+use metahub_oci::{ImageReference, RepositoryName};
+
+/// The images whose layers `profile` adds to the images of `repository`, in order.
+#[must_use]
+pub fn layers_for<'a>(
+    profile: &'a Composed,
+    repository: &RepositoryName,
+) -> Vec<&'a ImageReference> {
+    profile
+        .actions()
+        .iter()
+        .filter_map(|action| match action {
+            Action::ManifestAdd(add) if add.repository.matches(repository) => Some(&add.layer),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether `profile` changes what is pulled from `repository`. If not, documents of `repository`
+/// are served as they are, byte for byte.
+#[must_use]
+pub fn applies(profile: &Composed, repository: &RepositoryName) -> bool {
+    let changes_indexes = profile.actions().iter().any(|action| match action {
+        Action::ManifestFilter(_) | Action::ManifestSelect(_) => true,
+        Action::ManifestAdd(add) => add.repository.matches(repository),
+        _ => true,
+    });
+    changes_indexes || !profile.provided().is_empty()
+}

@@ -1,0 +1,85 @@
+//! From a source index to the index that a login gets.
+
+use metahub_catalog::Composed;
+use metahub_oci::{Descriptor, Index};
+
+use crate::filter::filter;
+use crate::nothing_fits::NothingFits;
+use crate::one_per_machine::one_per_machine;
+use crate::rewrite::with_entries;
+use crate::serve::served_descriptor;
+use crate::verdict::Verdict;
+
+/// What a login gets of an index, before its children are derived.
+#[derive(Clone, Debug)]
+pub struct Narrowed {
+    /// The derived index. The source itself, byte for byte, if nothing in it had to change.
+    pub index: Index,
+    /// The entries of the source that were chosen, as they are there; the same children in the
+    /// same order as in `index`.
+    pub chosen: Vec<Descriptor>,
+    /// One verdict for each entry of the source, in order.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Runs what `profile` does on `post-manifest-list-get`: its filters, then the choice of one
+/// entry for each machine, by what the profile provides.
+///
+/// The derived index keeps the source's annotations, media type and unknown fields; its
+/// attestations are gone, since they are about entries that may be derived in turn.
+///
+/// The empty profile narrows as well: to the entries that require least, as a collection is
+/// served without a profile. An index that someone pushed is then served as it is instead; that
+/// is the caller's to decide, by [`applies`](crate::applies).
+pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits> {
+    let filtered = filter(index, profile).map_err(|error| in_terms_of(error, profile))?;
+    let positions: Vec<usize> = filtered
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.kept)
+        .map(|verdict| verdict.position)
+        .collect();
+    let mut verdicts = filtered.verdicts;
+    match one_per_machine(&filtered.kept, profile.provided()) {
+        Ok(shaped) => {
+            merge(&mut verdicts, &positions, shaped.verdicts);
+            let served = shaped.chosen.iter().map(served_descriptor).collect();
+            Ok(Narrowed {
+                index: with_entries(index, served),
+                chosen: shaped.chosen,
+                verdicts,
+            })
+        }
+        Err(error) => {
+            merge(&mut verdicts, &positions, error.verdicts.clone());
+            let error = NothingFits { verdicts, ..error };
+            Err(in_terms_of(error, profile))
+        }
+    }
+}
+
+/// Puts the later verdicts, whose positions count what the filters left, in the place of the
+/// earlier ones.
+fn merge(verdicts: &mut [Verdict], positions: &[usize], later: Vec<Verdict>) {
+    for (position, verdict) in positions.iter().zip(later) {
+        if let Some(place) = verdicts.get_mut(*position) {
+            *place = Verdict {
+                position: *position,
+                ..verdict
+            };
+        }
+    }
+}
+
+/// Whoever reads the error logged in with selectors, so they are named if they say something
+/// else than the features.
+fn in_terms_of(error: NothingFits, profile: &Composed) -> NothingFits {
+    let login = profile.to_string();
+    if login.is_empty() || error.wanted.is_empty() {
+        return error;
+    }
+    NothingFits {
+        wanted: format!("{} (login {login})", error.wanted),
+        ..error
+    }
+}

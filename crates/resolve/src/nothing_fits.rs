@@ -1,0 +1,70 @@
+//! The answer when an index has nothing for a login. It is told to whoever pulls, so it names
+//! what was wanted and what there is.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use crate::candidate::Candidate;
+use crate::verdict::Verdict;
+
+/// Most kinds of images that the text lists.
+const MAX_LISTED: usize = 12;
+
+/// Nothing in the index fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NothingFits {
+    /// What was wanted, such as `arch:zen3`. Empty if nothing in particular was.
+    pub wanted: String,
+    /// What the images there require and are for, such as `arch:cascadeLake (linux/amd64)`, each
+    /// once, in the order of the index.
+    pub existing: Vec<String>,
+    /// What became of each entry, and why.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl NothingFits {
+    pub(crate) fn new(wanted: String, among: &[Candidate<'_>], verdicts: Vec<Verdict>) -> Self {
+        let mut existing: Vec<String> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        for candidate in among.iter().filter(|c| c.not_to_run().is_none()) {
+            let requires = match candidate.requires.as_slice() {
+                [] => "no requirement".to_owned(),
+                requires => requires.join(" + "),
+            };
+            let text = match &candidate.platform {
+                Some(platform) => format!("{requires} ({platform})"),
+                None => requires,
+            };
+            if seen.insert(text.clone()) {
+                existing.push(text);
+            }
+        }
+        Self {
+            wanted,
+            existing,
+            verdicts,
+        }
+    }
+}
+
+impl fmt::Display for NothingFits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.existing.is_empty() {
+            return f.write_str("no image fits: the index lists no image that could be run");
+        }
+        if self.wanted.is_empty() {
+            f.write_str("no image fits")?;
+        } else {
+            write!(f, "no image fits {}", self.wanted)?;
+        }
+        let listed = self.existing.iter().take(MAX_LISTED);
+        let listed: Vec<&str> = listed.map(String::as_str).collect();
+        write!(f, "; there are images for: {}", listed.join(", "))?;
+        match self.existing.len().saturating_sub(MAX_LISTED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for NothingFits {}

@@ -1,0 +1,209 @@
+//! One entry for each machine: runtimes disagree on everything but the operating system and the
+//! architecture, and many take the first match, so only one entry may match.
+
+use std::collections::HashMap;
+
+use metahub_hardware::{Entry, Feature, Provided, choose, least_required};
+use metahub_oci::Descriptor;
+
+use crate::NothingFits;
+use crate::candidate::Candidate;
+use crate::verdict::Verdict;
+
+/// One entry for each machine.
+#[derive(Clone, Debug)]
+pub struct Shaped {
+    /// The chosen entries, as they are, in the order of the candidates.
+    pub chosen: Vec<Descriptor>,
+    /// One verdict for each candidate, in order.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Chooses, for each operating system (and its version) and architecture, one of `candidates`;
+/// `platform.features` is what each requires.
+///
+/// If something is provided, it is the best that fits (`hardware::choose`), and nothing that the
+/// provided CPU targets cannot run stays. If nothing is, it is the one that requires least, since
+/// it must run anywhere. Entries without a platform stay only if no entry with one does: they are
+/// for no machine.
+pub fn one_per_machine(
+    candidates: &[Descriptor],
+    provided: &Provided,
+) -> Result<Shaped, NothingFits> {
+    let candidates = Candidate::all(candidates);
+    let machines = Machines::of(provided);
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut contenders: Vec<Contender<'_>> = Vec::new();
+    for candidate in &candidates {
+        match contender(candidate, &machines) {
+            Ok(contender) => contenders.push(contender),
+            Err(reason) => verdicts.push(Verdict::left_out(candidate, reason)),
+        }
+    }
+    let (with_platform, without): (Vec<_>, Vec<_>) = contenders
+        .into_iter()
+        .partition(|contender| contender.candidate.platform.is_some());
+    let mut any = false;
+    for group in groups(with_platform) {
+        let decided = decide(&group, provided);
+        any |= decided.iter().any(|verdict| verdict.kept);
+        verdicts.extend(decided);
+    }
+    verdicts.extend(without.iter().map(|contender| {
+        let reason = if any {
+            "states no platform, and other entries do"
+        } else {
+            "states no platform: nothing to choose by"
+        };
+        Verdict::new(contender.candidate, !any, None, reason.to_owned())
+    }));
+    verdicts.sort_by_key(|verdict| verdict.position);
+    let chosen = candidates.iter().zip(&verdicts);
+    let chosen: Vec<Descriptor> = chosen
+        .filter(|(_, verdict)| verdict.kept)
+        .map(|(candidate, _)| candidate.descriptor.clone())
+        .collect();
+    if chosen.is_empty() {
+        let wanted: Vec<String> = provided.features().map(ToString::to_string).collect();
+        return Err(NothingFits::new(wanted.join(" + "), &candidates, verdicts));
+    }
+    Ok(Shaped { chosen, verdicts })
+}
+
+/// A candidate that may be chosen.
+struct Contender<'a> {
+    candidate: &'a Candidate<'a>,
+    requirements: Vec<Feature>,
+}
+
+fn contender<'a>(
+    candidate: &'a Candidate<'a>,
+    machines: &Machines,
+) -> Result<Contender<'a>, String> {
+    if let Some(reason) = candidate.not_to_run() {
+        return Err(reason.to_owned());
+    }
+    if let Some(reason) = machines.object_to(candidate) {
+        return Err(reason);
+    }
+    let requirements = candidate.requirements()?;
+    Ok(Contender {
+        candidate,
+        requirements,
+    })
+}
+
+/// The architectures that the provided CPU targets run; all, if none is provided.
+struct Machines(Vec<String>);
+
+impl Machines {
+    fn of(provided: &Provided) -> Self {
+        let graph = provided.graph();
+        let mut architectures: Vec<String> = Vec::new();
+        for target in provided.targets() {
+            let own = graph.oci_platform(target).architecture;
+            // 64-bit machines run these 32-bit programs, too.
+            let narrow = match own.as_str() {
+                "amd64" => Some("386".to_owned()),
+                "arm64" => Some("arm".to_owned()),
+                _ => None,
+            };
+            architectures.push(own);
+            architectures.extend(narrow);
+        }
+        Self(architectures)
+    }
+
+    fn object_to(&self, candidate: &Candidate<'_>) -> Option<String> {
+        let architecture = candidate.platform.as_ref()?.architecture.as_str();
+        if self.0.is_empty() || self.0.iter().any(|own| own == architecture) {
+            return None;
+        }
+        let own = self.0.first().map_or("", String::as_str);
+        Some(format!("is for {architecture}, and the machine is {own}"))
+    }
+}
+
+/// The candidates of each machine, machines in the order in which they appear.
+fn groups(contenders: Vec<Contender<'_>>) -> Vec<Vec<Contender<'_>>> {
+    let mut places: HashMap<Option<Machine<'_>>, usize> = HashMap::new();
+    let mut groups: Vec<Vec<Contender<'_>>> = Vec::new();
+    for contender in contenders {
+        let next = groups.len();
+        let place = *places.entry(machine(contender.candidate)).or_insert(next);
+        match groups.get_mut(place) {
+            Some(group) => group.push(contender),
+            None => groups.push(vec![contender]),
+        }
+    }
+    for group in &mut groups {
+        // Variants of 32-bit ARM are no features: the oldest runs on every later machine.
+        group.sort_by_key(|contender| arm_variant(contender.candidate));
+    }
+    groups
+}
+
+/// Operating system, architecture, and the system's version.
+type Machine<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// What a client picks an entry by. Windows machines pick by the version of the system as well.
+fn machine<'a>(candidate: &'a Candidate<'_>) -> Option<Machine<'a>> {
+    let platform = candidate.platform.as_ref()?;
+    let version = platform.os_version.as_deref();
+    Some((&platform.os, &platform.architecture, version))
+}
+
+fn arm_variant<'a>(candidate: &'a Candidate<'_>) -> Option<&'a str> {
+    let platform = candidate.platform.as_ref()?;
+    let variant = platform.variant.as_deref();
+    variant.filter(|_| platform.architecture == "arm")
+}
+
+/// The verdicts on the candidates for one machine.
+fn decide(group: &[Contender<'_>], provided: &Provided) -> Vec<Verdict> {
+    let entries: Vec<Entry<'_>> = group
+        .iter()
+        .map(|contender| Entry {
+            requirements: &contender.requirements,
+            weight: contender.candidate.weight(),
+        })
+        .collect();
+    if provided.is_empty() {
+        decide_for_any(group, least_required(&entries, provided.graph()))
+    } else {
+        decide_for(group, &entries, provided)
+    }
+}
+
+/// Nothing is known of the machine.
+fn decide_for_any(group: &[Contender<'_>], least: Option<usize>) -> Vec<Verdict> {
+    let verdict = |(at, contender): (usize, &Contender<'_>)| {
+        let kept = least == Some(at);
+        let (rank, reason) = match (kept, group.len()) {
+            (true, 1) => (Some(1), "the only one for its platform".to_owned()),
+            (true, all) => (
+                Some(1),
+                format!("requires least of {all} for its platform, so it runs on most machines"),
+            ),
+            (false, _) => (None, "another one requires less, or comes first".to_owned()),
+        };
+        Verdict::new(contender.candidate, kept, rank, reason)
+    };
+    group.iter().enumerate().map(verdict).collect()
+}
+
+fn decide_for(group: &[Contender<'_>], entries: &[Entry<'_>], provided: &Provided) -> Vec<Verdict> {
+    let choice = choose(entries, provided);
+    let decided_by = choice.decided_by().map(|by| by.to_string());
+    let judged = group.iter().zip(choice.verdicts()).enumerate();
+    judged
+        .map(|(at, (contender, verdict))| {
+            let kept = choice.winner() == Some(at);
+            let reason = match (kept, &decided_by) {
+                (true, Some(by)) => format!("{}; chosen: {by}", verdict.fit),
+                _ => verdict.fit.to_string(),
+            };
+            Verdict::new(contender.candidate, kept, verdict.rank, reason)
+        })
+        .collect()
+}
