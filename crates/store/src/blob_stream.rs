@@ -1,6 +1,7 @@
 //! A file's bytes as a stream: read in large portions on blocking threads, one portion ahead of
 //! whoever takes them. Never reads on an asynchronous worker, never holds more than two portions.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -15,46 +16,76 @@ use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::blob::Check;
+use crate::open_blob::Check;
+use crate::pool::{PIECE, Pool};
 
-/// Largest portion: larger ones gain nothing.
-const LARGEST: u64 = 1024 * 1024;
-/// Smallest portion, when very many streams share the memory.
-const SMALLEST: u64 = 128 * 1024;
-/// What all streams together may hold, roughly.
-const MEMORY: u64 = 32 * 1024 * 1024;
+/// Largest portion in buffers, a mebibyte: larger ones gain nothing.
+const LARGEST: usize = 8;
 
-type Reading = JoinHandle<io::Result<(Bytes, Option<Check>)>>;
+/// Buffers that all streams together are meant to hold: 16 MiB, until a single one for each
+/// portion of very many streams makes more.
+const BUFFERS: usize = 128;
+
+/// What streams share.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    pool: Arc<Pool>,
+    active: AtomicUsize,
+}
+
+impl Streams {
+    /// How many buffers a portion may have now.
+    fn portion(&self) -> usize {
+        let active = self.active.load(Ordering::Relaxed).max(1);
+        (BUFFERS / 2 / active).clamp(1, LARGEST)
+    }
+}
+
+type Reading = JoinHandle<io::Result<(VecDeque<Bytes>, Option<Check>)>>;
 
 /// A stream of a blob's bytes. See [`crate::OpenBlob::stream`].
 pub struct BlobStream {
-    file: Arc<File>,
+    source: Option<Arc<File>>,
     range: Range<u64>,
     check: Option<Check>,
+    ready: VecDeque<Bytes>,
     reading: Option<Reading>,
-    streams: Arc<AtomicUsize>,
+    streams: Arc<Streams>,
 }
 
 impl std::fmt::Debug for BlobStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlobStream")
-            .field("left", &self.range)
+            .field("unread", &self.range)
             .finish_non_exhaustive()
     }
 }
 
 impl BlobStream {
-    pub(crate) fn new(
+    pub(crate) fn of_file(
         file: Arc<File>,
         range: Range<u64>,
         check: Option<Check>,
-        streams: Arc<AtomicUsize>,
+        streams: Arc<Streams>,
     ) -> Self {
-        streams.fetch_add(1, Ordering::Relaxed);
+        streams.active.fetch_add(1, Ordering::Relaxed);
         Self {
-            file,
+            source: Some(file),
             range,
             check,
+            ready: VecDeque::new(),
+            reading: None,
+            streams,
+        }
+    }
+
+    pub(crate) fn of_bytes(bytes: Bytes, streams: Arc<Streams>) -> Self {
+        streams.active.fetch_add(1, Ordering::Relaxed);
+        Self {
+            source: None,
+            range: 0..0,
+            check: None,
+            ready: (!bytes.is_empty()).then_some(bytes).into_iter().collect(),
             reading: None,
             streams,
         }
@@ -62,32 +93,29 @@ impl BlobStream {
 
     /// Starts to read the next portion, if there is one.
     fn read_ahead(&mut self) {
-        if self.range.is_empty() {
+        let Some(file) = self.source.as_ref().filter(|_| !self.range.is_empty()) else {
             return;
-        }
-        let streams = self.streams.load(Ordering::Relaxed).max(1) as u64;
-        let size = (MEMORY / 2 / streams).clamp(SMALLEST, LARGEST);
+        };
+        let file = Arc::clone(file);
         let start = self.range.start;
-        let end = (start + size).min(self.range.end);
+        let end = (start + (self.streams.portion() * PIECE) as u64).min(self.range.end);
         self.range.start = end;
         let last = self.range.is_empty();
-        let file = Arc::clone(&self.file);
+        let pool = Arc::clone(&self.streams.pool);
         let check = self.check.take();
         self.reading = Some(spawn_blocking(move || {
-            let bytes = read_range(&file, start..end)?;
-            let check = match check {
-                Some(mut check) => {
-                    check.update(&bytes);
-                    if last {
-                        check.finish()?;
-                        None
-                    } else {
-                        Some(check)
-                    }
-                }
-                None => None,
+            let pieces = read_range(&file, start..end, &pool)?;
+            let Some(mut check) = check else {
+                return Ok((pieces, None));
             };
-            Ok((bytes, check))
+            for piece in &pieces {
+                check.update(piece);
+            }
+            if last {
+                check.finish()?;
+                return Ok((pieces, None));
+            }
+            Ok((pieces, Some(check)))
         }));
     }
 }
@@ -97,6 +125,9 @@ impl Stream for BlobStream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if let Some(bytes) = this.ready.pop_front() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
         if this.reading.is_none() {
             this.read_ahead();
         }
@@ -106,10 +137,11 @@ impl Stream for BlobStream {
         let outcome = ready!(Pin::new(reading).poll(context));
         this.reading = None;
         match outcome.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok((bytes, check)) => {
+            Ok((pieces, check)) => {
+                this.ready = pieces;
                 this.check = check;
                 this.read_ahead();
-                Poll::Ready(Some(Ok(bytes)))
+                Poll::Ready(this.ready.pop_front().map(Ok))
             }
             Err(error) => {
                 this.range.start = this.range.end;
@@ -121,30 +153,38 @@ impl Stream for BlobStream {
 
 impl Drop for BlobStream {
     fn drop(&mut self) {
-        self.streams.fetch_sub(1, Ordering::Relaxed);
+        self.streams.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// All bytes of `range`, or an error. Blocks.
-fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
-    let wanted = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-    let mut buffer = Vec::with_capacity(wanted);
-    while buffer.len() < wanted {
-        let offset = range.start + buffer.len() as u64;
-        match pread(file, spare_capacity(&mut buffer), offset) {
-            Ok(0) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("the file ends at {offset} instead of {}", range.end),
-                ));
+fn read_range(file: &File, range: Range<u64>, pool: &Arc<Pool>) -> io::Result<VecDeque<Bytes>> {
+    let mut pieces = VecDeque::new();
+    let mut offset = range.start;
+    while offset < range.end {
+        let mut buffer = pool.take();
+        let wanted = usize::try_from(range.end - offset)
+            .unwrap_or(PIECE)
+            .min(PIECE);
+        while buffer.len() < wanted {
+            let at = offset + buffer.len() as u64;
+            match pread(file, spare_capacity(&mut buffer), at) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the file ends at {at} instead of {}", range.end),
+                    ));
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
         }
+        // There may have been room for more than was asked for.
+        buffer.truncate(wanted);
+        offset += wanted as u64;
+        pieces.push_back(pool.lend(buffer));
     }
-    // The allocator may have given more room than was asked for, and the read filled it.
-    buffer.truncate(wanted);
-    Ok(Bytes::from(buffer))
+    Ok(pieces)
 }
 
 #[cfg(test)]
@@ -171,7 +211,8 @@ mod tests {
             0..3_000_000,
             2_999_999..3_000_000,
         ] {
-            let stream = BlobStream::new(Arc::clone(&file), range.clone(), None, Arc::default());
+            let file = Arc::clone(&file);
+            let stream = BlobStream::of_file(file, range.clone(), None, Arc::default());
             let parts: Vec<Bytes> = stream.try_collect().await.unwrap();
             let expected = &bytes[range.start as usize..range.end as usize];
             assert_eq!(parts.concat(), expected, "{range:?}");
@@ -181,9 +222,18 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_ends_early_ends_in_an_error() {
         let file = file_of(&[0; 10]);
-        let mut stream = BlobStream::new(file, 0..11, None, Arc::default());
+        let mut stream = BlobStream::of_file(file, 0..11, None, Arc::default());
         let error = stream.try_next().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(stream.try_next().await.unwrap().is_none());
+    }
+
+    #[test]
+    fn many_streams_take_smaller_portions() {
+        let streams = Streams::default();
+        for (active, portion) in [(0, 8), (1, 8), (8, 8), (16, 4), (64, 1), (1000, 1)] {
+            streams.active.store(active, Ordering::Relaxed);
+            assert_eq!(streams.portion(), portion, "{active}");
+        }
     }
 }

@@ -10,10 +10,12 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName, Tag};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
+use crate::blob::Access;
 use crate::derived::Derived;
 use crate::manifest::StoredManifest;
 use crate::tag::TagRecord;
@@ -106,8 +108,8 @@ where
 pub(crate) struct Caches {
     pub(crate) tags: ExactCache<(RepositoryName, Tag), Arc<TagRecord>>,
     pub(crate) manifests: ExactCache<(RepositoryName, Digest), Arc<StoredManifest>>,
-    /// Sizes of the blobs that a repository may read.
-    pub(crate) blobs: ExactCache<(RepositoryName, Digest), u64>,
+    /// The blobs that a repository may read.
+    pub(crate) blobs: ExactCache<(RepositoryName, Digest), Access>,
     pub(crate) derived: ExactCache<Digest, Arc<Derived>>,
 }
 
@@ -123,8 +125,10 @@ impl Caches {
             manifests: ExactCache::new(bytes / 2, |_, manifest: &Arc<StoredManifest>| {
                 2 * ENTRY + manifest.bytes.len()
             }),
-            blobs: ExactCache::new(bytes / 8, |_, _| ENTRY + 128),
-            derived: ExactCache::new(bytes / 4, |_, derived: &Arc<Derived>| {
+            blobs: ExactCache::new(bytes / 4, |_, access: &Access| {
+                ENTRY + 128 + access.body.as_ref().map_or(0, Bytes::len)
+            }),
+            derived: ExactCache::new(bytes / 8, |_, derived: &Arc<Derived>| {
                 2 * ENTRY + derived.weight
             }),
         }

@@ -119,7 +119,13 @@ impl Fill {
     /// Somebody who reads along.
     #[must_use]
     pub fn follower(&self) -> Follower {
-        Follower::new(self.digest.clone(), self.size, self.progress.subscribe())
+        let streams = Arc::clone(&self.inner.streams);
+        Follower::new(
+            self.digest.clone(),
+            self.size,
+            self.progress.subscribe(),
+            streams,
+        )
     }
 
     /// Takes the next bytes. Waits when the disk is slower than the source.
@@ -175,6 +181,8 @@ impl Fill {
         // Verified: whoever follows may have the end now, before it is durable.
         self.progress
             .send_modify(|progress| progress.complete = true);
-        Ok(self.inner.publish(staged, publish).await?)
+        let blob = self.inner.publish(staged, publish).await?;
+        self.progress.send_modify(|progress| progress.stored = true);
+        Ok(blob)
     }
 }

@@ -12,7 +12,7 @@ use futures_util::stream::{self, Stream, TryStreamExt};
 use metahub_oci::Digest;
 use tokio::sync::watch;
 
-use crate::blob_stream::BlobStream;
+use crate::blob_stream::{BlobStream, Streams};
 
 /// How far a fill is.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Progress {
     pub(crate) written: u64,
     /// Everything came and hashes to the digest.
     pub(crate) complete: bool,
+    /// It is a blob.
+    pub(crate) stored: bool,
 }
 
 /// One who reads along. Cloning is cheap.
@@ -30,6 +32,7 @@ pub struct Follower {
     digest: Digest,
     size: Option<u64>,
     progress: watch::Receiver<Progress>,
+    streams: Arc<Streams>,
 }
 
 impl Follower {
@@ -37,11 +40,13 @@ impl Follower {
         digest: Digest,
         size: Option<u64>,
         progress: watch::Receiver<Progress>,
+        streams: Arc<Streams>,
     ) -> Self {
         Self {
             digest,
             size,
             progress,
+            streams,
         }
     }
 
@@ -57,10 +62,11 @@ impl Follower {
         self.size
     }
 
-    /// Waits until the fill is verified; `false` if it failed.
+    /// Waits until the fill is verified and stored, so that it is found as a blob; `false` if it
+    /// failed.
     pub async fn completed(&mut self) -> bool {
         self.progress
-            .wait_for(|progress| progress.complete)
+            .wait_for(|progress| progress.stored)
             .await
             .is_ok()
     }
@@ -71,16 +77,20 @@ impl Follower {
         &self,
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+        let streams = Arc::clone(&self.streams);
         let state = (self.progress.clone(), range);
-        stream::try_unfold(state, |(mut progress, mut range)| async move {
-            let next = wait(&mut progress, &range).await?;
-            let Some((file, until)) = next else {
-                return Ok::<_, io::Error>(None);
-            };
-            let part = range.start..until;
-            range.start = until;
-            let bytes = BlobStream::new(file, part, None, Arc::default());
-            Ok(Some((bytes, (progress, range))))
+        stream::try_unfold(state, move |(mut progress, mut range)| {
+            let streams = Arc::clone(&streams);
+            async move {
+                let next = wait(&mut progress, &range).await?;
+                let Some((file, until)) = next else {
+                    return Ok::<_, io::Error>(None);
+                };
+                let part = range.start..until;
+                range.start = until;
+                let bytes = BlobStream::of_file(file, part, None, Arc::clone(&streams));
+                Ok(Some((bytes, (progress, range))))
+            }
         })
         .try_flatten()
     }

@@ -1,19 +1,22 @@
 //! The one way into `blobs`: a staged file whose digest is known to be right is made durable,
 //! moved into place, made durable there, and only then entered in the database.
 //!
-//! A crash in between leaves at most a file without a row, which nothing opens and which garbage
+//! Small content goes into the database itself, in the same commit. A crash in between leaves at most a file without a row, which nothing opens and which garbage
 //! collection removes. A file that is there already is replaced: if it was damaged, it is no more.
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 use rand::RngExt as _;
 
-use crate::blob::{Blob, Stamp};
+use crate::blob::{Access, Blob, INLINE};
+use crate::cache::Change;
 use crate::encoding::{digest_to_bytes, now};
 use crate::layout::{remove_file, sync_folder};
+use crate::open_blob::Stamp;
 use crate::staged::Staged;
 use crate::store::{Inner, Store, blocking};
 use crate::upload::UploadId;
@@ -43,18 +46,24 @@ impl Inner {
     ) -> Result<Blob, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
+            if staged.len() <= INLINE {
+                let path = staged.path().to_owned();
+                let bytes = staged.read().await?;
+                let blob = this.enter(publish, Source::Bytes(bytes)).await?;
+                blocking(move || remove_file(&path)).await?;
+                return Ok(blob);
+            }
             staged.sync().await?;
             let size = staged.len();
             let guard = this.guard(&publish.digest).await;
             let path = this.blob_path(&publish.digest);
             let stamp = blocking(move || {
-                let from = staged.path().to_owned();
-                let stamp = move_into_place(&from, &path)?;
-                staged.into_path();
+                let stamp = move_into_place(staged.path(), &path)?;
+                staged.moved();
                 Ok::<_, StoreError>(stamp)
             })
             .await?;
-            let blob = this.enter(publish, size, stamp).await;
+            let blob = this.enter(publish, Source::File(size, stamp)).await;
             drop(guard);
             blob
         });
@@ -64,9 +73,12 @@ impl Inner {
     /// Publishes bytes that are at hand. One visit to a blocking thread for all file work.
     async fn publish_bytes(
         self: &Arc<Self>,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
         publish: Publish,
     ) -> Result<Blob, StoreError> {
+        if bytes.len() as u64 <= INLINE {
+            return self.enter(publish, Source::Bytes(bytes)).await;
+        }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let size = bytes.len() as u64;
@@ -74,43 +86,49 @@ impl Inner {
             let path = this.blob_path(&publish.digest);
             let from = this.layout.staged(&Self::staging_name("put"));
             let stamp = blocking(move || {
-                let written =
+                let moved =
                     write_durably(&from, &bytes).and_then(|()| move_into_place(&from, &path));
-                if written.is_err() {
+                if moved.is_err() {
                     let _ = remove_file(&from);
                 }
-                written
+                moved
             })
             .await?;
-            let blob = this.enter(publish, size, stamp).await;
+            let blob = this.enter(publish, Source::File(size, stamp)).await;
             drop(guard);
             blob
         });
         task.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Enters a file that is in place in the database.
-    async fn enter(
-        self: &Arc<Self>,
-        publish: Publish,
-        size: u64,
-        stamp: Stamp,
-    ) -> Result<Blob, StoreError> {
+    /// Enters content in the database: a file that is in place, or bytes.
+    async fn enter(self: &Arc<Self>, publish: Publish, source: Source) -> Result<Blob, StoreError> {
         let Publish {
             digest,
             repository,
             upload,
         } = publish;
-        let key = digest_to_bytes(&digest);
-        let holder = repository.clone();
+        let access = match &source {
+            Source::File(size, _) => Access {
+                size: *size,
+                body: None,
+            },
+            Source::Bytes(bytes) => Access {
+                size: bytes.len() as u64,
+                body: Some(bytes.clone()),
+            },
+        };
+        let (key, entered, holder) = (digest.clone(), access.clone(), repository.clone());
         self.database
             .writer
             .write(Durability::Full, move |transaction| {
                 Box::pin(async move {
-                    let blob = enter_blob(transaction, &key, size).await?;
-                    if let Some(repository) = holder {
-                        let repository = repository::ensure(transaction, &repository).await?;
+                    let blob = enter_blob(transaction, &key, entered).await?;
+                    if let Some(name) = holder {
+                        let repository = repository::ensure(transaction, &name).await?;
                         link(transaction, repository, blob).await?;
+                        // What was cached may have been the damaged content that this replaces.
+                        transaction.changed(Change::Blob(name, key));
                     }
                     if let Some(upload) = upload {
                         upload.remove_row(transaction).await?;
@@ -119,9 +137,19 @@ impl Inner {
                 })
             })
             .await?;
-        self.verified.insert(digest.clone(), stamp);
-        Ok(Blob::new(Arc::clone(self), digest, size, repository))
+        if let Source::File(_, stamp) = source {
+            self.verified.insert(digest.clone(), stamp);
+        }
+        Ok(Blob::new(Arc::clone(self), digest, access, repository))
     }
+}
+
+/// Where published content is.
+enum Source {
+    /// In its file, of so many bytes.
+    File(u64, Stamp),
+    /// At hand, and small.
+    Bytes(Bytes),
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
@@ -152,17 +180,19 @@ fn move_into_place(from: &Path, to: &Path) -> Result<Stamp, StoreError> {
 
 async fn enter_blob(
     transaction: &mut Transaction,
-    digest: &[u8],
-    size: u64,
+    digest: &Digest,
+    access: Access,
 ) -> Result<i64, StoreError> {
     let result = sqlx::query_scalar(
-        "INSERT INTO blobs (digest, size, created_at, used_at) VALUES ($1, $2, $3, $3)
-         ON CONFLICT (digest) DO UPDATE SET size = excluded.size, used_at = excluded.used_at
+        "INSERT INTO blobs (digest, size, created_at, used_at, body) VALUES ($1, $2, $3, $3, $4)
+         ON CONFLICT (digest) DO UPDATE SET
+             size = excluded.size, used_at = excluded.used_at, body = excluded.body
          RETURNING id",
     )
-    .bind(digest.to_vec())
-    .bind(i64::try_from(size).unwrap_or(i64::MAX))
+    .bind(digest_to_bytes(digest))
+    .bind(i64::try_from(access.size).unwrap_or(i64::MAX))
     .bind(now())
+    .bind(access.body.map(Vec::from))
     .fetch_one(&mut transaction.connection)
     .await;
     result.map_err(|error| transaction.error(error))
@@ -210,7 +240,7 @@ impl Store {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
     ) -> Result<Blob, PutBlobError> {
         let algorithm = digest.algorithm();
         let content = bytes.clone();

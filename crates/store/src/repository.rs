@@ -97,6 +97,25 @@ impl Store {
             .map_err(|error| self.inner.database.error(error))
     }
 
+    /// Repositories that may read the blob `digest`, those it came to last first; not all of
+    /// them, if there are very many. For mounting without a source: whether the caller may read
+    /// one of them is not known here.
+    pub async fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+    ) -> Result<Vec<RepositoryName>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT r.name FROM repo_blobs l JOIN repositories r ON r.id = l.repository_id
+             WHERE l.blob_id = (SELECT id FROM blobs WHERE digest = $1)
+             ORDER BY l.linked_at DESC LIMIT 1000",
+        )
+        .bind(digest_to_bytes(digest))
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// Lets `to` read the blob `digest` if `from` may. Whether it may.
     pub async fn mount(
         &self,

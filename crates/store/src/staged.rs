@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::StoreError;
 
 /// Bytes are handed to the two threads in portions of about this size.
-pub(crate) const PORTION: usize = 512 * 1024;
+pub(crate) const PORTION: usize = 256 * 1024;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
@@ -204,10 +204,25 @@ impl Staged {
         self.file = None;
     }
 
-    /// The path, for whoever moves the file away now.
-    pub(crate) fn into_path(mut self) -> PathBuf {
+    /// All bytes, of a file that is small.
+    pub(crate) async fn read(&mut self) -> Result<Bytes, StoreError> {
+        if self.len == 0 {
+            return Ok(Bytes::new());
+        }
+        let file = self.file().await?;
+        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
+        run(move || {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(Bytes::from(bytes))
+        })
+        .await
+        .map_err(|error| self.failed("read again", error))
+    }
+
+    /// The file is elsewhere now.
+    pub(crate) fn moved(mut self) {
         self.temporary = false;
-        std::mem::take(&mut self.path)
     }
 }
 

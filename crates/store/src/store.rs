@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metahub_oci::Digest;
@@ -13,11 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::StoreError;
-use crate::blob::Stamp;
+use crate::blob_stream::Streams;
 use crate::cache::Caches;
 use crate::database::Database;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
+use crate::open_blob::Stamp;
 use crate::upload::{Session, UploadId};
 
 /// What a process opens a data folder for.
@@ -66,8 +66,8 @@ pub(crate) struct Inner {
     pub(crate) verified: Cache<Digest, Stamp>,
     /// Uploads that this process has touched.
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
-    /// Blobs being streamed out at the moment.
-    pub(crate) streams: Arc<AtomicUsize>,
+    /// What blobs being streamed out share.
+    pub(crate) streams: Arc<Streams>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
     lock: Mutex<Option<FolderLock>>,
     /// Removes a temporary store's folder at last.

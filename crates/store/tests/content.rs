@@ -1,5 +1,11 @@
 //! The store's main paths, through its public face.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests assert by panicking"
+)]
+
 use std::convert::Infallible;
 
 use bytes::Bytes;
