@@ -1,1 +1,121 @@
-//! One pull or push between HTTP and the store: names, sources, events, derived content
+//! One pull or push between HTTP and the store.
+//!
+//! A name is looked up in its places (a collection, a repository held here, an upstream), a tag
+//! runs the events of the login's profile, and what they derive is kept as content like any
+//! other. A digest never runs anything: its bytes always hash to it. Rights are not checked here
+//! but by the caller; decisions about documents are not made here but in `resolve`.
+//!
+//! Files are named by what they do on the way of a pull: [`place`] → [`source`] → [`derive`],
+//! and beside them [`blob`] with [`fill`], [`push`], [`list`].
+
+mod blob;
+mod collection;
+mod derive;
+mod error;
+mod explanation;
+mod fill;
+mod images;
+mod list;
+mod place;
+mod push;
+mod resolution;
+mod source;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metahub_catalog::Catalog;
+use metahub_store::Store;
+use metahub_upstream::Upstreams;
+use tokio::sync::watch;
+
+pub use blob::BlobRead;
+pub use derive::{Accepts, Served};
+pub use error::RegistryError;
+pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
+pub use list::ListPage;
+pub use push::Pushed;
+
+/// How the registry behaves where sites differ.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long an upstream's tag is taken as it was last seen.
+    pub tag_lifetime: Duration,
+    /// Whether a pushed manifest may refer to content that is not here.
+    pub sparse: bool,
+    /// Whether anything may be deleted: one switch for tags, manifests and blobs.
+    pub delete: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tag_lifetime: Duration::from_secs(60),
+            sparse: false,
+            delete: true,
+        }
+    }
+}
+
+/// The registry: everything between HTTP and the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    upstreams: Upstreams,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    settings: Settings,
+    fills: fill::Fills,
+    derivations: derive::Derivations,
+    collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
+    rechecks: source::Rechecks,
+}
+
+impl Registry {
+    /// A registry over its parts. Another catalog takes effect when `catalog` changes; pulls that
+    /// run go on under the former one.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        upstreams: Upstreams,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                upstreams,
+                catalog,
+                settings,
+                fills: fill::Fills::default(),
+                derivations: derive::Derivations::new(),
+                collections: moka::future::Cache::new(1000),
+                rechecks: source::Rechecks::default(),
+            }),
+        }
+    }
+
+    /// The documents in force now.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.inner.catalog.borrow())
+    }
+
+    /// Where content and metadata are kept.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn upstreams(&self) -> &Upstreams {
+        &self.inner.upstreams
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+}

@@ -1,1 +1,59 @@
-//! HTTP: the distribution API, tokens, MetaHub's own API; thin handlers
+//! HTTP: the distribution API, tokens, MetaHub's own API. Handlers are thin: they parse, call
+//! the registry, and answer. Rights are checked in [`access`], errors become answers in
+//! [`error`], and both happen nowhere else.
+
+mod access;
+mod app;
+mod body;
+mod error;
+mod handlers;
+mod listen;
+mod log;
+mod range;
+mod request;
+mod respond;
+mod route;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+pub use app::App;
+pub use listen::Limits;
+
+/// A server that listens and does not yet answer.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            limits,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `shutdown` completes; then takes no more and lets those that run
+    /// end.
+    pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
+        let app = Arc::new(app);
+        let handler = move |request, peer| Arc::clone(&app).answer(request, peer);
+        listen::serve(self.listener, &self.limits, handler, shutdown).await;
+    }
+}

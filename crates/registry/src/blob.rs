@@ -1,0 +1,258 @@
+//! Blobs on their way out: held here, arriving from an upstream, or nowhere.
+//!
+//! A repository gives out only what it holds itself or what its own upstream gives: knowing a
+//! digest opens nothing (CVE-2024-39897).
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use metahub_oci::{Digest, ImageReference, RepositoryName};
+use metahub_store::{Follower, OpenBlob, StoreError};
+
+use crate::place::Place;
+use crate::{Registry, RegistryError};
+
+/// A blob that can be read.
+#[derive(Clone)]
+pub enum BlobRead {
+    /// It is here.
+    Held(OpenBlob),
+    /// It is being fetched; its size is known.
+    Arriving {
+        /// Reads along.
+        follower: Follower,
+        /// The whole size in bytes.
+        size: u64,
+    },
+}
+
+impl BlobRead {
+    /// The size of the whole blob in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Held(open) => open.blob().size(),
+            Self::Arriving { size, .. } => *size,
+        }
+    }
+
+    /// The bytes of `range`. Ends with an error, never short, if they cannot all be had, or if
+    /// they turn out to be damaged.
+    pub fn stream(
+        &self,
+        range: Range<u64>,
+    ) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
+        match self {
+            Self::Held(open) => Box::pin(open.stream(range)),
+            Self::Arriving { follower, .. } => Box::pin(follower.stream(range)),
+        }
+    }
+
+    /// All bytes of a blob that should be small, verified.
+    pub(crate) async fn read(&self, limit: u64) -> Result<Bytes, RegistryError> {
+        if self.size() > limit {
+            return Err(RegistryError::Size(format!(
+                "a blob of {} bytes is too large here: at most {limit} are read",
+                self.size()
+            )));
+        }
+        if let Self::Held(open) = self {
+            return Ok(open.blob().read(limit).await?);
+        }
+        let mut whole = BytesMut::new();
+        let mut stream = self.stream(0..self.size());
+        while let Some(bytes) = stream.next().await {
+            let bytes = bytes.map_err(|error| RegistryError::Broken(error.to_string()))?;
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl Registry {
+    /// A blob that may be read through the repository `name`.
+    pub async fn blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<BlobRead, RegistryError> {
+        match self.find(name, digest, Eagerness::Fetch).await? {
+            Some(Found::Here(blob)) => Ok(blob),
+            _ => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+        }
+    }
+
+    /// The size in bytes of a blob that may be read through the repository `name`. Fetches
+    /// nothing, and asks an upstream only about repositories that were pulled from there before:
+    /// clients ask for sizes before they push, and that is no upstream's business.
+    pub async fn blob_size(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<u64, RegistryError> {
+        match self.find(name, digest, Eagerness::Ask).await? {
+            Some(Found::Here(blob)) => Ok(blob.size()),
+            Some(Found::Upstream(size)) => Ok(size),
+            None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+        }
+    }
+
+    async fn find(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        eagerness: Eagerness,
+    ) -> Result<Option<Found>, RegistryError> {
+        let places = self.places_of(name)?;
+        for place in &places {
+            if let Some(blob) = self.held(place.kept(), digest).await? {
+                return Ok(Some(Found::Here(blob)));
+            }
+        }
+        // Derived content and collections: the images that their manifests came from.
+        for sources in self.store().sources_of_blob(name, digest).await? {
+            for image in parse_sources(&sources) {
+                for place in self.places_of_image(&image)? {
+                    let found = self.find_at(&place, digest, eagerness).await?;
+                    if found.is_some() {
+                        self.store().mount(place.kept(), name, digest).await?;
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        let mut failure = None;
+        for place in places
+            .iter()
+            .filter(|place| matches!(place, Place::Upstream { .. }))
+        {
+            if eagerness == Eagerness::Ask && !self.store().has_repository(place.kept()).await? {
+                continue;
+            }
+            match self.find_at(place, digest, eagerness).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn find_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        eagerness: Eagerness,
+    ) -> Result<Option<Found>, RegistryError> {
+        if eagerness == Eagerness::Fetch {
+            return Ok(self.blob_at(place, digest).await?.map(Found::Here));
+        }
+        if let Some(blob) = self.held(place.kept(), digest).await? {
+            return Ok(Some(Found::Here(blob)));
+        }
+        let Place::Upstream { route, .. } = place else {
+            return Ok(None);
+        };
+        let size = route.upstream.blob_size(&route.name, digest).await?;
+        Ok(size.flatten().map(Found::Upstream))
+    }
+
+    /// A blob of one place, fetched if its upstream has it.
+    pub(crate) async fn blob_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Option<BlobRead>, RegistryError> {
+        if let Some(blob) = self.held(place.kept(), digest).await? {
+            return Ok(Some(blob));
+        }
+        let Place::Upstream { route, kept } = place else {
+            return Ok(None);
+        };
+        let Some(mut follower) = self.follow(route, kept, digest).await? else {
+            return Ok(None);
+        };
+        if let Some(size) = follower.size() {
+            return Ok(Some(BlobRead::Arriving { follower, size }));
+        }
+        // An upstream that does not say the size: it is known when all has come.
+        if follower.completed().await
+            && let Some(blob) = self.arrived(kept, digest).await?
+        {
+            return Ok(Some(blob));
+        }
+        Err(RegistryError::Broken(format!(
+            "{digest} could not be fetched from {}",
+            route.upstream.host()
+        )))
+    }
+
+    /// A blob that was verified a moment ago, as soon as it is in its place.
+    async fn arrived(
+        &self,
+        kept: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRead>, RegistryError> {
+        for _ in 0..100 {
+            if let Some(blob) = self.held(kept, digest).await? {
+                return Ok(Some(blob));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Ok(None)
+    }
+
+    /// A blob that a repository of the store holds, opened. One whose file is missing or short is
+    /// as good as not there: an upstream may still have it.
+    async fn held(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRead>, RegistryError> {
+        let Some(blob) = self.store().blob(repository, digest).await? else {
+            return Ok(None);
+        };
+        match blob.open().await {
+            Ok(open) => Ok(Some(BlobRead::Held(open))),
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%repository, %digest, %error, "stored content is damaged");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How much trouble a question is worth.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Eagerness {
+    /// The bytes are wanted.
+    Fetch,
+    /// Only whether it is there, and its size.
+    Ask,
+}
+
+enum Found {
+    Here(BlobRead),
+    Upstream(u64),
+}
+
+/// The images that a derived manifest was made from, as its record names them: separated by
+/// blanks, since no reference has one.
+pub(crate) fn parse_sources(text: &str) -> Vec<ImageReference> {
+    text.split_ascii_whitespace()
+        .filter_map(|image| image.parse().ok())
+        .collect()
+}
+
+/// The opposite of [`parse_sources`].
+pub(crate) fn write_sources(images: &[ImageReference]) -> String {
+    images
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

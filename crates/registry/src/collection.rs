@@ -1,0 +1,194 @@
+//! A collection's source index: what its entries name now, as one index in which every entry
+//! says what it requires. Events then run on it as on any index.
+//!
+//! The index is a function of the entries and of what their images are now; it is built again
+//! only when one of those changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use metahub_catalog::{Collection, Entry};
+use metahub_oci::{Digest, Document, RepositoryName};
+use metahub_resolve::{Pointed, collection_candidates};
+use metahub_store::{Origin, StoredManifest};
+
+use crate::place::Place;
+use crate::source::{Children, Source};
+use crate::{Registry, RegistryError, SourceKind};
+
+/// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
+const LOOKUPS: usize = 8;
+
+/// A collection's index, and where each of its children is found.
+#[derive(Clone)]
+pub(crate) struct Built {
+    stored: Arc<StoredManifest>,
+    places: Arc<HashMap<Digest, Place>>,
+}
+
+/// What became of looking up one entry's image.
+type Lookup = Result<Source, Arc<RegistryError>>;
+
+impl Registry {
+    /// The source of a collection: the index of everything that its entries lead to.
+    ///
+    /// An entry that cannot be read now is left out with a warning, so that one upstream's
+    /// trouble does not take away what others hold; if none can be read, the first error is the
+    /// answer.
+    pub(crate) async fn collection_source(
+        &self,
+        collection: &Collection,
+    ) -> Result<Source, RegistryError> {
+        let mut lookups = Vec::with_capacity(collection.entries.len());
+        for entry in &collection.entries {
+            lookups.push(self.look_up(entry));
+        }
+        let lookups: Vec<Lookup> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
+        let found = lookups.iter().any(Result::is_ok);
+        if let Some(Err(error)) = lookups.first().filter(|_| !found) {
+            return Err(RegistryError::Shared(Arc::clone(error)));
+        }
+        let warnings: Vec<String> = collection
+            .entries
+            .iter()
+            .zip(&lookups)
+            .filter_map(|(entry, lookup)| match lookup {
+                Ok(source) => source.warning.clone(),
+                Err(error) => Some(format!("{} could not be read: {error}", entry.image)),
+            })
+            .collect();
+        let key = key(collection, &lookups);
+        let built = self
+            .inner
+            .collections
+            .try_get_with(key, self.build(collection, lookups))
+            .await
+            .map_err(RegistryError::Shared)?;
+        Ok(Source {
+            kind: SourceKind::Collection,
+            stored: built.stored,
+            children: Children::Each(built.places),
+            warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+        })
+    }
+
+    async fn look_up(&self, entry: &Entry) -> Lookup {
+        match self.image_source(&entry.image).await {
+            Ok(Some(source)) => Ok(source),
+            Ok(None) => Err(Arc::new(RegistryError::unknown(
+                &repository(entry),
+                entry.image.reference(),
+            ))),
+            Err(error) => {
+                tracing::warn!(image = %entry.image, %error, "an entry could not be read");
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    async fn build(
+        &self,
+        collection: &Collection,
+        lookups: Vec<Lookup>,
+    ) -> Result<Built, RegistryError> {
+        let mut readings = Vec::with_capacity(lookups.len());
+        for lookup in lookups {
+            readings.push(self.pointed(lookup));
+        }
+        let pointed: Vec<(Pointed, Option<Place>)> = stream::iter(readings)
+            .buffered(LOOKUPS)
+            .try_collect()
+            .await?;
+        let mut places = HashMap::new();
+        for (pointed, place) in &pointed {
+            let Some(place) = place else { continue };
+            let descriptors = match pointed {
+                Pointed::Image(descriptor, _) => std::slice::from_ref(descriptor),
+                Pointed::Index(entries) => entries.as_slice(),
+                Pointed::Missing(_) => &[],
+            };
+            for descriptor in descriptors {
+                places.insert(descriptor.digest().clone(), place.clone());
+            }
+        }
+        let pointed: Vec<Pointed> = pointed.into_iter().map(|(pointed, _)| pointed).collect();
+        let candidates = collection_candidates(collection, &pointed);
+        for left_out in &candidates.left_out {
+            tracing::warn!(
+                collection = %collection.name, image = left_out.image, reason = left_out.reason,
+                "an entry gives no image"
+            );
+        }
+        let document = Document::from(candidates.index);
+        let stored = StoredManifest {
+            digest: document.digest().clone(),
+            media_type: document.media_type().clone(),
+            bytes: document.bytes().clone(),
+            origin: Origin::Derived,
+            source: None,
+        };
+        Ok(Built {
+            stored: Arc::new(stored),
+            places: Arc::new(places),
+        })
+    }
+
+    /// What an entry's image is, and where its manifests lie.
+    async fn pointed(&self, lookup: Lookup) -> Result<(Pointed, Option<Place>), RegistryError> {
+        let source = match lookup {
+            Ok(source) => source,
+            Err(error) => return Ok((Pointed::Missing(error.to_string()), None)),
+        };
+        let Children::At(place) = &source.children else {
+            return Ok((
+                Pointed::Missing("it is a collection itself".to_owned()),
+                None,
+            ));
+        };
+        let pointed = match source.document()? {
+            Document::Index(index) => Pointed::Index(index.manifests().to_vec()),
+            Document::Manifest(manifest) if manifest.is_image() => {
+                let descriptor = Document::from(manifest.clone()).descriptor();
+                let platform = self.image_at(place, manifest).await?.config.platform();
+                Pointed::Image(descriptor, platform)
+            }
+            Document::Manifest(_) => Pointed::Missing("it is no runnable image".to_owned()),
+        };
+        Ok((pointed, Some(place.clone())))
+    }
+}
+
+/// The repository that an entry names, for messages.
+fn repository(entry: &Entry) -> RepositoryName {
+    entry.image.name().clone()
+}
+
+/// What the built index depends on, as one digest.
+fn key(collection: &Collection, lookups: &[Lookup]) -> Digest {
+    let digests: Vec<Option<&str>> = lookups
+        .iter()
+        .map(|lookup| {
+            lookup
+                .as_ref()
+                .ok()
+                .map(|source| source.stored.digest.as_str())
+        })
+        .collect();
+    let entries: Vec<_> = collection
+        .entries
+        .iter()
+        .map(|entry| {
+            let requires: Vec<String> = entry.requires.iter().map(ToString::to_string).collect();
+            serde_json::json!([entry.image, entry.platform, requires, entry.weight])
+        })
+        .collect();
+    let inputs = serde_json::json!([
+        collection.name,
+        collection.tag,
+        collection.annotations,
+        entries,
+        digests
+    ]);
+    Digest::sha256(inputs.to_string().as_bytes())
+}

@@ -1,0 +1,530 @@
+//! What a login gets for a tag: the events of its profile run once for each source, and what
+//! they derive is stored, found again by what it was derived from, and never changes.
+//!
+//! The result depends only on the name, the source's digest, the profile's digest and the layer
+//! images' digests. Those four make the key, so every replica derives the same bytes and nothing
+//! is computed twice.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metahub_catalog::Composed;
+use metahub_oci::{
+    Descriptor, Digest, Document, ImageReference, Index, Manifest, MediaType, Platform,
+    RepositoryName, Tag,
+};
+use metahub_store::{PutManifest, StoredManifest};
+use moka::future::Cache;
+
+use crate::blob::write_sources;
+use crate::images::{Image, missing};
+use crate::place::Place;
+use crate::push::put_blob_error;
+use crate::source::{Children, Source, parse};
+use crate::{AddedLayers, Child, Explanation, Registry, RegistryError, SourceKind};
+
+/// The form in which the records of derivations are kept; a new form derives anew.
+const RECORD_VERSION: u32 = 1;
+
+/// What a manifest request is answered with.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// What the bytes hash to.
+    pub digest: Digest,
+    /// The media type to announce.
+    pub media_type: MediaType,
+    /// The exact bytes.
+    pub bytes: Bytes,
+    /// Something the client should know, such as an upstream that could not be asked.
+    pub warning: Option<String>,
+}
+
+impl From<&StoredManifest> for Served {
+    fn from(stored: &StoredManifest) -> Self {
+        Self {
+            digest: stored.digest.clone(),
+            media_type: stored.media_type.clone(),
+            bytes: stored.bytes.clone(),
+            warning: None,
+        }
+    }
+}
+
+/// Which forms a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts {
+    /// Indexes and manifests.
+    Index,
+    /// Only manifests: it gets the one that an index would lead it to.
+    ManifestOnly,
+}
+
+/// Content derived for a key, with its story.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    pub(crate) stored: Arc<StoredManifest>,
+    pub(crate) explanation: Explanation,
+}
+
+/// What a login gets for a tag, before the client's `Accept` is looked at.
+pub(crate) enum Outcome {
+    /// The source as it is.
+    Plain(Source),
+    /// Something derived from it.
+    Derived(Arc<Derived>, Option<String>),
+}
+
+/// Derivations found or made lately. Many requests for one key make one derivation.
+pub(crate) struct Derivations(Cache<Digest, Arc<Derived>>);
+
+impl Derivations {
+    pub(crate) fn new() -> Self {
+        let weigh = |_: &Digest, derived: &Arc<Derived>| {
+            // Explanations are larger than what they explain; eight times is a fair guess.
+            u32::try_from(derived.stored.bytes.len().saturating_mul(8)).unwrap_or(u32::MAX)
+        };
+        Self(
+            Cache::builder()
+                .weigher(weigh)
+                .max_capacity(16 * 1024 * 1024)
+                .build(),
+        )
+    }
+}
+
+/// A layer image that the profile adds, as it is now.
+struct LayerImage {
+    reference: ImageReference,
+    source: Source,
+}
+
+impl Registry {
+    /// What a request by tag is answered with under `profile`.
+    pub async fn tagged(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        profile: &Composed,
+        accepts: Accepts,
+    ) -> Result<Served, RegistryError> {
+        let (stored, warning) = match self.outcome(name, tag, profile).await? {
+            Outcome::Plain(source) => (source.stored, source.warning),
+            Outcome::Derived(derived, warning) => (Arc::clone(&derived.stored), warning),
+        };
+        let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
+            self.manifest_of(name, tag, &stored, profile).await?
+        } else {
+            stored
+        };
+        Ok(Served {
+            warning,
+            ..Served::from(&*stored)
+        })
+    }
+
+    /// What a request by digest is answered with: never rewritten.
+    pub async fn manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Served, RegistryError> {
+        let stored = match self.store().manifest(name, digest).await? {
+            Some(stored) => stored,
+            None => self.manifest_anywhere(name, digest).await?,
+        };
+        Ok(Served::from(&*stored))
+    }
+
+    async fn manifest_anywhere(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Arc<StoredManifest>, RegistryError> {
+        for place in self.places_of(name)? {
+            if let Some(stored) = self.manifest_at(&place, digest).await? {
+                return Ok(stored);
+            }
+        }
+        Err(RegistryError::unknown(name, digest.clone()))
+    }
+
+    /// The manifest that an index leads a client to which takes no index: `linux/amd64` if it is
+    /// there, else the first; of several for one machine the one that requires least.
+    async fn manifest_of(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        stored: &Arc<StoredManifest>,
+        profile: &Composed,
+    ) -> Result<Arc<StoredManifest>, RegistryError> {
+        let Document::Index(index) = parse(stored)? else {
+            return Ok(Arc::clone(stored));
+        };
+        let narrowed = metahub_resolve::one_per_machine(index.manifests(), profile.provided())
+            .map_err(|nothing| nothing_fits(name, tag, nothing))?;
+        let usual = Platform::linux_amd64();
+        let entry = narrowed
+            .chosen
+            .iter()
+            .find(|entry| entry.platform().is_some_and(|p| p.same_machine(&usual)))
+            .or(narrowed.chosen.first())
+            .ok_or_else(|| RegistryError::unknown(name, tag.clone()))?;
+        match self.store().manifest(name, entry.digest()).await? {
+            Some(stored) => Ok(stored),
+            None => self.manifest_anywhere(name, entry.digest()).await,
+        }
+    }
+
+    /// Runs the events of `profile` on what `tag` names, or finds what they gave before.
+    pub(crate) async fn outcome(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        profile: &Composed,
+    ) -> Result<Outcome, RegistryError> {
+        let source = self.source(name, tag).await?;
+        if source.kind != SourceKind::Collection && !metahub_resolve::applies(profile, name) {
+            return Ok(Outcome::Plain(source));
+        }
+        let layers = self.layer_images(name, profile).await?;
+        let key = key(name, &source, profile, &layers);
+        let warning = source.warning.clone();
+        let work = self.find_or_derive(&key, name, tag, source, profile, &layers);
+        let derived = self
+            .inner
+            .derivations
+            .0
+            .try_get_with(key.clone(), work)
+            .await
+            .map_err(RegistryError::Shared)?;
+        Ok(Outcome::Derived(derived, warning))
+    }
+
+    async fn find_or_derive(
+        &self,
+        key: &Digest,
+        name: &RepositoryName,
+        tag: &Tag,
+        source: Source,
+        profile: &Composed,
+        layers: &[LayerImage],
+    ) -> Result<Arc<Derived>, RegistryError> {
+        if let Some(known) = self.store().derived(key).await?
+            && let Ok(explanation) = serde_json::from_value(known.record.clone())
+            && let Some(stored) = self.store().manifest(name, &known.digest).await?
+        {
+            return Ok(Arc::new(Derived {
+                stored,
+                explanation,
+            }));
+        }
+        let work = Derivation {
+            registry: self,
+            name,
+            tag,
+            source: &source,
+            profile,
+            layers,
+        };
+        let derived = work.run().await?;
+        let record = serde_json::to_value(&derived.explanation).unwrap_or_default();
+        self.store()
+            .put_derived(key, name, &derived.stored.digest, &record)
+            .await?;
+        tracing::info!(
+            repository = %name, %tag, profile = %profile, digest = %derived.stored.digest,
+            "derived"
+        );
+        Ok(Arc::new(derived))
+    }
+
+    /// The layer images that `profile` adds to images of `name`, as they are now.
+    async fn layer_images(
+        &self,
+        name: &RepositoryName,
+        profile: &Composed,
+    ) -> Result<Vec<LayerImage>, RegistryError> {
+        let mut layers = Vec::new();
+        for reference in metahub_resolve::layers_for(profile, name) {
+            let source =
+                self.image_source(reference)
+                    .await?
+                    .ok_or_else(|| RegistryError::Layers {
+                        name: name.clone(),
+                        layer: reference.to_string(),
+                        problem: "there is no such image here or at its upstream".to_owned(),
+                    })?;
+            layers.push(LayerImage {
+                reference: reference.clone(),
+                source,
+            });
+        }
+        Ok(layers)
+    }
+
+    /// What an image that a document names is, before any event.
+    pub(crate) async fn image_source(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Option<Source>, RegistryError> {
+        for place in self.places_of_image(image)? {
+            let found = match image.reference() {
+                metahub_oci::Reference::Tag(tag) => self.tag_at(&place, &tag).await?,
+                metahub_oci::Reference::Digest(digest) => self
+                    .manifest_at(&place, &digest)
+                    .await?
+                    .map(|stored| Source {
+                        kind: SourceKind::Local,
+                        stored,
+                        children: Children::At(place.clone()),
+                        warning: None,
+                    }),
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn nothing_fits(
+    name: &RepositoryName,
+    tag: &Tag,
+    nothing: metahub_resolve::NothingFits,
+) -> RegistryError {
+    RegistryError::NothingFits {
+        name: name.clone(),
+        reference: tag.clone().into(),
+        nothing,
+    }
+}
+
+/// What a derivation depends on, as one digest.
+fn key(
+    name: &RepositoryName,
+    source: &Source,
+    profile: &Composed,
+    layers: &[LayerImage],
+) -> Digest {
+    let layers: Vec<&str> = layers
+        .iter()
+        .map(|l| l.source.stored.digest.as_str())
+        .collect();
+    let inputs = serde_json::json!([
+        RECORD_VERSION,
+        name.as_str(),
+        source.stored.digest.as_str(),
+        profile.digest().as_str(),
+        layers,
+    ]);
+    Digest::sha256(inputs.to_string().as_bytes())
+}
+
+/// One run of the events.
+struct Derivation<'a> {
+    registry: &'a Registry,
+    name: &'a RepositoryName,
+    tag: &'a Tag,
+    source: &'a Source,
+    profile: &'a Composed,
+    layers: &'a [LayerImage],
+}
+
+impl Derivation<'_> {
+    async fn run(&self) -> Result<Derived, RegistryError> {
+        match self.source.document()? {
+            Document::Index(index) => self.index(&index).await,
+            Document::Manifest(manifest) => self.single(manifest).await,
+        }
+    }
+
+    /// `post-manifest-list-get`, then `post-manifest-get` on every child that survives: the index
+    /// that is served must already name the derived children.
+    async fn index(&self, index: &Index) -> Result<Derived, RegistryError> {
+        let narrowed = metahub_resolve::narrow(index, self.profile)
+            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
+        let mut explanation = self.explanation();
+        explanation.entries = narrowed.verdicts;
+        let mut served = Vec::new();
+        let mut refused = None;
+        for (entry, child) in narrowed.chosen.iter().zip(narrowed.index.manifests()) {
+            match self.child(entry, child, &mut explanation).await {
+                Ok(child) => served.push(child),
+                // A child that the layers are not for is left out; the others still work.
+                Err(error @ RegistryError::Layers { .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refused.filter(|_| served.is_empty()) {
+            return Err(error);
+        }
+        let document = Document::from(narrowed.index.with_manifests(served));
+        let stored = self.put(&document, &[]).await?;
+        Ok(Derived {
+            stored,
+            explanation,
+        })
+    }
+
+    /// One child of the derived index, as it is to be listed.
+    async fn child(
+        &self,
+        entry: &Descriptor,
+        listed: &Descriptor,
+        explanation: &mut Explanation,
+    ) -> Result<Descriptor, RegistryError> {
+        let digest = entry.digest();
+        let platform = listed.platform();
+        let place = self.source.place_of(digest);
+        let from_elsewhere = matches!(self.source.children, Children::Each(_));
+        let mut result = listed.clone();
+        let mut derived_from = None;
+        if let Some(place) = place.filter(|_| from_elsewhere || !self.layers.is_empty()) {
+            let found = self.registry.manifest_at(place, digest).await?;
+            let found = found.ok_or_else(|| missing(place.kept(), digest))?;
+            let document = parse(&found)?;
+            match document {
+                Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
+                    let image = self.registry.image_at(place, manifest).await?;
+                    let derived = self.add_layers(place, image, explanation).await?;
+                    result = listed.with_content(
+                        derived.media_type.clone(),
+                        derived.digest.clone(),
+                        derived.bytes.len() as u64,
+                    );
+                    derived_from = Some(digest.clone());
+                }
+                other if from_elsewhere => {
+                    self.put(&other, &[(place, digest.clone())]).await?;
+                }
+                _ => {}
+            }
+        }
+        explanation.children.push(Child {
+            platform,
+            digest: result.digest().clone(),
+            derived_from,
+            requires: entry.platform().map(|p| p.features).unwrap_or_default(),
+        });
+        Ok(result)
+    }
+
+    /// A tag that names a manifest passes only `post-manifest-get`.
+    async fn single(&self, manifest: Manifest) -> Result<Derived, RegistryError> {
+        let mut explanation = self.explanation();
+        let digest = manifest.digest().clone();
+        let (Children::At(place), true) = (
+            &self.source.children,
+            manifest.is_image() && !self.layers.is_empty(),
+        ) else {
+            explanation.children.push(Child {
+                platform: None,
+                digest,
+                derived_from: None,
+                requires: Vec::new(),
+            });
+            return Ok(Derived {
+                stored: Arc::clone(&self.source.stored),
+                explanation,
+            });
+        };
+        let image = self.registry.image_at(place, manifest).await?;
+        let platform = image.config.platform();
+        let stored = self.add_layers(place, image, &mut explanation).await?;
+        explanation.children.push(Child {
+            platform: Some(platform),
+            digest: stored.digest.clone(),
+            derived_from: Some(digest),
+            requires: Vec::new(),
+        });
+        Ok(Derived {
+            stored,
+            explanation,
+        })
+    }
+
+    /// Puts every layer image on top of `base`, in the profile's order, and keeps the result.
+    async fn add_layers(
+        &self,
+        place: &Place,
+        base: Image,
+        explanation: &mut Explanation,
+    ) -> Result<Arc<StoredManifest>, RegistryError> {
+        let platform = base.config.platform();
+        let mut sources = vec![(place, base.manifest.digest().clone())];
+        let mut image = base;
+        for layer in self.layers {
+            let refuse = |problem: String| RegistryError::Layers {
+                name: self.name.clone(),
+                layer: layer.reference.to_string(),
+                problem,
+            };
+            let Children::At(layer_place) = &layer.source.children else {
+                continue;
+            };
+            let document = layer.source.document()?;
+            let manifest = self
+                .registry
+                .manifest_for(layer_place, &document, &platform)
+                .await?
+                .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
+            let added = self.registry.image_at(layer_place, manifest).await?;
+            let (manifest, config) = metahub_resolve::add_layers(
+                &image.manifest,
+                &image.config,
+                &added.manifest,
+                &added.config,
+                &format!("metahub manifest-add {}", layer.reference),
+            )
+            .map_err(|error| RegistryError::layers(self.name, &layer.reference, &error))?;
+            sources.push((layer_place, added.manifest.digest().clone()));
+            explanation.added.push(AddedLayers {
+                image: layer.reference.to_string(),
+                manifest: added.manifest.digest().clone(),
+                layers: added.manifest.layers().len(),
+                platform: Some(platform.clone()),
+            });
+            image = Image { manifest, config };
+        }
+        let config = &image.config;
+        let store = self.registry.store();
+        store
+            .put_blob(self.name, config.digest(), config.bytes().clone())
+            .await
+            .map_err(put_blob_error)?;
+        self.put(&Document::from(image.manifest), &sources).await
+    }
+
+    /// Keeps a document under the name that clients ask for, with where its blobs come from.
+    async fn put(
+        &self,
+        document: &Document,
+        sources: &[(&Place, Digest)],
+    ) -> Result<Arc<StoredManifest>, RegistryError> {
+        let images: Vec<ImageReference> = sources
+            .iter()
+            .map(|(place, digest)| place.image(digest))
+            .collect();
+        let put = PutManifest {
+            // What the sources hold already is readable through the derived name at once; the
+            // rest is fetched from where it came when somebody asks for it.
+            mount_from: sources
+                .iter()
+                .map(|(place, _)| place.kept().clone())
+                .collect(),
+            ..PutManifest::derived(write_sources(&images))
+        };
+        self.registry.put(self.name, document, put).await
+    }
+
+    fn explanation(&self) -> Explanation {
+        Explanation {
+            source: self.source.kind,
+            source_digest: self.source.stored.digest.clone(),
+            entries: Vec::new(),
+            children: Vec::new(),
+            added: Vec::new(),
+        }
+    }
+}

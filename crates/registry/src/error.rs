@@ -1,0 +1,182 @@
+//! Why a pull or push cannot be done, in words for the client.
+
+use std::time::Duration;
+
+use metahub_oci::{
+    ConfigError, Digest, DigestError, DocumentError, ErrorCode, NameError, Reference,
+    RepositoryName,
+};
+use metahub_resolve::{AddError, NothingFits};
+use metahub_store::StoreError;
+use metahub_upstream::{Problem, UpstreamError};
+
+/// Why the registry does not answer with content.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No place has the repository.
+    #[error("there is no repository {0} here, and no upstream has it")]
+    NameUnknown(RepositoryName),
+    /// The repository's places have no such manifest.
+    #[error("{name} has no manifest {reference}{hint}")]
+    ManifestUnknown {
+        /// The repository asked.
+        name: RepositoryName,
+        /// The tag or digest asked for.
+        reference: Reference,
+        /// More words, or none.
+        hint: String,
+    },
+    /// The repository's places have no such blob.
+    #[error("{0} has no blob {1}")]
+    BlobUnknown(RepositoryName, Digest),
+    /// No such upload is in progress in this repository.
+    #[error(
+        "no upload {0} is in progress here: it was finished, cancelled, or expired. Start another"
+    )]
+    UploadUnknown(String),
+    /// A chunk begins elsewhere than the upload stands.
+    #[error("the upload has {expected} bytes, so the next chunk begins there, not at {found}")]
+    UploadOffset {
+        /// Bytes received so far.
+        expected: u64,
+        /// Where the chunk says it begins.
+        found: u64,
+    },
+    /// The upload cannot go on.
+    #[error("the upload cannot go on: {0}")]
+    UploadInvalid(String),
+    /// Content does not hash to what it was said to.
+    #[error("the content hashes to {found}, not to {expected}: nothing was stored. Send it again")]
+    DigestMismatch {
+        /// What the client said.
+        expected: Digest,
+        /// What the bytes hash to.
+        found: Digest,
+    },
+    /// Content is shorter or longer than was said.
+    #[error("{0}")]
+    Size(String),
+    /// A pushed manifest refers to what this repository does not have.
+    #[error("{0}")]
+    MissingReference(String),
+    /// A tag that must not change names something else.
+    #[error("{0}")]
+    TagExists(String),
+    /// Content broke off on its way from an upstream.
+    #[error("{0}")]
+    Broken(String),
+    /// Nothing of an index fits the login's profile.
+    #[error("{name}:{reference}: {nothing}")]
+    NothingFits {
+        /// The repository asked.
+        name: RepositoryName,
+        /// The tag asked for.
+        reference: Reference,
+        /// What was wanted and what exists.
+        nothing: NothingFits,
+    },
+    /// Layers cannot be added to the image.
+    #[error("layers of {layer} cannot be added to {name}: {problem}")]
+    Layers {
+        /// The repository asked.
+        name: RepositoryName,
+        /// The layer image.
+        layer: String,
+        /// Why.
+        problem: String,
+    },
+    /// The operation is switched off.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// A manifest is malformed.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// An image's configuration is malformed.
+    #[error("the configuration {digest} of {image}: {error}")]
+    Config {
+        /// The image it belongs to.
+        image: String,
+        /// The configuration's digest.
+        digest: Digest,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+    /// A digest is malformed.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// A name is malformed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An upstream failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another request for the same thing failed, and this one waited on it.
+    #[error("{0}")]
+    Shared(std::sync::Arc<RegistryError>),
+}
+
+impl RegistryError {
+    /// The specification's code for this error.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NameUnknown(_) => ErrorCode::NameUnknown,
+            Self::ManifestUnknown { .. } | Self::NothingFits { .. } | Self::Layers { .. } => {
+                ErrorCode::ManifestUnknown
+            }
+            Self::BlobUnknown(..) => ErrorCode::BlobUnknown,
+            Self::TagExists(_) => ErrorCode::Denied,
+            Self::Broken(_) => ErrorCode::Unavailable,
+            Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
+            Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
+            Self::UploadInvalid(_) => ErrorCode::BlobUploadInvalid,
+            Self::DigestMismatch { .. } | Self::Digest(_) => ErrorCode::DigestInvalid,
+            Self::Size(_) => ErrorCode::SizeInvalid,
+            Self::MissingReference(_) => ErrorCode::ManifestBlobUnknown,
+            Self::Unsupported(_) => ErrorCode::Unsupported,
+            Self::Document(_) | Self::Config { .. } => ErrorCode::ManifestInvalid,
+            Self::Name(_) => ErrorCode::NameInvalid,
+            Self::Upstream(error) => match error.problem() {
+                Problem::RateLimited { .. } => ErrorCode::TooManyRequests,
+                Problem::Denied { .. } => ErrorCode::Denied,
+                _ => ErrorCode::Unavailable,
+            },
+            Self::Store(error) => match error {
+                StoreError::NoSpace(_) | StoreError::ReadOnly(_) | StoreError::Busy => {
+                    ErrorCode::Unavailable
+                }
+                _ => ErrorCode::Unknown,
+            },
+            Self::Shared(error) => error.code(),
+        }
+    }
+
+    /// How long to wait before asking again, where something says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream(error) => error.retry_after(),
+            Self::Shared(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn unknown(name: &RepositoryName, reference: impl Into<Reference>) -> Self {
+        Self::ManifestUnknown {
+            name: name.clone(),
+            reference: reference.into(),
+            hint: String::new(),
+        }
+    }
+
+    pub(crate) fn layers(name: &RepositoryName, layer: impl ToString, error: &AddError) -> Self {
+        Self::Layers {
+            name: name.clone(),
+            layer: layer.to_string(),
+            problem: error.to_string(),
+        }
+    }
+}

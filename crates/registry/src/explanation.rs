@@ -1,0 +1,90 @@
+//! Why a login gets what it gets: recorded with derived content, printed by `--explain`.
+
+use metahub_oci::{Digest, MediaType, Platform};
+use metahub_resolve::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// Where a tag's content came from before any event ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A collection of the catalog.
+    Collection,
+    /// A repository pushed here.
+    Local,
+    /// An upstream registry.
+    Upstream,
+}
+
+/// One manifest that the served content leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// Its platform, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// The digest that is served.
+    pub digest: Digest,
+    /// The digest of the manifest it was derived from, if it was derived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived_from: Option<Digest>,
+    /// What the chosen entry requires, `key:value`.
+    #[serde(default)]
+    pub requires: Vec<String>,
+}
+
+/// Layers that were put on top of one child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedLayers {
+    /// The layer image as the profile names it.
+    pub image: String,
+    /// The layer image's manifest for the child's platform.
+    pub manifest: Digest,
+    /// How many layers it brought.
+    pub layers: usize,
+    /// The child's platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+/// How a tag's content came about, entry by entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Where the content came from.
+    pub source: SourceKind,
+    /// The source's own digest.
+    pub source_digest: Digest,
+    /// Every entry of the source that was looked at, and what became of it. Empty when the source
+    /// is served as it is.
+    pub entries: Vec<Verdict>,
+    /// What the served content leads to, in the served order.
+    pub children: Vec<Child>,
+    /// Layers added on top.
+    #[serde(default)]
+    pub added: Vec<AddedLayers>,
+}
+
+/// What a login gets for an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resolution {
+    /// The image as it was asked for.
+    pub image: String,
+    /// The login's selectors, empty for none.
+    pub profile: String,
+    /// The digest that a request by tag is answered with.
+    pub digest: Digest,
+    /// The media type of that content.
+    pub media_type: MediaType,
+    /// The platform that was resolved for.
+    pub platform: Platform,
+    /// The manifest that a client of that platform ends with.
+    pub manifest: Digest,
+    /// What that manifest's entry requires, such as `arch:zen3`.
+    pub requires: Vec<String>,
+    /// One sentence: why this one.
+    pub why: String,
+    /// The whole story.
+    pub explanation: Explanation,
+    /// Something the user should know, such as an upstream that could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}

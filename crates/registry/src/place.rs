@@ -1,0 +1,81 @@
+//! Where a name's content may lie: a repository held here, or an upstream's.
+//!
+//! An upstream's content is kept under `HOST/NAME`, apart from what was pushed here, so that
+//! neither ever shadows the other and every login shares one copy.
+
+use metahub_oci::{Host, ImageReference, RepositoryName};
+use metahub_upstream::Route;
+
+use crate::{Registry, RegistryError};
+
+/// One place that may hold a repository's content.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// A repository of this registry.
+    Local(RepositoryName),
+    /// A repository of an upstream.
+    Upstream {
+        /// How to ask for it there.
+        route: Route,
+        /// The repository under which its content is kept here.
+        kept: RepositoryName,
+    },
+}
+
+impl Place {
+    /// The repository of the store that holds this place's content.
+    pub(crate) fn kept(&self) -> &RepositoryName {
+        match self {
+            Self::Local(name) => name,
+            Self::Upstream { kept, .. } => kept,
+        }
+    }
+}
+
+/// The name under which content of `name` at `host` is kept. Ports are spelled with `_`, since
+/// repository names have no colon.
+fn kept_name(host: &Host, name: &RepositoryName) -> Result<RepositoryName, RegistryError> {
+    let host = host.as_str().replace(':', "_").replace(['[', ']'], "");
+    format!("{host}/{name}")
+        .parse()
+        .map_err(RegistryError::Name)
+}
+
+impl Registry {
+    /// The places of the repository that clients call `name`, first to last: what was pushed here,
+    /// then the upstream that the name itself names (`quay.io/x/y`) or the default one.
+    pub(crate) fn places_of(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
+        let mut places = vec![Place::Local(name.clone())];
+        let (host, rest) = self.upstreams().split(name);
+        places.extend(self.upstream_places(host.as_ref(), &rest)?);
+        Ok(places)
+    }
+
+    /// The places of an image as documents name it: with a host only that upstream's, without
+    /// one the same as for a client's name.
+    pub(crate) fn places_of_image(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Vec<Place>, RegistryError> {
+        match image.host() {
+            Some(host) => self.upstream_places(Some(host), image.name()),
+            None => self.places_of(image.name()),
+        }
+    }
+
+    fn upstream_places(
+        &self,
+        host: Option<&Host>,
+        name: &RepositoryName,
+    ) -> Result<Vec<Place>, RegistryError> {
+        let place = |route: Route| {
+            let kept = kept_name(route.upstream.host(), &route.name)?;
+            Ok(Place::Upstream { route, kept })
+        };
+        self.upstreams()
+            .routes(host, name)
+            .into_iter()
+            .map(place)
+            .collect()
+    }
+}

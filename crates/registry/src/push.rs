@@ -1,0 +1,131 @@
+//! Manifests on their way in, and deleting what was pushed.
+
+use bytes::Bytes;
+use metahub_oci::{Digest, Document, MediaType, Reference, RepositoryName, Tag};
+use metahub_store::{PutBlobError, PutError, PutManifest};
+
+use crate::{Registry, RegistryError};
+
+/// What became of a pushed manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest it is held under.
+    pub digest: Digest,
+    /// The manifest it refers to, if it has a subject.
+    pub subject: Option<Digest>,
+    /// The tags that were given beside a digest reference.
+    pub tags: Vec<Tag>,
+}
+
+const DELETE_IS_OFF: &str =
+    "deleting is switched off on this registry (delete: false in its configuration)";
+
+impl Registry {
+    /// Takes a manifest or index under `reference`, and under `tags` beside it.
+    ///
+    /// The bytes are kept exactly; what they refer to must be in this repository unless the
+    /// configuration allows sparse manifests.
+    pub async fn push_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        content_type: Option<&MediaType>,
+        bytes: Bytes,
+        tags: Vec<Tag>,
+    ) -> Result<Pushed, RegistryError> {
+        let document = match reference {
+            Reference::Tag(_) => Document::parse(bytes, content_type)?,
+            Reference::Digest(expected) => {
+                let found = Digest::of(expected.algorithm(), &bytes);
+                if found != *expected {
+                    return Err(RegistryError::DigestMismatch {
+                        expected: expected.clone(),
+                        found,
+                    });
+                }
+                Document::parse_as(bytes, found, content_type)?
+            }
+        };
+        let mut all = tags.clone();
+        if let Reference::Tag(tag) = reference {
+            all.push(tag.clone());
+        }
+        let put = PutManifest {
+            require_references: !self.settings().sparse,
+            ..PutManifest::pushed(all)
+        };
+        self.store()
+            .put_manifest(name, &document, put)
+            .await
+            .map_err(put_error)?;
+        Ok(Pushed {
+            digest: document.digest().clone(),
+            subject: document.subject().map(|subject| subject.digest().clone()),
+            tags,
+        })
+    }
+
+    /// Takes away a tag. The manifest it named stays.
+    pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
+        self.may_delete()?;
+        if self.store().delete_tag(name, tag).await? {
+            Ok(())
+        } else {
+            Err(RegistryError::unknown(name, tag.clone()))
+        }
+    }
+
+    /// Takes away a manifest and every tag that names it.
+    pub async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.may_delete()?;
+        if self.store().delete_manifest(name, digest).await? {
+            Ok(())
+        } else {
+            Err(RegistryError::unknown(name, digest.clone()))
+        }
+    }
+
+    /// Takes a blob out of a repository. Other repositories that have it keep it.
+    pub async fn delete_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.may_delete()?;
+        if self.store().delete_blob(name, digest).await? {
+            Ok(())
+        } else {
+            Err(RegistryError::BlobUnknown(name.clone(), digest.clone()))
+        }
+    }
+
+    /// The one guard of every way to delete (CVE-2026-41888).
+    fn may_delete(&self) -> Result<(), RegistryError> {
+        if self.settings().delete {
+            Ok(())
+        } else {
+            Err(RegistryError::Unsupported(DELETE_IS_OFF))
+        }
+    }
+}
+
+pub(crate) fn put_blob_error(error: PutBlobError) -> RegistryError {
+    match error {
+        PutBlobError::Mismatch { expected, found } => {
+            RegistryError::DigestMismatch { expected, found }
+        }
+        PutBlobError::Store(error) => RegistryError::Store(error),
+    }
+}
+
+pub(crate) fn put_error(error: PutError) -> RegistryError {
+    match error {
+        PutError::Missing { .. } => RegistryError::MissingReference(error.to_string()),
+        PutError::TagExists { .. } => RegistryError::TagExists(error.to_string()),
+        PutError::Store(error) => RegistryError::Store(error),
+    }
+}

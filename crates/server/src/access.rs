@@ -1,0 +1,164 @@
+//! Who asks, and whether they may: the one place where credentials are read and rights checked.
+//!
+//! Under `/v2/` a request without credentials is answered 401 with a challenge even where
+//! reading is free for all: clients send credentials only when they are challenged, and a login
+//! that never arrives would silently yield the image for no hardware at all. Whoever has none
+//! gets a token for the asking.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode, header};
+use metahub_auth::{
+    AuthError, Authenticator, Credentials, Denied, Identity, Right, Scope, bearer_challenge,
+};
+use metahub_oci::{ErrorCode, Host, RepositoryName};
+
+use crate::error::HttpError;
+use crate::request::header;
+
+/// How to reach this server, as the client did.
+pub(crate) struct Origin {
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// `HOST` or `HOST:PORT`.
+    pub(crate) host: String,
+}
+
+impl Origin {
+    /// From the request itself, so that a registry behind any name works without configuration.
+    /// A `Host` header that is none is replaced by the fallback: it ends up in a challenge.
+    pub(crate) fn of(request: &http::request::Parts, tls: bool, fallback: &str) -> Self {
+        let named = request
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or_else(|| header(&request.headers, header::HOST));
+        let host = named.and_then(|host| host.parse::<Host>().ok());
+        Self {
+            scheme: if tls { "https" } else { "http" },
+            host: host.map_or_else(|| fallback.to_owned(), String::from),
+        }
+    }
+
+    /// The token endpoint: on the registry's own host, where Enroot looks netrc up.
+    fn realm(&self) -> String {
+        format!("{}://{}/token", self.scheme, self.host)
+    }
+}
+
+/// Reads the credentials of a request. No credentials is no identity, not an anonymous one.
+pub(crate) async fn identify(
+    authenticator: &Authenticator,
+    headers: &HeaderMap,
+    from: IpAddr,
+    origin: &Origin,
+) -> Result<Option<Arc<Identity>>, HttpError> {
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .map(http::HeaderValue::as_bytes);
+    let credentials =
+        Credentials::parse(value).map_err(|error| refuse(authenticator, origin, &error))?;
+    if matches!(credentials, Credentials::Anonymous) {
+        return Ok(None);
+    }
+    authenticator
+        .authenticate(&credentials, Some(from))
+        .await
+        .map(Some)
+        .map_err(|error| refuse(authenticator, origin, &error))
+}
+
+/// The answer to credentials that do not hold.
+pub(crate) fn refuse(
+    authenticator: &Authenticator,
+    origin: &Origin,
+    error: &AuthError,
+) -> HttpError {
+    let message = error.to_string();
+    match error {
+        AuthError::TooMany { retry_after } => HttpError::code(ErrorCode::TooManyRequests, message)
+            .with_header(
+                header::RETRY_AFTER,
+                &retry_after.as_secs().max(1).to_string(),
+            ),
+        AuthError::Unavailable(_) => HttpError::code(ErrorCode::Unavailable, message),
+        _ => challenge(authenticator, origin, None, error.challenge_code(), message),
+    }
+}
+
+fn challenge(
+    authenticator: &Authenticator,
+    origin: &Origin,
+    scope: Option<&Scope>,
+    code: Option<&str>,
+    message: String,
+) -> HttpError {
+    let service = &authenticator.config().service;
+    let text = bearer_challenge(&origin.realm(), service, scope, code);
+    HttpError::code(ErrorCode::Unauthorized, message).with_header(header::WWW_AUTHENTICATE, &text)
+}
+
+/// The identity, if it is known at all.
+pub(crate) fn require(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin,
+) -> Result<Arc<Identity>, HttpError> {
+    identity.ok_or_else(|| {
+        let message = "log in: docker login HOST -u PROFILE, for example zen3".to_owned();
+        challenge(authenticator, origin, None, None, message)
+    })
+}
+
+/// Checks that the identity may do what `right` says in `repository`.
+pub(crate) fn authorize(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin,
+    right: Right,
+    repository: &RepositoryName,
+) -> Result<Arc<Identity>, HttpError> {
+    let scope = Scope::of(right, repository);
+    let Some(identity) = identity else {
+        let message = format!("log in, or ask for a token, to {right} {repository}");
+        return Err(challenge(
+            authenticator,
+            origin,
+            Some(&scope),
+            None,
+            message,
+        ));
+    };
+    match identity.check(right, repository) {
+        Ok(()) => Ok(identity),
+        Err(denied @ Denied::Role { .. }) => {
+            Err(HttpError::code(ErrorCode::Denied, denied.to_string()))
+        }
+        Err(denied @ Denied::Login { .. }) => Err(challenge(
+            authenticator,
+            origin,
+            Some(&scope),
+            None,
+            denied.to_string(),
+        )),
+        Err(denied @ Denied::Scope(_)) => Err(challenge(
+            authenticator,
+            origin,
+            Some(&scope),
+            Some("insufficient_scope"),
+            denied.to_string(),
+        )),
+    }
+}
+
+/// For operations that list across repositories.
+pub(crate) fn may_list(identity: &Identity) -> Result<(), HttpError> {
+    if identity.may_list() {
+        return Ok(());
+    }
+    Err(
+        HttpError::code(ErrorCode::Denied, "this login may not list repositories")
+            .with_status(StatusCode::FORBIDDEN),
+    )
+}

@@ -1,0 +1,145 @@
+//! Answer bodies: nothing, bytes in memory, or a stream of known length.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Frame, SizeHint};
+
+use crate::log::Record;
+
+type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// What an answer carries. An enum rather than a boxed trait object: small answers, which are
+/// most, cost no allocation.
+pub(crate) struct Body {
+    kind: Kind,
+    record: Option<Box<Record>>,
+}
+
+enum Kind {
+    Empty,
+    Bytes(Bytes),
+    Stream { stream: ByteStream, left: u64 },
+}
+
+impl Body {
+    /// No content.
+    pub(crate) fn empty() -> Self {
+        Self {
+            kind: Kind::Empty,
+            record: None,
+        }
+    }
+
+    /// A stream that yields exactly `length` bytes. One that yields fewer or more ends in an
+    /// error, so that a client never takes part of a blob for the whole.
+    pub(crate) fn stream<S>(length: u64, stream: S) -> Self
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        Self {
+            kind: Kind::Stream {
+                stream: Box::pin(stream),
+                left: length,
+            },
+            record: None,
+        }
+    }
+
+    /// Writes `record` to the log when this body has been sent or dropped.
+    pub(crate) fn logged(mut self, mut record: Box<Record>) -> Self {
+        record.announced = self.len();
+        self.record = Some(record);
+        self
+    }
+
+    /// The number of bytes that this body will carry.
+    pub(crate) fn len(&self) -> u64 {
+        match &self.kind {
+            Kind::Empty => 0,
+            Kind::Bytes(bytes) => bytes.len() as u64,
+            Kind::Stream { left, .. } => *left,
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self {
+                kind: Kind::Bytes(bytes),
+                record: None,
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Self::Stream { left: 0, .. } => Poll::Ready(None),
+            Self::Stream { stream, left } => match stream.as_mut().poll_next(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(None) => Poll::Ready(Some(Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("content ended {left} bytes early"),
+                )))),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(bytes))) => match left.checked_sub(bytes.len() as u64) {
+                    Some(rest) => {
+                        *left = rest;
+                        Poll::Ready(Some(Ok(bytes)))
+                    }
+                    None => Poll::Ready(Some(Err(io::Error::other(
+                        "content is longer than announced",
+                    )))),
+                },
+            },
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = self.kind.poll(context);
+        match polled {
+            Poll::Ready(Some(Ok(bytes))) => {
+                if let Some(record) = &mut self.record {
+                    record.sent += bytes.len() as u64;
+                }
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(%error, "an answer was cut off");
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.kind, Kind::Empty | Kind::Stream { left: 0, .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len())
+    }
+}

@@ -1,0 +1,143 @@
+//! The one mapping from what went wrong to what HTTP says.
+//!
+//! Which error type is for what: library crates return their own `thiserror` enums; handlers
+//! convert them here with `From`, so a code is chosen in one place. [`HttpError`] is an answer,
+//! not a failure of the program: it is logged as the request's outcome. What must not be shown
+//! to clients (paths, SQL) becomes [`ErrorCode::Unknown`] and is logged with its cause.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use metahub_oci::{DigestError, ErrorCode};
+use metahub_registry::RegistryError;
+
+use crate::body::Body;
+
+/// An error answer, in the form of the distribution specification (`spec.md#error-codes`).
+#[derive(Debug)]
+pub(crate) struct HttpError {
+    status: StatusCode,
+    code: ErrorCode,
+    message: String,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+}
+
+impl HttpError {
+    /// An error with the status that belongs to its code.
+    pub(crate) fn code(code: ErrorCode, message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Self {
+            status,
+            code,
+            message: message.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same error under another status than its code's usual one.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same error with a header. A value that is no header value is left out.
+    pub(crate) fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::code(ErrorCode::Unsupported, message).with_status(StatusCode::NOT_FOUND)
+    }
+
+    pub(crate) fn method(allowed: &str) -> Self {
+        Self::code(
+            ErrorCode::Unsupported,
+            format!("this path accepts {allowed}"),
+        )
+        .with_header(header::ALLOW, allowed)
+    }
+
+    /// A failure of the registry itself: the cause goes to the log, not to the client.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %chain(error), "request failed");
+        Self::code(
+            ErrorCode::Unknown,
+            "the registry failed; its log says why. Nothing was stored. Try again later",
+        )
+    }
+
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn error_code(&self) -> ErrorCode {
+        self.code
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let body = serde_json::json!({
+            "errors": [{ "code": self.code, "message": self.message, "detail": null }]
+        });
+        let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.message)
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<DigestError> for HttpError {
+    fn from(error: DigestError) -> Self {
+        Self::code(ErrorCode::DigestInvalid, error.to_string())
+    }
+}
+
+impl From<RegistryError> for HttpError {
+    fn from(error: RegistryError) -> Self {
+        let code = error.code();
+        if code == ErrorCode::Unknown {
+            return Self::internal(&error);
+        }
+        let answer = Self::code(code, chain(&error));
+        match error.retry_after() {
+            Some(wait) => {
+                answer.with_header(header::RETRY_AFTER, &wait.as_secs().max(1).to_string())
+            }
+            None => answer,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What is not about content: the API's base, health, and a word to a browser.
+
+use http::{Response, StatusCode, header};
+
+use crate::body::Body;
+use crate::respond::Answer;
+
+/// end-1, for a caller whose credentials hold.
+pub(crate) fn base() -> Response<Body> {
+    Answer::new(StatusCode::OK).json(&serde_json::json!({}))
+}
+
+/// Answers as long as the process serves.
+pub(crate) fn health() -> Response<Body> {
+    Answer::new(StatusCode::OK)
+        .text(header::CONTENT_TYPE, "text/plain")
+        .bytes("ok\n".into())
+}
+
+/// For people who open the registry's address in a browser.
+pub(crate) fn welcome(host: &str) -> Response<Body> {
+    let text = format!(
+        "MetaHub: module load, moved into the container registry.\n\n\
+         docker login {host} -u zen3        any password: zen3 is a public profile\n\
+         docker pull {host}/NAME:TAG        yields the image that fits that profile best\n"
+    );
+    Answer::new(StatusCode::OK)
+        .text(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .bytes(text.into_bytes().into())
+}

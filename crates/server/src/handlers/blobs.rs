@@ -1,0 +1,84 @@
+//! Blobs: `GET`, `HEAD` with ranges and conditions, and `DELETE`.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use metahub_oci::{Digest, ErrorCode, RepositoryName};
+use metahub_registry::{BlobRead, Registry};
+
+use super::multipart;
+use crate::body::Body;
+use crate::error::HttpError;
+use crate::range::{self, Asked};
+use crate::request::header;
+use crate::respond::{Answer, matches_etag};
+
+/// end-2.
+pub(crate) async fn get(
+    registry: &Registry,
+    method: &Method,
+    headers: &http::HeaderMap,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Response<Body>, HttpError> {
+    let answer = Answer::new(StatusCode::OK)
+        .digest(digest)
+        .etag(digest)
+        .immutable()
+        .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+        .text(header::CONTENT_TYPE, "application/octet-stream");
+    if matches_etag(header(headers, header::IF_NONE_MATCH), digest) {
+        registry.blob_size(name, digest).await?;
+        return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
+    }
+    if method == Method::HEAD {
+        return Ok(answer.head(registry.blob_size(name, digest).await?));
+    }
+    let blob = registry.blob(name, digest).await?;
+    let size = blob.size();
+    // If-Range with another validator than ours asks for the whole content instead.
+    let range_header = match header(headers, header::IF_RANGE) {
+        Some(validator) if !matches_etag(Some(validator), digest) => None,
+        _ => header(headers, header::RANGE),
+    };
+    Ok(match range::parse(range_header, size) {
+        Asked::Whole => answer.body(Body::stream(size, blob.stream(0..size))),
+        Asked::One(range) => answer
+            .status(StatusCode::PARTIAL_CONTENT)
+            .text(
+                header::CONTENT_RANGE,
+                &format!(
+                    "bytes {}-{}/{size}",
+                    range.start,
+                    range.end.saturating_sub(1)
+                ),
+            )
+            .body(Body::stream(range.end - range.start, blob.stream(range))),
+        Asked::Several(ranges) => {
+            let length = multipart::length(&ranges, size);
+            let stream = multipart::body(ranges, size, move |range| blob.stream(range));
+            answer
+                .status(StatusCode::PARTIAL_CONTENT)
+                .text(header::CONTENT_TYPE, &multipart::content_type())
+                .body(Body::stream(length, stream))
+        }
+        Asked::Unsatisfiable => return Err(unsatisfiable(&blob)),
+    })
+}
+
+fn unsatisfiable(blob: &BlobRead) -> HttpError {
+    let size = blob.size();
+    HttpError::code(
+        ErrorCode::RangeInvalid,
+        format!("the blob has {size} bytes: expected a range that begins within it"),
+    )
+    .with_header(header::CONTENT_RANGE, &format!("bytes */{size}"))
+}
+
+/// end-10.
+pub(crate) async fn delete(
+    registry: &Registry,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Response<Body>, HttpError> {
+    registry.delete_blob(name, digest).await?;
+    Ok(Answer::new(StatusCode::ACCEPTED).digest(digest).empty())
+}

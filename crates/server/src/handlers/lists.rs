@@ -1,0 +1,114 @@
+//! Lists: tags, repositories, referrers. All are paged by the last item seen.
+
+use http::{Response, StatusCode, header};
+use metahub_auth::{Identity, Right};
+use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
+use metahub_registry::{ListPage, Registry};
+use serde_json::json;
+
+use crate::body::Body;
+use crate::error::HttpError;
+use crate::request::Pairs;
+use crate::respond::Answer;
+
+/// Largest page given, whatever is asked for (CVE-2023-2253: `n` must not size an allocation).
+const MAX_PAGE: usize = 1000;
+
+/// How a request pages: at most so many items after this one.
+struct Paging {
+    limit: usize,
+    last: Option<String>,
+}
+
+fn paging(query: &Pairs) -> Result<Paging, HttpError> {
+    let limit = match query.get("n") {
+        None => MAX_PAGE,
+        Some(text) => text.parse::<u64>().map_or_else(
+            |_| {
+                Err(HttpError::code(
+                    ErrorCode::PaginationNumberInvalid,
+                    format!("n={text}: expected a whole number of items, not negative"),
+                ))
+            },
+            |n| Ok(usize::try_from(n).unwrap_or(MAX_PAGE).min(MAX_PAGE)),
+        )?,
+    };
+    let last = query
+        .get("last")
+        .filter(|last| !last.is_empty())
+        .map(str::to_owned);
+    Ok(Paging { limit, last })
+}
+
+/// Adds the `Link` to the next page, if there is one.
+fn with_next(answer: Answer, path: &str, limit: usize, page: &ListPage) -> Answer {
+    match page.items.last() {
+        Some(last) if page.more => {
+            let last: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
+            answer.text(
+                header::LINK,
+                &format!("<{path}?n={limit}&last={last}>; rel=\"next\""),
+            )
+        }
+        _ => answer,
+    }
+}
+
+/// end-8.
+pub(crate) async fn tags(
+    registry: &Registry,
+    query: &Pairs,
+    name: &RepositoryName,
+) -> Result<Response<Body>, HttpError> {
+    let Paging { limit, last } = paging(query)?;
+    let page = registry.tags(name, last.as_deref(), limit).await?;
+    let answer = with_next(
+        Answer::new(StatusCode::OK),
+        &format!("/v2/{name}/tags/list"),
+        limit,
+        &page,
+    );
+    Ok(answer.json(&json!({ "name": name.as_str(), "tags": page.items })))
+}
+
+/// `_catalog`: only what the caller may read.
+pub(crate) async fn repositories(
+    registry: &Registry,
+    identity: &Identity,
+    query: &Pairs,
+) -> Result<Response<Body>, HttpError> {
+    let Paging { limit, last } = paging(query)?;
+    let may_read = |name: &RepositoryName| identity.may(Right::Pull, name);
+    let page = registry
+        .repositories(last.as_deref(), limit, &may_read)
+        .await?;
+    let answer = with_next(Answer::new(StatusCode::OK), "/v2/_catalog", limit, &page);
+    Ok(answer.json(&json!({ "repositories": page.items })))
+}
+
+/// end-12a and end-12b.
+pub(crate) async fn referrers(
+    registry: &Registry,
+    query: &Pairs,
+    name: &RepositoryName,
+    subject: &Digest,
+) -> Result<Response<Body>, HttpError> {
+    let artifact_type = query.get("artifactType").filter(|t| !t.is_empty());
+    let manifests = registry.referrers(name, subject, artifact_type).await?;
+    let mut answer = Answer::new(StatusCode::OK);
+    if artifact_type.is_some() {
+        answer = answer.text(
+            http::HeaderName::from_static("oci-filters-applied"),
+            "artifactType",
+        );
+    }
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_INDEX,
+        "manifests": manifests,
+    });
+    let bytes = index.to_string().into_bytes();
+    Ok(answer
+        .text(header::CONTENT_TYPE, MediaType::OCI_INDEX)
+        .bytes(bytes.into()))
+}

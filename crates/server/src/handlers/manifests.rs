@@ -1,0 +1,180 @@
+//! Manifests and indexes: `GET`, `HEAD`, `PUT`, `DELETE`.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use metahub_catalog::Composed;
+use metahub_oci::{ErrorCode, MediaType, Reference, RepositoryName, Tag};
+use metahub_registry::{Accepts, Registry};
+
+use crate::body::Body;
+use crate::error::HttpError;
+use crate::request::{Pairs, header};
+use crate::respond::{Answer, matches_etag};
+
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// end-3. By tag, what is served depends on the login's profile; by digest it never does.
+pub(crate) async fn get(
+    registry: &Registry,
+    method: &Method,
+    headers: &HeaderMap,
+    profile: &Composed,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response<Body>, HttpError> {
+    let served = match reference {
+        Reference::Digest(digest) => registry.manifest(name, digest).await?,
+        Reference::Tag(tag) => {
+            registry
+                .tagged(name, tag, profile, accepts(headers))
+                .await?
+        }
+    };
+    let mut answer = Answer::new(StatusCode::OK)
+        .media_type(&served.media_type)
+        .digest(&served.digest)
+        .etag(&served.digest);
+    answer = match reference {
+        Reference::Digest(_) => answer.immutable(),
+        Reference::Tag(_) => answer.depends_on_login(),
+    };
+    if let Some(warning) = &served.warning {
+        answer = answer.text(
+            header::WARNING,
+            &format!("110 metahub \"{}\"", printable(warning)),
+        );
+    }
+    if matches_etag(header(headers, header::IF_NONE_MATCH), &served.digest) {
+        return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
+    }
+    if method == Method::HEAD {
+        return Ok(answer.head(served.bytes.len() as u64));
+    }
+    Ok(answer.bytes(served.bytes))
+}
+
+/// What a warning may hold within quotes of a header.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| (' '..='~').contains(c) && *c != '"' && *c != '\\')
+        .collect()
+}
+
+/// Which forms the client takes. A client that names none (Enroot's `HEAD`), or anything, takes
+/// an index; one that names only manifest types gets the manifest itself.
+fn accepts(headers: &HeaderMap) -> Accepts {
+    let mut named_any = false;
+    for value in headers.get_all(header::ACCEPT) {
+        for item in value.to_str().unwrap_or("").split(',') {
+            let essence = item.split(';').next().unwrap_or("").trim();
+            if essence.is_empty() {
+                continue;
+            }
+            named_any = true;
+            let index = matches!(
+                essence,
+                MediaType::OCI_INDEX | MediaType::DOCKER_LIST | "*/*"
+            ) || essence == "application/*";
+            if index {
+                return Accepts::Index;
+            }
+        }
+    }
+    // A client that names no manifest type at all (application/json, say) is no image client.
+    let manifest = headers.get_all(header::ACCEPT).iter().any(|value| {
+        let text = value.to_str().unwrap_or("");
+        text.contains(MediaType::OCI_MANIFEST) || text.contains(MediaType::DOCKER_MANIFEST)
+    });
+    if named_any && manifest {
+        Accepts::ManifestOnly
+    } else {
+        Accepts::Index
+    }
+}
+
+/// end-7, with `?tag=` beside a digest reference, once or often.
+pub(crate) async fn put(
+    registry: &Registry,
+    headers: &HeaderMap,
+    query: &Pairs,
+    name: &RepositoryName,
+    reference: &Reference,
+    bytes: Bytes,
+) -> Result<Response<Body>, HttpError> {
+    let content_type = match header(headers, header::CONTENT_TYPE) {
+        None => None,
+        Some(text) => Some(text.parse::<MediaType>().map_err(|error| {
+            HttpError::code(ErrorCode::ManifestInvalid, format!("Content-Type: {error}"))
+        })?),
+    };
+    let tags = query
+        .all("tag")
+        .map(|tag| {
+            tag.parse::<Tag>()
+                .map_err(|error| HttpError::code(ErrorCode::TagInvalid, format!("{error}")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let pushed = registry
+        .push_manifest(name, reference, content_type.as_ref(), bytes, tags)
+        .await?;
+    let mut answer = Answer::new(StatusCode::CREATED)
+        .digest(&pushed.digest)
+        .location(&format!("/v2/{name}/manifests/{}", pushed.digest));
+    if let Some(subject) = &pushed.subject {
+        answer = answer.text(OCI_SUBJECT, subject.as_str());
+    }
+    let mut response = answer.empty();
+    for tag in &pushed.tags {
+        if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
+            response.headers_mut().append(OCI_TAG, value);
+        }
+    }
+    Ok(response)
+}
+
+/// end-9: a tag loses its name; a digest loses the manifest and every tag of it.
+pub(crate) async fn delete(
+    registry: &Registry,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response<Body>, HttpError> {
+    match reference {
+        Reference::Tag(tag) => registry.delete_tag(name, tag).await?,
+        Reference::Digest(digest) => registry.delete_manifest(name, digest).await?,
+    }
+    Ok(Answer::new(StatusCode::ACCEPTED).empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_that_names_manifests_and_no_index_gets_the_manifest_itself() {
+        for (accept, expected) in [
+            (vec![], Accepts::Index),
+            (vec!["*/*"], Accepts::Index),
+            (vec![MediaType::OCI_MANIFEST], Accepts::ManifestOnly),
+            (
+                vec![MediaType::OCI_MANIFEST, MediaType::OCI_INDEX],
+                Accepts::Index,
+            ),
+            (
+                vec!["application/vnd.docker.distribution.manifest.v2+json;q=0.9"],
+                Accepts::ManifestOnly,
+            ),
+            (vec!["application/json"], Accepts::Index),
+            (
+                vec!["application/vnd.docker.distribution.manifest.v2+json, */*"],
+                Accepts::Index,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &accept {
+                headers.append(header::ACCEPT, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(accepts(&headers), expected, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET /api/v1/resolve?image=NAME:TAG[&platform=os/arch]`: what the caller's login gets, and why.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use metahub_auth::Identity;
+use metahub_oci::{ErrorCode, ImageReference, Platform};
+use metahub_registry::Registry;
+
+use crate::body::Body;
+use crate::error::HttpError;
+use crate::request::Pairs;
+use crate::respond::Answer;
+
+/// The image that a request asks about.
+pub(crate) fn image(query: &Pairs) -> Result<ImageReference, HttpError> {
+    let text = query.get("image").ok_or_else(|| {
+        bad("expected ?image=NAME:TAG, for example ?image=qnib/featuretest:latest")
+    })?;
+    text.parse().map_err(|error| bad(format!("image: {error}")))
+}
+
+/// Answers with the resolution as JSON.
+pub(crate) async fn get(
+    registry: &Registry,
+    identity: &Arc<Identity>,
+    _headers: &HeaderMap,
+    query: &Pairs,
+    image: &ImageReference,
+) -> Result<Response<Body>, HttpError> {
+    let platform = match query.get("platform") {
+        None => Platform::linux_amd64(),
+        Some(text) => text
+            .parse()
+            .map_err(|error| bad(format!("platform: {error}")))?,
+    };
+    let resolution = registry
+        .resolve(image, identity.profile(), &platform)
+        .await?;
+    Ok(Answer::new(StatusCode::OK)
+        .header(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        )
+        .header(header::VARY, HeaderValue::from_static("Authorization"))
+        .json(&resolution))
+}
+
+fn bad(message: impl Into<String>) -> HttpError {
+    HttpError::code(ErrorCode::NameInvalid, message).with_status(StatusCode::BAD_REQUEST)
+}

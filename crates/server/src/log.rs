@@ -1,0 +1,74 @@
+//! One log line per request: who, what, outcome, duration, bytes. Never a password, a token or
+//! a query string.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use metahub_oci::ErrorCode;
+
+/// What is known of a request; written when its answer's body has been sent or dropped.
+pub(crate) struct Record {
+    started: Instant,
+    peer: SocketAddr,
+    method: Method,
+    agent: String,
+    pub(crate) login: String,
+    pub(crate) repository: String,
+    pub(crate) reference: String,
+    pub(crate) status: StatusCode,
+    pub(crate) code: Option<ErrorCode>,
+    pub(crate) announced: u64,
+    pub(crate) sent: u64,
+}
+
+impl Record {
+    pub(crate) fn new(method: &Method, headers: &HeaderMap, peer: SocketAddr) -> Self {
+        let agent = headers
+            .get(header::USER_AGENT)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("");
+        Self {
+            started: Instant::now(),
+            peer,
+            method: method.clone(),
+            // A client's name is enough; its whole build string would fill the log.
+            agent: agent.chars().take_while(|c| *c != ' ').take(64).collect(),
+            login: String::new(),
+            repository: String::new(),
+            reference: String::new(),
+            status: StatusCode::OK,
+            code: None,
+            announced: 0,
+            sent: 0,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let complete = self.sent >= self.announced || self.method == Method::HEAD;
+        let outcome = match (self.code, complete) {
+            (Some(code), _) => serde_json::to_value(code)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            (None, true) => "ok".to_owned(),
+            (None, false) => "cut off".to_owned(),
+        };
+        tracing::info!(
+            target: "metahub::request",
+            method = %self.method,
+            repository = self.repository,
+            reference = self.reference,
+            login = self.login,
+            status = self.status.as_u16(),
+            outcome,
+            bytes = self.sent,
+            ms = self.started.elapsed().as_millis(),
+            peer = %self.peer,
+            agent = self.agent,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Building answers: the headers that belong together, set in one place.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use metahub_oci::{Digest, MediaType};
+use serde::Serialize;
+
+use crate::body::Body;
+
+/// `Docker-Content-Digest`, which the distribution specification requires where content has one.
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// An answer being built.
+pub(crate) struct Answer(Response<Body>);
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode) -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        Self(response)
+    }
+
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        *self.0.status_mut() = status;
+        self
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().insert(name, value);
+        self
+    }
+
+    /// A header from text. Text that is no header value is left out: it can only come from
+    /// content that clients named themselves.
+    pub(crate) fn text(self, name: HeaderName, value: &str) -> Self {
+        match HeaderValue::from_str(value) {
+            Ok(value) => self.header(name, value),
+            Err(_) => self,
+        }
+    }
+
+    pub(crate) fn digest(self, digest: &Digest) -> Self {
+        self.text(CONTENT_DIGEST, digest.as_str())
+    }
+
+    pub(crate) fn etag(self, digest: &Digest) -> Self {
+        self.text(header::ETAG, &format!("\"{digest}\""))
+    }
+
+    pub(crate) fn location(self, location: &str) -> Self {
+        self.text(header::LOCATION, location)
+    }
+
+    pub(crate) fn media_type(self, media_type: &MediaType) -> Self {
+        self.text(header::CONTENT_TYPE, media_type.as_str())
+    }
+
+    /// Content asked for by digest never changes; who may read it does, so no shared cache.
+    pub(crate) fn immutable(self) -> Self {
+        self.header(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, max-age=31536000, immutable"),
+        )
+    }
+
+    /// What a tag names depends on who asks and on the form they accept.
+    pub(crate) fn depends_on_login(self) -> Self {
+        self.header(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        )
+        .header(
+            header::VARY,
+            HeaderValue::from_static("Authorization, Accept"),
+        )
+    }
+
+    pub(crate) fn body(mut self, body: Body) -> Response<Body> {
+        *self.0.body_mut() = body;
+        self.0
+    }
+
+    pub(crate) fn bytes(self, bytes: Bytes) -> Response<Body> {
+        self.body(Body::from(bytes))
+    }
+
+    pub(crate) fn empty(self) -> Response<Body> {
+        self.body(Body::empty())
+    }
+
+    /// The answer to `HEAD` for content of `length` bytes.
+    pub(crate) fn head(self, length: u64) -> Response<Body> {
+        self.header(header::CONTENT_LENGTH, HeaderValue::from(length))
+            .empty()
+    }
+
+    pub(crate) fn json<T: Serialize>(self, value: &T) -> Response<Body> {
+        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        self.text(header::CONTENT_TYPE, "application/json")
+            .bytes(bytes.into())
+    }
+}
+
+/// Whether an `If-None-Match` (or `If-Range`) header names the entity tag of `digest`.
+pub(crate) fn matches_etag(header: Option<&str>, digest: &Digest) -> bool {
+    let Some(header) = header else { return false };
+    header.split(',').map(str::trim).any(|tag| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+        tag == "*" || tag == digest.as_str()
+    })
+}
