@@ -1,2 +1,19 @@
-//! The metahub command
-fn main() {}
+//! The `metahub` command: parses its arguments, runs one command, and turns the outcome into an
+//! exit code. Decisions live in the libraries; what people read is made here.
+
+mod app;
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod exit;
+mod logging;
+mod output;
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    output::report_errors();
+    let cli = cli::Cli::parse();
+    commands::run(cli).into()
+}

@@ -1,0 +1,169 @@
+//! `metahub account …`: the accounts of a data folder. Works beside a running server, which
+//! sees the change with its next request. A password is shown once if it was generated here,
+//! never otherwise.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::sync::Arc;
+
+use metahub_auth::{Account, Accounts, Password};
+use metahub_store::{Mode, Store};
+use miette::{IntoDiagnostic as _, WrapErr as _, bail, miette};
+use serde_json::json;
+
+use crate::cli::{AccountCommand, Format, PasswordArgs, SettingsArgs};
+use crate::commands::load_config;
+use crate::config::Layer;
+use crate::exit::Exit;
+use crate::output;
+
+/// Most that is read of a password on standard input, in bytes.
+const MAX_PASSWORD: u64 = 8192;
+
+pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
+    match command {
+        AccountCommand::Add {
+            name,
+            role,
+            password,
+            settings,
+        } => {
+            let accounts = open(&settings).await?;
+            let chosen = choose(password)?;
+            let generated = accounts.add(&name, role, chosen).await.into_diagnostic()?;
+            output::line(format!("added account {name} ({role})"))?;
+            show(generated.as_ref())?;
+            output::line(output::faint(&format!(
+                "log in with: docker login HOST -u {name}"
+            )))?;
+        }
+        AccountCommand::List { format, settings } => {
+            list(
+                &open(&settings).await?.list().await.into_diagnostic()?,
+                format,
+            )?;
+        }
+        AccountCommand::Role {
+            name,
+            role,
+            settings,
+        } => {
+            open(&settings)
+                .await?
+                .set_role(&name, role)
+                .await
+                .into_diagnostic()?;
+            output::line(format!("account {name} is now {role}"))?;
+        }
+        AccountCommand::Password {
+            name,
+            password,
+            settings,
+        } => {
+            let accounts = open(&settings).await?;
+            let chosen = choose(password)?;
+            let generated = accounts
+                .set_password(&name, chosen)
+                .await
+                .into_diagnostic()?;
+            output::line(format!("account {name} has a new password"))?;
+            show(generated.as_ref())?;
+        }
+        AccountCommand::Remove { name, settings } => {
+            open(&settings)
+                .await?
+                .remove(&name)
+                .await
+                .into_diagnostic()?;
+            output::line(format!("removed account {name}; what it pushed stays"))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The accounts of the data folder that `settings` name.
+async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
+    let config = load_config(settings, Layer::default())?;
+    let store = Store::open(&config.data, Mode::Beside)
+        .await
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
+    Ok(Accounts::new(Arc::new(store)))
+}
+
+/// The password that the person gives, or none if one is to be generated.
+fn choose(args: PasswordArgs) -> miette::Result<Option<Password>> {
+    if args.password_stdin {
+        return read_password().map(Some);
+    }
+    if args.generate || !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).into_diagnostic();
+    let first = ask("Password (leave empty to generate one): ")?;
+    if first.is_empty() {
+        return Ok(None);
+    }
+    if ask("Once more: ")? != first {
+        bail!("the two passwords differ: nothing was changed");
+    }
+    Password::chosen(first).map(Some).into_diagnostic()
+}
+
+fn read_password() -> miette::Result<Password> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_PASSWORD)
+        .read_to_string(&mut text)
+        .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
+    // What `echo` and editors add at the end is not meant.
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Password::chosen(text).into_diagnostic()
+}
+
+/// Shows a password that was generated, this once.
+fn show(generated: Option<&Password>) -> miette::Result<()> {
+    let Some(password) = generated else {
+        return Ok(());
+    };
+    output::line(format!("password: {}", password.expose()))?;
+    output::line(output::faint("it is not shown again"))
+}
+
+fn list(accounts: &[Account], format: Format) -> miette::Result<()> {
+    let created = |account: &Account| {
+        jiff::Timestamp::try_from(account.created)
+            .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+            .unwrap_or_default()
+    };
+    match format {
+        Format::Json => {
+            let rows: Vec<_> = accounts
+                .iter()
+                .map(|account| {
+                    json!({
+                        "name": account.name,
+                        "role": account.role,
+                        "created": created(account),
+                    })
+                })
+                .collect();
+            output::json(&rows)
+        }
+        Format::Text if accounts.is_empty() => {
+            output::line("no accounts; add one with: metahub account add NAME")
+        }
+        Format::Text => {
+            let mut table = output::table(&["NAME", "ROLE", "CREATED"]);
+            for account in accounts {
+                table.add_row([
+                    account.name.to_string(),
+                    account.role.to_string(),
+                    created(account),
+                ]);
+            }
+            output::print_table(&table)
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `metahub demo`: a whole MetaHub on loopback, filled with images made in process, that shows
+//! what each login gets and how to try it. Asks no upstream; needs nothing but itself.
+
+mod pull;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use comfy_table::{Cell, Table};
+use metahub_catalog::Catalog;
+use metahub_demo::{DemoImage, FEATURETEST, GROMACS, LOGINS};
+use metahub_oci::{Digest, ImageReference, Platform, RepositoryName};
+use metahub_registry::Registry;
+use metahub_store::{Mode, Store};
+use miette::{IntoDiagnostic as _, WrapErr as _, bail};
+use tokio::sync::oneshot;
+use url::Url;
+
+use self::pull::Pulled;
+use crate::app::{self, App};
+use crate::cli::DemoArgs;
+use crate::client::{Client, ClientError, Login};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output;
+
+/// The address to try first, which documentation and muscle memory name.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A user name that is close to a profile's and is none.
+const MISSPELT: &str = "zen33";
+
+pub(crate) async fn run(args: DemoArgs) -> miette::Result<Exit> {
+    let images = metahub_demo::images().into_diagnostic()?;
+    let app = assemble(&args).await?;
+    fill(app.registry(), &images)
+        .await
+        .wrap_err("the demo images cannot be stored")?;
+    // From here on a signal ends the server rather than the process.
+    let told_to_stop = app::told_to_stop()?;
+    let server = match (args.listen, args.check) {
+        (Some(address), _) => app::bind(address).await?,
+        (None, true) => app::bind(ANY_PORT).await?,
+        (None, false) => match app::bind(USUAL).await {
+            Ok(server) => server,
+            Err(_) => app::bind(ANY_PORT).await?,
+        },
+    };
+    let address = server.address();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(app.serve(server, async move {
+        // Sent or dropped: either way it is time to stop.
+        let _ = stopped.await;
+    }));
+    let all_well = show(address, &images).await?;
+    if !args.check {
+        invite(address)?;
+        told_to_stop.await;
+    }
+    drop(stop);
+    serving.await.into_diagnostic()??;
+    Ok(if all_well { Exit::Ok } else { Exit::Failure })
+}
+
+async fn assemble(args: &DemoArgs) -> miette::Result<App> {
+    let loaded = Catalog::from_documents(&metahub_demo::catalog());
+    if let Some(problem) = loaded.problems.first() {
+        bail!("the demo catalog is wrong: {problem}");
+    }
+    let store = match &args.data {
+        Some(folder) => Store::open(folder, Mode::Serve).await,
+        None => Store::temporary().await,
+    }
+    .into_diagnostic()
+    .wrap_err("the demo's data folder cannot be opened")?;
+    let mut config = Config::default();
+    config.upstreams.upstreams.clear();
+    config.upstreams.offline = true;
+    App::new(store, loaded.catalog, &config).await
+}
+
+async fn fill(registry: &Registry, images: &[DemoImage]) -> miette::Result<()> {
+    for image in images {
+        let name = &image.repository;
+        for (digest, bytes) in &image.blobs {
+            registry
+                .store()
+                .put_blob(name, digest, bytes.clone())
+                .await
+                .into_diagnostic()?;
+        }
+        for document in &image.documents {
+            let reference = image.reference_of(document);
+            let bytes = document.bytes().clone();
+            registry
+                .push_manifest(
+                    name,
+                    &reference,
+                    Some(document.media_type()),
+                    bytes,
+                    Vec::new(),
+                )
+                .await
+                .into_diagnostic()?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets every demo login pull, prints the table, and tells whether all got what they should.
+async fn show(address: SocketAddr, images: &[DemoImage]) -> miette::Result<bool> {
+    let server: Url = format!("http://{address}").parse().into_diagnostic()?;
+    let pushed: HashMap<String, Digest> = images
+        .iter()
+        .filter_map(|image| {
+            let root = image.root()?.digest().clone();
+            Some((format!("{}:{}", image.repository, image.tag), root))
+        })
+        .collect();
+    let mut table = output::table(&["LOGIN", "IMAGE", "DIGEST", "TARGET", "CHECK", "WHY"]);
+    let mut failed = 0;
+    for login in &LOGINS {
+        let client = client(&server, login.login).into_diagnostic()?;
+        let platform = Platform::new("linux", login.architecture);
+        for (image, expected) in [(FEATURETEST, login.featuretest), (GROMACS, login.gromacs)] {
+            let reference: ImageReference = image.parse().into_diagnostic()?;
+            let pulled =
+                pull::pull(&client, &reference, &platform, expected, pushed.get(image)).await;
+            failed += usize::from(pulled.problem.is_some());
+            add_row(&mut table, login.login, image, &pulled);
+        }
+    }
+    let refusal = refused(&server).await?;
+    failed += usize::from(refusal.problem.is_some());
+    add_row(&mut table, MISSPELT, FEATURETEST, &refusal);
+    output::print_table(&table)?;
+    if failed > 0 {
+        output::line(output::bad(&format!(
+            "\n{failed} of these are not as they should be"
+        )))?;
+    }
+    Ok(failed == 0)
+}
+
+fn client(server: &Url, login: &str) -> Result<Client, ClientError> {
+    // Public profiles take any password.
+    let login = (!login.is_empty()).then(|| Login {
+        name: login.to_owned(),
+        password: "any".to_owned(),
+    });
+    Client::new(server.clone(), login)
+}
+
+/// Logs in under a name that nobody has: refused, with the name that was meant.
+async fn refused(server: &Url) -> miette::Result<Pulled> {
+    let name: RepositoryName = FEATURETEST
+        .parse::<ImageReference>()
+        .into_diagnostic()?
+        .name()
+        .clone();
+    let client = client(server, MISSPELT).into_diagnostic()?;
+    let (target, why, problem) = match client.open(&name).await {
+        Err(ClientError::Refused {
+            status, message, ..
+        }) if status.as_u16() == 401 => {
+            let near = message.contains("zen3");
+            let problem = (!near).then(|| "expected a hint at zen3".to_owned());
+            ("login refused", message, problem)
+        }
+        Err(error) => ("-", String::new(), Some(error.to_string())),
+        Ok(_) => ("-", String::new(), Some("expected a refusal".to_owned())),
+    };
+    Ok(Pulled {
+        manifest: None,
+        target: target.to_owned(),
+        why,
+        problem,
+    })
+}
+
+fn add_row(table: &mut Table, login: &str, image: &str, pulled: &Pulled) {
+    let digest = pulled.manifest.as_ref().map_or("-", Digest::short);
+    let (verdict, why) = match &pulled.problem {
+        None => (output::verdict(true, "ok"), &pulled.why),
+        Some(problem) => (output::verdict(false, "failed"), problem),
+    };
+    let login = if login.is_empty() { "(none)" } else { login };
+    table.add_row([
+        Cell::new(login),
+        Cell::new(image),
+        Cell::new(digest),
+        Cell::new(&pulled.target),
+        verdict,
+        Cell::new(why),
+    ]);
+}
+
+/// Says what to try by hand.
+fn invite(address: SocketAddr) -> miette::Result<()> {
+    let image = format!("{address}/{FEATURETEST}");
+    output::line(format!(
+        "\n{}\n\n  {}",
+        output::heading("Try it with docker, podman or any other client; any password will do:"),
+        [
+            format!("docker login {address} -u cascadeLake -p any"),
+            format!("docker run --rm --pull=always {image}"),
+            format!("docker login {address} -u zen3 -p any"),
+            format!("docker run --rm --pull=always {image}"),
+            format!("docker login {address} -u aws/cli -p any"),
+            format!("docker run --rm --pull=always {image} aws --version"),
+            format!("docker run --rm --pull=always {address}/{GROMACS}"),
+            format!(
+                "metahub resolve {FEATURETEST} --as cpu=icelake --explain --server http://{address}"
+            ),
+        ]
+        .join("\n  ")
+    ))?;
+    output::line(format!("\nMetaHub listens on {address}; Ctrl-C ends it."))
+}

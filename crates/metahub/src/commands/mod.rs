@@ -1,0 +1,74 @@
+//! One file per command. Here: which command runs, and how its failure is shown.
+
+mod account;
+mod check;
+mod completions;
+mod demo;
+mod man;
+mod resolve;
+mod schema;
+mod serve;
+
+use std::future::Future;
+
+use miette::{IntoDiagnostic as _, WrapErr as _};
+
+use crate::cli::{Cli, Command, SettingsArgs};
+use crate::config::{Config, Layer};
+use crate::exit::Exit;
+use crate::logging;
+
+/// Runs the command and reports its failure on standard error.
+pub(crate) fn run(cli: Cli) -> Exit {
+    match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(report) => {
+            anstream::eprintln!("{report:?}");
+            Exit::Failure
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> miette::Result<Exit> {
+    // Only a server logs what it does unless asked; other commands speak for themselves.
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    let filter = cli
+        .log
+        .log
+        .as_deref()
+        .unwrap_or(if quiet { "warn" } else { "info" });
+    logging::start(filter, cli.log.log_format)?;
+    match cli.command {
+        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Check(args) => check::run(&args),
+        Command::Resolve(args) => block_on(resolve::run(&args)),
+        Command::Account(command) => block_on(account::run(command)),
+        Command::Schema => schema::run(),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man { out } => man::run(out.as_deref()),
+    }
+}
+
+/// Runs a command that needs the async runtime.
+fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .into_diagnostic()
+        .wrap_err("the async runtime cannot start")?
+        .block_on(command)
+}
+
+/// The settings of a command that works on a data folder.
+fn load_config(args: &SettingsArgs, flags: Layer) -> miette::Result<Config> {
+    let flags = Layer {
+        data: args.data.clone().or(flags.data),
+        ..flags
+    };
+    Ok(Config::load(
+        args.config.as_deref(),
+        &|name| std::env::var_os(name),
+        flags,
+    )?)
+}

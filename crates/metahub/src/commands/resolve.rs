@@ -1,0 +1,100 @@
+//! `metahub resolve IMAGE`: which image a login gets from a running MetaHub, and why.
+
+use std::io::Read as _;
+
+use metahub_registry::Resolution;
+use miette::{IntoDiagnostic as _, miette};
+use serde_json::json;
+
+use crate::cli::{Format, ResolveArgs};
+use crate::client::{Client, ClientError, Login};
+use crate::exit::Exit;
+use crate::output;
+
+/// `detail.reason` of the error with which the server says so.
+const NOTHING_FITS: &str = "nothing-fits";
+/// Most that is read of a password on standard input, in bytes.
+const MAX_PASSWORD: u64 = 8192;
+
+pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
+    let client = Client::new(args.server.clone(), login(args)?).into_diagnostic()?;
+    let image = args.image.to_string();
+    let platform = args.platform.as_ref().map(ToString::to_string);
+    let mut query = vec![("image", image.as_str())];
+    query.extend(platform.as_deref().map(|platform| ("platform", platform)));
+    let resolution: Resolution = match client.api("/api/v1/resolve", &query).await {
+        Ok(resolution) => resolution,
+        Err(error) => return failed(args, error),
+    };
+    match args.format {
+        Format::Json => output::json(&resolution)?,
+        Format::Text => {
+            output::line(reference(args, &resolution))?;
+            if let Some(warning) = &resolution.warning {
+                anstream::eprintln!("warning: {warning}");
+            }
+            if args.explain {
+                explain(&resolution)?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The image by digest, as a client of that server names it.
+fn reference(args: &ResolveArgs, resolution: &Resolution) -> String {
+    let name = match args.image.host() {
+        Some(host) => format!("{host}/{}", args.image.name()),
+        None => args.image.name().to_string(),
+    };
+    // Who asks for one platform gets its manifest; who does not gets what serves them all.
+    let digest = match args.platform {
+        Some(_) => &resolution.manifest,
+        None => &resolution.digest,
+    };
+    format!("{name}@{digest}")
+}
+
+fn login(args: &ResolveArgs) -> miette::Result<Option<Login>> {
+    let Some(name) = args.login.clone().filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let mut password = String::new();
+    if args.password_stdin {
+        std::io::stdin()
+            .lock()
+            .take(MAX_PASSWORD)
+            .read_to_string(&mut password)
+            .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
+        password.truncate(password.trim_end_matches(['\r', '\n']).len());
+    }
+    Ok(Some(Login { name, password }))
+}
+
+/// Tells that nothing fits from every other failure.
+fn failed(args: &ResolveArgs, error: ClientError) -> miette::Result<Exit> {
+    match error {
+        ClientError::Refused {
+            reason: Some(reason),
+            message,
+            ..
+        } if reason == NOTHING_FITS => {
+            match args.format {
+                Format::Json => {
+                    output::json(&json!({ "image": args.image, "nothing_fits": message }))?;
+                }
+                Format::Text => anstream::eprintln!("{message}"),
+            }
+            Ok(Exit::NothingFits)
+        }
+        ClientError::Unreachable { .. } => Err(miette!(
+            help = "start it with metahub serve, or name another with --server or METAHUB_SERVER",
+            "{error}"
+        )),
+        error => Err(error).into_diagnostic(),
+    }
+}
+
+fn explain(resolution: &Resolution) -> miette::Result<()> {
+    output::line(format!("why: {}", resolution.why))
+}

@@ -1,0 +1,80 @@
+//! `metahub serve`: the registry, until it is told to end.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use metahub_catalog::{Catalog, Loaded};
+use metahub_store::{Mode, Store};
+use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+
+use crate::app::{self, App};
+use crate::cli::ServeArgs;
+use crate::commands::load_config;
+use crate::config::{Config, Layer};
+use crate::exit::Exit;
+use crate::output;
+
+pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
+    let flags = Layer {
+        listen: args.listen,
+        catalog: (!args.catalog.is_empty()).then_some(args.catalog),
+        anonymous: args.anonymous,
+        ..Layer::default()
+    };
+    let config = load_config(&args.settings, flags)?;
+    let catalog = load_catalog(&config)?;
+    let store = Store::open(&config.data, Mode::Serve)
+        .await
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
+    // From here on a signal ends the server rather than the process.
+    let stop = app::told_to_stop()?;
+    let server = app::bind(config.listen).await?;
+    let app = App::new(store, catalog, &config).await?;
+    greet(server.address(), &config.data)?;
+    app.serve(server, stop).await?;
+    tracing::info!("ended");
+    Ok(Exit::Ok)
+}
+
+/// Documents with errors stop the start: a server that silently leaves a profile out would
+/// serve its users something else.
+fn load_catalog(config: &Config) -> miette::Result<Catalog> {
+    let Loaded {
+        catalog, problems, ..
+    } = Catalog::load(&config.catalog);
+    for problem in &problems {
+        anstream::eprintln!("{problem}");
+    }
+    match problems.iter().filter(|problem| problem.is_error()).count() {
+        0 => Ok(catalog),
+        errors => Err(miette!(
+            help = "metahub check PATH... shows each with its place in the document",
+            "the catalog has {errors} errors"
+        )),
+    }
+}
+
+fn greet(address: SocketAddr, data: &Path) -> miette::Result<()> {
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    output::line(format!(
+        "MetaHub listens on http://{address}, data in {}",
+        data.display()
+    ))?;
+    if !std::io::stdout().is_terminal() {
+        // Whoever reads a log knows the way.
+        return output::line(next(address));
+    }
+    output::line(output::faint(&next(address)))
+}
+
+/// What to do next.
+fn next(address: SocketAddr) -> String {
+    format!(
+        "  log in under a profile:   docker login {address} -u zen3 -p any\n  \
+           pull through it:          docker pull {address}/library/debian:stable-slim\n  \
+           add an account to push:   metahub account add NAME\n  \
+           check own documents:      metahub check FOLDER, then serve --catalog FOLDER"
+    )
+}

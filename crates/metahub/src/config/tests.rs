@@ -1,0 +1,156 @@
+//! What settings come to, and how mistakes in them are told.
+
+use std::collections::BTreeMap;
+
+use rstest::rstest;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../metahub.example.yaml");
+
+fn load(file: &Path, variables: &[(&str, &str)], flags: Layer) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Config::load(
+        Some(file),
+        &|name| variables.get(name).map(OsString::from),
+        flags,
+    )
+}
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("metahub.yaml");
+    std::fs::write(&file, text).unwrap();
+    (folder, file)
+}
+
+fn from_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Config::load(
+        None,
+        &|name| variables.get(name).map(OsString::from),
+        Layer::default(),
+    )
+}
+
+#[test]
+fn the_example_file_says_exactly_the_defaults() {
+    let mut config = Config::default();
+    config.apply(parse(EXAMPLE).map_err(|problem| problem.message).unwrap());
+    assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
+}
+
+#[test]
+fn the_example_file_names_every_key_and_its_variable() {
+    let keys = format!("{:#?}", Layer::default());
+    let keys = keys
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(": None,"));
+    let written: Vec<&str> = EXAMPLE
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, _)| key)
+        .collect();
+    let mut count = 0;
+    for key in keys {
+        assert!(written.contains(&key), "{key} is not in the example");
+        let variable = format!("METAHUB_{}", key.to_uppercase());
+        assert!(
+            EXAMPLE.contains(&variable),
+            "{variable} is not in the example"
+        );
+        count += 1;
+    }
+    assert!(count >= 12, "{count}");
+}
+
+#[test]
+fn flags_win_over_variables_and_those_over_the_file() {
+    let (_folder, file) = file("listen: 127.0.0.1:1\nanonymous: none\ntoken_lifetime: 2m\n");
+    let variables = [
+        ("METAHUB_LISTEN", "127.0.0.1:2"),
+        ("METAHUB_ANONYMOUS", "write"),
+    ];
+    let flags = Layer {
+        listen: "127.0.0.1:3".parse().ok(),
+        ..Layer::default()
+    };
+    let config = load(&file, &variables, flags).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.auth.anonymous, AnonymousAccess::Write);
+    assert_eq!(config.auth.token_lifetime, Duration::from_secs(120));
+}
+
+#[test]
+fn paths_in_the_file_start_at_the_files_folder() {
+    let (folder, file) = file("data: d\ncatalog: [c, /srv/c]\n");
+    let config = load(&file, &[], Layer::default()).unwrap();
+    assert_eq!(config.data, folder.path().join("d"));
+    assert_eq!(
+        config.catalog,
+        [folder.path().join("c"), PathBuf::from("/srv/c")]
+    );
+}
+
+#[rstest]
+#[case("METAHUB_OFFLINE", "true")]
+#[case("METAHUB_ALLOW_ANY_HOST", "false")]
+#[case("METAHUB_DELETE", "false")]
+#[case("METAHUB_SPARSE", "true")]
+#[case("METAHUB_TAG_LIFETIME", "0s")]
+#[case("METAHUB_TOKEN_LIFETIME", "1h")]
+#[case("METAHUB_PROFILE_PASSWORD", "account")]
+#[case("METAHUB_ANONYMOUS", "none")]
+#[case("METAHUB_LISTEN", "[::1]:80")]
+#[case("METAHUB_DATA", "/srv/metahub")]
+#[case("METAHUB_CATALOG", "/a:/b")]
+#[case("METAHUB_UPSTREAMS", "[{host: quay.io, default: true}]")]
+fn every_setting_has_a_variable(#[case] name: &'static str, #[case] value: &str) {
+    let set = format!("{:?}", from_variables(&[(name, value)]).unwrap());
+    assert_ne!(set, format!("{:?}", Config::default()));
+    let empty = format!("{:?}", from_variables(&[(name, "")]).unwrap());
+    assert_eq!(empty, format!("{:?}", Config::default()), "empty is unset");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let error = from_variables(&[("METAHUB_LISTEN", "everywhere")]).unwrap_err();
+    assert!(error.to_string().contains("METAHUB_LISTEN"), "{error}");
+}
+
+#[rstest]
+#[case("listen: 127.0.0.1:0\nanonymus: read\n", 2, 1, "anonymus")]
+#[case("anonymous: read\nanonymous: write\n", 2, 1, "duplicate")]
+#[case("anonymous: sometimes\n", 1, 12, "sometimes")]
+#[case("listen: 5000\n", 1, 9, "socket address")]
+#[case("delete: yes\n", 1, 9, "bool")]
+#[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
+#[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]
+#[case("tag_lifetime: soon\n", 1, 15, "soon")]
+#[case("listen: [\n", 1, 9, "string")]
+#[case("- listen\n", 1, 1, "")]
+#[case("anonymous: \"read\n", 1, 12, "")]
+fn a_mistake_in_the_file_is_shown_with_its_place(
+    #[case] text: &str,
+    #[case] line: u64,
+    #[case] column: u64,
+    #[case] words: &str,
+) {
+    let (_folder, file) = file(text);
+    let error = load(&file, &[], Layer::default()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains(&format!("metahub.yaml:{line}:{column}: ")),
+        "{message}"
+    );
+    assert!(message.contains(words), "{message}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Path::new("/nowhere/metahub.yaml"), &[], Layer::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("/nowhere/metahub.yaml"),
+        "{error}"
+    );
+}

@@ -1,0 +1,32 @@
+//! Exit codes: what scripts learn from a run. The table is part of `metahub --help`.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Ok,
+    /// It failed, and said why.
+    Failure,
+    /// No image fits the login's hardware.
+    NothingFits,
+}
+
+/// The table for `--help`; usage errors (2) are reported by the argument parser.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0  done
+  1  failed; the reason is on standard error
+  2  wrong arguments
+  3  nothing fits: no image can run on what the login provides";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+            Exit::NothingFits => Self::from(3),
+        }
+    }
+}

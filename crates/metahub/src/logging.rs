@@ -1,0 +1,38 @@
+//! Logs on standard error: text for people, JSON for collectors. Standard output is left to
+//! what commands print.
+
+use std::io::IsTerminal as _;
+
+use clap::ValueEnum;
+use miette::miette;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people, coloured on a terminal.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Starts logging. `filter` is a level or a list such as `info,metahub_upstream=debug`.
+pub(crate) fn start(filter: &str, format: LogFormat) -> miette::Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        miette!(
+            help = "expected a level (error, warn, info, debug, trace) or TARGET=LEVEL pairs",
+            "'{filter}' is not a log filter: {error}"
+        )
+    })?;
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(coloured);
+    match format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| miette!("logging cannot start: {error}"))
+}

@@ -1,0 +1,192 @@
+//! The command as people and scripts meet it: exit codes, output for programs, and mistakes.
+//! What needs a running server is tested end to end, elsewhere.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use rstest::rstest;
+use serde_json::Value;
+
+fn metahub(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("metahub").unwrap();
+    command.args(args).env("NO_COLOR", "1");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("METAHUB_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn stdout(command: &mut Command, code: i32) -> String {
+    let output = command.assert().code(code).get_output().stdout.clone();
+    String::from_utf8(output).unwrap()
+}
+
+fn stderr(command: &mut Command, code: i32) -> String {
+    let output = command.assert().code(code).get_output().stderr.clone();
+    String::from_utf8(output).unwrap()
+}
+
+fn account(data: &Path, args: &[&str]) -> Command {
+    let mut command = metahub(&["account"]);
+    command.args(args).arg("--data").arg(data);
+    command
+}
+
+#[test]
+fn help_explains_the_exit_codes() {
+    for args in [&["--help"][..], &["resolve", "--help"], &["demo", "--help"]] {
+        let help = stdout(&mut metahub(args), 0);
+        assert!(help.contains("3  nothing fits"), "{help}");
+    }
+}
+
+#[rstest]
+#[case(&["serv"])]
+#[case(&["serve", "--listen", "everywhere"])]
+#[case(&["check"])]
+#[case(&["account", "add", "Not A Name"])]
+#[case(&["account", "add", "alice", "--role", "owner"])]
+#[case(&["resolve", "Not An Image"])]
+#[case(&["resolve", "a/b", "--platform", "linux"])]
+fn wrong_arguments_end_with_2(#[case] args: &[&str]) {
+    metahub(args).assert().code(2);
+}
+
+#[test]
+fn accounts_are_added_listed_changed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let added = stdout(
+        &mut account(&data, &["add", "alice", "--role", "pusher"]),
+        0,
+    );
+    let password = added
+        .lines()
+        .find_map(|line| line.strip_prefix("password: "))
+        .unwrap();
+    assert!(password.len() >= 20, "{added}");
+
+    let given = "a given password";
+    let added = stdout(
+        account(
+            &data,
+            &["add", "bob", "--role", "admin", "--password-stdin"],
+        )
+        .write_stdin(given),
+        0,
+    );
+    assert!(!added.contains(given), "{added}");
+
+    let listed = stdout(&mut account(&data, &["list", "--format", "json"]), 0);
+    let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    let names: Vec<_> = listed
+        .iter()
+        .map(|row| (&row["name"], &row["role"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (&"alice".into(), &"pusher".into()),
+            (&"bob".into(), &"admin".into())
+        ]
+    );
+    let text = stdout(&mut account(&data, &["list"]), 0);
+    assert!(
+        text.starts_with("NAME") && !text.contains("argon2"),
+        "{text}"
+    );
+
+    stdout(&mut account(&data, &["role", "bob", "reader"]), 0);
+    stdout(&mut account(&data, &["remove", "alice"]), 0);
+    let listed = stdout(&mut account(&data, &["list", "--format", "json"]), 0);
+    assert!(
+        listed.contains("reader") && !listed.contains("alice"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_with_an_account_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    stdout(&mut account(data, &["add", "alice", "--generate"]), 0);
+    let again = stderr(&mut account(data, &["add", "alice", "--generate"]), 1);
+    assert!(again.contains("already"), "{again}");
+    for args in [
+        &["remove", "carol"][..],
+        &["role", "carol", "admin"],
+        &["password", "carol", "--generate"],
+    ] {
+        let message = stderr(&mut account(data, args), 1);
+        assert!(message.contains("carol"), "{message}");
+    }
+    let mut short = account(data, &["add", "dave", "--password-stdin"]);
+    let message = stderr(short.write_stdin("short\n"), 1);
+    assert!(message.contains("at least 8"), "{message}");
+}
+
+#[test]
+fn documents_are_checked_in_three_forms_of_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.yaml");
+    std::fs::write(&file, "profile:\n  name: x\n  acions: []\n").unwrap();
+    let path = file.to_str().unwrap();
+    let place = format!("{path}:3:3: error: ");
+    let text = stdout(&mut metahub(&["check", path]), 1);
+    assert!(text.contains(&place) && text.contains("1 error"), "{text}");
+    let short = stdout(&mut metahub(&["check", path, "--format", "short"]), 1);
+    assert!(
+        short.starts_with(&place) && short.lines().count() == 1,
+        "{short}"
+    );
+    let json = stdout(&mut metahub(&["check", path, "--format", "json"]), 1);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["errors"], &json["problems"][0]["line"]),
+        (&1.into(), &3.into())
+    );
+}
+
+#[test]
+fn a_configuration_mistake_is_shown_whole_on_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a-folder-with-a-long-name/".repeat(8));
+    std::fs::create_dir_all(&deep).unwrap();
+    let file = deep.join("metahub.yaml");
+    std::fs::write(&file, "anonymous: read\nanonymus: read\n").unwrap();
+    let message = stderr(metahub(&["serve", "--config"]).arg(&file), 1);
+    let place = format!("{}:2:1: ", file.display());
+    assert!(
+        message.lines().any(|line| line.contains(&place)),
+        "{message}"
+    );
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_command_line_itself() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(
+            stdout(&mut metahub(&["completions", shell]), 0).contains("metahub"),
+            "{shell}"
+        );
+    }
+    assert!(stdout(&mut metahub(&["man"]), 0).contains(".TH metahub 1"));
+    let folder = tempfile::tempdir().unwrap();
+    stdout(metahub(&["man", "--out"]).arg(folder.path()), 0);
+    for page in ["metahub.1", "metahub-serve.1", "metahub-account-add.1"] {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure_with_a_hint() {
+    // Port 9 is discard: nothing listens there.
+    let mut resolve = metahub(&["resolve", "a/b", "--server", "http://127.0.0.1:9"]);
+    let message = stderr(&mut resolve, 1);
+    assert!(
+        message.contains("127.0.0.1:9") && message.contains("metahub serve"),
+        "{message}"
+    );
+}
