@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use metahub_catalog::{Catalog, Composed, Login, LoginError};
 use tokio::sync::watch;
 
+use crate::identity::TokenLimits;
 use crate::limiter::Limiter;
 use crate::remembered::Remembered;
 use crate::role::Grants;
-use crate::token::{Access, Claims};
+use crate::token::{Access, Claims, until};
 use crate::verifier::Verifier;
 use crate::{
     AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
@@ -101,7 +102,7 @@ impl Authenticator {
                     account: None,
                 },
                 profile: Arc::new(Composed::none()),
-                scopes: None,
+                token: None,
                 version: None,
             })
         });
@@ -177,7 +178,7 @@ impl Authenticator {
             return Ok(identity);
         }
         let claims = self.key.verify(token, &self.config.service)?;
-        let left = claims.left_at(Timestamp::now());
+        let left = until(claims.expires(), Timestamp::now());
         let catalog = self.remembered.catalog();
         let identity = Arc::new(self.check_claims(claims, &catalog).await?);
         self.remembered
@@ -187,7 +188,7 @@ impl Authenticator {
     }
 
     /// A token for `identity`, granting of `asked` what the identity may, which may be nothing:
-    /// a reduced token is not an error.
+    /// a reduced token is not an error. A token asked for with a token lives no longer than that.
     ///
     /// # Errors
     /// The token cannot be signed.
@@ -195,6 +196,11 @@ impl Authenticator {
         let issued_at =
             Timestamp::from_second(Timestamp::now().as_second()).map_err(AuthError::unavailable)?;
         let lifetime = self.config.token_lifetime.max(MIN_TOKEN_LIFETIME);
+        let left = identity
+            .token
+            .as_ref()
+            .map(|token| until(token.expires, issued_at));
+        let lifetime = left.map_or(lifetime, |left| lifetime.min(left));
         let granted = asked.iter().filter_map(|scope| {
             let repository = scope.repository.clone();
             let actions = scope
@@ -277,7 +283,10 @@ impl Authenticator {
     }
 
     async fn check_claims(&self, claims: Claims, catalog: &Catalog) -> Result<Identity, AuthError> {
-        let scopes = Some(claims.scopes());
+        let token = Some(TokenLimits {
+            scopes: claims.scopes(),
+            expires: claims.expires(),
+        });
         let identity = match &claims.account {
             None if claims.sub.is_empty() => {
                 let anonymous = self.anonymous.as_ref().ok_or(AuthError::LoginRequired)?;
@@ -306,7 +315,7 @@ impl Authenticator {
                 identity
             }
         };
-        Ok(Identity { scopes, ..identity })
+        Ok(Identity { token, ..identity })
     }
 
     fn profile_alone(&self, user: &str, profile: Arc<Composed>) -> Result<Identity, AuthError> {
@@ -324,7 +333,7 @@ impl Authenticator {
                 account: None,
             },
             profile,
-            scopes: None,
+            token: None,
             version: None,
         })
     }
@@ -343,7 +352,7 @@ impl Authenticator {
                 account: Some((account.name.clone(), account.role)),
             },
             profile,
-            scopes: None,
+            token: None,
             version: Some(self.key.version_of(&stored.password)?),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use metahub_catalog::Composed;
 use metahub_oci::RepositoryName;
 
@@ -45,14 +46,22 @@ fn hint(role: Role, right: Right, account: &AccountName) -> String {
     }
 }
 
+/// What a token says of its use.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenLimits {
+    pub(crate) scopes: Box<[Scope]>,
+    /// When it expires, and every token made from it.
+    pub(crate) expires: Timestamp,
+}
+
 /// Who asks, what they may do, and under which profile. Holds no secret.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) login: Box<str>,
     pub(crate) grants: Grants,
     pub(crate) profile: Arc<Composed>,
-    /// What a token narrows the rights to; `None` for those who came with a password or nothing.
-    pub(crate) scopes: Option<Box<[Scope]>>,
+    /// What a token narrows this to; `None` for those who came with a password or nothing.
+    pub(crate) token: Option<TokenLimits>,
     /// Which password of the account this rests on; see `SigningKey::version_of`.
     pub(crate) version: Option<Box<str>>,
 }
@@ -123,15 +132,16 @@ impl Identity {
     /// through a token.
     #[must_use]
     pub fn may_administer(&self) -> bool {
-        self.scopes.is_none() && self.grants.allows(Right::Admin, None)
+        self.token.is_none() && self.grants.allows(Right::Admin, None)
     }
 
     fn token_covers(&self, right: Right, repository: &RepositoryName) -> bool {
-        let Some(scopes) = &self.scopes else {
+        let Some(token) = &self.token else {
             return true;
         };
         Actions::of(right).is_some_and(|action| {
-            scopes
+            token
+                .scopes
                 .iter()
                 .any(|scope| scope.repository == *repository && scope.actions.contains(action))
         })
@@ -156,7 +166,10 @@ pub(crate) mod tests {
                 account: account.map(|(name, role)| (name.parse().unwrap(), role)),
             },
             profile: Arc::new(Composed::none()),
-            scopes: scopes.map(|scopes| scopes.iter().map(|s| s.parse().unwrap()).collect()),
+            token: scopes.map(|scopes| TokenLimits {
+                scopes: scopes.iter().map(|s| s.parse().unwrap()).collect(),
+                expires: Timestamp::now(),
+            }),
             version: None,
         }
     }

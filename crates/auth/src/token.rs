@@ -116,15 +116,20 @@ impl Claims {
         }
     }
 
-    /// How long the token has to live after `now`.
-    pub(crate) fn left_at(&self, now: Timestamp) -> Duration {
-        let left = self.exp.saturating_sub(now.as_second());
-        Duration::from_secs(u64::try_from(left).unwrap_or(0))
+    /// When it expires; a time out of range is long past.
+    pub(crate) fn expires(&self) -> Timestamp {
+        Timestamp::from_second(self.exp).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     pub(crate) fn scopes(&self) -> Box<[Scope]> {
         self.access.iter().map(Access::scope).collect()
     }
+}
+
+/// From `now` until `later` in whole seconds; zero if that is past.
+pub(crate) fn until(later: Timestamp, now: Timestamp) -> Duration {
+    let left = later.as_second().saturating_sub(now.as_second());
+    Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }
 
 /// A granted scope, in the form that registries share.

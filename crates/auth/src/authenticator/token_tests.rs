@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use metahub_catalog::Catalog;
 use metahub_oci::RepositoryName;
 use proptest::prelude::*;
@@ -188,6 +189,18 @@ async fn a_token_with_the_signature_of_another_is_refused() {
             "{forged}: {answer:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_token_asked_for_with_a_token_lives_no_longer() {
+    let setup = setup(no_memory()).await;
+    let mut identity = crate::Identity::clone(&*setup.alice().await);
+    identity.token = Some(crate::identity::TokenLimits {
+        scopes: Box::default(),
+        expires: Timestamp::now() + Duration::from_secs(30),
+    });
+    let issued = setup.authenticator.issue(&identity, &[]).unwrap();
+    assert!(issued.expires_in() <= 30, "{}", issued.expires_in());
 }
 
 #[tokio::test]
