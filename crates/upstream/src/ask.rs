@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 use metahub_oci::RepositoryName;
@@ -10,10 +11,12 @@ use reqwest::Response;
 use url::Url;
 
 use crate::answer;
-use crate::auth::{Authorization, Scope, is_challenge};
+use crate::auth::{Authorization, is_challenge};
 use crate::breaker::Admitted;
 use crate::challenge::Challenge;
 use crate::error::{Problem, UpstreamError};
+use crate::pause::Lane;
+use crate::token::Scope;
 use crate::upstream::{Shared, Upstream};
 
 /// What is asked of an upstream.
@@ -23,6 +26,7 @@ pub(crate) struct Ask {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) scope: Scope,
+    pub(crate) lane: Lane,
 }
 
 impl Ask {
@@ -41,14 +45,60 @@ impl Ask {
             url,
             headers: HeaderMap::new(),
             scope: Scope::pull(name),
+            lane: Lane::Other,
         }
     }
 }
 
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) headers: HeaderMap,
+    pub(crate) content_type: String,
+    pub(crate) body: Bytes,
+}
+
 impl Upstream {
     /// Sends `ask` until it succeeds or may not be tried again. None: 404.
-    /// A success is any 2xx or 304.
+    /// A success is any 2xx or 304. The body is the caller's to read.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Option<Response>, UpstreamError> {
+        self.retrying(ask.lane, || self.once(ask)).await
+    }
+
+    /// Like [`Upstream::ask`], with the body of at most `limit` bytes: an answer that breaks off
+    /// is asked for again.
+    pub(crate) async fn ask_whole(
+        &self,
+        ask: &Ask,
+        what: &'static str,
+        limit: usize,
+    ) -> Result<Option<Whole>, UpstreamError> {
+        let between_bytes = self.shared.connections.timeouts().between_bytes;
+        let attempt = || async {
+            let Some(response) = self.once(ask).await? else {
+                return Ok(None);
+            };
+            let content_type = answer::content_type(&response);
+            let headers = response.headers().clone();
+            let body = answer::body(response, what, limit, between_bytes).await?;
+            Ok(Some(Whole {
+                headers,
+                content_type,
+                body,
+            }))
+        };
+        self.retrying(ask.lane, attempt).await
+    }
+
+    async fn retrying<T, F>(
+        &self,
+        lane: Lane,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, UpstreamError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Problem>> + Send,
+    {
         let shared = &self.shared;
         if shared.offline {
             return Err(self.error(Problem::Offline));
@@ -56,14 +106,20 @@ impl Upstream {
         let started = Instant::now();
         let mut tried = 0;
         loop {
+            shared.wait_for_turn(lane, started).await?;
             tried += 1;
             let watch = Watch::admit(shared)?;
-            let result = self.once(ask).await;
-            watch.report(&result);
+            let result = attempt().await;
+            watch.report(result.as_ref().err());
             let error = match result {
-                Ok(response) => return Ok(response),
+                Ok(answer) => return Ok(answer),
                 Err(problem) => self.error(problem),
             };
+            if let Problem::RateLimited { .. } = error.problem() {
+                shared
+                    .pauses
+                    .limited(lane, error.retry_after(), Instant::now());
+            }
             let wait = shared.retry.next_wait(
                 tried,
                 started.elapsed(),
@@ -137,6 +193,24 @@ impl Upstream {
     }
 }
 
+impl Shared {
+    /// Waits while the upstream has asked us to stay away, if our patience allows.
+    async fn wait_for_turn(&self, lane: Lane, started: Instant) -> Result<(), UpstreamError> {
+        while let Some(wait) = self.pauses.remaining(lane, Instant::now()) {
+            if started.elapsed().saturating_add(wait) > self.retry.patience {
+                return Err(self.error(Problem::RateLimited {
+                    retry_after: Some(wait),
+                    message: None,
+                }));
+            }
+            // Those who wait together do not all return together.
+            let spread = self.retry.first_wait.mul_f64(rand::random());
+            tokio::time::sleep(wait.saturating_add(spread)).await;
+        }
+        Ok(())
+    }
+}
+
 /// Tells the breaker how a request ended, also when its caller vanishes before.
 struct Watch<'a> {
     shared: &'a Shared,
@@ -154,15 +228,14 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn report(mut self, result: &Result<Option<Response>, Problem>) {
+    fn report(mut self, problem: Option<&Problem>) {
         let Some(admitted) = self.admitted.take() else {
             return;
         };
-        let is_down = match result {
-            Ok(_) => false,
-            Err(Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. }) => true,
-            Err(Problem::Status { status, .. }) => *status >= 500,
-            Err(_) => false,
+        let is_down = match problem {
+            Some(Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. }) => true,
+            Some(Problem::Status { status, .. }) => *status >= 500,
+            _ => false,
         };
         if is_down {
             self.shared.breaker.failed(admitted, Instant::now());

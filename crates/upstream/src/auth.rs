@@ -13,59 +13,46 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use metahub_oci::{Host, RepositoryName};
+use metahub_oci::Host;
 use moka::future::Cache;
 use parking_lot::RwLock;
-use serde::Deserialize;
 use url::Url;
 
-use crate::answer;
 use crate::challenge::Challenge;
 use crate::client::Connections;
 use crate::error::Problem;
 use crate::secret::{Credentials, Secret};
+use crate::token::{Scope, Token, TokenServer, place, read_token, sensitive};
 use crate::well_known;
 
 /// Tokens kept per upstream: one per repository in use.
 const MAX_TOKENS: u64 = 4096;
-/// Answers of token servers are read up to this size.
-const MAX_TOKEN_BYTES: usize = 256 * 1024;
-/// How long a token lives whose answer does not say (as the token specification has it).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// However long a token says it lives, it is fetched anew after this.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 const CLIENT_ID: &str = "metahub";
-
-/// What a request needs to be allowed: `repository:NAME:pull`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Scope(String);
-
-impl Scope {
-    pub(crate) fn pull(name: &RepositoryName) -> Self {
-        Self(format!("repository:{name}:pull"))
-    }
-}
 
 /// An `Authorization` header, and which token it was made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorization {
     header: HeaderValue,
-    /// Tells a token from the one that replaced it; none for Basic.
+    /// When the token came, which tells it from others; none for Basic.
     token: Option<Instant>,
     /// Whether configured credentials stand behind it.
     pub(crate) with_credentials: bool,
+}
+
+impl From<Token> for Authorization {
+    fn from(token: Token) -> Self {
+        Self {
+            header: token.header,
+            token: Some(token.received),
+            with_credentials: token.with_credentials,
+        }
+    }
 }
 
 impl Authorization {
     pub(crate) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
-}
-
-#[derive(Clone, Debug)]
-struct Token {
-    authorization: Authorization,
-    lifetime: Duration,
 }
 
 struct Expiry;
@@ -81,12 +68,6 @@ impl moka::Expiry<Scope, Token> for Expiry {
 enum Manner {
     Basic,
     Bearer(Arc<TokenServer>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct TokenServer {
-    realm: Url,
-    service: Option<String>,
 }
 
 /// Presents one identity (or nobody) to one upstream.
@@ -183,7 +164,7 @@ impl Authorizer {
             return;
         };
         let kept = self.tokens.get(scope).await;
-        if kept.is_some_and(|kept| kept.authorization.token == Some(refused)) {
+        if kept.is_some_and(|kept| kept.received == refused) {
             self.tokens.invalidate(scope).await;
         }
     }
@@ -211,7 +192,7 @@ impl Authorizer {
             .try_get_with_by_ref(scope, self.fetch(connections, server, scopes))
             .await;
         match fetched {
-            Ok(token) => Ok(token.authorization),
+            Ok(token) => Ok(token.into()),
             Err(problem) => Err(Problem::clone(&problem)),
         }
     }
@@ -274,57 +255,6 @@ impl Authorizer {
     }
 }
 
-impl TokenServer {
-    fn of(challenge: &Challenge, connections: &Connections) -> Result<Self, Problem> {
-        let auth = |why: &str| Problem::Auth(why.to_owned());
-        let realm = challenge
-            .parameter("realm")
-            .ok_or_else(|| auth("asks for a token without saying where to get it (no realm)"))?;
-        // A relative realm is against the specification and seen in the wild.
-        let realm = connections.origin().join(realm);
-        let realm = realm.map_err(|_| auth("names a token server that is not a URL"))?;
-        let plain_text = realm.username().is_empty() && realm.password().is_none();
-        if !plain_text || !realm.has_host() || !matches!(realm.scheme(), "http" | "https") {
-            return Err(auth("names a token server that is not a plain web address"));
-        }
-        let origin_is_plain = connections.origin().scheme() == "http";
-        if realm.scheme() == "http" && !origin_is_plain {
-            return Err(Problem::Refused(format!(
-                "names the token server '{}' without TLS, which is not asked",
-                place(&realm)
-            )));
-        }
-        Ok(Self {
-            realm,
-            service: challenge.parameter("service").map(str::to_owned),
-        })
-    }
-
-    /// The request for a token with `scopes`, each a parameter of its own.
-    fn url(&self, scopes: &[String]) -> Url {
-        let mut url = self.realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = &self.service {
-                query.append_pair("service", service);
-            }
-            for scope in scopes {
-                query.append_pair("scope", scope);
-            }
-        }
-        url
-    }
-}
-
-/// Host, with its port where it is not the scheme's.
-fn place(url: &Url) -> String {
-    let host = url.host_str().unwrap_or("").to_ascii_lowercase();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host,
-    }
-}
-
 fn bad_credentials() -> Problem {
     Problem::Auth("its configured user name or password cannot be sent over HTTP".to_owned())
 }
@@ -332,77 +262,6 @@ fn bad_credentials() -> Problem {
 fn basic_header(username: &str, password: &Secret) -> Option<HeaderValue> {
     let pair = STANDARD.encode(format!("{username}:{}", password.reveal()));
     sensitive(&format!("Basic {pair}"))
-}
-
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut header = HeaderValue::from_str(text).ok()?;
-    header.set_sensitive(true);
-    Some(header)
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<f64>,
-}
-
-async fn read_token(
-    response: reqwest::Response,
-    connections: &Connections,
-    realm: &Url,
-    with_credentials: bool,
-) -> Result<Token, Problem> {
-    let place = place(realm);
-    let between_bytes = connections.timeouts().between_bytes;
-    let status = response.status();
-    if !status.is_success() {
-        let problem = answer::failure(response, with_credentials, between_bytes).await;
-        return Err(match problem {
-            Problem::Denied { .. } | Problem::Status { .. } if status.is_client_error() => {
-                let hint = if with_credentials {
-                    "; check the credentials configured for this upstream"
-                } else {
-                    ""
-                };
-                Problem::Auth(format!(
-                    "gave no token: its token server '{place}' answered: {problem}{hint}"
-                ))
-            }
-            transient => transient,
-        });
-    }
-    let content_type = answer::content_type(&response);
-    let bytes = answer::body(response, "a token", MAX_TOKEN_BYTES, between_bytes).await?;
-    let bad = |what: &str| {
-        Problem::BadAnswer(format!(
-            "its token server '{place}' {what} (content type '{content_type}')"
-        ))
-    };
-    let answer: TokenAnswer =
-        serde_json::from_slice(&bytes).map_err(|_| bad("answered something that is no token"))?;
-    let token = answer.token.filter(|token| !token.is_empty());
-    let token = token
-        .or(answer.access_token)
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| bad("answered without a token"))?;
-    let header = sensitive(&format!("Bearer {token}"));
-    let header = header.ok_or_else(|| bad("sent a token that is no text"))?;
-    let lifetime = answer
-        .expires_in
-        .filter(|seconds| *seconds > 0.0)
-        .map_or(DEFAULT_LIFETIME, |seconds| {
-            Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
-        });
-    Ok(Token {
-        authorization: Authorization {
-            header,
-            token: Some(Instant::now()),
-            with_credentials,
-        },
-        // A token must outlive the request that carries it and the way there.
-        lifetime: lifetime.mul_f64(0.8),
-    })
 }
 
 /// Whether an answer asks us to present ourselves.

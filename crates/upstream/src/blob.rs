@@ -23,6 +23,8 @@ use crate::upstream::Upstream;
 
 /// Breaks in a row, without a byte between them, after which a blob is given up.
 const MAX_FRUITLESS: u32 = 3;
+/// Breaks in all: so many, and one more for each MiB that did arrive.
+const MAX_BREAKS: u64 = 16;
 
 /// A blob's bytes as they arrive.
 pub struct BlobBody {
@@ -116,8 +118,10 @@ impl Upstream {
             at: start,
             skip_to: start,
             end: part.end,
-            part: Some(part.response),
+            part: part.response,
             fruitless: 0,
+            breaks: 0,
+            received: 0,
         };
         let stream = stream::try_unfold(reading, |mut reading| async move {
             let piece = reading.next().await?;
@@ -215,11 +219,13 @@ impl Part {
                         asked.end - 1
                     ));
                 }
+                // A server may give less than was asked for; the rest is asked for later.
+                let end = size.map_or(served.end, |size| size.min(asked.end));
                 Ok(Self {
                     response,
                     size,
                     start: served.start,
-                    end: Some(served.end),
+                    end: Some(end),
                 })
             }
             (StatusCode::OK, _) => Ok(Self {
@@ -260,8 +266,10 @@ struct Reading {
     skip_to: u64,
     /// Where in the blob the reading ends, where that is known.
     end: Option<u64>,
-    part: Option<Response>,
+    part: Response,
     fruitless: u32,
+    breaks: u64,
+    received: u64,
 }
 
 impl Reading {
@@ -271,24 +279,20 @@ impl Reading {
             if self.end.is_some_and(|end| self.skip_to >= end) {
                 return Ok(None);
             }
-            let problem = match &mut self.part {
-                None => None,
-                Some(part) => match answer::piece(part, between_bytes).await {
-                    Ok(Some(piece)) => match self.take(&piece) {
-                        Some(piece) => return Ok(Some(piece)),
-                        None => continue,
-                    },
-                    Ok(None) => match self.end {
-                        None => return Ok(None),
-                        Some(expected) => Some(Problem::Cut {
-                            received: self.at,
-                            expected,
-                        }),
-                    },
-                    Err(problem) => Some(problem),
+            let problem = match answer::piece(&mut self.part, between_bytes).await {
+                Ok(Some(piece)) => match self.take(&piece) {
+                    Some(piece) => return Ok(Some(piece)),
+                    None => continue,
                 },
+                Ok(None) => match self.end {
+                    None => return Ok(None),
+                    Some(expected) => Problem::Cut {
+                        received: self.at,
+                        expected,
+                    },
+                },
+                Err(problem) => problem,
             };
-            self.part = None;
             self.resume(problem).await?;
         }
     }
@@ -303,19 +307,20 @@ impl Reading {
         }
         self.skip_to = self.at.min(wanted.end);
         self.fruitless = 0;
+        self.received += new.len() as u64;
         Some(new)
     }
 
-    /// Asks for what is missing. `problem` is why that is necessary.
-    async fn resume(&mut self, problem: Option<Problem>) -> Result<(), UpstreamError> {
+    /// Asks for what is missing because of `problem`.
+    async fn resume(&mut self, problem: Problem) -> Result<(), UpstreamError> {
         self.fruitless += 1;
-        if let Some(problem) = problem {
-            let error = self.upstream.error(problem);
-            if self.fruitless > MAX_FRUITLESS || !error.is_transient() {
-                return Err(error);
-            }
-            tracing::debug!(upstream = %self.upstream.host(), at = self.skip_to, %error, "resuming a blob");
+        self.breaks += 1;
+        let error = self.upstream.error(problem);
+        let too_many = self.breaks > MAX_BREAKS + self.received / (1024 * 1024);
+        if too_many || self.fruitless > MAX_FRUITLESS || !error.is_transient() {
+            return Err(error);
         }
+        tracing::debug!(upstream = %self.upstream.host(), at = self.skip_to, %error, "resuming a blob");
         let missing = self.skip_to..self.end.unwrap_or(u64::MAX);
         let part = self.upstream.open(&self.ask, Some(&missing)).await?;
         let Some(part) = part else {
@@ -323,7 +328,8 @@ impl Reading {
             return Err(self.upstream.error(Problem::BadAnswer(gone)));
         };
         self.at = part.start;
-        self.part = Some(part.response);
+        self.part = part.response;
+        self.end = self.end.or(part.end);
         Ok(())
     }
 }

@@ -265,25 +265,77 @@ fn follows(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// The TLS library's error, which travels inside an I/O error that hides it.
+/// The TLS library's error, which travels inside I/O errors that hide it.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref().or_else(|| {
-        let inside = error.downcast_ref::<std::io::Error>()?.get_ref()?;
-        inside.downcast_ref()
-    })
+    match error.downcast_ref::<std::io::Error>() {
+        Some(outer) => tls_error(outer.get_ref()?),
+        None => error.downcast_ref(),
+    }
 }
 
 /// An error with its causes, the most telling last.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
         let more = inner.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
+        if !texts.iter().any(|text| text.contains(&more)) {
+            texts.push(more);
         }
         cause = inner.source();
     }
+    // What HTTP libraries say about themselves helps nobody, unless they say nothing else.
+    let says_more = |text: &&String| {
+        let empty = [
+            "error sending request",
+            "client error",
+            "request or response body error",
+        ];
+        !empty.iter().any(|words| text.starts_with(words))
+    };
+    let telling: Vec<&str> = texts.iter().filter(says_more).map(String::as_str).collect();
+    let text = if telling.is_empty() {
+        texts.join(": ")
+    } else {
+        telling.join(": ")
+    };
     crate::answer::clean(&text, 300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(configured: bool) -> Connections {
+        let origin = Url::parse("https://localhost:1").unwrap();
+        let timeouts = Timeouts::default();
+        let guard = Guard::public_only();
+        Connections::new(origin, true, guard, configured, Vec::new(), timeouts)
+    }
+
+    async fn get(connections: &Connections, url: &str) -> Problem {
+        let url = Url::parse(url).unwrap();
+        let result = connections.get(Method::GET, url, HeaderMap::new()).await;
+        result.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_name_is_judged_by_what_it_resolves_to() {
+        for url in ["http://localhost:1/", "https://LOCALHOST:2/"] {
+            let problem = get(&connections(false), url).await;
+            assert!(matches!(problem, Problem::Refused(_)), "{url}: {problem:?}");
+        }
+        let own = get(&connections(true), "https://localhost:1/").await;
+        assert!(matches!(own, Problem::Unreachable(_)), "{own:?}");
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_cause_and_no_url() {
+        let problem = get(&connections(true), "https://localhost:1/x?signature=s3cr3t").await;
+        let Problem::Unreachable(why) = problem else {
+            panic!("{problem:?}");
+        };
+        assert!(why.contains("refused") && !why.contains("s3cr3t"), "{why}");
+        assert!(!why.contains("error sending request"), "{why}");
+    }
 }

@@ -10,6 +10,7 @@ use metahub_oci::{
 use crate::answer;
 use crate::ask::Ask;
 use crate::error::{Problem, UpstreamError};
+use crate::pause::Lane;
 use crate::upstream::Upstream;
 
 /// All types that we read: an upstream converts what it is not asked for.
@@ -107,8 +108,22 @@ impl Upstream {
         if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             ask.headers.insert(IF_NONE_MATCH, value);
         }
-        let Some(response) = self.ask(&ask).await? else {
-            return Ok(Freshness::Gone);
+        let response = match self.ask(&ask).await {
+            Ok(Some(response)) => response,
+            Ok(None) => return Ok(Freshness::Gone),
+            // An upstream without HEAD: only reading it tells.
+            Err(error)
+                if matches!(
+                    error.problem(),
+                    Problem::Status {
+                        status: 405 | 501,
+                        ..
+                    }
+                ) =>
+            {
+                return Ok(Freshness::Changed { digest: None });
+            }
+            Err(error) => return Err(error),
         };
         let head = Head::of(response.headers());
         let not_modified = response.status() == StatusCode::NOT_MODIFIED;
@@ -137,16 +152,15 @@ impl Upstream {
         reference: &Reference,
     ) -> Result<Option<Fetched>, UpstreamError> {
         let ask = self.ask_manifest(Method::GET, name, reference);
-        let Some(response) = self.ask(&ask).await? else {
+        let whole = self
+            .ask_whole(&ask, "a manifest", MAX_MANIFEST_BYTES)
+            .await?;
+        let Some(whole) = whole else {
             return Ok(None);
         };
-        let head = Head::of(response.headers());
-        let content_type = answer::content_type(&response);
-        let between_bytes = self.shared.connections.timeouts().between_bytes;
-        let bytes = answer::body(response, "a manifest", MAX_MANIFEST_BYTES, between_bytes)
-            .await
-            .map_err(|problem| self.error(problem))?;
-        let document = read(&bytes, reference, head.digest.as_ref(), &content_type)
+        let head = Head::of(&whole.headers);
+        let announced = head.digest.as_ref();
+        let document = read(&whole.body, reference, announced, &whole.content_type)
             .map_err(|problem| self.error(problem))?;
         Ok(Some(Fetched {
             document,
@@ -156,6 +170,9 @@ impl Upstream {
 
     fn ask_manifest(&self, method: Method, name: &RepositoryName, reference: &Reference) -> Ask {
         let mut ask = Ask::new(self, method, name, &format!("manifests/{reference}"));
+        if ask.method == Method::GET {
+            ask.lane = Lane::Manifest;
+        }
         ask.headers
             .insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         ask

@@ -1,13 +1,11 @@
 //! Lists that an upstream serves page by page, joined by `Link` headers (RFC 8288), as the
 //! distribution specification has it for tags and referrers.
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http::header::LINK;
 use url::Url;
 
-use crate::answer;
-use crate::ask::Ask;
+use crate::ask::{Ask, Whole};
 use crate::error::{Problem, UpstreamError};
 use crate::upstream::Upstream;
 
@@ -15,34 +13,19 @@ use crate::upstream::Upstream;
 const MAX_PAGES: usize = 1000;
 const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A page as it came.
-pub(crate) struct Page {
-    pub(crate) bytes: Bytes,
-    pub(crate) content_type: String,
-}
-
 impl Upstream {
     /// Passes all pages of a list to `each`, which says whether to go on. False: the list is
     /// not there (404).
     pub(crate) async fn pages(
         &self,
         mut ask: Ask,
-        mut each: impl FnMut(Page) -> Result<bool, Problem> + Send,
+        mut each: impl FnMut(Whole) -> Result<bool, Problem> + Send,
     ) -> Result<bool, UpstreamError> {
-        let between_bytes = self.shared.connections.timeouts().between_bytes;
         for number in 0..MAX_PAGES {
-            let Some(response) = self.ask(&ask).await? else {
+            let Some(page) = self.ask_whole(&ask, "a page", MAX_PAGE_BYTES).await? else {
                 return Ok(number > 0);
             };
-            let next = next_page(response.headers(), &ask.url);
-            let content_type = answer::content_type(&response);
-            let bytes = answer::body(response, "a page", MAX_PAGE_BYTES, between_bytes)
-                .await
-                .map_err(|problem| self.error(problem))?;
-            let page = Page {
-                bytes,
-                content_type,
-            };
+            let next = next_page(&page.headers, &ask.url);
             let go_on = each(page).map_err(|problem| self.error(problem))?;
             match next {
                 Some(next) if go_on && next != ask.url => {

@@ -35,11 +35,11 @@ impl Upstream {
         let by_api = self
             .pages(ask, |page| {
                 let before = found.len();
-                let list = descriptors(&page.bytes).ok_or_else(|| {
+                let list = descriptors(&page.body).ok_or_else(|| {
                     Problem::BadAnswer(format!(
                         "a list of referrers of content type '{}' that begins \"{}\"",
                         page.content_type,
-                        answer::first_words(&page.bytes)
+                        answer::first_words(&page.body)
                     ))
                 })?;
                 found.extend(list);

@@ -29,11 +29,11 @@ impl Upstream {
         let mut tags: Vec<Tag> = Vec::new();
         let found = self
             .pages(ask, |page| {
-                let list: TagList = serde_json::from_slice(&page.bytes).map_err(|_| {
+                let list: TagList = serde_json::from_slice(&page.body).map_err(|_| {
                     Problem::BadAnswer(format!(
                         "a list of tags of content type '{}' that begins \"{}\"",
                         page.content_type,
-                        answer::first_words(&page.bytes)
+                        answer::first_words(&page.body)
                     ))
                 })?;
                 let before = tags.len();

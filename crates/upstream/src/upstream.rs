@@ -14,6 +14,7 @@ use crate::breaker::Breaker;
 use crate::client::Connections;
 use crate::config::{ConfigError, UpstreamConfig};
 use crate::error::{Problem, UpstreamError};
+use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
 use crate::secret::Credentials;
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) retry: RetryPolicy,
     pub(crate) breaker: Breaker,
+    pub(crate) pauses: Pauses,
     pub(crate) offline: bool,
 }
 
@@ -98,6 +100,7 @@ impl Upstream {
                 connections,
                 retry: config.retry.clone(),
                 breaker: Breaker::new(),
+                pauses: Pauses::default(),
                 offline,
             }),
         }

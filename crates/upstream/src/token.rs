@@ -1,0 +1,172 @@
+//! Token servers: where a challenge sends us for a token, and what they answer.
+//!
+//! Whether credentials may go there is decided in `auth`.
+
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use metahub_oci::RepositoryName;
+use serde::Deserialize;
+use url::Url;
+
+use crate::answer;
+use crate::challenge::Challenge;
+use crate::client::Connections;
+use crate::error::Problem;
+
+/// Answers of token servers are read up to this size.
+const MAX_TOKEN_BYTES: usize = 256 * 1024;
+/// How long a token lives whose answer does not say (as the token specification has it).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// However long a token says it lives, it is fetched anew after this.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// What a request needs to be allowed: `repository:NAME:pull`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scope(pub(crate) String);
+
+impl Scope {
+    pub(crate) fn pull(name: &RepositoryName) -> Self {
+        Self(format!("repository:{name}:pull"))
+    }
+}
+
+/// A token as a token server gave it.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    /// `Bearer …`, marked as sensitive.
+    pub(crate) header: HeaderValue,
+    /// When it came; tells it from the one that replaces it.
+    pub(crate) received: Instant,
+    /// How long after that it may be used.
+    pub(crate) lifetime: Duration,
+    /// Whether it was given for credentials.
+    pub(crate) with_credentials: bool,
+}
+
+/// Where tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenServer {
+    pub(crate) realm: Url,
+    pub(crate) service: Option<String>,
+}
+
+impl TokenServer {
+    /// The token server that `challenge` names.
+    pub(crate) fn of(challenge: &Challenge, connections: &Connections) -> Result<Self, Problem> {
+        let auth = |why: &str| Problem::Auth(why.to_owned());
+        let realm = challenge
+            .parameter("realm")
+            .ok_or_else(|| auth("asks for a token without saying where to get it (no realm)"))?;
+        // A relative realm is against the specification and seen in the wild.
+        let realm = connections.origin().join(realm);
+        let realm = realm.map_err(|_| auth("names a token server that is not a URL"))?;
+        let plain_text = realm.username().is_empty() && realm.password().is_none();
+        if !plain_text || !realm.has_host() || !matches!(realm.scheme(), "http" | "https") {
+            return Err(auth("names a token server that is not a plain web address"));
+        }
+        let origin_is_plain = connections.origin().scheme() == "http";
+        if realm.scheme() == "http" && !origin_is_plain {
+            return Err(Problem::Refused(format!(
+                "names the token server '{}' without TLS, which is not asked",
+                place(&realm)
+            )));
+        }
+        Ok(Self {
+            realm,
+            service: challenge.parameter("service").map(str::to_owned),
+        })
+    }
+
+    /// The request for a token with `scopes`, each a parameter of its own.
+    pub(crate) fn url(&self, scopes: &[String]) -> Url {
+        let mut url = self.realm.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &self.service {
+                query.append_pair("service", service);
+            }
+            for scope in scopes {
+                query.append_pair("scope", scope);
+            }
+        }
+        url
+    }
+}
+
+/// Host, with its port where it is not the scheme's.
+pub(crate) fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("").to_ascii_lowercase();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+/// A header that HTTP libraries neither print nor compress.
+pub(crate) fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<f64>,
+}
+
+/// Reads the answer of the token server at `realm`.
+pub(crate) async fn read_token(
+    response: reqwest::Response,
+    connections: &Connections,
+    realm: &Url,
+    with_credentials: bool,
+) -> Result<Token, Problem> {
+    let place = place(realm);
+    let between_bytes = connections.timeouts().between_bytes;
+    let status = response.status();
+    if !status.is_success() {
+        let problem = answer::failure(response, with_credentials, between_bytes).await;
+        return Err(match problem {
+            // Nobody in particular was refused: the same as a refusal by the registry.
+            Problem::Denied { .. } if !with_credentials => problem,
+            Problem::Denied { .. } | Problem::Status { .. } if status.is_client_error() => {
+                Problem::Auth(format!(
+                    "gave no token; its token server '{place}' says: {problem}"
+                ))
+            }
+            transient => transient,
+        });
+    }
+    let content_type = answer::content_type(&response);
+    let bytes = answer::body(response, "a token", MAX_TOKEN_BYTES, between_bytes).await?;
+    let bad = |what: &str| {
+        Problem::BadAnswer(format!(
+            "its token server '{place}' {what} (content type '{content_type}')"
+        ))
+    };
+    let answer: TokenAnswer =
+        serde_json::from_slice(&bytes).map_err(|_| bad("answered something that is no token"))?;
+    let token = answer.token.filter(|token| !token.is_empty());
+    let token = token
+        .or(answer.access_token)
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| bad("answered without a token"))?;
+    let header = sensitive(&format!("Bearer {token}"));
+    let header = header.ok_or_else(|| bad("sent a token that is no text"))?;
+    let lifetime = answer
+        .expires_in
+        .filter(|seconds| *seconds > 0.0)
+        .map_or(DEFAULT_LIFETIME, |seconds| {
+            Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
+        });
+    Ok(Token {
+        header,
+        received: Instant::now(),
+        with_credentials,
+        // A token must outlive the request that carries it and the way there.
+        lifetime: lifetime.mul_f64(0.8),
+    })
+}
