@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use metahub_oci::{ConfigError, Digest, DocumentError, MediaType, Platform};
+use metahub_oci::{ConfigError, Digest, DocumentError, MediaType};
 
 use crate::MAX_LAYERS;
 
@@ -46,9 +46,9 @@ pub enum AddError {
     )]
     Platform {
         /// What the pulled image is for.
-        base: Platform,
+        base: String,
         /// What the layer image is for.
-        layer: Platform,
+        layer: String,
     },
     /// The layer image has no layers.
     #[error("the layer image has no layers to add")]

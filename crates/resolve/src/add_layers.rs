@@ -2,7 +2,7 @@
 //! layer is opened, and the image's own layers keep their digests, so a client that has them
 //! fetches only what was added.
 
-use metahub_oci::{Descriptor, Document, ImageConfig, JsonMap, Manifest, MediaType};
+use metahub_oci::{Descriptor, Document, ImageConfig, JsonMap, Manifest, MediaType, Platform};
 use serde_json::Value;
 
 use crate::add_error::{AddError, Role};
@@ -92,7 +92,14 @@ fn check_platforms(base: &ImageConfig, added: &ImageConfig) -> Result<(), AddErr
     if base.same_machine(&layer) && same_version {
         return Ok(());
     }
-    Err(AddError::Platform { base, layer })
+    let text = |platform: &Platform| match &platform.os_version {
+        Some(version) => format!("{platform} {version}"),
+        None => platform.to_string(),
+    };
+    Err(AddError::Platform {
+        base: text(&base),
+        layer: text(&layer),
+    })
 }
 
 /// A layer as it stands in a manifest of the type `manifest`.

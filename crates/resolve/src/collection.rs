@@ -11,8 +11,9 @@ use crate::rewrite::edited;
 /// What a collection's entry points to.
 #[derive(Clone, Debug)]
 pub enum Pointed {
-    /// A single image: its manifest's descriptor, and the platform that its configuration says.
-    Image(Descriptor, Platform),
+    /// A single image: its manifest's descriptor, with the platform that its configuration says
+    /// ([`Descriptor::with_platform`]).
+    Image(Descriptor),
     /// An index: its entries.
     Index(Vec<Descriptor>),
     /// Nothing that could be read, and why.
@@ -70,11 +71,11 @@ fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
     let written = entry.platform.as_ref().unwrap_or(&nothing_written);
     match pointed {
         Pointed::Missing(reason) => Err(reason.clone()),
-        Pointed::Image(descriptor, platform) => Ok(vec![candidate(
-            entry,
-            descriptor,
-            overlay(written, platform),
-        )]),
+        Pointed::Image(descriptor) => {
+            let platform = descriptor.platform().unwrap_or_default();
+            let platform = overlay(written, &platform);
+            Ok(vec![candidate(entry, descriptor, platform)])
+        }
         Pointed::Index(entries) => {
             let images: Vec<Descriptor> = entries
                 .iter()

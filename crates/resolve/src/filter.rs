@@ -160,7 +160,10 @@ impl<'a> Run<'a> {
                 (Some(wanted), Ok(found)) => *wanted == found,
                 _ => false,
             },
-            Value::Bool(_) | Value::Number(_) => found.to_string() == self.filter.value,
+            Value::Bool(_) | Value::Number(_) => {
+                let text = found.to_string();
+                text == self.filter.value
+            }
             Value::Null | Value::Array(_) | Value::Object(_) => false,
         }
     }

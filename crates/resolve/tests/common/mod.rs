@@ -1,6 +1,11 @@
 //! What these tests build documents and profiles of.
 
-#![allow(clippy::unwrap_used, reason = "tests assert by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests assert by panicking"
+)]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
 use std::sync::Arc;
