@@ -1,7 +1,8 @@
 //! The catalog: every collection and profile, found by name.
 //! It is read once and never changes; whoever reloads makes a new one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +12,7 @@ use metahub_oci::{RepositoryName, Tag};
 use crate::collection::Collection;
 use crate::load::{Loaded, Loader};
 use crate::profile::Profile;
-use crate::{Problem, ProfileName};
+use crate::{Problem, ProfileName, near};
 
 type Profiles = HashMap<ProfileName, Profile>;
 
@@ -20,7 +21,9 @@ type Profiles = HashMap<ProfileName, Profile>;
 pub struct Catalog {
     graph: Arc<Microarchitectures>,
     /// Profiles read from documents.
-    pub(crate) documents: Profiles,
+    documents: Profiles,
+    /// The folded names of those in `library`, whatever their versions.
+    names: HashSet<String>,
     /// One profile for each CPU target. A document of the same name comes before it.
     targets: Arc<Profiles>,
     pub(crate) collections: HashMap<RepositoryName, BTreeMap<Tag, Collection>>,
@@ -44,6 +47,7 @@ impl Catalog {
         Self {
             graph,
             documents: HashMap::new(),
+            names: HashSet::new(),
             targets,
             collections: HashMap::new(),
         }
@@ -56,6 +60,7 @@ impl Catalog {
             targets: profiles_of(&graph),
             graph,
             documents: HashMap::new(),
+            names: HashSet::new(),
             collections: HashMap::new(),
         }
     }
@@ -89,6 +94,28 @@ impl Catalog {
     #[must_use]
     pub fn profile(&self, name: &ProfileName) -> Option<&Profile> {
         self.documents.get(name).or_else(|| self.targets.get(name))
+    }
+
+    /// Whether some version of a profile in `library` is called that.
+    pub(crate) fn has_profile_called(&self, name: &str) -> bool {
+        let folded = near::fold(name);
+        self.names.contains(&folded)
+            || ProfileName::new(None, name, None).is_ok_and(|name| self.targets.contains_key(&name))
+    }
+
+    /// Adds a profile, unless a document has defined one of its name: then both are returned,
+    /// the new one first, and the old one stays.
+    pub(crate) fn add_profile(&mut self, profile: Profile) -> Option<(Profile, &Profile)> {
+        match self.documents.entry(profile.name.clone()) {
+            Entry::Occupied(first) => Some((profile, first.into_mut())),
+            Entry::Vacant(place) => {
+                if profile.name.is_in_library() {
+                    self.names.insert(near::fold(profile.name.name()));
+                }
+                place.insert(profile);
+                None
+            }
+        }
     }
 
     /// All profiles in no particular order, without built-in ones that a document replaces.

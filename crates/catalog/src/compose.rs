@@ -9,8 +9,9 @@ use metahub_hardware::{Feature, KEYS, Key, Provided, Target, TargetError};
 use metahub_oci::Digest;
 use serde::Serialize;
 
-use crate::login::{self, Login, LoginError, Selector};
+use crate::login::{self, GrammarError, Login, LoginError, Selector};
 use crate::profile::Profile;
+use crate::profile_name::is_library;
 use crate::{Action, Catalog, ManifestSelect, ProfileName, near};
 
 /// Most names that an error suggests.
@@ -197,12 +198,12 @@ impl Catalog {
     ) -> Result<Login, LoginError> {
         let texts = login::split(user)?;
         let Some((first, others)) = texts.split_first() else {
-            return Err(login::GrammarError::Empty.into());
+            return Err(GrammarError::Empty.into());
         };
         let (account, first) = self.first(first, others.is_empty(), is_account)?;
         let mut meanings: Vec<Meaning<'_>> = first.into_iter().collect();
         for text in others {
-            meanings.push(self.meaning(text)?);
+            meanings.push(self.meaning(text)?.ok_or_else(|| self.unknown(text))?);
         }
         let mut parts = Parts::default();
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
@@ -227,43 +228,68 @@ impl Catalog {
         is_account: &dyn Fn(&str) -> bool,
     ) -> Result<(Option<&'t str>, Option<Meaning<'_>>), LoginError> {
         let whole = self.meaning(text);
-        let Some((account, rest)) = text.split_once('/') else {
-            return match whole {
-                Err(LoginError::Unknown { .. }) if alone && is_account(text) => {
-                    Ok((Some(text), None))
-                }
-                other => other.map(|meaning| (None, Some(meaning))),
+        // What stands after a value is no profile of an account.
+        let split = text
+            .split_once('/')
+            .filter(|(account, _)| !account.is_empty() && !account.contains(['#', '=']));
+        let Some((account, rest)) = split else {
+            return match whole? {
+                None if alone && is_account(text) => Ok((Some(text), None)),
+                None => Err(self.unknown(text)),
+                found => Ok((None, found)),
             };
         };
-        if account.is_empty() {
-            return whole.map(|meaning| (None, Some(meaning)));
+        if let Ok(Some(_)) = whole
+            && !is_account(account)
+        {
+            return Ok((None, whole?));
         }
-        match (whole, self.meaning(rest)) {
-            (Ok(_), Ok(meaning)) if is_account(account) => Ok((Some(account), Some(meaning))),
-            (Ok(meaning), _) => Ok((None, Some(meaning))),
-            (Err(_), Ok(meaning)) => Ok((Some(account), Some(meaning))),
-            (
-                Err(LoginError::Unknown { near, .. }),
-                Err(LoginError::Unknown { near: rest, .. }),
-            ) => {
-                let below = rest.iter().map(|near| format!("{account}/{near}"));
-                let mut all: Vec<String> = near.into_iter().chain(below).collect();
-                all.truncate(MOST_NEAR);
-                Err(unknown(text, all))
+        let below = self.meaning(rest);
+        match (
+            whole,
+            below.map_err(|_| GrammarError::Selector(text.to_owned()))?,
+        ) {
+            (_, Some(meaning)) => Ok((Some(account), Some(meaning))),
+            (Ok(Some(meaning)), None) => Ok((None, Some(meaning))),
+            // Two slashes are wrong in a selector, and right after an account.
+            (Ok(None) | Err(_), None) => Err(self.unknown_in(text, account, rest)),
+        }
+    }
+
+    /// The error for a selector that names nothing.
+    fn unknown(&self, text: &str) -> LoginError {
+        LoginError::Unknown {
+            selector: text.to_owned(),
+            near: self.near(text),
+        }
+    }
+
+    /// The error for `account/rest` when neither all of it nor the rest names anything.
+    fn unknown_in(&self, text: &str, account: &str, rest: &str) -> LoginError {
+        let below = self.near(rest).into_iter();
+        let mut near = self.near(text);
+        near.extend(below.map(|near| format!("{account}/{near}")));
+        let mut seen = Vec::with_capacity(near.len());
+        near.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
             }
-            (Err(LoginError::Grammar(_)), Err(error @ LoginError::Unknown { .. })) => Err(error),
-            (Err(error), _) => Err(error),
+        });
+        near.truncate(MOST_NEAR);
+        LoginError::Unknown {
+            selector: text.to_owned(),
+            near,
         }
     }
 
     /// What a selector without an account names.
-    fn meaning(&self, text: &str) -> Result<Meaning<'_>, LoginError> {
+    fn meaning(&self, text: &str) -> Result<Option<Meaning<'_>>, GrammarError> {
         let selector = Selector::parse(text)?;
-        let found = match selector.value {
+        Ok(match selector.value {
             None => self.plain(selector),
             Some((separator, value)) => self.valued(selector, separator, value),
-        };
-        found.ok_or_else(|| unknown(text, self.near(selector)))
+        })
     }
 
     /// `zen3`, `aws/cli`, and what else a CPU target is called.
@@ -276,7 +302,7 @@ impl Catalog {
         if !in_library || selector.name.len() > MAX_NEAR_BYTES {
             return None;
         }
-        let target = self.graph().find(selector.name).ok()?;
+        let target = self.graph().look_up(selector.name)?.ok()?;
         let name = ProfileName::new(None, target.as_str(), None).ok()?;
         self.profile(&name).map(Meaning::Profile)
     }
@@ -294,27 +320,23 @@ impl Catalog {
         match feature.key() {
             Key::Arch if value.len() > MAX_NEAR_BYTES => None,
             Key::Arch => {
-                let target = self.graph().find(value).ok()?;
+                let target = self.graph().look_up(value)?.ok()?;
                 Some(Meaning::Feature(Feature::of_target(&target)))
             }
             // With `#` a version of a profile is meant; with `=`, too, if there are others.
-            Key::Other(_) if separator == '#' || self.has_versions(selector.name) => None,
+            Key::Other(_) if separator == '#' || self.has_profile_called(selector.name) => None,
             _ => feature.is_understood().then_some(Meaning::Feature(feature)),
         }
     }
 
-    fn has_versions(&self, name: &str) -> bool {
-        let wanted = near::fold(name);
-        self.profiles().any(|profile| {
-            is_library(profile.name.namespace()) && near::fold(profile.name.name()) == wanted
-        })
-    }
-
     /// What exists and is written much like the selector.
-    fn near(&self, selector: Selector<'_>) -> Vec<String> {
-        if selector.text.len() > MAX_NEAR_BYTES {
+    fn near(&self, text: &str) -> Vec<String> {
+        if text.len() > MAX_NEAR_BYTES {
             return Vec::new();
         }
+        let Ok(selector) = Selector::parse(text) else {
+            return Vec::new();
+        };
         let feature = selector
             .value
             .and_then(|(_, value)| Feature::new(selector.name, value).ok())
@@ -334,21 +356,10 @@ impl Catalog {
             }
         }
         let names: Vec<String> = self.profiles().map(|p| p.name.selector()).collect();
-        let wanted = selector.text.replace('#', "=");
+        let wanted = text.replace('#', "=");
         near::ranked(&wanted, names.iter().map(String::as_str), MOST_NEAR)
             .into_iter()
             .map(str::to_owned)
             .collect()
-    }
-}
-
-fn is_library(namespace: &str) -> bool {
-    namespace.eq_ignore_ascii_case("library")
-}
-
-fn unknown(selector: &str, near: Vec<String>) -> LoginError {
-    LoginError::Unknown {
-        selector: selector.to_owned(),
-        near,
     }
 }

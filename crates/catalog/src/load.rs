@@ -115,7 +115,7 @@ impl Loader {
     }
 
     fn add_profile(&mut self, source: &Arc<Source>, profile: Profile, mark: Mark) {
-        if let Some(first) = self.catalog.documents.get(&profile.name) {
+        if let Some((profile, first)) = self.catalog.add_profile(profile) {
             let what = if profile.name.to_string() == first.name.to_string() {
                 format!("the profile {}", profile.name)
             } else {
@@ -123,8 +123,6 @@ impl Loader {
             };
             let problem = duplicate(source, mark, &what, first.location.as_ref());
             self.problems.push(problem);
-        } else {
-            self.catalog.documents.insert(profile.name.clone(), profile);
         }
     }
 
@@ -133,9 +131,10 @@ impl Loader {
         match fs::metadata(path) {
             Err(error) => self.unreadable(path, &error),
             Ok(found) if found.is_dir() => {
-                let before = self.files;
+                let (read, seen) = (self.files, self.seen.len());
                 self.add_folder(path, 0);
-                if self.files == before {
+                // A folder that was read before has nothing new, and nothing wrong.
+                if self.files == read && self.seen.len() > seen {
                     let message = "there is no *.yaml or *.yml file in this folder".to_owned();
                     let help = "name another file or folder, or put documents there";
                     self.file_problem(path, Severity::Warning, "no-documents", message, help);

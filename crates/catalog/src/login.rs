@@ -87,7 +87,6 @@ impl std::fmt::Display for Near<'_> {
 /// One selector, split where its value begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Selector<'t> {
-    pub(crate) text: &'t str,
     pub(crate) namespace: Option<&'t str>,
     pub(crate) name: &'t str,
     /// What follows the first `#` or `=`, and which of the two it was.
@@ -119,7 +118,6 @@ impl<'t> Selector<'t> {
             return Err(wrong());
         }
         Ok(Self {
-            text,
             namespace,
             name,
             value,

@@ -12,12 +12,42 @@ pub(crate) fn fold(name: &str) -> String {
         .collect()
 }
 
-fn likeness(wanted: &str, known: &str) -> f64 {
-    let known = fold(known);
-    let alike = strsim::normalized_damerau_levenshtein(wanted, &known);
+/// How much less alike than the best another may be to be suggested beside it.
+const SPREAD: f64 = 0.2;
+
+/// How alike two folded names are, when they are alike enough to be suggested.
+fn likeness(wanted: &str, known: &str) -> Option<f64> {
     // A name that someone began to write is meant even if much is missing.
-    let begun = wanted.len() >= 3 && (known.starts_with(wanted) || wanted.starts_with(&known));
-    if begun { alike.max(0.7) } else { alike }
+    if wanted.len() >= 3 && (known.starts_with(wanted) || wanted.starts_with(known)) {
+        return Some(strsim::normalized_damerau_levenshtein(wanted, known).max(0.7));
+    }
+    // Each letter that the other lacks is a change, so most pairs need not be compared.
+    let longer = wanted.len().max(known.len());
+    #[expect(clippy::cast_precision_loss, reason = "names have few letters")]
+    let at_best = shared_letters(wanted, known) as f64 / longer.max(1) as f64;
+    if at_best < ALIKE {
+        return None;
+    }
+    Some(strsim::normalized_damerau_levenshtein(wanted, known)).filter(|alike| *alike >= ALIKE)
+}
+
+/// How many bytes two names have in common, in any order.
+fn shared_letters(a: &str, b: &str) -> usize {
+    let mut counts = [0_u16; 256];
+    for byte in a.bytes() {
+        if let Some(count) = counts.get_mut(usize::from(byte)) {
+            *count += 1;
+        }
+    }
+    b.bytes()
+        .filter(|byte| match counts.get_mut(usize::from(*byte)) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        })
+        .count()
 }
 
 /// The known name that is most like `name`.
@@ -33,11 +63,12 @@ pub(crate) fn ranked<'k>(
 ) -> Vec<&'k str> {
     let wanted = fold(name);
     let mut scored: Vec<(f64, &str)> = known
-        .map(|known| (likeness(&wanted, known), known))
-        .filter(|(alike, _)| *alike >= ALIKE)
+        .filter_map(|known| Some((likeness(&wanted, &fold(known))?, known)))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
     scored.truncate(most);
+    let best = scored.first().map_or(0.0, |(alike, _)| *alike);
+    scored.retain(|(alike, _)| best - *alike <= SPREAD);
     scored.into_iter().map(|(_, known)| known).collect()
 }

@@ -113,7 +113,7 @@ impl Problem {
             .with_width(width)
             .with_links(false);
         let mut report = String::new();
-        match handler.render_report(&mut report, self) {
+        match handler.render_report(&mut report, &Titled(self)) {
             Ok(()) => report,
             Err(fmt::Error) => self.to_string(),
         }
@@ -153,8 +153,42 @@ impl miette::Diagnostic for Problem {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (_, span) = self.source.as_ref()?;
-        let label = LabeledSpan::new_primary_with_span(Some("here".to_owned()), *span);
+        let label = LabeledSpan::new_primary_with_span(None, *span);
         Some(Box::new(std::iter::once(label)))
+    }
+}
+
+/// A problem in a report that shows place and severity itself.
+#[derive(Debug)]
+struct Titled<'a>(&'a Problem);
+
+impl fmt::Display for Titled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Titled<'_> {}
+
+impl miette::Diagnostic for Titled<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        miette::Diagnostic::code(self.0)
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        miette::Diagnostic::severity(self.0)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        miette::Diagnostic::help(self.0)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.0.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.0.labels()
     }
 }
 

@@ -85,6 +85,12 @@ impl ProfileName {
         &self.namespace
     }
 
+    /// Whether its namespace is `library`, which logins need not write.
+    #[must_use]
+    pub fn is_in_library(&self) -> bool {
+        is_library(&self.namespace)
+    }
+
     /// The name alone.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -101,7 +107,7 @@ impl ProfileName {
     #[must_use]
     pub fn selector(&self) -> String {
         let mut text = String::new();
-        if !self.namespace.eq_ignore_ascii_case(LIBRARY) {
+        if !self.is_in_library() {
             text.push_str(&self.namespace);
             text.push('/');
         }
@@ -112,6 +118,11 @@ impl ProfileName {
         }
         text
     }
+}
+
+/// Whether a namespace is the one that need not be written.
+pub(crate) fn is_library(namespace: &str) -> bool {
+    fold(namespace) == LIBRARY
 }
 
 /// A part also begins and ends so that it folds to something, and has no character that a

@@ -186,7 +186,8 @@ pub(crate) fn help(text: &str, error: &SyntaxError) -> Option<String> {
         "YAML's own tags mean nothing here: remove it, or put the value in quotes if it begins \
          with '!'"
     } else if says("flow mapping") || says("flow sequence") {
-        "close every bracket, and put values in quotes that hold brackets or commas"
+        "inside brackets and braces, put values in quotes that hold brackets, braces or commas; \
+         and close every bracket"
     } else if says("budget") || says("limit") {
         "split the file, and write lists out in place of aliases"
     } else {
@@ -328,3 +329,6 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Map(pairs))
     }
 }
+
+#[cfg(test)]
+mod tests;

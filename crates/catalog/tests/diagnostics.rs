@@ -1,5 +1,11 @@
 //! Every file of `bad/` as `metahub check` shows it: one line for each problem, then its help;
-//! and one problem as a report.
+//! and the other forms in which problems are shown.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use std::path::Path;
 
@@ -35,4 +41,128 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
             insta::assert_snapshot!("problems", lines(&of_file(&name)));
         });
     }
+}
+
+#[test]
+fn a_report_shows_the_place_in_the_source() {
+    let reports: Vec<String> = ["slide_without_dash.yaml", "brackets.yaml"]
+        .into_iter()
+        .flat_map(of_file)
+        .map(|problem| problem.render(false, 100))
+        .collect();
+    insta::assert_snapshot!("report", reports.join("\n"));
+    let coloured = of_file("brackets.yaml").remove(0).render(true, 100);
+    assert!(coloured.contains("\u{1b}["));
+}
+
+#[test]
+fn programs_read_problems_as_json() {
+    insta::assert_json_snapshot!("json", of_file("slide_without_dash.yaml"));
+}
+
+#[test]
+fn what_is_wrong_is_left_out_and_the_rest_is_there() {
+    let loaded = Catalog::from_documents(&[(
+        "x.yaml",
+        "profiles:\n  - name: good\n    features: [arch:zen3]\n  - name: bad\n    featurs: []\n\
+         manifests:\n  - name: good\n    manifests: [{image: a}]\n  \
+         - name: bad\n    manifests: [{image: a}, {image: b, wieght: 1}]\n",
+    )]);
+    assert!(loaded.has_errors());
+    let catalog = loaded.catalog;
+    let latest = "latest".parse().unwrap();
+    assert!(catalog.profile(&"good".parse().unwrap()).is_some());
+    assert!(catalog.profile(&"bad".parse().unwrap()).is_none());
+    assert!(
+        catalog
+            .collection(&"good".parse().unwrap(), &latest)
+            .is_some()
+    );
+    assert!(
+        catalog
+            .collection(&"bad".parse().unwrap(), &latest)
+            .is_none()
+    );
+}
+
+#[test]
+fn what_is_defined_twice_is_told_with_both_places_and_the_first_is_used() {
+    let profile = |arch: &str| format!("profile:\n  name: zen-3\n  features: [arch:{arch}]\n");
+    let again = "# site\nprofile:\n  name: library/Zen3:latest\n  features: [arch:zen2]\n\
+                 ---\nmanifests:\n  - {name: app, manifests: [{image: b}]}\n";
+    let first = format!(
+        "{}---\nmanifests:\n  - {{name: app, tag: latest, manifests: [{{image: a}}]}}\n",
+        profile("zen3")
+    );
+    let loaded = Catalog::from_documents(&[("b.yaml", first.as_str()), ("a.yaml", again)]);
+    insta::assert_snapshot!("defined_twice", lines(&loaded.problems));
+    let kept = loaded.catalog.profile(&"zen3".parse().unwrap()).unwrap();
+    assert_eq!(kept.features[0].to_string(), "arch:zen3");
+}
+
+#[test]
+fn problems_are_sorted_by_file_line_and_column() {
+    let loaded = Catalog::from_documents(&[("b.yaml", "x: 1\n"), ("a.yaml", "y: 1\nx: 2\n")]);
+    let places: Vec<String> = loaded
+        .problems
+        .iter()
+        .map(|p| p.location.to_string())
+        .collect();
+    assert_eq!(places, ["a.yaml:1:1", "a.yaml:2:1", "b.yaml:1:1"]);
+}
+
+#[test]
+fn folders_are_read_with_all_below_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let put = |path: &str, text: &[u8]| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let named = |name: &str| format!("profile: {{name: {name}, features: [arch:zen3]}}\n");
+    put("one.yaml", named("one").as_bytes());
+    put("deep/er/two.YML", named("two").as_bytes());
+    put("deep/notes.md", b"profile: [");
+    put(".hidden/three.yaml", named("three").as_bytes());
+    put("deep/.four.yaml", named("four").as_bytes());
+    put("latin1.yaml", b"profile: {name: \xe9}\n");
+    put("empty/readme", b"");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(root, root.join("deep/loop")).unwrap();
+        std::os::unix::fs::symlink(root.join("one.yaml"), root.join("same.yaml")).unwrap();
+        std::os::unix::fs::symlink(root.join("nowhere"), root.join("deep/gone.yaml")).unwrap();
+    }
+    let paths = [
+        root.to_owned(),
+        root.join("empty"),
+        root.join("none.yaml"),
+        root.join("deep"),
+    ];
+    let loaded = Catalog::load(&paths);
+    let documents = |name: &str| {
+        let profile = loaded.catalog.profile(&name.parse().unwrap());
+        profile.is_some_and(|profile| profile.location.is_some())
+    };
+    assert_eq!(
+        ["one", "two", "three", "four"].map(documents),
+        [true, true, false, false]
+    );
+    let told = lines(&loaded.problems).replace(&root.display().to_string(), "ROOT");
+    insta::assert_snapshot!("folders", told);
+}
+
+#[test]
+fn check_tells_what_loading_would() {
+    let problems = check(&[Path::new(BAD).join("slide_without_dash.yaml")]);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].severity, Severity::Error);
+    assert_eq!(problems[0].code, "duplicate-key");
+    assert!(
+        problems[0]
+            .location
+            .file
+            .ends_with("slide_without_dash.yaml")
+    );
 }

@@ -1,4 +1,10 @@
 //! The documents of the slides and of 2019 load as they are written, and logins find them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use metahub_catalog::{Action, Catalog, Event, Loaded};
 

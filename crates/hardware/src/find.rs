@@ -20,7 +20,8 @@ impl Microarchitectures {
 
     /// As [`find`](Self::find), with `None` for what is unknown: it spares the search
     /// for similar names.
-    pub(crate) fn look_up(&self, spelling: &str) -> Option<Result<Target, TargetError>> {
+    #[must_use]
+    pub fn look_up(&self, spelling: &str) -> Option<Result<Target, TargetError>> {
         let written = spelling.trim();
         let parts: Vec<String> = written
             .split('/')

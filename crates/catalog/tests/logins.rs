@@ -1,0 +1,422 @@
+//! What logins mean: accounts, profiles, features, and what they come to when joined.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use metahub_catalog::{Action, Catalog, GrammarError, Login, LoginError};
+use proptest::prelude::*;
+use rstest::rstest;
+
+const DOCUMENTS: &str = "\
+profiles:
+  - name: library/cascadeLake:latest
+    actions:
+      - name: manifest-filter
+        event: post-manifest-list-get
+        args: {select: '.manifests .[] .platform .features', value: arch:cascadeLake}
+  - name: aws/cli:latest
+    actions: &cli
+      - name: manifest-add
+        event: post-manifest-get
+        args: {layerRepository: qnib/layer-awscli, repository: qnib/featuretest}
+  - name: aws/tools
+    actions: *cli
+  - name: aws/zen3
+    features: [arch:zen3, site:aws]
+  - name: glow-extended:1.5.0
+    actions:
+      - name: manifest-add
+        event: post-manifest-get
+        args: {layerRepository: qnib/glow:1.5.0, repository: .*}
+  - name: glow-extended:1.6.0
+    features: [glow:1.6]
+  - name: gpu
+    features: [cuda:12.4, cc:9.0]
+  - name: grace
+    features: [arch:neoverse_v2, site:grace]
+    fallback: [neoverse_v1, neoverse_n1]
+  - name: cpu:special
+    features: [site:special]
+  - name: cli
+    features: [site:cli]
+  - name: alice
+    features: [site:alice]
+";
+
+fn catalog() -> Catalog {
+    let loaded = Catalog::from_documents(&[("logins.yaml", DOCUMENTS)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    loaded.catalog
+}
+
+/// `alice`, `bob` and `aws` have accounts.
+fn is_account(name: &str) -> bool {
+    matches!(name, "alice" | "bob" | "aws")
+}
+
+fn interpret(user: &str) -> Result<Login, LoginError> {
+    catalog().interpret(user, &is_account)
+}
+
+/// `account | selectors | provided features | actions`.
+fn told(login: &Login) -> String {
+    let features: Vec<String> = login
+        .profile
+        .provided()
+        .features()
+        .map(ToString::to_string)
+        .collect();
+    let actions: Vec<&str> = login.profile.actions().iter().map(Action::name).collect();
+    format!(
+        "{} | {} | {} | {}",
+        login.account.as_deref().unwrap_or("-"),
+        login.profile,
+        features.join(" "),
+        actions.join(" ")
+    )
+}
+
+#[rstest]
+// CPU targets are profiles, in any spelling.
+#[case("zen3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("Zen-3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("znver3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("milan", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("library/zen3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("zen3=latest", "- | zen3 | arch:zen3 | manifest-select")]
+#[case(
+    "skylake-avx512",
+    "- | skylake_avx512 | arch:skylake_avx512 | manifest-select"
+)]
+#[case("x86_64_v4", "- | x86_64_v4 | arch:x86_64_v4 | manifest-select")]
+// A document comes before the built-in profile of the same name.
+#[case("cascadeLake", "- | cascadeLake |  | manifest-filter")]
+#[case("cascadelake", "- | cascadeLake |  | manifest-filter")]
+#[case("CASCADE_LAKE", "- | cascadeLake |  | manifest-filter")]
+#[case("clx", "- | cascadeLake |  | manifest-filter")]
+#[case("grace", "- | grace | arch:neoverse_v2 site:grace | manifest-select")]
+// Features, with either sign.
+#[case("cpu=zen2", "- | arch=zen2 | arch:zen2 | manifest-select")]
+#[case("cpu#zen2", "- | arch=zen2 | arch:zen2 | manifest-select")]
+#[case(
+    "arch=cascadeLake",
+    "- | arch=cascadelake | arch:cascadelake | manifest-select"
+)]
+#[case("cuda=12.4", "- | cuda=12.4 | cuda:12.4 | manifest-select")]
+#[case("cuda#12.4", "- | cuda=12.4 | cuda:12.4 | manifest-select")]
+#[case("site=blue", "- | site=blue | site:blue | manifest-select")]
+// Versions, with either sign; a profile comes before a feature.
+#[case("glow-extended#1.5.0", "- | glow-extended=1.5.0 |  | manifest-add")]
+#[case(
+    "glow_extended=1.6.0",
+    "- | glow-extended=1.6.0 | glow:1.6 | manifest-select"
+)]
+#[case("cpu#special", "- | cpu=special | site:special | manifest-select")]
+#[case("cpu=SPECIAL", "- | cpu=special | site:special | manifest-select")]
+// Joined, in the order of the login.
+#[case(
+    "zen3+cuda=12.4",
+    "- | zen3+cuda=12.4 | arch:zen3 cuda:12.4 | manifest-select"
+)]
+#[case(
+    "aws/cli+zen3",
+    "- | aws/cli+zen3 | arch:zen3 | manifest-add manifest-select"
+)]
+#[case(
+    "zen3+aws/cli",
+    "- | zen3+aws/cli | arch:zen3 | manifest-select manifest-add"
+)]
+#[case("zen3+zen3+znver3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case(
+    "gpu+cuda=12.6",
+    "- | gpu+cuda=12.6 | cc:9.0 cuda:12.4 cuda:12.6 | manifest-select"
+)]
+#[case(
+    "aws/tools+glow-extended#1.5.0",
+    "- | aws/tools+glow-extended=1.5.0 |  | manifest-add manifest-add"
+)]
+// What is filtered by is provided, too, as soon as anything is.
+#[case(
+    "cascadeLake+cuda=12.4",
+    "- | cascadeLake+cuda=12.4 | arch:cascadeLake cuda:12.4 | manifest-filter manifest-select"
+)]
+// Accounts.
+#[case("bob", "bob |  |  | ")]
+#[case("bob/zen3", "bob | zen3 | arch:zen3 | manifest-select")]
+#[case("bob/cpu#zen2", "bob | arch=zen2 | arch:zen2 | manifest-select")]
+#[case("bob/aws/cli", "bob | aws/cli |  | manifest-add")]
+#[case(
+    "bob/aws/cli+cuda=12.4",
+    "bob | aws/cli+cuda=12.4 | cuda:12.4 | manifest-add manifest-select"
+)]
+#[case(
+    "bob/glow-extended#1.5.0",
+    "bob | glow-extended=1.5.0 |  | manifest-add"
+)]
+// An account that need not exist: whoever checks passwords says no.
+#[case("nobody/zen3", "nobody | zen3 | arch:zen3 | manifest-select")]
+#[case("nobody/aws/cli", "nobody | aws/cli |  | manifest-add")]
+// Both an account and a profile: alone it is the profile, before a profile the account.
+#[case("alice", "- | alice | site:alice | manifest-select")]
+#[case("alice/zen3", "alice | zen3 | arch:zen3 | manifest-select")]
+#[case("aws/zen3", "aws | zen3 | arch:zen3 | manifest-select")]
+#[case("aws/cli", "aws | cli | site:cli | manifest-select")]
+#[case("aws/aws/cli", "aws | aws/cli |  | manifest-add")]
+// `tools` alone is nothing, so this is the profile although there is an account `aws`.
+#[case("aws/tools", "- | aws/tools |  | manifest-add")]
+fn a_login_means(#[case] user: &str, #[case] expected: &str) {
+    // The cases of aws/cli in joins are about those without such an account.
+    let accounts =
+        |name: &str| is_account(name) && (name != "aws" || user.matches('+').count() == 0);
+    assert_eq!(
+        told(&catalog().interpret(user, &accounts).unwrap()),
+        expected
+    );
+}
+
+#[test]
+fn without_an_account_of_that_name_a_namespace_is_a_namespace() {
+    let login = catalog().interpret("aws/cli", &|_| false).unwrap();
+    assert_eq!(told(&login), "- | aws/cli |  | manifest-add");
+}
+
+#[rstest]
+#[case(
+    "casadeLake",
+    "no profile is called 'casadeLake': did you mean cascadeLake?"
+)]
+#[case("zen33", "no profile is called 'zen33': did you mean zen3 or zen?")]
+#[case("aws/cly", "no profile is called 'aws/cly': did you mean aws/cli?")]
+#[case(
+    "awz/tools",
+    "no profile is called 'awz/tools': did you mean aws/tools?"
+)]
+#[case(
+    "bob/zen33",
+    "no profile is called 'bob/zen33': did you mean bob/zen3 or bob/zen?"
+)]
+#[case(
+    "nobody/zen33",
+    "no profile is called 'nobody/zen33': did you mean nobody/zen3 or nobody/zen?"
+)]
+#[case("zen3+awscli", "no profile is called 'awscli': did you mean aws/cli?")]
+#[case(
+    "glow-extended",
+    "no profile is called 'glow-extended': did you mean glow-extended=1.5.0 or glow-extended=1.6.0?"
+)]
+#[case(
+    "glow-extended#1.7.0",
+    "no profile is called 'glow-extended#1.7.0': did you mean glow-extended=1.5.0 or glow-extended=1.6.0?"
+)]
+#[case(
+    "glow-extendd#1.5.0",
+    "no profile is called 'glow-extendd#1.5.0': did you mean glow-extended=1.5.0 or glow-extended=1.6.0?"
+)]
+#[case(
+    "glow-extended=1.7.0",
+    "no profile is called 'glow-extended=1.7.0': did you mean glow-extended=1.5.0 or glow-extended=1.6.0?"
+)]
+#[case(
+    "cpu=zen33",
+    "no profile is called 'cpu=zen33': did you mean cpu=zen3, cpu=zen or cpu=zen2?"
+)]
+#[case("cuda=new", "no profile is called 'cuda=new': did you mean cuda=12.4?")]
+#[case("bob+zen3", "no profile is called 'bob'")]
+#[case(
+    "qqqqqqqq",
+    "no profile is called 'qqqqqqqq': a user name is an account, a profile such as zen3 or aws/cli, or a feature such as cuda=12.4"
+)]
+fn what_is_unknown_is_told_with_what_is_near(#[case] user: &str, #[case] says: &str) {
+    let error = interpret(user).unwrap_err();
+    assert!(matches!(error, LoginError::Unknown { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with(says), "{text}");
+}
+
+#[test]
+fn an_error_says_the_same_whether_the_account_exists_or_not() {
+    for rest in [
+        "zen33",
+        "a/b",
+        "nothing/at/all",
+        "cuda=new",
+        "x#1",
+        "zen33+cuda=12.4",
+    ] {
+        let user = format!("someone/{rest}");
+        let with = catalog()
+            .interpret(&user, &|name| name == "someone")
+            .unwrap_err();
+        let without = catalog().interpret(&user, &|_| false).unwrap_err();
+        assert_eq!(with, without);
+    }
+}
+
+#[rstest]
+#[case("", GrammarError::Empty)]
+#[case("zen3 ", GrammarError::Character { found: ' ' })]
+#[case("alice@site", GrammarError::Character { found: '@' })]
+#[case("library/zen3:latest", GrammarError::Character { found: ':' })]
+#[case("$HOME", GrammarError::Character { found: '$' })]
+#[case("zen3\0", GrammarError::Character { found: '\0' })]
+#[case("zën3", GrammarError::Character { found: 'ë' })]
+#[case("<token>", GrammarError::Character { found: '<' })]
+#[case("zen3+", GrammarError::EmptySelector("zen3+".to_owned()))]
+#[case("+zen3", GrammarError::EmptySelector("+zen3".to_owned()))]
+#[case("zen3++aws/cli", GrammarError::EmptySelector("zen3++aws/cli".to_owned()))]
+#[case("/", GrammarError::Selector("/".to_owned()))]
+#[case("/zen3", GrammarError::Selector("/zen3".to_owned()))]
+#[case("alice/", GrammarError::Selector("alice/".to_owned()))]
+#[case("=zen3", GrammarError::Selector("=zen3".to_owned()))]
+#[case("cpu=", GrammarError::Selector("cpu=".to_owned()))]
+#[case("cpu=zen3=zen4", GrammarError::Selector("cpu=zen3=zen4".to_owned()))]
+#[case("cpu#zen3/4", GrammarError::Selector("cpu#zen3/4".to_owned()))]
+#[case("zen3+bob/aws/cli", GrammarError::Selector("bob/aws/cli".to_owned()))]
+#[case(&"a".repeat(513), GrammarError::TooLong(513))]
+#[case(&["zen3"; 33].join("+"), GrammarError::TooMany(33))]
+fn what_breaks_the_grammar_is_told(#[case] user: &str, #[case] expected: GrammarError) {
+    assert_eq!(interpret(user).unwrap_err(), LoginError::Grammar(expected));
+}
+
+#[test]
+fn as_many_selectors_as_allowed_can_be_joined() {
+    assert!(interpret(&["zen3"; 32].join("+")).is_ok());
+    assert!(interpret(&format!("site={}", "a".repeat(507))).is_ok());
+}
+
+#[rstest]
+#[case("zen3", "cpu#zen3")]
+#[case("zen3", "znver3+zen3")]
+#[case("zen3+cuda=12.4", "cuda=12.4.0+cpu=Zen-3")]
+#[case("aws/cli", "bob/aws/cli")]
+#[case("aws/cli", "aws/tools")]
+fn logins_that_come_to_the_same_have_one_digest(#[case] a: &str, #[case] b: &str) {
+    let digest = |user: &str| {
+        let login = catalog().interpret(user, &|name| name == "bob").unwrap();
+        login.profile.digest().clone()
+    };
+    assert_eq!(digest(a), digest(b));
+}
+
+#[rstest]
+#[case("zen3", "zen2")]
+#[case("zen3", "cascadeLake")]
+#[case("aws/cli+zen3", "zen3+aws/cli")]
+#[case("glow-extended=1.5.0+aws/cli", "aws/cli+glow-extended=1.5.0")]
+#[case("grace", "neoverse_v2+site=grace")]
+fn logins_that_come_to_something_else_have_another_digest(#[case] a: &str, #[case] b: &str) {
+    let digest = |user: &str| {
+        let login = catalog().interpret(user, &|_| false).unwrap();
+        login.profile.digest().clone()
+    };
+    assert_ne!(digest(a), digest(b));
+}
+
+#[test]
+fn a_digest_does_not_depend_on_how_documents_are_laid_out() {
+    let digest = |texts: &[(&str, &str)]| {
+        let catalog = Catalog::from_documents(texts).catalog;
+        let login = catalog.interpret("nodes+layers", &|_| false).unwrap();
+        login.profile.digest().to_string()
+    };
+    let together = "profiles:\n  - name: nodes\n    features: [arch:zen3, cuda:12.4]\n  - name: layers\n    \
+                    actions: [{event: post-manifest-get, name: manifest-add, args: {repository: .*, layerRepository: a/b}}]\n";
+    let nodes = "# ours\nprofile:\n  features:\n    - cuda:12.4\n    - cpu:Zen-3\n  name: Library/Nodes:latest\n";
+    let layers = "profile:\n  name: layers\n  actions:\n    - name: manifest-add\n      event: post-manifest-get\n      \
+                  args:\n        layerRepository: 'a/b'\n        repository: \".*\"\n";
+    let expected = digest(&[("x.yaml", together)]);
+    assert_eq!(digest(&[("b.yaml", layers), ("a.yaml", nodes)]), expected);
+    // Derived content is found by it again: a new value means that all is computed anew.
+    insta::assert_snapshot!(expected, @"sha256:8d8444eb81a193271b27c5cffa758293c445ee18915b9bf1ec1b95def23ba9bd");
+}
+
+#[test]
+fn nothing_comes_to_nothing() {
+    let none = interpret("bob").unwrap().profile;
+    assert!(none.is_empty());
+    assert_eq!(none.to_string(), "");
+    assert_eq!(none.digest(), metahub_catalog::Composed::none().digest());
+    assert!(!interpret("zen3").unwrap().profile.is_empty());
+}
+
+#[test]
+fn without_documents_every_target_is_a_profile() {
+    let catalog = Catalog::builtin();
+    assert!(catalog.collections().next().is_none());
+    let mut count = 0;
+    for profile in catalog.profiles() {
+        let login = catalog
+            .interpret(&profile.name.selector(), &|_| false)
+            .unwrap();
+        let target = profile.features[0].target().unwrap();
+        assert_eq!(login.profile.provided().targets().next(), Some(target));
+        count += 1;
+    }
+    assert_eq!(count, catalog.graph().iter().len());
+}
+
+#[test]
+fn many_documents_are_found_at_once() {
+    let mut text = String::new();
+    for n in 0..10_000 {
+        text.push_str(&format!(
+            "---\nprofile: {{name: site/node{n}, features: [arch:zen3, site:n{n}]}}\n"
+        ));
+    }
+    let catalog = Catalog::from_documents(&[("many.yaml", text)]).catalog;
+    let started = std::time::Instant::now();
+    for n in 0..1_000 {
+        let login = catalog
+            .interpret(&format!("site/node{n}"), &|_| false)
+            .unwrap();
+        assert_eq!(login.profile.provided().features().count(), 2);
+    }
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    let started = std::time::Instant::now();
+    let longest = "a".repeat(512);
+    for user in ["sit/node5x", longest.as_str(), &longest[..64]] {
+        assert!(catalog.interpret(user, &|_| false).is_err());
+    }
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_login_makes_it_panic(user in "\\PC{0,40}", grammar in "[a-z0-9._/+=#-]{0,40}") {
+        let catalog = Catalog::builtin();
+        for user in [user, grammar] {
+            match catalog.interpret(&user, &|name| name.len() % 2 == 0) {
+                Ok(login) => prop_assert_eq!(login.profile.is_empty(), login.profile.to_string().is_empty()),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_login_is_shown_as_means_the_same(
+        selectors in prop::collection::vec(
+            prop::sample::select(vec![
+                "zen3", "aws/cli", "cpu#zen2", "cuda=12.4", "glow-extended#1.5.0", "cascadelake",
+                "site=x", "gpu", "grace", "cpu=special",
+            ]),
+            1..6,
+        )
+    ) {
+        let catalog = catalog();
+        let first = catalog.interpret(&selectors.join("+"), &|_| false).unwrap().profile;
+        let again = catalog.interpret(&first.to_string(), &|_| false).unwrap().profile;
+        prop_assert_eq!(first.digest(), again.digest());
+        prop_assert_eq!(first.to_string(), again.to_string());
+    }
+}
