@@ -76,7 +76,8 @@ prop_compose! {
             unknown(),
         ), 0..6),
     ) -> Vec<Value> {
-        let entry = |(at, (os, architecture, variant, features, unknown)): (usize, (&str, &str, Option<&str>, Vec<&str>, JsonMap))| {
+        let mut documents = Vec::new();
+        for (at, (os, architecture, variant, features, unknown)) in entries.into_iter().enumerate() {
             let mut platform = json!({"architecture": architecture, "os": os, "features": features});
             if let Some(variant) = variant {
                 platform["variant"] = variant.into();
@@ -85,9 +86,9 @@ prop_compose! {
                 "mediaType": MediaType::OCI_MANIFEST, "size": at, "digest": digest(&at.to_string()),
                 "platform": platform,
             });
-            around(&known, &unknown, &JsonMap::new())
-        };
-        entries.into_iter().enumerate().map(entry).collect()
+            documents.push(around(&known, &unknown, &JsonMap::new()));
+        }
+        documents
     }
 }
 
