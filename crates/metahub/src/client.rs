@@ -32,8 +32,8 @@ pub(crate) enum ClientError {
     #[error("{status}: {message}")]
     Refused {
         status: StatusCode,
-        /// MetaHub's own word for why, in the error's detail.
-        reason: Option<String>,
+        /// What MetaHub adds for programs, in the error's detail.
+        detail: Value,
         /// What the server said, or the status in words.
         message: String,
     },
@@ -299,14 +299,9 @@ async fn expect_success(answer: Response) -> Result<Response, ClientError> {
     } else {
         first.message
     };
-    let reason = first
-        .detail
-        .get("reason")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
     Err(ClientError::Refused {
         status,
-        reason,
+        detail: first.detail,
         message,
     })
 }

@@ -54,7 +54,10 @@ pub(crate) fn table(head: &[&str]) -> Table {
 }
 
 /// Writes a table, without the blanks that fill its last column.
-pub(crate) fn print_table(table: &Table) -> miette::Result<()> {
+pub(crate) fn print_table(table: &mut Table) -> miette::Result<()> {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     line(lines.join("\n"))

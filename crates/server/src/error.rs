@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
 use metahub_registry::RegistryError;
+use serde_json::Value;
 
 use crate::body::Body;
 
@@ -20,6 +21,8 @@ pub(crate) struct HttpError {
     status: StatusCode,
     code: ErrorCode,
     message: String,
+    /// `detail` of the error, for programs; unstructured by the specification.
+    detail: Value,
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
@@ -31,6 +34,7 @@ impl HttpError {
             status,
             code,
             message: message.into(),
+            detail: Value::Null,
             headers: Vec::new(),
         }
     }
@@ -81,7 +85,7 @@ impl HttpError {
 
     pub(crate) fn into_response(self) -> Response<Body> {
         let body = serde_json::json!({
-            "errors": [{ "code": self.code, "message": self.message, "detail": null }]
+            "errors": [{ "code": self.code, "message": self.message, "detail": self.detail }]
         });
         let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
         *response.status_mut() = self.status;
@@ -132,12 +136,28 @@ impl From<RegistryError> for HttpError {
         if code == ErrorCode::Unknown {
             return Self::internal(&error);
         }
-        let answer = Self::code(code, chain(&error));
+        let mut answer = Self::code(code, chain(&error));
+        answer.detail = detail(&error);
         match error.retry_after() {
             Some(wait) => {
                 answer.with_header(header::RETRY_AFTER, &wait.as_secs().max(1).to_string())
             }
             None => answer,
         }
+    }
+}
+
+/// What programs need to know of an error beyond its code: that an image exists, but none of it
+/// fits the login, with what was wanted and what became of each entry.
+fn detail(error: &RegistryError) -> Value {
+    match error {
+        RegistryError::NothingFits { nothing, .. } => serde_json::json!({
+            "reason": "nothing-fits",
+            "wanted": nothing.wanted,
+            "existing": nothing.existing,
+            "entries": nothing.verdicts,
+        }),
+        RegistryError::Shared(error) => detail(error),
+        _ => Value::Null,
     }
 }

@@ -163,7 +163,7 @@ fn list(accounts: &[Account], format: Format) -> miette::Result<()> {
                     created(account),
                 ]);
             }
-            output::print_table(&table)
+            output::print_table(&mut table)
         }
     }
 }

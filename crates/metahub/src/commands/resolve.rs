@@ -2,8 +2,10 @@
 
 use std::io::Read as _;
 
-use metahub_registry::Resolution;
+use metahub_registry::{Resolution, SourceKind};
+use metahub_resolve::Verdict;
 use miette::{IntoDiagnostic as _, miette};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cli::{Format, ResolveArgs};
@@ -71,22 +73,46 @@ fn login(args: &ResolveArgs) -> miette::Result<Option<Login>> {
     Ok(Some(Login { name, password }))
 }
 
+/// What the server adds when nothing fits.
+#[derive(Deserialize, Serialize)]
+struct NothingFits {
+    reason: String,
+    wanted: String,
+    existing: Vec<String>,
+    entries: Vec<Verdict>,
+}
+
 /// Tells that nothing fits from every other failure.
 fn failed(args: &ResolveArgs, error: ClientError) -> miette::Result<Exit> {
     match error {
         ClientError::Refused {
-            reason: Some(reason),
-            message,
-            ..
-        } if reason == NOTHING_FITS => {
-            match args.format {
-                Format::Json => {
-                    output::json(&json!({ "image": args.image, "nothing_fits": message }))?;
+            message, detail, ..
+        } => match serde_json::from_value(detail) {
+            Ok(NothingFits {
+                reason,
+                wanted,
+                existing,
+                entries,
+            }) if reason == NOTHING_FITS => {
+                if args.format == Format::Json {
+                    output::json(&json!({
+                        "image": args.image,
+                        "reason": reason,
+                        "message": message,
+                        "wanted": wanted,
+                        "existing": existing,
+                        "entries": entries,
+                    }))?;
+                } else {
+                    anstream::eprintln!("{message}");
+                    if args.explain {
+                        print_verdicts(&entries)?;
+                    }
                 }
-                Format::Text => anstream::eprintln!("{message}"),
+                Ok(Exit::NothingFits)
             }
-            Ok(Exit::NothingFits)
-        }
+            _ => Err(miette!("{message}")),
+        },
         ClientError::Unreachable { .. } => Err(miette!(
             help = "start it with metahub serve, or name another with --server or METAHUB_SERVER",
             "{error}"
@@ -95,6 +121,59 @@ fn failed(args: &ResolveArgs, error: ClientError) -> miette::Result<Exit> {
     }
 }
 
+/// Prints the whole story: where the image came from, what became of each entry, what was added.
 fn explain(resolution: &Resolution) -> miette::Result<()> {
-    output::line(format!("why: {}", resolution.why))
+    let explanation = &resolution.explanation;
+    let login = match resolution.profile.as_str() {
+        "" => "(none)",
+        profile => profile,
+    };
+    let source = match explanation.source {
+        SourceKind::Collection => "collection",
+        SourceKind::Local => "held here",
+        SourceKind::Upstream => "upstream",
+    };
+    let mut facts = vec![
+        ("image", resolution.image.clone()),
+        ("login", login.to_owned()),
+        ("source", format!("{source}, {}", explanation.source_digest)),
+        (
+            "served",
+            format!("{} ({})", resolution.digest, resolution.media_type),
+        ),
+        ("platform", resolution.platform.to_string()),
+        ("manifest", resolution.manifest.to_string()),
+        ("why", resolution.why.clone()),
+    ];
+    for added in &explanation.added {
+        let platform = added
+            .platform
+            .as_ref()
+            .map(|p| format!(", {p}"))
+            .unwrap_or_default();
+        facts.push((
+            "added",
+            format!("{} layers of {}{platform}", added.layers, added.image),
+        ));
+    }
+    output::line("")?;
+    for (name, fact) in facts {
+        output::line(format!(
+            "{}  {fact}",
+            output::heading(&format!("{name:<8}"))
+        ))?;
+    }
+    if explanation.entries.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    print_verdicts(&explanation.entries)
+}
+
+fn print_verdicts(entries: &[Verdict]) -> miette::Result<()> {
+    let mut table = output::table(&Verdict::HEADINGS);
+    for verdict in entries {
+        table.add_row(verdict.cells());
+    }
+    output::print_table(&mut table)
 }

@@ -133,7 +133,7 @@ async fn show(address: SocketAddr, images: &[DemoImage]) -> miette::Result<bool>
     let refusal = refused(&server).await?;
     failed += usize::from(refusal.problem.is_some());
     add_row(&mut table, MISSPELT, FEATURETEST, &refusal);
-    output::print_table(&table)?;
+    output::print_table(&mut table)?;
     if failed > 0 {
         output::line(output::bad(&format!(
             "\n{failed} of these are not as they should be"
