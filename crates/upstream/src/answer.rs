@@ -2,21 +2,23 @@
 //!
 //! Whatever text comes from an upstream passes through [`clean`] before it reaches an error.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::Value;
 
-use crate::error::{Problem, Waiting};
+use crate::error::Problem;
+use crate::pieces::{Pace, Pieces};
 use crate::retry::retry_after;
+use crate::secret::Secret;
 
 /// As much of an error body as is read.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
 /// As much of an upstream's own words as is repeated, in characters.
 const MAX_WORDS: usize = 200;
+/// As much of a page that should be something else, in characters.
+const FIRST_WORDS: usize = 80;
 
 /// `text` on one line: no control characters, single blanks, at most `limit` characters.
 pub(crate) fn clean(text: &str, limit: usize) -> String {
@@ -54,10 +56,10 @@ fn is_unprintable(letter: char) -> bool {
 
 /// Reads a whole body of at most `limit` bytes.
 pub(crate) async fn body(
-    mut response: Response,
+    response: Response,
     what: &'static str,
     limit: usize,
-    between_bytes: Duration,
+    pace: Pace,
 ) -> Result<Bytes, Problem> {
     let too_large = Problem::TooLarge { what, limit };
     let announced = response.content_length();
@@ -65,31 +67,14 @@ pub(crate) async fn body(
         return Err(too_large);
     }
     let mut read = BytesMut::with_capacity(announced.unwrap_or(0).min(limit as u64) as usize);
-    while let Some(piece) = piece(&mut response, between_bytes).await? {
+    let mut pieces = Pieces::new(response, pace);
+    while let Some(piece) = pieces.next().await? {
         if read.len() + piece.len() > limit {
             return Err(too_large);
         }
         read.extend_from_slice(&piece);
     }
     Ok(read.freeze())
-}
-
-/// The next piece of a body, none at its end.
-pub(crate) async fn piece(
-    response: &mut Response,
-    between_bytes: Duration,
-) -> Result<Option<Bytes>, Problem> {
-    match tokio::time::timeout(between_bytes, response.chunk()).await {
-        Ok(Ok(piece)) => Ok(piece),
-        Ok(Err(error)) => {
-            let why = crate::client::chain(&error.without_url());
-            Err(Problem::Unreachable(format!("its answer broke off: {why}")))
-        }
-        Err(_) => Err(Problem::Timeout {
-            waiting: Waiting::Bytes,
-            after: between_bytes,
-        }),
-    }
 }
 
 /// The content type as sent, cleaned; empty if there is none.
@@ -103,14 +88,16 @@ pub(crate) fn content_type(response: &Response) -> String {
 /// The first words of a body that is not what it should be.
 pub(crate) fn first_words(bytes: &[u8]) -> String {
     let start = bytes.get(..400).unwrap_or(bytes);
-    clean(&String::from_utf8_lossy(start), 80)
+    clean(&String::from_utf8_lossy(start), FIRST_WORDS)
 }
 
-/// What an answer that is no success means. Reads its body for the upstream's own words.
+/// What an answer that is no success means. Reads its body for the upstream's own words, and
+/// covers what it may repeat of the `secrets` that were sent to it.
 pub(crate) async fn failure(
     response: Response,
     with_credentials: bool,
-    between_bytes: Duration,
+    secrets: &[Secret],
+    pace: Pace,
 ) -> Problem {
     let status = response.status().as_u16();
     let asked_to_wait = response
@@ -119,10 +106,10 @@ pub(crate) async fn failure(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| retry_after(value, Timestamp::now()));
     let is_html = content_type(&response).contains("html");
-    let bytes = body(response, "an error", MAX_ERROR_BYTES, between_bytes)
+    let bytes = body(response, "an error", MAX_ERROR_BYTES, pace)
         .await
         .unwrap_or_default();
-    let (code, message) = own_words(&bytes, is_html);
+    let (code, message) = own_words(&bytes, is_html, secrets);
     match status {
         401 | 403 => Problem::Denied {
             status,
@@ -147,19 +134,29 @@ pub(crate) async fn failure(
 }
 
 /// Code and message of an error body: OCI's form, or what else registries and proxies send.
-fn own_words(bytes: &[u8], is_html: bool) -> (Option<String>, Option<String>) {
+fn own_words(bytes: &[u8], is_html: bool, secrets: &[Secret]) -> (Option<String>, Option<String>) {
+    let shown = |text: &str, limit: usize| {
+        let covered = secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| secret.scrub(&text));
+        clean(&covered, limit)
+    };
+    let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
         let words = match (bytes.is_empty(), is_html) {
             (true, _) => None,
-            (false, true) => Some(format!("an HTML page: {}", first_words(bytes))),
-            (false, false) => Some(clean(&String::from_utf8_lossy(bytes), MAX_WORDS)),
+            (false, true) => Some(format!(
+                "an HTML page: {}",
+                shown(&text_of(bytes), FIRST_WORDS)
+            )),
+            (false, false) => Some(shown(&text_of(bytes), MAX_WORDS)),
         };
         return (None, words);
     };
     let error = value.pointer("/errors/0").unwrap_or(&value);
     let text = |key: &str| {
         let text = error.get(key).and_then(Value::as_str)?;
-        Some(clean(text, MAX_WORDS)).filter(|text| !text.is_empty())
+        Some(shown(text, MAX_WORDS)).filter(|text| !text.is_empty())
     };
     let message = text("message")
         .or_else(|| text("details"))
@@ -175,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_upstreams_own_words_are_found_and_cleaned() {
-        let words = |text: &str| own_words(text.as_bytes(), false);
+        let words = |text: &str| own_words(text.as_bytes(), false, &[]);
         assert_eq!(
             words(r#"{"errors":[{"code":"DENIED","message":"no\r\nX: \u001b[31mred"}]}"#),
             (Some("DENIED".into()), Some("no X: [31mred".into()))
@@ -187,9 +184,17 @@ mod tests {
         assert_eq!(words(r#"{"errors":[]}"#), (None, None));
         assert_eq!(words(""), (None, None));
         assert_eq!(
-            own_words(b"<html><body>Sign in", true).1,
+            own_words(b"<html><body>Sign in", true, &[]).1,
             Some("an HTML page: <html><body>Sign in".into())
         );
+    }
+
+    #[test]
+    fn a_secret_is_covered_before_the_words_are_cut() {
+        let secret = Secret::new("s".repeat(500));
+        let text = format!(r#"{{"message":"got {}"}}"#, secret.reveal());
+        let (_, message) = own_words(text.as_bytes(), false, &[secret]);
+        assert_eq!(message.as_deref(), Some("got ***"));
     }
 
     proptest! {

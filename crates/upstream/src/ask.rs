@@ -73,14 +73,14 @@ impl Upstream {
         what: &'static str,
         limit: usize,
     ) -> Result<Option<Whole>, UpstreamError> {
-        let between_bytes = self.shared.connections.timeouts().between_bytes;
+        let pace = self.shared.connections.timeouts().pace();
         let attempt = || async {
             let Some(response) = self.once(ask).await? else {
                 return Ok(None);
             };
             let content_type = answer::content_type(&response);
             let headers = response.headers().clone();
-            let body = answer::body(response, what, limit, between_bytes).await?;
+            let body = answer::body(response, what, limit, pace).await?;
             Ok(Some(Whole {
                 headers,
                 content_type,
@@ -186,8 +186,9 @@ impl Upstream {
             _ if status.is_success() => Ok(Some(response)),
             _ => {
                 let with_credentials = sent.is_some_and(|sent| sent.with_credentials);
-                let between_bytes = self.shared.connections.timeouts().between_bytes;
-                Err(answer::failure(response, with_credentials, between_bytes).await)
+                let secrets = sent.map(Authorization::secrets).unwrap_or_default();
+                let pace = self.shared.connections.timeouts().pace();
+                Err(answer::failure(response, with_credentials, secrets, pace).await)
             }
         }
     }

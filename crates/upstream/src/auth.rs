@@ -20,8 +20,9 @@ use url::Url;
 
 use crate::challenge::Challenge;
 use crate::client::Connections;
+use crate::credentials::{Credentials, Identity};
 use crate::error::Problem;
-use crate::secret::{Credentials, Secret};
+use crate::secret::Secret;
 use crate::token::{Scope, Token, TokenServer, place, read_token, sensitive};
 use crate::well_known;
 
@@ -33,6 +34,8 @@ const CLIENT_ID: &str = "metahub";
 #[derive(Clone, Debug)]
 pub(crate) struct Authorization {
     header: HeaderValue,
+    /// What is secret about it, in every form in which it is sent.
+    secrets: Vec<Secret>,
     /// When the token came, which tells it from others; none for Basic.
     token: Option<Instant>,
     /// Whether configured credentials stand behind it.
@@ -43,6 +46,7 @@ impl From<Token> for Authorization {
     fn from(token: Token) -> Self {
         Self {
             header: token.header,
+            secrets: vec![token.secret],
             token: Some(token.received),
             with_credentials: token.with_credentials,
         }
@@ -52,6 +56,11 @@ impl From<Token> for Authorization {
 impl Authorization {
     pub(crate) fn header(&self) -> HeaderValue {
         self.header.clone()
+    }
+
+    /// What must not be seen of it.
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 }
 
@@ -73,7 +82,7 @@ enum Manner {
 /// Presents one identity (or nobody) to one upstream.
 #[derive(Debug)]
 pub(crate) struct Authorizer {
-    credentials: Option<Credentials>,
+    identity: Identity,
     /// Hosts, besides the upstream's own, whose token server may see the credentials.
     realm_hosts: Vec<Host>,
     manner: RwLock<Option<Manner>>,
@@ -81,26 +90,25 @@ pub(crate) struct Authorizer {
 }
 
 impl Authorizer {
-    pub(crate) fn new(host: &Host, credentials: Option<Credentials>, listed: &[Host]) -> Self {
+    pub(crate) fn new(identity: Identity, host: &Host, listed: &[Host]) -> Self {
         let known = well_known::realm_hosts(host.as_str()).iter();
         let known = known.filter_map(|host| host.parse().ok());
-        Self {
-            credentials,
-            realm_hosts: known.chain(listed.iter().cloned()).collect(),
-            manner: RwLock::new(None),
-            tokens: Cache::builder()
-                .max_capacity(MAX_TOKENS)
-                .expire_after(Expiry)
-                .build(),
-        }
+        let realm_hosts = known.chain(listed.iter().cloned()).collect();
+        Self::with(identity, realm_hosts, None)
     }
 
     /// The same trust in realms under another identity.
-    pub(crate) fn acting_as(&self, credentials: Credentials) -> Self {
+    pub(crate) fn acting_as(&self, host: &Host, credentials: Credentials) -> Self {
+        let identity = Identity::given(host.clone(), Some(credentials));
+        let manner = self.manner.read().clone();
+        Self::with(identity, self.realm_hosts.clone(), manner)
+    }
+
+    fn with(identity: Identity, realm_hosts: Vec<Host>, manner: Option<Manner>) -> Self {
         Self {
-            credentials: Some(credentials),
-            realm_hosts: self.realm_hosts.clone(),
-            manner: RwLock::new(self.manner.read().clone()),
+            identity,
+            realm_hosts,
+            manner: RwLock::new(manner),
             tokens: Cache::builder()
                 .max_capacity(MAX_TOKENS)
                 .expire_after(Expiry)
@@ -117,7 +125,7 @@ impl Authorizer {
         let manner = self.manner.read().clone();
         match manner {
             None => Ok(None),
-            Some(Manner::Basic) => Ok(self.basic()),
+            Some(Manner::Basic) => self.basic().await,
             Some(Manner::Bearer(server)) => {
                 let scopes = vec![scope.0.clone()];
                 self.token(connections, scope, &server, scopes)
@@ -149,13 +157,16 @@ impl Authorizer {
             *self.manner.write() = Some(Manner::Bearer(server));
             return Ok(Some(token));
         }
-        let basic = challenges.iter().any(|challenge| challenge.is("basic"));
-        let already_sent = sent.is_some_and(|sent| sent.token.is_none());
-        if basic && !already_sent {
-            *self.manner.write() = Some(Manner::Basic);
-            return Ok(self.basic());
+        if !challenges.iter().any(|challenge| challenge.is("basic")) {
+            return Ok(None);
         }
-        Ok(None)
+        if sent.is_some_and(|sent| sent.token.is_none()) {
+            self.identity.refused().await;
+        }
+        *self.manner.write() = Some(Manner::Basic);
+        let basic = self.basic().await?;
+        // The same once more would be refused once more.
+        Ok(basic.filter(|basic| sent.is_none_or(|sent| sent.header != basic.header)))
     }
 
     /// Drops the token that was refused, unless another request has replaced it already.
@@ -169,14 +180,18 @@ impl Authorizer {
         }
     }
 
-    fn basic(&self) -> Option<Authorization> {
-        match &self.credentials {
-            Some(Credentials::Password { username, password }) => Some(Authorization {
-                header: basic_header(username, password)?,
-                token: None,
-                with_credentials: true,
-            }),
-            Some(Credentials::IdentityToken(_)) | None => None,
+    async fn basic(&self) -> Result<Option<Authorization>, Problem> {
+        match self.identity.current().await? {
+            Some(Credentials::Password { username, password }) => {
+                let (header, secrets) = basic_header(&username, &password)?;
+                Ok(Some(Authorization {
+                    header,
+                    secrets,
+                    token: None,
+                    with_credentials: true,
+                }))
+            }
+            Some(Credentials::IdentityToken(_)) | None => Ok(None),
         }
     }
 
@@ -204,20 +219,20 @@ impl Authorizer {
         scopes: Vec<String>,
     ) -> Result<Token, Problem> {
         let realm = &server.realm;
-        let credentials = match &self.credentials {
-            Some(_) if !self.trusts(connections, realm) => {
-                let place = place(realm);
-                return Err(Problem::Auth(format!(
-                    "asks for its credentials to be sent to '{place}', which does not belong to \
-                     it; if you trust that host with them, add it to the upstream's realm_hosts"
-                )));
-            }
-            other => other.as_ref(),
-        };
+        let credentials = self.identity.current().await?;
+        if credentials.is_some() && !self.trusts(connections, realm) {
+            let place = place(realm);
+            return Err(Problem::Auth(format!(
+                "asks for its credentials to be sent to '{place}', which does not belong to it; \
+                 if you trust that host with them, add it to the upstream's realm_hosts"
+            )));
+        }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let answer = match credentials {
+        let mut secrets = Vec::new();
+        let answer = match &credentials {
             Some(Credentials::IdentityToken(token)) => {
+                secrets.push(token.clone());
                 let scope = scopes.join(" ");
                 let mut form = vec![
                     ("grant_type", "refresh_token"),
@@ -230,15 +245,21 @@ impl Authorizer {
             }
             password_or_nobody => {
                 if let Some(Credentials::Password { username, password }) = password_or_nobody {
-                    let header = basic_header(username, password).ok_or_else(bad_credentials)?;
+                    let (header, hidden) = basic_header(username, password)?;
                     headers.insert(AUTHORIZATION, header);
+                    secrets = hidden;
                 }
                 let url = server.url(&scopes);
                 connections.get(Method::GET, url, headers).await?
             }
         };
         let with_credentials = credentials.is_some();
-        read_token(answer.response, connections, realm, with_credentials).await
+        let response = answer.response;
+        let token = read_token(response, connections, realm, with_credentials, &secrets).await;
+        if let Err(Problem::Auth(_)) = token {
+            self.identity.refused().await;
+        }
+        token
     }
 
     /// Whether credentials may go to the token server at `realm`.
@@ -255,13 +276,13 @@ impl Authorizer {
     }
 }
 
-fn bad_credentials() -> Problem {
-    Problem::Auth("its configured user name or password cannot be sent over HTTP".to_owned())
-}
-
-fn basic_header(username: &str, password: &Secret) -> Option<HeaderValue> {
+/// The header, and what is secret about it.
+fn basic_header(username: &str, password: &Secret) -> Result<(HeaderValue, Vec<Secret>), Problem> {
     let pair = STANDARD.encode(format!("{username}:{}", password.reveal()));
-    sensitive(&format!("Basic {pair}"))
+    let header = sensitive(&format!("Basic {pair}")).ok_or_else(|| {
+        Problem::Auth("its user name or password cannot be sent over HTTP".to_owned())
+    })?;
+    Ok((header, vec![password.clone(), Secret::new(pair)]))
 }
 
 /// Whether an answer asks us to present ourselves.

@@ -19,6 +19,7 @@ use reqwest::Response;
 use crate::answer;
 use crate::ask::Ask;
 use crate::error::{Problem, UpstreamError};
+use crate::pieces::Pieces;
 use crate::upstream::Upstream;
 
 /// Breaks in a row, without a byte between them, after which a blob is given up.
@@ -118,7 +119,7 @@ impl Upstream {
             at: start,
             skip_to: start,
             end: part.end,
-            part: part.response,
+            part: self.pieces(part.response),
             fruitless: 0,
             breaks: 0,
             received: 0,
@@ -146,6 +147,10 @@ impl Upstream {
         let ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
         let response = self.ask(&ask).await?;
         Ok(response.map(|response| content_length(response.headers())))
+    }
+
+    fn pieces(&self, response: Response) -> Pieces {
+        Pieces::new(response, self.shared.connections.timeouts().pace())
     }
 
     async fn open(
@@ -266,7 +271,7 @@ struct Reading {
     skip_to: u64,
     /// Where in the blob the reading ends, where that is known.
     end: Option<u64>,
-    part: Response,
+    part: Pieces,
     fruitless: u32,
     breaks: u64,
     received: u64,
@@ -274,12 +279,11 @@ struct Reading {
 
 impl Reading {
     async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let between_bytes = self.upstream.shared.connections.timeouts().between_bytes;
         loop {
             if self.end.is_some_and(|end| self.skip_to >= end) {
                 return Ok(None);
             }
-            let problem = match answer::piece(&mut self.part, between_bytes).await {
+            let problem = match self.part.next().await {
                 Ok(Some(piece)) => match self.take(&piece) {
                     Some(piece) => return Ok(Some(piece)),
                     None => continue,
@@ -328,7 +332,7 @@ impl Reading {
             return Err(self.upstream.error(Problem::BadAnswer(gone)));
         };
         self.at = part.start;
-        self.part = part.response;
+        self.part = self.upstream.pieces(part.response);
         self.end = self.end.or(part.end);
         Ok(())
     }

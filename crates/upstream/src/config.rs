@@ -1,5 +1,8 @@
-//! What the operator says about upstreams, as it stands in the configuration file, and how
-//! secrets get out of files and the environment. Secrets never stand in the file itself.
+//! What the operator says about upstreams, as it stands in the configuration file. Secrets never
+//! stand there (see `credentials`).
+//!
+//! Proxies are the environment's matter: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
+//! are honoured.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,8 +11,10 @@ use metahub_oci::{Host, RepositoryName};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::credentials::{Credentials, CredentialsConfig};
+use crate::pieces::Pace;
 use crate::retry::RetryPolicy;
-use crate::secret::{Credentials, Secret};
+
 use crate::well_known;
 
 /// Why the configuration of upstreams cannot be used.
@@ -35,9 +40,9 @@ pub enum ConfigError {
         /// Which upstream.
         host: Host,
     },
-    /// A secret that cannot be read.
-    #[error("upstream {host}: cannot read the password from {place}: {problem}")]
-    Secret {
+    /// Credentials that cannot be used.
+    #[error("upstream {host}: cannot take credentials from {place}: {problem}")]
+    Credentials {
         /// Which upstream.
         host: Host,
         /// The file or the variable.
@@ -201,62 +206,6 @@ pub struct Prefix {
     pub to: Option<RepositoryName>,
 }
 
-/// Where credentials come from: a user name, and the password in a file or an environment
-/// variable, never in the configuration itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CredentialsConfig {
-    /// The user name.
-    pub username: String,
-    /// A file that holds the password; one line break at its end is not part of it.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// An environment variable that holds the password.
-    #[serde(default)]
-    pub password_env: Option<String>,
-}
-
-impl CredentialsConfig {
-    /// Reads the secret. `environment` looks variables up.
-    pub(crate) fn read(
-        &self,
-        host: &Host,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Credentials, ConfigError> {
-        let problem = |place: &str, problem: &str| ConfigError::Secret {
-            host: host.clone(),
-            place: place.to_owned(),
-            problem: problem.to_owned(),
-        };
-        let (place, text) = match (&self.password_file, &self.password_env) {
-            (Some(file), None) => {
-                let place = file.display().to_string();
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| problem(&place, &error.to_string()))?;
-                (place, text)
-            }
-            (None, Some(variable)) => {
-                let place = format!("the environment variable {variable}");
-                let text = environment(variable).ok_or_else(|| problem(&place, "it is not set"))?;
-                (place, text)
-            }
-            _ => {
-                let hint = "write exactly one of password_file and password_env";
-                return Err(problem("the configuration", hint));
-            }
-        };
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() {
-            return Err(problem(&place, "it is empty"));
-        }
-        Ok(Credentials::password(
-            self.username.as_str(),
-            Secret::new(text),
-        ))
-    }
-}
-
 /// How long to wait for an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -270,6 +219,18 @@ pub struct Timeouts {
     /// Between two pieces of a body.
     #[serde(deserialize_with = "duration")]
     pub between_bytes: Duration,
+    /// Bytes per second, measured over `between_bytes`, below which a body counts as stalled. 0:
+    /// any rate will do.
+    pub slowest_rate: u64,
+}
+
+impl Timeouts {
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
+            between_bytes: self.between_bytes,
+            slowest_rate: self.slowest_rate,
+        }
+    }
 }
 
 impl Default for Timeouts {
@@ -278,6 +239,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             between_bytes: Duration::from_secs(30),
+            slowest_rate: 1024,
         }
     }
 }
@@ -353,37 +315,5 @@ mod tests {
             let error = origin(json).unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
-    }
-
-    #[test]
-    fn secrets_come_from_files_and_variables() {
-        let host: Host = "quay.io".parse().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("password");
-        std::fs::write(&file, "hunter2\n").unwrap();
-        let none = |_: &str| None;
-        let from_file = CredentialsConfig {
-            username: "alice".into(),
-            password_file: Some(file.clone()),
-            password_env: None,
-        };
-        let Credentials::Password { username, password } = from_file.read(&host, &none).unwrap()
-        else {
-            panic!("a user name with a password");
-        };
-        assert_eq!((&*username, password.reveal()), ("alice", "hunter2"));
-
-        let from_environment = CredentialsConfig {
-            username: "alice".into(),
-            password_file: None,
-            password_env: Some("QUAY_TOKEN".into()),
-        };
-        let error = from_environment.read(&host, &none).unwrap_err();
-        assert!(error.to_string().contains("QUAY_TOKEN"), "{error}");
-        let set = |name: &str| (name == "QUAY_TOKEN").then(|| "hunter2".to_owned());
-        assert!(from_environment.read(&host, &set).is_ok());
-
-        std::fs::write(&file, "\n").unwrap();
-        assert!(from_file.read(&host, &none).is_err(), "an empty password");
     }
 }

@@ -18,10 +18,14 @@ mod breaker;
 mod challenge;
 mod client;
 mod config;
+mod credentials;
+mod docker_config;
 mod error;
+mod helper;
 mod manifest;
 mod paging;
 mod pause;
+mod pieces;
 mod referrers;
 mod retry;
 mod route;
@@ -33,13 +37,12 @@ mod verified;
 mod well_known;
 
 pub use blob::{BlobBody, BlobStream};
-pub use config::{
-    ConfigError, CredentialsConfig, Prefix, Timeouts, UpstreamConfig, UpstreamsConfig,
-};
+pub use config::{ConfigError, Prefix, Timeouts, UpstreamConfig, UpstreamsConfig};
+pub use credentials::{Credentials, CredentialsConfig};
 pub use error::{Problem, UpstreamError, Waiting};
 pub use manifest::{Fetched, Freshness, Head};
 pub use retry::RetryPolicy;
 pub use route::{Route, Upstreams};
-pub use secret::{Credentials, Secret};
+pub use secret::Secret;
 pub use upstream::Upstream;
 pub use verified::{VerifyError, verified};

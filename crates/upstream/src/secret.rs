@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+/// Secrets shorter than this are not looked for in other texts: they would be found everywhere.
+const SHORTEST: usize = 4;
+
 /// A text that prints as `***`.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
@@ -19,6 +22,15 @@ impl Secret {
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// `text` without this secret: an upstream may repeat what it was sent.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        if self.0.len() < SHORTEST {
+            text.to_owned()
+        } else {
+            text.replace(&*self.0, "***")
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -33,39 +45,19 @@ impl From<String> for Secret {
     }
 }
 
-/// What an upstream knows us by.
-#[derive(Clone, Debug)]
-pub enum Credentials {
-    /// A user name and its password or access token.
-    Password {
-        /// The user name.
-        username: Box<str>,
-        /// The password.
-        password: Secret,
-    },
-    /// An OAuth2 refresh token, as `docker login` keeps it under `identitytoken`.
-    IdentityToken(Secret),
-}
-
-impl Credentials {
-    /// A user name with its password.
-    #[must_use]
-    pub fn password(username: impl Into<Box<str>>, password: impl Into<Secret>) -> Self {
-        Self::Password {
-            username: username.into(),
-            password: password.into(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_secret_does_not_print_itself() {
-        let credentials = Credentials::password("alice", "hunter2".to_owned());
-        assert!(!format!("{credentials:?}").contains("hunter2"));
-        assert!(!format!("{:#?}", Secret::new("hunter2")).contains("hunter2"));
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_repeated_secret_is_covered() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(secret.scrub("got 'hunter2'!"), "got '***'!");
+        assert_eq!(Secret::new("a").scrub("a cat"), "a cat");
     }
 }

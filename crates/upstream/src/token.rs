@@ -13,6 +13,7 @@ use crate::answer;
 use crate::challenge::Challenge;
 use crate::client::Connections;
 use crate::error::Problem;
+use crate::secret::Secret;
 
 /// Answers of token servers are read up to this size.
 const MAX_TOKEN_BYTES: usize = 256 * 1024;
@@ -36,6 +37,8 @@ impl Scope {
 pub(crate) struct Token {
     /// `Bearer …`, marked as sensitive.
     pub(crate) header: HeaderValue,
+    /// The token alone.
+    pub(crate) secret: Secret,
     /// When it came; tells it from the one that replaces it.
     pub(crate) received: Instant,
     /// How long after that it may be used.
@@ -123,12 +126,13 @@ pub(crate) async fn read_token(
     connections: &Connections,
     realm: &Url,
     with_credentials: bool,
+    secrets: &[Secret],
 ) -> Result<Token, Problem> {
     let place = place(realm);
-    let between_bytes = connections.timeouts().between_bytes;
+    let pace = connections.timeouts().pace();
     let status = response.status();
     if !status.is_success() {
-        let problem = answer::failure(response, with_credentials, between_bytes).await;
+        let problem = answer::failure(response, with_credentials, secrets, pace).await;
         return Err(match problem {
             // Nobody in particular was refused: the same as a refusal by the registry.
             Problem::Denied { .. } if !with_credentials => problem,
@@ -141,7 +145,7 @@ pub(crate) async fn read_token(
         });
     }
     let content_type = answer::content_type(&response);
-    let bytes = answer::body(response, "a token", MAX_TOKEN_BYTES, between_bytes).await?;
+    let bytes = answer::body(response, "a token", MAX_TOKEN_BYTES, pace).await?;
     let bad = |what: &str| {
         Problem::BadAnswer(format!(
             "its token server '{place}' {what} (content type '{content_type}')"
@@ -164,6 +168,7 @@ pub(crate) async fn read_token(
         });
     Ok(Token {
         header,
+        secret: Secret::from(token),
         received: Instant::now(),
         with_credentials,
         // A token must outlive the request that carries it and the way there.

@@ -13,10 +13,10 @@ use crate::auth::Authorizer;
 use crate::breaker::Breaker;
 use crate::client::Connections;
 use crate::config::{ConfigError, UpstreamConfig};
+use crate::credentials::{Credentials, Identity};
 use crate::error::{Problem, UpstreamError};
 use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
-use crate::secret::Credentials;
 
 /// A registry that is read through, under one identity. Shared by everybody who reads it.
 pub struct Upstream {
@@ -42,10 +42,9 @@ impl Upstream {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let origin = config.origin()?;
-        let credentials = match (&config.given_credentials, &config.credentials) {
-            (Some(given), _) => Some(given.clone()),
-            (None, Some(config_of)) => Some(config_of.read(&config.host, environment)?),
-            (None, None) => None,
+        let identity = match (&config.given_credentials, &config.credentials) {
+            (None, Some(written)) => Identity::configured(&config.host, written, environment)?,
+            (given, _) => Identity::given(config.host.clone(), given.clone()),
         };
         let guard = Guard::beside(&origin, config.allow_private);
         let authorities = authorities(config)?;
@@ -55,7 +54,7 @@ impl Upstream {
             guard,
             true,
             authorities,
-            credentials,
+            identity,
             offline,
         ))
     }
@@ -71,7 +70,7 @@ impl Upstream {
             guard,
             false,
             Vec::new(),
-            None,
+            Identity::given(config.host.clone(), None),
             offline,
         ))
     }
@@ -82,7 +81,7 @@ impl Upstream {
         guard: Guard,
         configured: bool,
         authorities: Vec<Certificate>,
-        credentials: Option<Credentials>,
+        identity: Identity,
         offline: bool,
     ) -> Self {
         let connections = Connections::new(
@@ -94,7 +93,7 @@ impl Upstream {
             config.timeouts.clone(),
         );
         Self {
-            auth: Authorizer::new(&config.host, credentials, &config.realm_hosts),
+            auth: Authorizer::new(identity, &config.host, &config.realm_hosts),
             shared: Arc::new(Shared {
                 host: config.host.clone(),
                 connections,
@@ -112,7 +111,7 @@ impl Upstream {
     pub fn acting_as(&self, credentials: Credentials) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            auth: self.auth.acting_as(credentials),
+            auth: self.auth.acting_as(&self.shared.host, credentials),
         }
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use metahub_oci::Host;
-use metahub_upstream::{Credentials, Problem, Secret, UpstreamConfig, UpstreamError};
+use metahub_upstream::{
+    Credentials, CredentialsConfig, Problem, Secret, UpstreamConfig, UpstreamError,
+};
 
 use crate::fake::*;
 
@@ -350,4 +352,66 @@ async fn another_identity_has_its_own_tokens() {
     let tokens = fake.seen_at("/token");
     assert_eq!(tokens[0].header("authorization"), None);
     assert_eq!(tokens[1].header("authorization"), Some(ALICE_BASIC));
+}
+
+#[tokio::test]
+async fn what_an_upstream_repeats_of_our_secrets_is_covered() {
+    let fake = Fake::start(|seen| {
+        let sent = seen.header("authorization").unwrap_or("").to_owned();
+        match (seen.path.as_str(), sent.is_empty()) {
+            ("/token", _) => Answer::new(200, r#"{"token":"s3cr3t-token"}"#),
+            (_, true) => Answer::challenge(r#"Bearer realm="/token",service="s""#),
+            _ => Answer::new(
+                403,
+                format!(r#"{{"errors":[{{"code":"{sent}","message":"{sent}"}}]}}"#),
+            ),
+        }
+    })
+    .await;
+    let result = fake
+        .upstream_of_alice()
+        .manifest(&name("a/b"), &tag("1"))
+        .await;
+    let text = format!("{:?}", problem(result));
+    assert!(
+        text.contains("Bearer ***") && !text.contains("s3cr3t"),
+        "{text}"
+    );
+
+    let fake = Fake::start(|seen| match seen.header("authorization") {
+        None => Answer::challenge("Basic realm=x"),
+        Some(sent) => Answer::new(500, format!("{sent} {PASSWORD}")),
+    })
+    .await;
+    let result = fake
+        .upstream_of_alice()
+        .manifest(&name("a/b"), &tag("1"))
+        .await;
+    let text = format!("{:?}", problem(result));
+    assert!(text.contains("Basic *** ***"), "{text}");
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_found_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "outdated").unwrap();
+    let fake = Fake::start(|seen| match seen.header("authorization") {
+        Some(ALICE_BASIC) => Answer::manifest(&manifest()),
+        _ => Answer::challenge("Basic realm=x"),
+    })
+    .await;
+    let upstream = upstream(UpstreamConfig {
+        credentials: Some(CredentialsConfig {
+            username: Some("alice".into()),
+            password_file: Some(file.clone()),
+            ..CredentialsConfig::default()
+        }),
+        ..fake.config()
+    });
+    let result = upstream.manifest(&name("a/b"), &tag("1")).await;
+    assert!(matches!(problem(result), Problem::Denied { .. }));
+    std::fs::write(&file, PASSWORD).unwrap();
+    let found = upstream.manifest(&name("a/b"), &tag("1")).await;
+    assert!(found.unwrap().is_some());
 }
