@@ -104,7 +104,7 @@ impl Registry {
         for (pointed, place) in &pointed {
             let Some(place) = place else { continue };
             let descriptors = match pointed {
-                Pointed::Image(descriptor, _) => std::slice::from_ref(descriptor),
+                Pointed::Image(descriptor) => std::slice::from_ref(descriptor),
                 Pointed::Index(entries) => entries.as_slice(),
                 Pointed::Missing(_) => &[],
             };
@@ -151,7 +151,7 @@ impl Registry {
             Document::Manifest(manifest) if manifest.is_image() => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
                 let platform = self.image_at(place, manifest).await?.config.platform();
-                Pointed::Image(descriptor, platform)
+                Pointed::Image(descriptor.with_platform(&platform))
             }
             Document::Manifest(_) => Pointed::Missing("it is no runnable image".to_owned()),
         };
