@@ -5,7 +5,8 @@
 use metahub_hardware::KEYS;
 use serde_json::{Value, json};
 
-use crate::{Action, Event, ManifestAdd, ManifestFilter, ManifestSelect};
+use crate::Event;
+use crate::actions::KINDS;
 
 /// The schema of one document, as JSON Schema 2020-12.
 #[must_use]
@@ -145,16 +146,9 @@ fn profile() -> Value {
 }
 
 fn actions() -> Vec<Value> {
-    Action::names()
-        .into_iter()
-        .map(|name| {
-            let (event, args) = match name {
-                ManifestFilter::NAME => (ManifestFilter::EVENT, filter_args()),
-                ManifestAdd::NAME => (ManifestAdd::EVENT, add_args()),
-                _ => (ManifestSelect::EVENT, json!({})),
-            };
-            action(name, event, &args)
-        })
+    KINDS
+        .iter()
+        .map(|kind| action(kind.name, kind.event, &(kind.schema)()))
         .collect()
 }
 
@@ -185,35 +179,10 @@ fn action(name: &str, event: Event, args: &Value) -> Value {
     })
 }
 
-fn filter_args() -> Value {
-    json!({
-        "select": {
-            "description": "A jq program, run on an index that holds one entry",
-            "type": "string",
-        },
-        "value": {
-            "description": "The entry stays when an output is this, or a list that contains it",
-            "type": ["string", "number", "boolean"],
-        },
-    })
-}
-
-fn add_args() -> Value {
-    json!({
-        "layerRepository": {
-            "description": "The image whose layers are added",
-            "type": "string",
-        },
-        "repository": {
-            "description": "An anchored regular expression: the repositories that get them",
-            "type": "string",
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Action;
     use crate::collection::{COLLECTION_KEYS, ENTRY_KEYS, PLATFORM_KEYS};
     use crate::document::DOCUMENT_KEYS;
     use crate::profile::PROFILE_KEYS;
@@ -233,16 +202,11 @@ mod tests {
         assert_eq!(keys(&definitions["platform"]), PLATFORM_KEYS);
         assert_eq!(keys(&definitions["profile"]), PROFILE_KEYS);
         let actions = definitions["action"]["oneOf"].as_array().unwrap();
-        assert_eq!(actions.len(), Action::names().len());
-        for action in actions {
+        assert_eq!(actions.len(), KINDS.len());
+        for (action, kind) in actions.iter().zip(&KINDS) {
             assert_eq!(keys(action), Action::KEYS);
-            let args = keys(&action["properties"]["args"]);
-            match action["properties"]["name"]["const"].as_str().unwrap() {
-                ManifestFilter::NAME => assert_eq!(args, ManifestFilter::ARGS),
-                ManifestAdd::NAME => assert_eq!(args, ManifestAdd::ARGS),
-                ManifestSelect::NAME => assert_eq!(args, ManifestSelect::ARGS),
-                other => panic!("{other}"),
-            }
+            assert_eq!(keys(&action["properties"]["args"]), kind.args);
+            assert_eq!(action["properties"]["name"]["const"], kind.name);
         }
     }
 

@@ -6,7 +6,10 @@
     reason = "a test"
 )]
 
-use metahub_catalog::{Action, Catalog, GrammarError, Login, LoginError};
+use std::sync::Arc;
+
+use metahub_catalog::{Action, Catalog, GrammarError, Loader, Login, LoginError};
+use metahub_hardware::{Extension, Microarchitectures};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -418,5 +421,26 @@ proptest! {
         let again = catalog.interpret(&first.to_string(), &|_| false).unwrap().profile;
         prop_assert_eq!(first.digest(), again.digest());
         prop_assert_eq!(first.to_string(), again.to_string());
+    }
+}
+
+#[test]
+fn a_site_may_have_targets_of_its_own() {
+    let extension: Extension = serde_json::from_str(
+        r#"{"targets": {"ourchip": {"from": ["neoverse_v2"]}}, "aliases": {"big": "ourchip"}}"#,
+    )
+    .unwrap();
+    let graph = Microarchitectures::builtin().extend(&extension).unwrap();
+    let mut loader = Loader::new(Catalog::in_graph(Arc::new(graph)));
+    loader.add_text(
+        "site.yaml",
+        "profile: {name: nodes, features: [arch:ourchip], fallback: [big]}\n",
+    );
+    let loaded = loader.finish();
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    for user in ["ourchip", "big", "cpu=big", "nodes"] {
+        let login = loaded.catalog.interpret(user, &|_| false).unwrap();
+        let target = login.profile.provided().targets().next().unwrap();
+        assert_eq!(target.as_str(), "ourchip", "{user}");
     }
 }

@@ -106,3 +106,57 @@ fn an_addition_has_its_layers_and_its_repositories() {
             .matches(&"qnib/featuretest2".parse().unwrap())
     );
 }
+
+#[test]
+fn a_file_of_2019_is_a_collection_for_each_of_its_tags() {
+    let text = "\
+image: docker.io/qnib/uplain-zlib:2018
+tags: [2019.10, latest]
+manifests:
+  -
+    image: docker.io/qnib/uplain-zlib:skylake
+    platform:
+      architecture: amd64
+      os: linux
+      features:
+        - cpu:skylake
+  -
+    image: docker.io/qnib/uplain-zlib:armv8
+    platform: {architecture: arm64, os: linux, variant: v8}
+";
+    let catalog = load(text).catalog;
+    let name = "qnib/uplain-zlib".parse().unwrap();
+    let tags: Vec<&str> = catalog
+        .collection_tags(&name)
+        .iter()
+        .map(|tag| tag.as_str())
+        .collect();
+    assert_eq!(tags, ["2018", "2019.10", "latest"]);
+    let collection = catalog
+        .collection(&name, &"2019.10".parse().unwrap())
+        .unwrap();
+    let [skylake, arm] = collection.entries.as_slice() else {
+        panic!("{collection:?}")
+    };
+    assert_eq!(
+        skylake.image.to_string(),
+        "docker.io/qnib/uplain-zlib:skylake"
+    );
+    assert_eq!(skylake.requires[0].target().unwrap().as_str(), "skylake");
+    let platform = arm.platform.as_ref().unwrap();
+    assert_eq!(platform.variant.as_deref(), Some("v8"));
+    assert!(arm.requires.is_empty());
+}
+
+#[test]
+fn one_document_may_hold_collections_and_profiles() {
+    let catalog = load(
+        "profile: {name: a, features: [arch:zen3]}\n\
+         profiles: [{name: b, features: [arch:zen3]}]\n\
+         manifests: [{name: app, manifests: [{image: x}]}]\n",
+    )
+    .catalog;
+    assert!(catalog.profile(&"a".parse().unwrap()).is_some());
+    assert!(catalog.profile(&"b".parse().unwrap()).is_some());
+    assert_eq!(catalog.collections().count(), 1);
+}

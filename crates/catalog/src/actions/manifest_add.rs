@@ -2,6 +2,7 @@
 
 use metahub_oci::ImageReference;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::reader::{Fields, Reader};
 use crate::{Event, RepositoryPattern};
@@ -23,6 +24,19 @@ impl ManifestAdd {
     pub const EVENT: Event = Event::PostManifestGet;
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] = &["layerRepository", "repository"];
+
+    pub(super) fn schema() -> Value {
+        json!({
+            "layerRepository": {
+                "description": "The image whose layers are added",
+                "type": "string",
+            },
+            "repository": {
+                "description": "An anchored regular expression: the repositories that get them",
+                "type": "string",
+            },
+        })
+    }
 
     pub(super) fn read(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<Self> {
         const LAYER: &str = "qnib/layer-awscli";

@@ -3,6 +3,7 @@
 use metahub_hardware::{Feature, Key};
 use metahub_jq::{JqError, Program};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::Event;
 use crate::features;
@@ -31,6 +32,19 @@ impl ManifestFilter {
     #[must_use]
     pub fn feature(&self) -> Option<Feature> {
         self.value.parse().ok()
+    }
+
+    pub(super) fn schema() -> Value {
+        json!({
+            "select": {
+                "description": "A jq program, run on an index that holds one entry",
+                "type": "string",
+            },
+            "value": {
+                "description": "The entry stays when an output is this, or a list that contains it",
+                "type": ["string", "number", "boolean"],
+            },
+        })
     }
 
     pub(super) fn read(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<Self> {

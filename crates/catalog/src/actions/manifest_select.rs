@@ -1,6 +1,7 @@
 //! `manifest-select`: of an index, the entry that fits the provided features best.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::Event;
 
@@ -16,4 +17,8 @@ impl ManifestSelect {
     pub const EVENT: Event = Event::PostManifestListGet;
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] = &[];
+
+    pub(super) fn schema() -> Value {
+        json!({})
+    }
 }

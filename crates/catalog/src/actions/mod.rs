@@ -12,6 +12,7 @@ pub use manifest_select::ManifestSelect;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::Event;
 use crate::near;
@@ -30,28 +31,39 @@ pub enum Action {
     ManifestAdd(ManifestAdd),
 }
 
-/// What an action is called, when it happens and what it takes.
-struct Kind {
-    name: &'static str,
-    event: Event,
-    args: &'static [&'static str],
+/// What is known of an action before one is read. A new action is a file beside this one, a
+/// variant of [`Action`] and a row of [`KINDS`].
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) event: Event,
+    /// The keys of its `args`.
+    pub(crate) args: &'static [&'static str],
+    read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<Action>,
+    /// The JSON Schema of each of its `args`.
+    pub(crate) schema: fn() -> Value,
 }
 
-const KINDS: [Kind; 3] = [
+pub(crate) const KINDS: [Kind; 3] = [
     Kind {
         name: ManifestFilter::NAME,
         event: ManifestFilter::EVENT,
         args: ManifestFilter::ARGS,
+        read: |reader, args| ManifestFilter::read(reader, args).map(Action::ManifestFilter),
+        schema: ManifestFilter::schema,
     },
     Kind {
         name: ManifestSelect::NAME,
         event: ManifestSelect::EVENT,
         args: ManifestSelect::ARGS,
+        read: |_, _| Some(Action::ManifestSelect(ManifestSelect::default())),
+        schema: ManifestSelect::schema,
     },
     Kind {
         name: ManifestAdd::NAME,
         event: ManifestAdd::EVENT,
         args: ManifestAdd::ARGS,
+        read: |reader, args| ManifestAdd::read(reader, args).map(Action::ManifestAdd),
+        schema: ManifestAdd::schema,
     },
 ];
 
@@ -61,8 +73,8 @@ impl Action {
 
     /// The names of all actions.
     #[must_use]
-    pub fn names() -> [&'static str; 3] {
-        KINDS.map(|kind| kind.name)
+    pub fn names() -> Vec<&'static str> {
+        KINDS.iter().map(|kind| kind.name).collect()
     }
 
     /// Its name in documents.
@@ -100,11 +112,7 @@ impl Action {
             Some(args) => reader.fields(args, "`args`", kind.args)?,
             None => Fields::none("`args`", fields.mark),
         };
-        match kind.name {
-            ManifestFilter::NAME => ManifestFilter::read(reader, &args).map(Self::ManifestFilter),
-            ManifestAdd::NAME => ManifestAdd::read(reader, &args).map(Self::ManifestAdd),
-            _ => Some(Self::ManifestSelect(ManifestSelect::default())),
-        }
+        (kind.read)(reader, &args)
     }
 }
 
