@@ -181,6 +181,41 @@ fn completions_and_manual_pages_come_from_the_command_line_itself() {
 }
 
 #[test]
+fn the_schema_is_json_schema() {
+    let schema: Value = serde_json::from_str(&stdout(&mut metahub(&["schema"]), 0)).unwrap();
+    assert!(
+        schema["$schema"]
+            .as_str()
+            .unwrap()
+            .contains("json-schema.org")
+    );
+}
+
+#[test]
+fn every_demo_login_gets_what_it_should() {
+    let table = stdout(&mut metahub(&["demo", "--check"]), 0);
+    assert!(!table.contains("failed"), "{table}");
+    let row = |login: &str, image: &str| {
+        let words = |line: &str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let found = table
+            .lines()
+            .map(words)
+            .find(|row| row.starts_with(&[login.into(), image.into()]));
+        found.unwrap_or_else(|| panic!("{login} {image}:\n{table}"))
+    };
+    assert_eq!(row("zen3", "qnib/featuretest:latest")[3], "arch:zen3");
+    assert_eq!(row("cascadeLake", "gromacs:2021.5")[3], "arch:x86_64_v4");
+    assert_eq!(
+        row("aws/cli", "qnib/featuretest:latest")[3..7],
+        ["generic", "+", "3", "layers"]
+    );
+}
+
+#[test]
 fn a_server_that_is_not_there_is_a_failure_with_a_hint() {
     // Port 9 is discard: nothing listens there.
     let mut resolve = metahub(&["resolve", "a/b", "--server", "http://127.0.0.1:9"]);

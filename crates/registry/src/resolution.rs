@@ -9,12 +9,13 @@ use crate::{Child, Explanation, Registry, RegistryError, Resolution, SourceKind}
 
 impl Registry {
     /// What a client of `platform` ends with when it asks for `image` under `profile`. Derives
-    /// and keeps what is missing, exactly as a pull does.
+    /// and keeps what is missing, exactly as a pull does. Without a platform it is a client of
+    /// linux/amd64, or of whatever there is if there is nothing for that.
     pub async fn resolve(
         &self,
         image: &ImageReference,
         profile: &Composed,
-        platform: &Platform,
+        platform: Option<&Platform>,
     ) -> Result<Resolution, RegistryError> {
         let name = match image.host() {
             // `quay.io/x/y` is asked of us under that name, as a client would.
@@ -39,14 +40,23 @@ impl Registry {
             }
             Reference::Tag(tag) => self.resolve_tag(&name, &tag, profile).await?,
         };
-        let child = choose(&explanation.children, platform)
-            .ok_or_else(|| no_platform(&name, image, platform, &explanation.children))?;
+        let usual = Platform::linux_amd64();
+        let children = &explanation.children;
+        let child = match platform {
+            Some(platform) => choose(children, platform),
+            None => choose(children, &usual).or(children.first()),
+        };
+        let platform = platform.unwrap_or(&usual);
+        let child = child.ok_or_else(|| no_platform(&name, image, platform, children))?;
         Ok(Resolution {
             image: image.to_string(),
             profile: profile.to_string(),
             digest: stored.digest,
             media_type: stored.media_type,
-            platform: platform.clone(),
+            platform: match &child.platform {
+                Some(of) => Platform::new(&of.os, &of.architecture),
+                None => platform.clone(),
+            },
             manifest: child.digest.clone(),
             requires: child.requires.clone(),
             why: why(&explanation, child, profile),

@@ -28,14 +28,13 @@ pub(crate) async fn get(
     query: &Pairs,
     image: &ImageReference,
 ) -> Result<Response<Body>, HttpError> {
-    let platform = match query.get("platform") {
-        None => Platform::linux_amd64(),
-        Some(text) => text
-            .parse()
-            .map_err(|error| bad(format!("platform: {error}")))?,
-    };
+    let platform: Option<Platform> = query
+        .get("platform")
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| bad(format!("platform: {error}")))?;
     let resolution = registry
-        .resolve(image, identity.profile(), &platform)
+        .resolve(image, identity.profile(), platform.as_ref())
         .await?;
     Ok(Answer::new(StatusCode::OK)
         .header(
