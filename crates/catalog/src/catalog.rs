@@ -24,6 +24,8 @@ pub struct Catalog {
     documents: Profiles,
     /// The folded names of those in `library`, whatever their versions.
     names: HashSet<String>,
+    /// How logins name each profile; made when a login names none.
+    selectors: OnceLock<Vec<near::Name<String>>>,
     /// One profile for each CPU target. A document of the same name comes before it.
     targets: Arc<Profiles>,
     pub(crate) collections: HashMap<RepositoryName, BTreeMap<Tag, Collection>>,
@@ -48,6 +50,7 @@ impl Catalog {
             graph,
             documents: HashMap::new(),
             names: HashSet::new(),
+            selectors: OnceLock::new(),
             targets,
             collections: HashMap::new(),
         }
@@ -61,6 +64,7 @@ impl Catalog {
             graph,
             documents: HashMap::new(),
             names: HashSet::new(),
+            selectors: OnceLock::new(),
             collections: HashMap::new(),
         }
     }
@@ -103,6 +107,15 @@ impl Catalog {
             || ProfileName::new(None, name, None).is_ok_and(|name| self.targets.contains_key(&name))
     }
 
+    /// How logins name each profile, for suggestions.
+    pub(crate) fn selectors(&self) -> &[near::Name<String>] {
+        self.selectors.get_or_init(|| {
+            self.profiles()
+                .map(|profile| near::Name::new(profile.name.selector()))
+                .collect()
+        })
+    }
+
     /// Adds a profile, unless a document has defined one of its name: then both are returned,
     /// the new one first, and the old one stays.
     pub(crate) fn add_profile(&mut self, profile: Profile) -> Option<(Profile, &Profile)> {
@@ -113,6 +126,7 @@ impl Catalog {
                     self.names.insert(near::fold(profile.name.name()));
                 }
                 place.insert(profile);
+                self.selectors = OnceLock::new();
                 None
             }
         }

@@ -355,11 +355,10 @@ impl Catalog {
                 return vec![row.example.replacen(':', "=", 1)];
             }
         }
-        let names: Vec<String> = self.profiles().map(|p| p.name.selector()).collect();
         let wanted = text.replace('#', "=");
-        near::ranked(&wanted, names.iter().map(String::as_str), MOST_NEAR)
+        near::ranked(&wanted, self.selectors(), MOST_NEAR)
             .into_iter()
-            .map(str::to_owned)
+            .cloned()
             .collect()
     }
 }

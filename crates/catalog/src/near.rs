@@ -50,23 +50,42 @@ fn shared_letters(a: &str, b: &str) -> usize {
         .count()
 }
 
+/// A name that may be suggested, and the form in which names are compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Name<T> {
+    shown: T,
+    folded: String,
+}
+
+impl<T: AsRef<str>> Name<T> {
+    pub(crate) fn new(shown: T) -> Self {
+        let folded = fold(shown.as_ref());
+        Self { shown, folded }
+    }
+}
+
 /// The known name that is most like `name`.
 pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    ranked(name, known, 1).into_iter().next()
+    let names: Vec<Name<&str>> = known.map(Name::new).collect();
+    ranked(name, &names, 1).into_iter().next().copied()
 }
 
 /// The `most` known names that are most like `name`, best first, equals by name.
-pub(crate) fn ranked<'k>(
+pub(crate) fn ranked<'n, T: AsRef<str>>(
     name: &str,
-    known: impl Iterator<Item = &'k str>,
+    known: &'n [Name<T>],
     most: usize,
-) -> Vec<&'k str> {
+) -> Vec<&'n T> {
     let wanted = fold(name);
-    let mut scored: Vec<(f64, &str)> = known
-        .filter_map(|known| Some((likeness(&wanted, &fold(known))?, known)))
+    let mut scored: Vec<(f64, &T)> = known
+        .iter()
+        .filter_map(|known| Some((likeness(&wanted, &known.folded)?, &known.shown)))
         .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    scored.dedup_by(|a, b| a.1 == b.1);
+    scored.sort_by(|a, b| {
+        let by_name = || a.1.as_ref().cmp(b.1.as_ref());
+        b.0.total_cmp(&a.0).then_with(by_name)
+    });
+    scored.dedup_by(|a, b| a.1.as_ref() == b.1.as_ref());
     scored.truncate(most);
     let best = scored.first().map_or(0.0, |(alike, _)| *alike);
     scored.retain(|(alike, _)| best - *alike <= SPREAD);
