@@ -1,0 +1,101 @@
+//! MetaHub with an account, as the release profile builds it. It is measured with the token that
+//! it wants for every request.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use metahub_e2e::metahub::{PROGRAM, listening};
+use miette::{IntoDiagnostic as _, Result, WrapErr as _, ensure, miette};
+
+use super::{Kind, Peer, Place, daemon, write};
+
+/// An account that may push anywhere.
+const LOGIN: (&str, &str) = ("compare", "only-on-this-loopback");
+
+/// What is not the default: no network beyond this machine, and tokens that outlive a round.
+const CONFIG: &str = "offline: true\nupstreams: []\ntoken_lifetime: 12h\n";
+
+/// `target/release/metahub` beside this very program, built first if it is absent; or what
+/// `METAHUB_BIN` names.
+pub(super) fn program() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os(PROGRAM) {
+        return Ok(PathBuf::from(given));
+    }
+    let target = crate::target_folder()?;
+    let program = target.join("release/metahub");
+    if !program.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--release", "--package", "metahub", "--target-dir"])
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::null())
+            .status()
+            .into_diagnostic()
+            .wrap_err("cargo build --release --package metahub")?;
+        ensure!(
+            built.success(),
+            "cargo build --release --package metahub: {built}"
+        );
+    }
+    Ok(program)
+}
+
+pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
+    let config = place.folder.join("metahub.yaml");
+    let data = place.folder.join("data");
+    write(&config, CONFIG)?;
+    if !data.exists() {
+        add_account(program, &config, &data)?;
+    }
+    let mut daemon = daemon("metahub", place, program, |command| {
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&config)
+            .arg("--data")
+            .arg(&data)
+    });
+    let host = listening(&mut daemon);
+    Ok(Peer {
+        kind: Kind::MetaHub,
+        host,
+        tls: None,
+        tuned: None,
+        content: data,
+        daemons: vec![daemon],
+        login: Some(LOGIN),
+    })
+}
+
+fn add_account(program: &Path, config: &Path, data: &Path) -> Result<()> {
+    let mut child = Command::new(program)
+        .args([
+            "account",
+            "add",
+            LOGIN.0,
+            "--role",
+            "admin",
+            "--password-stdin",
+            "--config",
+        ])
+        .arg(config)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .into_diagnostic()?;
+    if let Some(mut pipe) = child.stdin.take() {
+        pipe.write_all(LOGIN.1.as_bytes()).into_diagnostic()?;
+    }
+    let said = child.wait_with_output().into_diagnostic()?;
+    if said.status.success() {
+        return Ok(());
+    }
+    Err(miette!(
+        "metahub account add: {}",
+        String::from_utf8_lossy(&said.stderr)
+    ))
+}

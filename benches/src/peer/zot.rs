@@ -1,0 +1,35 @@
+//! zot, where somebody has installed it: its defaults on files, nobody asked for a login.
+
+use std::path::Path;
+
+use miette::Result;
+use serde_json::json;
+
+use super::{Kind, Peer, Place, daemon, free_port, listens, write};
+
+pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
+    let content = place.folder.join("data");
+    let port = free_port()?;
+    let host = format!("127.0.0.1:{port}");
+    let config = json!({
+        "distSpecVersion": "1.1.1",
+        "storage": { "rootDirectory": content },
+        "http": { "address": "127.0.0.1", "port": port.to_string() },
+        "log": { "level": "error" },
+    });
+    let file = place.folder.join("zot.json");
+    write(&file, &config.to_string())?;
+    let mut daemon = daemon("zot", place, program, |command| {
+        command.arg("serve").arg(&file)
+    });
+    daemon.wait_ready("open port", || listens(&host));
+    Ok(Peer {
+        kind: Kind::Zot,
+        host,
+        tls: None,
+        tuned: None,
+        content,
+        daemons: vec![daemon],
+        login: None,
+    })
+}

@@ -1,0 +1,70 @@
+//! The rows of the comparison, each in a file of its own: what is done, what is measured, and
+//! what is wanted of it.
+
+use clap::ValueEnum;
+use miette::{Result, WrapErr as _};
+
+use crate::content::Material;
+use crate::plan::Plan;
+use crate::report::Row;
+use crate::world::World;
+
+mod blob;
+mod cold;
+mod large;
+mod large_store;
+mod manifest;
+mod memory;
+mod push;
+mod tls;
+mod zb;
+mod zb_suite;
+
+/// A row, or several that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// Manifests by tag from memory
+    Manifest,
+    /// Blobs of 1 MiB and 100 MiB over plain TCP
+    Blob,
+    /// The same over TLS
+    Tls,
+    /// 64 clients read blobs that are not in memory, while others read a manifest
+    Cold,
+    /// One blob of 1 GiB, durably
+    Push,
+    /// Pushes and pulls of whole images, alone and mixed, as the benchmark zb does
+    Zb,
+    /// Resident memory, idle and under 64 pulls and 16 pushes at once
+    Memory,
+    /// 1,000,000 manifests with 100,000 tags in 1,000 repositories
+    Large,
+}
+
+impl Name {
+    /// Whether it is measured on the servers and the content that rows have in common.
+    pub(crate) fn needs_world(self) -> bool {
+        matches!(self, Self::Manifest | Self::Blob | Self::Tls)
+    }
+
+    /// Measures it. `world` must be there if [`Name::needs_world`].
+    pub(crate) fn measure(
+        self,
+        plan: &Plan,
+        material: &Material,
+        world: Option<&World>,
+    ) -> Result<Vec<Row>> {
+        match (self, world) {
+            (Self::Manifest, Some(world)) => manifest::measure(plan, world),
+            (Self::Blob, Some(world)) => blob::measure(plan, world),
+            (Self::Tls, Some(world)) => tls::measure(plan, world),
+            (Self::Manifest | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
+            (Self::Cold, _) => cold::measure(plan, material),
+            (Self::Push, _) => push::measure(plan, material),
+            (Self::Zb, _) => zb::measure(plan, material),
+            (Self::Memory, _) => memory::measure(plan, material),
+            (Self::Large, _) => large::measure(plan),
+        }
+        .wrap_err_with(|| format!("the row {self:?}"))
+    }
+}
