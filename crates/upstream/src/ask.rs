@@ -105,10 +105,16 @@ impl Upstream {
         }
         let started = Instant::now();
         let mut tried = 0;
+        let mut failed = None;
         loop {
             shared.wait_for_turn(lane, started).await?;
+            let watch = match (Watch::admit(shared), failed) {
+                (Ok(watch), _) => watch,
+                // What went wrong just now says more than that others failed, too.
+                (Err(_), Some(error)) => return Err(error),
+                (Err(resting), None) => return Err(resting),
+            };
             tried += 1;
-            let watch = Watch::admit(shared)?;
             let result = attempt().await;
             watch.report(result.as_ref().err());
             let error = match result {
@@ -133,6 +139,7 @@ impl Upstream {
             };
             tracing::debug!(upstream = %shared.host, tried, ?wait, problem = %error.problem(), "will try again");
             tokio::time::sleep(wait).await;
+            failed = Some(error);
         }
     }
 
@@ -225,7 +232,10 @@ impl<'a> Watch<'a> {
                 shared,
                 admitted: Some(admitted),
             }),
-            Err(retry_after) => Err(shared.error(Problem::Resting { retry_after })),
+            Err(resting) => Err(shared.error(Problem::Resting {
+                retry_after: resting.remaining,
+                last: resting.last,
+            })),
         }
     }
 
@@ -233,16 +243,22 @@ impl<'a> Watch<'a> {
         let Some(admitted) = self.admitted.take() else {
             return;
         };
-        let is_down = match problem {
-            Some(Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. }) => true,
-            Some(Problem::Status { status, .. }) => *status >= 500,
-            _ => false,
-        };
-        if is_down {
-            self.shared.breaker.failed(admitted, Instant::now());
-        } else {
-            self.shared.breaker.succeeded();
+        match problem.filter(|problem| says_it_is_down(problem)) {
+            Some(problem) => {
+                let breaker = &self.shared.breaker;
+                breaker.failed(admitted, problem.to_string(), Instant::now());
+            }
+            None => self.shared.breaker.succeeded(),
         }
+    }
+}
+
+/// Whether the failure is of the upstream as a whole. A plain 500 may be of one object only.
+fn says_it_is_down(problem: &Problem) -> bool {
+    match problem {
+        Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. } => true,
+        Problem::Status { status, .. } => matches!(status, 502..=504),
+        _ => false,
     }
 }
 

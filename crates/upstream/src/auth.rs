@@ -271,8 +271,11 @@ impl Authorizer {
         if realm.scheme() != "https" && connections.origin().scheme() == "https" {
             return false;
         }
+        let port = realm.port_or_known_default().unwrap_or_default();
+        let with_port = format!("{}:{port}", realm.host_str().unwrap_or_default());
         let place = place(realm);
-        self.realm_hosts.iter().any(|host| host.as_str() == place)
+        let mut listed = self.realm_hosts.iter().map(Host::as_str);
+        listed.any(|host| host == place || host == with_port)
     }
 }
 

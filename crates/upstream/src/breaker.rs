@@ -25,6 +25,17 @@ struct State {
     rest: Duration,
     /// While the circuit is open: from when on a probe may go through.
     resting_until: Option<Instant>,
+    /// What the last failure was.
+    last: String,
+}
+
+/// The upstream is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resting {
+    /// For how long yet.
+    pub(crate) remaining: Duration,
+    /// What went wrong the last time.
+    pub(crate) last: String,
 }
 
 /// What an admitted request is to the breaker.
@@ -42,6 +53,7 @@ impl State {
             failures: 0,
             rest: FIRST_REST,
             resting_until: None,
+            last: String::new(),
         }
     }
 }
@@ -53,12 +65,15 @@ impl Breaker {
         }
     }
 
-    /// Whether a request may go out now; else how long the upstream still rests.
-    pub(crate) fn admit(&self, now: Instant) -> Result<Admitted, Duration> {
+    /// Whether a request may go out now.
+    pub(crate) fn admit(&self, now: Instant) -> Result<Admitted, Resting> {
         let mut state = self.state.lock();
         match state.resting_until {
             None => Ok(Admitted::Usual),
-            Some(until) if until > now => Err(until - now),
+            Some(until) if until > now => Err(Resting {
+                remaining: until - now,
+                last: state.last.clone(),
+            }),
             Some(_) => {
                 state.resting_until = Some(now + PROBE_LOST);
                 Ok(Admitted::Probe)
@@ -73,9 +88,10 @@ impl Breaker {
 
     /// The upstream gave no sensible answer. Requests that were under way when the circuit
     /// opened change nothing any more.
-    pub(crate) fn failed(&self, admitted: Admitted, now: Instant) {
+    pub(crate) fn failed(&self, admitted: Admitted, why: String, now: Instant) {
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
+        state.last = why;
         if admitted == Admitted::Probe {
             state.rest = (state.rest * 2).min(LONGEST_REST);
             state.resting_until = Some(now + state.rest);
@@ -97,17 +113,28 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    fn down() -> String {
+        "down".to_owned()
+    }
+
+    fn resting(remaining: Duration) -> Result<Admitted, Resting> {
+        Err(Resting {
+            remaining,
+            last: down(),
+        })
+    }
+
     #[test]
     fn five_failures_in_a_row_open_it_and_a_good_probe_closes_it() {
         let breaker = Breaker::new();
         let start = Instant::now();
         for _ in 0..4 {
-            breaker.failed(Admitted::Usual, start);
+            breaker.failed(Admitted::Usual, down(), start);
         }
         assert!(breaker.admit(start).is_ok());
-        breaker.failed(Admitted::Usual, start);
-        breaker.failed(Admitted::Usual, start);
-        assert_eq!(breaker.admit(start), Err(FIRST_REST));
+        breaker.failed(Admitted::Usual, down(), start);
+        breaker.failed(Admitted::Usual, down(), start);
+        assert_eq!(breaker.admit(start), resting(FIRST_REST));
         let later = start + FIRST_REST;
         assert!(breaker.admit(later).is_ok(), "the probe");
         assert!(breaker.admit(later).is_err(), "only one probe");
@@ -120,12 +147,12 @@ mod tests {
         let breaker = Breaker::new();
         let start = Instant::now();
         for _ in 0..5 {
-            breaker.failed(Admitted::Usual, start);
+            breaker.failed(Admitted::Usual, down(), start);
         }
         let later = start + FIRST_REST;
         assert!(breaker.admit(later).is_ok());
-        breaker.failed(Admitted::Probe, later);
-        assert_eq!(breaker.admit(later), Err(FIRST_REST * 2));
+        breaker.failed(Admitted::Probe, down(), later);
+        assert_eq!(breaker.admit(later), resting(FIRST_REST * 2));
         let much_later = later + FIRST_REST * 2;
         assert!(breaker.admit(much_later).is_ok());
         breaker.abandoned(Admitted::Probe, much_later);
@@ -138,7 +165,7 @@ mod tests {
         let now = Instant::now();
         for _ in 0..20 {
             for _ in 0..4 {
-                breaker.failed(Admitted::Usual, now);
+                breaker.failed(Admitted::Usual, down(), now);
             }
             breaker.succeeded();
         }

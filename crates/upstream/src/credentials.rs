@@ -19,6 +19,8 @@ use crate::secret::Secret;
 
 /// How long credentials are used before they are looked up again.
 const LIFETIME: Duration = Duration::from_secs(60);
+/// How long a failed look-up stands: everybody who waited for it learns the same.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 
 /// What an upstream knows us by.
 #[derive(Clone, Debug)]
@@ -77,7 +79,25 @@ enum Place {
 pub(crate) struct Identity {
     host: Host,
     place: Place,
-    known: Mutex<Option<(Instant, Option<Credentials>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// The outcome of a look-up.
+#[derive(Clone, Debug)]
+struct Known {
+    since: Instant,
+    found: Result<Option<Credentials>, String>,
+}
+
+impl Known {
+    fn holds(&self) -> bool {
+        let lifetime = if self.found.is_ok() {
+            LIFETIME
+        } else {
+            FAILURE_LIFETIME
+        };
+        self.since.elapsed() < lifetime
+    }
 }
 
 impl Identity {
@@ -171,17 +191,18 @@ impl Identity {
             return Ok(credentials.clone());
         }
         let mut known = self.known.lock().await;
-        if let Some((since, credentials)) = &*known
-            && since.elapsed() < LIFETIME
-        {
-            return Ok(credentials.clone());
-        }
-        let found = self
-            .look_up()
-            .await
-            .map_err(|why| Problem::Auth(format!("its credentials cannot be looked up: {why}")))?;
-        *known = Some((Instant::now(), found.clone()));
-        Ok(found)
+        let found = match &*known {
+            Some(known) if known.holds() => known.found.clone(),
+            _ => {
+                let found = self.look_up().await;
+                *known = Some(Known {
+                    since: Instant::now(),
+                    found: found.clone(),
+                });
+                found
+            }
+        };
+        found.map_err(|why| Problem::Auth(format!("its credentials cannot be looked up: {why}")))
     }
 
     /// The credentials were refused: the next request looks them up again.

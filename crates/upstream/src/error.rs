@@ -113,6 +113,8 @@ pub enum Problem {
     Resting {
         /// When it may be asked again.
         retry_after: Duration,
+        /// What the last failure was.
+        last: String,
     },
     /// `offline: true`: nothing is asked of anybody.
     Offline,
@@ -163,7 +165,7 @@ impl UpstreamError {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.problem {
             Problem::RateLimited { retry_after, .. } => *retry_after,
-            Problem::Resting { retry_after } => Some(*retry_after),
+            Problem::Resting { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -236,9 +238,10 @@ impl fmt::Display for Problem {
             }
             Self::RangeOutside => f.write_str("has no such byte range of this blob"),
             Self::Auth(why) | Self::Refused(why) => f.write_str(why),
-            Self::Resting { retry_after } => write!(
+            Self::Resting { retry_after, last } => write!(
                 f,
-                "failed too often in a row and is left alone for {} s more",
+                "failed too often in a row and is left alone for {} s more; the last time it \
+                 {last}",
                 retry_after.as_secs().max(1)
             ),
             Self::Offline => f.write_str("is not asked, since this registry runs offline"),

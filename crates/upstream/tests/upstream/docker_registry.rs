@@ -4,21 +4,34 @@
 //! `METAHUB_REQUIRE_ALL=1`.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, MediaType, Reference};
 use metahub_upstream::{Problem, Upstream, UpstreamConfig, verified};
 
-use crate::fake::{alice, name, tag, upstream};
+use crate::fake::{ALICE_BASIC, Answer, Fake, PASSWORD, alice, name, tag, upstream};
 
 const PROGRAM: &str = "docker-registry";
 /// alice with the password of `fake::PASSWORD`, by bcrypt with the least cost.
 const HTPASSWD: &str = "alice:$2b$04$abcdefghijklmnopqrstuuQE9nQDEff8ZFvCfmo0cwTs/ef1Ukbw.\n";
+
+/// What the token server and the registry know each other by.
+const SERVICE: &str = "test-registry";
+const ISSUER: &str = "test-issuer";
+
+/// As whom a push is made.
+#[derive(Clone, Copy)]
+enum Pusher<'a> {
+    Anybody,
+    Alice,
+    Token(&'a str),
+}
 
 struct Registry {
     process: Child,
@@ -49,35 +62,49 @@ fn is_installed() -> bool {
     found
 }
 
+/// How a registry lets readers in.
+enum Access<'a> {
+    Open,
+    Basic,
+    /// By tokens of the server at this URL, whose certificate this is.
+    Token {
+        realm: &'a str,
+        certificate: &'a str,
+    },
+}
+
 impl Registry {
-    async fn start(with_basic: bool) -> Self {
+    async fn start(access: &Access<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
-            path
+            path.display().to_string()
         };
+        let auth = match access {
+            Access::Open => String::new(),
+            Access::Basic => {
+                let htpasswd = file("htpasswd", HTPASSWD);
+                format!("auth:\n  htpasswd:\n    realm: test\n    path: {htpasswd}\n")
+            }
+            Access::Token { realm, certificate } => {
+                let bundle = file("bundle.pem", certificate);
+                format!(
+                    "auth:\n  token:\n    realm: {realm}\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: {bundle}\n"
+                )
+            }
+        };
+        let data = folder.path().join("data").display().to_string();
         // Another process may take the port before the registry does: then another is tried.
         for _ in 0..10 {
             let port = {
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 listener.local_addr().unwrap().port()
             };
-            let auth = if with_basic {
-                let htpasswd = file("htpasswd", HTPASSWD);
-                format!(
-                    "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
-                    htpasswd.display()
-                )
-            } else {
-                String::new()
-            };
-            let data = folder.path().join("data");
             let config = file(
                 "config.yml",
                 &format!(
-                    "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n{auth}",
-                    data.display()
+                    "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: 127.0.0.1:{port}\n{auth}"
                 ),
             );
             let mut process = spawn(&config);
@@ -109,12 +136,13 @@ impl Registry {
     }
 
     /// Pushes an artifact with one large layer, as any client would.
-    async fn push(&self, layer: &Bytes, known: bool) -> Bytes {
+    async fn push(&self, layer: &Bytes, pusher: Pusher<'_>) -> Bytes {
         let client = reqwest::Client::new();
         let url = |path: &str| format!("http://{}/v2/real/thing/{path}", self.address);
-        let sign = |request: reqwest::RequestBuilder| match known {
-            true => request.basic_auth("alice", Some(crate::fake::PASSWORD)),
-            false => request,
+        let sign = |request: reqwest::RequestBuilder| match pusher {
+            Pusher::Anybody => request,
+            Pusher::Alice => request.basic_auth("alice", Some(PASSWORD)),
+            Pusher::Token(token) => request.bearer_auth(token),
         };
         for blob in [layer.clone(), Bytes::from("{}")] {
             let started = sign(client.post(url("blobs/uploads/")))
@@ -146,7 +174,7 @@ impl Registry {
     }
 }
 
-fn spawn(config: &Path) -> Child {
+fn spawn(config: &str) -> Child {
     Command::new(PROGRAM)
         .arg("serve")
         .arg(config)
@@ -251,8 +279,8 @@ async fn an_open_registry_is_read() {
     if !is_installed() {
         return;
     }
-    let registry = Registry::start(false).await;
-    let manifest = registry.push(&layer(), false).await;
+    let registry = Registry::start(&Access::Open).await;
+    let manifest = registry.push(&layer(), Pusher::Anybody).await;
     read_all(&registry.upstream(false), &manifest, &layer()).await;
 }
 
@@ -261,8 +289,8 @@ async fn a_registry_with_basic_authentication_is_read() {
     if !is_installed() {
         return;
     }
-    let registry = Registry::start(true).await;
-    let manifest = registry.push(&layer(), true).await;
+    let registry = Registry::start(&Access::Basic).await;
+    let manifest = registry.push(&layer(), Pusher::Alice).await;
     read_all(&registry.upstream(true), &manifest, &layer()).await;
     let anonymous = registry.upstream(false);
     let error = anonymous
@@ -273,4 +301,103 @@ async fn a_registry_with_basic_authentication_is_read() {
         matches!(error.problem(), Problem::Denied { status: 401, .. }),
         "{error}"
     );
+}
+
+/// Signs tokens as the registry's documentation has them: a JWT with the signer's certificate in
+/// its head.
+struct Signer {
+    key: jsonwebtoken::EncodingKey,
+    certificate: rcgen::Certificate,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["tokens.test".to_owned()]).unwrap();
+        Self {
+            key: jsonwebtoken::EncodingKey::from_ec_der(&made.signing_key.serialize_der()),
+            certificate: made.cert,
+        }
+    }
+
+    fn token(&self, repository: &str, actions: &[&str]) -> String {
+        let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+        header.x5c = Some(vec![STANDARD.encode(self.certificate.der())]);
+        let now = jiff::Timestamp::now().as_second();
+        let claims = serde_json::json!({
+            "iss": ISSUER, "sub": "", "aud": SERVICE,
+            "nbf": now - 60, "iat": now, "exp": now + 300, "jti": "1",
+            "access": [{"type": "repository", "name": repository, "actions": actions}],
+        });
+        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_registry_with_a_token_server_is_read() {
+    if !is_installed() {
+        return;
+    }
+    let signer = Arc::new(Signer::new());
+    let signing = Arc::clone(&signer);
+    // Gives pull to alice, and to others only what is public.
+    let tokens = Fake::start(move |seen| {
+        let query: Vec<(String, String)> = url::form_urlencoded::parse(seen.query.as_bytes())
+            .into_owned()
+            .collect();
+        assert!(
+            query.contains(&("service".into(), SERVICE.into())),
+            "{query:?}"
+        );
+        let scope = query
+            .iter()
+            .find(|(key, _)| key == "scope")
+            .map(|(_, v)| v.as_str());
+        let repository = scope
+            .and_then(|scope| scope.strip_prefix("repository:")?.strip_suffix(":pull"))
+            .unwrap();
+        let granted: &[&str] = match seen.header("authorization") {
+            Some(ALICE_BASIC) => &["pull"],
+            _ => &[],
+        };
+        let token = signing.token(repository, granted);
+        Answer::new(200, format!(r#"{{"token":"{token}","expires_in":300}}"#))
+    })
+    .await;
+    let realm = tokens.url("/token");
+    let certificate = signer.certificate.pem();
+    let registry = Registry::start(&Access::Token {
+        realm: &realm,
+        certificate: &certificate,
+    })
+    .await;
+    let push = signer.token("real/thing", &["pull", "push"]);
+    let manifest = registry.push(&layer(), Pusher::Token(&push)).await;
+
+    let reader = |realm_hosts| {
+        upstream(UpstreamConfig {
+            plain_http: true,
+            default: true,
+            given_credentials: Some(alice()),
+            realm_hosts,
+            ..UpstreamConfig::new(registry.address.parse().unwrap())
+        })
+    };
+    let trusting = reader(vec![tokens.address.to_string().parse().unwrap()]);
+    read_all(&trusting, &manifest, &layer()).await;
+    let count = tokens.seen().len();
+    assert_eq!(count, 2, "one token for each repository");
+
+    let careful = reader(Vec::new());
+    let error = careful
+        .manifest(&name("real/thing"), &tag("1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.problem(), Problem::Auth(_)), "{error}");
+    assert_eq!(tokens.seen().len(), count);
+    let anonymous = registry.upstream(false);
+    let error = anonymous
+        .manifest(&name("real/thing"), &tag("1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error.problem(), Problem::Denied { .. }), "{error}");
 }

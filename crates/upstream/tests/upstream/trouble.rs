@@ -180,7 +180,7 @@ async fn a_manifest_that_stalls_is_a_timeout() {
 
 #[tokio::test]
 async fn an_upstream_that_fails_again_and_again_is_left_alone() {
-    let fake = Fake::start(|_| Answer::new(500, "")).await;
+    let fake = Fake::start(|_| Answer::new(503, "at work")).await;
     let upstream = fake.upstream();
     for _ in 0..2 {
         let result = upstream.manifest(&name("a/b"), &tag("1")).await;
@@ -198,6 +198,22 @@ async fn an_upstream_that_fails_again_and_again_is_left_alone() {
     );
     assert!(error.retry_after().is_some());
     assert_eq!(fake.seen().len(), before);
+}
+
+#[tokio::test]
+async fn one_object_that_fails_does_not_take_the_upstream_away() {
+    let fake = Fake::start(|seen| match seen.path.as_str() {
+        "/v2/broken/x/manifests/1" => Answer::new(500, ""),
+        _ => Answer::manifest(&manifest()),
+    })
+    .await;
+    let upstream = fake.upstream();
+    for _ in 0..4 {
+        let result = upstream.manifest(&name("broken/x"), &tag("1")).await;
+        assert!(result.is_err());
+    }
+    let found = upstream.manifest(&name("a/b"), &tag("1")).await;
+    assert!(found.unwrap().is_some());
 }
 
 #[tokio::test]
