@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::Scope;
 
-/// `Bearer realm="…",service="…"[,scope="…"][,error="…"]`.
+/// `Bearer realm="…",service="…"[,scope="…"][,error="…"]`, several scopes separated by a blank.
 ///
 /// `realm` is the URL of the token endpoint on the host the client asked, `error` one of the
 /// codes of RFC 6750 section 3.1 (`invalid_token`, `insufficient_scope`) or nothing.
@@ -16,7 +16,7 @@ use crate::Scope;
 pub fn bearer_challenge(
     realm: &str,
     service: &str,
-    scope: Option<&Scope>,
+    scopes: &[Scope],
     error: Option<&str>,
 ) -> String {
     let mut text = format!(
@@ -24,8 +24,9 @@ pub fn bearer_challenge(
         safe(realm),
         safe(service)
     );
-    if let Some(scope) = scope {
-        let _ = write!(text, ",scope=\"{scope}\"");
+    if !scopes.is_empty() {
+        let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        let _ = write!(text, ",scope=\"{}\"", scopes.join(" "));
     }
     if let Some(error) = error {
         let _ = write!(text, ",error=\"{}\"", safe(error));
@@ -62,12 +63,12 @@ mod tests {
     fn a_bearer_challenge_is_what_clients_parse() {
         let scope = Scope::of(Right::Push, &"qnib/featuretest".parse().unwrap());
         assert_eq!(
-            bearer_challenge("http://127.0.0.1:5000/token", "metahub", Some(&scope), None),
+            bearer_challenge("http://127.0.0.1:5000/token", "metahub", &[scope], None),
             "Bearer realm=\"http://127.0.0.1:5000/token\",service=\"metahub\",\
              scope=\"repository:qnib/featuretest:pull,push\""
         );
         assert_eq!(
-            bearer_challenge("https://mh/token", "mh", None, Some("invalid_token")),
+            bearer_challenge("https://mh/token", "mh", &[], Some("invalid_token")),
             "Bearer realm=\"https://mh/token\",service=\"mh\",error=\"invalid_token\""
         );
         assert_eq!(basic_challenge("metahub"), "Basic realm=\"metahub\"");
@@ -76,7 +77,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_adds_a_parameter_or_a_blank(realm in ".*", service in ".*") {
-            let text = bearer_challenge(&realm, &service, None, None);
+            let text = bearer_challenge(&realm, &service, &[], None);
             prop_assert_eq!(text.matches(' ').count(), 1);
             prop_assert_eq!(text.matches('"').count(), 4);
             prop_assert_eq!(text.matches(',').count(), 1);

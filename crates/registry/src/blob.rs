@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
 use metahub_store::{Follower, OpenBlob, StoreError};
 
-use crate::place::Place;
+use crate::place::{Place, there};
 use crate::{Registry, RegistryError};
 
 /// A blob that can be read.
@@ -124,6 +124,11 @@ impl Registry {
                 }
             }
         }
+        if let Some(local) = places.first()
+            && self.ends_at(local).await?
+        {
+            return Ok(None);
+        }
         let mut failure = None;
         for place in places
             .iter()
@@ -156,7 +161,7 @@ impl Registry {
         let Place::Upstream { route, .. } = place else {
             return Ok(None);
         };
-        let size = route.upstream.blob_size(&route.name, digest).await?;
+        let size = there(route.upstream.blob_size(&route.name, digest).await)?;
         Ok(size.flatten().map(Found::Upstream))
     }
 

@@ -144,6 +144,9 @@ impl Registry {
             if let Some(stored) = self.manifest_at(&place, digest).await? {
                 return Ok(stored);
             }
+            if self.ends_at(&place).await? {
+                break;
+            }
         }
         Err(RegistryError::unknown(name, digest.clone()))
     }
@@ -280,7 +283,7 @@ impl Registry {
                         warning: None,
                     }),
             };
-            if found.is_some() {
+            if found.is_some() || self.ends_at(&place).await? {
                 return Ok(found);
             }
         }

@@ -11,6 +11,7 @@ use metahub_upstream::{BlobBody, Route, UpstreamError};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use crate::place::there;
 use crate::{Registry, RegistryError};
 
 /// How often a broken transfer is taken up again where it broke.
@@ -68,10 +69,8 @@ impl Registry {
 
     async fn begin(&self, route: &Route, key: &Key) -> Result<Follower, Begin> {
         let (_, digest) = key;
-        let body = route
-            .upstream
-            .blob(&route.name, digest, None)
-            .await
+        let answer = route.upstream.blob(&route.name, digest, None).await;
+        let body = there(answer)
             .map_err(|error| Begin::Failed(error.into()))?
             .ok_or(Begin::Missing)?;
         let fill = self.store().fill(digest, body.size);

@@ -3,7 +3,7 @@
 use metahub_oci::{Digest, RepositoryName};
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::place::{Place, there};
 use crate::{Registry, RegistryError};
 
 /// Most referrers listed in one answer; the answer stays under the 4 MiB of an index.
@@ -55,31 +55,33 @@ impl Registry {
                 Place::Local(name) => {
                     let page = self.store().tags(name, last, limit).await?;
                     known |= !page.items.is_empty();
-                    held = self.store().has_repository(name).await?;
+                    held = self.store().was_pushed(name).await?;
                     more |= page.more;
                     items.extend(page.items.iter().map(ToString::to_string));
                 }
                 // What was pushed here is listed without asking anyone else.
-                Place::Upstream { .. } if known => break,
-                Place::Upstream { route, kept } => match route.upstream.tags(&route.name).await {
-                    Ok(Some(tags)) => {
-                        known = true;
-                        items.extend(tags.iter().map(ToString::to_string));
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        // The tags that were pulled before are better than none.
-                        let page = self.store().tags(kept, last, limit).await?;
-                        if page.items.is_empty() {
-                            failure = Some(error);
-                        } else {
-                            tracing::warn!(repository = %kept, %error, "listed kept tags only");
+                Place::Upstream { .. } if known || held => break,
+                Place::Upstream { route, kept } => {
+                    match there(route.upstream.tags(&route.name).await) {
+                        Ok(Some(tags)) => {
                             known = true;
-                            more |= page.more;
-                            items.extend(page.items.iter().map(ToString::to_string));
+                            items.extend(tags.iter().map(ToString::to_string));
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            // The tags that were pulled before are better than none.
+                            let page = self.store().tags(kept, last, limit).await?;
+                            if page.items.is_empty() {
+                                failure = Some(error);
+                            } else {
+                                tracing::warn!(repository = %kept, %error, "listed kept tags only");
+                                known = true;
+                                more |= page.more;
+                                items.extend(page.items.iter().map(ToString::to_string));
+                            }
                         }
                     }
-                },
+                }
             }
         }
         match failure {

@@ -4,7 +4,7 @@
 //! neither ever shadows the other and every login shares one copy.
 
 use metahub_oci::{Host, ImageReference, RepositoryName};
-use metahub_upstream::Route;
+use metahub_upstream::{Problem, Route, UpstreamError};
 
 use crate::{Registry, RegistryError};
 
@@ -30,6 +30,22 @@ impl Place {
             Self::Upstream { kept, .. } => kept,
         }
     }
+}
+
+/// What an upstream has. A registry that is told to stay offline has what it keeps, and nothing
+/// else is there; that is no failure.
+pub(crate) fn there<T>(
+    answer: Result<Option<T>, UpstreamError>,
+) -> Result<Option<T>, UpstreamError> {
+    match answer {
+        Err(error) if is_offline(&error) => Ok(None),
+        answer => answer,
+    }
+}
+
+/// Whether nobody was asked, because this registry is told to stay offline.
+pub(crate) fn is_offline(error: &UpstreamError) -> bool {
+    *error.problem() == Problem::Offline
 }
 
 /// The name under which content of `name` at `host` is kept. Ports are spelled with `_`, since
@@ -60,6 +76,15 @@ impl Registry {
         match image.host() {
             Some(host) => self.upstream_places(Some(host), image.name()),
             None => self.places_of(image.name()),
+        }
+    }
+
+    /// Whether nobody is asked after `place`: a name that somebody pushed to is wholly local, so
+    /// that what is missing there is never filled in by a stranger's repository of the same name.
+    pub(crate) async fn ends_at(&self, place: &Place) -> Result<bool, RegistryError> {
+        match place {
+            Place::Local(name) => Ok(self.store().was_pushed(name).await?),
+            Place::Upstream { .. } => Ok(false),
         }
     }
 

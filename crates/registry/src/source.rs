@@ -10,7 +10,7 @@ use metahub_store::{Origin, PutManifest, StoredManifest, TagRecord};
 use metahub_upstream::{Fetched, Freshness, Route};
 use parking_lot::Mutex;
 
-use crate::place::Place;
+use crate::place::{Place, is_offline, there};
 use crate::push::put_error;
 use crate::{Registry, RegistryError, SourceKind};
 
@@ -96,6 +96,9 @@ impl Registry {
             if let Some(source) = self.tag_at(place, tag).await? {
                 return Ok(source);
             }
+            if self.ends_at(place).await? {
+                break;
+            }
         }
         Err(RegistryError::unknown(name, tag.clone()))
     }
@@ -171,12 +174,18 @@ impl Registry {
             Ok(None) => Ok(None),
             Err(RegistryError::Upstream(error)) => {
                 let Some(known) = known else {
+                    if is_offline(&error) {
+                        return Ok(None);
+                    }
                     return Err(error.into());
                 };
                 let stored = self.store().manifest(kept, &known.digest).await?;
                 let Some(stored) = stored else {
                     return Err(error.into());
                 };
+                if is_offline(&error) {
+                    return Ok(Some((stored, None)));
+                }
                 tracing::warn!(repository = %kept, %tag, %error, "served the kept copy");
                 Ok(Some((
                     stored,
@@ -269,7 +278,7 @@ impl Registry {
             return Ok(None);
         };
         let reference = Reference::Digest(digest.clone());
-        match route.upstream.manifest(&route.name, &reference).await? {
+        match there(route.upstream.manifest(&route.name, &reference).await)? {
             Some(fetched) => self.keep(route, kept, &fetched, Vec::new()).await.map(Some),
             None => Ok(None),
         }

@@ -13,18 +13,24 @@ impl Registry {
         Ok(self.store().start_upload(name).await?.to_string())
     }
 
-    /// Makes a blob of another repository this one's too, without its bytes travelling. Without
-    /// `from`, any repository that `may_read` lets through will do. Whether it could be done.
+    /// Makes a blob of the repository `from` this one's too, without its bytes travelling. Whether
+    /// `from` has it. The caller may read `from`.
     pub async fn mount(
         &self,
         name: &RepositoryName,
         digest: &Digest,
-        from: Option<&RepositoryName>,
+        from: &RepositoryName,
+    ) -> Result<bool, RegistryError> {
+        Ok(self.store().mount(from, name, digest).await?)
+    }
+
+    /// The same out of any repository that `may_read` lets through.
+    pub async fn mount_from_anywhere(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
         may_read: &(dyn Fn(&RepositoryName) -> bool + Send + Sync),
     ) -> Result<bool, RegistryError> {
-        if let Some(from) = from {
-            return Ok(may_read(from) && self.store().mount(from, name, digest).await?);
-        }
         for from in self.store().repositories_with_blob(digest).await? {
             if may_read(&from) && self.store().mount(&from, name, digest).await? {
                 return Ok(true);

@@ -83,19 +83,19 @@ pub(crate) fn refuse(
                 &retry_after.as_secs().max(1).to_string(),
             ),
         AuthError::Unavailable(_) => HttpError::code(ErrorCode::Unavailable, message),
-        _ => challenge(authenticator, origin, None, error.challenge_code(), message),
+        _ => challenge(authenticator, origin, &[], error.challenge_code(), message),
     }
 }
 
 fn challenge(
     authenticator: &Authenticator,
     origin: &Origin,
-    scope: Option<&Scope>,
+    scopes: &[Scope],
     code: Option<&str>,
     message: String,
 ) -> HttpError {
     let service = &authenticator.config().service;
-    let text = bearer_challenge(&origin.realm(), service, scope, code);
+    let text = bearer_challenge(&origin.realm(), service, scopes, code);
     HttpError::code(ErrorCode::Unauthorized, message).with_header(header::WWW_AUTHENTICATE, &text)
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn require(
 ) -> Result<Arc<Identity>, HttpError> {
     identity.ok_or_else(|| {
         let message = "log in: docker login HOST -u PROFILE, for example zen3".to_owned();
-        challenge(authenticator, origin, None, None, message)
+        challenge(authenticator, origin, &[], None, message)
     })
 }
 
@@ -119,16 +119,10 @@ pub(crate) fn authorize(
     right: Right,
     repository: &RepositoryName,
 ) -> Result<Arc<Identity>, HttpError> {
-    let scope = Scope::of(right, repository);
+    let scopes = [Scope::of(right, repository)];
     let Some(identity) = identity else {
         let message = format!("log in, or ask for a token, to {right} {repository}");
-        return Err(challenge(
-            authenticator,
-            origin,
-            Some(&scope),
-            None,
-            message,
-        ));
+        return Err(challenge(authenticator, origin, &scopes, None, message));
     };
     match identity.check(right, repository) {
         Ok(()) => Ok(identity),
@@ -138,17 +132,44 @@ pub(crate) fn authorize(
         Err(denied @ Denied::Login { .. }) => Err(challenge(
             authenticator,
             origin,
-            Some(&scope),
+            &scopes,
             None,
             denied.to_string(),
         )),
         Err(denied @ Denied::Scope(_)) => Err(challenge(
             authenticator,
             origin,
-            Some(&scope),
+            &scopes,
             Some("insufficient_scope"),
             denied.to_string(),
         )),
+    }
+}
+
+/// Whether a blob may be mounted out of `from` into `into`. A token that was asked for `into`
+/// alone is challenged with both scopes; an account that may not read `from` mounts nothing, and
+/// its client uploads instead.
+pub(crate) fn may_mount(
+    authenticator: &Authenticator,
+    identity: &Identity,
+    origin: &Origin,
+    from: &RepositoryName,
+    into: &RepositoryName,
+) -> Result<bool, HttpError> {
+    match identity.check(Right::Pull, from) {
+        Ok(()) => Ok(true),
+        Err(Denied::Scope(_)) => {
+            let scopes = [Scope::of(Right::Push, into), Scope::of(Right::Pull, from)];
+            let message = format!("to mount out of {from}, ask for a token that covers it");
+            Err(challenge(
+                authenticator,
+                origin,
+                &scopes,
+                Some("insufficient_scope"),
+                message,
+            ))
+        }
+        Err(_) => Ok(false),
     }
 }
 

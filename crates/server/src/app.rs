@@ -189,7 +189,11 @@ impl App {
             }
             Route::StartUpload(name) => {
                 let identity = may(Right::Push, name)?;
-                uploads::start(registry, &identity, query, &head.headers, name, body).await
+                let may_mount = |from: &RepositoryName| {
+                    access::may_mount(&self.authenticator, &identity, &call.origin, from, name)
+                };
+                let headers = &head.headers;
+                uploads::start(registry, &identity, &may_mount, query, headers, name, body).await
             }
             Route::UploadStatus(name, id) => {
                 may(Right::Push, name)?;

@@ -9,13 +9,14 @@ const MAX_RANGES: usize = 256;
 /// What a `Range` header asks of content of a known size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// The whole content: no header, another unit, or a header that RFC 9110 says to ignore.
+    /// The whole content: no header, another unit, or ranges that serve only to amplify.
     Whole,
     /// One range, not empty, within the content.
     One(Range<u64>),
     /// Several ranges, each not empty and within the content, in the order asked.
     Several(Vec<Range<u64>>),
-    /// Well-formed, but nothing of it lies within the content: 416.
+    /// Malformed, or nothing of it lies within the content: 416. RFC 9110 section 14.2 lets a
+    /// server ignore or reject what is malformed; rejecting tells the client of its error.
     Unsatisfiable,
 }
 
@@ -37,7 +38,7 @@ pub(crate) fn parse(header: Option<&str>, size: u64) -> Asked {
         match parse_one(item, size) {
             Some(range) if range.is_empty() => {}
             Some(range) => ranges.push(range),
-            None => return Asked::Whole,
+            None => return Asked::Unsatisfiable,
         }
     }
     let total: u128 = ranges.iter().map(|r| u128::from(r.end - r.start)).sum();
@@ -90,9 +91,9 @@ mod tests {
             ("bytes=10-", Asked::Unsatisfiable),
             ("bytes=-0", Asked::Unsatisfiable),
             ("bytes=99999999999999999999-", Asked::Unsatisfiable),
-            ("bytes=3-1", Asked::Whole),
-            ("bytes=a-b", Asked::Whole),
-            ("bytes=1", Asked::Whole),
+            ("bytes=3-1", Asked::Unsatisfiable),
+            ("bytes=a-b", Asked::Unsatisfiable),
+            ("bytes=1", Asked::Unsatisfiable),
             ("items=0-1", Asked::Whole),
             ("bytes=0-1,4-5", Asked::Several(vec![0..2, 4..6])),
             ("bytes=0-1, 20-30", Asked::One(0..2)),

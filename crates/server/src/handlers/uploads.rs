@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyStream;
 use hyper::body::Incoming;
-use metahub_auth::{Identity, Right};
+use metahub_auth::{Denied, Identity, Right};
 use metahub_oci::{Digest, ErrorCode, RepositoryName};
 use metahub_registry::Registry;
 
@@ -20,6 +20,7 @@ const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 pub(crate) async fn start(
     registry: &Registry,
     identity: &Identity,
+    may_mount: &(dyn Fn(&RepositoryName) -> Result<bool, HttpError> + Send + Sync),
     query: &Pairs,
     headers: &HeaderMap,
     name: &RepositoryName,
@@ -35,11 +36,23 @@ pub(crate) async fn start(
                 })
             })
             .transpose()?;
-        let may_read = |repository: &RepositoryName| identity.may(Right::Pull, repository);
-        if registry
-            .mount(name, &digest, from.as_ref(), &may_read)
-            .await?
-        {
+        let mounted = match from {
+            Some(from) => may_mount(&from)? && registry.mount(name, &digest, &from).await?,
+            None => {
+                // A client that names no source cannot have asked for a token that covers it, so
+                // what the login may do decides, not what its token was asked for.
+                let may_read = |repository: &RepositoryName| {
+                    matches!(
+                        identity.check(Right::Pull, repository),
+                        Ok(()) | Err(Denied::Scope(_))
+                    )
+                };
+                registry
+                    .mount_from_anywhere(name, &digest, &may_read)
+                    .await?
+            }
+        };
+        if mounted {
             return Ok(created(name, &digest));
         }
         // As the specification asks, a mount that cannot be had becomes an ordinary upload.
