@@ -1,8 +1,6 @@
 //! `metahub serve`: the registry, until it is told to end.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use metahub_catalog::{Catalog, Loaded};
 use metahub_store::{Mode, Store};
@@ -32,7 +30,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let stop = app::told_to_stop()?;
     let server = app::bind(config.listen).await?;
     let app = App::new(store, catalog, &config).await?;
-    greet(server.address(), &config.data)?;
+    greet(server.address(), &config)?;
     app.serve(server, stop).await?;
     tracing::info!("ended");
     Ok(Exit::Ok)
@@ -56,25 +54,23 @@ fn load_catalog(config: &Config) -> miette::Result<Catalog> {
     }
 }
 
-fn greet(address: SocketAddr, data: &Path) -> miette::Result<()> {
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+/// Says where it listens, where its data lie, and what to do next.
+fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     output::line(format!(
         "MetaHub listens on http://{address}, data in {}",
         data.display()
     ))?;
-    if !std::io::stdout().is_terminal() {
-        // Whoever reads a log knows the way.
-        return output::line(next(address));
-    }
-    output::line(output::faint(&next(address)))
-}
-
-/// What to do next.
-fn next(address: SocketAddr) -> String {
-    format!(
-        "  log in under a profile:   docker login {address} -u zen3 -p any\n  \
-           pull through it:          docker pull {address}/library/debian:stable-slim\n  \
-           add an account to push:   metahub account add NAME\n  \
-           check own documents:      metahub check FOLDER, then serve --catalog FOLDER"
-    )
+    // Clients take plain HTTP from the loopback only, and nobody connects to "all addresses".
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
+    };
+    output::line(output::faint(&format!(
+        "  log in under a profile:  docker login {host} -u zen3 -p any\n  \
+           pull through it:         docker pull {host}/library/debian:stable-slim\n  \
+           add an account to push:  metahub account add NAME --data {}\n  \
+           check own documents:     metahub check FOLDER, then serve --catalog FOLDER",
+        data.display()
+    )))
 }
