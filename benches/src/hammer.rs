@@ -247,3 +247,78 @@ pub(crate) fn count(count: usize) -> f64 {
 pub(crate) fn bytes(bytes: u64) -> f64 {
     bytes as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::net::TcpListener;
+
+    const BODY: usize = 3 * BUFFER + 7;
+
+    /// Answers every request with `answer`, on every connection.
+    fn server(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || answer_all(stream, answer));
+            }
+        });
+        host
+    }
+
+    fn answer_all(mut stream: TcpStream, answer: &str) {
+        let mut request = [0; 1000];
+        while stream.read(&mut request).is_ok_and(|read| read > 0) {
+            let head = format!("{answer}\r\nContent-Length: {BODY}\r\n\r\n");
+            let answer = [head.as_bytes(), &[7; BODY]].concat();
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn hammer(host: &str, reading: Reading, until: Until) -> Result<Measured> {
+        let requests = [b"GET / HTTP/1.1\r\n\r\n".to_vec()];
+        Hammer {
+            host,
+            requests: &requests,
+            connections: 3,
+            reading,
+        }
+        .run(until)
+    }
+
+    #[test]
+    fn every_answer_is_read_to_its_end_and_counted_once() {
+        let host = server("HTTP/1.1 200 OK");
+        for reading in [Reading::Copy, Reading::Discard] {
+            let measured = hammer(&host, reading, Until::Answered(10)).unwrap();
+            assert_eq!((measured.requests, measured.latencies.len()), (10, 10));
+            assert_eq!(measured.bytes, 10 * BODY as u64);
+        }
+    }
+
+    #[test]
+    fn a_load_ends_at_its_time() {
+        let host = server("HTTP/1.1 200 OK");
+        let until = Until::Passed(Duration::from_millis(50));
+        let measured = hammer(&host, Reading::Copy, until).unwrap();
+        assert!(
+            measured.seconds >= 0.05 && measured.seconds < 5.0,
+            "{measured:?}"
+        );
+        assert!(measured.bytes >= (measured.requests * BODY) as u64);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_200_ends_the_load_with_what_was_said() {
+        let host = server("HTTP/1.1 401 Unauthorized");
+        let error = hammer(&host, Reading::Copy, Until::Answered(10)).unwrap_err();
+        assert!(
+            format!("{error:?}").contains("401 Unauthorized"),
+            "{error:?}"
+        );
+    }
+}

@@ -36,8 +36,15 @@ pub(crate) fn row(row: &Row) -> String {
     text
 }
 
-/// Everything that was wanted, in one place.
+/// Everything that was wanted, in one place; nothing if nothing was.
 pub(crate) fn summary(rows: &[Row]) -> String {
+    if !rows
+        .iter()
+        .flat_map(|row| &row.checks)
+        .any(|check| check.met.is_some())
+    {
+        return String::new();
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["row", "what", "found", "wanted", ""]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic as _, Result, miette};
 use rustix::fs::{Advice, fadvise};
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::client::{Body, Client};
 use crate::content::{Content, Material};
@@ -144,10 +144,7 @@ fn probes_while(
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let working = scope.spawn(|| {
-            // The load must not hold the probes up: both share a core.
-            let result = setpriority_process(None, 19)
-                .into_diagnostic()
-                .and_then(|()| work());
+            let result = step_aside().and_then(|()| work());
             done.store(true, Ordering::Release);
             result
         });
@@ -164,6 +161,12 @@ fn probes_while(
             .map_err(|_| miette!("a thread of the client failed"))??;
         Ok((latencies, measured))
     })
+}
+
+/// Lets the probes' thread go first: it shares a core with this one, which is not to hold it up.
+fn step_aside() -> Result<()> {
+    let now = getpriority_process(None).into_diagnostic()?;
+    setpriority_process(None, (now + 10).min(19)).into_diagnostic()
 }
 
 /// Has the kernel forget every large file below a folder.
