@@ -23,8 +23,8 @@ pub enum DocumentError {
     /// JSON, but no object.
     #[error("a manifest is a JSON object, not {0}")]
     NotAnObject(&'static str),
-    /// `schemaVersion` is there and not 2.
-    #[error("unsupported schemaVersion {0}: expected 2")]
+    /// `schemaVersion` is not 2, or not there.
+    #[error("schemaVersion is {0}: expected 2")]
     SchemaVersion(String),
     /// The type cannot be told.
     #[error("a manifest needs a media type: send Content-Type, or write mediaType in the document")]
@@ -102,7 +102,7 @@ impl Document {
             return Err(DocumentError::NotAnObject(kind(&value)));
         };
         match map.get("schemaVersion") {
-            None => {}
+            None => return Err(DocumentError::SchemaVersion("none".to_owned())),
             Some(version) if version.as_u64() == Some(2) => {}
             Some(other) => return Err(DocumentError::SchemaVersion(other.to_string())),
         }

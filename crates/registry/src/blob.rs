@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
 use metahub_store::{Follower, OpenBlob, StoreError};
 
-use crate::place::{Place, there};
+use crate::place::{Place, Search, there};
 use crate::{Registry, RegistryError};
 
 /// A blob that can be read.
@@ -129,7 +129,7 @@ impl Registry {
         {
             return Ok(None);
         }
-        let mut failure = None;
+        let mut search = Search::default();
         for place in places
             .iter()
             .filter(|place| matches!(place, Place::Upstream { .. }))
@@ -137,13 +137,12 @@ impl Registry {
             if eagerness == Eagerness::Ask && !self.store().has_repository(place.kept()).await? {
                 continue;
             }
-            match self.find_at(place, digest, eagerness).await {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(error) => failure = Some(error),
+            let found = search.answered(self.find_at(place, digest, eagerness).await)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        failure.map_or(Ok(None), Err)
+        search.end().map(|()| None)
     }
 
     async fn find_at(

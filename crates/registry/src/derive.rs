@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metahub_catalog::Composed;
 use metahub_oci::{
-    Descriptor, Digest, Document, ImageReference, Index, Manifest, MediaType, Platform,
+    Descriptor, Digest, Document, ImageReference, Index, Manifest, MediaType, Platform, Reference,
     RepositoryName, Tag,
 };
 use metahub_store::{PutManifest, StoredManifest};
@@ -18,7 +18,7 @@ use moka::future::Cache;
 
 use crate::blob::write_sources;
 use crate::images::{Image, missing};
-use crate::place::Place;
+use crate::place::{Place, Search};
 use crate::push::put_blob_error;
 use crate::source::{Children, Source, parse};
 use crate::{AddedLayers, Child, Explanation, Registry, RegistryError, SourceKind};
@@ -140,14 +140,16 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
+        let mut search = Search::default();
         for place in self.places_of(name)? {
-            if let Some(stored) = self.manifest_at(&place, digest).await? {
+            if let Some(stored) = search.answered(self.manifest_at(&place, digest).await)? {
                 return Ok(stored);
             }
             if self.ends_at(&place).await? {
                 break;
             }
         }
+        search.end()?;
         Err(RegistryError::unknown(name, digest.clone()))
     }
 
@@ -270,24 +272,18 @@ impl Registry {
         &self,
         image: &ImageReference,
     ) -> Result<Option<Source>, RegistryError> {
+        let mut search = Search::default();
         for place in self.places_of_image(image)? {
-            let found = match image.reference() {
-                metahub_oci::Reference::Tag(tag) => self.tag_at(&place, &tag).await?,
-                metahub_oci::Reference::Digest(digest) => self
-                    .manifest_at(&place, &digest)
-                    .await?
-                    .map(|stored| Source {
-                        kind: SourceKind::Local,
-                        stored,
-                        children: Children::At(place.clone()),
-                        warning: None,
-                    }),
+            let answer = match image.reference() {
+                Reference::Tag(tag) => self.tag_at(&place, &tag).await,
+                Reference::Digest(digest) => self.digest_at(&place, &digest).await,
             };
+            let found = search.answered(answer)?;
             if found.is_some() || self.ends_at(&place).await? {
                 return Ok(found);
             }
         }
-        Ok(None)
+        search.end().map(|()| None)
     }
 }
 

@@ -164,6 +164,16 @@ impl RegistryError {
         }
     }
 
+    /// Whether an upstream's trouble is behind it, so that another place may still have what this
+    /// one could not give.
+    pub(crate) fn is_upstreams(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::Broken(_) => true,
+            Self::Shared(error) => error.is_upstreams(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn unknown(name: &RepositoryName, reference: impl Into<Reference>) -> Self {
         Self::ManifestUnknown {
             name: name.clone(),

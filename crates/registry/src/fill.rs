@@ -7,37 +7,38 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{Blob, Fill, FillError, Follower};
-use metahub_upstream::{BlobBody, Route, UpstreamError};
+use metahub_upstream::{BlobStream, Route, UpstreamError};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::place::there;
 use crate::{Registry, RegistryError};
 
-/// How often a broken transfer is taken up again where it broke.
-const RESUMES: usize = 3;
-
 type Key = (RepositoryName, Digest);
+
+/// How a fill began: with somebody to follow, with nothing there, or not at all. Everybody who
+/// asked meanwhile gets the same answer.
+type Begun = Result<Option<Follower>, Arc<RegistryError>>;
 
 /// The fills that run now.
 #[derive(Default)]
-pub(crate) struct Fills(Mutex<HashMap<Key, Arc<OnceCell<Follower>>>>);
+pub(crate) struct Fills(Mutex<HashMap<Key, Arc<OnceCell<Begun>>>>);
 
 impl Fills {
-    fn cell(&self, key: &Key) -> Arc<OnceCell<Follower>> {
+    fn cell(&self, key: &Key) -> Arc<OnceCell<Begun>> {
         Arc::clone(self.0.lock().entry(key.clone()).or_default())
     }
 
-    fn end(&self, key: &Key) {
-        self.0.lock().remove(key);
+    /// Forgets `cell`, so that whoever asks next begins anew; not one that came after it.
+    fn end(&self, key: &Key, cell: &Arc<OnceCell<Begun>>) {
+        let mut running = self.0.lock();
+        if running
+            .get(key)
+            .is_some_and(|current| Arc::ptr_eq(current, cell))
+        {
+            running.remove(key);
+        }
     }
-}
-
-/// Why a fill did not begin.
-enum Begin {
-    /// The upstream does not have it.
-    Missing,
-    Failed(RegistryError),
 }
 
 impl Registry {
@@ -52,33 +53,27 @@ impl Registry {
         let key = (kept.clone(), digest.clone());
         let cell = self.inner.fills.cell(&key);
         let begun = cell
-            .get_or_try_init(|| self.begin(route, &key))
+            .get_or_init(|| self.begin(route, &key, &cell))
             .await
-            .cloned();
-        match begun {
-            Ok(follower) => Ok(Some(follower)),
-            Err(begin) => {
-                self.inner.fills.end(&key);
-                match begin {
-                    Begin::Missing => Ok(None),
-                    Begin::Failed(error) => Err(error),
-                }
-            }
+            .clone();
+        if !matches!(begun, Ok(Some(_))) {
+            self.inner.fills.end(&key, &cell);
         }
+        begun.map_err(RegistryError::Shared)
     }
 
-    async fn begin(&self, route: &Route, key: &Key) -> Result<Follower, Begin> {
+    async fn begin(&self, route: &Route, key: &Key, cell: &Arc<OnceCell<Begun>>) -> Begun {
         let (_, digest) = key;
         let answer = route.upstream.blob(&route.name, digest, None).await;
-        let body = there(answer)
-            .map_err(|error| Begin::Failed(error.into()))?
-            .ok_or(Begin::Missing)?;
+        let Some(body) = there(answer).map_err(|error| Arc::new(error.into()))? else {
+            return Ok(None);
+        };
         let fill = self.store().fill(digest, body.size);
         let follower = fill.follower();
-        let (registry, route, key) = (self.clone(), route.clone(), key.clone());
+        let (registry, key, cell) = (self.clone(), key.clone(), Arc::clone(cell));
         tokio::spawn(async move {
-            let outcome = receive(fill, &route, body, &key).await;
-            registry.inner.fills.end(&key);
+            let outcome = receive(fill, body.stream, &key.0).await;
+            registry.inner.fills.end(&key, &cell);
             match outcome {
                 Ok(blob) => tracing::info!(
                     repository = %key.0, digest = %key.1, bytes = blob.size(), "fetched"
@@ -88,7 +83,7 @@ impl Registry {
                 ),
             }
         });
-        Ok(follower)
+        Ok(Some(follower))
     }
 }
 
@@ -101,37 +96,14 @@ enum ReceiveError {
     Fill(#[from] FillError),
 }
 
-/// Receives the whole blob, taking it up again where the upstream broke off.
+/// Receives the whole blob. The stream takes a broken transfer up again by itself.
 async fn receive(
     mut fill: Fill,
-    route: &Route,
-    body: BlobBody,
-    (kept, digest): &Key,
+    mut stream: BlobStream,
+    kept: &RepositoryName,
 ) -> Result<Blob, ReceiveError> {
-    let size = body.size;
-    let mut stream = body.stream;
-    let mut resumes = 0;
-    loop {
-        let broken = loop {
-            match stream.next().await {
-                None => return Ok(fill.commit(Some(kept)).await?),
-                Some(Ok(bytes)) => fill.write(bytes).await?,
-                Some(Err(error)) => break error,
-            }
-        };
-        let Some(size) = size.filter(|_| resumes < RESUMES && fill.received() > 0) else {
-            return Err(broken.into());
-        };
-        resumes += 1;
-        let rest = fill.received()..size;
-        tracing::warn!(%digest, at = rest.start, error = %broken, "taken up again");
-        match route
-            .upstream
-            .blob(&route.name, digest, Some(rest.clone()))
-            .await?
-        {
-            Some(again) => stream = again.only(rest),
-            None => return Err(broken.into()),
-        }
+    while let Some(bytes) = stream.next().await {
+        fill.write(bytes?).await?;
     }
+    Ok(fill.commit(Some(kept)).await?)
 }

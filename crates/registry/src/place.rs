@@ -43,6 +43,34 @@ pub(crate) fn there<T>(
     }
 }
 
+/// A search through one place after another: the first that has it wins, and one that fails is
+/// passed over. Its failure is the answer only if no other place has it.
+#[derive(Default)]
+pub(crate) struct Search {
+    failure: Option<RegistryError>,
+}
+
+impl Search {
+    /// What one place answered; nothing if its upstream failed.
+    pub(crate) fn answered<T>(
+        &mut self,
+        answer: Result<Option<T>, RegistryError>,
+    ) -> Result<Option<T>, RegistryError> {
+        match answer {
+            Err(error) if error.is_upstreams() => {
+                self.failure.get_or_insert(error);
+                Ok(None)
+            }
+            answer => answer,
+        }
+    }
+
+    /// The end of a search that found nothing.
+    pub(crate) fn end(self) -> Result<(), RegistryError> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
 /// Whether nobody was asked, because this registry is told to stay offline.
 pub(crate) fn is_offline(error: &UpstreamError) -> bool {
     *error.problem() == Problem::Offline

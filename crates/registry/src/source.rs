@@ -10,7 +10,7 @@ use metahub_store::{Origin, PutManifest, StoredManifest, TagRecord};
 use metahub_upstream::{Fetched, Freshness, Route};
 use parking_lot::Mutex;
 
-use crate::place::{Place, is_offline, there};
+use crate::place::{Place, Search, is_offline, there};
 use crate::push::put_error;
 use crate::{Registry, RegistryError, SourceKind};
 
@@ -91,15 +91,16 @@ impl Registry {
         if let Some(collection) = collection {
             return self.collection_source(collection).await;
         }
-        let places = self.places_of(name)?;
-        for place in &places {
-            if let Some(source) = self.tag_at(place, tag).await? {
+        let mut search = Search::default();
+        for place in self.places_of(name)? {
+            if let Some(source) = search.answered(self.tag_at(&place, tag).await)? {
                 return Ok(source);
             }
-            if self.ends_at(place).await? {
+            if self.ends_at(&place).await? {
                 break;
             }
         }
+        search.end()?;
         Err(RegistryError::unknown(name, tag.clone()))
     }
 
@@ -139,6 +140,20 @@ impl Registry {
                 }))
             }
         }
+    }
+
+    /// What a digest names at one place.
+    pub(crate) async fn digest_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Option<Source>, RegistryError> {
+        let kind = match place {
+            Place::Local(_) => SourceKind::Local,
+            Place::Upstream { .. } => SourceKind::Upstream,
+        };
+        let stored = self.manifest_at(place, digest).await?;
+        Ok(stored.map(|stored| source_at(place, kind, stored, None)))
     }
 
     /// The kept content of an upstream's tag, if it was checked within `lifetime`.

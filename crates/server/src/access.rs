@@ -120,6 +120,11 @@ pub(crate) fn authorize(
     repository: &RepositoryName,
 ) -> Result<Arc<Identity>, HttpError> {
     let scopes = [Scope::of(right, repository)];
+    // A push does not depend on a profile, so where everybody may push nobody is challenged.
+    let identity = identity.or_else(|| {
+        let nobody = authenticator.anonymous()?;
+        (right != Right::Pull && nobody.may(right, repository)).then_some(nobody)
+    });
     let Some(identity) = identity else {
         let message = format!("log in, or ask for a token, to {right} {repository}");
         return Err(challenge(authenticator, origin, &scopes, None, message));

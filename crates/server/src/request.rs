@@ -1,5 +1,7 @@
 //! Reading requests: headers, query and bodies, each bounded before it is believed.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
@@ -7,6 +9,11 @@ use hyper::body::Incoming;
 use metahub_oci::ErrorCode;
 
 use crate::error::HttpError;
+
+/// How much of a refused body is read before the answer.
+const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// How long it is read.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// A request header as text, if it is there and is text.
 pub(crate) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -55,6 +62,7 @@ pub(crate) async fn read(body: Incoming, limit: usize, what: &str) -> Result<Byt
     };
     let announced = http_body::Body::size_hint(&body).lower();
     if announced > limit as u64 {
+        drain(body).await;
         return Err(too_large());
     }
     let mut collected = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
@@ -69,12 +77,29 @@ pub(crate) async fn read(body: Incoming, limit: usize, what: &str) -> Result<Byt
         })?;
         if let Some(data) = frame.data_ref() {
             if collected.len() + data.len() > limit {
+                drain(body).await;
                 return Err(too_large());
             }
             collected.extend_from_slice(data);
         }
     }
     Ok(collected.freeze())
+}
+
+/// Reads and forgets the rest of a body that is refused, within bounds: a client that is still
+/// writing would otherwise see a broken connection instead of the answer.
+async fn drain(mut body: Incoming) {
+    let reading = async {
+        let mut left = DRAINED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Out of time is as good as read: the answer goes out either way.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 #[cfg(test)]
