@@ -1,5 +1,5 @@
 //! Measures how fast the store takes and gives content: `cargo run --release -p metahub-store
-//! --example throughput [FOLDER]`. Prints medians of several rounds beside the two limits of a
+//! --example throughput [FOLDER [many|small|large]]`. Prints medians of several rounds beside the two limits of a
 //! durable push: one core's SHA-256 and the disk's own flushed write.
 
 #![allow(
@@ -213,8 +213,16 @@ async fn main() {
         .await
         .unwrap();
     let name: RepositoryName = "bench/a".parse().unwrap();
-    many(&store, &name).await;
-    small(&store, &name).await;
-    large(folder.path(), &store, &name).await;
+    let only = std::env::args().nth(2);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("many") {
+        many(&store, &name).await;
+    }
+    if wanted("small") {
+        small(&store, &name).await;
+    }
+    if wanted("large") {
+        large(folder.path(), &store, &name).await;
+    }
     store.close().await;
 }

@@ -6,8 +6,6 @@ use std::fmt;
 use std::time::SystemTime;
 
 use rand::RngExt as _;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::StoreError;
 use crate::encoding::{now, time_from_millis};
@@ -49,12 +47,14 @@ pub struct AccountRecord {
     pub created_at: SystemTime,
 }
 
-fn record(row: &SqliteRow) -> AccountRecord {
+type Row = (String, String, String, i64);
+
+fn record((name, role, password_hash, created_at): Row) -> AccountRecord {
     AccountRecord {
-        name: row.get(0),
-        role: row.get(1),
-        password_hash: Redacted::new(row.get(2)),
-        created_at: time_from_millis(row.get(3)),
+        name,
+        role,
+        password_hash: Redacted::new(password_hash),
+        created_at: time_from_millis(created_at),
     }
 }
 
@@ -74,20 +74,24 @@ impl Store {
 
     /// The account `name`.
     pub async fn account(&self, name: &str) -> Result<Option<AccountRecord>, StoreError> {
-        sqlx::query("SELECT name, role, password_hash, created_at FROM accounts WHERE name = $1")
+        const ONE: &str =
+            "SELECT name, role, password_hash, created_at FROM accounts WHERE name = $1";
+        sqlx::query_as::<_, Row>(ONE)
             .bind(name)
             .fetch_optional(&self.inner.database.readers)
             .await
-            .map(|row| row.as_ref().map(record))
+            .map(|row| row.map(record))
             .map_err(|error| self.inner.database.error(error))
     }
 
     /// All accounts, by name.
     pub async fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError> {
-        sqlx::query("SELECT name, role, password_hash, created_at FROM accounts ORDER BY name")
+        const ALL: &str =
+            "SELECT name, role, password_hash, created_at FROM accounts ORDER BY name";
+        sqlx::query_as::<_, Row>(ALL)
             .fetch_all(&self.inner.database.readers)
             .await
-            .map(|rows| rows.iter().map(record).collect())
+            .map(|rows| rows.into_iter().map(record).collect())
             .map_err(|error| self.inner.database.error(error))
     }
 

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use metahub_oci::{Digest, RepositoryName};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::open_blob::{OpenBlob, Stamp, judge};
 use crate::store::{Inner, Store, blocking};
@@ -194,7 +192,7 @@ impl Store {
             return Ok(Some(Blob::new(inner, digest, access, Some(repository))));
         }
         let ticket = blobs.ticket(&key);
-        let row = sqlx::query(
+        let row = sqlx::query_as(
             "SELECT b.size, b.body FROM blobs b
              JOIN repo_blobs l ON l.blob_id = b.id
              WHERE b.digest = $1
@@ -217,7 +215,7 @@ impl Store {
     /// The blob `digest` if it is stored at all. Never for an answer to a client: whether it may
     /// read the blob is what [`Store::blob`] says.
     pub async fn blob_anywhere(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
-        let row = sqlx::query("SELECT size, body FROM blobs WHERE digest = $1")
+        let row = sqlx::query_as("SELECT size, body FROM blobs WHERE digest = $1")
             .bind(encoding::digest_to_bytes(digest))
             .fetch_optional(&self.inner.database.readers)
             .await
@@ -229,14 +227,32 @@ impl Store {
     async fn found(
         &self,
         digest: &Digest,
-        row: Option<SqliteRow>,
+        row: Option<(i64, Option<Vec<u8>>)>,
         repository: Option<&RepositoryName>,
     ) -> Result<Option<Blob>, StoreError> {
-        let Some(row) = row else {
+        let Some(blob) = self.of_row(digest, row, repository)? else {
             return Ok(None);
         };
-        let size = u64::try_from(row.get::<i64, _>(0));
-        let body: Option<Vec<u8>> = row.get(1);
+        if let Some(path) = blob.path()
+            && !blocking(move || exists(&path)).await?
+        {
+            tracing::error!(%digest, "the file of a stored blob has vanished");
+            return Ok(None);
+        }
+        Ok(Some(blob))
+    }
+
+    /// The blob of a row.
+    pub(crate) fn of_row(
+        &self,
+        digest: &Digest,
+        row: Option<(i64, Option<Vec<u8>>)>,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Option<Blob>, StoreError> {
+        let Some((size, body)) = row else {
+            return Ok(None);
+        };
+        let size = u64::try_from(size);
         let access = Access {
             size: size.map_err(|_| self.inner.database.corrupt(format!("size of {digest}")))?,
             body: body.map(Bytes::from),
@@ -247,13 +263,6 @@ impl Store {
             .is_some_and(|body| body.len() as u64 != access.size || !digest.matches(body));
         if damaged {
             tracing::error!(%digest, "stored content is damaged");
-        }
-        if access.body.is_none() {
-            let path = self.inner.blob_path(digest);
-            if !blocking(move || exists(&path)).await? {
-                tracing::error!(%digest, "the file of a stored blob has vanished");
-                return Ok(None);
-            }
         }
         Ok(Some(Blob {
             damaged,

@@ -150,3 +150,58 @@ impl Caches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn nobody_finds_an_old_value_after_it_was_forgotten() {
+        const READERS: usize = 3;
+        let cache: ExactCache<u8, u64> = ExactCache::new(1_000_000, |_, _| 1);
+        let (database, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..READERS {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        if cache.get(&1).is_none() {
+                            let ticket = cache.ticket(&1);
+                            let value = database.load(Ordering::SeqCst);
+                            std::thread::yield_now();
+                            cache.fill(ticket, 1, value);
+                        }
+                    }
+                });
+            }
+            for value in 1..20_000 {
+                database.store(value, Ordering::SeqCst);
+                cache.forget(&1);
+                // Acknowledged: whoever asks now gets this value.
+                for _ in 0..5 {
+                    let found = cache.get(&1);
+                    assert!(
+                        found.is_none_or(|found| found == value),
+                        "{found:?}, not {value}"
+                    );
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn a_value_read_before_a_change_is_not_kept_after_it() {
+        let cache: ExactCache<u8, u64> = ExactCache::new(1_000_000, |_, _| 1);
+        let early = cache.ticket(&1);
+        cache.forget(&1);
+        cache.fill(early, 1, 1);
+        assert_eq!(cache.get(&1), None);
+        let late = cache.ticket(&1);
+        cache.fill(late, 1, 2);
+        assert_eq!(cache.get(&1), Some(2));
+        cache.forget(&1);
+        assert_eq!(cache.get(&1), None);
+    }
+}

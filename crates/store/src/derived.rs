@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use metahub_oci::{Digest, RepositoryName};
 use serde_json::Value;
-use sqlx::Row as _;
 
 use crate::StoreError;
 use crate::cache::Change;
@@ -33,7 +32,7 @@ impl Store {
             return Ok(Some(derived));
         }
         let ticket = cache.ticket(key);
-        let row = sqlx::query(
+        let row: Option<(String, Vec<u8>, String)> = sqlx::query_as(
             "SELECT r.name, m.digest, d.record FROM derived d
              JOIN repositories r ON r.id = d.repository_id
              JOIN manifests m ON m.id = d.manifest_id
@@ -43,14 +42,13 @@ impl Store {
         .fetch_optional(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let Some(row) = row else {
+        let Some((name, digest, record)) = row else {
             return Ok(None);
         };
         let corrupt = || self.inner.database.corrupt(format!("derived record {key}"));
-        let (name, record): (String, String) = (row.get(0), row.get(2));
         let derived = Arc::new(Derived {
             repository: name.parse().map_err(|_| corrupt())?,
-            digest: digest_from_bytes(row.get(1)).ok_or_else(corrupt)?,
+            digest: digest_from_bytes(&digest).ok_or_else(corrupt)?,
             record: serde_json::from_str(&record).map_err(|_| corrupt())?,
             weight: record.len(),
         });

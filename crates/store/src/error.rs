@@ -94,6 +94,13 @@ impl StoreError {
         let code = match &source {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return Self::Closed,
+            sqlx::Error::PoolTimedOut => return Self::Busy,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                return Self::Corrupt {
+                    path: path.to_owned(),
+                    problem: source.to_string(),
+                };
+            }
             _ => None,
         };
         // The low byte is SQLite's primary result code: https://sqlite.org/rescode.html

@@ -89,6 +89,11 @@ impl Layout {
             .join(hex.get(..2).unwrap_or("00"))
             .join(hex)
     }
+
+    /// Where scrub moves content that is damaged.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
 }
 
 /// Makes a folder's entries durable.

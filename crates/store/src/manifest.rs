@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use metahub_oci::{Digest, MediaType, RepositoryName};
-use sqlx::Row as _;
 
 use crate::StoreError;
 use crate::cache::Change;
@@ -71,7 +70,7 @@ impl Store {
             return Ok(Some(manifest));
         }
         let ticket = manifests.ticket(&key);
-        let row = sqlx::query(
+        let row: Option<(String, i64, Option<String>, Vec<u8>)> = sqlx::query_as(
             "SELECT l.media_type, l.origin, l.source, m.body
              FROM repo_manifests l
              JOIN manifests m ON m.id = l.manifest_id
@@ -83,22 +82,20 @@ impl Store {
         .fetch_optional(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let Some(row) = row else {
+        let Some((media_type, origin, source, body)) = row else {
             return Ok(None);
         };
         let corrupt = |what: &str| {
             let problem = format!("the {what} of manifest {digest} in {repository}");
             self.inner.database.corrupt(problem)
         };
-        let media_type: String = row.get(0);
         let manifest = Arc::new(StoredManifest {
             digest: digest.clone(),
             media_type: media_type.parse().map_err(|_| corrupt("media type"))?,
-            origin: Origin::from_number(row.get(1)).ok_or_else(|| corrupt("origin"))?,
-            source: row.get(2),
-            bytes: Bytes::from(row.get::<Vec<u8>, _>(3)),
+            origin: Origin::from_number(origin).ok_or_else(|| corrupt("origin"))?,
+            source,
+            bytes: Bytes::from(body),
         });
-        drop(row);
         verify(&manifest).await?;
         manifests.fill(ticket, key, Arc::clone(&manifest));
         Ok(Some(manifest))
@@ -166,7 +163,7 @@ pub(crate) async fn delete(
     repository: RepositoryName,
     digest: Digest,
 ) -> Result<bool, StoreError> {
-    let result = sqlx::query(
+    let result = sqlx::query_as(
         "SELECT l.repository_id, l.manifest_id FROM repo_manifests l
          JOIN manifests m ON m.id = l.manifest_id
          WHERE l.repository_id = (SELECT id FROM repositories WHERE name = $1) AND m.digest = $2",
@@ -175,10 +172,10 @@ pub(crate) async fn delete(
     .bind(digest_to_bytes(&digest))
     .fetch_optional(&mut transaction.connection)
     .await;
-    let Some(row) = result.map_err(|error| transaction.error(error))? else {
+    let ids: Option<(i64, i64)> = result.map_err(|error| transaction.error(error))?;
+    let Some((repository_id, manifest_id)) = ids else {
         return Ok(false);
     };
-    let (repository_id, manifest_id): (i64, i64) = (row.get(0), row.get(1));
     let result = sqlx::query_scalar(
         "DELETE FROM tags WHERE repository_id = $1 AND manifest_id = $2 RETURNING name",
     )

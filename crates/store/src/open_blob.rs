@@ -59,8 +59,9 @@ pub enum Content {
 pub struct OpenBlob {
     blob: Blob,
     content: Content,
-    /// Absent for what is in memory, which is always trusted.
-    unproven: Option<Stamp>,
+    /// Absent for what is in memory.
+    stamp: Option<Stamp>,
+    trusted: bool,
 }
 
 impl OpenBlob {
@@ -68,16 +69,18 @@ impl OpenBlob {
         Self {
             blob,
             content: Content::Memory(bytes),
-            unproven: None,
+            stamp: None,
+            trusted: true,
         }
     }
 
     pub(crate) fn in_file(blob: Blob, file: File, stamp: Stamp) -> Self {
-        let known = blob.inner().verified.get(blob.digest()) == Some(stamp);
+        let trusted = blob.inner().verified.get(blob.digest()) == Some(stamp);
         Self {
             blob,
             content: Content::File(Arc::new(file)),
-            unproven: (!known).then_some(stamp),
+            stamp: Some(stamp),
+            trusted,
         }
     }
 
@@ -97,26 +100,36 @@ impl OpenBlob {
     /// may the file be sent without reading it, as `sendfile` does.
     #[must_use]
     pub fn trusted(&self) -> bool {
-        self.unproven.is_none()
+        self.trusted
     }
 
     /// Hashes the whole file now, unless it is trusted. Takes about half a second a gigabyte.
     pub async fn verify(&mut self) -> Result<(), StoreError> {
-        let (Some(stamp), Content::File(file)) = (self.unproven, &self.content) else {
+        if !self.trusted {
+            self.verify_again().await?;
+            self.trusted = true;
+        }
+        Ok(())
+    }
+
+    /// Hashes the whole file now.
+    pub(crate) async fn verify_again(&self) -> Result<(), StoreError> {
+        let (Some(stamp), Content::File(file)) = (self.stamp, &self.content) else {
             return Ok(());
         };
         let (file, blob) = (Arc::clone(file), self.blob.clone());
         blocking(move || {
-            let found = hash_file(&file, blob.size(), blob.digest().algorithm())
-                .map(Hasher::finish)
-                .map_err(|error| {
-                    StoreError::io("read", &blob.inner().blob_path(blob.digest()), error)
-                })?;
-            judge(&blob, stamp, found)
+            let found = hash_file(&file, blob.size(), blob.digest().algorithm());
+            match found.map(Hasher::finish) {
+                Ok(found) => judge(&blob, stamp, found),
+                // A disk that cannot read a sector says so here.
+                Err(error) => Err(StoreError::Damaged {
+                    digest: blob.digest().clone(),
+                    problem: format!("it cannot be read: {error}"),
+                }),
+            }
         })
-        .await?;
-        self.unproven = None;
-        Ok(())
+        .await
     }
 
     /// The bytes of `range`, cut to the blob's size, read in large portions off the asynchronous
@@ -139,14 +152,12 @@ impl OpenBlob {
                 return BlobStream::of_bytes(part, streams);
             }
         };
-        let check = self
-            .unproven
-            .filter(|_| range == (0..size))
-            .map(|stamp| Check {
-                hasher: Hasher::new(self.blob.digest().algorithm()),
-                blob: self.blob.clone(),
-                stamp,
-            });
+        let unproven = self.stamp.filter(|_| !self.trusted && range == (0..size));
+        let check = unproven.map(|stamp| Check {
+            hasher: Hasher::new(self.blob.digest().algorithm()),
+            blob: self.blob.clone(),
+            stamp,
+        });
         BlobStream::of_file(file, range, check, streams)
     }
 }

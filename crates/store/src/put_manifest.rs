@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, Document, RepositoryName, Tag};
 use serde_json::Value;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::StoreError;
 use crate::cache::Change;
@@ -299,7 +299,7 @@ impl Put {
         manifest_id: i64,
     ) -> Result<(), PutError> {
         for tag in &self.options.fixed {
-            let result = sqlx::query(
+            let result = sqlx::query_scalar(
                 "SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id
                  WHERE t.repository_id = $1 AND t.name = $2 AND t.manifest_id <> $3",
             )
@@ -308,8 +308,9 @@ impl Put {
             .bind(manifest_id)
             .fetch_optional(&mut transaction.connection)
             .await;
-            if let Some(row) = result.map_err(|error| transaction.error(error))? {
-                let digest = digest_from_bytes(row.get(0))
+            let other: Option<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
+            if let Some(digest) = other {
+                let digest = digest_from_bytes(&digest)
                     .ok_or_else(|| transaction.corrupt(format!("the digest behind tag {tag}")))?;
                 let tag = tag.clone();
                 return Err(PutError::TagExists { tag, digest });
@@ -341,9 +342,10 @@ async fn missing(
         let mut query = QueryBuilder::<Sqlite>::new(select);
         query.push_bind(repository_id).push(" AND b.digest IN ");
         push_digests(&mut query, chunk);
-        let result = query.build().fetch_all(&mut transaction.connection).await;
-        let rows = result.map_err(|error| transaction.error(error))?;
-        found.extend(rows.iter().filter_map(|row| digest_from_bytes(row.get(0))));
+        let query = query.build_query_scalar();
+        let result = query.fetch_all(&mut transaction.connection).await;
+        let rows: Vec<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
+        found.extend(rows.iter().filter_map(|row| digest_from_bytes(row)));
     }
     let missing = digests.iter().filter(|digest| !found.contains(**digest));
     Ok(missing.copied().cloned().collect())

@@ -3,7 +3,6 @@
 
 use metahub_oci::{Digest, JsonMap, RepositoryName};
 use serde_json::Value;
-use sqlx::Row as _;
 
 use crate::StoreError;
 use crate::encoding::digest_to_bytes;
@@ -22,7 +21,7 @@ impl Store {
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Page<JsonMap>, StoreError> {
-        let rows = sqlx::query(
+        let rows: Vec<(Option<String>, String)> = sqlx::query_as(
             "SELECT m.referrer, l.media_type FROM manifests m
              JOIN repo_manifests l ON l.manifest_id = m.id
              WHERE m.subject = $1
@@ -39,15 +38,14 @@ impl Store {
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let descriptors = rows.iter().map(|row| {
-            let text: Option<String> = row.get(0);
+        let descriptors = rows.into_iter().map(|(text, media_type)| {
             let parsed = serde_json::from_str(text.as_deref().unwrap_or_default());
             let Ok(Value::Object(mut descriptor)) = parsed else {
                 let problem = format!("a referrer of {subject} in {repository}");
                 return Err(self.inner.database.corrupt(problem));
             };
             // The same bytes may be held under another type here.
-            descriptor.insert("mediaType".into(), row.get::<String, _>(1).into());
+            descriptor.insert("mediaType".into(), media_type.into());
             Ok(descriptor)
         });
         Ok(Page::cut(descriptors.collect::<Result<_, _>>()?, limit))

@@ -1,7 +1,6 @@
 //! Repositories: what there is, page by page, and linking blobs between them.
 
 use metahub_oci::{Digest, RepositoryName};
-use sqlx::Row as _;
 
 use crate::StoreError;
 use crate::cache::Change;
@@ -69,7 +68,7 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<RepositoryName>, StoreError> {
-        let rows = sqlx::query(
+        let rows: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM repositories r
              WHERE name > $1
                AND EXISTS (SELECT 1 FROM repo_manifests m WHERE m.repository_id = r.id)
@@ -80,8 +79,7 @@ impl Store {
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let names = rows.iter().map(|row| {
-            let name: String = row.get(0);
+        let names = rows.iter().map(|name| {
             name.parse()
                 .map_err(|_| self.inner.database.corrupt(format!("repository '{name}'")))
         });

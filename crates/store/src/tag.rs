@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName, Tag};
-use sqlx::Row as _;
 
 use crate::StoreError;
 use crate::cache::Change;
@@ -40,7 +39,7 @@ impl Store {
             return Ok(Some(record));
         }
         let ticket = tags.ticket(&key);
-        let row = sqlx::query(
+        let row: Option<(Vec<u8>, i64, i64, Option<String>)> = sqlx::query_as(
             "SELECT m.digest, t.origin, t.checked_at, t.etag
              FROM tags t JOIN manifests m ON m.id = t.manifest_id
              WHERE t.repository_id = (SELECT id FROM repositories WHERE name = $1)
@@ -51,7 +50,7 @@ impl Store {
         .fetch_optional(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let Some(row) = row else {
+        let Some((digest, origin, checked_at, etag)) = row else {
             return Ok(None);
         };
         let corrupt = || {
@@ -60,10 +59,10 @@ impl Store {
                 .corrupt(format!("tag {}:{}", key.0, key.1))
         };
         let record = Arc::new(TagRecord {
-            digest: digest_from_bytes(row.get(0)).ok_or_else(corrupt)?,
-            origin: Origin::from_number(row.get(1)).ok_or_else(corrupt)?,
-            checked_at: time_from_millis(row.get(2)),
-            etag: row.get(3),
+            digest: digest_from_bytes(&digest).ok_or_else(corrupt)?,
+            origin: Origin::from_number(origin).ok_or_else(corrupt)?,
+            checked_at: time_from_millis(checked_at),
+            etag,
         });
         tags.fill(ticket, key, Arc::clone(&record));
         Ok(Some(record))
@@ -83,7 +82,7 @@ impl Store {
             .writer
             .write(Durability::Full, move |transaction| {
                 Box::pin(async move {
-                    let result = sqlx::query(
+                    let result = sqlx::query_as(
                         "SELECT l.repository_id, l.manifest_id FROM repo_manifests l
                          JOIN repositories r ON r.id = l.repository_id
                          JOIN manifests m ON m.id = l.manifest_id
@@ -93,10 +92,11 @@ impl Store {
                     .bind(digest_to_bytes(&record.digest))
                     .fetch_optional(&mut transaction.connection)
                     .await;
-                    let Some(row) = result.map_err(|error| transaction.error(error))? else {
+                    let ids: Option<(i64, i64)> =
+                        result.map_err(|error| transaction.error(error))?;
+                    let Some(ids) = ids else {
                         return Ok(false);
                     };
-                    let ids = (row.get(0), row.get(1));
                     set(transaction, ids, &repository, tag, &record).await?;
                     Ok::<_, StoreError>(true)
                 })
@@ -179,7 +179,7 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Tag>, StoreError> {
-        let rows = sqlx::query(
+        let rows: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM tags
              WHERE repository_id = (SELECT id FROM repositories WHERE name = $1) AND name > $2
              ORDER BY name LIMIT $3",
@@ -190,8 +190,7 @@ impl Store {
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let tags = rows.iter().map(|row| {
-            let tag: String = row.get(0);
+        let tags = rows.iter().map(|tag| {
             tag.parse()
                 .map_err(|_| self.inner.database.corrupt(format!("tag '{tag}'")))
         });

@@ -3,83 +3,23 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests assert by panicking"
 )]
 
-use std::convert::Infallible;
+mod support;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use metahub_oci::{Algorithm, Digest, Document, MediaType, RepositoryName, Tag};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use metahub_oci::{Algorithm, Digest, RepositoryName, Tag};
 use metahub_store::{
     AppendError, FillError, FinishError, Mode, Origin, PutBlobError, PutError, PutManifest,
     Redacted, Store,
 };
-
-fn name(text: &str) -> RepositoryName {
-    text.parse().unwrap()
-}
-
-fn tag(text: &str) -> Tag {
-    text.parse().unwrap()
-}
-
-fn chunks(
-    bytes: &[u8],
-    size: usize,
-) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
-    let parts: Vec<_> = bytes
-        .chunks(size)
-        .map(Bytes::copy_from_slice)
-        .map(Ok)
-        .collect();
-    stream::iter(parts)
-}
-
-/// An image manifest over blobs of these contents.
-fn image(config: &[u8], layers: &[&[u8]]) -> Document {
-    let layers: Vec<String> = layers
-        .iter()
-        .map(|layer| {
-            format!(
-                r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{}","size":{}}}"#,
-                Digest::sha256(layer),
-                layer.len()
-            )
-        })
-        .collect();
-    let text = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}","digest":"{}","size":{}}},"layers":[{}]}}"#,
-        MediaType::OCI_MANIFEST,
-        MediaType::OCI_CONFIG,
-        Digest::sha256(config),
-        config.len(),
-        layers.join(",")
-    );
-    Document::parse(Bytes::from(text), None).unwrap()
-}
-
-fn artifact(subject: &Document, kind: &str) -> Document {
-    let text = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{}","artifactType":"{kind}","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[],"subject":{},"annotations":{{"a":"b"}}}}"#,
-        MediaType::OCI_MANIFEST,
-        Digest::sha256(b"{}"),
-        serde_json::Value::Object(subject.descriptor().as_json().clone())
-    );
-    Document::parse(Bytes::from(text), None).unwrap()
-}
-
-async fn put(store: &Store, repository: &RepositoryName, content: &[u8]) -> Digest {
-    let digest = Digest::sha256(content);
-    let bytes = Bytes::copy_from_slice(content);
-    store.put_blob(repository, &digest, bytes).await.unwrap();
-    digest
-}
+use support::{artifact, chunks, image, name, put, read, tag};
 
 async fn whole(store: &Store, repository: &RepositoryName, digest: &Digest) -> Vec<u8> {
-    let blob = store.blob(repository, digest).await.unwrap().unwrap();
-    let parts: Vec<Bytes> = blob.stream(0..u64::MAX).try_collect().await.unwrap();
-    parts.concat()
+    read(store, repository, digest).await.unwrap().unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,426 @@
+//! Garbage collection, beside pushes and pulls: removes what nothing needs and what is older than
+//! a grace period. Runs in the process that serves, whose caches it keeps exact.
+//!
+//! Needed is whatever a manifest of the repository refers to. Manifests themselves are never
+//! garbage: they are removed by name. In order: uploads that nobody continued, a repository's
+//! right to blobs that none of its manifests names, blobs that no repository may read, files
+//! without a row, repositories that hold nothing. Every removal checks again, in the transaction
+//! that removes, that the thing is still garbage.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use metahub_oci::{Algorithm, Digest, RepositoryName};
+use serde::Serialize;
+
+use crate::StoreError;
+use crate::cache::Change;
+use crate::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
+use crate::layout::remove_file;
+use crate::store::{Store, blocking};
+use crate::writer::Durability;
+
+/// Rows that are looked at at once.
+const BATCH: i64 = 500;
+
+/// Blobs that are removed side by side, so that they share commits.
+const AT_ONCE: usize = 32;
+
+/// How garbage is collected.
+#[derive(Clone, Debug)]
+pub struct GcOptions {
+    /// What came or was used less than this ago stays: clients push blobs before the manifest
+    /// that names them.
+    pub grace: Duration,
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// What went, or would go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GcReport {
+    /// Uploads that nobody continued.
+    pub uploads: u64,
+    /// Rights of a repository to read a blob that none of its manifests names.
+    pub links: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes of those blobs.
+    pub blob_bytes: u64,
+    /// Files without a row, which interrupted work leaves.
+    pub files: u64,
+    /// Bytes of those files.
+    pub file_bytes: u64,
+    /// Repositories that hold nothing.
+    pub repositories: u64,
+}
+
+/// Whether a link `l` to blob `b` is garbage at the cut-off `$1`.
+macro_rules! unneeded_link {
+    () => {
+        "l.linked_at <= $1 AND NOT EXISTS (
+             SELECT 1 FROM refs f JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+             WHERE f.digest = b.digest AND f.kind <> 4 AND h.repository_id = l.repository_id)"
+    };
+}
+
+impl Store {
+    /// Collects garbage. Other work goes on meanwhile.
+    pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
+        let cutoff = SystemTime::now()
+            .checked_sub(options.grace)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let gc = Gc {
+            store: self,
+            cutoff,
+            cutoff_millis: time_to_millis(cutoff),
+            dry_run: options.dry_run,
+        };
+        let mut report = GcReport::default();
+        if !options.dry_run {
+            let idle = self.inner.options.upload_idle.max(options.grace);
+            report.uploads = self.sweep_uploads(idle).await? as u64;
+            report.links = gc.links().await?;
+        }
+        gc.blobs(&mut report).await?;
+        gc.files(&mut report).await?;
+        if !options.dry_run {
+            report.repositories = gc.repositories().await?;
+            gc.shrink().await?;
+        }
+        tracing::info!(?report, dry_run = options.dry_run, "collected garbage");
+        Ok(report)
+    }
+}
+
+struct Gc<'s> {
+    store: &'s Store,
+    cutoff: SystemTime,
+    cutoff_millis: i64,
+    dry_run: bool,
+}
+
+impl Gc<'_> {
+    fn error(&self, error: sqlx::Error) -> StoreError {
+        self.store.inner.database.error(error)
+    }
+
+    /// Takes blobs from repositories none of whose manifests names them.
+    async fn links(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        let mut after = (0, 0);
+        loop {
+            let found: Vec<(i64, i64)> = sqlx::query_as(concat!(
+                "SELECT l.repository_id, l.blob_id
+                 FROM repo_blobs l JOIN blobs b ON b.id = l.blob_id
+                 WHERE (l.repository_id, l.blob_id) > ($2, $3) AND ",
+                unneeded_link!(),
+                " ORDER BY l.repository_id, l.blob_id LIMIT $4"
+            ))
+            .bind(self.cutoff_millis)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(BATCH)
+            .fetch_all(&self.store.inner.database.readers)
+            .await
+            .map_err(|error| self.error(error))?;
+            let Some(last) = found.last() else {
+                return Ok(removed);
+            };
+            after = *last;
+            removed += self.remove_links(found).await?;
+        }
+    }
+
+    async fn remove_links(&self, links: Vec<(i64, i64)>) -> Result<u64, StoreError> {
+        let cutoff = self.cutoff_millis;
+        let writer = &self.store.inner.database.writer;
+        writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let mut removed = 0;
+                    for (repository, blob) in links {
+                        let result = sqlx::query_as(concat!(
+                            "SELECT r.name, b.digest FROM repo_blobs l
+                             JOIN blobs b ON b.id = l.blob_id
+                             JOIN repositories r ON r.id = l.repository_id
+                             WHERE l.repository_id = $2 AND l.blob_id = $3 AND ",
+                            unneeded_link!()
+                        ))
+                        .bind(cutoff)
+                        .bind(repository)
+                        .bind(blob)
+                        .fetch_optional(&mut transaction.connection)
+                        .await;
+                        let row: Option<(String, Vec<u8>)> =
+                            result.map_err(|error| transaction.error(error))?;
+                        let Some((name, digest)) = row else {
+                            continue;
+                        };
+                        let result = sqlx::query(
+                            "DELETE FROM repo_blobs WHERE repository_id = $1 AND blob_id = $2",
+                        )
+                        .bind(repository)
+                        .bind(blob)
+                        .execute(&mut transaction.connection)
+                        .await;
+                        result.map_err(|error| transaction.error(error))?;
+                        removed += 1;
+                        let name: Option<RepositoryName> = name.parse().ok();
+                        if let (Some(name), Some(digest)) = (name, digest_from_bytes(&digest)) {
+                            transaction.changed(Change::Blob(name, digest));
+                        }
+                    }
+                    Ok::<_, StoreError>(removed)
+                })
+            })
+            .await
+    }
+
+    /// Removes blobs that no repository may read.
+    async fn blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        if self.dry_run {
+            return self.count_blobs(report).await;
+        }
+        let mut after = 0;
+        loop {
+            let found: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
+                "SELECT id, digest, size FROM blobs b WHERE id > $1 AND used_at <= $2
+                     AND NOT EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob_id = b.id)
+                 ORDER BY id LIMIT $3",
+            )
+            .bind(after)
+            .bind(self.cutoff_millis)
+            .bind(BATCH)
+            .fetch_all(&self.store.inner.database.readers)
+            .await
+            .map_err(|error| self.error(error))?;
+            let Some(last) = found.last() else {
+                return Ok(());
+            };
+            after = last.0;
+            let removed: Vec<Option<u64>> = stream::iter(found)
+                .map(|(id, digest, size)| self.remove_blob(id, digest, size))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+            for size in removed.into_iter().flatten() {
+                report.blobs += 1;
+                report.blob_bytes += size;
+            }
+        }
+    }
+
+    async fn remove_blob(
+        &self,
+        id: i64,
+        digest: Vec<u8>,
+        size: i64,
+    ) -> Result<Option<u64>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(digest) = digest_from_bytes(&digest) else {
+            return Err(inner.database.corrupt(format!("the digest of blob {id}")));
+        };
+        // Until the file is gone nobody puts the same content there again.
+        let _guard = inner.guard(&digest).await;
+        let cutoff = self.cutoff_millis;
+        let removed = inner
+            .database
+            .writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query(
+                        "DELETE FROM blobs WHERE id = $1 AND used_at <= $2
+                         AND NOT EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob_id = blobs.id)",
+                    )
+                    .bind(id)
+                    .bind(cutoff)
+                    .execute(&mut transaction.connection)
+                    .await;
+                    result
+                        .map(|done| done.rows_affected() > 0)
+                        .map_err(|error| transaction.error(error))
+                })
+            })
+            .await?;
+        if !removed {
+            return Ok(None);
+        }
+        inner.verified.invalidate(&digest);
+        let path = inner.blob_path(&digest);
+        blocking(move || remove_file(&path)).await?;
+        Ok(Some(u64::try_from(size).unwrap_or(0)))
+    }
+
+    /// What would go: links first, then blobs that have no other.
+    async fn count_blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        let readers = &self.store.inner.database.readers;
+        let links: i64 = sqlx::query_scalar(concat!(
+            "SELECT count(*) FROM repo_blobs l JOIN blobs b ON b.id = l.blob_id WHERE ",
+            unneeded_link!()
+        ))
+        .bind(self.cutoff_millis)
+        .fetch_one(readers)
+        .await
+        .map_err(|error| self.error(error))?;
+        let (blobs, bytes): (i64, i64) = sqlx::query_as(concat!(
+            "SELECT count(*), coalesce(sum(b.size), 0) FROM blobs b
+             WHERE b.used_at <= $1 AND NOT EXISTS (
+                 SELECT 1 FROM repo_blobs l WHERE l.blob_id = b.id AND NOT (",
+            unneeded_link!(),
+            "))"
+        ))
+        .bind(self.cutoff_millis)
+        .fetch_one(readers)
+        .await
+        .map_err(|error| self.error(error))?;
+        report.links = u64::try_from(links).unwrap_or(0);
+        report.blobs = u64::try_from(blobs).unwrap_or(0);
+        report.blob_bytes = u64::try_from(bytes).unwrap_or(0);
+        Ok(())
+    }
+
+    /// Removes files that have no row.
+    async fn files(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for first in 0..=u8::MAX {
+                for (path, digest, size) in self.strays(algorithm, first).await? {
+                    if self.dry_run || self.remove_stray(path, digest).await? {
+                        report.files += 1;
+                        report.file_bytes += size;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of one folder that are old enough and have no row.
+    async fn strays(
+        &self,
+        algorithm: Algorithm,
+        first: u8,
+    ) -> Result<Vec<(PathBuf, Option<Digest>, u64)>, StoreError> {
+        let folder = self.store.inner.layout.blobs(algorithm);
+        let folder = folder.join(format!("{first:02x}"));
+        let cutoff = self.cutoff;
+        let files = blocking(move || {
+            let list = |error| StoreError::io("list", &folder, error);
+            let mut files = Vec::new();
+            for entry in fs::read_dir(&folder).map_err(list)? {
+                let entry = entry.map_err(list)?;
+                let Ok(metadata) = entry.metadata() else {
+                    continue;
+                };
+                let name = entry.file_name();
+                let digest: Option<Digest> = name
+                    .to_str()
+                    .and_then(|name| format!("{algorithm}:{name}").parse().ok());
+                if metadata.modified().is_ok_and(|modified| modified <= cutoff) {
+                    files.push((entry.path(), digest, metadata.len()));
+                }
+            }
+            Ok::<_, StoreError>(files)
+        })
+        .await?;
+        if files.is_empty() {
+            return Ok(files);
+        }
+        let start = match algorithm {
+            Algorithm::Sha256 => vec![1, first],
+            Algorithm::Sha512 => vec![2, first],
+        };
+        let mut end = start.clone();
+        // Longer than any digest that begins so.
+        end.extend([0xff; 65]);
+        let known: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT digest FROM blobs WHERE digest >= $1 AND digest <= $2 AND body IS NULL",
+        )
+        .bind(start)
+        .bind(end)
+        .fetch_all(&self.store.inner.database.readers)
+        .await
+        .map_err(|error| self.error(error))?;
+        let known: HashSet<Digest> = known.iter().filter_map(|d| digest_from_bytes(d)).collect();
+        let is_stray = |digest: &Option<Digest>| digest.as_ref().is_none_or(|d| !known.contains(d));
+        Ok(files
+            .into_iter()
+            .filter(|(_, digest, _)| is_stray(digest))
+            .collect())
+    }
+
+    async fn remove_stray(
+        &self,
+        path: PathBuf,
+        digest: Option<Digest>,
+    ) -> Result<bool, StoreError> {
+        let inner = &self.store.inner;
+        let _guard = match &digest {
+            Some(digest) => inner.guard(digest).await,
+            None => None,
+        };
+        if let Some(digest) = &digest {
+            let known: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)",
+            )
+            .bind(digest_to_bytes(digest))
+            .fetch_one(&inner.database.readers)
+            .await
+            .map_err(|error| self.error(error))?;
+            if known {
+                return Ok(false);
+            }
+        }
+        blocking(move || remove_file(&path)).await
+    }
+
+    /// Removes repositories that hold nothing.
+    async fn repositories(&self) -> Result<u64, StoreError> {
+        let cutoff = self.cutoff_millis;
+        let writer = &self.store.inner.database.writer;
+        writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query(
+                        "DELETE FROM repositories AS r WHERE created_at <= $1
+                         AND NOT EXISTS (SELECT 1 FROM repo_manifests WHERE repository_id = r.id)
+                         AND NOT EXISTS (SELECT 1 FROM repo_blobs WHERE repository_id = r.id)",
+                    )
+                    .bind(cutoff)
+                    .execute(&mut transaction.connection)
+                    .await;
+                    result
+                        .map(|done| done.rows_affected())
+                        .map_err(|error| transaction.error(error))
+                })
+            })
+            .await
+    }
+
+    /// Gives the database's free pages back to the disk.
+    async fn shrink(&self) -> Result<(), StoreError> {
+        let database = &self.store.inner.database;
+        loop {
+            let free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
+                .fetch_one(&database.readers)
+                .await
+                .map_err(|error| self.error(error))?;
+            if free == 0 {
+                return Ok(());
+            }
+            // A few megabytes at once: others write in between.
+            let shrunk = database.writer.write(Durability::Relaxed, |transaction| {
+                Box::pin(async move {
+                    let result = sqlx::query("PRAGMA incremental_vacuum(1024)")
+                        .fetch_all(&mut transaction.connection)
+                        .await;
+                    result.map(drop).map_err(|error| transaction.error(error))
+                })
+            });
+            shrunk.await?;
+        }
+    }
+}
