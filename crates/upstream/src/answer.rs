@@ -20,8 +20,30 @@ const MAX_WORDS: usize = 200;
 /// As much of a page that should be something else, in characters.
 const FIRST_WORDS: usize = 80;
 
-/// `text` on one line: no control characters, single blanks, at most `limit` characters.
+/// What a page says without its markup: what a reader of the message can use. A `<` that begins no
+/// tag stays.
+fn without_markup(text: &str) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        words.push_str(before);
+        let begins_tag = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?');
+        if after.starts_with(begins_tag) {
+            words.push(' ');
+            rest = after.split_once('>').map_or("", |(_, rest)| rest);
+        } else {
+            words.push('<');
+            rest = after;
+        }
+    }
+    words.push_str(rest);
+    words
+}
+
+/// `text` on one line: no markup, no control characters, single blanks, at most `limit`
+/// characters.
 pub(crate) fn clean(text: &str, limit: usize) -> String {
+    let text = without_markup(text);
     let mut cleaned = String::new();
     let mut count = 0;
     for word in text.split(|c: char| c.is_whitespace() || is_unprintable(c)) {
@@ -185,7 +207,7 @@ mod tests {
         assert_eq!(words(""), (None, None));
         assert_eq!(
             own_words(b"<html><body>Sign in", true, &[]).1,
-            Some("an HTML page: <html><body>Sign in".into())
+            Some("an HTML page: Sign in".into())
         );
     }
 

@@ -72,7 +72,10 @@ fn the_official_conformance_program_finds_nothing_with_every_switch_on() {
     }
     let outcome = conformance.ok();
     let report = outcome.all();
-    assert!(count(&report, "Pass") > 900, "it tested something:\n{report}");
+    assert!(
+        count(&report, "Pass") > 900,
+        "it tested something:\n{report}"
+    );
     for status in ["Skip", "Disabled", "FAIL", "Error"] {
         assert_eq!(count(&report, status), 0, "{status}:\n{report}");
     }
@@ -85,5 +88,8 @@ fn count(report: &str, status: &str) -> u64 {
         .map(str::trim)
         .find(|line| line.starts_with(&format!("{status}.")))
         .unwrap_or_else(|| panic!("no line for {status} in the report:\n{report}"));
-    line.rsplit(':').next().and_then(|n| n.trim().parse().ok()).unwrap()
+    line.rsplit(':')
+        .next()
+        .and_then(|n| n.trim().parse().ok())
+        .unwrap()
 }

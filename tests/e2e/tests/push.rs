@@ -221,12 +221,14 @@ fn an_artifact_that_is_no_image_keeps_its_type() {
     let got = metahub
         .get("/v2/alice/bench/manifests/mem")
         .header("Accept", media_type)
+        .login(login)
         .send();
     let got = got.expect(200);
     assert_eq!(got.body, manifest);
     assert_eq!(got.header("content-type"), media_type);
     let blob = metahub
         .get(&format!("/v2/alice/bench/blobs/{}", digest_of(&payload)))
+        .login(login)
         .send();
     assert_eq!(blob.expect(200).body, payload);
 }

@@ -33,7 +33,7 @@ fn get(metahub: &MetaHub, path: &str) -> Answer {
 /// The token that anybody gets, as clients without a login use it.
 fn anonymous(metahub: &MetaHub) -> String {
     let given = metahub
-        .get("/token?service=metahub&scope=repository:team/app:pull")
+        .get("/token?service=metahub&scope=repository:team/app:pull&scope=repository:team/nothing:pull")
         .send();
     format!(
         "Bearer {}",
