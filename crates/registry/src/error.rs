@@ -182,7 +182,7 @@ impl RegistryError {
         }
     }
 
-    pub(crate) fn layers(name: &RepositoryName, layer: impl ToString, error: &AddError) -> Self {
+    pub(crate) fn layers(name: &RepositoryName, layer: &impl ToString, error: &AddError) -> Self {
         Self::Layers {
             name: name.clone(),
             layer: layer.to_string(),

@@ -5,11 +5,12 @@
 //! other. A digest never runs anything: its bytes always hash to it. Rights are not checked here
 //! but by the caller; decisions about documents are not made here but in `resolve`.
 //!
-//! Files are named by what they do on the way of a pull: [`place`] → [`source`] → [`derive`],
-//! and beside them [`blob`] with [`fill`], [`push`], [`list`].
+//! Files are named by what they do on the way of a pull: `place` → `source` → `derive` (and
+//! `derivation`), and beside them `blob` with `fill`, `push`, `upload`, `list`.
 
 mod blob;
 mod collection;
+mod derivation;
 mod derive;
 mod error;
 mod explanation;

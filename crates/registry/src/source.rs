@@ -58,10 +58,13 @@ pub(crate) fn parse(stored: &StoredManifest) -> Result<Document, DocumentError> 
 
 /// One lock per upstream tag, so that many clients cause one recheck.
 #[derive(Default)]
-pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Tag), Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Tag), Recheck>>);
+
+/// Held while a tag is asked for at its upstream.
+type Recheck = Arc<tokio::sync::Mutex<()>>;
 
 impl Rechecks {
-    fn lock(&self, name: &RepositoryName, tag: &Tag) -> Arc<tokio::sync::Mutex<()>> {
+    fn lock(&self, name: &RepositoryName, tag: &Tag) -> Recheck {
         let mut locks = self.0.lock();
         // Locks that nobody holds or waits for are dropped before the map grows large.
         if locks.len() > 1024 {
