@@ -90,9 +90,14 @@ impl Registry {
     /// then the upstream that the name itself names (`quay.io/x/y`) or the default one.
     pub(crate) fn places_of(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
         let mut places = vec![Place::Local(name.clone())];
-        let (host, rest) = self.upstreams().split(name);
-        places.extend(self.upstream_places(host.as_ref(), &rest)?);
+        places.extend(self.elsewhere(name)?);
         Ok(places)
+    }
+
+    /// The places of that repository after this registry itself.
+    pub(crate) fn elsewhere(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
+        let (host, rest) = self.upstreams().split(name);
+        self.upstream_places(host.as_ref(), &rest)
     }
 
     /// The places of an image as documents name it: with a host only that upstream's, without

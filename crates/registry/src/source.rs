@@ -94,13 +94,17 @@ impl Registry {
         if let Some(collection) = collection {
             return self.collection_source(collection).await;
         }
+        // What was pushed here is answered without working out where else to look.
+        let local = Place::Local(name.clone());
+        if let Some(source) = self.tag_at(&local, tag).await? {
+            return Ok(source);
+        }
         let mut search = Search::default();
-        for place in self.places_of(name)? {
-            if let Some(source) = search.answered(self.tag_at(&place, tag).await)? {
-                return Ok(source);
-            }
-            if self.ends_at(&place).await? {
-                break;
+        if !self.ends_at(&local).await? {
+            for place in self.elsewhere(name)? {
+                if let Some(source) = search.answered(self.tag_at(&place, tag).await)? {
+                    return Ok(source);
+                }
             }
         }
         search.end()?;
