@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use metahub_auth::{Authenticator, Identity, Right};
@@ -15,6 +14,7 @@ use crate::body::Body;
 use crate::error::HttpError;
 use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
 use crate::log::Record;
+use crate::operation::Operation;
 use crate::request::{self, Pairs};
 use crate::route::Route;
 
@@ -71,25 +71,71 @@ impl App {
         body: Incoming,
         record: &mut Record,
     ) -> Result<Response<Body>, HttpError> {
-        let head = &call.head;
+        let Call { head, query, .. } = call;
         let route = Route::parse(&head.method, head.uri.path())?;
-        if let Some(repository) = route.repository() {
+        if let Route::In(repository, operation) = &route {
             record.repository = repository.to_string();
-            record.reference = route.reference();
+            record.reference = operation.reference();
         }
-        match route {
-            Route::Health => return Ok(base::health()),
-            Route::Welcome => return Ok(base::welcome(&call.origin.host)),
-            Route::Token => return self.token(call, body).await,
-            _ => {}
+        match &route {
+            Route::Health => Ok(base::health()),
+            Route::Welcome => Ok(base::welcome(&call.origin.host)),
+            Route::Token => self.token(call, body).await,
+            Route::Base => {
+                let identity = self.identify(call, record).await?;
+                self.require(call, identity).map(|_| base::base())
+            }
+            Route::Repositories => {
+                let identity = self.identify(call, record).await?;
+                let identity = self.require(call, identity)?;
+                access::may_list(&identity)?;
+                lists::repositories(&self.registry, &identity, query).await
+            }
+            Route::Resolve => {
+                let image = resolve::image(query)?;
+                let identity = self.identify(call, record).await?;
+                let identity = identity.or_else(|| self.authenticator.anonymous());
+                let identity = self.authorize(call, identity, Right::Pull, image.name())?;
+                resolve::get(&self.registry, &identity, &head.headers, query, &image).await
+            }
+            Route::In(name, operation) => {
+                let identity = self.identify(call, record).await?;
+                let identity = self.authorize(call, identity, operation.right(), name)?;
+                self.operate(call, &identity, name, operation, body).await
+            }
         }
-        let from = call.peer.ip();
-        let identity =
-            access::identify(&self.authenticator, &head.headers, from, &call.origin).await?;
+    }
+
+    /// Who asks, if they say so.
+    async fn identify(
+        &self,
+        call: &Call,
+        record: &mut Record,
+    ) -> Result<Option<Arc<Identity>>, HttpError> {
+        let (headers, from) = (&call.head.headers, call.peer.ip());
+        let identity = access::identify(&self.authenticator, headers, from, &call.origin).await?;
         if let Some(identity) = &identity {
             identity.login().clone_into(&mut record.login);
         }
-        self.run(route, identity, call, body).await
+        Ok(identity)
+    }
+
+    fn require(
+        &self,
+        call: &Call,
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Arc<Identity>, HttpError> {
+        access::require(&self.authenticator, identity, &call.origin)
+    }
+
+    fn authorize(
+        &self,
+        call: &Call,
+        identity: Option<Arc<Identity>>,
+        right: Right,
+        name: &RepositoryName,
+    ) -> Result<Arc<Identity>, HttpError> {
+        access::authorize(&self.authenticator, identity, &call.origin, right, name)
     }
 
     async fn token(&self, call: &Call, body: Incoming) -> Result<Response<Body>, HttpError> {
@@ -108,117 +154,49 @@ impl App {
         .await
     }
 
-    /// Maps each operation to exactly one right, and to its handler.
-    async fn run(
+    /// Hands an operation that `identity` may do to its handler.
+    async fn operate(
         &self,
-        route: Route,
-        identity: Option<Arc<Identity>>,
         call: &Call,
+        identity: &Identity,
+        name: &RepositoryName,
+        operation: &Operation,
         body: Incoming,
     ) -> Result<Response<Body>, HttpError> {
         let registry = &self.registry;
         let Call { head, query, .. } = call;
-        let may = |right: Right, name: &RepositoryName| {
-            access::authorize(
-                &self.authenticator,
-                identity.clone(),
-                &call.origin,
-                right,
-                name,
-            )
-        };
-        match &route {
-            Route::Health | Route::Welcome | Route::Token => Ok(base::health()),
-            Route::Base => {
-                access::require(&self.authenticator, identity, &call.origin)?;
-                Ok(base::base())
+        let (method, headers) = (&head.method, &head.headers);
+        match operation {
+            Operation::GetBlob(digest) => blobs::get(registry, method, headers, name, digest).await,
+            Operation::DeleteBlob(digest) => blobs::delete(registry, name, digest).await,
+            Operation::GetManifest(reference) => {
+                let profile = identity.profile();
+                manifests::get(registry, method, headers, profile, name, reference).await
             }
-            Route::Repositories => {
-                let identity = access::require(&self.authenticator, identity, &call.origin)?;
-                access::may_list(&identity)?;
-                lists::repositories(registry, &identity, query).await
+            Operation::PutManifest(reference) => {
+                let bytes = request::read(body, MAX_MANIFEST_BYTES, "a manifest").await?;
+                manifests::put(registry, headers, query, name, reference, bytes).await
             }
-            Route::Resolve => {
-                let image = resolve::image(query)?;
-                let identity = match identity {
-                    Some(identity) => Some(identity),
-                    None => self.authenticator.anonymous(),
-                };
-                let identity = access::authorize(
-                    &self.authenticator,
-                    identity,
-                    &call.origin,
-                    Right::Pull,
-                    image.name(),
-                )?;
-                resolve::get(registry, &identity, &head.headers, query, &image).await
-            }
-            Route::GetBlob(name, digest) => {
-                may(Right::Pull, name)?;
-                blobs::get(registry, &head.method, &head.headers, name, digest).await
-            }
-            Route::DeleteBlob(name, digest) => {
-                may(Right::Delete, name)?;
-                blobs::delete(registry, name, digest).await
-            }
-            Route::GetManifest(name, reference) => {
-                let identity = may(Right::Pull, name)?;
-                let (method, headers) = (&head.method, &head.headers);
-                manifests::get(
-                    registry,
-                    method,
-                    headers,
-                    identity.profile(),
-                    name,
-                    reference,
-                )
-                .await
-            }
-            Route::PutManifest(name, reference) => {
-                may(Right::Push, name)?;
-                let bytes: Bytes = request::read(body, MAX_MANIFEST_BYTES, "a manifest").await?;
-                manifests::put(registry, &head.headers, query, name, reference, bytes).await
-            }
-            Route::DeleteManifest(name, reference) => {
-                may(Right::Delete, name)?;
+            Operation::DeleteManifest(reference) => {
                 manifests::delete(registry, name, reference).await
             }
-            Route::DeleteTag(name, tag) => {
-                may(Right::Delete, name)?;
+            Operation::DeleteTag(tag) => {
                 manifests::delete(registry, name, &tag.clone().into()).await
             }
-            Route::StartUpload(name) => {
-                let identity = may(Right::Push, name)?;
+            Operation::StartUpload => {
                 let may_mount = |from: &RepositoryName| {
-                    access::may_mount(&self.authenticator, &identity, &call.origin, from, name)
+                    access::may_mount(&self.authenticator, identity, &call.origin, from, name)
                 };
-                let headers = &head.headers;
-                uploads::start(registry, &identity, &may_mount, query, headers, name, body).await
+                uploads::start(registry, identity, &may_mount, query, headers, name, body).await
             }
-            Route::UploadStatus(name, id) => {
-                may(Right::Push, name)?;
-                uploads::status(registry, name, id).await
+            Operation::UploadStatus(id) => uploads::status(registry, name, id).await,
+            Operation::AppendUpload(id) => uploads::append(registry, headers, name, id, body).await,
+            Operation::FinishUpload(id) => {
+                uploads::finish(registry, query, headers, name, id, body).await
             }
-            Route::AppendUpload(name, id) => {
-                may(Right::Push, name)?;
-                uploads::append(registry, &head.headers, name, id, body).await
-            }
-            Route::FinishUpload(name, id) => {
-                may(Right::Push, name)?;
-                uploads::finish(registry, query, &head.headers, name, id, body).await
-            }
-            Route::CancelUpload(name, id) => {
-                may(Right::Push, name)?;
-                uploads::cancel(registry, name, id).await
-            }
-            Route::Tags(name) => {
-                may(Right::Pull, name)?;
-                lists::tags(registry, query, name).await
-            }
-            Route::Referrers(name, digest) => {
-                may(Right::Pull, name)?;
-                lists::referrers(registry, query, name, digest).await
-            }
+            Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
+            Operation::Tags => lists::tags(registry, query, name).await,
+            Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
         }
     }
 }

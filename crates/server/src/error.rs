@@ -15,9 +15,13 @@ use serde_json::Value;
 
 use crate::body::Body;
 
-/// An error answer, in the form of the distribution specification (`spec.md#error-codes`).
+/// An error answer, in the form of the distribution specification (`spec.md#error-codes`). One
+/// pointer wide, since every result of a handler has room for it.
 #[derive(Debug)]
-pub(crate) struct HttpError {
+pub(crate) struct HttpError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: ErrorCode,
     message: String,
@@ -30,25 +34,25 @@ impl HttpError {
     /// An error with the status that belongs to its code.
     pub(crate) fn code(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        Self {
+        Self(Box::new(Parts {
             status,
             code,
             message: message.into(),
             detail: Value::Null,
             headers: Vec::new(),
-        }
+        }))
     }
 
     /// The same error under another status than its code's usual one.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+        self.0.status = status;
         self
     }
 
     /// The same error with a header. A value that is no header value is left out.
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((name, value));
+            self.0.headers.push((name, value));
         }
         self
     }
@@ -76,25 +80,32 @@ impl HttpError {
 
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     pub(crate) fn error_code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
+        let Parts {
+            status,
+            code,
+            message,
+            detail,
+            headers: more,
+        } = *self.0;
         let body = serde_json::json!({
-            "errors": [{ "code": self.code, "message": self.message, "detail": self.detail }]
+            "errors": [{ "code": code, "message": message, "detail": detail }]
         });
         let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
-        *response.status_mut() = self.status;
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        for (name, value) in self.headers {
+        for (name, value) in more {
             headers.append(name, value);
         }
         response
@@ -103,7 +114,7 @@ impl HttpError {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status.as_u16(), self.message)
+        write!(f, "{} {}", self.0.status.as_u16(), self.0.message)
     }
 }
 
@@ -137,7 +148,7 @@ impl From<RegistryError> for HttpError {
             return Self::internal(&error);
         }
         let mut answer = Self::code(code, chain(&error));
-        answer.detail = detail(&error);
+        answer.0.detail = detail(&error);
         match error.retry_after() {
             Some(wait) => {
                 answer.with_header(header::RETRY_AFTER, &wait.as_secs().max(1).to_string())

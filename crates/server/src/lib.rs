@@ -9,6 +9,7 @@ mod error;
 mod handlers;
 mod listen;
 mod log;
+mod operation;
 mod range;
 mod request;
 mod respond;

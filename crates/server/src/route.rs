@@ -5,43 +5,20 @@
 //! comments by their `end-` numbers), the token endpoint, and MetaHub's own.
 
 use http::Method;
-use metahub_oci::{Digest, ErrorCode, Reference, RepositoryName, Tag};
+use metahub_oci::{ErrorCode, Reference, RepositoryName};
 
 use crate::error::HttpError;
+use crate::operation::Operation;
 
-/// One operation, with its parameters from the path.
+/// What a request asks for, with its parameters from the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// end-1: `GET /v2/`.
     Base,
     /// `GET /v2/_catalog`.
     Repositories,
-    /// end-2: `GET|HEAD /v2/<name>/blobs/<digest>`.
-    GetBlob(RepositoryName, Digest),
-    /// end-10: `DELETE /v2/<name>/blobs/<digest>`.
-    DeleteBlob(RepositoryName, Digest),
-    /// end-3: `GET|HEAD /v2/<name>/manifests/<reference>`.
-    GetManifest(RepositoryName, Reference),
-    /// end-7: `PUT /v2/<name>/manifests/<reference>`.
-    PutManifest(RepositoryName, Reference),
-    /// end-9: `DELETE /v2/<name>/manifests/<reference>`.
-    DeleteManifest(RepositoryName, Reference),
-    /// end-4, end-11: `POST /v2/<name>/blobs/uploads/`.
-    StartUpload(RepositoryName),
-    /// end-13: `GET /v2/<name>/blobs/uploads/<id>`.
-    UploadStatus(RepositoryName, String),
-    /// end-5: `PATCH /v2/<name>/blobs/uploads/<id>`.
-    AppendUpload(RepositoryName, String),
-    /// end-6: `PUT /v2/<name>/blobs/uploads/<id>`.
-    FinishUpload(RepositoryName, String),
-    /// end-14: `DELETE /v2/<name>/blobs/uploads/<id>`.
-    CancelUpload(RepositoryName, String),
-    /// end-8: `GET /v2/<name>/tags/list`.
-    Tags(RepositoryName),
-    /// `DELETE /v2/<name>/tags/<tag>`, as some registries offer it beside end-9.
-    DeleteTag(RepositoryName, Tag),
-    /// end-12: `GET /v2/<name>/referrers/<digest>`.
-    Referrers(RepositoryName, Digest),
+    /// Everything under `/v2/<name>/`.
+    In(RepositoryName, Operation),
     /// `GET|POST /token`.
     Token,
     /// `GET /api/v1/resolve`.
@@ -84,17 +61,19 @@ impl Route {
                 }
                 let (name, digest) = (repository(name)?, last.parse()?);
                 return match *method {
-                    Method::GET | Method::HEAD => Ok(Self::GetBlob(name, digest)),
-                    Method::DELETE => Ok(Self::DeleteBlob(name, digest)),
+                    Method::GET | Method::HEAD => Ok(Self::In(name, Operation::GetBlob(digest))),
+                    Method::DELETE => Ok(Self::In(name, Operation::DeleteBlob(digest))),
                     _ => Err(HttpError::method("GET, HEAD, DELETE")),
                 };
             }
             if let Some(name) = name.strip_suffix("/manifests") {
                 let (name, reference) = (repository(name)?, reference(last)?);
                 return match *method {
-                    Method::GET | Method::HEAD => Ok(Self::GetManifest(name, reference)),
-                    Method::PUT => Ok(Self::PutManifest(name, reference)),
-                    Method::DELETE => Ok(Self::DeleteManifest(name, reference)),
+                    Method::GET | Method::HEAD => {
+                        Ok(Self::In(name, Operation::GetManifest(reference)))
+                    }
+                    Method::PUT => Ok(Self::In(name, Operation::PutManifest(reference))),
+                    Method::DELETE => Ok(Self::In(name, Operation::DeleteManifest(reference))),
                     _ => Err(HttpError::method("GET, HEAD, PUT, DELETE")),
                 };
             }
@@ -103,7 +82,7 @@ impl Route {
                     return only(
                         method,
                         &[Method::GET, Method::HEAD],
-                        Self::Tags(repository(name)?),
+                        Self::In(repository(name)?, Operation::Tags),
                     );
                 }
                 let tag = last
@@ -112,11 +91,11 @@ impl Route {
                 return only(
                     method,
                     &[Method::DELETE],
-                    Self::DeleteTag(repository(name)?, tag),
+                    Self::In(repository(name)?, Operation::DeleteTag(tag)),
                 );
             }
             if let Some(name) = name.strip_suffix("/referrers") {
-                let route = Self::Referrers(repository(name)?, last.parse()?);
+                let route = Self::In(repository(name)?, Operation::Referrers(last.parse()?));
                 return only(method, &[Method::GET, Method::HEAD], route);
             }
         }
@@ -128,59 +107,21 @@ impl Route {
     fn upload(method: &Method, name: &str, id: &str) -> Result<Self, HttpError> {
         let name = repository(name)?;
         if id.is_empty() {
-            return only(method, &[Method::POST], Self::StartUpload(name));
+            return only(
+                method,
+                &[Method::POST],
+                Self::In(name, Operation::StartUpload),
+            );
         }
         let id = id.to_owned();
-        match *method {
-            Method::GET | Method::HEAD => Ok(Self::UploadStatus(name, id)),
-            Method::PATCH => Ok(Self::AppendUpload(name, id)),
-            Method::PUT => Ok(Self::FinishUpload(name, id)),
-            Method::DELETE => Ok(Self::CancelUpload(name, id)),
-            _ => Err(HttpError::method("GET, PATCH, PUT, DELETE")),
-        }
-    }
-
-    /// The repository that the operation works in, if it works in one.
-    pub(crate) fn repository(&self) -> Option<&RepositoryName> {
-        match self {
-            Self::GetBlob(name, _)
-            | Self::DeleteBlob(name, _)
-            | Self::GetManifest(name, _)
-            | Self::PutManifest(name, _)
-            | Self::DeleteManifest(name, _)
-            | Self::StartUpload(name)
-            | Self::UploadStatus(name, _)
-            | Self::AppendUpload(name, _)
-            | Self::FinishUpload(name, _)
-            | Self::CancelUpload(name, _)
-            | Self::Tags(name)
-            | Self::DeleteTag(name, _)
-            | Self::Referrers(name, _) => Some(name),
-            Self::Base
-            | Self::Repositories
-            | Self::Token
-            | Self::Resolve
-            | Self::Health
-            | Self::Welcome => None,
-        }
-    }
-
-    /// The tag, digest or upload that the operation names, for the log.
-    pub(crate) fn reference(&self) -> String {
-        match self {
-            Self::GetBlob(_, digest) | Self::DeleteBlob(_, digest) | Self::Referrers(_, digest) => {
-                digest.to_string()
-            }
-            Self::GetManifest(_, reference)
-            | Self::PutManifest(_, reference)
-            | Self::DeleteManifest(_, reference) => reference.to_string(),
-            Self::UploadStatus(_, id)
-            | Self::AppendUpload(_, id)
-            | Self::FinishUpload(_, id)
-            | Self::CancelUpload(_, id) => id.clone(),
-            Self::DeleteTag(_, tag) => tag.to_string(),
-            _ => String::new(),
-        }
+        let operation = match *method {
+            Method::GET | Method::HEAD => Operation::UploadStatus(id),
+            Method::PATCH => Operation::AppendUpload(id),
+            Method::PUT => Operation::FinishUpload(id),
+            Method::DELETE => Operation::CancelUpload(id),
+            _ => return Err(HttpError::method("GET, PATCH, PUT, DELETE")),
+        };
+        Ok(Self::In(name, operation))
     }
 }
 
@@ -210,6 +151,8 @@ fn reference(text: &str) -> Result<Reference, HttpError> {
 
 #[cfg(test)]
 mod tests {
+    use metahub_oci::{Digest, Tag};
+
     use super::*;
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -223,63 +166,58 @@ mod tests {
         let name: RepositoryName = "a/b".parse().unwrap();
         let digest: Digest = DIGEST.parse().unwrap();
         let tag: Tag = "v1".parse().unwrap();
-        for (method, path, route) in [
-            ("GET", "/v2/", Route::Base),
+        for (method, path, operation) in [
             (
                 "HEAD",
-                &format!("/v2/a/b/blobs/{DIGEST}"),
-                Route::GetBlob(name.clone(), digest.clone()),
+                &*format!("/v2/a/b/blobs/{DIGEST}"),
+                Operation::GetBlob(digest.clone()),
             ),
             (
                 "DELETE",
                 &format!("/v2/a/b/blobs/{DIGEST}"),
-                Route::DeleteBlob(name.clone(), digest.clone()),
+                Operation::DeleteBlob(digest.clone()),
             ),
             (
                 "GET",
                 "/v2/a/b/manifests/v1",
-                Route::GetManifest(name.clone(), tag.clone().into()),
+                Operation::GetManifest(tag.clone().into()),
             ),
             (
                 "PUT",
                 "/v2/a/b/manifests/v1",
-                Route::PutManifest(name.clone(), tag.clone().into()),
+                Operation::PutManifest(tag.clone().into()),
             ),
-            (
-                "POST",
-                "/v2/a/b/blobs/uploads/",
-                Route::StartUpload(name.clone()),
-            ),
-            (
-                "POST",
-                "/v2/a/b/blobs/uploads",
-                Route::StartUpload(name.clone()),
-            ),
+            ("POST", "/v2/a/b/blobs/uploads/", Operation::StartUpload),
+            ("POST", "/v2/a/b/blobs/uploads", Operation::StartUpload),
             (
                 "PATCH",
                 "/v2/a/b/blobs/uploads/x",
-                Route::AppendUpload(name.clone(), "x".into()),
+                Operation::AppendUpload("x".into()),
             ),
-            ("GET", "/v2/a/b/tags/list", Route::Tags(name.clone())),
-            (
-                "DELETE",
-                "/v2/a/b/tags/v1",
-                Route::DeleteTag(name.clone(), tag),
-            ),
+            ("GET", "/v2/a/b/tags/list", Operation::Tags),
+            ("DELETE", "/v2/a/b/tags/v1", Operation::DeleteTag(tag)),
             (
                 "GET",
                 &format!("/v2/a/b/referrers/{DIGEST}"),
-                Route::Referrers(name, digest),
+                Operation::Referrers(digest),
             ),
         ] {
-            assert_eq!(parse(method, path).unwrap(), route, "{method} {path}");
+            assert_eq!(
+                parse(method, path).unwrap(),
+                Route::In(name.clone(), operation),
+                "{method} {path}"
+            );
         }
+        assert_eq!(parse("GET", "/v2/").unwrap(), Route::Base);
     }
 
     #[test]
     fn a_name_may_look_like_an_endpoint() {
         let route = parse("GET", "/v2/blobs/manifests/manifests/latest").unwrap();
-        assert_eq!(route.repository().unwrap().as_str(), "blobs/manifests");
+        let Route::In(name, _) = route else {
+            panic!("{route:?}");
+        };
+        assert_eq!(name.as_str(), "blobs/manifests");
     }
 
     #[test]

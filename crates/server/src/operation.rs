@@ -1,0 +1,75 @@
+//! What can be done in a repository, and which right each operation needs. The one place that
+//! maps operations to rights: no handler decides about them.
+//!
+//! The comments name the distribution specification's endpoints by their `end-` numbers.
+
+use metahub_auth::Right;
+use metahub_oci::{Digest, Reference, Tag};
+
+/// One operation in a repository, with its parameters from the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// end-2: `GET|HEAD /v2/<name>/blobs/<digest>`.
+    GetBlob(Digest),
+    /// end-10: `DELETE /v2/<name>/blobs/<digest>`.
+    DeleteBlob(Digest),
+    /// end-3: `GET|HEAD /v2/<name>/manifests/<reference>`.
+    GetManifest(Reference),
+    /// end-7: `PUT /v2/<name>/manifests/<reference>`.
+    PutManifest(Reference),
+    /// end-9: `DELETE /v2/<name>/manifests/<reference>`.
+    DeleteManifest(Reference),
+    /// end-4, end-11: `POST /v2/<name>/blobs/uploads/`.
+    StartUpload,
+    /// end-13: `GET /v2/<name>/blobs/uploads/<id>`.
+    UploadStatus(String),
+    /// end-5: `PATCH /v2/<name>/blobs/uploads/<id>`.
+    AppendUpload(String),
+    /// end-6: `PUT /v2/<name>/blobs/uploads/<id>`.
+    FinishUpload(String),
+    /// end-14: `DELETE /v2/<name>/blobs/uploads/<id>`.
+    CancelUpload(String),
+    /// end-8: `GET /v2/<name>/tags/list`.
+    Tags,
+    /// `DELETE /v2/<name>/tags/<tag>`, as some registries offer it beside end-9.
+    DeleteTag(Tag),
+    /// end-12: `GET /v2/<name>/referrers/<digest>`.
+    Referrers(Digest),
+}
+
+impl Operation {
+    /// The right that the operation needs. Deleting needs another one than pushing
+    /// (GHSA-qg67-7m6v-qg25), except what the pusher has not finished.
+    pub(crate) fn right(&self) -> Right {
+        match self {
+            Self::GetBlob(_) | Self::GetManifest(_) | Self::Tags | Self::Referrers(_) => {
+                Right::Pull
+            }
+            Self::PutManifest(_)
+            | Self::StartUpload
+            | Self::UploadStatus(_)
+            | Self::AppendUpload(_)
+            | Self::FinishUpload(_)
+            | Self::CancelUpload(_) => Right::Push,
+            Self::DeleteBlob(_) | Self::DeleteManifest(_) | Self::DeleteTag(_) => Right::Delete,
+        }
+    }
+
+    /// The tag, digest or upload that the operation names, for the log.
+    pub(crate) fn reference(&self) -> String {
+        match self {
+            Self::GetBlob(digest) | Self::DeleteBlob(digest) | Self::Referrers(digest) => {
+                digest.to_string()
+            }
+            Self::GetManifest(reference)
+            | Self::PutManifest(reference)
+            | Self::DeleteManifest(reference) => reference.to_string(),
+            Self::UploadStatus(id)
+            | Self::AppendUpload(id)
+            | Self::FinishUpload(id)
+            | Self::CancelUpload(id) => id.clone(),
+            Self::DeleteTag(tag) => tag.to_string(),
+            Self::StartUpload | Self::Tags => String::new(),
+        }
+    }
+}
