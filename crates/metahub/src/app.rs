@@ -26,9 +26,10 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// A server over `store` under whatever catalog is in force.
     pub(crate) async fn new(
         store: Store,
-        catalog: Catalog,
+        catalog: watch::Receiver<Arc<Catalog>>,
         config: &Config,
     ) -> miette::Result<Self> {
         let upstreams = Upstreams::new(&config.upstreams).into_diagnostic()?;
@@ -37,14 +38,13 @@ impl App {
             .await
             .into_diagnostic()
             .wrap_err("the key that signs tokens cannot be read")?;
-        let (_sender, receiver) = watch::channel(Arc::new(catalog));
         let authenticator = Authenticator::new(
             Arc::new(store.clone()),
-            receiver.clone(),
+            catalog.clone(),
             config.auth.clone(),
             SigningKey::new(secret.expose()),
         );
-        let registry = Registry::new(store, upstreams, receiver, config.registry.clone());
+        let registry = Registry::new(store, upstreams, catalog, config.registry.clone());
         Ok(Self {
             registry,
             authenticator,

@@ -6,9 +6,11 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod documents;
 mod exit;
 mod logging;
 mod output;
+mod reload;
 
 use clap::Parser as _;
 

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::daemon::Daemon;
@@ -164,6 +165,17 @@ impl MetaHub {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The folder of its catalog documents.
+    #[must_use]
+    pub fn catalog(&self) -> PathBuf {
+        self.folder.path().join("catalog")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        self.daemon.signal(signal);
     }
 
     /// What it has logged.

@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 
-use metahub_catalog::{Catalog, Loaded};
 use metahub_store::{Mode, Store};
-use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
 use crate::cli::ServeArgs;
 use crate::commands::load_config;
 use crate::config::{Config, Layer};
+use crate::documents::Documents;
 use crate::exit::Exit;
 use crate::output;
+use crate::reload::{self, Hangup};
 
 pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let flags = Layer {
@@ -21,7 +22,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         ..Layer::default()
     };
     let config = load_config(&args.settings, flags)?;
-    let catalog = load_catalog(&config)?;
+    let documents = Documents::read(&config.catalog)?;
     let store = Store::open(&config.data, Mode::Serve)
         .await
         .into_diagnostic()
@@ -29,29 +30,13 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     // From here on a signal ends the server rather than the process.
     let stop = app::told_to_stop()?;
     let server = app::bind(config.listen).await?;
-    let app = App::new(store, catalog, &config).await?;
+    let hangup = Hangup::listen()?;
+    let app = App::new(store, documents.catalog(), &config).await?;
+    reload::keep(documents, config.reload_interval, hangup);
     greet(server.address(), &config)?;
     app.serve(server, stop).await?;
     tracing::info!("ended");
     Ok(Exit::Ok)
-}
-
-/// Documents with errors stop the start: a server that silently leaves a profile out would
-/// serve its users something else.
-fn load_catalog(config: &Config) -> miette::Result<Catalog> {
-    let Loaded {
-        catalog, problems, ..
-    } = Catalog::load(&config.catalog);
-    for problem in &problems {
-        anstream::eprintln!("{problem}");
-    }
-    match problems.iter().filter(|problem| problem.is_error()).count() {
-        0 => Ok(catalog),
-        errors => Err(miette!(
-            help = "metahub check PATH... shows each with its place in the document",
-            "the catalog has {errors} errors"
-        )),
-    }
 }
 
 /// Says where it listens, where its data lie, and what to do next.

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use rstest::rstest;
 
+use metahub_auth::AnonymousAccess;
+use std::ffi::OsString;
+
+use super::yaml::parse;
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../metahub.example.yaml");
@@ -104,6 +108,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 #[case("METAHUB_LISTEN", "[::1]:80")]
 #[case("METAHUB_DATA", "/srv/metahub")]
 #[case("METAHUB_CATALOG", "/a:/b")]
+#[case("METAHUB_RELOAD_INTERVAL", "0s")]
 #[case("METAHUB_UPSTREAMS", "[{host: quay.io, default: true}]")]
 fn every_setting_has_a_variable(#[case] name: &'static str, #[case] value: &str) {
     let set = format!("{:?}", from_variables(&[(name, value)]).unwrap());

@@ -5,6 +5,7 @@ mod pull;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use comfy_table::{Cell, Table};
 use metahub_catalog::Catalog;
@@ -13,7 +14,7 @@ use metahub_oci::{Digest, ImageReference, Platform, RepositoryName};
 use metahub_registry::Registry;
 use metahub_store::{Mode, Store};
 use miette::{IntoDiagnostic as _, WrapErr as _, bail};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use self::pull::Pulled;
@@ -76,7 +77,8 @@ async fn assemble(args: &DemoArgs) -> miette::Result<App> {
     let mut config = Config::default();
     config.upstreams.upstreams.clear();
     config.upstreams.offline = true;
-    App::new(store, loaded.catalog, &config).await
+    let (_, catalog) = watch::channel(Arc::new(loaded.catalog));
+    App::new(store, catalog, &config).await
 }
 
 async fn fill(registry: &Registry, images: &[DemoImage]) -> miette::Result<()> {

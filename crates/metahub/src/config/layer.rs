@@ -1,0 +1,71 @@
+//! One layer of settings, as the file, the environment and the flags give them: nothing is
+//! required, and nothing that is unknown is taken.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use metahub_auth::{AnonymousAccess, ProfilePassword};
+use metahub_upstream::UpstreamConfig;
+use serde::Deserialize;
+
+use super::environment::{Environment, path_variable, plain_variable, variable};
+use super::values::Time;
+use super::yaml::{ConfigError, parse};
+
+/// One layer of settings: the file, the environment, or the flags.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Layer {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) catalog: Option<Vec<PathBuf>>,
+    pub(crate) reload_interval: Option<Time>,
+    pub(crate) anonymous: Option<AnonymousAccess>,
+    pub(crate) profile_password: Option<ProfilePassword>,
+    pub(crate) token_lifetime: Option<Time>,
+    pub(crate) delete: Option<bool>,
+    pub(crate) sparse: Option<bool>,
+    pub(crate) tag_lifetime: Option<Time>,
+    pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
+    pub(crate) allow_any_host: Option<bool>,
+    pub(crate) offline: Option<bool>,
+}
+
+impl Layer {
+    /// Reads a configuration file. Relative paths in it start at the file's own folder.
+    pub(super) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        })?;
+        let mut layer: Self = parse(&text).map_err(|problem| problem.in_file(file, &text))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let paths = layer
+            .data
+            .iter_mut()
+            .chain(layer.catalog.iter_mut().flatten());
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+        Ok(layer)
+    }
+
+    pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            listen: plain_variable(environment, "METAHUB_LISTEN")?,
+            data: path_variable(environment, "METAHUB_DATA"),
+            catalog: path_variable(environment, "METAHUB_CATALOG")
+                .map(|paths| std::env::split_paths(&paths).collect()),
+            reload_interval: variable(environment, "METAHUB_RELOAD_INTERVAL")?,
+            anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
+            profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
+            token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
+            delete: variable(environment, "METAHUB_DELETE")?,
+            sparse: variable(environment, "METAHUB_SPARSE")?,
+            tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,
+            upstreams: variable(environment, "METAHUB_UPSTREAMS")?,
+            allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
+            offline: variable(environment, "METAHUB_OFFLINE")?,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Values of settings as people write them.
+
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// A length of time as people write it: `30s`, `1m 30s`, `500ms`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse::<jiff::SignedDuration>()
+            .ok()
+            .and_then(|signed| Duration::try_from(signed).ok())
+            .map(Self)
+            .ok_or_else(|| {
+                D::Error::custom(format!(
+                    "'{text}' is not a length of time: expected a number with a unit, such as \
+                     30s or 5m"
+                ))
+            })
+    }
+}

@@ -1,0 +1,89 @@
+//! Reading YAML texts of settings, and what is wrong with them, where.
+
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use serde::de::DeserializeOwned;
+use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum ConfigError {
+    /// The file is not there, or may not be read.
+    #[error("cannot read the configuration file {}: {source}", .file.display())]
+    #[diagnostic(help("name a file that exists with --config or METAHUB_CONFIG, or neither"))]
+    Unreadable {
+        file: PathBuf,
+        source: std::io::Error,
+    },
+    /// The file says something that it may not say.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Malformed(Box<Malformed>),
+    /// An environment variable says something that it may not say.
+    #[error("the environment variable {variable} is wrong: {message}")]
+    Variable {
+        variable: &'static str,
+        message: String,
+    },
+}
+
+/// A mistake in the configuration file, and where it stands.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{}:{line}:{column}: {message}", .file.display())]
+#[diagnostic(help("every key is explained in metahub.example.yaml"))]
+pub(crate) struct Malformed {
+    file: PathBuf,
+    line: u64,
+    column: u64,
+    message: String,
+    #[source_code]
+    text: NamedSource<String>,
+    #[label("here")]
+    at: Option<SourceSpan>,
+}
+
+/// What is wrong with a YAML text, and where.
+pub(super) struct Problem {
+    pub(super) message: String,
+    line: u64,
+    column: u64,
+    span: Option<(usize, usize)>,
+}
+
+impl Problem {
+    pub(super) fn in_file(self, file: &Path, text: &str) -> ConfigError {
+        ConfigError::Malformed(Box::new(Malformed {
+            file: file.to_owned(),
+            line: self.line,
+            column: self.column,
+            message: self.message,
+            text: NamedSource::new(file.display().to_string(), text.to_owned())
+                .with_language("yaml"),
+            at: self.span.map(SourceSpan::from),
+        }))
+    }
+}
+
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let location = error.location();
+        let span = location.and_then(|location| {
+            let at = usize::try_from(location.span().byte_offset()?).ok()?;
+            let rest = text.get(at..)?;
+            // A whole mapping would be marked otherwise.
+            let length = rest.find(['\n', ':', '#']).unwrap_or(rest.len());
+            Some((at, length))
+        });
+        Problem {
+            message: UserMessageFormatter.format_message(&error).into_owned(),
+            line: location.map_or(1, |location| location.line()),
+            column: location.map_or(1, |location| location.column()),
+            span,
+        }
+    })
+}

@@ -1,0 +1,215 @@
+//! Files that take effect without a restart: they are looked at every few seconds, and read anew
+//! when something about them changed or when SIGHUP says so.
+//!
+//! Looking (rather than being told by the operating system) also sees changes on network file
+//! systems and behind swapped links, where notifications are missing. Nothing here knows what
+//! the files mean; what does is [`crate::documents`] and [`crate::certificate`].
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use miette::IntoDiagnostic as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// Folders within folders, at most.
+const MAX_FOLDERS: usize = 32;
+/// A file written this recently may be written again without looking any different.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Something made of files.
+pub(crate) trait Reload: Send + 'static {
+    /// The files and folders that it is made of.
+    fn paths(&self) -> Vec<PathBuf>;
+    /// Reads them anew and puts them in force, or says why not and keeps the former. Blocks.
+    fn reload(&mut self, why: Why);
+}
+
+/// Why files are read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Somebody asked, and wants an answer in any case.
+    Asked,
+    /// Something about the files changed.
+    Changed,
+    /// Nothing seems to have changed, but might have.
+    Unsure,
+}
+
+/// SIGHUP, given out to everybody who reloads.
+#[derive(Clone)]
+pub(crate) struct Hangup(watch::Receiver<u64>);
+
+impl Hangup {
+    /// From now on SIGHUP reloads, and no longer ends the process.
+    pub(crate) fn listen() -> miette::Result<Self> {
+        let mut signals: Signal = signal(SignalKind::hangup()).into_diagnostic()?;
+        let (sender, receiver) = watch::channel(0);
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                sender.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    async fn received(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Keeps `what` up to date for as long as the process lives. Looks at its files every `every`;
+/// never by itself if that is zero.
+pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) {
+    let mut seen = Look::at(&what.paths());
+    let mut clock = (!every.is_zero()).then(|| {
+        let mut clock = interval(every);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        clock
+    });
+    tokio::spawn(async move {
+        loop {
+            let asked = tokio::select! {
+                () = hangup.received() => true,
+                () = tick(clock.as_mut()) => false,
+            };
+            let work = tokio::task::spawn_blocking(move || {
+                let now = Look::at(&what.paths());
+                if asked {
+                    what.reload(Why::Asked);
+                } else if now != seen {
+                    what.reload(Why::Changed);
+                } else if !seen.settled {
+                    what.reload(Why::Unsure);
+                }
+                (what, now)
+            });
+            match work.await {
+                Ok(done) => (what, seen) = done,
+                Err(error) => {
+                    tracing::error!(%error, "reloading ended: restart to take up changes");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+async fn tick(clock: Option<&mut Interval>) {
+    match clock {
+        Some(clock) => drop(clock.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// How files look from outside. Another look that is equal and settled means the same content.
+#[derive(Debug)]
+struct Look {
+    files: Vec<(PathBuf, Option<Stamp>)>,
+    /// Whether all was written so long ago that a later change is sure to show.
+    settled: bool,
+}
+
+impl PartialEq for Look {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Look {
+    fn at(paths: &[PathBuf]) -> Self {
+        let mut look = Self {
+            files: Vec::new(),
+            settled: true,
+        };
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let recent = i64::try_from(now.saturating_sub(SETTLED).as_secs()).unwrap_or(i64::MAX);
+        for path in paths {
+            look.add(path, 0, recent);
+        }
+        look
+    }
+
+    fn add(&mut self, path: &Path, depth: usize, recent: i64) {
+        // Links are followed: what they lead to is what is read.
+        let Ok(found) = fs::metadata(path) else {
+            self.files.push((path.to_owned(), None));
+            return;
+        };
+        let stamp = Stamp {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        };
+        self.settled &= stamp.changed.0 < recent;
+        self.files.push((path.to_owned(), Some(stamp)));
+        if !found.is_dir() || depth >= MAX_FOLDERS {
+            return;
+        }
+        let mut children: Vec<PathBuf> = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        children.sort();
+        for child in children {
+            self.add(&child, depth + 1, recent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_changes_with_what_is_written_added_taken_away_and_linked() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().to_owned(), folder.path().join("absent")];
+        let mut looks = vec![Look::at(&paths)];
+        assert_eq!(looks[0], Look::at(&paths));
+        let file = folder.path().join("a.yaml");
+        let steps: [&dyn Fn(); 5] = [
+            &|| fs::write(&file, "one").unwrap(),
+            &|| fs::write(&file, "longer").unwrap(),
+            &|| fs::rename(&file, folder.path().join("b.yaml")).unwrap(),
+            &|| std::os::unix::fs::symlink("b.yaml", folder.path().join("c.yaml")).unwrap(),
+            &|| fs::write(folder.path().join("absent"), "there").unwrap(),
+        ];
+        for step in steps {
+            step();
+            let look = Look::at(&paths);
+            assert!(looks.iter().all(|former| *former != look));
+            assert!(!look.settled, "just written");
+            looks.push(look);
+        }
+    }
+
+    #[test]
+    fn old_files_are_settled() {
+        assert!(Look::at(&[PathBuf::from("/nowhere")]).settled);
+        assert!(
+            Look::at(&[PathBuf::from("/proc/self/limits")]).files[0]
+                .1
+                .is_some()
+        );
+    }
+}
