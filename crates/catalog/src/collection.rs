@@ -37,6 +37,9 @@ pub struct Entry {
     pub platform: Option<PlatformSpec>,
     /// The features without which the image is not for a machine.
     pub requires: Vec<Feature>,
+    /// Whether it says, by an empty list, that no machine lacks anything for it: then its image's
+    /// own word does not count.
+    pub requires_nothing: bool,
     /// Among entries that fit equally well, the one that weighs more is chosen.
     pub weight: i64,
     /// Where it was read. Not serialized: entries that say the same are the same anywhere.
@@ -216,14 +219,15 @@ fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<Entry> {
         Some(weight) => whole_number(reader, weight),
         None => Some(0),
     };
-    let (platform, requires) = match fields.get("platform") {
+    let (platform, features) = match fields.get("platform") {
         Some(platform) => read_platform(reader, platform)?,
-        None => (PlatformSpec::default(), Vec::new()),
+        None => (PlatformSpec::default(), None),
     };
     Some(Entry {
         image: image?,
         platform: Some(platform).filter(|platform| !platform.is_empty()),
-        requires,
+        requires_nothing: features.as_ref().is_some_and(Vec::is_empty),
+        requires: features.unwrap_or_default(),
         weight: weight?,
         location: reader.location(fields.mark),
     })
@@ -244,7 +248,11 @@ fn whole_number(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
     number
 }
 
-fn read_platform(reader: &mut Reader<'_>, node: &Node) -> Option<(PlatformSpec, Vec<Feature>)> {
+/// What is written of a platform, and the list of features if there is one.
+fn read_platform(
+    reader: &mut Reader<'_>,
+    node: &Node,
+) -> Option<(PlatformSpec, Option<Vec<Feature>>)> {
     let fields = reader.fields(node, "`platform`", PLATFORM_KEYS)?;
     let mut word = |name: &'static str, example: &str| {
         let found = fields.get(name)?;
@@ -270,10 +278,10 @@ fn read_platform(reader: &mut Reader<'_>, node: &Node) -> Option<(PlatformSpec, 
     }
     let requires = fields
         .get("features")
-        .and_then(|n| features::read(reader, n))
-        .unwrap_or_default();
+        .and_then(|n| features::read(reader, n));
     if let Some(architecture) = fields.get("architecture") {
-        doubt_architecture(reader, architecture, &spec, &requires);
+        let requires = requires.as_deref().unwrap_or_default();
+        doubt_architecture(reader, architecture, &spec, requires);
     }
     Some((spec, requires))
 }

@@ -4,20 +4,32 @@
 use std::fmt::{self, Write as _};
 
 use crate::fit::{Check, Fit, How, Outcome};
+use crate::keys::Key;
 use crate::rank::{Choice, DecidedBy, Verdict};
 
 impl fmt::Display for Check<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wanted = &self.requirement;
+        let wanted = self.requirement.brief();
+        let key = self.requirement.key();
         match &self.outcome {
-            Outcome::Met { by, how: How::Same } if by.to_string() == wanted.to_string() => {
+            Outcome::Met { by, how: How::Same }
+                if by.to_string() == self.requirement.to_string() =>
+            {
                 write!(f, "{wanted} is provided")
             }
+            Outcome::Met { how: How::True, .. } => write!(f, "{wanted} is true"),
             Outcome::Met { by, how } => write!(f, "{wanted} is met by {by}: {how}"),
-            Outcome::Unmet { provided: [] } => {
-                write!(f, "{wanted} is not met: no {} is provided", wanted.key())
+            Outcome::Unmet { why: Some(why), .. } => write!(f, "{wanted} is not met: {why}"),
+            Outcome::Unmet { provided: [], .. } if *key == Key::NvidiaRequire => {
+                write!(
+                    f,
+                    "{wanted} is not met: no NVIDIA driver or GPU is provided"
+                )
             }
-            Outcome::Unmet { provided } => {
+            Outcome::Unmet { provided: [], .. } => {
+                write!(f, "{wanted} is not met: no {key} is provided")
+            }
+            Outcome::Unmet { provided, .. } => {
                 write!(f, "{wanted} is not met by ")?;
                 for (place, feature) in provided.iter().enumerate() {
                     write!(f, "{}{feature}", if place == 0 { "" } else { ", " })?;
@@ -45,6 +57,7 @@ impl fmt::Display for How {
             Self::GpuPtx => f.write_str("the driver compiles the PTX for this GPU"),
             Self::GpuGeneric => f.write_str("the GPU belongs to that generic processor"),
             Self::MpiAbi { abi } => write!(f, "both have the {abi}"),
+            Self::True => f.write_str("it is true"),
         }
     }
 }

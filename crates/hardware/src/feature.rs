@@ -13,6 +13,8 @@ use crate::gpu::{ComputeCapability, Gfx};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::mpi::Mpi;
+use crate::nfd::Compatibility;
+use crate::nvidia_require::NvidiaRequire;
 use crate::target::Target;
 use crate::version::Version;
 
@@ -37,6 +39,8 @@ pub(crate) enum Meaning {
     Capabilities(Vec<ComputeCapability>),
     Processors(Vec<Gfx>),
     Mpi(Mpi),
+    NvidiaRequire(NvidiaRequire),
+    Compatibility(Compatibility),
     /// Of a key that is compared as text, or a value that its key's rules cannot read.
     Text,
 }
@@ -177,6 +181,15 @@ impl Feature {
         }
     }
 
+    /// The feature for people: as written, unless that is long.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match &self.0.meaning {
+            Meaning::Compatibility(rules) => format!("{}:{rules}", self.0.key),
+            _ => brief(&self.to_string()),
+        }
+    }
+
     /// Whether the value could be read by the rules of its key. A feature with an
     /// unknown target or an unreadable version is compared as text; documents that
     /// hold one deserve a warning.
@@ -187,6 +200,14 @@ impl Feature {
 
     pub(crate) fn meaning(&self) -> &Meaning {
         &self.0.meaning
+    }
+}
+
+/// A text of at most 80 characters: what is longer is cut.
+pub(crate) fn brief(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or(text).trim_end()),
+        None => text.to_owned(),
     }
 }
 
@@ -210,6 +231,8 @@ impl Meaning {
                 .collect::<Option<_>>()
                 .map(Self::Processors),
             Key::Mpi => Mpi::parse(value).map(Self::Mpi),
+            Key::NvidiaRequire => NvidiaRequire::parse(value).map(Self::NvidiaRequire),
+            Key::Nfd => Compatibility::parse(value).ok().map(Self::Compatibility),
             Key::Other(_) => None,
         };
         read.unwrap_or(Self::Text)
@@ -229,6 +252,9 @@ impl Meaning {
             Self::Capabilities(list) => joined(list),
             Self::Processors(list) => joined(list),
             Self::Mpi(mpi) => mpi.to_string(),
+            Self::NvidiaRequire(expression) => expression.to_string(),
+            // Its own text: nothing shorter says the same.
+            Self::Compatibility(_) => value.to_owned(),
             // Names of targets match without regard to case, `-` and `_`.
             Self::Text if *key == Key::Arch => value.to_ascii_lowercase().replace('-', "_"),
             Self::Text => value.to_owned(),

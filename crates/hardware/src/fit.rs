@@ -57,6 +57,9 @@ pub enum Outcome<'a> {
     Unmet {
         /// What is provided of that key instead; perhaps nothing.
         provided: &'a [Feature],
+        /// What is wrong, where the two alone do not say it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
 }
 
@@ -104,6 +107,8 @@ pub enum How {
         #[serde(serialize_with = "as_text")]
         abi: Abi,
     },
+    /// What is provided makes the expression true.
+    True,
 }
 
 fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -202,7 +207,13 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
     let graph = provided.graph();
     let group = provided.group(&Key::Arch);
     let met = |by: &'a Feature, how| Outcome::Met { by, how };
-    let unmet = || (Outcome::Unmet { provided: group }, Nearness::Unstated, 0);
+    let unmet = || {
+        let outcome = Outcome::Unmet {
+            provided: group,
+            why: None,
+        };
+        (outcome, Nearness::Unstated, 0)
+    };
     let Some(target) = target_of(graph, wanted) else {
         // A target that nobody knows runs where the very same name is provided.
         return match group.iter().find(|feature| *feature == wanted) {
@@ -239,12 +250,27 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
     }
 }
 
-fn check_value<'a>(wanted: &Feature, provided: &'a Provided) -> Outcome<'a> {
+fn check_value<'a>(wanted: &'a Feature, provided: &'a Provided) -> Outcome<'a> {
     let group = provided.group(wanted.key());
     if let Some(same) = group.iter().find(|feature| *feature == wanted) {
         return Outcome::Met {
             by: same,
             how: How::Same,
+        };
+    }
+    let (holds, why) = match wanted.meaning() {
+        Meaning::NvidiaRequire(expression) => (expression.is_met(provided), None),
+        Meaning::Compatibility(rules) => {
+            let objection = rules.objection(provided.facts());
+            (objection.is_none(), objection)
+        }
+        _ => (false, None),
+    };
+    if holds {
+        // No feature alone makes it true.
+        return Outcome::Met {
+            by: wanted,
+            how: How::True,
         };
     }
     let found = group
@@ -258,6 +284,7 @@ fn check_value<'a>(wanted: &Feature, provided: &'a Provided) -> Outcome<'a> {
         Some((by, how)) => Outcome::Met { by, how },
         None => Outcome::Unmet {
             provided: provided.candidates(wanted.key()),
+            why,
         },
     }
 }

@@ -76,6 +76,11 @@ impl ComputeCapability {
         })
     }
 
+    /// Major and minor.
+    pub(crate) fn parts(&self) -> (u16, u16) {
+        (self.major, self.minor)
+    }
+
     /// How code built for `self` runs on a GPU of capability `gpu`, if it does.
     #[must_use]
     pub fn runs_on(&self, gpu: &Self) -> Option<CodeForm> {
@@ -244,6 +249,42 @@ pub fn cuda_of_driver(driver: Version) -> Option<Version> {
         .iter()
         .find(|((major, minor), _)| driver >= Version::of(*major, *minor))
         .map(|(_, (major, minor))| Version::of(*major, *minor))
+}
+
+/// First driver of a branch, and the CUDA version that it came with and reports, latest
+/// first. A driver of a branch that is not here reports at least what the one before does.
+const REPORTED_BY_DRIVER: &[(u64, Numbers)] = &[
+    (590, (13, 1)),
+    (580, (13, 0)),
+    (575, (12, 9)),
+    (570, (12, 8)),
+    (565, (12, 7)),
+    (560, (12, 6)),
+    (555, (12, 5)),
+    (550, (12, 4)),
+    (545, (12, 3)),
+    (535, (12, 2)),
+    (530, (12, 1)),
+    (525, (12, 0)),
+    (520, (11, 8)),
+    (515, (11, 7)),
+    (510, (11, 6)),
+    (495, (11, 5)),
+    (470, (11, 4)),
+    (465, (11, 3)),
+    (460, (11, 2)),
+    (455, (11, 1)),
+    (450, (11, 0)),
+];
+
+/// The CUDA version that an NVIDIA driver says it is for, by which NVIDIA's container
+/// runtime judges. Through minor-version compatibility it runs more: [`cuda_of_driver`].
+pub(crate) fn cuda_reported_by_driver(driver: Version) -> Option<Version> {
+    REPORTED_BY_DRIVER
+        .iter()
+        .find(|(first, _)| driver.major() >= *first)
+        .map(|(_, (major, minor))| Version::of(*major, *minor))
+        .or_else(|| cuda_of_driver(driver))
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ pub enum Key {
     Glibc,
     /// Linux kernel version.
     Kernel,
+    /// An `NVIDIA_REQUIRE_*` expression.
+    NvidiaRequire,
+    /// Node Feature Discovery's rules.
+    Nfd,
     /// Any other key.
     Other(Arc<str>),
 }
@@ -50,6 +54,8 @@ pub enum Order {
     AmdProcessor,
     /// The provided MPI has the required one's binary interface.
     MpiAbi,
+    /// What is provided makes the expression true.
+    Expression,
     /// The texts are equal.
     Equal,
 }
@@ -148,6 +154,22 @@ pub const KEYS: &[KeyInfo] = &[
         meaning: "Linux kernel version; fits machines with it or a later one",
         example: "kernel:5.14",
     },
+    KeyInfo {
+        name: "nvidia-require",
+        aliases: &[],
+        order: Order::Expression,
+        meaning: "an expression as in an image's NVIDIA_REQUIRE_CUDA, over cuda, driver, arch \
+                  (compute capability) and brand; fits machines for which it is true",
+        example: "nvidia-require:cuda>=12.4 brand=tesla,driver>=535,driver<536",
+    },
+    KeyInfo {
+        name: "nfd",
+        aliases: &[],
+        order: Order::Expression,
+        meaning: "an image-compatibility specification of Node Feature Discovery as JSON; fits \
+                  machines for which all rules of one of its sets are true",
+        example: "nfd:{\"compatibilities\":[]}",
+    },
 ];
 
 impl Key {
@@ -165,6 +187,8 @@ impl Key {
             "libfabric" => Self::Libfabric,
             "glibc" => Self::Glibc,
             "kernel" => Self::Kernel,
+            "nvidia-require" => Self::NvidiaRequire,
+            "nfd" => Self::Nfd,
             other => Self::Other(Arc::from(other)),
         }
     }
@@ -183,6 +207,8 @@ impl Key {
             Self::Libfabric => "libfabric",
             Self::Glibc => "glibc",
             Self::Kernel => "kernel",
+            Self::NvidiaRequire => "nvidia-require",
+            Self::Nfd => "nfd",
             Self::Other(name) => name,
         }
     }

@@ -2,13 +2,14 @@
 //! held against it quickly. It holds facts; `fit` judges by them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 
 use crate::feature::Feature;
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
+use crate::nfd::Facts;
 use crate::target::Target;
 
 /// The features of a machine or a profile. A key may have several values (two GPUs,
@@ -19,6 +20,10 @@ pub struct Provided {
     groups: Vec<(Key, Vec<Feature>)>,
     /// What speaks for CUDA: its versions, and drivers.
     cuda: Vec<Feature>,
+    /// What an expression over NVIDIA's software and GPUs looks at.
+    nvidia: Vec<Feature>,
+    /// The same as Node Feature Discovery would find it; made when first asked for.
+    facts: OnceLock<Facts>,
     /// The CPU targets, without those that another one descends from.
     targets: Vec<(Target, Feature)>,
     fallbacks: Vec<(Target, Feature)>,
@@ -58,13 +63,18 @@ impl Provided {
             })
             .cloned()
             .collect();
+        let chosen = |wanted: fn(&Key) -> bool| -> Vec<Feature> {
+            all.iter().filter(|f| wanted(f.key())).cloned().collect()
+        };
         Self {
             graph,
-            cuda: all
-                .iter()
-                .filter(|f| matches!(f.key(), Key::Cuda | Key::Driver))
-                .cloned()
-                .collect(),
+            cuda: chosen(|key| matches!(key, Key::Cuda | Key::Driver)),
+            nvidia: chosen(|key| match key {
+                Key::Cuda | Key::Driver | Key::Cc => true,
+                Key::Other(name) => &**name == "brand",
+                _ => false,
+            }),
+            facts: OnceLock::new(),
             groups,
             targets,
             fallbacks: Vec::new(),
@@ -115,11 +125,15 @@ impl Provided {
     /// What could have met a requirement of this key: what a driver runs counts for
     /// CUDA, so it belongs to the reason.
     pub(crate) fn candidates(&self, key: &Key) -> &[Feature] {
-        if *key == Key::Cuda {
-            &self.cuda
-        } else {
-            self.group(key)
+        match key {
+            Key::Cuda => &self.cuda,
+            Key::NvidiaRequire => &self.nvidia,
+            _ => self.group(key),
         }
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| Facts::of(self))
     }
 
     pub(crate) fn own_targets(&self) -> &[(Target, Feature)] {

@@ -2,10 +2,12 @@
 //! says what it requires. Events then run on it as on any index.
 //!
 //! The index is a function of the entries and of what their images are now; it is built again
-//! only when one of those changes.
+//! when one of those changes, and now and then to see what has come to refer to an image.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use metahub_catalog::{Collection, Entry};
@@ -20,11 +22,17 @@ use crate::{Registry, RegistryError, SourceKind};
 /// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
 const LOOKUPS: usize = 8;
 
+/// How long a built index is taken as it is, though no image of it changed: a compatibility
+/// artifact may come later than the image that it is about.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+
 /// A collection's index, and where each of its children is found.
 #[derive(Clone)]
 pub(crate) struct Built {
     stored: Arc<StoredManifest>,
     places: Arc<HashMap<Digest, Place>>,
+    /// Whether all could be read that the images say of themselves.
+    complete: bool,
 }
 
 /// What became of looking up one entry's image.
@@ -62,9 +70,13 @@ impl Registry {
         let built = self
             .inner
             .collections
-            .try_get_with(key, self.build(collection, lookups))
+            .try_get_with(key.clone(), self.build(collection, lookups))
             .await
             .map_err(RegistryError::Shared)?;
+        if !built.complete {
+            // What could not be read now is asked for again by the next pull.
+            self.inner.collections.invalidate(&key).await;
+        }
         Ok(Source {
             kind: SourceKind::Collection,
             stored: built.stored,
@@ -92,9 +104,10 @@ impl Registry {
         collection: &Collection,
         lookups: Vec<Lookup>,
     ) -> Result<Built, RegistryError> {
+        let complete = AtomicBool::new(true);
         let mut readings = Vec::with_capacity(lookups.len());
         for lookup in lookups {
-            readings.push(self.pointed(lookup));
+            readings.push(self.pointed(lookup, &complete));
         }
         let pointed: Vec<(Pointed, Option<Place>)> = stream::iter(readings)
             .buffered(LOOKUPS)
@@ -104,7 +117,7 @@ impl Registry {
         for (pointed, place) in &pointed {
             let Some(place) = place else { continue };
             let descriptors = match pointed {
-                Pointed::Image(descriptor) => std::slice::from_ref(descriptor),
+                Pointed::Image(descriptor, _) => std::slice::from_ref(descriptor),
                 Pointed::Index(entries) => entries.as_slice(),
                 Pointed::Missing(_) => &[],
             };
@@ -131,11 +144,16 @@ impl Registry {
         Ok(Built {
             stored: Arc::new(stored),
             places: Arc::new(places),
+            complete: complete.into_inner(),
         })
     }
 
     /// What an entry's image is, and where its manifests lie.
-    async fn pointed(&self, lookup: Lookup) -> Result<(Pointed, Option<Place>), RegistryError> {
+    async fn pointed(
+        &self,
+        lookup: Lookup,
+        complete: &AtomicBool,
+    ) -> Result<(Pointed, Option<Place>), RegistryError> {
         let source = match lookup {
             Ok(source) => source,
             Err(error) => return Ok((Pointed::Missing(error.to_string()), None)),
@@ -150,8 +168,14 @@ impl Registry {
             Document::Index(index) => Pointed::Index(index.manifests().to_vec()),
             Document::Manifest(manifest) if manifest.is_image() => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
-                let platform = self.image_at(place, manifest).await?.config.platform();
-                Pointed::Image(descriptor.with_platform(&platform))
+                let image = self.image_at(place, manifest).await?;
+                let says = self.says(place, &image).await;
+                if let Some(problem) = says.incomplete {
+                    let image = place.image(descriptor.digest());
+                    tracing::warn!(%image, problem, "its compatibility is not known");
+                    complete.store(false, Ordering::Relaxed);
+                }
+                Pointed::Image(descriptor.with_platform(&says.platform), says.statements)
             }
             Document::Manifest(_) => Pointed::Missing("it is no runnable image".to_owned()),
         };
@@ -180,7 +204,8 @@ fn key(collection: &Collection, lookups: &[Lookup]) -> Digest {
         .iter()
         .map(|entry| {
             let requires: Vec<String> = entry.requires.iter().map(ToString::to_string).collect();
-            serde_json::json!([entry.image, entry.platform, requires, entry.weight])
+            let open = !entry.requires_nothing;
+            serde_json::json!([entry.image, entry.platform, requires, open, entry.weight])
         })
         .collect();
     let inputs = serde_json::json!([

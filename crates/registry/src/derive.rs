@@ -21,7 +21,7 @@ use crate::source::{Source, parse};
 use crate::{Explanation, Registry, RegistryError, SourceKind};
 
 /// The form in which the records of derivations are kept; a new form derives anew.
-const RECORD_VERSION: u32 = 1;
+const RECORD_VERSION: u32 = 2;
 
 /// What a manifest request is answered with.
 #[derive(Clone, Debug)]

@@ -59,7 +59,7 @@ impl Registry {
     }
 
     /// A small blob of one place, whole and verified.
-    async fn small_blob_at(
+    pub(crate) async fn small_blob_at(
         &self,
         place: &Place,
         digest: &Digest,

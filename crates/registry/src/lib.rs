@@ -21,6 +21,7 @@ mod place;
 mod push;
 mod resolution;
 mod source;
+mod statements;
 mod upload;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use error::RegistryError;
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use list::ListPage;
 pub use push::Pushed;
+pub use statements::ImageSays;
 
 /// How the registry behaves where sites differ.
 #[derive(Clone, Debug)]
@@ -94,7 +96,10 @@ impl Registry {
                 settings,
                 fills: fill::Fills::default(),
                 derivations: derive::Derivations::new(),
-                collections: moka::future::Cache::new(1000),
+                collections: moka::future::Cache::builder()
+                    .max_capacity(1000)
+                    .time_to_live(collection::LIFETIME)
+                    .build(),
                 rechecks: source::Rechecks::default(),
             }),
         }

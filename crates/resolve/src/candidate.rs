@@ -1,6 +1,6 @@
 //! An entry of an index as something to choose: its platform, what it requires, its weight.
 
-use metahub_hardware::{Feature, Key};
+use metahub_hardware::{Feature, Key, from_os_features, from_platform};
 use metahub_oci::{Descriptor, Platform};
 
 use crate::annotation::{IMAGE, WEIGHT};
@@ -61,40 +61,31 @@ impl<'a> Candidate<'a> {
         None
     }
 
-    /// What a machine must provide to run it: what is written, and what its variant means. A
-    /// requirement that is no `key:value`, such as Docker's old `sse4`, is met by the feature
-    /// `feature:sse4` only. The error is a requirement that nothing can meet.
+    /// What a machine must provide to run it: what is written in `features` and `os.features`,
+    /// and what its variant means. A requirement that is no `key:value`, such as Docker's old
+    /// `sse4`, is met by the feature `feature:sse4` only. The error is a requirement that nothing
+    /// can meet.
     pub(crate) fn requirements(&self) -> Result<Vec<Feature>, String> {
-        if self.requires.len() > MAX_REQUIREMENTS {
-            let found = self.requires.len();
+        let Some(platform) = &self.platform else {
+            return Ok(Vec::new());
+        };
+        let found = self.requires.len() + platform.os_features.len();
+        if found > MAX_REQUIREMENTS {
             return Err(format!(
                 "states {found} requirements; at most {MAX_REQUIREMENTS} are read"
             ));
         }
-        let mut requirements = Vec::with_capacity(self.requires.len() + 1);
+        let mut requirements = Vec::with_capacity(found + 1);
         for written in &self.requires {
             let feature = Feature::parse(written).or_else(|_| Feature::new("feature", written));
             requirements.push(feature.map_err(|error| error.to_string())?);
         }
-        let states_target = requirements.iter().any(|f| *f.key() == Key::Arch);
-        if let (false, Some(platform)) = (states_target, &self.platform) {
-            requirements.extend(implied_by_variant(platform));
+        requirements.extend(from_os_features(&platform.os, &platform.os_features));
+        // Who names a CPU target says more by it than by the variant.
+        if !requirements.iter().any(|f| *f.key() == Key::Arch) {
+            let variant = platform.variant.as_deref();
+            requirements.extend(from_platform(&platform.architecture, variant));
         }
         Ok(requirements)
     }
-}
-
-/// The target that a variant stands for: `v3` of amd64 is `x86_64_v3`, `v9` of arm64 is
-/// `armv9.0a`. The variants that every machine of the architecture runs stand for none.
-fn implied_by_variant(platform: &Platform) -> Option<Feature> {
-    let variant = platform.variant.as_deref()?;
-    let target = match (platform.architecture.as_str(), variant) {
-        ("amd64", "v1") | ("arm64", "v8" | "v8.0" | "8") => return None,
-        ("amd64", level) => format!("x86_64_{level}"),
-        ("arm64", level) if level.contains('.') => format!("arm{level}a"),
-        ("arm64", level) => format!("arm{level}.0a"),
-        // archspec knows no variants of other architectures.
-        _ => return None,
-    };
-    Feature::new("arch", &target).ok()
 }

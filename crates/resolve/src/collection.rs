@@ -2,6 +2,7 @@
 //! is the collection's source index, and goes the way of any other.
 
 use metahub_catalog::{Collection, Entry, PlatformSpec};
+use metahub_hardware::Statements;
 use metahub_oci::{Descriptor, Index, JsonMap, Platform};
 use serde_json::Value;
 
@@ -12,8 +13,8 @@ use crate::rewrite::edited;
 #[derive(Clone, Debug)]
 pub enum Pointed {
     /// A single image: its manifest's descriptor, with the platform that its configuration says
-    /// ([`Descriptor::with_platform`]).
-    Image(Descriptor),
+    /// ([`Descriptor::with_platform`]), and what manifest and configuration say it requires.
+    Image(Descriptor, Statements),
     /// An index: its entries.
     Index(Vec<Descriptor>),
     /// Nothing that could be read, and why.
@@ -43,8 +44,11 @@ pub struct LeftOut {
 ///
 /// What an entry writes of its platform holds: for a single image in place of what the image
 /// says, for an index it picks those of its entries. What is not written, the image says itself.
-/// An image requires what its collection's entry requires and what the index that it comes from
-/// requires.
+///
+/// A single image requires what its entry requires, and of what the entry says nothing, what the
+/// image says itself; an entry that writes `features: []` requires nothing whatever its image
+/// says. An image of an index requires what its entry requires and what the index says of it:
+/// there one word of the entry stands for many images, and cannot replace what tells them apart.
 #[must_use]
 pub fn collection_candidates(collection: &Collection, pointed: &[Pointed]) -> Candidates {
     let mut manifests = Vec::new();
@@ -71,10 +75,16 @@ fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
     let written = entry.platform.as_ref().unwrap_or(&nothing_written);
     match pointed {
         Pointed::Missing(reason) => Err(reason.clone()),
-        Pointed::Image(descriptor) => {
-            let platform = descriptor.platform().unwrap_or_default();
-            let platform = overlay(written, &platform);
-            Ok(vec![candidate(entry, descriptor, platform)])
+        Pointed::Image(descriptor, statements) => {
+            let mut found = descriptor.platform().unwrap_or_default();
+            if entry.requires_nothing {
+                found.variant = None;
+                found.os_features.clear();
+            } else {
+                let own = statements.beside(&entry.requires);
+                found.features.extend(own.map(ToString::to_string));
+            }
+            Ok(vec![candidate(entry, descriptor, overlay(written, &found))])
         }
         Pointed::Index(entries) => {
             let images: Vec<Descriptor> = entries

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::candidate::Candidate;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, brief};
 
 /// Most kinds of images that the text lists.
 const MAX_LISTED: usize = 12;
@@ -29,7 +29,7 @@ impl NothingFits {
         for candidate in among.iter().filter(|c| c.not_to_run().is_none()) {
             let requires = match candidate.requires.as_slice() {
                 [] => "no requirement".to_owned(),
-                requires => requires.join(" + "),
+                requires => brief(requires).join(" + "),
             };
             let text = match &candidate.platform {
                 Some(platform) => format!("{requires} ({platform})"),

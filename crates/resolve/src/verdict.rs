@@ -1,5 +1,6 @@
 //! Why an entry of an index was kept or left out: the material of explanations.
 
+use metahub_hardware::Feature;
 use metahub_oci::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ impl Verdict {
         let requires = if self.requires.is_empty() {
             "nothing".to_owned()
         } else {
-            self.requires.join(", ")
+            brief(&self.requires).join(", ")
         };
         [
             mark.to_owned(),
@@ -75,4 +76,16 @@ impl Verdict {
             reason,
         }
     }
+}
+
+/// Requirements as people read them; expressions over hardware may be pages long.
+pub(crate) fn brief(requires: &[String]) -> Vec<String> {
+    const LONG: usize = 80;
+    requires
+        .iter()
+        .map(|written| match Feature::parse(written) {
+            Ok(feature) if written.len() > LONG => feature.brief(),
+            _ => written.clone(),
+        })
+        .collect()
 }

@@ -11,6 +11,7 @@ mod common;
 
 use common::{attestation, digest, entry, profile};
 use metahub_catalog::{Catalog, Collection};
+use metahub_hardware::Statements;
 use metahub_oci::{Descriptor, MediaType, Platform};
 use metahub_resolve::{IMAGE, LeftOut, Pointed, collection_candidates, narrow};
 
@@ -39,7 +40,18 @@ manifests:
 
 fn image(name: &str, platform: &str) -> Pointed {
     let descriptor = Descriptor::new(MediaType::oci_manifest(), digest(name), 7);
-    Pointed::Image(descriptor.with_platform(&platform.parse().unwrap()))
+    let descriptor = descriptor.with_platform(&platform.parse().unwrap());
+    Pointed::Image(descriptor, Statements::default())
+}
+
+/// The same with a label, and CUDA's variable.
+fn labelled(name: &str, platform: &str, target: &str, cuda: &str) -> Pointed {
+    let Pointed::Image(descriptor, mut statements) = image(name, platform) else {
+        panic!("it is an image");
+    };
+    statements.add_labels([("io.archspec.cpu.target", target)]);
+    statements.add_env([format!("NVIDIA_REQUIRE_CUDA={cuda}").as_str()]);
+    Pointed::Image(descriptor, statements)
 }
 
 fn gromacs() -> [Pointed; 3] {
@@ -139,4 +151,51 @@ manifests:
     );
     assert!(left_out[1].contains("e:1") && left_out[1].contains("no such image"));
     assert!(left_out[2].contains("f:1") && left_out[2].contains("not looked up"));
+}
+
+#[test]
+fn what_an_entry_leaves_open_its_image_says() {
+    let text = "
+manifests:
+  - name: app
+    manifests:
+      - {image: 'a:1'}
+      - {image: 'b:1', platform: {features: [arch:x86_64_v3]}}
+      - {image: 'c:1', platform: {features: [driver:550, site:blue]}}
+      - {image: 'd:1', platform: {features: []}}
+      - {image: 'e:1'}
+";
+    let pointed = ["a", "b", "c", "d"]
+        .map(|name| labelled(name, "linux/amd64/v2", "zen3", "cuda>=12.4"))
+        .into_iter()
+        .chain([Pointed::Index(vec![entry(
+            "e",
+            "linux/amd64/v2",
+            &["arch:zen2"],
+        )])]);
+    let pointed: Vec<Pointed> = pointed.collect();
+    let index = collection_candidates(&collection(text), &pointed).index;
+    let features: Vec<String> = index
+        .manifests()
+        .iter()
+        .map(|d| d.platform().unwrap().features.join(" "))
+        .collect();
+    assert_eq!(
+        features,
+        [
+            "arch:zen3 nvidia-require:cuda>=12.4",
+            "arch:x86_64_v3 nvidia-require:cuda>=12.4",
+            "driver:550 site:blue arch:zen3",
+            "",
+            "arch:zen2",
+        ]
+    );
+    // Not even by its variant does the fourth require anything.
+    let choice = |login: &str| {
+        let narrowed = narrow(&index, &profile(login)).unwrap();
+        narrowed.chosen[0].digest().clone()
+    };
+    assert_eq!(choice("x86_64"), digest("d"));
+    assert_eq!(choice("zen3"), digest("e"));
+    assert_eq!(choice("zen3+driver=550"), digest("a"));
 }

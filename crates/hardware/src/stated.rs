@@ -1,0 +1,262 @@
+//! All that an image itself says it requires, from wherever its publisher wrote it:
+//! annotations of its manifest, labels and environment of its configuration, a
+//! compatibility artifact. Whether a collection's entry says otherwise is judged here, too;
+//! reading the image is the caller's work.
+
+use serde::Serialize;
+
+use crate::feature::Feature;
+use crate::fit::{Outcome, fit};
+use crate::graph::Microarchitectures;
+use crate::keys::Key;
+use crate::labels::{self, Label};
+use crate::nfd::{Compatibility, NfdError};
+use crate::nvidia_require;
+use crate::provided::Provided;
+use std::sync::Arc;
+
+/// A requirement and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stated {
+    /// The requirement.
+    pub feature: Feature,
+    /// Where, for people: `the label io.archspec.cpu.target`.
+    pub at: String,
+}
+
+/// What looks like a requirement and cannot be read as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// Where it was written, for people.
+    pub at: String,
+    /// What was written there.
+    pub value: String,
+}
+
+/// What an image says it requires.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Statements {
+    /// The requirements, in the order in which they were read, each once.
+    pub requirements: Vec<Stated>,
+    /// What could not be read. It requires nothing.
+    pub unread: Vec<Unread>,
+}
+
+/// A collection's entry and its image disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conflict<'a> {
+    /// What the image says.
+    pub stated: &'a Stated,
+    /// What the entry says of the same, which is what counts.
+    pub entry: Vec<&'a Feature>,
+}
+
+impl Statements {
+    /// Adds labels of the configuration.
+    pub fn add_labels<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.add("label", labels);
+    }
+
+    /// Adds annotations of the manifest.
+    pub fn add_annotations<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.add("annotation", labels);
+    }
+
+    fn add<'a>(&mut self, what: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for label in labels::read(labels) {
+            match label {
+                Label::Requires(name, feature) => {
+                    self.require(feature, format!("the {what} {name}"));
+                }
+                Label::Unread(name, value) => self.unread.push(Unread {
+                    at: format!("the {what} {name}"),
+                    value: value.to_owned(),
+                }),
+            }
+        }
+    }
+
+    /// Adds the environment of the configuration, entries `NAME=VALUE`.
+    pub fn add_env<'a>(&mut self, env: impl IntoIterator<Item = &'a str>) {
+        let (stated, unread) = nvidia_require::from_env(env);
+        for (name, feature) in stated {
+            self.require(feature, format!("the variable {name}"));
+        }
+        self.unread.extend(unread.into_iter().map(|entry| {
+            let (name, value) = entry.split_once('=').unwrap_or((&entry, ""));
+            Unread {
+                at: format!("the variable {name}"),
+                value: value.to_owned(),
+            }
+        }));
+    }
+
+    /// Adds a compatibility specification of Node Feature Discovery, as JSON.
+    ///
+    /// # Errors
+    /// When it is none. Nothing is added then: what it would require is not known.
+    pub fn add_compatibility(&mut self, json: &str) -> Result<(), NfdError> {
+        Compatibility::parse(json)?;
+        if let Ok(feature) = Feature::new(Key::Nfd.as_str(), json) {
+            self.require(feature, "its compatibility artifact".to_owned());
+        }
+        Ok(())
+    }
+
+    fn require(&mut self, feature: Feature, at: String) {
+        if !self
+            .requirements
+            .iter()
+            .any(|known| known.feature == feature)
+        {
+            self.requirements.push(Stated { feature, at });
+        }
+    }
+
+    /// What the image requires beside the features that a collection's entry states: those
+    /// of which the entry says nothing. Of what the entry does say, its own word counts.
+    pub fn beside<'a>(&'a self, entry: &'a [Feature]) -> impl Iterator<Item = &'a Feature> {
+        self.requirements
+            .iter()
+            .map(|stated| &stated.feature)
+            .filter(|stated| !entry.iter().any(|own| speak_of_the_same(own, stated)))
+    }
+
+    /// Where the entry lets an image run on machines on which the image says it does not: the
+    /// entry states less than the image on the same matter. An entry that asks for more is
+    /// merely careful.
+    #[must_use]
+    pub fn conflicts<'a>(
+        &'a self,
+        entry: &'a [Feature],
+        graph: &Arc<Microarchitectures>,
+    ) -> Vec<Conflict<'a>> {
+        let machine = Provided::in_graph(Arc::clone(graph), entry.iter().cloned());
+        self.requirements
+            .iter()
+            .filter_map(|stated| {
+                let same: Vec<&Feature> = entry
+                    .iter()
+                    .filter(|own| speak_of_the_same(own, &stated.feature))
+                    .collect();
+                let fit = fit(std::slice::from_ref(&stated.feature), &machine);
+                let unmet = fit
+                    .checks()
+                    .iter()
+                    .any(|check| matches!(check.outcome, Outcome::Unmet { .. }));
+                (!same.is_empty() && unmet).then_some(Conflict {
+                    stated,
+                    entry: same,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Whether two requirements are about the same matter. An NVIDIA expression is about CUDA,
+/// driver and compute capability.
+fn speak_of_the_same(a: &Feature, b: &Feature) -> bool {
+    let nvidia = |key: &Key| matches!(key, Key::Cuda | Key::Driver | Key::Cc);
+    a.key() == b.key()
+        || (*a.key() == Key::NvidiaRequire && nvidia(b.key()))
+        || (*b.key() == Key::NvidiaRequire && nvidia(a.key()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn features(text: &str) -> Vec<Feature> {
+        text.split_whitespace()
+            .map(|f| f.parse().unwrap())
+            .collect()
+    }
+
+    fn image() -> Statements {
+        let mut image = Statements::default();
+        image.add_annotations([("io.archspec.cpu.target", "zen3")]);
+        image.add_labels([
+            (
+                "org.supercontainers.hardware.cpu.target.microarch",
+                "znver3",
+            ),
+            ("io.archspec.cpu.target", "zenn3"),
+        ]);
+        image.add_env(["NVIDIA_REQUIRE_CUDA=cuda>=12.4", "NVIDIA_REQUIRE_X=y"]);
+        image
+    }
+
+    #[test]
+    fn requirements_are_read_from_wherever_they_stand() {
+        let image = image();
+        let stated: Vec<String> = image
+            .requirements
+            .iter()
+            .map(|stated| format!("{} by {}", stated.feature, stated.at))
+            .collect();
+        assert_eq!(
+            stated,
+            [
+                "arch:zen3 by the annotation io.archspec.cpu.target",
+                "nvidia-require:cuda>=12.4 by the variable NVIDIA_REQUIRE_CUDA",
+            ]
+        );
+        let unread: Vec<String> = image
+            .unread
+            .iter()
+            .map(|unread| format!("{}: {}", unread.at, unread.value))
+            .collect();
+        assert_eq!(
+            unread,
+            [
+                "the label io.archspec.cpu.target: zenn3",
+                "the variable NVIDIA_REQUIRE_X: y"
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case("", "arch:zen3 nvidia-require:cuda>=12.4")]
+    #[case("arch:x86_64_v3", "nvidia-require:cuda>=12.4")]
+    #[case("driver:550", "arch:zen3")]
+    #[case("arch:zen3 cuda:12.4", "")]
+    #[case("site:blue", "arch:zen3 nvidia-require:cuda>=12.4")]
+    fn what_the_entry_says_counts_in_place_of_what_the_image_says(
+        #[case] entry: &str,
+        #[case] rest: &str,
+    ) {
+        let image = image();
+        let entry = features(entry);
+        let beside: Vec<&Feature> = image.beside(&entry).collect();
+        assert_eq!(beside, features(rest).iter().collect::<Vec<_>>());
+    }
+
+    #[rstest]
+    #[case::says_nothing("", &[])]
+    #[case::the_same("arch:znver3 cuda:12.4", &[])]
+    #[case::more("arch:zen4 driver:550", &[])]
+    #[case::less("arch:x86_64_v3", &["arch:zen3"])]
+    #[case::other("arch:icelake driver:535", &["arch:zen3", "nvidia-require:cuda>=12.4"])]
+    fn an_entry_that_asks_for_less_than_its_image_is_a_conflict(
+        #[case] entry: &str,
+        #[case] conflicts: &[&str],
+    ) {
+        let image = image();
+        let entry = features(entry);
+        let found = image.conflicts(&entry, &Microarchitectures::builtin());
+        let found: Vec<String> = found.iter().map(|c| c.stated.feature.to_string()).collect();
+        assert_eq!(found, conflicts);
+    }
+
+    #[test]
+    fn a_compatibility_artifact_is_a_requirement() {
+        let mut image = Statements::default();
+        image
+            .add_compatibility(r#"{"compatibilities": []}"#)
+            .unwrap();
+        assert_eq!(image.requirements.len(), 1);
+        assert!(image.add_compatibility("{}x").is_err());
+        assert_eq!(image.requirements.len(), 1);
+    }
+}
