@@ -1,5 +1,6 @@
 //! Why a pull or push cannot be done, in words for the client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_oci::{
@@ -115,7 +116,7 @@ pub enum RegistryError {
     Store(#[from] StoreError),
     /// Another request for the same thing failed, and this one waited on it.
     #[error("{0}")]
-    Shared(std::sync::Arc<RegistryError>),
+    Shared(Arc<RegistryError>),
 }
 
 impl RegistryError {
@@ -152,6 +153,11 @@ impl RegistryError {
             },
             Self::Shared(error) => error.code(),
         }
+    }
+
+    /// The error of work that others may have waited for too.
+    pub(crate) fn shared(error: Arc<Self>) -> Self {
+        Arc::try_unwrap(error).unwrap_or_else(Self::Shared)
     }
 
     /// How long to wait before asking again, where something says so.
