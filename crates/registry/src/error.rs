@@ -155,9 +155,13 @@ impl RegistryError {
         }
     }
 
-    /// The error of work that others may have waited for too.
-    pub(crate) fn shared(error: Arc<Self>) -> Self {
-        Arc::try_unwrap(error).unwrap_or_else(Self::Shared)
+    /// The error itself, whoever else waited for the same work.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.root(),
+            own => own,
+        }
     }
 
     /// How long to wait before asking again, where something says so.

@@ -59,7 +59,7 @@ impl Registry {
         if !matches!(begun, Ok(Some(_))) {
             self.inner.fills.end(&key, &cell);
         }
-        begun.map_err(RegistryError::shared)
+        begun.map_err(RegistryError::Shared)
     }
 
     async fn begin(&self, route: &Route, key: &Key, cell: &Arc<OnceCell<Begun>>) -> Begun {

@@ -270,7 +270,7 @@ async fn where_nothing_fits_the_error_names_what_was_wanted_and_what_there_is() 
         .await
         .unwrap_err();
     assert!(
-        matches!(error, RegistryError::NothingFits { .. }),
+        matches!(error.root(), RegistryError::NothingFits { .. }),
         "{error}"
     );
     let text = error.to_string();
