@@ -49,6 +49,8 @@ pub(crate) struct Hammer<'a> {
     /// Connections at once.
     pub(crate) connections: usize,
     pub(crate) reading: Reading,
+    /// The most to read in a second from all connections together, in bytes.
+    pub(crate) pace: Option<f64>,
 }
 
 /// What came of a load.
@@ -118,6 +120,10 @@ impl Hammer<'_> {
             match epoll::wait(&poll, free, Some(&wait)) {
                 Err(Errno::INTR) => {}
                 waited => waited.map(|_| ()).into_diagnostic()?,
+            }
+            if let Some(pace) = self.pace {
+                let due = Duration::from_secs_f64(bytes(measured.bytes) / pace);
+                std::thread::park_timeout(due.saturating_sub(started.elapsed()));
             }
             for event in &events {
                 let number = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
@@ -286,6 +292,7 @@ mod tests {
             requests: &requests,
             connections: 3,
             reading,
+            pace: None,
         }
         .run(until)
     }
@@ -310,6 +317,23 @@ mod tests {
             "{measured:?}"
         );
         assert!(measured.bytes >= (measured.requests * BODY) as u64);
+    }
+
+    #[test]
+    fn a_paced_load_is_no_faster_than_its_pace() {
+        let host = server("HTTP/1.1 200 OK");
+        let requests = [b"GET / HTTP/1.1\r\n\r\n".to_vec()];
+        let pace = Some(bytes(10 * BODY as u64) / 0.2);
+        let load = Hammer {
+            host: &host,
+            requests: &requests,
+            connections: 3,
+            reading: Reading::Copy,
+            pace,
+        };
+        let measured = load.run(Until::Answered(10)).unwrap();
+        assert_eq!(measured.bytes, 10 * BODY as u64);
+        assert!(measured.seconds > 0.1, "{measured:?}");
     }
 
     #[test]

@@ -126,7 +126,8 @@ fn measure(plan: &Plan, names: &[Name], format: Format) -> Result<Vec<Row>> {
         if name.needs_world() && world.is_none() {
             world = Some(World::start(plan, &material)?);
         }
-        let rows = name.measure(plan, &material, world.as_ref())?;
+        let mut rows = name.measure(plan, &material, world.as_ref())?;
+        rows.iter_mut().for_each(Row::note_others);
         if format == Format::Text {
             rows.iter().for_each(|row| print(&table::row(row)));
         }

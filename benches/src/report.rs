@@ -2,7 +2,7 @@
 //! of them. Figures of one round are compared with each other, never with those of another: the
 //! machine may be busy in one and idle in the next.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Answers in a second.
 pub(crate) const RATE: &str = "req/s";
@@ -26,6 +26,9 @@ pub(crate) const PEAK: &str = "peak RSS MiB";
 /// What others took of the processors meanwhile, in percent of all of them.
 pub(crate) const OTHERS: &str = "others %";
 
+/// From this on, [`OTHERS`] spoil a figure.
+const BUSY: f64 = 5.0;
+
 /// One row of the comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
@@ -44,6 +47,7 @@ pub(crate) struct Row {
 pub(crate) struct Figures {
     pub(crate) server: String,
     /// By name, one value for each round.
+    #[serde(serialize_with = "by_name")]
     pub(crate) values: Vec<(&'static str, Vec<f64>)>,
 }
 
@@ -153,6 +157,20 @@ impl Row {
         });
     }
 
+    /// Says so where others took much of the machine: what a server could do in a second is then
+    /// less than it can do, while what it cost still holds.
+    pub(crate) fn note_others(&mut self) {
+        let values = self.figures.iter().flat_map(|figures| figures.of(OTHERS));
+        let most = values.copied().fold(0.0, f64::max);
+        if most > BUSY {
+            self.notes.push(format!(
+                "others took up to {} % of the processors: believe the processor time rather than \
+                 speeds and latencies",
+                number(most)
+            ));
+        }
+    }
+
     /// Tells a ratio of two servers, where both were measured.
     pub(crate) fn tell_ratio(&mut self, ours: &str, theirs: &str, name: &str) {
         if let Some(ratio) = self.ratio(ours, theirs, name) {
@@ -172,12 +190,22 @@ impl Figures {
 }
 
 impl Spread {
+    /// A value that is the same in every round.
+    pub(crate) fn only(value: f64) -> Self {
+        Self {
+            median: value,
+            lowest: value,
+            highest: value,
+        }
+    }
+
     /// Of no values there is none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
+        let middle = values.get(values.len().saturating_sub(1) / 2..=values.len() / 2)?;
         Some(Self {
-            median: *values.get(values.len() / 2)?,
+            median: f64::midpoint(*middle.first()?, *middle.last()?),
             lowest: *values.first()?,
             highest: *values.last()?,
         })
@@ -210,6 +238,10 @@ impl std::fmt::Display for Bound {
             Self::AtMost(bound) => write!(f, "at most {bound}"),
         }
     }
+}
+
+fn by_name<S: Serializer>(values: &[(&str, Vec<f64>)], into: S) -> Result<S::Ok, S::Error> {
+    into.collect_map(values.iter().map(|(name, values)| (name, values)))
 }
 
 /// Three digits that mean something; more would only be noise.
@@ -249,6 +281,15 @@ mod tests {
         let met: Vec<_> = row.checks.iter().map(|check| check.met).collect();
         assert_eq!(met, [Some(true), Some(false)]);
         assert_eq!(row.checks[0].found, "2.00 (2.00–3.00)");
+    }
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        let median = |values: &[f64]| Spread::of(values.iter().copied()).map(|of| of.median);
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0]), Some(1.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+        assert_eq!(median(&[4.0, 1.0, 2.0]), Some(2.0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! MetaHub with an account, as the release profile builds it. It is measured with the token that
-//! it wants for every request.
+//! it wants for every request, and without its log of requests, which no other server here
+//! writes either.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
             .arg(&config)
             .arg("--data")
             .arg(&data)
+            .env("METAHUB_LOG", "warn")
     });
     let host = listening(&mut daemon);
     Ok(Peer {

@@ -55,6 +55,7 @@ fn one(
             requests,
             connections,
             reading,
+            pace: None,
         };
         load.run(Until::Passed(plan.turn / 10))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;

@@ -18,7 +18,7 @@ use crate::http;
 use crate::latency::Latencies;
 use crate::peer::{Kind, Peer};
 use crate::plan::Plan;
-use crate::report::{Bound, OTHERS, RATE, Row, THROUGHPUT};
+use crate::report::{Bound, CPU_PER_GIB, OTHERS, Row, Spread, THROUGHPUT};
 use crate::watch::watched;
 use crate::world::{blob_path, config, fill, manifest, start_all};
 
@@ -29,9 +29,14 @@ const PACE: Duration = Duration::from_millis(2);
 /// Files below this are not the blobs, and may stay in memory.
 const BLOBS_ARE_LARGER: u64 = 256 << 10;
 
+/// Of all clients together when they are paced, in bytes a second: what any server can give
+/// without being busy, so that only waiting for the disk could hold others up.
+const PACED: f64 = 250e6;
+
 const IDLE: &str = "idle p99 ms";
 const COLD: &str = "cold p99 ms";
 const WARM: &str = "warm p99 ms";
+const COLD_PACED: &str = "cold, paced p99 ms";
 const READ: &str = "MiB from disk";
 
 pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
@@ -44,7 +49,9 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
         format!(
             "{CLIENTS} different blobs, evicted with posix_fadvise, read once each (the client's \
              kernel drops them); meanwhile a manifest is asked for every {PACE:?}, as it is before \
-             (idle) and while the same blobs are read again (warm)"
+             (idle), while the same blobs are read again (warm), and when all clients together \
+             take no more than {:.0} MB/s (cold, paced)",
+            PACED / 1e6
         ),
     );
     let first = material.content(size, 0);
@@ -61,19 +68,18 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
         turn(plan, peer, &blobs, &mut row)?;
     }
     for peer in &peers {
-        let idle = row.values(peer.name(), IDLE).iter();
-        let ratios: Vec<_> = idle
-            .zip(row.values(peer.name(), COLD))
-            .map(|(idle, cold)| cold / idle)
-            .collect();
-        let Some(ratio) = crate::report::Spread::of(ratios) else {
-            continue;
-        };
-        let what = format!("p99 of the manifest, cold ÷ idle, {}", peer.name());
-        if peer.kind == Kind::MetaHub {
-            row.check(what, ratio, Bound::AtMost(3.0));
-        } else {
-            row.tell(what, ratio);
+        for (what, name) in [("cold", COLD), ("cold, paced", COLD_PACED)] {
+            let idle = row.values(peer.name(), IDLE).iter();
+            let pairs = idle.zip(row.values(peer.name(), name));
+            let Some(ratio) = Spread::of(pairs.map(|(idle, cold)| cold / idle)) else {
+                continue;
+            };
+            let what = format!("p99 of the manifest, {what} ÷ idle, {}", peer.name());
+            if peer.kind == Kind::MetaHub {
+                row.check(what, ratio, Bound::AtMost(3.0));
+            } else {
+                row.tell(what, ratio);
+            }
         }
     }
     Ok(vec![row])
@@ -91,36 +97,43 @@ fn turn(plan: &Plan, peer: &Peer, blobs: &[Content<'_>], row: &mut Row) -> Resul
             )
         })
         .collect();
-    let pulls = Hammer {
+    let flat_out = Hammer {
         host: &peer.host,
         requests: &requests,
         connections: CLIENTS,
         reading: Reading::Discard,
+        pace: None,
     };
-    let mut idle = probes_while(peer, token.clone(), || {
+    let paced = Hammer {
+        pace: Some(PACED),
+        ..flat_out
+    };
+    let idle = probes_while(peer, &token, || {
         // Nothing is done, so nobody announces its end.
         thread::park_timeout(plan.turn);
         Ok(Measured::default())
     })?;
+    let pull = |load: Hammer<'_>| {
+        watched(peer, || {
+            probes_while(peer, &token, || load.run(Until::Answered(CLIENTS)))
+        })
+    };
     evict(&peer.content)?;
     let read = peer.read_from_disk()?;
-    let (mut cold, cost) = watched(peer, || {
-        probes_while(peer, token.clone(), || pulls.run(Until::Answered(CLIENTS)))
-    })?;
+    let (cold, cost) = pull(flat_out)?;
     let read = peer.read_from_disk()? - read;
-    let mut warm = probes_while(peer, token, || pulls.run(Until::Answered(CLIENTS)))?;
+    let (warm, _) = pull(flat_out)?;
+    evict(&peer.content)?;
+    let (cold_paced, cost_paced) = pull(paced)?;
     let name = peer.name();
     row.add(name, THROUGHPUT, cold.1.gigabytes_a_second());
+    row.add(name, CPU_PER_GIB, cost.cpu / cold.1.gibibytes());
     row.add(name, READ, read / f64::from(1 << 20));
-    row.add(
-        name,
-        RATE,
-        crate::hammer::count(cold.0.len()) / cost.seconds,
-    );
-    for (what, latencies) in [
-        (IDLE, &mut idle.0),
-        (COLD, &mut cold.0),
-        (WARM, &mut warm.0),
+    for (what, (mut latencies, _)) in [
+        (IDLE, idle),
+        (COLD, cold),
+        (WARM, warm),
+        (COLD_PACED, cold_paced),
     ] {
         let p99 = latencies.percentile(99);
         row.add(
@@ -129,17 +142,17 @@ fn turn(plan: &Plan, peer: &Peer, blobs: &[Content<'_>], row: &mut Row) -> Resul
             p99.ok_or_else(|| miette!("no probe was answered"))?,
         );
     }
-    row.add(name, OTHERS, cost.others);
+    row.add(name, OTHERS, cost.others.max(cost_paced.others));
     Ok(())
 }
 
 /// Asks for the manifest at a steady pace while `work` is done on a thread that steps aside.
 fn probes_while(
     peer: &Peer,
-    token: Option<String>,
+    token: &Option<String>,
     work: impl FnOnce() -> Result<Measured> + Send,
 ) -> Result<(Latencies, Measured)> {
-    let mut client = Client::connect(&peer.host, token)?;
+    let mut client = Client::connect(&peer.host, token.clone())?;
     let path = format!("/v2/{REPOSITORY}/manifests/latest");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -100,6 +100,7 @@ fn rates(plan: &Plan, row: &mut Row, few: &Filled, many: &Filled) -> Result<()> 
             requests,
             connections: CONNECTIONS,
             reading: Reading::Copy,
+            pace: None,
         };
         load.run(Until::Passed(plan.turn / 5))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;

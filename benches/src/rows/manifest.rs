@@ -39,6 +39,7 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
             requests,
             connections: CONNECTIONS,
             reading: Reading::Copy,
+            pace: None,
         };
         load.run(Until::Passed(plan.turn / 10))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;

@@ -66,6 +66,17 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
             row.check(format!("MiB resident, {what}"), found, Bound::AtMost(most));
         }
     }
+    let program = plan
+        .program(Kind::MetaHub)
+        .and_then(|program| std::fs::metadata(program).ok());
+    if let Some(program) = program {
+        let size = crate::hammer::bytes(program.len()) / f64::from(1 << 20);
+        row.check(
+            "MiB of the program",
+            Spread::only(size),
+            Bound::AtMost(25.0),
+        );
+    }
     Ok(vec![row])
 }
 
@@ -87,6 +98,7 @@ fn load(peer: &Peer, pulled: &[Content<'_>], pushed: &[Content<'_>]) -> Result<f
         requests: &requests,
         connections: PULLS,
         reading: Reading::Copy,
+        pace: None,
     };
     let done = AtomicBool::new(false);
     let failed = || miette!("a thread of the client failed");
