@@ -144,7 +144,9 @@ async fn small(store: &Store, name: &RepositoryName) {
         println!("put {size:7} bytes, {clients:2} at once {rate:8.0} /s");
     }
     for clients in [1, 16, 64] {
-        let count = 512;
+        let count = 2000;
+        let times = std::sync::Mutex::new(Vec::new());
+        let kept = &times;
         let started = Instant::now();
         stream::iter(0..count)
             .for_each_concurrent(clients, |i| async move {
@@ -155,11 +157,28 @@ async fn small(store: &Store, name: &RepositoryName) {
                 let document = Document::parse(text.into(), None).unwrap();
                 let tags = vec![format!("t{i}").parse().unwrap()];
                 let options = PutManifest::pushed(tags);
+                let started = Instant::now();
                 store.put_manifest(name, &document, options).await.unwrap();
+                let time = started.elapsed().as_secs_f64() * 1e3;
+                kept.lock().unwrap().push(time);
             })
             .await;
         let rate = f64::from(count) / started.elapsed().as_secs_f64();
-        println!("put manifests, {clients:2} at once   {rate:8.0} /s");
+        let times = times.into_inner().unwrap();
+        let at = |part: f64| {
+            let mut times = times.clone();
+            times.sort_by(f64::total_cmp);
+            times
+                .get((times.len() as f64 * part) as usize)
+                .copied()
+                .unwrap_or(0.0)
+        };
+        println!(
+            "put manifests, {clients:2} at once   {rate:8.0} /s   p50 {:.1} p99 {:.1} max {:.1} ms",
+            at(0.5),
+            at(0.99),
+            at(0.999)
+        );
     }
     let tag = "t1".parse().unwrap();
     let record = store.tag(name, &tag).await.unwrap().unwrap();
@@ -215,6 +234,7 @@ async fn main() {
     let name: RepositoryName = "bench/a".parse().unwrap();
     let only = std::env::args().nth(2);
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    println!("resident after opening {:8.0} MiB", resident_mib());
     if wanted("many") {
         many(&store, &name).await;
     }

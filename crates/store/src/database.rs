@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::StoreError;
 use crate::cache::Caches;
+use crate::checkpoint::Checkpoints;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
 use crate::writer::Writer;
@@ -46,7 +47,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .busy_timeout(BUSY_TIMEOUT)
         // The log shrinks to this after a checkpoint.
-        .pragma("journal_size_limit", "16777216")
+        .pragma("journal_size_limit", "33554432")
+        // Checkpoints are made beside the writer; this is for when those fail.
+        .pragma("wal_autocheckpoint", "16384")
         .pragma("temp_store", "memory")
         .disable_statement_logging()
 }
@@ -77,7 +80,9 @@ impl Database {
             )
             .await
             .map_err(fail)?;
-        let writer = Writer::start(connection, path.clone(), caches);
+        let beside = options(&path).connect().await.map_err(fail)?;
+        let checkpoints = Checkpoints::start(beside, &path);
+        let writer = Writer::start(connection, path.clone(), caches, checkpoints);
         Ok(Self {
             path,
             readers,

@@ -3,9 +3,9 @@
 //! Everything under `blobs` is complete, durable and immutable; everything under `staging` is
 //! neither and may be removed when nobody writes it. Only paths here, and the folders' creation.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use metahub_oci::{Algorithm, Digest};
@@ -29,7 +29,17 @@ impl Layout {
             Ok(()) => Ok(()),
             Err(error) => Err(StoreError::io("create the folder", path, error)),
         };
+        let fresh = !layout.root.exists();
         make(&layout.root)?;
+        if let Some(parent) = layout.root.parent().filter(|_| fresh) {
+            let here = Path::new(".");
+            let parent = if parent.as_os_str().is_empty() {
+                here
+            } else {
+                parent
+            };
+            sync_folder(parent)?;
+        }
         make(&layout.staging())?;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let folder = layout.root.join("blobs").join(algorithm.as_str());
@@ -43,6 +53,15 @@ impl Layout {
             sync_folder(&folder)?;
             sync_folder(&layout.root.join("blobs"))?;
         }
+        // SQLite would make it readable by whatever the umask allows; its log inherits the mode.
+        let database = layout.database();
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&database)
+            .map_err(|error| StoreError::io("open", &database, error))?;
         sync_folder(&layout.root)?;
         Ok(layout)
     }

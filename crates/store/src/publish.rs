@@ -1,11 +1,11 @@
-//! The one way into `blobs`: a staged file whose digest is known to be right is made durable,
-//! moved into place, made durable there, and only then entered in the database.
+//! The one way into `blobs`: a staged file whose digest is known to be right is moved into place,
+//! it and its folder are made durable, and only then it is entered in the database.
 //!
 //! Small content goes into the database itself, in the same commit. A crash in between leaves at most a file without a row, which nothing opens and which garbage
 //! collection removes. A file that is there already is replaced: if it was damaged, it is no more.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,9 +19,13 @@ use crate::layout::{remove_file, sync_folder};
 use crate::open_blob::Stamp;
 use crate::staged::Staged;
 use crate::store::{Inner, Store, blocking};
-use crate::upload::UploadId;
+use crate::upload_id::UploadId;
 use crate::writer::{Durability, Transaction};
 use crate::{StoreError, repository};
+
+/// Files up to this size, in bytes, are flushed together with their folder. Larger ones are
+/// flushed before, so that nobody waits for them at the digest's guard.
+const TOGETHER: u64 = 8 * 1024 * 1024;
 
 /// What becomes of a staged file.
 pub(crate) struct Publish {
@@ -53,12 +57,14 @@ impl Inner {
                 blocking(move || remove_file(&path)).await?;
                 return Ok(blob);
             }
-            staged.sync().await?;
-            let size = staged.len();
+            let (file, size) = (staged.settle().await?, staged.len());
+            if size > TOGETHER {
+                staged.sync().await?;
+            }
             let guard = this.guard(&publish.digest).await;
-            let path = this.blob_path(&publish.digest);
+            let place = this.place(&publish.digest, size).await?;
             let stamp = blocking(move || {
-                let stamp = move_into_place(staged.path(), &path)?;
+                let stamp = place.take(&file, staged.path())?;
                 staged.moved();
                 Ok::<_, StoreError>(stamp)
             })
@@ -83,15 +89,14 @@ impl Inner {
         let task = tokio::spawn(async move {
             let size = bytes.len() as u64;
             let guard = this.guard(&publish.digest).await;
-            let path = this.blob_path(&publish.digest);
+            let place = this.place(&publish.digest, size).await?;
             let from = this.layout.staged(&Self::staging_name("put"));
             let stamp = blocking(move || {
-                let moved =
-                    write_durably(&from, &bytes).and_then(|()| move_into_place(&from, &path));
-                if moved.is_err() {
+                let taken = write(&from, &bytes).and_then(|file| place.take(&file, &from));
+                if taken.is_err() {
                     let _ = remove_file(&from);
                 }
-                moved
+                taken
             })
             .await?;
             let blob = this.enter(publish, Source::File(size, stamp)).await;
@@ -152,7 +157,7 @@ enum Source {
     Bytes(Bytes),
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     fs::OpenOptions::new()
@@ -162,20 +167,57 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         .open(path)
         .and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_data()
+            Ok(file)
         })
         .map_err(|error| StoreError::io("write", path, error))
 }
 
-/// Moves a durable file to where it is found by its digest, durably.
-fn move_into_place(from: &Path, to: &Path) -> Result<Stamp, StoreError> {
-    fs::rename(from, to).map_err(|error| StoreError::io("move a blob to", to, error))?;
-    if let Some(folder) = to.parent() {
-        sync_folder(folder)?;
+/// Where a blob's file belongs. To be made and used under the digest's guard.
+struct Place {
+    path: PathBuf,
+    /// Whether what is there must not be touched before its successor is durable.
+    careful: bool,
+}
+
+impl Inner {
+    async fn place(&self, digest: &Digest, size: u64) -> Result<Place, StoreError> {
+        let known: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
+                .bind(digest_to_bytes(digest))
+                .fetch_one(&self.database.readers)
+                .await
+                .map_err(|error| self.database.error(error))?;
+        Ok(Place {
+            path: self.blob_path(digest),
+            careful: known || size > TOGETHER,
+        })
     }
-    File::open(to)
-        .and_then(|file| Stamp::of(&file))
-        .map_err(|error| StoreError::io("look at", to, error))
+}
+
+impl Place {
+    /// Moves `file`, which is at `from`, to where it is found by its digest, durably. Blocks.
+    ///
+    /// A file that no row names is opened by nobody. So if there is no row yet, the file is moved
+    /// first and then flushed together with its folder's entry: file systems that keep a journal
+    /// write that once for both.
+    fn take(&self, file: &File, from: &Path) -> Result<Stamp, StoreError> {
+        let durable = || {
+            file.sync_data()
+                .map_err(|error| StoreError::io("make durable", from, error))
+        };
+        if self.careful {
+            durable()?;
+        }
+        fs::rename(from, &self.path)
+            .map_err(|error| StoreError::io("move a blob to", &self.path, error))?;
+        let file_settled = if self.careful { Ok(()) } else { durable() };
+        let settled = file_settled.and_then(|()| self.path.parent().map_or(Ok(()), sync_folder));
+        if settled.is_err() && !self.careful {
+            let _ = remove_file(&self.path);
+        }
+        settled?;
+        Stamp::of(file).map_err(|error| StoreError::io("look at", &self.path, error))
+    }
 }
 
 async fn enter_blob(

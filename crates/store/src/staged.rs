@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use metahub_oci::{Algorithm, Digest, Hasher};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -31,7 +32,9 @@ pub(crate) struct Staged {
     hasher: Option<Hasher>,
     len: u64,
     unflushed: u64,
-    flush: Option<JoinHandle<io::Result<()>>>,
+    flush: Option<JoinHandle<()>>,
+    /// What an early flush met.
+    flush_error: Arc<Mutex<Option<io::Error>>>,
     /// Removed when dropped.
     temporary: bool,
 }
@@ -53,6 +56,7 @@ impl Staged {
             len,
             unflushed: 0,
             flush: None,
+            flush_error: Arc::default(),
             temporary: false,
         }
     }
@@ -159,8 +163,12 @@ impl Staged {
         }
         self.unflushed = 0;
         let file = Arc::clone(file);
-        // An error here comes again from the flush at the end.
-        self.flush = Some(spawn_blocking(move || file.sync_data()));
+        let met = Arc::clone(&self.flush_error);
+        self.flush = Some(spawn_blocking(move || {
+            if let Err(error) = file.sync_data() {
+                met.lock().get_or_insert(error);
+            }
+        }));
     }
 
     /// What the bytes received so far hash to.
@@ -178,25 +186,34 @@ impl Staged {
             .map_err(|error| self.failed("read again", error))
     }
 
-    /// Makes the bytes durable. What a failed append left beyond them is cut off.
-    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+    /// Waits for early flushes and cuts off what a failed append left behind the bytes.
+    pub(crate) async fn settle(&mut self) -> Result<Arc<File>, StoreError> {
         let file = self.file().await?;
-        let early = self.flush.take();
-        let len = self.len;
-        let early = match early {
-            Some(flush) => flush.await.unwrap_or(Ok(())),
-            None => Ok(()),
-        };
-        // Linux reports a failed write-back once per open file: it must not be lost here.
-        early.map_err(|error| self.failed("make durable", error))?;
+        if let Some(flush) = self.flush.take() {
+            let _ = flush.await;
+        }
+        // Linux reports a failed write-back once for each open file: it must not be lost here.
+        if let Some(error) = self.flush_error.lock().take() {
+            return Err(self.failed("make durable", error));
+        }
+        let (settled, len) = (Arc::clone(&file), self.len);
         run(move || {
-            if file.metadata()?.len() != len {
-                file.set_len(len)?;
+            if settled.metadata()?.len() != len {
+                settled.set_len(len)?;
             }
-            file.sync_data()
+            Ok(())
         })
         .await
-        .map_err(|error| self.failed("make durable", error))
+        .map_err(|error| self.failed("cut", error))?;
+        Ok(file)
+    }
+
+    /// Makes the bytes durable.
+    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+        let file = self.file().await?;
+        run(move || file.sync_data())
+            .await
+            .map_err(|error| self.failed("make durable", error))
     }
 
     /// Lets go of the open file; the next use opens it again.

@@ -18,7 +18,8 @@ use crate::database::Database;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
 use crate::open_blob::Stamp;
-use crate::upload::{Session, UploadId};
+use crate::upload::Session;
+use crate::upload_id::UploadId;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

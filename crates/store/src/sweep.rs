@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use crate::StoreError;
 use crate::layout::remove_file;
 use crate::store::{Store, blocking};
-use crate::upload::UploadId;
+use crate::upload_id::UploadId;
 
 impl Store {
     /// Discards uploads that nobody appended to for longer than `idle`. How many there were.

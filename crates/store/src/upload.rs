@@ -5,7 +5,6 @@
 //! and the client asks how much that was.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use metahub_oci::{Digest, RepositoryName};
-use rand::RngExt as _;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::StoreError;
@@ -23,67 +21,14 @@ use crate::layout::remove_file;
 use crate::publish::Publish;
 use crate::staged::{Gather, Staged};
 use crate::store::{Inner, Store, blocking};
-use crate::writer::{Durability, Transaction};
+use crate::upload_id::UploadId;
+use crate::writer::Durability;
 
 /// How long an append waits for the one before it, whose client may just have gone away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An error of whoever sends the bytes.
 pub type SendError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Names an upload: 32 hexadecimal digits that cannot be guessed.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct UploadId(Box<str>);
-
-/// The text is no upload's name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' names no upload: expected the 32 hexadecimal digits that beginning one gave")]
-pub struct UploadIdError(String);
-
-impl UploadId {
-    fn random() -> Self {
-        Self(format!("{:032x}", rand::rng().random::<u128>()).into())
-    }
-
-    /// The name as text, good for URLs and file names.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub(crate) async fn remove_row(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
-        let result = sqlx::query("DELETE FROM uploads WHERE id = $1")
-            .bind(self.as_str())
-            .execute(&mut transaction.connection)
-            .await;
-        result.map(|_| ()).map_err(|error| transaction.error(error))
-    }
-}
-
-impl FromStr for UploadId {
-    type Err = UploadIdError;
-
-    fn from_str(text: &str) -> Result<Self, UploadIdError> {
-        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if text.len() == 32 && text.bytes().all(digit) {
-            Ok(Self(text.into()))
-        } else {
-            Err(UploadIdError(text.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Why bytes were not appended.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
 use crate::cache::{Caches, Change};
+use crate::checkpoint::Checkpoints;
 
 /// How many pieces of work share a transaction at most.
 const BATCH: usize = 64;
@@ -135,7 +136,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer on `connection`, whose `synchronous` is FULL.
-    pub(crate) fn start(connection: SqliteConnection, path: PathBuf, caches: Arc<Caches>) -> Self {
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        path: PathBuf,
+        caches: Arc<Caches>,
+        checkpoints: Checkpoints,
+    ) -> Self {
         let (queue, messages) = mpsc::channel(4 * BATCH);
         let transaction = Transaction {
             connection,
@@ -143,7 +149,7 @@ impl Writer {
             path,
             synchronous: Durability::Full,
         };
-        tokio::spawn(serve(transaction, messages, caches));
+        tokio::spawn(serve(transaction, messages, caches, checkpoints));
         Self { queue }
     }
 
@@ -183,6 +189,7 @@ async fn serve(
     mut transaction: Transaction,
     mut messages: mpsc::Receiver<Message>,
     caches: Arc<Caches>,
+    mut checkpoints: Checkpoints,
 ) {
     let mut closing = Vec::new();
     while let Some(message) = messages.recv().await {
@@ -202,6 +209,9 @@ async fn serve(
         }
         if !batch.is_empty() {
             process(&mut transaction, batch, &caches).await;
+            checkpoints
+                .after_transaction(&mut transaction.connection)
+                .await;
         }
     }
     if let Err(error) = transaction.connection.close().await {

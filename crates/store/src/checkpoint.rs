@@ -1,0 +1,77 @@
+//! Moving SQLite's write-ahead log into the database beside the writer, so that no commit waits
+//! for it: what a checkpoint writes and flushes costs as much as dozens of commits.
+//!
+//! A checkpoint beside the writer never finds the end of a log that grows. So when the log is
+//! long, the writer is asked to finish the little that is left, after which the log starts anew.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::mpsc;
+
+use crate::StoreError;
+
+/// Transactions between two checkpoints.
+const EVERY: u32 = 64;
+
+/// From how many pages on, of 4 KiB, the log is to start anew.
+const LONG: i64 = 4096;
+
+/// The writer's end.
+pub(crate) struct Checkpoints {
+    transactions: u32,
+    due: mpsc::Sender<()>,
+    long: Arc<AtomicBool>,
+}
+
+impl Checkpoints {
+    /// Starts checkpointing on a connection of its own. Ends with what is returned.
+    pub(crate) fn start(connection: SqliteConnection, path: &Path) -> Self {
+        let (due, mut asked) = mpsc::channel(1);
+        let long = Arc::new(AtomicBool::new(false));
+        let (path, says_long) = (path.to_owned(), Arc::clone(&long));
+        tokio::spawn(async move {
+            let mut connection = connection;
+            while asked.recv().await.is_some() {
+                match checkpoint(&mut connection).await {
+                    Ok(pages) => says_long.store(pages >= LONG, Ordering::Relaxed),
+                    Err(error) => {
+                        // The next one tries again; until then the log grows.
+                        let error = StoreError::database(&path, error);
+                        tracing::warn!(%error, "a checkpoint failed");
+                    }
+                }
+            }
+            let _ = connection.close().await;
+        });
+        Self {
+            transactions: 0,
+            due,
+            long,
+        }
+    }
+
+    /// To be called between transactions, on the writer's connection.
+    pub(crate) async fn after_transaction(&mut self, connection: &mut SqliteConnection) {
+        if self.long.swap(false, Ordering::Relaxed)
+            && let Err(error) = checkpoint(connection).await
+        {
+            tracing::warn!(%error, "a checkpoint failed");
+        }
+        self.transactions += 1;
+        // Full while one is at work: asked again after the next transaction.
+        if self.transactions >= EVERY && self.due.try_send(()).is_ok() {
+            self.transactions = 0;
+        }
+    }
+}
+
+/// Moves what can be moved without waiting for anybody. How many pages the log holds.
+async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let (_, pages, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
+        .fetch_one(connection)
+        .await?;
+    Ok(pages)
+}
