@@ -11,6 +11,7 @@ use metahub_auth::{AccountName, AnonymousAccess, Role};
 use metahub_oci::{ImageReference, Platform};
 use url::Url;
 
+use crate::commands::upkeep::{GcArgs, ScrubArgs};
 use crate::exit;
 use crate::logging::LogFormat;
 
@@ -72,6 +73,10 @@ pub(crate) enum Command {
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Remove content that nothing needs any more
+    Gc(GcArgs),
+    /// Reread all content, set damaged content aside, and fetch it again where it came from
+    Scrub(ScrubArgs),
     /// Print the JSON Schema of profile and collection documents
     Schema,
     /// Print a completion script for a shell

@@ -2,10 +2,12 @@
 //! exit code. Decisions live in the libraries; what people read is made here.
 
 mod app;
+mod certificate;
 mod cli;
 mod client;
 mod commands;
 mod config;
+mod control;
 mod documents;
 mod exit;
 mod logging;

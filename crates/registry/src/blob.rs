@@ -195,7 +195,7 @@ impl Registry {
     }
 
     /// A blob that was verified a moment ago, as soon as it is in its place.
-    async fn arrived(
+    pub(crate) async fn arrived(
         &self,
         kept: &RepositoryName,
         digest: &Digest,

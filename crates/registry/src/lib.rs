@@ -17,6 +17,7 @@ mod explanation;
 mod fill;
 mod images;
 mod list;
+mod maintenance;
 mod place;
 mod push;
 mod resolution;
@@ -37,6 +38,7 @@ pub use derive::{Accepts, Served};
 pub use error::RegistryError;
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use list::ListPage;
+pub use maintenance::Scrubbed;
 pub use push::Pushed;
 pub use statements::ImageSays;
 

@@ -91,7 +91,7 @@ impl Store {
     pub async fn scrub(
         &self,
         options: ScrubOptions,
-        mut progress: impl FnMut(ScrubProgress) + Send,
+        mut progress: impl FnMut(ScrubProgress) + Send + Sync,
     ) -> Result<ScrubReport, StoreError> {
         let total: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM blobs) + (SELECT count(*) FROM manifests)",
@@ -126,7 +126,7 @@ struct Scrub<'s> {
     store: &'s Store,
     options: ScrubOptions,
     started: Instant,
-    progress: &'s mut (dyn FnMut(ScrubProgress) + Send),
+    progress: &'s mut (dyn FnMut(ScrubProgress) + Send + Sync),
     report: ScrubReport,
 }
 

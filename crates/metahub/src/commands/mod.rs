@@ -8,6 +8,7 @@ mod man;
 mod resolve;
 mod schema;
 mod serve;
+pub(crate) mod upkeep;
 
 use std::future::Future;
 
@@ -44,6 +45,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Account(command) => block_on(account::run(command)),
+        Command::Gc(args) => block_on(upkeep::gc(args)),
+        Command::Scrub(args) => block_on(upkeep::scrub(args)),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { out } => man::run(out.as_deref()),

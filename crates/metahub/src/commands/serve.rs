@@ -6,9 +6,11 @@ use metahub_store::{Mode, Store};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
+use crate::certificate::Certificate;
 use crate::cli::ServeArgs;
 use crate::commands::load_config;
 use crate::config::{Config, Layer};
+use crate::control;
 use crate::documents::Documents;
 use crate::exit::Exit;
 use crate::output;
@@ -23,16 +25,22 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     };
     let config = load_config(&args.settings, flags)?;
     let documents = Documents::read(&config.catalog)?;
+    let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
     let store = Store::open(&config.data, Mode::Serve)
         .await
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
     // From here on a signal ends the server rather than the process.
     let stop = app::told_to_stop()?;
-    let server = app::bind(config.listen).await?;
+    let tls = certificate.as_ref().map(Certificate::tls);
+    let server = app::bind(config.listen).await?.with_tls(tls);
     let hangup = Hangup::listen()?;
     let app = App::new(store, documents.catalog(), &config).await?;
+    if let Some(certificate) = certificate {
+        reload::keep(certificate, config.reload_interval, hangup.clone());
+    }
     reload::keep(documents, config.reload_interval, hangup);
+    let _orders = control::listen(&config.data, app.registry().clone());
     greet(server.address(), &config)?;
     app.serve(server, stop).await?;
     tracing::info!("ended");
@@ -42,14 +50,20 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
 /// Says where it listens, where its data lie, and what to do next.
 fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     output::line(format!(
-        "MetaHub listens on http://{address}, data in {}",
+        "MetaHub listens on {scheme}://{address}, data in {}",
         data.display()
     ))?;
     // Clients take plain HTTP from the loopback only, and nobody connects to "all addresses".
-    let host = match address.ip() {
-        ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
-        _ => address.to_string(),
+    let host = match &config.public_url {
+        Some(url) => url.host().to_string(),
+        None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+        None => address.to_string(),
     };
     output::line(output::faint(&format!(
         "  log in under a profile:  docker login {host} -u zen3 -p any\n  \

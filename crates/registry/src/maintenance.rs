@@ -1,0 +1,97 @@
+//! Looking after what is held: checking it, and fetching again what turned out damaged.
+
+use metahub_oci::{Digest, RepositoryName};
+use metahub_store::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
+use serde::Serialize;
+
+use crate::blob::parse_sources;
+use crate::{BlobRead, Registry, RegistryError};
+
+/// What a scrub found, and what was fetched again from where it had come from.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Scrubbed {
+    /// What was found.
+    #[serde(flatten)]
+    pub report: ScrubReport,
+    /// Blobs that are whole again.
+    pub refilled: Vec<Digest>,
+}
+
+impl Scrubbed {
+    /// Whether everything is whole now: nothing was wrong, or all of it could be fetched again.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let lost = self
+            .report
+            .blobs
+            .iter()
+            .filter(|f| !self.refilled.contains(&f.digest))
+            .count();
+        let rest = &self.report;
+        lost == 0
+            && rest.manifests.is_empty()
+            && rest.missing.is_empty()
+            && rest.database.is_empty()
+    }
+}
+
+impl Registry {
+    /// Rereads everything, sets what is damaged aside, and fetches again what an upstream has.
+    pub async fn scrub(
+        &self,
+        options: ScrubOptions,
+        progress: impl FnMut(ScrubProgress) + Send + Sync,
+    ) -> Result<Scrubbed, RegistryError> {
+        let report = self.store().scrub(options, progress).await?;
+        let mut refilled = Vec::new();
+        if !options.dry_run {
+            for finding in &report.blobs {
+                if self.refill(finding).await {
+                    refilled.push(finding.digest.clone());
+                }
+            }
+        }
+        Ok(Scrubbed { report, refilled })
+    }
+
+    /// Fetches a damaged blob again, for every repository that held it. Whether it is back.
+    async fn refill(&self, finding: &Finding) -> bool {
+        let mut back = false;
+        for repository in &finding.repositories {
+            match self.fetch_again(repository, finding).await {
+                Ok(true) => back = true,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%repository, digest = %finding.digest, %error, "not fetched again");
+                }
+            }
+        }
+        back
+    }
+
+    async fn fetch_again(
+        &self,
+        repository: &RepositoryName,
+        finding: &Finding,
+    ) -> Result<bool, RegistryError> {
+        for source in finding.sources.iter().flat_map(|text| parse_sources(text)) {
+            for place in self.places_of_image(&source)? {
+                let Some(blob) = self.blob_at(&place, &finding.digest).await? else {
+                    continue;
+                };
+                if let BlobRead::Arriving { mut follower, .. } = blob
+                    && !follower.completed().await
+                {
+                    continue;
+                }
+                if self.arrived(place.kept(), &finding.digest).await?.is_some() {
+                    self.store()
+                        .mount(place.kept(), repository, &finding.digest)
+                        .await?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
