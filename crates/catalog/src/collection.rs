@@ -216,7 +216,7 @@ fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<Entry> {
         .required(reader, "image", "qnib/gromacs:zen3")
         .and_then(|n| reader.parsed(n, "image", "bad-image", "image: qnib/gromacs:zen3"));
     let weight = match fields.get("weight") {
-        Some(weight) => whole_number(reader, weight),
+        Some(weight) => whole_number(reader, weight, "weight"),
         None => Some(0),
     };
     let (platform, features) = match fields.get("platform") {
@@ -233,17 +233,15 @@ fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<Entry> {
     })
 }
 
-fn whole_number(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
-    let text = reader.text(node, "weight", "weight: 10")?;
+/// A whole number, perhaps negative.
+pub(crate) fn whole_number(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<i64> {
+    let example = format!("{what}: 10");
+    let text = reader.text(node, what, &example)?;
     let number = text.parse().ok();
     if number.is_none() {
-        let message = format!("`weight` is a whole number, not '{text}'");
-        reader.error(
-            "wrong-type",
-            node.mark,
-            message,
-            "write it as in `weight: 10`".to_owned(),
-        );
+        let message = format!("`{what}` is a whole number, not '{text}'");
+        let help = format!("write it as in `{example}`");
+        reader.error("wrong-type", node.mark, message, help);
     }
     number
 }

@@ -5,14 +5,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use metahub_hardware::{Feature, KEYS, Key, Provided, Target, TargetError};
+use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, Provided, Target, TargetError};
 use metahub_oci::Digest;
 use serde::Serialize;
 
 use crate::login::{self, GrammarError, Login, LoginError, Selector};
 use crate::profile::Profile;
 use crate::profile_name::is_library;
-use crate::{Action, Catalog, ManifestSelect, ProfileName, near};
+use crate::{Action, Catalog, ManifestSelect, ProfileName, Selection, near};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -27,6 +27,7 @@ pub struct Composed {
     provided: Provided,
     fallback: Vec<Target>,
     actions: Vec<Action>,
+    selection: Selection,
     digest: Digest,
 }
 
@@ -44,13 +45,14 @@ impl Composed {
             fallback,
             actions,
         } = parts;
-        let digest = digest(&features, &fallback, &actions);
+        let digest = digest(catalog.graph(), &features, &fallback, &actions);
         let provided = Provided::in_graph(Arc::clone(catalog.graph()), features)
             .with_fallbacks(fallback.iter().cloned());
         Self {
             selectors: selectors.into(),
             provided,
             fallback,
+            selection: selection(&actions),
             actions,
             digest,
         }
@@ -80,8 +82,15 @@ impl Composed {
         &self.fallback
     }
 
-    /// SHA-256 over the canonical JSON of actions, fallbacks and features: equal for all that
-    /// provide and do the same, whatever they are called.
+    /// How to choose among what fits, beyond what is provided.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// SHA-256 over the canonical JSON of actions, fallbacks and features, and of the CPU targets
+    /// by which they are judged: equal for all that provide and do the same, whatever they are
+    /// called.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -101,21 +110,41 @@ impl fmt::Display for Composed {
     }
 }
 
-fn digest(features: &[Feature], fallback: &[Target], actions: &[Action]) -> Digest {
+fn digest(
+    graph: &Microarchitectures,
+    features: &[Feature],
+    fallback: &[Target],
+    actions: &[Action],
+) -> Digest {
     #[derive(Serialize)]
     struct Canonical<'a> {
         actions: &'a [Action],
         fallback: Vec<&'a str>,
         features: Vec<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        graph: Option<u64>,
     }
+    let chooses = |action: &Action| matches!(action, Action::ManifestSelect(_));
+    let by_targets = !features.is_empty() || actions.iter().any(chooses);
     let canonical = Canonical {
         actions,
         fallback: fallback.iter().map(Target::as_str).collect(),
         features: features.iter().map(Feature::canonical).collect(),
+        graph: by_targets.then(|| graph.fingerprint()),
     };
     // Texts, lists and structs: this cannot fail.
     let json = serde_json::to_vec(&canonical).unwrap_or_default();
     Digest::sha256(&json)
+}
+
+fn selection(actions: &[Action]) -> Selection {
+    let mut selection = Selection::default();
+    for action in actions {
+        if let Action::ManifestSelect(select) = action {
+            selection.add(select);
+        }
+    }
+    selection
 }
 
 /// What is gathered from selectors before it is put together.
@@ -132,17 +161,24 @@ impl Parts {
             Meaning::Feature(feature) => self.features.push(feature.clone()),
             Meaning::Profile(profile) => {
                 self.features.extend(profile.features.iter().cloned());
-                for target in &profile.fallback {
-                    if !self.fallback.contains(target) {
-                        self.fallback.push(target.clone());
-                    }
-                }
+                self.fall_back(&profile.fallback);
                 for action in &profile.actions {
+                    if let Action::ManifestSelect(select) = action {
+                        self.fall_back(&select.fallback);
+                    }
                     // The same layers twice, or the same filter, would change nothing.
                     if !self.actions.contains(action) {
                         self.actions.push(action.clone());
                     }
                 }
+            }
+        }
+    }
+
+    fn fall_back(&mut self, targets: &[Target]) {
+        for target in targets {
+            if !self.fallback.contains(target) {
+                self.fallback.push(target.clone());
             }
         }
     }
@@ -156,9 +192,10 @@ impl Parts {
                 _ => None,
             });
             self.features.extend(filtered);
-            let select = Action::ManifestSelect(ManifestSelect::default());
-            if !self.actions.contains(&select) {
-                self.actions.push(select);
+            let selects = |action: &Action| matches!(action, Action::ManifestSelect(_));
+            if !self.actions.iter().any(selects) {
+                let select = ManifestSelect::default();
+                self.actions.push(Action::ManifestSelect(select));
             }
         }
         self.features.sort();

@@ -5,14 +5,25 @@ use metahub_hardware::{Feature, Key, Target, TargetError};
 use crate::reader::Reader;
 use crate::yaml::Node;
 
-const EXAMPLE: &str = "features: [arch:zen3]";
+fn example(what: &str) -> String {
+    format!("{what}: [arch:zen3]")
+}
 
 /// The features of a list, in the order of the file.
 pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>> {
-    let items = reader.list(node, "features", EXAMPLE)?;
+    read_as(reader, node, "features")
+}
+
+/// The features of a list that stands under another key.
+pub(crate) fn read_as(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &'static str,
+) -> Option<Vec<Feature>> {
+    let items = reader.list(node, what, &example(what))?;
     let mut found: Vec<Feature> = Vec::with_capacity(items.len());
     for item in items {
-        let Some(feature) = feature(reader, item) else {
+        let Some(feature) = feature(reader, item, what) else {
             continue;
         };
         doubt(reader, item, &feature);
@@ -30,16 +41,16 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>>
     Some(found)
 }
 
-fn feature(reader: &mut Reader<'_>, node: &Node) -> Option<Feature> {
-    let text = reader.text(node, "features", EXAMPLE)?;
+fn feature(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Feature> {
+    let text = reader.text(node, what, &example(what))?;
     match text.parse() {
         Ok(feature) => Some(feature),
         Err(error) => {
             let help = match reader.graph().find(text) {
                 Ok(target) => format!("write `arch:{target}`"),
-                Err(_) => format!("write it as in `{EXAMPLE}`"),
+                Err(_) => format!("write it as in `{}`", example(what)),
             };
-            let message = format!("`features`: {error}");
+            let message = format!("`{what}`: {error}");
             reader.error("bad-feature", node.mark, message, help);
             None
         }

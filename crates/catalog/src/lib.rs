@@ -22,7 +22,7 @@ mod reader;
 mod schema;
 mod yaml;
 
-pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect};
+pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect, NoneFits, Selection};
 pub use catalog::{Catalog, check};
 pub use collection::{Collection, Entry, PlatformSpec};
 pub use compose::Composed;

@@ -80,7 +80,8 @@ impl Profile {
     }
 }
 
-fn fallback(reader: &mut Reader<'_>, node: &Node) -> Vec<Target> {
+/// CPU targets under the key `fallback`.
+pub(crate) fn fallback(reader: &mut Reader<'_>, node: &Node) -> Vec<Target> {
     const EXAMPLE: &str = "fallback: [neoverse_v1, neoverse_n1]";
     let graph = reader.graph();
     let mut found = Vec::new();

@@ -5,8 +5,7 @@
 use metahub_hardware::KEYS;
 use serde_json::{Value, json};
 
-use crate::Event;
-use crate::actions::KINDS;
+use crate::actions::{KINDS, Kind};
 
 /// The schema of one document, as JSON Schema 2020-12.
 #[must_use]
@@ -146,20 +145,12 @@ fn profile() -> Value {
 }
 
 fn actions() -> Vec<Value> {
-    KINDS
-        .iter()
-        .map(|kind| action(kind.name, kind.event, &(kind.schema)()))
-        .collect()
+    KINDS.iter().map(action).collect()
 }
 
-fn action(name: &str, event: Event, args: &Value) -> Value {
-    let names: Vec<&String> = args
-        .as_object()
-        .into_iter()
-        .flat_map(|map| map.keys())
-        .collect();
+fn action(kind: &Kind) -> Value {
     let mut required = vec!["name", "event"];
-    if !names.is_empty() {
+    if !kind.required.is_empty() {
         required.push("args");
     }
     json!({
@@ -167,13 +158,13 @@ fn action(name: &str, event: Event, args: &Value) -> Value {
         "additionalProperties": false,
         "required": required,
         "properties": {
-            "name": { "const": name },
-            "event": { "const": event },
+            "name": { "const": kind.name },
+            "event": { "const": kind.event },
             "args": {
                 "type": "object",
                 "additionalProperties": false,
-                "required": names,
-                "properties": args,
+                "required": kind.required,
+                "properties": (kind.schema)(),
             },
         },
     })

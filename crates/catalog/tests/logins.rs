@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
-use metahub_catalog::{Action, Catalog, GrammarError, Loader, Login, LoginError};
+use metahub_catalog::{
+    Action, Catalog, GrammarError, Loader, Login, LoginError, NoneFits, Selection,
+};
 use metahub_hardware::{Extension, Microarchitectures};
 use proptest::prelude::*;
 use rstest::rstest;
@@ -333,7 +335,7 @@ fn a_digest_does_not_depend_on_how_documents_are_laid_out() {
     let expected = digest(&[("x.yaml", together)]);
     assert_eq!(digest(&[("b.yaml", layers), ("a.yaml", nodes)]), expected);
     // Derived content is found by it again: a new value means that all is computed anew.
-    insta::assert_snapshot!(expected, @"sha256:8d8444eb81a193271b27c5cffa758293c445ee18915b9bf1ec1b95def23ba9bd");
+    insta::assert_snapshot!(expected, @"sha256:63ecf8a544b7712033f3d0250a3258ee58ffcbd879c05a8a1c566d86a5bd5e76");
 }
 
 #[test]
@@ -443,4 +445,69 @@ fn a_site_may_have_targets_of_its_own() {
         let target = login.profile.provided().targets().next().unwrap();
         assert_eq!(target.as_str(), "ourchip", "{user}");
     }
+}
+
+/// What the `manifest-select` actions of a login come to.
+fn selected(login: &str) -> (Selection, Vec<String>) {
+    const OPTIONS: &str = "\
+profiles:
+  - name: careful
+    features: [arch:zen4]
+    fallback: [x86_64_v3]
+    actions:
+      - name: manifest-select
+        event: post-manifest-list-get
+        args: {fallback: [x86_64_v2], minimum_weight: 10}
+  - name: lenient
+    actions:
+      - name: manifest-select
+        event: post-manifest-list-get
+        args: {none_fits: generic, minimum_weight: -1, fallback: [x86_64_v2, haswell]}
+  - name: daring
+    actions:
+      - {name: manifest-select, event: post-manifest-list-get, args: {override: [arch:zen5]}}
+";
+    let loaded = Catalog::from_documents(&[("options.yaml", OPTIONS)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let login = loaded.catalog.interpret(login, &is_account).unwrap();
+    let fallback = login.profile.fallback().iter().map(ToString::to_string);
+    (login.profile.selection().clone(), fallback.collect())
+}
+
+#[test]
+fn options_of_the_choice_join_and_the_last_that_states_one_counts() {
+    let (options, fallback) = selected("careful");
+    assert_eq!(options.minimum_weight, Some(10));
+    assert_eq!(options.none_fits, NoneFits::Fail);
+    assert_eq!(fallback, ["x86_64_v3", "x86_64_v2"]);
+
+    let (options, fallback) = selected("careful+lenient");
+    assert_eq!(options.minimum_weight, Some(-1));
+    assert_eq!(options.none_fits, NoneFits::Generic);
+    assert_eq!(fallback, ["x86_64_v3", "x86_64_v2", "haswell"]);
+
+    let (options, _) = selected("lenient+careful+daring");
+    assert_eq!(options.minimum_weight, Some(10));
+    assert_eq!(options.none_fits, NoneFits::Generic);
+    assert_eq!(options.overriding, ["arch:zen5".parse().unwrap()]);
+
+    assert_eq!(selected("zen3").0, Selection::default());
+}
+
+#[test]
+fn other_cpu_targets_make_another_digest() {
+    let digest = |extension: &Extension, login: &str| {
+        let graph = Microarchitectures::builtin().extend(extension).unwrap();
+        let catalog = Catalog::in_graph(Arc::new(graph));
+        let login = catalog.interpret(login, &is_account).unwrap();
+        login.profile.digest().clone()
+    };
+    let none = Extension::default();
+    let mut fallback = Extension::default();
+    fallback
+        .fallbacks
+        .insert("grace".to_owned(), vec!["neoverse_v1".to_owned()]);
+    let builtin = Catalog::builtin().interpret("zen3", &is_account).unwrap();
+    assert_eq!(&digest(&none, "zen3"), builtin.profile.digest());
+    assert_ne!(digest(&none, "zen3"), digest(&fallback, "zen3"));
 }

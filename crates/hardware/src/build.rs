@@ -62,6 +62,7 @@ impl Microarchitectures {
             lineage: Vec::new(),
             reach: Vec::new(),
             depths: Vec::new(),
+            fingerprint: 0,
         };
         // What cannot be placed (it names a parent that does not exist) stays out; a
         // test holds that nothing does.
@@ -74,6 +75,7 @@ impl Microarchitectures {
         graph.lineage = graph.distances(&[]).unwrap_or_default();
         graph.reach = graph.lineage.clone();
         graph.depths = graph.count_ancestors();
+        graph.fingerprint = graph.take_fingerprint();
         graph
     }
 
@@ -162,6 +164,7 @@ impl Microarchitectures {
         graph.lineage = graph.distances(&[])?;
         graph.reach = graph.distances(&graph.fallbacks)?;
         graph.depths = graph.count_ancestors();
+        graph.fingerprint = graph.take_fingerprint();
         Ok(graph)
     }
 
@@ -260,6 +263,33 @@ impl Microarchitectures {
         } else {
             Err(ExtensionError::Circle { names: stuck })
         }
+    }
+
+    /// FNV-1a over all that decisions are made by. The standard library's hashes may change
+    /// from release to release, and this one is kept with derived content.
+    fn take_fingerprint(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |text: &str| {
+            for byte in text.bytes().chain([0]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for entry in &self.targets {
+            add(entry.target.as_str());
+            add(&entry.vendor);
+            entry.parents.iter().for_each(|parent| add(parent.as_str()));
+            add("");
+            entry.features.iter().for_each(|flag| add(flag));
+        }
+        let spellings: BTreeMap<&String, &u16> = self.spellings.iter().collect();
+        for (spelling, slot) in spellings {
+            add(spelling);
+            add(&slot.to_string());
+        }
+        for (from, to) in &self.fallbacks {
+            add(&format!("{from} {to}"));
+        }
+        hash
     }
 
     fn count_ancestors(&self) -> Vec<usize> {

@@ -86,6 +86,7 @@ pub struct Microarchitectures {
     pub(crate) reach: Vec<u16>,
     /// How many targets each descends from by parents.
     pub(crate) depths: Vec<usize>,
+    pub(crate) fingerprint: u64,
 }
 
 impl Microarchitectures {
@@ -118,6 +119,13 @@ impl Microarchitectures {
             .get(from * self.targets.len() + to)
             .copied()
             .filter(|steps| *steps != NONE)
+    }
+
+    /// A number that differs, but for chance, between graphs by which anything is judged
+    /// otherwise, and is the same everywhere for the same graph.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// All targets, each after its parents.

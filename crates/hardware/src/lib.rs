@@ -33,7 +33,9 @@ pub use labels::{from_os_features, from_platform};
 pub use mpi::{Abi, Mpi};
 pub use nvidia_require::NvidiaRequire;
 pub use provided::Provided;
-pub use rank::{Choice, DecidedBy, Entry, Options, Verdict, choose, choose_with, least_required};
+pub use rank::{
+    Choice, DecidedBy, Entry, Options, Verdict, choose, choose_with, generic, least_required,
+};
 pub use stated::{Conflict, Stated, Statements, Unread};
 pub use target::{Target, TargetError};
 pub use version::Version;

@@ -92,6 +92,17 @@ impl Provided {
         self
     }
 
+    /// The same with `features` in place of all that is provided of their keys.
+    #[must_use]
+    pub fn overridden_by(&self, features: &[Feature]) -> Self {
+        let kept = self
+            .features()
+            .filter(|own| !features.iter().any(|over| over.key() == own.key()));
+        let all = kept.chain(features).cloned();
+        let fallbacks = self.fallbacks.iter().map(|(target, _)| target.clone());
+        Self::in_graph(Arc::clone(&self.graph), all).with_fallbacks(fallbacks)
+    }
+
     /// All features, in canonical order.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.groups.iter().flat_map(|(_, group)| group.iter())

@@ -207,3 +207,19 @@ pub fn least_required(entries: &[Entry<'_>], graph: &Microarchitectures) -> Opti
         .min_by_key(|(position, entry)| demand(*position, entry))
         .map(|(position, _)| position)
 }
+
+/// The image that every machine of its architecture runs, if there is one: it requires nothing
+/// but perhaps the root of a CPU family (`arch:x86_64`). Of several the heaviest, then the
+/// first.
+#[must_use]
+pub fn generic(entries: &[Entry<'_>], graph: &Microarchitectures) -> Option<usize> {
+    let is_root = |feature: &Feature| {
+        target_of(graph, feature).is_some_and(|target| graph.depth(&target) == 0)
+    };
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.requirements.iter().all(is_root))
+        .min_by_key(|(position, entry)| (Reverse(entry.weight), *position))
+        .map(|(position, _)| position)
+}

@@ -43,6 +43,7 @@ impl Derivation<'_> {
             .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
         let mut explanation = self.explanation();
         explanation.entries = narrowed.verdicts;
+        explanation.warnings = narrowed.warnings;
         let mut served = Vec::new();
         let mut refused = None;
         for (entry, child) in narrowed.chosen.iter().zip(narrowed.index.manifests()) {
@@ -222,6 +223,7 @@ impl Derivation<'_> {
             entries: Vec::new(),
             children: Vec::new(),
             added: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -190,7 +190,7 @@ impl Registry {
         }
         let layers = self.layer_images(name, profile).await?;
         let key = key(name, &source, profile, &layers);
-        let warning = source.warning.clone();
+        let mut warnings: Vec<String> = source.warning.iter().cloned().collect();
         let derivations = &self.inner.derivations.0;
         let derived = match derivations.get(&key).await {
             Some(derived) => derived,
@@ -204,6 +204,8 @@ impl Registry {
                     .map_err(RegistryError::Shared)?
             }
         };
+        warnings.extend(derived.explanation.warnings.iter().cloned());
+        let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         Ok(Outcome::Derived(derived, warning))
     }
 

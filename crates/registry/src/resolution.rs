@@ -115,6 +115,7 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
         entries: Vec::new(),
         children,
         added: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -39,6 +39,14 @@ impl<'a> Candidate<'a> {
         self.descriptor.annotation(IMAGE)
     }
 
+    /// How it is called in messages: the image that it points to, or its digest.
+    pub(crate) fn name(&self) -> String {
+        match self.image() {
+            Some(image) => image.to_owned(),
+            None => self.descriptor.digest().short().to_owned(),
+        }
+    }
+
     /// What its publisher says of it, 0 if nothing.
     pub(crate) fn weight(&self) -> i64 {
         let weight = self.descriptor.annotation(WEIGHT);

@@ -28,6 +28,6 @@ pub use filter::{Filtered, filter};
 pub use layers::{applies, layers_for};
 pub use narrow::{Narrowed, narrow};
 pub use nothing_fits::NothingFits;
-pub use one_per_machine::{Shaped, one_per_machine};
+pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};
 pub use serve::{replace_children, served_descriptor};
 pub use verdict::Verdict;

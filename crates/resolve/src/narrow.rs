@@ -5,7 +5,7 @@ use metahub_oci::{Descriptor, Index};
 
 use crate::filter::filter;
 use crate::nothing_fits::NothingFits;
-use crate::one_per_machine::one_per_machine;
+use crate::one_per_machine::one_per_machine_with;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;
 use crate::verdict::Verdict;
@@ -20,6 +20,8 @@ pub struct Narrowed {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each entry of the source, in order.
     pub verdicts: Vec<Verdict>,
+    /// What whoever pulls should be told.
+    pub warnings: Vec<String>,
 }
 
 /// Runs what `profile` does on `post-manifest-list-get`: its filters, then the choice of one
@@ -40,7 +42,7 @@ pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits
         .map(|verdict| verdict.position)
         .collect();
     let mut verdicts = filtered.verdicts;
-    match one_per_machine(&filtered.kept, profile.provided()) {
+    match one_per_machine_with(&filtered.kept, profile.provided(), profile.selection()) {
         Ok(shaped) => {
             merge(&mut verdicts, &positions, shaped.verdicts);
             let served = shaped.chosen.iter().map(served_descriptor).collect();
@@ -48,6 +50,7 @@ pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits
                 index: with_entries(index, served),
                 chosen: shaped.chosen,
                 verdicts,
+                warnings: shaped.warnings,
             })
         }
         Err(error) => {

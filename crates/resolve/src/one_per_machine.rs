@@ -1,9 +1,13 @@
 //! One entry for each machine: runtimes disagree on everything but the operating system and the
 //! architecture, and many take the first match, so only one entry may match.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use metahub_hardware::{Entry, Feature, Provided, choose, least_required};
+use metahub_catalog::{NoneFits, Selection};
+use metahub_hardware::{
+    Entry, Feature, Options, Provided, choose_with, fit, generic, least_required,
+};
 use metahub_oci::Descriptor;
 
 use crate::NothingFits;
@@ -17,6 +21,8 @@ pub struct Shaped {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each candidate, in order.
     pub verdicts: Vec<Verdict>,
+    /// What whoever pulls should be told: a choice that does not fit what is provided.
+    pub warnings: Vec<String>,
 }
 
 /// Chooses, for each operating system (and its version) and architecture, one of `candidates`;
@@ -30,10 +36,29 @@ pub fn one_per_machine(
     candidates: &[Descriptor],
     provided: &Provided,
 ) -> Result<Shaped, NothingFits> {
+    one_per_machine_with(candidates, provided, &Selection::default())
+}
+
+/// The same under the options of `manifest-select`.
+pub fn one_per_machine_with(
+    candidates: &[Descriptor],
+    provided: &Provided,
+    selection: &Selection,
+) -> Result<Shaped, NothingFits> {
     let candidates = Candidate::all(candidates);
-    let machines = Machines::of(provided);
-    let mut verdicts: Vec<Verdict> = Vec::new();
-    let mut contenders: Vec<Contender<'_>> = Vec::new();
+    let deciding = if selection.overriding.is_empty() {
+        Cow::Borrowed(provided)
+    } else {
+        Cow::Owned(provided.overridden_by(&selection.overriding))
+    };
+    let rule = Rule {
+        provided,
+        deciding: &deciding,
+        selection,
+    };
+    let machines = Machines::of(&deciding);
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(candidates.len());
+    let mut contenders: Vec<Contender<'_>> = Vec::with_capacity(candidates.len());
     for candidate in &candidates {
         match contender(candidate, &machines) {
             Ok(contender) => contenders.push(contender),
@@ -44,8 +69,9 @@ pub fn one_per_machine(
         .into_iter()
         .partition(|contender| contender.candidate.platform.is_some());
     let mut any = false;
+    let mut warnings = Vec::new();
     for group in groups(with_platform) {
-        let decided = decide(&group, provided);
+        let decided = rule.decide(&group, &mut warnings);
         any |= decided.iter().any(|verdict| verdict.kept);
         verdicts.extend(decided);
     }
@@ -64,10 +90,13 @@ pub fn one_per_machine(
         .map(|(candidate, _)| candidate.descriptor.clone())
         .collect();
     if chosen.is_empty() {
-        let wanted: Vec<String> = provided.features().map(ToString::to_string).collect();
-        return Err(NothingFits::new(wanted.join(" + "), &candidates, verdicts));
+        return Err(NothingFits::new(rule.wanted(), &candidates, verdicts));
     }
-    Ok(Shaped { chosen, verdicts })
+    Ok(Shaped {
+        chosen,
+        verdicts,
+        warnings,
+    })
 }
 
 /// A candidate that may be chosen.
@@ -159,19 +188,110 @@ fn arm_variant<'a>(candidate: &'a Candidate<'_>) -> Option<&'a str> {
     variant.filter(|_| platform.architecture == "arm")
 }
 
-/// The verdicts on the candidates for one machine.
-fn decide(group: &[Contender<'_>], provided: &Provided) -> Vec<Verdict> {
-    let entries: Vec<Entry<'_>> = group
-        .iter()
-        .map(|contender| Entry {
-            requirements: &contender.requirements,
-            weight: contender.candidate.weight(),
+/// How one of several entries for one machine is chosen.
+struct Rule<'a> {
+    /// What is provided.
+    provided: &'a Provided,
+    /// What is chosen by: the same unless it is overridden.
+    deciding: &'a Provided,
+    selection: &'a Selection,
+}
+
+impl Rule<'_> {
+    /// What was wanted, for the message that nothing fits.
+    fn wanted(&self) -> String {
+        let wanted: Vec<String> = self.deciding.features().map(ToString::to_string).collect();
+        let wanted = wanted.join(" + ");
+        match self.selection.minimum_weight {
+            Some(least) => format!("{wanted} with a weight of {least} or more"),
+            None => wanted,
+        }
+    }
+
+    /// The verdicts on the candidates for one machine.
+    fn decide(&self, group: &[Contender<'_>], warnings: &mut Vec<String>) -> Vec<Verdict> {
+        let entries: Vec<Entry<'_>> = group
+            .iter()
+            .map(|contender| Entry {
+                requirements: &contender.requirements,
+                weight: contender.candidate.weight(),
+            })
+            .collect();
+        if self.deciding.is_empty() {
+            let least = self.selection.minimum_weight.unwrap_or(i64::MIN);
+            let heavy: Vec<usize> = (0..entries.len())
+                .filter(|at| entries.get(*at).is_some_and(|entry| entry.weight >= least))
+                .collect();
+            let among: Vec<Entry<'_>> = heavy
+                .iter()
+                .filter_map(|at| entries.get(*at).copied())
+                .collect();
+            let chosen = least_required(&among, self.deciding.graph());
+            decide_for_any(group, chosen.and_then(|at| heavy.get(at).copied()))
+        } else {
+            self.decide_by_fit(group, &entries, warnings)
+        }
+    }
+
+    fn decide_by_fit(
+        &self,
+        group: &[Contender<'_>],
+        entries: &[Entry<'_>],
+        warnings: &mut Vec<String>,
+    ) -> Vec<Verdict> {
+        let options = Options {
+            minimum_weight: self.selection.minimum_weight,
+        };
+        let choice = choose_with(entries, self.deciding, options);
+        let instead = match (choice.winner(), self.selection.none_fits) {
+            (None, NoneFits::Generic) => generic(entries, self.deciding.graph()),
+            _ => None,
+        };
+        let decided_by = choice.decided_by().map(|by| by.to_string());
+        let judged = group.iter().zip(choice.verdicts()).enumerate();
+        judged
+            .map(|(at, (contender, verdict))| {
+                let mut reason = verdict.fit.to_string();
+                if verdict.too_light {
+                    let least = self.selection.minimum_weight.unwrap_or_default();
+                    reason = format!("weighs {}, less than {least}; {reason}", verdict.weight);
+                }
+                if choice.winner() == Some(at) {
+                    if let Some(by) = &decided_by {
+                        reason = format!("{reason}; chosen: {by}");
+                    }
+                    if let Some(warning) = self.warning(contender) {
+                        reason = format!("{reason}; {warning}");
+                        warnings.push(format!("{}: {warning}", contender.candidate.name()));
+                    }
+                }
+                if instead == Some(at) {
+                    reason = format!("{reason}; chosen: none fits, and every machine runs it");
+                }
+                let kept = choice.winner() == Some(at) || instead == Some(at);
+                Verdict::new(contender.candidate, kept, verdict.rank, reason)
+            })
+            .collect()
+    }
+
+    /// What to tell when the chosen entry does not fit what is really provided.
+    fn warning(&self, chosen: &Contender<'_>) -> Option<String> {
+        if self.selection.overriding.is_empty() {
+            return None;
+        }
+        let really = fit(&chosen.requirements, self.provided);
+        let over: Vec<String> = self
+            .selection
+            .overriding
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        (!really.fits()).then(|| {
+            format!(
+                "chosen only because the profile overrides with {}; by what is provided it {really}",
+                over.join(" + ")
+            )
         })
-        .collect();
-    if provided.is_empty() {
-        decide_for_any(group, least_required(&entries, provided.graph()))
-    } else {
-        decide_for(group, &entries, provided)
     }
 }
 
@@ -190,20 +310,4 @@ fn decide_for_any(group: &[Contender<'_>], least: Option<usize>) -> Vec<Verdict>
         Verdict::new(contender.candidate, kept, rank, reason)
     };
     group.iter().enumerate().map(verdict).collect()
-}
-
-fn decide_for(group: &[Contender<'_>], entries: &[Entry<'_>], provided: &Provided) -> Vec<Verdict> {
-    let choice = choose(entries, provided);
-    let decided_by = choice.decided_by().map(|by| by.to_string());
-    let judged = group.iter().zip(choice.verdicts()).enumerate();
-    judged
-        .map(|(at, (contender, verdict))| {
-            let kept = choice.winner() == Some(at);
-            let reason = match (kept, &decided_by) {
-                (true, Some(by)) => format!("{}; chosen: {by}", verdict.fit),
-                _ => verdict.fit.to_string(),
-            };
-            Verdict::new(contender.candidate, kept, verdict.rank, reason)
-        })
-        .collect()
 }

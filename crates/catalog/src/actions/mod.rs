@@ -8,7 +8,7 @@ mod manifest_select;
 
 pub use manifest_add::ManifestAdd;
 pub use manifest_filter::ManifestFilter;
-pub use manifest_select::ManifestSelect;
+pub use manifest_select::{ManifestSelect, NoneFits, Selection};
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -38,6 +38,8 @@ pub(crate) struct Kind {
     pub(crate) event: Event,
     /// The keys of its `args`.
     pub(crate) args: &'static [&'static str],
+    /// Those that must be there.
+    pub(crate) required: &'static [&'static str],
     read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<Action>,
     /// The JSON Schema of each of its `args`.
     pub(crate) schema: fn() -> Value,
@@ -48,6 +50,7 @@ pub(crate) const KINDS: [Kind; 3] = [
         name: ManifestFilter::NAME,
         event: ManifestFilter::EVENT,
         args: ManifestFilter::ARGS,
+        required: ManifestFilter::ARGS,
         read: |reader, args| ManifestFilter::read(reader, args).map(Action::ManifestFilter),
         schema: ManifestFilter::schema,
     },
@@ -55,13 +58,15 @@ pub(crate) const KINDS: [Kind; 3] = [
         name: ManifestSelect::NAME,
         event: ManifestSelect::EVENT,
         args: ManifestSelect::ARGS,
-        read: |_, _| Some(Action::ManifestSelect(ManifestSelect::default())),
+        required: &[],
+        read: |reader, args| ManifestSelect::read(reader, args).map(Action::ManifestSelect),
         schema: ManifestSelect::schema,
     },
     Kind {
         name: ManifestAdd::NAME,
         event: ManifestAdd::EVENT,
         args: ManifestAdd::ARGS,
+        required: ManifestAdd::ARGS,
         read: |reader, args| ManifestAdd::read(reader, args).map(Action::ManifestAdd),
         schema: ManifestAdd::schema,
     },
