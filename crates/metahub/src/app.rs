@@ -7,7 +7,7 @@ use std::sync::Arc;
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_registry::Registry;
-use metahub_server::{Limits, Server};
+use metahub_server::{Addresses, Limits, Proxies, PublicUrl, Server};
 use metahub_store::Store;
 use metahub_upstream::Upstreams;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
@@ -23,6 +23,8 @@ const TOKEN_SECRET: &str = "tokens";
 pub(crate) struct App {
     registry: Registry,
     authenticator: Authenticator,
+    public_url: Option<PublicUrl>,
+    proxies: Proxies,
 }
 
 impl App {
@@ -48,6 +50,8 @@ impl App {
         Ok(Self {
             registry,
             authenticator,
+            public_url: config.public_url.clone(),
+            proxies: config.trust_forwarded.clone(),
         })
     }
 
@@ -63,9 +67,13 @@ impl App {
     ) -> miette::Result<()> {
         let store = self.registry.store().clone();
         let app = metahub_server::App {
-            fallback_host: server.address().to_string(),
             registry: self.registry,
             authenticator: self.authenticator,
+            addresses: Addresses {
+                public_url: self.public_url,
+                proxies: self.proxies,
+                fallback_host: server.address().to_string(),
+            },
         };
         server.run(app, shutdown).await;
         store.close().await;

@@ -1,6 +1,7 @@
 //! The settings of a server: defaults, then the configuration file, then environment variables,
 //! then flags. Every key of the file has a variable `METAHUB_KEY`. An unknown key, a key given
 //! twice and a wrong type are errors with file, line and column. No setting is a secret itself.
+//! A key within another, such as `tls: {key: …}`, has the variable `METAHUB_TLS_KEY`.
 
 mod environment;
 mod layer;
@@ -13,10 +14,12 @@ use std::time::Duration;
 
 use metahub_auth::AuthConfig;
 use metahub_registry::Settings;
+use metahub_server::{Proxies, PublicUrl};
 use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
 pub(crate) use self::layer::Layer;
+use self::layer::TlsLayer;
 pub(crate) use self::yaml::ConfigError;
 
 /// Settings that are complete and well-formed. Whether a file or an address exists is found out
@@ -25,6 +28,9 @@ pub(crate) use self::yaml::ConfigError;
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) trust_forwarded: Proxies,
     pub(crate) catalog: Vec<PathBuf>,
     pub(crate) reload_interval: Duration,
     pub(crate) auth: AuthConfig,
@@ -32,11 +38,21 @@ pub(crate) struct Config {
     pub(crate) upstreams: UpstreamsConfig,
 }
 
+/// Where a certificate chain and its private key are, both PEM.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000),
             data: PathBuf::from("metahub-data"),
+            tls: None,
+            public_url: None,
+            trust_forwarded: Proxies::None,
             catalog: Vec::new(),
             reload_interval: Duration::from_secs(2),
             auth: AuthConfig::default(),
@@ -56,12 +72,31 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let named = environment("METAHUB_CONFIG").filter(|name| !name.is_empty());
         let file = file.map(Path::to_path_buf).or(named.map(PathBuf::from));
-        let mut config = Self::default();
+        let mut layers = Vec::new();
         if let Some(file) = file {
-            config.apply(Layer::read(&file)?);
+            layers.push(Layer::read(&file)?);
         }
-        config.apply(Layer::from_environment(environment)?);
-        config.apply(flags);
+        layers.push(Layer::from_environment(environment)?);
+        layers.push(flags);
+        Self::of(layers)
+    }
+
+    /// The defaults with each layer over them, the last one on top.
+    fn of(layers: Vec<Layer>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        // Two keys that mean nothing one without the other, and may come from two layers.
+        let mut tls = TlsLayer::default();
+        for mut layer in layers {
+            tls.certificate = layer.tls.certificate.take().or(tls.certificate);
+            tls.key = layer.tls.key.take().or(tls.key);
+            config.apply(layer);
+        }
+        config.tls = match (tls.certificate, tls.key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::Alone("tls.certificate", "tls.key")),
+            (None, Some(_)) => return Err(ConfigError::Alone("tls.key", "tls.certificate")),
+        };
         Ok(config)
     }
 
@@ -73,6 +108,8 @@ impl Config {
         }
         set(&mut self.listen, layer.listen);
         set(&mut self.data, layer.data);
+        self.public_url = layer.public_url.or(self.public_url.take());
+        set(&mut self.trust_forwarded, layer.trust_forwarded);
         set(&mut self.catalog, layer.catalog);
         set(
             &mut self.reload_interval,

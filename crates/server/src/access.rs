@@ -12,47 +12,17 @@ use http::{HeaderMap, StatusCode, header};
 use metahub_auth::{
     AuthError, Authenticator, Credentials, Denied, Identity, Right, Scope, bearer_challenge,
 };
-use metahub_oci::{ErrorCode, Host, RepositoryName};
+use metahub_oci::{ErrorCode, RepositoryName};
 
 use crate::error::HttpError;
-use crate::request::header;
-
-/// How to reach this server, as the client did.
-pub(crate) struct Origin {
-    /// `http` or `https`.
-    pub(crate) scheme: &'static str,
-    /// `HOST` or `HOST:PORT`.
-    pub(crate) host: String,
-}
-
-impl Origin {
-    /// From the request itself, so that a registry behind any name works without configuration.
-    /// A `Host` header that is none is replaced by the fallback: it ends up in a challenge.
-    pub(crate) fn of(request: &http::request::Parts, tls: bool, fallback: &str) -> Self {
-        let named = request
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(|| header(&request.headers, header::HOST));
-        let host = named.and_then(|host| host.parse::<Host>().ok());
-        Self {
-            scheme: if tls { "https" } else { "http" },
-            host: host.map_or_else(|| fallback.to_owned(), String::from),
-        }
-    }
-
-    /// The token endpoint: on the registry's own host, where Enroot looks netrc up.
-    fn realm(&self) -> String {
-        format!("{}://{}/token", self.scheme, self.host)
-    }
-}
+use crate::origin::Origin;
 
 /// Reads the credentials of a request. No credentials is no identity, not an anonymous one.
 pub(crate) async fn identify(
     authenticator: &Authenticator,
     headers: &HeaderMap,
     from: IpAddr,
-    origin: &Origin,
+    origin: &Origin<'_>,
 ) -> Result<Option<Arc<Identity>>, HttpError> {
     let value = headers
         .get(header::AUTHORIZATION)
@@ -72,7 +42,7 @@ pub(crate) async fn identify(
 /// The answer to credentials that do not hold.
 pub(crate) fn refuse(
     authenticator: &Authenticator,
-    origin: &Origin,
+    origin: &Origin<'_>,
     error: &AuthError,
 ) -> HttpError {
     let message = error.to_string();
@@ -89,7 +59,7 @@ pub(crate) fn refuse(
 
 fn challenge(
     authenticator: &Authenticator,
-    origin: &Origin,
+    origin: &Origin<'_>,
     scopes: &[Scope],
     code: Option<&str>,
     message: String,
@@ -103,7 +73,7 @@ fn challenge(
 pub(crate) fn require(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
-    origin: &Origin,
+    origin: &Origin<'_>,
 ) -> Result<Arc<Identity>, HttpError> {
     identity.ok_or_else(|| {
         let message = "log in: docker login HOST -u PROFILE, for example zen3".to_owned();
@@ -115,7 +85,7 @@ pub(crate) fn require(
 pub(crate) fn authorize(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
-    origin: &Origin,
+    origin: &Origin<'_>,
     right: Right,
     repository: &RepositoryName,
 ) -> Result<Arc<Identity>, HttpError> {
@@ -157,7 +127,7 @@ pub(crate) fn authorize(
 pub(crate) fn may_mount(
     authenticator: &Authenticator,
     identity: &Identity,
-    origin: &Origin,
+    origin: &Origin<'_>,
     from: &RepositoryName,
     into: &RepositoryName,
 ) -> Result<bool, HttpError> {

@@ -1,6 +1,6 @@
 //! One request's way: route → identity → right → handler → answer → log line.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -9,12 +9,14 @@ use metahub_auth::{Authenticator, Identity, Right};
 use metahub_oci::{MAX_MANIFEST_BYTES, RepositoryName};
 use metahub_registry::Registry;
 
-use crate::access::{self, Origin};
+use crate::access;
 use crate::body::Body;
+use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
 use crate::log::Record;
 use crate::operation::Operation;
+use crate::origin::{Addresses, Origin};
 use crate::request::{self, Pairs};
 use crate::route::Route;
 
@@ -26,16 +28,16 @@ pub struct App {
     pub registry: Registry,
     /// Tells who asks.
     pub authenticator: Authenticator,
-    /// The `HOST:PORT` to name where a client names none.
-    pub fallback_host: String,
+    /// How clients reach this server.
+    pub addresses: Addresses,
 }
 
 /// One request, taken apart.
-struct Call {
-    head: http::request::Parts,
+struct Call<'a> {
+    head: &'a http::request::Parts,
     query: Pairs,
-    origin: Origin,
-    peer: SocketAddr,
+    origin: Origin<'a>,
+    client: IpAddr,
 }
 
 impl App {
@@ -43,15 +45,16 @@ impl App {
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let mut record = Box::new(Record::new(&head.method, &head.headers, peer));
+        let client = self.addresses.client(&head.headers, peer.address);
+        let mut record = Box::new(Record::new(&head.method, &head.headers, client));
         let call = Call {
             query: Pairs::of(&head.uri),
-            origin: Origin::of(&head, false, &self.fallback_host),
-            head,
-            peer,
+            origin: self.addresses.origin(&head, peer.address, peer.tls),
+            client,
+            head: &head,
         };
         let result = self.dispatch(&call, body, &mut record).await;
         let mut response = result.unwrap_or_else(|error| {
@@ -67,7 +70,7 @@ impl App {
 
     async fn dispatch(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         body: Incoming,
         record: &mut Record,
     ) -> Result<Response<Body>, HttpError> {
@@ -79,7 +82,7 @@ impl App {
         }
         match &route {
             Route::Health => Ok(base::health()),
-            Route::Welcome => Ok(base::welcome(&call.origin.host)),
+            Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
             Route::Base => {
                 let identity = self.identify(call, record).await?;
@@ -109,10 +112,10 @@ impl App {
     /// Who asks, if they say so.
     async fn identify(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         record: &mut Record,
     ) -> Result<Option<Arc<Identity>>, HttpError> {
-        let (headers, from) = (&call.head.headers, call.peer.ip());
+        let (headers, from) = (&call.head.headers, call.client);
         let identity = access::identify(&self.authenticator, headers, from, &call.origin).await?;
         if let Some(identity) = &identity {
             identity.login().clone_into(&mut record.login);
@@ -122,7 +125,7 @@ impl App {
 
     fn require(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         identity: Option<Arc<Identity>>,
     ) -> Result<Arc<Identity>, HttpError> {
         access::require(&self.authenticator, identity, &call.origin)
@@ -130,7 +133,7 @@ impl App {
 
     fn authorize(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         identity: Option<Arc<Identity>>,
         right: Right,
         name: &RepositoryName,
@@ -138,10 +141,10 @@ impl App {
         access::authorize(&self.authenticator, identity, &call.origin, right, name)
     }
 
-    async fn token(&self, call: &Call, body: Incoming) -> Result<Response<Body>, HttpError> {
+    async fn token(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, HttpError> {
         let head = &call.head;
         let form = request::read(body, token::MAX_FORM_BYTES, "the form").await?;
-        let (from, origin) = (call.peer.ip(), &call.origin);
+        let (from, origin) = (call.client, &call.origin);
         token::issue(
             &self.authenticator,
             &head.method,
@@ -157,7 +160,7 @@ impl App {
     /// Hands an operation that `identity` may do to its handler.
     async fn operate(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         identity: &Identity,
         name: &RepositoryName,
         operation: &Operation,

@@ -5,15 +5,20 @@
 mod access;
 mod app;
 mod body;
+mod connection;
 mod error;
 mod handlers;
+mod limits;
 mod listen;
 mod log;
 mod operation;
+mod origin;
 mod range;
 mod request;
 mod respond;
 mod route;
+mod stream;
+mod tls;
 
 use std::future::Future;
 use std::io;
@@ -23,13 +28,16 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub use app::App;
-pub use listen::Limits;
+pub use limits::Limits;
+pub use origin::{Addresses, Proxies, PublicUrl, PublicUrlError};
+pub use tls::{Tls, TlsError};
 
 /// A server that listens and does not yet answer.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -41,7 +49,15 @@ impl Server {
             listener,
             address,
             limits,
+            tls: None,
         })
+    }
+
+    /// The same over TLS, and no longer in the clear.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Where it listens.
@@ -55,6 +71,6 @@ impl Server {
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
         let app = Arc::new(app);
         let handler = move |request, peer| Arc::clone(&app).answer(request, peer);
-        listen::serve(self.listener, &self.limits, handler, shutdown).await;
+        listen::serve(self.listener, self.tls, &self.limits, handler, shutdown).await;
     }
 }

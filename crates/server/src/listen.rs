@@ -1,69 +1,45 @@
-//! The listener: connections, their limits, and a graceful end.
+//! The listener: takes connections as long as there is room, and ends gracefully.
 //!
-//! `axum::serve` and its kind have neither a header timeout nor a cap on connections; here are
-//! both, so a slow or greedy client holds up nobody else.
+//! `axum::serve` and its kind have neither a header timeout nor a cap on connections; here is
+//! the cap, in [`crate::connection`] are the timeouts, so a slow or greedy client holds up
+//! nobody else.
 
-use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
+use crate::connection::{Peer, Serving};
+use crate::limits::Limits;
+use crate::tls::Tls;
 
-/// Limits of the listener.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Most connections open at once; more wait in the kernel's queue.
-    pub connections: usize,
-    /// Time for a client to send a request's headers.
-    pub header_timeout: Duration,
-    /// Time for running requests to end after the listener was told to stop.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 4096,
-            header_timeout: Duration::from_secs(15),
-            drain: Duration::from_secs(30),
-        }
-    }
-}
+/// How long to wait after the operating system refused a connection, for want of descriptors
+/// mostly.
+const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
 /// Accepts connections until `shutdown` completes, then lets running requests end within
 /// [`Limits::drain`].
 pub(crate) async fn serve<H, F>(
     listener: TcpListener,
+    tls: Option<Tls>,
     limits: &Limits,
     handler: H,
     shutdown: impl Future<Output = ()>,
 ) where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(64 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(64 * 1024);
+    let connections = TaskTracker::new();
+    let stopping = CancellationToken::new();
+    let serving = Arc::new(Serving::new(limits, tls, handler, stopping.clone()));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let place = tokio::select! {
@@ -76,37 +52,30 @@ pub(crate) async fn serve<H, F>(
                 Err(error) => {
                     // Out of file descriptors, or the peer left at once: neither ends the server.
                     tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(AFTER_REFUSAL).await;
                     continue;
                 }
             },
             () = &mut shutdown => break,
         };
         prepare(&stream);
-        let handler = handler.clone();
-        let service = service_fn(move |request| {
-            let answer = handler(request, peer);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = graceful.watch(
-            builder
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned(),
-        );
-        tokio::spawn(async move {
+        let serving = Arc::clone(&serving);
+        connections.spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, error = %crate::error::chain(&*error), "connection ended");
-            }
+            serving.connection(stream, peer).await;
         });
     }
+    // Closed first, so that whoever connects now is refused and can go elsewhere.
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown())
+    stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(limits.drain, connections.wait())
         .await
         .is_err()
     {
         tracing::warn!(
             seconds = limits.drain.as_secs(),
+            connections = connections.len(),
             "requests still running were cut off"
         );
     }

@@ -1,7 +1,7 @@
 //! One log line per request: who, what, outcome, duration, bytes. Never a password, a token or
 //! a query string.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode, header};
@@ -10,7 +10,7 @@ use metahub_oci::ErrorCode;
 /// What is known of a request; written when its answer's body has been sent or dropped.
 pub(crate) struct Record {
     started: Instant,
-    peer: SocketAddr,
+    client: IpAddr,
     method: Method,
     agent: String,
     pub(crate) login: String,
@@ -23,14 +23,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(method: &Method, headers: &HeaderMap, peer: SocketAddr) -> Self {
+    pub(crate) fn new(method: &Method, headers: &HeaderMap, client: IpAddr) -> Self {
         let agent = headers
             .get(header::USER_AGENT)
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         Self {
             started: Instant::now(),
-            peer,
+            client,
             method: method.clone(),
             // A client's name is enough; its whole build string would fill the log.
             agent: agent.chars().take_while(|c| *c != ' ').take(64).collect(),
@@ -66,7 +66,7 @@ impl Drop for Record {
             outcome,
             bytes = self.sent,
             ms = self.started.elapsed().as_millis(),
-            peer = %self.peer,
+            client = %self.client,
             agent = self.agent,
             "request"
         );

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
+use metahub_server::{Proxies, PublicUrl};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
@@ -18,6 +19,9 @@ use super::yaml::{ConfigError, parse};
 pub(crate) struct Layer {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) tls: TlsLayer,
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) trust_forwarded: Option<Proxies>,
     pub(crate) catalog: Option<Vec<PathBuf>>,
     pub(crate) reload_interval: Option<Time>,
     pub(crate) anonymous: Option<AnonymousAccess>,
@@ -29,6 +33,14 @@ pub(crate) struct Layer {
     pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
     pub(crate) allow_any_host: Option<bool>,
     pub(crate) offline: Option<bool>,
+}
+
+/// The keys under `tls`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsLayer {
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Layer {
@@ -43,6 +55,8 @@ impl Layer {
         let paths = layer
             .data
             .iter_mut()
+            .chain(&mut layer.tls.certificate)
+            .chain(&mut layer.tls.key)
             .chain(layer.catalog.iter_mut().flatten());
         for path in paths {
             *path = folder.join(&*path);
@@ -54,6 +68,12 @@ impl Layer {
         Ok(Self {
             listen: plain_variable(environment, "METAHUB_LISTEN")?,
             data: path_variable(environment, "METAHUB_DATA"),
+            tls: TlsLayer {
+                certificate: path_variable(environment, "METAHUB_TLS_CERTIFICATE"),
+                key: path_variable(environment, "METAHUB_TLS_KEY"),
+            },
+            public_url: plain_variable(environment, "METAHUB_PUBLIC_URL")?,
+            trust_forwarded: variable(environment, "METAHUB_TRUST_FORWARDED")?,
             catalog: path_variable(environment, "METAHUB_CATALOG")
                 .map(|paths| std::env::split_paths(&paths).collect()),
             reload_interval: variable(environment, "METAHUB_RELOAD_INTERVAL")?,

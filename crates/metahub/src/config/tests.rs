@@ -39,33 +39,58 @@ fn from_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
 
 #[test]
 fn the_example_file_says_exactly_the_defaults() {
-    let mut config = Config::default();
-    config.apply(parse(EXAMPLE).map_err(|problem| problem.message).unwrap());
+    let example = parse(EXAMPLE).map_err(|problem| problem.message).unwrap();
+    let config = Config::of(vec![example]).unwrap();
     assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
+}
+
+/// Every key of the file, those within others as `outer.inner`.
+fn keys() -> Vec<String> {
+    let shown = format!("{:#?}", Layer::default());
+    let (mut keys, mut outer) = (Vec::new(), None);
+    for line in shown.lines().skip(1) {
+        let line = line.trim();
+        if let Some(key) = line.strip_suffix(": None,") {
+            keys.push(match outer {
+                Some(outer) => format!("{outer}.{key}"),
+                None => key.to_owned(),
+            });
+        } else if line == "}," {
+            outer = None;
+        } else {
+            outer = line.split_once(':').map(|(key, _)| key);
+        }
+    }
+    keys
+}
+
+fn variable_of(key: &str) -> String {
+    format!("METAHUB_{}", key.replace('.', "_").to_uppercase())
 }
 
 #[test]
 fn the_example_file_names_every_key_and_its_variable() {
-    let keys = format!("{:#?}", Layer::default());
-    let keys = keys
-        .lines()
-        .filter_map(|line| line.trim().strip_suffix(": None,"));
     let written: Vec<&str> = EXAMPLE
         .lines()
-        .filter_map(|line| line.split_once(':'))
+        .filter_map(|line| line.trim_start_matches([' ', '#']).split_once(':'))
         .map(|(key, _)| key)
         .collect();
-    let mut count = 0;
+    let keys = keys();
+    assert!(
+        keys.len() >= 16 && keys.contains(&"tls.key".to_owned()),
+        "{keys:?}"
+    );
     for key in keys {
-        assert!(written.contains(&key), "{key} is not in the example");
-        let variable = format!("METAHUB_{}", key.to_uppercase());
+        let (outer, inner) = key.split_once('.').unwrap_or((&key, &key));
+        for part in [outer, inner] {
+            assert!(written.contains(&part), "{key} is not in the example");
+        }
+        let variable = format!("[{}", variable_of(&key));
         assert!(
             EXAMPLE.contains(&variable),
             "{variable} is not in the example"
         );
-        count += 1;
     }
-    assert!(count >= 12, "{count}");
 }
 
 #[test]
@@ -108,6 +133,9 @@ fn paths_in_the_file_start_at_the_files_folder() {
 #[case("METAHUB_LISTEN", "[::1]:80")]
 #[case("METAHUB_DATA", "/srv/metahub")]
 #[case("METAHUB_CATALOG", "/a:/b")]
+#[case("METAHUB_PUBLIC_URL", "https://hub.example.org")]
+#[case("METAHUB_TRUST_FORWARDED", "true")]
+#[case("METAHUB_TRUST_FORWARDED", "[10.0.0.0/8, '::1']")]
 #[case("METAHUB_RELOAD_INTERVAL", "0s")]
 #[case("METAHUB_UPSTREAMS", "[{host: quay.io, default: true}]")]
 fn every_setting_has_a_variable(#[case] name: &'static str, #[case] value: &str) {
@@ -115,6 +143,17 @@ fn every_setting_has_a_variable(#[case] name: &'static str, #[case] value: &str)
     assert_ne!(set, format!("{:?}", Config::default()));
     let empty = format!("{:?}", from_variables(&[(name, "")]).unwrap());
     assert_eq!(empty, format!("{:?}", Config::default()), "empty is unset");
+}
+
+#[test]
+fn a_certificate_and_its_key_may_come_from_two_places_and_need_each_other() {
+    let (folder, file) = file("tls:\n  certificate: tls.crt\n");
+    let config = load(&file, &[("METAHUB_TLS_KEY", "/srv/key")], Layer::default()).unwrap();
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.certificate, folder.path().join("tls.crt"));
+    assert_eq!(tls.key, Path::new("/srv/key"));
+    let error = load(&file, &[], Layer::default()).unwrap_err();
+    assert!(error.to_string().contains("tls.key"), "{error}");
 }
 
 #[test]
@@ -129,6 +168,9 @@ fn a_wrong_variable_is_named() {
 #[case("anonymous: sometimes\n", 1, 12, "sometimes")]
 #[case("listen: 5000\n", 1, 9, "socket address")]
 #[case("delete: yes\n", 1, 9, "bool")]
+#[case("public_url: hub.example.org\n", 1, 13, "https://HOST")]
+#[case("trust_forwarded: [10.0.0.0/99]\n", 1, 18, "10.0.0.0/99")]
+#[case("tls: {cert: a}\n", 1, 7, "cert")]
 #[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
 #[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]
 #[case("tag_lifetime: soon\n", 1, 15, "soon")]

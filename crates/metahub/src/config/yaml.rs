@@ -20,6 +20,10 @@ pub(crate) enum ConfigError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Malformed(Box<Malformed>),
+    /// A key that means nothing without another.
+    #[error("the setting {0} needs {1} beside it")]
+    #[diagnostic(help("give both, in the configuration file or as variables, or neither"))]
+    Alone(&'static str, &'static str),
     /// An environment variable says something that it may not say.
     #[error("the environment variable {variable} is wrong: {message}")]
     Variable {

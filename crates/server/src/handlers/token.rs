@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use metahub_auth::{AuthError, Authenticator, Credentials, Identity, Scope};
 use metahub_oci::ErrorCode;
 
-use crate::access::{Origin, identify, refuse};
+use crate::access::{identify, refuse};
 use crate::body::Body;
 use crate::error::HttpError;
+use crate::origin::Origin;
 use crate::request::Pairs;
 use crate::respond::Answer;
 
@@ -27,7 +28,7 @@ pub(crate) async fn issue(
     query: &Pairs,
     form: Bytes,
     from: IpAddr,
-    origin: &Origin,
+    origin: &Origin<'_>,
 ) -> Result<Response<Body>, HttpError> {
     let form = if method == Method::POST {
         Pairs::parse(&form)
@@ -59,7 +60,7 @@ async fn by_form(
     headers: &HeaderMap,
     form: &Pairs,
     from: IpAddr,
-    origin: &Origin,
+    origin: &Origin<'_>,
 ) -> Result<Option<Arc<Identity>>, HttpError> {
     match form.get("grant_type") {
         Some("password") => {

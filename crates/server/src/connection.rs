@@ -1,0 +1,160 @@
+//! One connection, from the handshake to its end: HTTP/1.1 or HTTP/2, over TLS as agreed there,
+//! in the clear as the client begins.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::Body;
+use crate::limits::Limits;
+use crate::stream::Stream;
+use crate::tls::Tls;
+
+/// Largest request line and headers, in bytes.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// What a client may send ahead of what is read of one HTTP/2 stream, in bytes: enough for a
+/// fast push over a long way.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a connection together.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Requests of one HTTP/2 connection at once.
+const STREAMS: u32 = 128;
+
+/// For a client that speaks plain HTTP to a port that speaks TLS.
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+    Connection: close\r\nContent-Length: 37\r\n\r\nThis port speaks HTTPS: use https://\n";
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Whether it speaks TLS with us.
+    pub(crate) tls: bool,
+}
+
+/// How connections are served. Shared by all of them.
+pub(crate) struct Serving<H> {
+    http: Builder<TokioExecutor>,
+    tls: Option<Tls>,
+    handler: H,
+    header_timeout: Duration,
+    stopping: CancellationToken,
+}
+
+impl<H, F> Serving<H>
+where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    pub(crate) fn new(
+        limits: &Limits,
+        tls: Option<Tls>,
+        handler: H,
+        stopping: CancellationToken,
+    ) -> Self {
+        let mut http = Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(MAX_HEAD_BYTES as usize);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD_BYTES)
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        Self {
+            http,
+            tls,
+            handler,
+            header_timeout: limits.header_timeout,
+            stopping,
+        }
+    }
+
+    /// Answers the requests of one connection until it ends, or until the server is told to
+    /// stop and its running requests are answered.
+    pub(crate) async fn connection(&self, stream: TcpStream, address: SocketAddr) {
+        let peer = Peer {
+            address,
+            tls: self.tls.is_some(),
+        };
+        let stream = tokio::select! {
+            stream = tokio::time::timeout(self.header_timeout, self.begin(stream)) => stream,
+            () = self.stopping.cancelled() => return,
+        };
+        let outcome = match stream {
+            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err("the TLS handshake took too long".into()),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %address, error = %crate::error::chain(&*error), "connection ended");
+        }
+    }
+
+    async fn begin(&self, stream: TcpStream) -> io::Result<Stream> {
+        match &self.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => {
+                let stream = refuse_plain(stream).await?;
+                Ok(Stream::Tls(Box::new(tls.accept(stream).await?)))
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        stream: Stream,
+        peer: Peer,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let service = service_fn(|request| {
+            let answer = (self.handler)(request, peer);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut connection =
+            std::pin::pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+}
+
+/// Tells a client that speaks plain HTTP to a TLS port so, rather than failing its handshake.
+async fn refuse_plain(mut stream: TcpStream) -> io::Result<TcpStream> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first.first().is_some_and(u8::is_ascii_uppercase) {
+        stream.write_all(USE_HTTPS).await?;
+        stream.shutdown().await?;
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the client speaks plain HTTP to a port that speaks TLS",
+        ));
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_to_a_client_without_tls_are_a_whole_answer() {
+        let answer = std::str::from_utf8(USE_HTTPS).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+    }
+}
