@@ -59,6 +59,9 @@ impl Catalog {
     /// The same with a site's own CPU targets.
     #[must_use]
     pub fn in_graph(graph: Arc<Microarchitectures>) -> Self {
+        if Arc::ptr_eq(&graph, &Microarchitectures::builtin()) {
+            return Self::builtin();
+        }
         Self {
             targets: profiles_of(&graph),
             graph,
@@ -72,7 +75,12 @@ impl Catalog {
     /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. What is wrong
     /// is left out and told in the problems; everything else is in the catalog.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Loaded {
-        let mut loader = Loader::new(Self::builtin());
+        Self::load_in(Microarchitectures::builtin(), paths)
+    }
+
+    /// The same with a site's own CPU targets.
+    pub fn load_in<P: AsRef<Path>>(graph: Arc<Microarchitectures>, paths: &[P]) -> Loaded {
+        let mut loader = Loader::new(Self::in_graph(graph));
         for path in paths {
             loader.add_path(path.as_ref());
         }

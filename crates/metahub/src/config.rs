@@ -10,9 +10,11 @@ mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_auth::AuthConfig;
+use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_registry::Settings;
 use metahub_server::{Proxies, PublicUrl};
 use metahub_upstream::UpstreamsConfig;
@@ -33,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) trust_forwarded: Proxies,
     pub(crate) catalog: Vec<PathBuf>,
     pub(crate) reload_interval: Duration,
+    pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
@@ -55,6 +58,7 @@ impl Default for Config {
             trust_forwarded: Proxies::None,
             catalog: Vec::new(),
             reload_interval: Duration::from_secs(2),
+            hardware: Extension::default(),
             auth: AuthConfig::default(),
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
@@ -100,6 +104,15 @@ impl Config {
         Ok(config)
     }
 
+    /// The CPU targets that this site knows: archspec's and its own.
+    pub(crate) fn graph(&self) -> Result<Arc<Microarchitectures>, ExtensionError> {
+        let builtin = Microarchitectures::builtin();
+        if self.hardware == Extension::default() {
+            return Ok(builtin);
+        }
+        builtin.extend(&self.hardware).map(Arc::new)
+    }
+
     fn apply(&mut self, layer: Layer) {
         fn set<T>(setting: &mut T, value: Option<T>) {
             if let Some(value) = value {
@@ -115,6 +128,7 @@ impl Config {
             &mut self.reload_interval,
             layer.reload_interval.map(|time| time.0),
         );
+        set(&mut self.hardware, layer.hardware);
         set(&mut self.auth.anonymous, layer.anonymous);
         set(&mut self.auth.profile_password, layer.profile_password);
         set(

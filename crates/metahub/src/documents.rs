@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Loaded, Problem};
+use metahub_hardware::Microarchitectures;
 use miette::miette;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use crate::reload::{Reload, Why};
 
 /// The documents of a server.
 pub(crate) struct Documents {
+    /// The CPU targets that they may name.
+    graph: Arc<Microarchitectures>,
     paths: Vec<PathBuf>,
     in_force: watch::Sender<Arc<Catalog>>,
     /// What was wrong when they were read last, so that it is told once.
@@ -24,10 +27,10 @@ pub(crate) struct Documents {
 
 impl Documents {
     /// Reads the documents at `paths`. Errors in them stop the start.
-    pub(crate) fn read(paths: &[PathBuf]) -> miette::Result<Self> {
+    pub(crate) fn read(graph: Arc<Microarchitectures>, paths: &[PathBuf]) -> miette::Result<Self> {
         let Loaded {
             catalog, problems, ..
-        } = Catalog::load(paths);
+        } = Catalog::load_in(Arc::clone(&graph), paths);
         for problem in &problems {
             anstream::eprintln!("{problem}");
         }
@@ -39,6 +42,7 @@ impl Documents {
             ));
         }
         Ok(Self {
+            graph,
             paths: paths.to_vec(),
             in_force: watch::Sender::new(Arc::new(catalog)),
             told: lines(&problems),
@@ -57,7 +61,7 @@ impl Reload for Documents {
     }
 
     fn reload(&mut self, why: Why) {
-        let loaded = Catalog::load(&self.paths);
+        let loaded = Catalog::load_in(Arc::clone(&self.graph), &self.paths);
         let wrong = loaded.has_errors();
         let told = lines(&loaded.problems);
         let news = told != self.told;
@@ -167,7 +171,9 @@ mod tests {
         fn new(text: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-            let documents = Documents::read(&[folder.path().to_owned()]).unwrap();
+            let documents =
+                Documents::read(Microarchitectures::builtin(), &[folder.path().to_owned()])
+                    .unwrap();
             Self { folder, documents }
         }
 
@@ -235,6 +241,8 @@ mod tests {
     fn errors_stop_the_start() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.yaml"), "profile: [").unwrap();
-        assert!(Documents::read(&[folder.path().to_owned()]).is_err());
+        assert!(
+            Documents::read(Microarchitectures::builtin(), &[folder.path().to_owned()]).is_err()
+        );
     }
 }

@@ -24,7 +24,11 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         ..Layer::default()
     };
     let config = load_config(&args.settings, flags)?;
-    let documents = Documents::read(&config.catalog)?;
+    let graph = config
+        .graph()
+        .into_diagnostic()
+        .wrap_err("`hardware` of the configuration cannot be used")?;
+    let documents = Documents::read(graph, &config.catalog)?;
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
     let store = Store::open(&config.data, Mode::Serve)
         .await

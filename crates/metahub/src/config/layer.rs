@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
+use metahub_hardware::Extension;
 use metahub_server::{Proxies, PublicUrl};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
@@ -24,6 +25,7 @@ pub(crate) struct Layer {
     pub(crate) trust_forwarded: Option<Proxies>,
     pub(crate) catalog: Option<Vec<PathBuf>>,
     pub(crate) reload_interval: Option<Time>,
+    pub(crate) hardware: Option<Extension>,
     pub(crate) anonymous: Option<AnonymousAccess>,
     pub(crate) profile_password: Option<ProfilePassword>,
     pub(crate) token_lifetime: Option<Time>,
@@ -77,6 +79,7 @@ impl Layer {
             catalog: path_variable(environment, "METAHUB_CATALOG")
                 .map(|paths| std::env::split_paths(&paths).collect()),
             reload_interval: variable(environment, "METAHUB_RELOAD_INTERVAL")?,
+            hardware: variable(environment, "METAHUB_HARDWARE")?,
             anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,

@@ -201,3 +201,33 @@ fn a_missing_file_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_site_adds_cpu_targets_aliases_and_fallbacks() {
+    let (_folder, path) = file(
+        "hardware:\n  targets:\n    zen9: {from: [zen5], vendor: AuthenticAMD, features: [x]}\n  \
+         aliases: {our-nodes: zen9}\n  fallbacks: {grace: [neoverse_v1]}\n",
+    );
+    let graph = load(&path, &[], Layer::default()).unwrap().graph().unwrap();
+    let target = |name: &str| graph.find(name).unwrap();
+    assert_eq!(target("our-nodes"), target("zen9"));
+    assert!(graph.runs(&target("zen9"), &target("x86_64_v4")));
+    assert!(graph.runs(&target("neoverse_v2"), &target("neoverse_v1")));
+
+    let builtin = Microarchitectures::builtin();
+    let plain = Config::default().graph().unwrap();
+    assert!(Arc::ptr_eq(&plain, &builtin));
+}
+
+#[test]
+fn cpu_targets_that_do_not_hold_together_are_refused() {
+    let (_folder, path) = file("hardware: {fallbacks: {grace: [neoverse_v11]}}\n");
+    let config = load(&path, &[], Layer::default()).unwrap();
+    let error = config.graph().unwrap_err().to_string();
+    assert!(
+        error.contains("neoverse_v11") && error.contains("neoverse_v1"),
+        "{error}"
+    );
+    let (_folder, path) = file("hardware: {fallback: {grace: [neoverse_v1]}}\n");
+    assert!(load(&path, &[], Layer::default()).is_err());
+}
