@@ -32,6 +32,8 @@ pub(crate) enum Change {
     Manifest(RepositoryName, Digest),
     /// A repository no longer holds a blob.
     Blob(RepositoryName, Digest),
+    /// A repository has one more or one less manifest that was pushed.
+    Pushed(RepositoryName),
     /// A derived record was replaced or deleted.
     Derived(Digest),
 }
@@ -106,7 +108,10 @@ where
 
 /// The caches of a store.
 pub(crate) struct Caches {
-    pub(crate) tags: ExactCache<(RepositoryName, Tag), Arc<TagRecord>>,
+    /// `None`: there is no such tag. A mirror asks for that on every pull.
+    pub(crate) tags: ExactCache<(RepositoryName, Tag), Option<Arc<TagRecord>>>,
+    /// Whether somebody pushed to a repository.
+    pub(crate) pushed: ExactCache<RepositoryName, bool>,
     pub(crate) manifests: ExactCache<(RepositoryName, Digest), Arc<StoredManifest>>,
     /// The blobs that a repository may read.
     pub(crate) blobs: ExactCache<(RepositoryName, Digest), Access>,
@@ -122,7 +127,10 @@ impl Caches {
             tags: ExactCache::new(bytes / 8, |(repository, tag): &(RepositoryName, Tag), _| {
                 ENTRY + repository.as_str().len() + tag.as_str().len() + 80
             }),
-            manifests: ExactCache::new(bytes / 2, |_, manifest: &Arc<StoredManifest>| {
+            pushed: ExactCache::new(bytes / 16, |repository: &RepositoryName, _| {
+                ENTRY + repository.as_str().len()
+            }),
+            manifests: ExactCache::new(bytes * 7 / 16, |_, manifest: &Arc<StoredManifest>| {
                 2 * ENTRY + manifest.bytes.len()
             }),
             blobs: ExactCache::new(bytes / 4, |_, access: &Access| {
@@ -147,6 +155,7 @@ impl Caches {
                 self.blobs.forget(&(repository.clone(), digest.clone()));
             }
             Change::Derived(key) => self.derived.forget(key),
+            Change::Pushed(repository) => self.pushed.forget(repository),
         }
     }
 }

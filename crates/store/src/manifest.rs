@@ -204,6 +204,7 @@ pub(crate) async fn delete(
         let result = query.execute(&mut transaction.connection).await;
         result.map_err(|error| transaction.error(error))?;
     }
+    transaction.changed(Change::Pushed(repository.clone()));
     transaction.changed(Change::Manifest(repository, digest));
     Ok(true)
 }

@@ -288,6 +288,7 @@ impl Put {
         .await;
         result.map_err(|error| transaction.error(error))?;
         let (repository, digest) = (self.repository.clone(), self.document.digest().clone());
+        transaction.changed(Change::Pushed(repository.clone()));
         transaction.changed(Change::Manifest(repository, digest));
         Ok(())
     }

@@ -35,8 +35,8 @@ impl Store {
     ) -> Result<Option<Arc<TagRecord>>, StoreError> {
         let key = (repository.clone(), tag.clone());
         let tags = &self.inner.caches.tags;
-        if let Some(record) = tags.get(&key) {
-            return Ok(Some(record));
+        if let Some(known) = tags.get(&key) {
+            return Ok(known);
         }
         let ticket = tags.ticket(&key);
         let row: Option<(Vec<u8>, i64, i64, Option<String>)> = sqlx::query_as(
@@ -51,6 +51,7 @@ impl Store {
         .await
         .map_err(|error| self.inner.database.error(error))?;
         let Some((digest, origin, checked_at, etag)) = row else {
+            tags.fill(ticket, key, None);
             return Ok(None);
         };
         let corrupt = || {
@@ -64,7 +65,7 @@ impl Store {
             checked_at: time_from_millis(checked_at),
             etag,
         });
-        tags.fill(ticket, key, Arc::clone(&record));
+        tags.fill(ticket, key, Some(Arc::clone(&record)));
         Ok(Some(record))
     }
 
