@@ -94,6 +94,25 @@ impl Problem {
         }
     }
 
+    /// A warning about something that is not wrong in the document itself, such as what an
+    /// image that it names turns out to be.
+    #[must_use]
+    pub fn doubt(
+        location: &Location,
+        code: &'static str,
+        message: String,
+        help: Option<String>,
+    ) -> Self {
+        Self {
+            location: location.clone(),
+            severity: Severity::Warning,
+            code,
+            message,
+            help,
+            source: None,
+        }
+    }
+
     /// Whether the document it is about is left out of the catalog.
     #[must_use]
     pub fn is_error(&self) -> bool {

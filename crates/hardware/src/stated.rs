@@ -9,10 +9,10 @@ use crate::feature::Feature;
 use crate::fit::{Outcome, fit};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
-use crate::labels::{self, Label};
+use crate::labels::{self, Label, from_os_features, from_platform};
 use crate::nfd::{Compatibility, NfdError};
 use crate::nvidia_require;
-use crate::provided::Provided;
+use crate::provided::{Provided, target_of};
 use std::sync::Arc;
 
 /// A requirement and where it was written.
@@ -89,6 +89,37 @@ impl Statements {
                 value: value.to_owned(),
             }
         }));
+    }
+
+    /// Adds what the image's own platform says by its variant and its `os.features`.
+    pub fn add_platform(
+        &mut self,
+        os: &str,
+        architecture: &str,
+        variant: Option<&str>,
+        os_features: &[String],
+    ) {
+        for feature in from_os_features(os, os_features) {
+            self.require(feature, "its platform's os.features".to_owned());
+        }
+        if let Some(feature) = from_platform(architecture, variant) {
+            self.require(feature, "its platform's variant".to_owned());
+        }
+    }
+
+    /// Two CPU targets that no machine runs both of, if it states such.
+    #[must_use]
+    pub fn contradiction(&self, graph: &Microarchitectures) -> Option<(&Stated, &Stated)> {
+        let targets = || {
+            self.requirements
+                .iter()
+                .filter_map(|stated| Some((stated, target_of(graph, &stated.feature)?)))
+        };
+        targets().find_map(|(a, mine)| {
+            targets()
+                .find(|(_, other)| !graph.runs(&mine, other) && !graph.runs(other, &mine))
+                .map(|(b, _)| (a, b))
+        })
     }
 
     /// Adds a compatibility specification of Node Feature Discovery, as JSON.
@@ -247,6 +278,20 @@ mod tests {
         let found = image.conflicts(&entry, &Microarchitectures::builtin());
         let found: Vec<String> = found.iter().map(|c| c.stated.feature.to_string()).collect();
         assert_eq!(found, conflicts);
+    }
+
+    #[test]
+    fn targets_that_no_machine_runs_both_of_are_a_contradiction() {
+        let graph = Microarchitectures::builtin();
+        let mut image = Statements::default();
+        image.add_labels([("io.archspec.cpu.target", "zen3")]);
+        image.add_platform("linux", "amd64", Some("v3"), &[]);
+        assert_eq!(image.requirements.len(), 2);
+        assert_eq!(image.contradiction(&graph), None);
+        image.add_annotations([("io.archspec.cpu.target", "icelake")]);
+        let (a, b) = image.contradiction(&graph).unwrap();
+        assert_eq!(a.feature.to_string(), "arch:zen3");
+        assert_eq!(b.at, "the annotation io.archspec.cpu.target");
     }
 
     #[test]

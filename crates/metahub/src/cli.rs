@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check profile and collection documents for mistakes
     Check(CheckArgs),
+    /// Show which build each kind of machine gets of each collection
+    Coverage(CoverageArgs),
     /// Show which image a login gets, and why
     Resolve(Box<ResolveArgs>),
     /// Manage the accounts that may push or administer
@@ -141,6 +143,16 @@ pub(crate) struct CheckArgs {
     /// Files, or folders of .yaml and .yml files
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
+    /// Also read the images that collections name, and tell where the two disagree
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// With --images: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = "images")]
+    pub(crate) server: Option<Url>,
+    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
+    /// [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
     /// How to report
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ReportFormat,
@@ -166,6 +178,47 @@ pub(crate) enum Format {
     Text,
     /// JSON for programs
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CoverageArgs {
+    /// What machines there are: CPU targets, or any logins such as zen4+driver=550, separated by
+    /// commas; `all` for every target that is known [default: the usual servers]
+    #[arg(long, value_name = "LOGINS", value_delimiter = ',')]
+    pub(crate) targets: Vec<String>,
+    /// Only these collections: NAME or NAME:TAG, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) collections: Vec<String>,
+    /// Documents: a file or a folder, may be repeated [env: METAHUB_CATALOG]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) catalog: Vec<PathBuf>,
+    /// Also read the images, for what the documents do not say; then any image can be named
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// With --images: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = "images")]
+    pub(crate) server: Option<Url>,
+    /// Configuration file, for the catalog, the site's CPU targets and upstreams
+    /// [env: METAHUB_CONFIG] [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: CoverageFormat,
+}
+
+/// How the table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageFormat {
+    /// A table for people
+    #[default]
+    Text,
+    /// JSON for programs
+    Json,
+    /// A line for each image and target, separated by commas
+    Csv,
+    /// A heat map as one page for a browser
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod documents;
 mod exit;
 mod logging;
 mod output;
+mod reader;
 mod reload;
 
 use clap::Parser as _;

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use metahub_hardware::{Statements, Unread, nfd};
-use metahub_oci::{Descriptor, Digest, Document, ImageReference, JsonMap, Platform};
+use metahub_oci::{
+    Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
+};
 use serde_json::Value;
 
 use crate::images::Image;
@@ -33,15 +35,14 @@ pub struct ImageSays {
 }
 
 impl Registry {
-    /// What a single image says of itself. `None` when `image` names no single runnable image:
-    /// an index, an artifact, or nothing that can be found.
+    /// What a single image says of itself. `None` when `image` names an index or an artifact.
     pub async fn image_says(
         &self,
         image: &ImageReference,
     ) -> Result<Option<ImageSays>, RegistryError> {
-        let Some(source) = self.image_source(image).await? else {
-            return Ok(None);
-        };
+        let source = self.image_source(image).await?;
+        let source =
+            source.ok_or_else(|| RegistryError::unknown(image.name(), image.reference()))?;
         let Children::At(place) = &source.children else {
             return Ok(None);
         };
@@ -52,6 +53,33 @@ impl Registry {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The entries that `tag` of `name` has before any event runs, as an index: a collection's, an
+    /// index's own, or a single image's one. With it, what could not be read.
+    pub async fn entries(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(Index, Option<String>), RegistryError> {
+        let source = self.source(name, tag).await?;
+        let index = match source.document()? {
+            Document::Index(index) => index,
+            Document::Manifest(manifest) => {
+                let descriptor = Document::from(manifest.clone()).descriptor();
+                let platform = match source.place_of(manifest.digest()) {
+                    Some(place) if manifest.is_image() => {
+                        Some(self.image_at(place, manifest).await?.config.platform())
+                    }
+                    _ => None,
+                };
+                Index::new(vec![match platform {
+                    Some(platform) => descriptor.with_platform(&platform),
+                    None => descriptor,
+                }])
+            }
+        };
+        Ok((index, source.warning))
     }
 
     /// What the image at `place` says of itself.

@@ -1,22 +1,46 @@
 //! `metahub check PATH...`: lints profile and collection documents. Reads, never writes; what
-//! is right and wrong is decided by the catalog, which a server loads the same way.
+//! is right and wrong is decided by the catalog, which a server loads the same way. With
+//! `--images`, what documents say is also held against the images that they name.
 
 use std::io::IsTerminal as _;
 
-use metahub_catalog::{Catalog, Loaded};
+use metahub_catalog::{Catalog, Collection, Entry, Loaded, Problem};
+use metahub_registry::{ImageSays, Registry};
+use miette::{IntoDiagnostic as _, WrapErr as _};
 use serde_json::json;
 
-use crate::cli::{CheckArgs, ReportFormat};
+use crate::cli::{CheckArgs, ReportFormat, SettingsArgs};
+use crate::commands::load_config;
+use crate::config::Layer;
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, reader};
 
 /// Width of reports where the terminal does not say its own, in characters.
 const WIDTH: usize = 100;
 
-pub(crate) fn run(args: &CheckArgs) -> miette::Result<Exit> {
+pub(crate) async fn run(args: CheckArgs) -> miette::Result<Exit> {
+    let settings = SettingsArgs {
+        config: args.config.clone(),
+        data: None,
+    };
+    let config = load_config(&settings, Layer::default())?;
+    let graph = config
+        .graph()
+        .into_diagnostic()
+        .wrap_err("`hardware` of the configuration cannot be used")?;
     let Loaded {
-        problems, files, ..
-    } = Catalog::load(&args.paths);
+        catalog,
+        mut problems,
+        files,
+    } = Catalog::load_in(graph, &args.paths);
+    if args.images {
+        let registry = reader::registry(&config, catalog.clone(), args.server.as_ref()).await?;
+        problems.extend(check_images(&registry, &catalog).await);
+    }
+    report(&args, &problems, files)
+}
+
+fn report(args: &CheckArgs, problems: &[Problem], files: usize) -> miette::Result<Exit> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     match args.format {
@@ -27,13 +51,13 @@ pub(crate) fn run(args: &CheckArgs) -> miette::Result<Exit> {
             "warnings": warnings,
         }))?,
         ReportFormat::Short => {
-            for problem in &problems {
+            for problem in problems {
                 output::line(problem.to_string())?;
             }
         }
         ReportFormat::Text => {
             let colour = std::io::stdout().is_terminal();
-            for problem in &problems {
+            for problem in problems {
                 // The first line is the one that editors and people search for.
                 output::line(problem.to_string())?;
                 output::line(problem.render(colour, WIDTH))?;
@@ -57,4 +81,118 @@ pub(crate) fn run(args: &CheckArgs) -> miette::Result<Exit> {
 fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// Reads the image of every entry of every collection and tells where the two disagree, in the
+/// order of the documents.
+async fn check_images(registry: &Registry, catalog: &Catalog) -> Vec<Problem> {
+    let mut collections: Vec<&Collection> = catalog.collections().collect();
+    collections.sort_by_key(|collection| &collection.location);
+    let mut problems = Vec::new();
+    for entry in collections.iter().flat_map(|c| &c.entries) {
+        let doubts = match registry.image_says(&entry.image).await {
+            Ok(Some(says)) => doubts(entry, says, catalog),
+            // What an index says of its entries is held together, so nothing can disagree.
+            Ok(None) => Vec::new(),
+            Err(error) => vec![Doubt {
+                code: "image-unreadable",
+                message: format!("{} could not be read: {error}", entry.image),
+                help: None,
+            }],
+        };
+        problems.extend(
+            doubts.into_iter().map(|doubt| {
+                Problem::doubt(&entry.location, doubt.code, doubt.message, doubt.help)
+            }),
+        );
+    }
+    problems
+}
+
+struct Doubt {
+    code: &'static str,
+    message: String,
+    help: Option<String>,
+}
+
+/// Where an entry and its image disagree.
+fn doubts(entry: &Entry, says: ImageSays, catalog: &Catalog) -> Vec<Doubt> {
+    let image = &entry.image;
+    let (platform, mut statements) = (says.platform, says.statements);
+    let mut doubts = Vec::new();
+    if let Some(problem) = says.incomplete {
+        doubts.push(Doubt {
+            code: "image-unreadable",
+            message: format!("what refers to {image} could not be read: {problem}"),
+            help: None,
+        });
+    }
+    doubts.extend(other_machine(entry, &platform, catalog));
+    statements.add_platform(
+        &platform.os,
+        &platform.architecture,
+        platform.variant.as_deref(),
+        &platform.os_features,
+    );
+    for conflict in statements.conflicts(&entry.requires, catalog.graph()) {
+        let own: Vec<String> = conflict.entry.iter().map(|f| f.brief()).collect();
+        let (stated, at) = (conflict.stated.feature.brief(), &conflict.stated.at);
+        doubts.push(Doubt {
+            code: "less-than-image",
+            message: format!(
+                "{image} says by {at} that it requires {stated}, and the entry asks for {} only",
+                own.join(" + ")
+            ),
+            help: Some(format!(
+                "the entry counts, so machines without {stated} may be given this image: write \
+                 what it really needs, or have the image say what it is"
+            )),
+        });
+    }
+    if let Some((a, b)) = statements.contradiction(catalog.graph()) {
+        let (a_says, b_says) = (a.feature.brief(), b.feature.brief());
+        doubts.push(Doubt {
+            code: "image-contradicts-itself",
+            message: format!(
+                "{image} says {a_says} by {} and {b_says} by {}: no machine runs both",
+                a.at, b.at
+            ),
+            help: Some(format!("write which it is: `features: [{a_says}]`")),
+        });
+    }
+    doubts.extend(statements.unread.iter().map(|unread| Doubt {
+        code: "unread-requirement",
+        message: format!(
+            "{image} says something by {} that cannot be read: {}",
+            unread.at, unread.value
+        ),
+        help: Some("it requires nothing by that: write what it needs in `features`".to_owned()),
+    }));
+    doubts
+}
+
+/// An entry for machines of another kind than its image.
+fn other_machine(entry: &Entry, image: &metahub_oci::Platform, catalog: &Catalog) -> Option<Doubt> {
+    let written = entry.platform.as_ref();
+    let os = written.and_then(|platform| platform.os.as_deref());
+    let architecture = written.and_then(|platform| platform.architecture.as_deref());
+    let of_target = entry
+        .requires
+        .iter()
+        .filter_map(|feature| feature.target())
+        .map(|target| catalog.graph().oci_platform(target).architecture)
+        .next();
+    let claimed = architecture.or(of_target.as_deref());
+    let differs = |claimed: Option<&str>, found: &str| claimed.is_some_and(|c| c != found);
+    (differs(os, &image.os) || differs(claimed, &image.architecture)).then(|| Doubt {
+        code: "other-machine",
+        message: format!(
+            "the entry is for {}/{}, and {} was built for {}",
+            os.unwrap_or(&image.os),
+            claimed.unwrap_or(&image.architecture),
+            entry.image,
+            image
+        ),
+        help: Some("name the image for that machine, or correct the entry".to_owned()),
+    })
 }

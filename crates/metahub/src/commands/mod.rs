@@ -3,6 +3,7 @@
 mod account;
 mod check;
 mod completions;
+mod coverage;
 mod demo;
 mod man;
 mod resolve;
@@ -42,7 +43,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
     match cli.command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(demo::run(args)),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => block_on(check::run(args)),
+        Command::Coverage(args) => block_on(coverage::run(args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),

@@ -1,0 +1,158 @@
+//! The table as one HTML page that needs nothing else: no script, no font, no picture.
+
+use std::fmt::Write as _;
+
+use super::matrix::{Cell, Kind, Matrix, Row};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page.
+pub(super) fn page(matrix: &Matrix) -> String {
+    let mut body = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        body,
+        "<h1>Coverage</h1>\n<p>{} on {}. Each cell says which build a machine of that target gets \
+         when it pulls that image.</p>\n",
+        counted(matrix.rows.len(), "image"),
+        counted(matrix.targets.len(), "target"),
+    );
+    legend(&mut body);
+    body.push_str("<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">image</th>");
+    for target in &matrix.targets {
+        let _ = write!(
+            body,
+            "<th scope=\"col\" class=\"target\"><span>{}</span></th>",
+            escape(target)
+        );
+    }
+    for kind in Kind::ALL {
+        let _ = write!(
+            body,
+            "<th scope=\"col\" class=\"sum\">{}</th>",
+            kind.as_str()
+        );
+    }
+    body.push_str("</tr></thead>\n<tbody>\n");
+    for row in &matrix.rows {
+        add_row(&mut body, row, matrix);
+    }
+    body.push_str("</tbody>\n</table></div>\n");
+    notes(&mut body, matrix);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>Coverage</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>"
+    )
+}
+
+fn legend(body: &mut String) {
+    body.push_str("<ul class=\"legend\">");
+    let shades = [
+        ("exact", "=", "a build for this target"),
+        ("near", "zen2", "a build for a near ancestor"),
+        ("mid", "…", "for a farther one"),
+        ("far", "v2", "for a distant one"),
+        ("generic", "any", "a build that runs anywhere"),
+        ("none", "–", "nothing fits"),
+    ];
+    for (class, mark, meaning) in shades {
+        let _ = write!(
+            body,
+            "<li><span class=\"key {class}\">{mark}</span> {meaning}</li>"
+        );
+    }
+    body.push_str("</ul>\n");
+}
+
+fn add_row(body: &mut String, row: &Row, matrix: &Matrix) {
+    let _ = write!(body, "<tr><th scope=\"row\">{}</th>", escape(&row.image));
+    if row.cells.is_empty() {
+        let _ = write!(
+            body,
+            "<td class=\"unread\" colspan=\"{}\">{}</td>",
+            matrix.targets.len() + Kind::ALL.len(),
+            escape(row.note.as_deref().unwrap_or("it could not be read"))
+        );
+    }
+    for (target, cell) in matrix.targets.iter().zip(&row.cells) {
+        let mut title = format!("{target}: {}", cell.kind.as_str());
+        if let Some(to) = cell.to.as_ref().filter(|_| cell.kind == Kind::Fallback) {
+            let _ = write!(title, " to {to}");
+        }
+        if let Some(entry) = &cell.entry {
+            let _ = write!(title, "\n{entry}");
+        }
+        let _ = write!(
+            body,
+            "<td class=\"{}\" title=\"{}\">{}</td>",
+            shade(cell),
+            escape(&format!("{title}\n{}", cell.why)),
+            mark(cell)
+        );
+    }
+    if !row.cells.is_empty() {
+        for kind in Kind::ALL {
+            let _ = write!(body, "<td class=\"sum\">{}</td>", Matrix::count(row, kind));
+        }
+    }
+    body.push_str("</tr>\n");
+}
+
+fn notes(body: &mut String, matrix: &Matrix) {
+    let noted = matrix
+        .rows
+        .iter()
+        .filter(|row| !row.cells.is_empty())
+        .filter_map(|row| Some((&row.image, row.note.as_ref()?)));
+    let mut list = String::new();
+    for (image, note) in noted {
+        let _ = writeln!(list, "<li>{}: {}</li>", escape(image), escape(note));
+    }
+    if !list.is_empty() {
+        let _ = write!(body, "<h2>Notes</h2>\n<ul>\n{list}</ul>\n");
+    }
+}
+
+/// Darker is nearer.
+fn shade(cell: &Cell) -> &'static str {
+    match (cell.kind, cell.steps) {
+        (Kind::Exact, _) => "exact",
+        (Kind::Fallback, Some(0..=2)) => "near",
+        (Kind::Fallback, Some(3..=5)) => "mid",
+        (Kind::Fallback, _) => "far",
+        (Kind::Generic, _) => "generic",
+        (Kind::None, _) => "none",
+    }
+}
+
+/// What is written in a cell. Names may break at their underscores.
+fn mark(cell: &Cell) -> String {
+    match (cell.kind, &cell.to) {
+        (Kind::Exact, _) => "=".to_owned(),
+        (Kind::Fallback, Some(to)) => escape(to).replace('_', "_<wbr>"),
+        (Kind::Fallback, None) => "→".to_owned(),
+        (Kind::Generic, _) => "any".to_owned(),
+        (Kind::None, _) => "–".to_owned(),
+    }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
