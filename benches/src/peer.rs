@@ -43,7 +43,7 @@ pub(crate) struct Place<'a> {
     pub(crate) cores: Option<Cores>,
     /// An existing folder of its own.
     pub(crate) folder: &'a Path,
-    /// Without it, there is no TLS.
+    /// Without it, there is no second listener with TLS.
     pub(crate) certificate: Option<&'a Certificate>,
 }
 
@@ -119,6 +119,15 @@ impl Kind {
 }
 
 impl Peer {
+    /// Starts a MetaHub whose one listener speaks TLS. Others speak it on a second listener.
+    pub(crate) fn start_secured(
+        program: &Path,
+        place: Place<'_>,
+        certificate: &Certificate,
+    ) -> Result<Self> {
+        metahub::start_secured(program, place, certificate).wrap_err("starting MetaHub with TLS")
+    }
+
     /// Its name in the report.
     pub(crate) fn name(&self) -> &'static str {
         self.kind.name()

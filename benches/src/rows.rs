@@ -57,7 +57,7 @@ impl Name {
         match (self, world) {
             (Self::Manifest, Some(world)) => manifest::measure(plan, world),
             (Self::Blob, Some(world)) => blob::measure(plan, world),
-            (Self::Tls, Some(world)) => tls::measure(plan, world),
+            (Self::Tls, Some(world)) => tls::measure(plan, material, world),
             (Self::Manifest | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
             (Self::Cold, _) => cold::measure(plan, material),
             (Self::Push, _) => push::measure(plan, material),

@@ -32,29 +32,48 @@ pub(crate) struct World {
     pub(crate) large: String,
 }
 
-impl World {
-    /// Starts every server that is installed and fills it.
-    pub(crate) fn start(plan: &Plan, material: &Material) -> Result<Self> {
+/// The content itself.
+#[derive(Debug)]
+pub(crate) struct Image<'a> {
+    small: Vec<Content<'a>>,
+    large: Content<'a>,
+    manifest: Vec<u8>,
+}
+
+impl<'a> Image<'a> {
+    pub(crate) fn new(material: &'a Material) -> Result<Self> {
         let one = material.content(MEBIBYTE, 0);
         let small: Vec<_> = (0..SMALL).map(|seed| one.another(seed)).collect();
         let large = material.content(100 * MEBIBYTE, 0);
-        let config = config();
         let layers: Vec<_> = small.iter().take(7).chain([&large]).collect();
-        let manifest = manifest(&config, &layers)?;
+        let manifest = manifest(&config(), &layers)?;
+        Ok(Self {
+            small,
+            large,
+            manifest,
+        })
+    }
+
+    /// Puts it into a server.
+    pub(crate) fn fill(&self, peer: &Peer) -> Result<()> {
+        let blobs = self.small.iter().chain([&self.large]);
+        fill(peer, REPOSITORY, "latest", &config(), &self.manifest, blobs)
+    }
+}
+
+impl World {
+    /// Starts every server that is installed and fills it.
+    pub(crate) fn start(plan: &Plan, material: &Material) -> Result<Self> {
+        let image = Image::new(material)?;
         let peers = start_all(plan, "world", &Kind::ALL)?;
-        for peer in &peers {
-            let blobs = small.iter().chain([&large]);
-            fill(peer, REPOSITORY, "latest", &config, &manifest, blobs)?;
-        }
+        peers.iter().try_for_each(|peer| image.fill(peer))?;
+        let path = |blob: &Content<'_>| blob_path(REPOSITORY, &blob.digest());
         Ok(Self {
             peers,
             manifest: format!("/v2/{REPOSITORY}/manifests/latest"),
-            manifest_size: manifest.len(),
-            small: small
-                .iter()
-                .map(|blob| blob_path(REPOSITORY, &blob.digest()))
-                .collect(),
-            large: blob_path(REPOSITORY, &large.digest()),
+            manifest_size: image.manifest.len(),
+            small: image.small.iter().map(path).collect(),
+            large: path(&image.large),
         })
     }
 }

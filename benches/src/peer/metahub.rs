@@ -6,10 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use metahub_e2e::daemon::Daemon;
 use metahub_e2e::metahub::{PROGRAM, listening};
 use miette::{IntoDiagnostic as _, Result, WrapErr as _, ensure, miette};
 
 use super::{Kind, Peer, Place, daemon, write};
+use crate::certificate::Certificate;
 
 /// An account that may push anywhere.
 const LOGIN: (&str, &str) = ("compare", "only-on-this-loopback");
@@ -44,9 +46,41 @@ pub(super) fn program() -> Result<PathBuf> {
 }
 
 pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
-    let config = place.folder.join("metahub.yaml");
+    let (daemon, host) = serve(program, place, "metahub.yaml", "")?;
+    Ok(peer(place, daemon, host, None))
+}
+
+/// Starts it with a listener that speaks nothing but TLS.
+pub(super) fn start_secured(
+    program: &Path,
+    place: Place<'_>,
+    certificate: &Certificate,
+) -> Result<Peer> {
+    let settings = format!(
+        "tls:\n  certificate: {}\n  key: {}\n",
+        certificate.file.display(),
+        certificate.key.display()
+    );
+    let (daemon, host) = serve(program, place, "metahub-tls.yaml", &settings)?;
+    Ok(peer(place, daemon, host.clone(), Some(host)))
+}
+
+fn peer(place: Place<'_>, daemon: Daemon, host: String, tls: Option<String>) -> Peer {
+    Peer {
+        kind: Kind::MetaHub,
+        host,
+        tls,
+        tuned: None,
+        content: place.folder.join("data"),
+        daemons: vec![daemon],
+        login: Some(LOGIN),
+    }
+}
+
+fn serve(program: &Path, place: Place<'_>, name: &str, settings: &str) -> Result<(Daemon, String)> {
+    let config = place.folder.join(name);
     let data = place.folder.join("data");
-    write(&config, CONFIG)?;
+    write(&config, &format!("{CONFIG}{settings}"))?;
     if !data.exists() {
         add_account(program, &config, &data)?;
     }
@@ -59,15 +93,7 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
             .env("METAHUB_LOG", "warn")
     });
     let host = listening(&mut daemon);
-    Ok(Peer {
-        kind: Kind::MetaHub,
-        host,
-        tls: None,
-        tuned: None,
-        content: data,
-        daemons: vec![daemon],
-        login: Some(LOGIN),
-    })
+    Ok((daemon, host))
 }
 
 fn add_account(program: &Path, config: &Path, data: &Path) -> Result<()> {

@@ -7,21 +7,42 @@ use std::time::{Duration, Instant};
 use miette::{Result, miette};
 use rustls::ClientConfig;
 
+use crate::certificate::Certificate;
 use crate::client::{Body, Client};
+use crate::content::Material;
 use crate::hammer::Measured;
-use crate::peer::{Kind, Peer};
+use crate::peer::{Kind, Peer, Place};
 use crate::plan::Plan;
 use crate::report::{Bound, CPU_PER_GIB, Row, THROUGHPUT};
 use crate::watch::{add_bytes, watched};
-use crate::world::{REPOSITORY, World};
+use crate::world::{Image, REPOSITORY, World, start_one};
 
 const CONNECTIONS: usize = 4;
 
-pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
+/// A server that speaks TLS.
+struct Secured<'a> {
+    peer: &'a Peer,
+    host: &'a str,
+    token: Option<String>,
+}
+
+pub(super) fn measure(plan: &Plan, material: &Material, world: &World) -> Result<Vec<Row>> {
     let Some(certificate) = &plan.certificate else {
         return Ok(Vec::new());
     };
     let config = certificate.client()?;
+    let metahub = metahub(plan, material, certificate)?;
+    let others = world.peers.iter().map(|peer| (peer, None));
+    let all = metahub
+        .iter()
+        .map(|(peer, token)| (peer, token.clone()))
+        .chain(others);
+    let secured: Vec<_> = all
+        .filter_map(|(peer, token)| {
+            let host = peer.tls.as_deref()?;
+            Some(Secured { peer, host, token })
+        })
+        .collect();
     let large = std::slice::from_ref(&world.large);
     let mut rows = Vec::new();
     for (what, paths) in [("1 MiB", world.small.as_slice()), ("100 MiB", large)] {
@@ -33,45 +54,59 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
                 paths.len()
             ),
         );
-        let secured: Vec<_> = world
-            .peers
-            .iter()
-            .filter(|peer| peer.tls.is_some())
-            .collect();
-        for peer in plan.turns(&secured) {
-            load(peer, paths, &config, plan.turn / 10)?;
-            let (measured, cost) = watched(peer, || load(peer, paths, &config, plan.turn))?;
-            add_bytes(&mut row, peer.name(), measured, cost);
+        for server in plan.turns(&secured) {
+            load(server, paths, &config, plan.turn / 10)?;
+            let (measured, cost) =
+                watched(server.peer, || load(server, paths, &config, plan.turn))?;
+            add_bytes(&mut row, server.peer.name(), measured, cost);
         }
         row.check_ratio("MetaHub", "nginx", CPU_PER_GIB, Bound::AtMost(1.15));
         row.tell_ratio("MetaHub", "nginx", THROUGHPUT);
         row.tell_ratio("MetaHub", "docker-registry", CPU_PER_GIB);
-        if !secured.iter().any(|peer| peer.kind == Kind::MetaHub) {
-            row.notes
-                .push("MetaHub was not measured: it has no listener with TLS".to_owned());
-        }
         rows.push(row);
     }
     Ok(rows)
 }
 
+/// A MetaHub with the same content as the world's, and a token of the time when it was filled:
+/// then it did not speak TLS yet.
+fn metahub(
+    plan: &Plan,
+    material: &Material,
+    certificate: &Certificate,
+) -> Result<Option<(Peer, Option<String>)>> {
+    let Some(program) = plan.program(Kind::MetaHub) else {
+        return Ok(None);
+    };
+    let folder = plan.folder.join("tls");
+    let token = {
+        let plain = start_one(plan, Kind::MetaHub, program, &folder)?;
+        Image::new(material)?.fill(&plain)?;
+        plain.token(REPOSITORY)?
+    };
+    let place = Place {
+        cores: plan.cores,
+        folder: &folder,
+        certificate: None,
+    };
+    Ok(Some((
+        Peer::start_secured(program, place, certificate)?,
+        token,
+    )))
+}
+
 fn load(
-    peer: &Peer,
+    server: &Secured<'_>,
     paths: &[String],
     config: &Arc<ClientConfig>,
     time: Duration,
 ) -> Result<Measured> {
-    let host = peer
-        .tls
-        .as_deref()
-        .ok_or_else(|| miette!("{} has no TLS", peer.name()))?;
-    let token = peer.token(REPOSITORY)?;
     let started = Instant::now();
     let mut sum = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
-                let token = token.clone();
-                scope.spawn(move || one(host, token, paths, config, time))
+                let token = server.token.clone();
+                scope.spawn(move || one(server.host, token, paths, config, time))
             })
             .collect();
         let mut sum = Measured::default();
