@@ -50,9 +50,9 @@ fn legend(body: &mut String) {
     body.push_str("<ul class=\"legend\">");
     let shades = [
         ("exact", "=", "a build for this target"),
-        ("near", "zen2", "a build for a near ancestor"),
-        ("mid", "…", "for a farther one"),
-        ("far", "v2", "for a distant one"),
+        ("near", "zen2", "for an ancestor, one or two steps away"),
+        ("mid", "zen", "three to five steps"),
+        ("far", "v2", "more steps, or another line"),
         ("generic", "any", "a build that runs anywhere"),
         ("none", "–", "nothing fits"),
     ];
