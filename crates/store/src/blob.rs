@@ -154,9 +154,11 @@ impl Blob {
     pub async fn read(&self, limit: u64) -> Result<Bytes, StoreError> {
         let size = self.size();
         if size > limit {
-            return Err(self.problem(format!(
-                "it has {size} bytes where at most {limit} are read at once"
-            )));
+            return Err(StoreError::TooLarge {
+                digest: self.digest.clone(),
+                size,
+                limit,
+            });
         }
         if let Some(body) = self.access.body.as_ref().filter(|_| !self.damaged) {
             return Ok(body.clone());

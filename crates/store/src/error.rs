@@ -50,6 +50,16 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A blob is larger than whoever reads it at once takes.
+    #[error("{digest} has {size} bytes where at most {limit} are read at once")]
+    TooLarge {
+        /// The content that was asked for.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+        /// The most that was asked for.
+        limit: u64,
+    },
     /// A row of the database holds what this program never writes.
     #[error("the database {} is damaged ({problem}): restore it from a backup", .path.display())]
     Corrupt {
@@ -134,6 +144,15 @@ impl StoreError {
             Self::Damaged { digest, problem } => Self::Damaged {
                 digest: digest.clone(),
                 problem: problem.clone(),
+            },
+            Self::TooLarge {
+                digest,
+                size,
+                limit,
+            } => Self::TooLarge {
+                digest: digest.clone(),
+                size: *size,
+                limit: *limit,
             },
             Self::Corrupt { path, problem } => Self::Corrupt {
                 path: path.clone(),
