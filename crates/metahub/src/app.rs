@@ -25,6 +25,7 @@ pub(crate) struct App {
     authenticator: Authenticator,
     public_url: Option<PublicUrl>,
     proxies: Proxies,
+    limits: Limits,
 }
 
 impl App {
@@ -52,6 +53,7 @@ impl App {
             authenticator,
             public_url: config.public_url.clone(),
             proxies: config.trust_forwarded.clone(),
+            limits: config.limits.clone(),
         })
     }
 
@@ -69,6 +71,7 @@ impl App {
         let app = metahub_server::App {
             registry: self.registry,
             authenticator: self.authenticator,
+            limits: self.limits,
             addresses: Addresses {
                 public_url: self.public_url,
                 proxies: self.proxies,
@@ -83,14 +86,12 @@ impl App {
 
 /// Binds an address.
 pub(crate) async fn bind(address: SocketAddr) -> miette::Result<Server> {
-    Server::bind(address, Limits::default())
-        .await
-        .map_err(|error| {
-            miette!(
-                help = "choose another address with --listen; port 0 takes a free one",
-                "cannot listen on {address}: {error}"
-            )
-        })
+    Server::bind(address).await.map_err(|error| {
+        miette!(
+            help = "choose another address with --listen; port 0 takes a free one",
+            "cannot listen on {address}: {error}"
+        )
+    })
 }
 
 /// Completes when the process is told to end, by SIGTERM or Ctrl-C.

@@ -16,12 +16,13 @@ use std::time::Duration;
 use metahub_auth::AuthConfig;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_registry::Settings;
-use metahub_server::{Proxies, PublicUrl};
+use metahub_server::{Limits, Proxies, PublicUrl};
 use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
 pub(crate) use self::layer::Layer;
-use self::layer::TlsLayer;
+use self::layer::{LimitsLayer, TlsLayer};
+use self::values::Time;
 pub(crate) use self::yaml::ConfigError;
 
 /// Settings that are complete and well-formed. Whether a file or an address exists is found out
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) reload_interval: Duration,
     pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,
+    pub(crate) limits: Limits,
+    pub(crate) upload_idle: Duration,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
 }
@@ -60,6 +63,8 @@ impl Default for Config {
             reload_interval: Duration::from_secs(2),
             hardware: Extension::default(),
             auth: AuthConfig::default(),
+            limits: Limits::default(),
+            upload_idle: Duration::from_hours(24),
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
         }
@@ -114,11 +119,6 @@ impl Config {
     }
 
     fn apply(&mut self, layer: Layer) {
-        fn set<T>(setting: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *setting = value;
-            }
-        }
         set(&mut self.listen, layer.listen);
         set(&mut self.data, layer.data);
         self.public_url = layer.public_url.or(self.public_url.take());
@@ -126,24 +126,56 @@ impl Config {
         set(&mut self.catalog, layer.catalog);
         set(
             &mut self.reload_interval,
-            layer.reload_interval.map(|time| time.0),
+            layer.reload_interval.map(Time::duration),
         );
         set(&mut self.hardware, layer.hardware);
         set(&mut self.auth.anonymous, layer.anonymous);
         set(&mut self.auth.profile_password, layer.profile_password);
         set(
             &mut self.auth.token_lifetime,
-            layer.token_lifetime.map(|time| time.0),
+            layer.token_lifetime.map(Time::duration),
         );
+        self.apply_limits(&layer.limits);
         set(&mut self.registry.delete, layer.delete);
         set(&mut self.registry.sparse, layer.sparse);
         set(
             &mut self.registry.tag_lifetime,
-            layer.tag_lifetime.map(|time| time.0),
+            layer.tag_lifetime.map(Time::duration),
         );
         set(&mut self.upstreams.upstreams, layer.upstreams);
         set(&mut self.upstreams.allow_any_host, layer.allow_any_host);
         set(&mut self.upstreams.offline, layer.offline);
+    }
+
+    fn apply_limits(&mut self, layer: &LimitsLayer) {
+        let limits = &mut self.limits;
+        set(&mut limits.connections, layer.connections.map(|n| n.0));
+        set(
+            &mut limits.header_timeout,
+            layer.header_timeout.map(Time::duration),
+        );
+        set(
+            &mut limits.idle_timeout,
+            layer.idle_timeout.map(Time::duration),
+        );
+        set(
+            &mut limits.stall_timeout,
+            layer.stall_timeout.map(Time::duration),
+        );
+        set(
+            &mut limits.drain_timeout,
+            layer.drain_timeout.map(Time::duration),
+        );
+        set(&mut limits.manifest_size, layer.manifest_size.map(|n| n.0));
+        set(&mut limits.name_length, layer.name_length.map(|n| n.0));
+        set(&mut limits.page_size, layer.page_size.map(|n| n.0));
+        set(&mut self.upload_idle, layer.upload_idle.map(Time::duration));
+    }
+}
+
+fn set<T>(setting: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *setting = value;
     }
 }
 

@@ -8,12 +8,14 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod descriptors;
 mod documents;
 mod exit;
 mod logging;
 mod output;
 mod reader;
 mod reload;
+mod sweep;
 
 use clap::Parser as _;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use metahub_auth::{Authenticator, Identity, Right};
-use metahub_oci::{MAX_MANIFEST_BYTES, RepositoryName};
+use metahub_oci::{ErrorCode, RepositoryName};
 use metahub_registry::Registry;
 
 use crate::access;
@@ -14,10 +14,12 @@ use crate::body::Body;
 use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
+use crate::limits::Limits;
 use crate::log::Record;
 use crate::operation::Operation;
 use crate::origin::{Addresses, Origin};
 use crate::request::{self, Pairs};
+use crate::request_body::RequestBody;
 use crate::route::Route;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -30,6 +32,8 @@ pub struct App {
     pub authenticator: Authenticator,
     /// How clients reach this server.
     pub addresses: Addresses,
+    /// How much one client may take.
+    pub limits: Limits,
 }
 
 /// One request, taken apart.
@@ -48,6 +52,7 @@ impl App {
         peer: Peer,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
+        let body = RequestBody::new(body, self.limits.stall_timeout);
         let client = self.addresses.client(&head.headers, peer.address);
         let mut record = Box::new(Record::new(&head.method, &head.headers, client));
         let call = Call {
@@ -71,7 +76,7 @@ impl App {
     async fn dispatch(
         &self,
         call: &Call<'_>,
-        body: Incoming,
+        body: RequestBody,
         record: &mut Record,
     ) -> Result<Response<Body>, HttpError> {
         let Call { head, query, .. } = call;
@@ -79,6 +84,7 @@ impl App {
         if let Route::In(repository, operation) = &route {
             record.repository = repository.to_string();
             record.reference = operation.reference();
+            self.check_name(repository)?;
         }
         match &route {
             Route::Health => Ok(base::health()),
@@ -92,7 +98,7 @@ impl App {
                 let identity = self.identify(call, record).await?;
                 let identity = self.require(call, identity)?;
                 access::may_list(&identity)?;
-                lists::repositories(&self.registry, &identity, query).await
+                lists::repositories(&self.registry, &identity, query, self.limits.page_size).await
             }
             Route::Resolve => {
                 let image = resolve::image(query)?;
@@ -107,6 +113,15 @@ impl App {
                 self.operate(call, &identity, name, operation, body).await
             }
         }
+    }
+
+    fn check_name(&self, name: &RepositoryName) -> Result<(), HttpError> {
+        let (length, most) = (name.as_str().len(), self.limits.name_length);
+        if length <= most {
+            return Ok(());
+        }
+        let message = format!("the name has {length} characters: at most {most} are accepted here");
+        Err(HttpError::code(ErrorCode::NameInvalid, message))
     }
 
     /// Who asks, if they say so.
@@ -141,7 +156,7 @@ impl App {
         access::authorize(&self.authenticator, identity, &call.origin, right, name)
     }
 
-    async fn token(&self, call: &Call<'_>, body: Incoming) -> Result<Response<Body>, HttpError> {
+    async fn token(&self, call: &Call<'_>, body: RequestBody) -> Result<Response<Body>, HttpError> {
         let head = &call.head;
         let form = request::read(body, token::MAX_FORM_BYTES, "the form").await?;
         let (from, origin) = (call.client, &call.origin);
@@ -164,9 +179,9 @@ impl App {
         identity: &Identity,
         name: &RepositoryName,
         operation: &Operation,
-        body: Incoming,
+        body: RequestBody,
     ) -> Result<Response<Body>, HttpError> {
-        let registry = &self.registry;
+        let (registry, limits) = (&self.registry, &self.limits);
         let Call { head, query, .. } = call;
         let (method, headers) = (&head.method, &head.headers);
         match operation {
@@ -177,7 +192,7 @@ impl App {
                 manifests::get(registry, method, headers, profile, name, reference).await
             }
             Operation::PutManifest(reference) => {
-                let bytes = request::read(body, MAX_MANIFEST_BYTES, "a manifest").await?;
+                let bytes = request::read(body, limits.manifest_size, "a manifest").await?;
                 manifests::put(registry, headers, query, name, reference, bytes).await
             }
             Operation::DeleteManifest(reference) => {
@@ -198,7 +213,7 @@ impl App {
                 uploads::finish(registry, query, headers, name, id, body).await
             }
             Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
-            Operation::Tags => lists::tags(registry, query, name).await,
+            Operation::Tags => lists::tags(registry, query, limits.page_size, name).await,
             Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
         }
     }

@@ -9,6 +9,7 @@ use futures_util::Stream;
 use http_body::{Frame, SizeHint};
 
 use crate::log::Record;
+use crate::pace::Running;
 
 type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -17,6 +18,7 @@ type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub(crate) struct Body {
     kind: Kind,
     record: Option<Box<Record>>,
+    running: Option<Running>,
 }
 
 enum Kind {
@@ -31,6 +33,7 @@ impl Body {
         Self {
             kind: Kind::Empty,
             record: None,
+            running: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Body {
                 left: length,
             },
             record: None,
+            running: None,
         }
     }
 
@@ -53,6 +57,12 @@ impl Body {
     pub(crate) fn logged(mut self, mut record: Box<Record>) -> Self {
         record.announced = self.len();
         self.record = Some(record);
+        self
+    }
+
+    /// Lets `running` know how the client takes this body, and that the answer ends with it.
+    pub(crate) fn paced(mut self, running: Running) -> Self {
+        self.running = Some(running);
         self
     }
 
@@ -74,6 +84,7 @@ impl From<Bytes> for Body {
             Self {
                 kind: Kind::Bytes(bytes),
                 record: None,
+                running: None,
             }
         }
     }
@@ -118,9 +129,15 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(running) = &mut self.running {
+            running.asked();
+        }
         let polled = self.kind.poll(context);
         match polled {
             Poll::Ready(Some(Ok(bytes))) => {
+                if let Some(running) = &mut self.running {
+                    running.gave();
+                }
                 if let Some(record) = &mut self.record {
                     record.sent += bytes.len() as u64;
                 }

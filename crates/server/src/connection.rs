@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::limits::Limits;
+use crate::pace::{Overdue, Pace, Paced};
 use crate::stream::Stream;
 use crate::tls::Tls;
 
@@ -28,6 +30,8 @@ const MAX_HEAD_BYTES: u32 = 64 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How long a client that rests has to take its leave.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests of one HTTP/2 connection at once.
 const STREAMS: u32 = 128;
 
@@ -48,7 +52,7 @@ pub(crate) struct Serving<H> {
     http: Builder<TokioExecutor>,
     tls: Option<Tls>,
     handler: H,
-    header_timeout: Duration,
+    limits: Limits,
     stopping: CancellationToken,
 }
 
@@ -66,7 +70,9 @@ where
         let mut http = Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
+            // `Pace` keeps the time: hyper's timer also runs between requests, and is made anew
+            // for each of them.
+            .header_read_timeout(None)
             .max_buf_size(MAX_HEAD_BYTES as usize);
         http.http2()
             .timer(TokioTimer::new())
@@ -78,7 +84,7 @@ where
             http,
             tls,
             handler,
-            header_timeout: limits.header_timeout,
+            limits: limits.clone(),
             stopping,
         }
     }
@@ -91,7 +97,7 @@ where
             tls: self.tls.is_some(),
         };
         let stream = tokio::select! {
-            stream = tokio::time::timeout(self.header_timeout, self.begin(stream)) => stream,
+            stream = tokio::time::timeout(self.limits.header_timeout, self.begin(stream)) => stream,
             () = self.stopping.cancelled() => return,
         };
         let outcome = match stream {
@@ -119,18 +125,38 @@ where
         stream: Stream,
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let service = service_fn(|request| {
+        let pace = Pace::new(&self.limits);
+        let service = service_fn(|request: Request<Incoming>| {
+            let running = pace.request(request.version());
             let answer = (self.handler)(request, peer);
-            async move { Ok::<_, Infallible>(answer.await) }
+            async move { Ok::<_, Infallible>(answer.await.map(|body| body.paced(running))) }
         });
-        let mut connection =
-            std::pin::pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
+        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
+        let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));
+        let overdue = tokio::select! {
             outcome = connection.as_mut() => return outcome,
-            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            overdue = pace.overdue() => Some(overdue),
+            () = self.stopping.cancelled() => None,
+        };
+        if let Some(overdue @ (Overdue::Head | Overdue::Stalled)) = overdue {
+            return Err(overdue.into());
         }
-        connection.await
+        // A client that rests is told of the end, if it speaks a version that has words for it.
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            outcome = connection => outcome,
+            overdue = ended(&pace, overdue.is_some()) => Err(overdue.into()),
+        }
     }
+}
+
+/// Completes when a connection that was told to end has not, or when its client is overdue with
+/// the rest of its requests.
+async fn ended(pace: &Pace, resting: bool) -> Overdue {
+    if resting {
+        tokio::time::sleep(FAREWELL).await;
+    }
+    pace.overdue().await
 }
 
 /// Tells a client that speaks plain HTTP to a TLS port so, rather than failing its handshake.

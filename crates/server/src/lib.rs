@@ -13,8 +13,10 @@ mod listen;
 mod log;
 mod operation;
 mod origin;
+mod pace;
 mod range;
 mod request;
+mod request_body;
 mod respond;
 mod route;
 mod stream;
@@ -36,19 +38,17 @@ pub use tls::{Tls, TlsError};
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    limits: Limits,
     tls: Option<Tls>,
 }
 
 impl Server {
     /// Binds `address`; port 0 takes a free one.
-    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
             address,
-            limits,
             tls: None,
         })
     }
@@ -69,8 +69,9 @@ impl Server {
     /// Answers requests until `shutdown` completes; then takes no more and lets those that run
     /// end.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
+        let limits = app.limits.clone();
         let app = Arc::new(app);
         let handler = move |request, peer| Arc::clone(&app).answer(request, peer);
-        listen::serve(self.listener, self.tls, &self.limits, handler, shutdown).await;
+        listen::serve(self.listener, self.tls, &limits, handler, shutdown).await;
     }
 }

@@ -1,16 +1,29 @@
-//! How much of the server one client may take: connections and time.
+//! How much of the server one client may take: connections, time, and sizes.
 
 use std::time::Duration;
 
-/// Limits of the listener.
+use metahub_oci::MAX_MANIFEST_BYTES;
+
+/// Limits of the server.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most connections open at once; more wait in the kernel's queue.
     pub connections: usize,
     /// Time for a client to send a request's headers, and for a TLS handshake.
     pub header_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub idle_timeout: Duration,
+    /// How long a client may send nothing of a request's body, or take nothing of an answer.
+    pub stall_timeout: Duration,
     /// Time for running requests to end after the listener was told to stop.
-    pub drain: Duration,
+    pub drain_timeout: Duration,
+    /// Largest manifest or index that may be pushed, in bytes. More than
+    /// [`MAX_MANIFEST_BYTES`] are never taken.
+    pub manifest_size: usize,
+    /// Longest name of a repository, in characters.
+    pub name_length: usize,
+    /// Most items in one page of a list, whatever is asked for.
+    pub page_size: usize,
 }
 
 impl Default for Limits {
@@ -18,7 +31,12 @@ impl Default for Limits {
         Self {
             connections: 4096,
             header_timeout: Duration::from_secs(15),
-            drain: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            manifest_size: MAX_MANIFEST_BYTES,
+            name_length: 255,
+            page_size: 1000,
         }
     }
 }

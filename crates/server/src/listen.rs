@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -24,6 +24,9 @@ use crate::tls::Tls;
 /// mostly.
 const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
+/// How often to say that all places are taken.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
 /// Accepts connections until `shutdown` completes, then lets running requests end within
 /// [`Limits::drain`].
 pub(crate) async fn serve<H, F>(
@@ -40,11 +43,22 @@ pub(crate) async fn serve<H, F>(
     let connections = TaskTracker::new();
     let stopping = CancellationToken::new();
     let serving = Arc::new(Serving::new(limits, tls, handler, stopping.clone()));
+    let mut crowded = Crowded::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            () = &mut shutdown => break,
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                crowded.tell(limits.connections);
+                tokio::select! {
+                    place = Arc::clone(&places).acquire_owned() => match place {
+                        Ok(place) => place,
+                        // Nobody closes it.
+                        Err(_) => break,
+                    },
+                    () = &mut shutdown => break,
+                }
+            }
         };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -69,14 +83,33 @@ pub(crate) async fn serve<H, F>(
     drop(listener);
     stopping.cancel();
     connections.close();
-    if tokio::time::timeout(limits.drain, connections.wait())
+    if tokio::time::timeout(limits.drain_timeout, connections.wait())
         .await
         .is_err()
     {
         tracing::warn!(
-            seconds = limits.drain.as_secs(),
+            seconds = limits.drain_timeout.as_secs(),
             connections = connections.len(),
             "requests still running were cut off"
+        );
+    }
+}
+
+/// Says that all places are taken, now and then.
+#[derive(Default)]
+struct Crowded {
+    told: Option<Instant>,
+}
+
+impl Crowded {
+    fn tell(&mut self, places: usize) {
+        if self.told.is_some_and(|told| told.elapsed() < TELL_AGAIN) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        tracing::warn!(
+            connections = places,
+            "as many connections are open as the configuration allows: further clients wait"
         );
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use metahub_oci::ErrorCode;
 
 use crate::error::HttpError;
+use crate::request_body::RequestBody;
 
 /// How much of a refused body is read before the answer.
 const DRAINED_BYTES: usize = 16 * 1024 * 1024;
@@ -52,7 +52,7 @@ impl Pairs {
 }
 
 /// Reads a whole body of at most `limit` bytes. `what` names it in the error.
-pub(crate) async fn read(body: Incoming, limit: usize, what: &str) -> Result<Bytes, HttpError> {
+pub(crate) async fn read(body: RequestBody, limit: usize, what: &str) -> Result<Bytes, HttpError> {
     let too_large = || {
         HttpError::code(
             ErrorCode::SizeInvalid,
@@ -69,11 +69,13 @@ pub(crate) async fn read(body: Incoming, limit: usize, what: &str) -> Result<Byt
     let mut body = body;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            HttpError::code(
-                ErrorCode::SizeInvalid,
-                format!("{what} ended early: {error}"),
-            )
-            .with_status(StatusCode::BAD_REQUEST)
+            body.stalled().unwrap_or_else(|| {
+                HttpError::code(
+                    ErrorCode::SizeInvalid,
+                    format!("{what} ended early: {error}"),
+                )
+                .with_status(StatusCode::BAD_REQUEST)
+            })
         })?;
         if let Some(data) = frame.data_ref() {
             if collected.len() + data.len() > limit {
@@ -88,7 +90,7 @@ pub(crate) async fn read(body: Incoming, limit: usize, what: &str) -> Result<Byt
 
 /// Reads and forgets the rest of a body that is refused, within bounds: a client that is still
 /// writing would otherwise see a broken connection instead of the answer.
-async fn drain(mut body: Incoming) {
+async fn drain(mut body: RequestBody) {
     let reading = async {
         let mut left = DRAINED_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

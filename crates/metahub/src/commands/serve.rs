@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use metahub_store::{Mode, Store};
+use metahub_store::{Mode, Options, Store};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
@@ -11,10 +11,12 @@ use crate::cli::ServeArgs;
 use crate::commands::load_config;
 use crate::config::{Config, Layer};
 use crate::control;
+use crate::descriptors;
 use crate::documents::Documents;
 use crate::exit::Exit;
 use crate::output;
 use crate::reload::{self, Hangup};
+use crate::sweep;
 
 pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let flags = Layer {
@@ -30,7 +32,12 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         .wrap_err("`hardware` of the configuration cannot be used")?;
     let documents = Documents::read(graph, &config.catalog)?;
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
-    let store = Store::open(&config.data, Mode::Serve)
+    descriptors::raise_limit(config.limits.connections);
+    let options = Options {
+        upload_idle: config.upload_idle,
+        ..Options::default()
+    };
+    let store = Store::open_with(&config.data, Mode::Serve, options)
         .await
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
@@ -39,6 +46,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let tls = certificate.as_ref().map(Certificate::tls);
     let server = app::bind(config.listen).await?.with_tls(tls);
     let hangup = Hangup::listen()?;
+    sweep::keep(store.clone(), config.upload_idle);
     let app = App::new(store, documents.catalog(), &config).await?;
     if let Some(certificate) = certificate {
         reload::keep(certificate, config.reload_interval, hangup.clone());

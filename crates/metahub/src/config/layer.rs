@@ -11,7 +11,7 @@ use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::Time;
+use super::values::{Count, ManifestSize, Time};
 use super::yaml::{ConfigError, parse};
 
 /// One layer of settings: the file, the environment, or the flags.
@@ -29,6 +29,7 @@ pub(crate) struct Layer {
     pub(crate) anonymous: Option<AnonymousAccess>,
     pub(crate) profile_password: Option<ProfilePassword>,
     pub(crate) token_lifetime: Option<Time>,
+    pub(crate) limits: LimitsLayer,
     pub(crate) delete: Option<bool>,
     pub(crate) sparse: Option<bool>,
     pub(crate) tag_lifetime: Option<Time>,
@@ -43,6 +44,37 @@ pub(crate) struct Layer {
 pub(crate) struct TlsLayer {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
+}
+
+/// The keys under `limits`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsLayer {
+    pub(crate) connections: Option<Count<1, 1_000_000>>,
+    pub(crate) header_timeout: Option<Time>,
+    pub(crate) idle_timeout: Option<Time>,
+    pub(crate) stall_timeout: Option<Time>,
+    pub(crate) drain_timeout: Option<Time>,
+    pub(crate) upload_idle: Option<Time>,
+    pub(crate) manifest_size: Option<ManifestSize>,
+    pub(crate) name_length: Option<Count<1, 255>>,
+    pub(crate) page_size: Option<Count<1, 100_000>>,
+}
+
+impl LimitsLayer {
+    fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            connections: variable(environment, "METAHUB_LIMITS_CONNECTIONS")?,
+            header_timeout: variable(environment, "METAHUB_LIMITS_HEADER_TIMEOUT")?,
+            idle_timeout: variable(environment, "METAHUB_LIMITS_IDLE_TIMEOUT")?,
+            stall_timeout: variable(environment, "METAHUB_LIMITS_STALL_TIMEOUT")?,
+            drain_timeout: variable(environment, "METAHUB_LIMITS_DRAIN_TIMEOUT")?,
+            upload_idle: variable(environment, "METAHUB_LIMITS_UPLOAD_IDLE")?,
+            manifest_size: variable(environment, "METAHUB_LIMITS_MANIFEST_SIZE")?,
+            name_length: variable(environment, "METAHUB_LIMITS_NAME_LENGTH")?,
+            page_size: variable(environment, "METAHUB_LIMITS_PAGE_SIZE")?,
+        })
+    }
 }
 
 impl Layer {
@@ -83,6 +115,7 @@ impl Layer {
             anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
+            limits: LimitsLayer::from_environment(environment)?,
             delete: variable(environment, "METAHUB_DELETE")?,
             sparse: variable(environment, "METAHUB_SPARSE")?,
             tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,

@@ -12,6 +12,8 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../metahub.example.yaml");
 
+const MANUAL: &str = include_str!("../../../../docs/configuration.md");
+
 fn load(file: &Path, variables: &[(&str, &str)], flags: Layer) -> Result<Config, ConfigError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
     Config::load(
@@ -121,28 +123,89 @@ fn paths_in_the_file_start_at_the_files_folder() {
     );
 }
 
-#[rstest]
-#[case("METAHUB_OFFLINE", "true")]
-#[case("METAHUB_ALLOW_ANY_HOST", "false")]
-#[case("METAHUB_DELETE", "false")]
-#[case("METAHUB_SPARSE", "true")]
-#[case("METAHUB_TAG_LIFETIME", "0s")]
-#[case("METAHUB_TOKEN_LIFETIME", "1h")]
-#[case("METAHUB_PROFILE_PASSWORD", "account")]
-#[case("METAHUB_ANONYMOUS", "none")]
-#[case("METAHUB_LISTEN", "[::1]:80")]
-#[case("METAHUB_DATA", "/srv/metahub")]
-#[case("METAHUB_CATALOG", "/a:/b")]
-#[case("METAHUB_PUBLIC_URL", "https://hub.example.org")]
-#[case("METAHUB_TRUST_FORWARDED", "true")]
-#[case("METAHUB_TRUST_FORWARDED", "[10.0.0.0/8, '::1']")]
-#[case("METAHUB_RELOAD_INTERVAL", "0s")]
-#[case("METAHUB_UPSTREAMS", "[{host: quay.io, default: true}]")]
-fn every_setting_has_a_variable(#[case] name: &'static str, #[case] value: &str) {
-    let set = format!("{:?}", from_variables(&[(name, value)]).unwrap());
-    assert_ne!(set, format!("{:?}", Config::default()));
-    let empty = format!("{:?}", from_variables(&[(name, "")]).unwrap());
-    assert_eq!(empty, format!("{:?}", Config::default()), "empty is unset");
+#[test]
+fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
+    let example: serde_json::Value = parse(EXAMPLE).map_err(|problem| problem.message).unwrap();
+    let rows: Vec<&str> = MANUAL
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let keys = keys();
+    assert_eq!(rows.len(), keys.len(), "one row for each key: {keys:?}");
+    for key in keys {
+        let start = format!("| `{key}`<br>`{}` | ", variable_of(&key));
+        let row = rows.iter().find_map(|row| row.strip_prefix(&*start));
+        let row = row.unwrap_or_else(|| panic!("no row begins with {start}"));
+        let default = row.split(" | ").next().unwrap().trim_matches('`');
+        let expected = match example.pointer(&format!("/{}", key.replace('.', "/"))) {
+            None | Some(serde_json::Value::Null) => "–".to_owned(),
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(whole @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
+                // What many lines say is said in words, or as nothing at all.
+                assert!(
+                    ["[]", "{}", "Docker Hub"].contains(&default),
+                    "{key}: {whole}"
+                );
+                continue;
+            }
+            Some(other) => other.to_string(),
+        };
+        assert_eq!(default, expected, "{key}");
+    }
+}
+
+/// A value other than the default for each key.
+const OTHER_VALUES: [(&str, &str); 27] = [
+    ("listen", "[::1]:80"),
+    ("data", "/srv/metahub"),
+    ("public_url", "https://hub.example.org"),
+    ("trust_forwarded", "[10.0.0.0/8, '::1']"),
+    ("catalog", "/a:/b"),
+    ("reload_interval", "0s"),
+    ("hardware", "{fallbacks: {zen5: [zen2]}}"),
+    ("anonymous", "none"),
+    ("profile_password", "account"),
+    ("token_lifetime", "1h"),
+    ("limits.connections", "7"),
+    ("limits.header_timeout", "1s"),
+    ("limits.idle_timeout", "1s"),
+    ("limits.stall_timeout", "1s"),
+    ("limits.drain_timeout", "1s"),
+    ("limits.upload_idle", "1h"),
+    ("limits.manifest_size", "1 MiB"),
+    ("limits.name_length", "63"),
+    ("limits.page_size", "100"),
+    ("delete", "false"),
+    ("sparse", "true"),
+    ("tag_lifetime", "0s"),
+    ("upstreams", "[{host: quay.io, default: true}]"),
+    ("allow_any_host", "false"),
+    ("offline", "true"),
+    // One means nothing without the other.
+    ("tls.certificate", ""),
+    ("tls.key", ""),
+];
+
+#[test]
+fn every_key_has_a_variable_that_sets_it() {
+    let defaults = format!("{:?}", Config::default());
+    let mut tried: Vec<&str> = OTHER_VALUES.iter().map(|(key, _)| *key).collect();
+    let mut keys = keys();
+    tried.sort_unstable();
+    keys.sort();
+    assert_eq!(tried, keys);
+    for (key, value) in OTHER_VALUES {
+        let variable = variable_of(key);
+        let empty = from_variables(&[(&variable, "")]).unwrap();
+        assert_eq!(format!("{empty:?}"), defaults, "{variable}: empty is unset");
+        let set = match key {
+            "tls.certificate" | "tls.key" => {
+                from_variables(&[("METAHUB_TLS_CERTIFICATE", "/a"), ("METAHUB_TLS_KEY", "/b")])
+            }
+            _ => from_variables(&[(&variable, value)]),
+        };
+        assert_ne!(format!("{:?}", set.unwrap()), defaults, "{variable}");
+    }
 }
 
 #[test]
@@ -170,6 +233,10 @@ fn a_wrong_variable_is_named() {
 #[case("delete: yes\n", 1, 9, "bool")]
 #[case("public_url: hub.example.org\n", 1, 13, "https://HOST")]
 #[case("trust_forwarded: [10.0.0.0/99]\n", 1, 18, "10.0.0.0/99")]
+#[case("limits:\n  page_size: 0\n", 2, 14, "from 1 to")]
+#[case("limits:\n  name_length: 256\n", 2, 16, "1 to 255")]
+#[case("limits:\n  manifest_size: 5 MiB\n", 2, 18, "4 MiB")]
+#[case("limits:\n  connection: 1\n", 2, 3, "connection")]
 #[case("tls: {cert: a}\n", 1, 7, "cert")]
 #[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
 #[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]

@@ -1,13 +1,22 @@
 //! Values of settings as people write them.
 
+use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+use metahub_oci::MAX_MANIFEST_BYTES;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// A length of time as people write it: `30s`, `1m 30s`, `500ms`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Time(pub(super) Duration);
+pub(crate) struct Time(Duration);
+
+impl Time {
+    pub(super) fn duration(self) -> Duration {
+        self.0
+    }
+}
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -20,6 +29,45 @@ impl<'de> Deserialize<'de> for Time {
                 D::Error::custom(format!(
                     "'{text}' is not a length of time: expected a number with a unit, such as \
                      30s or 5m"
+                ))
+            })
+    }
+}
+
+/// A whole number of at least `MIN` and at most `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count<const MIN: usize, const MAX: usize>(pub(super) usize);
+
+impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Count<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = usize::deserialize(from)?;
+        if (MIN..=MAX).contains(&number) {
+            return Ok(Self(number));
+        }
+        Err(D::Error::custom(format!(
+            "{number} is out of bounds: expected a whole number from {MIN} to {MAX}"
+        )))
+    }
+}
+
+/// A size of manifests in bytes, written with a unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ManifestSize(pub(super) usize);
+
+impl<'de> Deserialize<'de> for ManifestSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        /// Smaller ones would refuse ordinary images.
+        const MIN: usize = 16 * 1024;
+        let text = String::deserialize(from)?;
+        ByteSize::from_str(&text)
+            .ok()
+            .and_then(|size| usize::try_from(size.as_u64()).ok())
+            .filter(|size| (MIN..=MAX_MANIFEST_BYTES).contains(size))
+            .map(Self)
+            .ok_or_else(|| {
+                D::Error::custom(format!(
+                    "'{text}' is no size for a manifest: expected one from 16 KiB to 4 MiB, which \
+                     the distribution specification asks registries to take"
                 ))
             })
     }

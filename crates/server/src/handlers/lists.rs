@@ -11,18 +11,16 @@ use crate::error::HttpError;
 use crate::request::Pairs;
 use crate::respond::Answer;
 
-/// Largest page given, whatever is asked for (CVE-2023-2253: `n` must not size an allocation).
-const MAX_PAGE: usize = 1000;
-
 /// How a request pages: at most so many items after this one.
 struct Paging {
     limit: usize,
     last: Option<String>,
 }
 
-fn paging(query: &Pairs) -> Result<Paging, HttpError> {
+/// `max` is given whatever is asked for (CVE-2023-2253: `n` must not size an allocation).
+fn paging(query: &Pairs, max: usize) -> Result<Paging, HttpError> {
     let limit = match query.get("n") {
-        None => MAX_PAGE,
+        None => max,
         Some(text) => text.parse::<u64>().map_or_else(
             |_| {
                 Err(HttpError::code(
@@ -30,7 +28,7 @@ fn paging(query: &Pairs) -> Result<Paging, HttpError> {
                     format!("n={text}: expected a whole number of items, not negative"),
                 ))
             },
-            |n| Ok(usize::try_from(n).unwrap_or(MAX_PAGE).min(MAX_PAGE)),
+            |n| Ok(usize::try_from(n).unwrap_or(max).min(max)),
         )?,
     };
     let last = query
@@ -58,9 +56,10 @@ fn with_next(answer: Answer, path: &str, limit: usize, page: &ListPage) -> Answe
 pub(crate) async fn tags(
     registry: &Registry,
     query: &Pairs,
+    max: usize,
     name: &RepositoryName,
 ) -> Result<Response<Body>, HttpError> {
-    let Paging { limit, last } = paging(query)?;
+    let Paging { limit, last } = paging(query, max)?;
     let page = registry.tags(name, last.as_deref(), limit).await?;
     let answer = with_next(
         Answer::new(StatusCode::OK),
@@ -76,8 +75,9 @@ pub(crate) async fn repositories(
     registry: &Registry,
     identity: &Identity,
     query: &Pairs,
+    max: usize,
 ) -> Result<Response<Body>, HttpError> {
-    let Paging { limit, last } = paging(query)?;
+    let Paging { limit, last } = paging(query, max)?;
     let may_read = |name: &RepositoryName| identity.may(Right::Pull, name);
     let page = registry
         .repositories(last.as_deref(), limit, &may_read)

@@ -3,7 +3,6 @@
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyStream;
-use hyper::body::Incoming;
 use metahub_auth::{Denied, Identity, Right};
 use metahub_oci::{Digest, ErrorCode, RepositoryName};
 use metahub_registry::Registry;
@@ -11,6 +10,7 @@ use metahub_registry::Registry;
 use crate::body::Body;
 use crate::error::HttpError;
 use crate::request::{Pairs, header};
+use crate::request_body::RequestBody;
 use crate::respond::Answer;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -24,7 +24,7 @@ pub(crate) async fn start(
     query: &Pairs,
     headers: &HeaderMap,
     name: &RepositoryName,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
     if let Some(digest) = query.get("mount") {
         let digest: Digest = digest.parse()?;
@@ -74,7 +74,7 @@ pub(crate) async fn append(
     headers: &HeaderMap,
     name: &RepositoryName,
     id: &str,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
     let chunk = chunk_of(headers)?;
     let size = append_body(registry, name, id, chunk.start, chunk.length, body).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn finish(
     headers: &HeaderMap,
     name: &RepositoryName,
     id: &str,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
     let digest = query.get("digest").ok_or_else(|| {
         HttpError::code(
@@ -131,14 +131,14 @@ async fn append_body(
     id: &str,
     start: Option<u64>,
     length: Option<u64>,
-    body: Incoming,
+    mut body: RequestBody,
 ) -> Result<u64, HttpError> {
-    let stream = BodyStream::new(body)
-        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) })
-        .map_err(std::io::Error::other);
-    Ok(registry
+    let stream = BodyStream::new(&mut body)
+        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
+    let appended = registry
         .append_upload(name, id, start, length, stream)
-        .await?)
+        .await;
+    appended.map_err(|error| body.stalled().unwrap_or_else(|| error.into()))
 }
 
 /// Where a chunk begins and how long it is, as far as the request says.

@@ -1,0 +1,34 @@
+//! Open files and connections: as many as the operating system lets this process have, which by
+//! default is fewer than a busy registry needs.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Beside connections: the database, the listener, the log.
+const OTHERS: u64 = 128;
+/// A connection that is served, and the file that it is served.
+const PER_CONNECTION: u64 = 2;
+
+/// Lets this process open as many files as it may, and says so if `connections` could need more.
+pub(crate) fn raise_limit(connections: usize) {
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files could not be raised");
+    }
+    let most = getrlimit(Resource::Nofile).current;
+    let needed = u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(PER_CONNECTION)
+        .saturating_add(OTHERS);
+    if most.is_some_and(|most| most < needed) {
+        tracing::warn!(
+            files = most,
+            connections,
+            "the operating system allows fewer open files than limits.connections may need: raise \
+             it (ulimit -n, LimitNOFILE=), or lower limits.connections"
+        );
+    }
+}

@@ -1,0 +1,27 @@
+//! Discards, now and then, uploads that nobody continued for as long as the configuration says.
+
+use std::time::Duration;
+
+use metahub_store::Store;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// However long an upload may rest, looking is cheap.
+const OFTEN_ENOUGH: Duration = Duration::from_mins(10);
+const NOT_TOO_OFTEN: Duration = Duration::from_secs(1);
+
+/// Looks for such uploads for as long as the store is open.
+pub(crate) fn keep(store: Store, idle: Duration) {
+    let mut clock = interval((idle / 4).clamp(NOT_TOO_OFTEN, OFTEN_ENOUGH));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        loop {
+            clock.tick().await;
+            match store.sweep_uploads(idle).await {
+                Ok(_) => {}
+                Err(metahub_store::StoreError::Closed) => return,
+                // It is tried again; until then they only take room.
+                Err(error) => tracing::warn!(%error, "abandoned uploads could not be discarded"),
+            }
+        }
+    });
+}

@@ -1,0 +1,370 @@
+//! How long a client may keep a connection waiting: for a request's head, between requests, and
+//! while it takes an answer. What it may keep a request's body waiting is in [`crate::request`].
+//!
+//! Only waiting for the client counts. A connection whose answer is worked on here, or waited
+//! for from an upstream, waits as long as that takes. The times are noted as they pass, without
+//! any lock or timer; one timer per connection looks at them now and then.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::limits::Limits;
+
+/// Why a connection is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Overdue {
+    /// No request came on a connection that had none yet, or its head did not end.
+    #[error("the client took too long to send a request's head")]
+    Head,
+    /// No further request came.
+    #[error("the client asked for nothing more")]
+    Idle,
+    /// The client takes nothing of what was sent to it.
+    #[error("the client takes nothing of its answer")]
+    Stalled,
+}
+
+/// What passes on one connection, and when. Times are milliseconds since it began.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    began: Instant,
+    header_timeout: u64,
+    idle_timeout: u64,
+    stall_timeout: u64,
+    /// Requests that are being answered.
+    running: AtomicU32,
+    /// Answers of which a part was handed over and no further part was asked for yet.
+    owed: AtomicU32,
+    /// Whether bytes wait for room in the socket.
+    blocked: AtomicBool,
+    /// When something last went to the client, or began to wait for it.
+    moved_at: AtomicU64,
+    /// When the last request ended.
+    quiet_at: AtomicU64,
+    /// When the first byte of the head came that is being received; 0 for none.
+    head_at: AtomicU64,
+    /// Whether there was a request at all.
+    used: AtomicBool,
+    /// Many requests at once, so that bytes that come are not necessarily a head.
+    multiplexed: AtomicBool,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Arc::new(Self {
+            began: Instant::now(),
+            header_timeout: millis(limits.header_timeout),
+            idle_timeout: millis(limits.idle_timeout),
+            stall_timeout: millis(limits.stall_timeout),
+            running: AtomicU32::new(0),
+            owed: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            moved_at: AtomicU64::new(0),
+            quiet_at: AtomicU64::new(0),
+            head_at: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
+        })
+    }
+
+    /// Never 0, which stands for no time.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).map_or(u64::MAX, |now| now.max(1))
+    }
+
+    /// Notes that a request is being answered, until what is returned is dropped.
+    pub(crate) fn request(self: &Arc<Self>, version: http::Version) -> Running {
+        self.running.fetch_add(1, Relaxed);
+        self.used.store(true, Relaxed);
+        self.head_at.store(0, Relaxed);
+        if version == http::Version::HTTP_2 {
+            self.multiplexed.store(true, Relaxed);
+        }
+        Running {
+            pace: Arc::clone(self),
+            owes: false,
+        }
+    }
+
+    fn received(&self) {
+        let head = self.running.load(Relaxed) == 0
+            && self.head_at.load(Relaxed) == 0
+            && !self.multiplexed.load(Relaxed);
+        if head {
+            self.head_at.store(self.now(), Relaxed);
+        }
+    }
+
+    fn sent(&self) {
+        self.blocked.store(false, Relaxed);
+        self.moved_at.store(self.now(), Relaxed);
+    }
+
+    fn cannot_send(&self) {
+        if !self.blocked.swap(true, Relaxed) {
+            self.moved_at.store(self.now(), Relaxed);
+        }
+    }
+
+    /// When the client is overdue if nothing passes until then, and with what.
+    fn due(&self) -> Option<(u64, Overdue)> {
+        let moved = self.moved_at.load(Relaxed);
+        if self.blocked.load(Relaxed) || self.owed.load(Relaxed) > 0 {
+            let due = moved.saturating_add(self.stall_timeout);
+            return Some((due, Overdue::Stalled));
+        }
+        if self.running.load(Relaxed) > 0 {
+            return None;
+        }
+        let head = self.head_at.load(Relaxed);
+        if head > 0 || !self.used.load(Relaxed) {
+            return Some((head.saturating_add(self.header_timeout), Overdue::Head));
+        }
+        let quiet = self.quiet_at.load(Relaxed).max(moved);
+        Some((quiet.saturating_add(self.idle_timeout), Overdue::Idle))
+    }
+
+    /// Completes when the client is overdue.
+    pub(crate) async fn overdue(&self) -> Overdue {
+        // Whatever begins while this sleeps is not due before its own time, so none is missed
+        // by sleeping no longer than the shortest of them.
+        let shortest = self
+            .header_timeout
+            .min(self.idle_timeout)
+            .min(self.stall_timeout)
+            .max(1);
+        loop {
+            let now = self.now();
+            let longest = now.saturating_add(shortest);
+            let until = match self.due() {
+                Some((due, overdue)) if due <= now => return overdue,
+                Some((due, _)) => due.min(longest),
+                None => longest,
+            };
+            tokio::time::sleep(Duration::from_millis(until - now)).await;
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pace: Arc<Pace>,
+    owes: bool,
+}
+
+impl Running {
+    /// A part of the answer was handed over to be sent.
+    pub(crate) fn gave(&mut self) {
+        self.pace.moved_at.store(self.pace.now(), Relaxed);
+        if !self.owes {
+            self.owes = true;
+            self.pace.owed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// There is room for a further part.
+    pub(crate) fn asked(&mut self) {
+        if self.owes {
+            self.owes = false;
+            self.pace.owed.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.asked();
+        self.pace.quiet_at.store(self.pace.now(), Relaxed);
+        self.pace.running.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A stream of bytes whose passing is noted.
+pub(crate) struct Paced<S> {
+    stream: S,
+    pace: Arc<Pace>,
+}
+
+impl<S> Paced<S> {
+    pub(crate) fn new(stream: S, pace: Arc<Pace>) -> Self {
+        Self { stream, pace }
+    }
+
+    fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(_)) => self.pace.sent(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.pace.cannot_send(),
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.pace.received();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Over TLS bytes that were taken may still wait here.
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        if polled.is_pending() {
+            self.pace.cannot_send();
+        } else {
+            self.pace.blocked.store(false, Relaxed);
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace() -> Arc<Pace> {
+        Pace::new(&Limits {
+            header_timeout: 10 * SECOND,
+            idle_timeout: 50 * SECOND,
+            stall_timeout: 30 * SECOND,
+            ..Limits::default()
+        })
+    }
+
+    /// After how many seconds the client is overdue if nothing more happens.
+    async fn overdue(pace: &Pace) -> (u64, Overdue) {
+        let before = Instant::now();
+        let overdue = pace.overdue().await;
+        (before.elapsed().as_secs(), overdue)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_head_must_come_soon() {
+        assert_eq!(overdue(&pace()).await, (10, Overdue::Head));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_gets_no_more_time() {
+        let pace = pace();
+        drop(pace.request(http::Version::HTTP_11));
+        advance(20 * SECOND).await;
+        pace.received();
+        advance(7 * SECOND).await;
+        pace.received();
+        assert_eq!(overdue(&pace).await, (3, Overdue::Head));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_requests_a_connection_may_rest_for_longer() {
+        let pace = pace();
+        let running = pace.request(http::Version::HTTP_11);
+        advance(9 * SECOND).await;
+        drop(running);
+        assert_eq!(overdue(&pace).await, (50, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_multiplexes_rests_whatever_frames_come() {
+        let pace = pace();
+        drop(pace.request(http::Version::HTTP_2));
+        advance(20 * SECOND).await;
+        pace.received();
+        assert_eq!(overdue(&pace).await, (30, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_worked_on_here_is_never_overdue() {
+        let pace = pace();
+        let mut running = pace.request(http::Version::HTTP_11);
+        running.asked();
+        let waiting = tokio::time::timeout(1000 * SECOND, pace.overdue()).await;
+        assert!(waiting.is_err());
+        // Nor is it right after it begins to be sent.
+        running.gave();
+        assert_eq!(overdue(&pace).await, (30, Overdue::Stalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_overdue_and_one_that_is_slow_is_not() {
+        let pace = pace();
+        let mut running = pace.request(http::Version::HTTP_11);
+        running.gave();
+        pace.cannot_send();
+        for _ in 0..10 {
+            advance(29 * SECOND).await;
+            pace.sent();
+            pace.cannot_send();
+        }
+        // The last part is with the socket, and the answer's body is gone.
+        drop(running);
+        advance(SECOND).await;
+        assert_eq!(overdue(&pace).await, (29, Overdue::Stalled));
+        pace.sent();
+        assert_eq!(overdue(&pace).await, (50, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_begins_while_nobody_looks_is_found_in_time() {
+        let pace = pace();
+        drop(pace.request(http::Version::HTTP_11));
+        let looking = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move { pace.overdue().await }
+        });
+        tokio::time::sleep(4 * SECOND).await;
+        pace.received();
+        let before = Instant::now();
+        assert_eq!(looking.await.unwrap(), Overdue::Head);
+        assert_eq!(before.elapsed().as_secs(), 10);
+    }
+}
