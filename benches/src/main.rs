@@ -16,6 +16,7 @@ mod pin;
 mod plan;
 mod report;
 mod rows;
+mod scratch;
 mod table;
 mod usage;
 mod watch;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use miette::{IntoDiagnostic as _, Result, WrapErr as _, miette};
+use miette::{IntoDiagnostic as _, Result, miette};
 
 use crate::certificate::Certificate;
 use crate::content::Material;
@@ -34,6 +35,7 @@ use crate::pin::Cores;
 use crate::plan::Plan;
 use crate::report::Row;
 use crate::rows::Name;
+use crate::scratch::Scratch;
 use crate::world::World;
 
 /// Compare MetaHub with the registries that are installed, and with nginx as the limit
@@ -77,11 +79,7 @@ fn main() -> Result<()> {
     }
     let lasting = target_folder()?.join("compare");
     std::fs::create_dir_all(&lasting).into_diagnostic()?;
-    let folder = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(&lasting)
-        .into_diagnostic()
-        .wrap_err_with(|| lasting.display().to_string())?;
+    let scratch = Scratch::make(&lasting)?;
     let mut programs = Vec::new();
     let wanted = |kind: &Kind| cli.servers.is_empty() || cli.servers.contains(kind);
     for kind in Kind::ALL.into_iter().filter(wanted) {
@@ -93,10 +91,10 @@ fn main() -> Result<()> {
             .into_diagnostic()?,
         quick: cli.quick,
         cores,
-        folder: folder.path().to_owned(),
+        folder: scratch.path(),
         lasting,
         programs,
-        certificate: Some(Certificate::make(folder.path())?),
+        certificate: Some(Certificate::make(&scratch.path())?),
     };
     let head = head(&plan);
     if cli.format == Format::Text {
