@@ -26,6 +26,7 @@ pub(crate) struct App {
     public_url: Option<PublicUrl>,
     proxies: Proxies,
     limits: Limits,
+    read_only: bool,
 }
 
 impl App {
@@ -54,6 +55,7 @@ impl App {
             public_url: config.public_url.clone(),
             proxies: config.trust_forwarded.clone(),
             limits: config.limits.clone(),
+            read_only: config.read_only,
         })
     }
 
@@ -72,6 +74,7 @@ impl App {
             registry: self.registry,
             authenticator: self.authenticator,
             limits: self.limits,
+            read_only: self.read_only,
             addresses: Addresses {
                 public_url: self.public_url,
                 proxies: self.proxies,

@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     pub(crate) limits: Limits,
     pub(crate) upload_idle: Duration,
+    pub(crate) read_only: bool,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
 }
@@ -65,6 +66,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             limits: Limits::default(),
             upload_idle: Duration::from_hours(24),
+            read_only: false,
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
         }
@@ -136,7 +138,9 @@ impl Config {
             layer.token_lifetime.map(Time::duration),
         );
         self.apply_limits(&layer.limits);
+        set(&mut self.read_only, layer.read_only);
         set(&mut self.registry.delete, layer.delete);
+        set(&mut self.registry.immutable_tags, layer.immutable_tags);
         set(&mut self.registry.sparse, layer.sparse);
         set(
             &mut self.registry.tag_lifetime,

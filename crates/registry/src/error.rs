@@ -60,9 +60,9 @@ pub enum RegistryError {
     /// A pushed manifest refers to what this repository does not have.
     #[error("{0}")]
     MissingReference(String),
-    /// A tag that must not change names something else.
+    /// A tag that must not change, or something that it needs, would.
     #[error("{0}")]
-    TagExists(String),
+    Immutable(String),
     /// Content broke off on its way from an upstream.
     #[error("{0}")]
     Broken(String),
@@ -129,7 +129,7 @@ impl RegistryError {
                 ErrorCode::ManifestUnknown
             }
             Self::BlobUnknown(..) => ErrorCode::BlobUnknown,
-            Self::TagExists(_) => ErrorCode::Denied,
+            Self::Immutable(_) => ErrorCode::Denied,
             Self::Broken(_) => ErrorCode::Unavailable,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
             Self::UploadOffset { .. } => ErrorCode::RangeInvalid,

@@ -16,6 +16,7 @@ mod error;
 mod explanation;
 mod fill;
 mod images;
+mod immutable;
 mod list;
 mod maintenance;
 mod place;
@@ -37,6 +38,7 @@ pub use blob::BlobRead;
 pub use derive::{Accepts, Served};
 pub use error::RegistryError;
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
+pub use immutable::ImmutableTags;
 pub use list::ListPage;
 pub use maintenance::Scrubbed;
 pub use push::Pushed;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub sparse: bool,
     /// Whether anything may be deleted: one switch for tags, manifests and blobs.
     pub delete: bool,
+    /// Tags that are pushed once and never changed or deleted.
+    pub immutable_tags: ImmutableTags,
 }
 
 impl Default for Settings {
@@ -59,6 +63,7 @@ impl Default for Settings {
             tag_lifetime: Duration::from_secs(60),
             sparse: false,
             delete: true,
+            immutable_tags: ImmutableTags::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use metahub_oci::{Digest, Document, MediaType, Reference, RepositoryName, Tag};
-use metahub_store::{PutBlobError, PutError, PutManifest};
+use metahub_store::{Deletion, PutBlobError, PutError, PutManifest};
 
 use crate::{Registry, RegistryError};
 
@@ -50,7 +50,10 @@ impl Registry {
         if let Reference::Tag(tag) = reference {
             all.push(tag.clone());
         }
+        let immutable = &self.settings().immutable_tags;
+        let fixed = all.iter().filter(|tag| immutable.has(name, tag));
         let put = PutManifest {
+            fixed: fixed.cloned().collect(),
             require_references: !self.settings().sparse,
             ..PutManifest::pushed(all)
         };
@@ -68,6 +71,11 @@ impl Registry {
     /// Takes away a tag. The manifest it named stays.
     pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
         self.may_delete()?;
+        if self.settings().immutable_tags.has(name, tag) {
+            return Err(RegistryError::Immutable(format!(
+                "the tag {name}:{tag} is immutable: it is not deleted"
+            )));
+        }
         if self.store().delete_tag(name, tag).await? {
             Ok(())
         } else {
@@ -82,11 +90,13 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        if self.store().delete_manifest(name, digest).await? {
-            Ok(())
-        } else {
-            Err(RegistryError::unknown(name, digest.clone()))
-        }
+        let store = self.store();
+        let deletion = match self.staying_tags(name) {
+            None => Deletion::from(store.delete_manifest(name, digest).await?),
+            Some(stays) => store.delete_manifest_unless(name, digest, stays).await?,
+        };
+        let absent = || RegistryError::unknown(name, digest.clone());
+        outcome(name, digest, deletion, absent)
     }
 
     /// Takes a blob out of a repository. Other repositories that have it keep it.
@@ -96,11 +106,13 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        if self.store().delete_blob(name, digest).await? {
-            Ok(())
-        } else {
-            Err(RegistryError::BlobUnknown(name.clone(), digest.clone()))
-        }
+        let store = self.store();
+        let deletion = match self.staying_tags(name) {
+            None => Deletion::from(store.delete_blob(name, digest).await?),
+            Some(stays) => store.delete_blob_unless(name, digest, stays).await?,
+        };
+        let absent = || RegistryError::BlobUnknown(name.clone(), digest.clone());
+        outcome(name, digest, deletion, absent)
     }
 
     /// The one guard of every way to delete (CVE-2026-41888).
@@ -110,6 +122,31 @@ impl Registry {
         } else {
             Err(RegistryError::Unsupported(DELETE_IS_OFF))
         }
+    }
+
+    /// Tells the tags of a repository that must stay whole; nothing where none can be.
+    fn staying_tags(
+        &self,
+        name: &RepositoryName,
+    ) -> Option<impl Fn(&Tag) -> bool + Send + Sync + 'static> {
+        let immutable = self.settings().immutable_tags.clone();
+        let name = name.clone();
+        (!immutable.is_empty()).then_some(move |tag: &Tag| immutable.has(&name, tag))
+    }
+}
+
+fn outcome(
+    name: &RepositoryName,
+    digest: &Digest,
+    deletion: Deletion,
+    absent: impl FnOnce() -> RegistryError,
+) -> Result<(), RegistryError> {
+    match deletion {
+        Deletion::Done => Ok(()),
+        Deletion::Absent => Err(absent()),
+        Deletion::Needed(tag) => Err(RegistryError::Immutable(format!(
+            "the immutable tag {name}:{tag} needs {digest}: it is not deleted"
+        ))),
     }
 }
 
@@ -125,7 +162,7 @@ pub(crate) fn put_blob_error(error: PutBlobError) -> RegistryError {
 pub(crate) fn put_error(error: PutError) -> RegistryError {
     match error {
         PutError::Missing { .. } => RegistryError::MissingReference(error.to_string()),
-        PutError::TagExists { .. } => RegistryError::TagExists(error.to_string()),
+        PutError::TagExists { .. } => RegistryError::Immutable(error.to_string()),
         PutError::Store(error) => RegistryError::Store(error),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use metahub_auth::{Authenticator, Identity, Right};
 use metahub_oci::{ErrorCode, RepositoryName};
@@ -34,6 +34,8 @@ pub struct App {
     pub addresses: Addresses,
     /// How much one client may take.
     pub limits: Limits,
+    /// Whether every change by a client is refused. What upstreams give is still kept.
+    pub read_only: bool,
 }
 
 /// One request, taken apart.
@@ -108,6 +110,9 @@ impl App {
                 resolve::get(&self.registry, &identity, &head.headers, query, &image).await
             }
             Route::In(name, operation) => {
+                if self.read_only && operation.changes() {
+                    return Err(read_only());
+                }
                 let identity = self.identify(call, record).await?;
                 let identity = self.authorize(call, identity, operation.right(), name)?;
                 self.operate(call, &identity, name, operation, body).await
@@ -217,4 +222,13 @@ impl App {
             Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
         }
     }
+}
+
+fn read_only() -> HttpError {
+    HttpError::code(
+        ErrorCode::Unsupported,
+        "this registry is read-only (read_only in its configuration): nothing can be pushed or \
+         deleted",
+    )
+    .with_header(header::ALLOW, "GET, HEAD")
 }

@@ -55,6 +55,25 @@ impl Operation {
         }
     }
 
+    /// Whether it changes what the registry holds: what a registry that is read-only refuses.
+    pub(crate) fn changes(&self) -> bool {
+        match self {
+            Self::GetBlob(_)
+            | Self::GetManifest(_)
+            | Self::UploadStatus(_)
+            | Self::Tags
+            | Self::Referrers(_) => false,
+            Self::DeleteBlob(_)
+            | Self::PutManifest(_)
+            | Self::DeleteManifest(_)
+            | Self::StartUpload
+            | Self::AppendUpload(_)
+            | Self::FinishUpload(_)
+            | Self::CancelUpload(_)
+            | Self::DeleteTag(_) => true,
+        }
+    }
+
     /// The tag, digest or upload that the operation names, for the log.
     pub(crate) fn reference(&self) -> String {
         match self {
@@ -70,6 +89,48 @@ impl Operation {
             | Self::CancelUpload(id) => id.clone(),
             Self::DeleteTag(tag) => tag.to_string(),
             Self::StartUpload | Self::Tags => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_needs_more_than_the_right_to_pull_changes_something() {
+        let digest = Digest::sha256(b"");
+        let tag: Tag = "v1".parse().unwrap();
+        let id = || "id".to_owned();
+        for (operation, right, changes) in [
+            (Operation::GetBlob(digest.clone()), Right::Pull, false),
+            (
+                Operation::GetManifest(tag.clone().into()),
+                Right::Pull,
+                false,
+            ),
+            (Operation::Tags, Right::Pull, false),
+            (Operation::Referrers(digest.clone()), Right::Pull, false),
+            (Operation::UploadStatus(id()), Right::Push, false),
+            (Operation::StartUpload, Right::Push, true),
+            (Operation::AppendUpload(id()), Right::Push, true),
+            (Operation::FinishUpload(id()), Right::Push, true),
+            (Operation::CancelUpload(id()), Right::Push, true),
+            (
+                Operation::PutManifest(tag.clone().into()),
+                Right::Push,
+                true,
+            ),
+            (Operation::DeleteBlob(digest), Right::Delete, true),
+            (
+                Operation::DeleteManifest(tag.clone().into()),
+                Right::Delete,
+                true,
+            ),
+            (Operation::DeleteTag(tag), Right::Delete, true),
+        ] {
+            assert_eq!(operation.right(), right, "{operation:?}");
+            assert_eq!(operation.changes(), changes, "{operation:?}");
         }
     }
 }

@@ -190,21 +190,28 @@ impl Store {
         let writer = &self.inner.database.writer;
         writer
             .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let result = sqlx::query(
-                        "DELETE FROM repo_blobs
-                         WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
-                           AND blob_id = (SELECT id FROM blobs WHERE digest = $2)",
-                    )
-                    .bind(repository.as_str())
-                    .bind(digest_to_bytes(&digest))
-                    .execute(&mut transaction.connection)
-                    .await;
-                    let deleted = result.map_err(|error| transaction.error(error))?;
-                    transaction.changed(Change::Blob(repository, digest));
-                    Ok::<_, StoreError>(deleted.rows_affected() > 0)
-                })
+                Box::pin(async move { unlink(transaction, repository, digest).await })
             })
             .await
     }
+}
+
+/// Takes a blob out of a repository. Whether it was there.
+pub(crate) async fn unlink(
+    transaction: &mut Transaction,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<bool, StoreError> {
+    let result = sqlx::query(
+        "DELETE FROM repo_blobs
+         WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
+           AND blob_id = (SELECT id FROM blobs WHERE digest = $2)",
+    )
+    .bind(repository.as_str())
+    .bind(digest_to_bytes(&digest))
+    .execute(&mut transaction.connection)
+    .await;
+    let deleted = result.map_err(|error| transaction.error(error))?;
+    transaction.changed(Change::Blob(repository, digest));
+    Ok(deleted.rows_affected() > 0)
 }

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use metahub_oci::{Algorithm, Digest, RepositoryName, Tag};
 use metahub_store::{
-    AppendError, FillError, FinishError, Mode, Origin, PutBlobError, PutError, PutManifest,
-    Redacted, Store,
+    AppendError, Deletion, FillError, FinishError, Mode, Origin, PutBlobError, PutError,
+    PutManifest, Redacted, Store,
 };
-use support::{artifact, chunks, image, name, put, read, tag};
+use support::{artifact, chunks, image, index, name, put, read, tag};
 
 async fn whole(store: &Store, repository: &RepositoryName, digest: &Digest) -> Vec<u8> {
     read(store, repository, digest).await.unwrap().unwrap()
@@ -292,6 +292,64 @@ async fn a_tag_moves_and_goes_with_its_manifest() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn what_a_tag_that_stays_needs_is_not_deleted_and_what_it_does_not_need_is() {
+    let store = Store::temporary().await.unwrap();
+    let repository = name("a/b");
+    let config = put(&store, &repository, b"{}").await;
+    let layer = put(&store, &repository, b"one").await;
+    let other = put(&store, &repository, b"two").await;
+    let (child, alone) = (image(b"{}", &[b"one"]), image(b"{}", &[b"two"]));
+    let (whole, about) = (index(&[&child]), artifact(&child, "text/x"));
+    let stays = |tag: &Tag| tag.as_str() == "v1";
+    for (document, tags) in [
+        (&child, vec![]),
+        (&alone, vec![tag("latest")]),
+        (&about, vec![tag("about")]),
+        (&whole, vec![tag("v1"), tag("latest2")]),
+    ] {
+        let options = PutManifest::pushed(tags);
+        let stored = store.put_manifest(&repository, document, options).await;
+        stored.unwrap();
+    }
+    let kept = Deletion::Needed(tag("v1"));
+    for document in [&whole, &child] {
+        let digest = document.digest();
+        let deletion = store
+            .delete_manifest_unless(&repository, digest, stays)
+            .await;
+        assert_eq!(deletion.unwrap(), kept);
+        assert!(store.manifest(&repository, digest).await.unwrap().is_some());
+    }
+    for blob in [&config, &layer] {
+        let deletion = store.delete_blob_unless(&repository, blob, stays).await;
+        assert_eq!(deletion.unwrap(), kept);
+        assert!(store.blob(&repository, blob).await.unwrap().is_some());
+    }
+    // Another repository's tags say nothing about this one's content.
+    let elsewhere = name("c");
+    put(&store, &elsewhere, b"one").await;
+    let deletion = store.delete_blob_unless(&elsewhere, &layer, stays).await;
+    assert_eq!(deletion.unwrap(), Deletion::Done);
+
+    for document in [&about, &alone] {
+        let digest = document.digest();
+        let deletion = store
+            .delete_manifest_unless(&repository, digest, stays)
+            .await;
+        assert_eq!(deletion.unwrap(), Deletion::Done);
+        assert!(store.manifest(&repository, digest).await.unwrap().is_none());
+        let deletion = store
+            .delete_manifest_unless(&repository, digest, stays)
+            .await;
+        assert_eq!(deletion.unwrap(), Deletion::Absent);
+    }
+    for expected in [Deletion::Done, Deletion::Absent] {
+        let deletion = store.delete_blob_unless(&repository, &other, stays).await;
+        assert_eq!(deletion.unwrap(), expected);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
+use metahub_registry::ImmutableTags;
 use metahub_server::{Proxies, PublicUrl};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
@@ -30,7 +31,9 @@ pub(crate) struct Layer {
     pub(crate) profile_password: Option<ProfilePassword>,
     pub(crate) token_lifetime: Option<Time>,
     pub(crate) limits: LimitsLayer,
+    pub(crate) read_only: Option<bool>,
     pub(crate) delete: Option<bool>,
+    pub(crate) immutable_tags: Option<ImmutableTags>,
     pub(crate) sparse: Option<bool>,
     pub(crate) tag_lifetime: Option<Time>,
     pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
@@ -116,7 +119,9 @@ impl Layer {
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
             limits: LimitsLayer::from_environment(environment)?,
+            read_only: variable(environment, "METAHUB_READ_ONLY")?,
             delete: variable(environment, "METAHUB_DELETE")?,
+            immutable_tags: variable(environment, "METAHUB_IMMUTABLE_TAGS")?,
             sparse: variable(environment, "METAHUB_SPARSE")?,
             tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,
             upstreams: variable(environment, "METAHUB_UPSTREAMS")?,

@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 27] = [
+const OTHER_VALUES: [(&str, &str); 29] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -175,7 +175,9 @@ const OTHER_VALUES: [(&str, &str); 27] = [
     ("limits.manifest_size", "1 MiB"),
     ("limits.name_length", "63"),
     ("limits.page_size", "100"),
+    ("read_only", "true"),
     ("delete", "false"),
+    ("immutable_tags", "['prod/.*:v[0-9.]+']"),
     ("sparse", "true"),
     ("tag_lifetime", "0s"),
     ("upstreams", "[{host: quay.io, default: true}]"),
@@ -237,6 +239,7 @@ fn a_wrong_variable_is_named() {
 #[case("limits:\n  name_length: 256\n", 2, 16, "1 to 255")]
 #[case("limits:\n  manifest_size: 5 MiB\n", 2, 18, "4 MiB")]
 #[case("limits:\n  connection: 1\n", 2, 3, "connection")]
+#[case("immutable_tags: ['a(']\n", 1, 17, "regular expression")]
 #[case("tls: {cert: a}\n", 1, 7, "cert")]
 #[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
 #[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]
