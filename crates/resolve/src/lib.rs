@@ -1,7 +1,7 @@
 //! The actions: pure functions from documents to documents, each with its explanation.
 //!
-//! [`narrow`] is what happens on `post-manifest-list-get`: of an index's entries it keeps those
-//! that a profile asks for, one for each machine. [`add_layers`] is what happens on
+//! [`narrow()`] is what happens on `post-manifest-list-get`: of an index's entries it keeps those
+//! that a profile asks for, one for each machine. [`add_layers()`] is what happens on
 //! `post-manifest-get`. [`collection_candidates`] makes an index of a collection, which then goes
 //! the way of any index. The same inputs give the same bytes everywhere. Nothing here fetches,
 //! stores, or asks a clock.

@@ -28,7 +28,7 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// Accepts connections until `shutdown` completes, then lets running requests end within
-/// `Times::drain`.
+/// [`Limits::drain_timeout`].
 pub(crate) async fn serve<H, F>(
     listener: TcpListener,
     tls: Option<Tls>,
