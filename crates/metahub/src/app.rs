@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
@@ -11,13 +12,16 @@ use metahub_server::{Addresses, Limits, Proxies, PublicUrl, Server};
 use metahub_store::Store;
 use metahub_upstream::Upstreams;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::exit::Exit;
 
 /// The secret of the store that signs tokens, by its name there.
 const TOKEN_SECRET: &str = "tokens";
+
+/// How long the store may take to close when the server is to end at once.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A MetaHub that listens nowhere yet.
 pub(crate) struct App {
@@ -63,12 +67,14 @@ impl App {
         &self.registry
     }
 
-    /// Serves on `server` until `shutdown` completes, then ends cleanly.
+    /// Serves on `server` until `stop` completes, then lets running requests end; if `at_once`
+    /// completes, it does not.
     pub(crate) async fn serve(
         self,
         server: Server,
-        shutdown: impl Future<Output = ()>,
-    ) -> miette::Result<()> {
+        stop: impl Future<Output = ()>,
+        at_once: impl Future<Output = ()>,
+    ) -> Exit {
         let store = self.registry.store().clone();
         let app = metahub_server::App {
             registry: self.registry,
@@ -81,9 +87,18 @@ impl App {
                 fallback_host: server.address().to_string(),
             },
         };
-        server.run(app, shutdown).await;
-        store.close().await;
-        Ok(())
+        tokio::select! {
+            () = server.run(app, stop) => {
+                store.close().await;
+                Exit::Ok
+            }
+            () = at_once => {
+                tracing::warn!("told again to end: requests that still ran were cut off");
+                // Nothing is lost if it takes longer: what was acknowledged is on disk.
+                let _ = tokio::time::timeout(CLOSING, store.close()).await;
+                Exit::Failure
+            }
+        }
     }
 }
 
@@ -94,17 +109,5 @@ pub(crate) async fn bind(address: SocketAddr) -> miette::Result<Server> {
             help = "choose another address with --listen; port 0 takes a free one",
             "cannot listen on {address}: {error}"
         )
-    })
-}
-
-/// Completes when the process is told to end, by SIGTERM or Ctrl-C.
-pub(crate) fn told_to_stop() -> miette::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
-    let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
     })
 }

@@ -15,6 +15,7 @@ mod logging;
 mod output;
 mod reader;
 mod reload;
+mod signals;
 mod sweep;
 
 use clap::Parser as _;

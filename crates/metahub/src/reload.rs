@@ -10,10 +10,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use miette::IntoDiagnostic as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::signals::Hangup;
 
 /// Folders within folders, at most.
 const MAX_FOLDERS: usize = 32;
@@ -37,30 +36,6 @@ pub(crate) enum Why {
     Changed,
     /// Nothing seems to have changed, but might have.
     Unsure,
-}
-
-/// SIGHUP, given out to everybody who reloads.
-#[derive(Clone)]
-pub(crate) struct Hangup(watch::Receiver<u64>);
-
-impl Hangup {
-    /// From now on SIGHUP reloads, and no longer ends the process.
-    pub(crate) fn listen() -> miette::Result<Self> {
-        let mut signals: Signal = signal(SignalKind::hangup()).into_diagnostic()?;
-        let (sender, receiver) = watch::channel(0);
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                sender.send_modify(|count| *count += 1);
-            }
-        });
-        Ok(Self(receiver))
-    }
-
-    async fn received(&mut self) {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// Keeps `what` up to date for as long as the process lives. Looks at its files every `every`;

@@ -83,6 +83,13 @@ pub(crate) async fn serve<H, F>(
     drop(listener);
     stopping.cancel();
     connections.close();
+    if !connections.is_empty() {
+        tracing::info!(
+            connections = connections.len(),
+            seconds = limits.drain_timeout.as_secs(),
+            "told to end: no more connections are taken, running requests may end"
+        );
+    }
     if tokio::time::timeout(limits.drain_timeout, connections.wait())
         .await
         .is_err()

@@ -12,6 +12,7 @@ mod serve;
 pub(crate) mod upkeep;
 
 use std::future::Future;
+use std::time::Duration;
 
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
@@ -19,6 +20,9 @@ use crate::cli::{Cli, Command, SettingsArgs};
 use crate::config::{Config, Layer};
 use crate::exit::Exit;
 use crate::logging;
+
+/// How long work may take that is still running when a command has ended.
+const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Runs the command and reports its failure on standard error.
 pub(crate) fn run(cli: Cli) -> Exit {
@@ -57,12 +61,15 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
 
 /// Runs a command that needs the async runtime.
 fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .into_diagnostic()
-        .wrap_err("the async runtime cannot start")?
-        .block_on(command)
+        .wrap_err("the async runtime cannot start")?;
+    let outcome = runtime.block_on(command);
+    // Work on a file that hangs, as on a network file system that is gone, does not hold us up.
+    runtime.shutdown_timeout(LEFTOVERS);
+    outcome
 }
 
 /// The settings of a command that works on a data folder.

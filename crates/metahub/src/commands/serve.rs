@@ -15,7 +15,8 @@ use crate::descriptors;
 use crate::documents::Documents;
 use crate::exit::Exit;
 use crate::output;
-use crate::reload::{self, Hangup};
+use crate::reload;
+use crate::signals::{Hangup, Stop};
 use crate::sweep;
 
 pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
     // From here on a signal ends the server rather than the process.
-    let stop = app::told_to_stop()?;
+    let stop = Stop::listen()?;
     let tls = certificate.as_ref().map(Certificate::tls);
     let server = app::bind(config.listen).await?.with_tls(tls);
     let hangup = Hangup::listen()?;
@@ -54,9 +55,10 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     reload::keep(documents, config.reload_interval, hangup);
     let _orders = control::listen(&config.data, app.registry().clone());
     greet(server.address(), &config)?;
-    app.serve(server, stop).await?;
+    let again = stop.clone().told_again();
+    let exit = app.serve(server, stop.told(), again).await;
     tracing::info!("ended");
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// Says where it listens, where its data lie, and what to do next.

@@ -24,6 +24,7 @@ use crate::client::{Client, ClientError, Login};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output;
+use crate::signals::Stop;
 
 /// The address to try first, which documentation and muscle memory name.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
@@ -38,7 +39,7 @@ pub(crate) async fn run(args: DemoArgs) -> miette::Result<Exit> {
         .await
         .wrap_err("the demo images cannot be stored")?;
     // From here on a signal ends the server rather than the process.
-    let told_to_stop = app::told_to_stop()?;
+    let stop = Stop::listen()?;
     let server = match (args.listen, args.check) {
         (Some(address), _) => app::bind(address).await?,
         (None, true) => app::bind(ANY_PORT).await?,
@@ -48,18 +49,19 @@ pub(crate) async fn run(args: DemoArgs) -> miette::Result<Exit> {
         },
     };
     let address = server.address();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(app.serve(server, async move {
+    let (end, ended) = oneshot::channel::<()>();
+    let ended = async move {
         // Sent or dropped: either way it is time to stop.
-        let _ = stopped.await;
-    }));
+        let _ = ended.await;
+    };
+    let serving = tokio::spawn(app.serve(server, ended, stop.clone().told_again()));
     let all_well = show(address, &images).await?;
     if !args.check {
         invite(address)?;
-        told_to_stop.await;
+        stop.told().await;
     }
-    drop(stop);
-    serving.await.into_diagnostic()??;
+    drop(end);
+    serving.await.into_diagnostic()?;
     Ok(if all_well { Exit::Ok } else { Exit::Failure })
 }
 
