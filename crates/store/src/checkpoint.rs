@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::StoreError;
 
@@ -24,15 +25,16 @@ pub(crate) struct Checkpoints {
     transactions: u32,
     due: mpsc::Sender<()>,
     long: Arc<AtomicBool>,
+    task: JoinHandle<()>,
 }
 
 impl Checkpoints {
-    /// Starts checkpointing on a connection of its own. Ends with what is returned.
+    /// Starts checkpointing on a connection of its own.
     pub(crate) fn start(connection: SqliteConnection, path: &Path) -> Self {
         let (due, mut asked) = mpsc::channel(1);
         let long = Arc::new(AtomicBool::new(false));
         let (path, says_long) = (path.to_owned(), Arc::clone(&long));
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut connection = connection;
             while asked.recv().await.is_some() {
                 match checkpoint(&mut connection).await {
@@ -50,7 +52,14 @@ impl Checkpoints {
             transactions: 0,
             due,
             long,
+            task,
         }
+    }
+
+    /// Closes the connection.
+    pub(crate) async fn end(self) {
+        drop(self.due);
+        let _ = self.task.await;
     }
 
     /// To be called between transactions, on the writer's connection.

@@ -20,6 +20,7 @@ use crate::StoreError;
 use crate::cache::Change;
 use crate::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
 use crate::layout::remove_file;
+use crate::reserve;
 use crate::store::{Store, blocking};
 use crate::writer::Durability;
 
@@ -75,29 +76,38 @@ impl Store {
             .unwrap_or(SystemTime::UNIX_EPOCH);
         let gc = Gc {
             store: self,
+            grace: options.grace,
             cutoff,
             cutoff_millis: time_to_millis(cutoff),
             dry_run: options.dry_run,
         };
         let mut report = GcReport::default();
-        if !options.dry_run {
-            let idle = self.inner.options.upload_idle.max(options.grace);
-            report.uploads = self.sweep_uploads(idle).await? as u64;
-            report.links = gc.links().await?;
-        }
-        gc.blobs(&mut report).await?;
-        gc.files(&mut report).await?;
-        if !options.dry_run {
-            report.repositories = gc.repositories().await?;
-            gc.shrink().await?;
+        if options.dry_run {
+            gc.count_blobs(&mut report).await?;
+            gc.files(&mut report).await?;
+        } else {
+            let reserve = self.inner.layout.reserve();
+            let released = reserve.clone();
+            blocking(move || reserve::release(&released)).await?;
+            let outcome = gc.remove(&mut report).await;
+            blocking(move || {
+                reserve::keep(&reserve);
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+            outcome?;
         }
         tracing::info!(?report, dry_run = options.dry_run, "collected garbage");
         Ok(report)
     }
 }
 
+/// A blob's row, its digest and its size.
+type Removable = (i64, Vec<u8>, i64);
+
 struct Gc<'s> {
     store: &'s Store,
+    grace: Duration,
     cutoff: SystemTime,
     cutoff_millis: i64,
     dry_run: bool,
@@ -108,9 +118,19 @@ impl Gc<'_> {
         self.store.inner.database.error(error)
     }
 
-    /// Takes blobs from repositories none of whose manifests names them.
-    async fn links(&self) -> Result<u64, StoreError> {
-        let mut removed = 0;
+    async fn remove(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        let idle = self.store.inner.options.upload_idle.max(self.grace);
+        report.uploads = self.store.sweep_uploads(idle).await? as u64;
+        self.links(report).await?;
+        self.blobs(report).await?;
+        self.files(report).await?;
+        report.repositories = self.repositories().await?;
+        self.shrink().await
+    }
+
+    /// Takes blobs from repositories none of whose manifests names them, and removes those that
+    /// no other repository may read, so that space comes back from the beginning.
+    async fn links(&self, report: &mut GcReport) -> Result<(), StoreError> {
         let mut after = (0, 0);
         loop {
             let found: Vec<(i64, i64)> = sqlx::query_as(concat!(
@@ -128,23 +148,26 @@ impl Gc<'_> {
             .await
             .map_err(|error| self.error(error))?;
             let Some(last) = found.last() else {
-                return Ok(removed);
+                return Ok(());
             };
             after = *last;
-            removed += self.remove_links(found).await?;
+            let removed = self.remove_links(found).await?;
+            report.links += removed.len() as u64;
+            self.remove_blobs(removed, report).await?;
         }
     }
 
-    async fn remove_links(&self, links: Vec<(i64, i64)>) -> Result<u64, StoreError> {
+    /// The blobs whose links were removed.
+    async fn remove_links(&self, links: Vec<(i64, i64)>) -> Result<Vec<Removable>, StoreError> {
         let cutoff = self.cutoff_millis;
         let writer = &self.store.inner.database.writer;
         writer
             .write(Durability::Full, move |transaction| {
                 Box::pin(async move {
-                    let mut removed = 0;
+                    let mut removed = Vec::new();
                     for (repository, blob) in links {
                         let result = sqlx::query_as(concat!(
-                            "SELECT r.name, b.digest FROM repo_blobs l
+                            "SELECT r.name, b.digest, b.size FROM repo_blobs l
                              JOIN blobs b ON b.id = l.blob_id
                              JOIN repositories r ON r.id = l.repository_id
                              WHERE l.repository_id = $2 AND l.blob_id = $3 AND ",
@@ -155,9 +178,9 @@ impl Gc<'_> {
                         .bind(blob)
                         .fetch_optional(&mut transaction.connection)
                         .await;
-                        let row: Option<(String, Vec<u8>)> =
+                        let row: Option<(String, Vec<u8>, i64)> =
                             result.map_err(|error| transaction.error(error))?;
-                        let Some((name, digest)) = row else {
+                        let Some((name, digest, size)) = row else {
                             continue;
                         };
                         let result = sqlx::query(
@@ -168,11 +191,11 @@ impl Gc<'_> {
                         .execute(&mut transaction.connection)
                         .await;
                         result.map_err(|error| transaction.error(error))?;
-                        removed += 1;
                         let name: Option<RepositoryName> = name.parse().ok();
                         if let (Some(name), Some(digest)) = (name, digest_from_bytes(&digest)) {
                             transaction.changed(Change::Blob(name, digest));
                         }
+                        removed.push((blob, digest, size));
                     }
                     Ok::<_, StoreError>(removed)
                 })
@@ -182,12 +205,9 @@ impl Gc<'_> {
 
     /// Removes blobs that no repository may read.
     async fn blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
-        if self.dry_run {
-            return self.count_blobs(report).await;
-        }
         let mut after = 0;
         loop {
-            let found: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
+            let found: Vec<Removable> = sqlx::query_as(
                 "SELECT id, digest, size FROM blobs b WHERE id > $1 AND used_at <= $2
                      AND NOT EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob_id = b.id)
                  ORDER BY id LIMIT $3",
@@ -202,24 +222,29 @@ impl Gc<'_> {
                 return Ok(());
             };
             after = last.0;
-            let removed: Vec<Option<u64>> = stream::iter(found)
-                .map(|(id, digest, size)| self.remove_blob(id, digest, size))
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for size in removed.into_iter().flatten() {
-                report.blobs += 1;
-                report.blob_bytes += size;
-            }
+            self.remove_blobs(found, report).await?;
         }
     }
 
-    async fn remove_blob(
+    async fn remove_blobs(
         &self,
-        id: i64,
-        digest: Vec<u8>,
-        size: i64,
-    ) -> Result<Option<u64>, StoreError> {
+        blobs: Vec<Removable>,
+        report: &mut GcReport,
+    ) -> Result<(), StoreError> {
+        let removed: Vec<Option<u64>> = stream::iter(blobs)
+            .map(|blob| self.remove_blob(blob))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for size in removed.into_iter().flatten() {
+            report.blobs += 1;
+            report.blob_bytes += size;
+        }
+        Ok(())
+    }
+
+    /// Removes a blob unless somebody may read it; its size if it went.
+    async fn remove_blob(&self, (id, digest, size): Removable) -> Result<Option<u64>, StoreError> {
         let inner = &self.store.inner;
         let Some(digest) = digest_from_bytes(&digest) else {
             return Err(inner.database.corrupt(format!("the digest of blob {id}")));

@@ -81,6 +81,11 @@ impl Layout {
         self.root.join("lock")
     }
 
+    /// Space for the day when the disk is full.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     /// Held while the schema is brought up to date.
     pub(crate) fn migration_lock(&self) -> PathBuf {
         self.root.join("lock.migration")

@@ -30,6 +30,7 @@ mod put_manifest;
 mod references;
 mod referrers;
 mod repository;
+mod reserve;
 mod scrub;
 mod staged;
 mod store;

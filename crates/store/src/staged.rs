@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use metahub_oci::{Algorithm, Digest, Hasher};
@@ -15,8 +16,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
 
-/// Bytes are handed to the two threads in portions of about this size.
-pub(crate) const PORTION: usize = 256 * 1024;
+/// Bytes are handed to the two threads in portions of at most about this size,
+const LARGEST: usize = 1024 * 1024;
+/// and at least this, however many are received at once.
+const SMALLEST: usize = 128 * 1024;
+/// What all portions that are being gathered are meant to hold together.
+const MEMORY: usize = 4 * 1024 * 1024;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
@@ -30,6 +35,8 @@ pub(crate) struct Staged {
     file: Option<Arc<File>>,
     /// Running SHA-256 over the first `len` bytes; absent when it must be computed again.
     hasher: Option<Hasher>,
+    /// The same while it takes the last portion.
+    hashing: Option<JoinHandle<Hasher>>,
     len: u64,
     unflushed: u64,
     flush: Option<JoinHandle<()>>,
@@ -52,6 +59,7 @@ impl Staged {
         Self {
             path,
             file: None,
+            hashing: None,
             hasher: (len == 0).then(|| Hasher::new(Algorithm::Sha256)),
             len,
             unflushed: 0,
@@ -107,6 +115,11 @@ impl Staged {
         if let Some(hasher) = self.hasher.take() {
             return Ok(hasher);
         }
+        if let Some(hashing) = self.hashing.take()
+            && let Ok(hasher) = hashing.await
+        {
+            return Ok(hasher);
+        }
         let file = self.file().await?;
         let len = self.len;
         run(move || hash_file(&file, len, Algorithm::Sha256))
@@ -117,17 +130,9 @@ impl Staged {
     /// Appends a portion. After an error the file is as long as before.
     pub(crate) async fn write(&mut self, portion: Portion) -> Result<(), StoreError> {
         let file = self.file().await?;
-        let mut hasher = self.take_hasher().await?;
-        let hashed = portion.clone();
-        let hashing = spawn_blocking(move || {
-            for bytes in &hashed {
-                hasher.update(bytes);
-            }
-            hasher
-        });
         let start = self.len;
-        let out = Arc::clone(&file);
-        let writing = run(move || {
+        let (out, hashed) = (Arc::clone(&file), portion.clone());
+        let writing = spawn_blocking(move || {
             let mut end = start;
             for bytes in &portion {
                 out.write_all_at(bytes, end)?;
@@ -135,14 +140,27 @@ impl Staged {
             }
             Ok(end)
         });
-        let (hasher, written) = tokio::join!(hashing, writing);
-        match written {
+        // Hashing may be a portion behind, so that neither waits for a stumble of the other.
+        let hasher = self.take_hasher().await;
+        self.hashing = hasher.map_or(None, |mut hasher| {
+            Some(spawn_blocking(move || {
+                for bytes in &hashed {
+                    hasher.update(bytes);
+                }
+                hasher
+            }))
+        });
+        match writing
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+        {
             Ok(end) => {
                 self.len = end;
-                self.hasher = hasher.ok();
                 self.unflushed += end - start;
             }
             Err(error) => {
+                // It is ahead of what counts now.
+                self.hashing = None;
                 // What was written of it is given back: it may be the last space there was.
                 let _ = run(move || file.set_len(start)).await;
                 return Err(self.failed("write", error));
@@ -265,6 +283,8 @@ impl Drop for Staged {
 pub(crate) struct Gather {
     portion: Portion,
     size: usize,
+    /// How many gather now.
+    active: Arc<AtomicUsize>,
     out: mpsc::Sender<Portion>,
 }
 
@@ -275,11 +295,13 @@ pub(crate) struct Disconnected;
 impl Gather {
     /// A gatherer and the end at which its portions come out. At most one portion waits between
     /// the two, so that a sender is as fast as the disk and memory stays bounded.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Portion>) {
+    pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Portion>) {
         let (out, portions) = mpsc::channel(1);
+        active.fetch_add(1, Ordering::Relaxed);
         let gather = Self {
             portion: Vec::new(),
             size: 0,
+            active: Arc::clone(active),
             out,
         };
         (gather, portions)
@@ -291,7 +313,8 @@ impl Gather {
         }
         self.size += bytes.len();
         self.portion.push(bytes);
-        if self.size >= PORTION {
+        let share = MEMORY / self.active.load(Ordering::Relaxed).max(1);
+        if self.size >= share.clamp(SMALLEST, LARGEST) {
             self.send().await
         } else {
             Ok(())
@@ -311,6 +334,12 @@ impl Gather {
         } else {
             self.send().await
         }
+    }
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metahub_oci::Digest;
@@ -18,6 +19,7 @@ use crate::database::Database;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
 use crate::open_blob::Stamp;
+use crate::reserve;
 use crate::upload::Session;
 use crate::upload_id::UploadId;
 
@@ -69,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
     /// What blobs being streamed out share.
     pub(crate) streams: Arc<Streams>,
+    /// How many uploads and fills receive bytes now.
+    pub(crate) receiving: Arc<AtomicUsize>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
     lock: Mutex<Option<FolderLock>>,
     /// Removes a temporary store's folder at last.
@@ -120,7 +124,10 @@ impl Store {
                 Mode::Beside => None,
                 Mode::Serve => match FolderLock::try_take(&layout.lock())? {
                     None => return Err(StoreError::InUse(dir)),
-                    held => held,
+                    held => {
+                        reserve::keep(&layout.reserve());
+                        held
+                    }
                 },
             };
             Ok((layout, lock))
@@ -137,6 +144,7 @@ impl Store {
                 verified: Cache::new(50_000),
                 sessions: Mutex::default(),
                 streams: Arc::default(),
+                receiving: Arc::default(),
                 stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
                 lock: Mutex::new(lock),
                 _folder: folder,

@@ -238,7 +238,7 @@ impl Upload {
         if let Some(start) = expected_start.filter(|start| *start != size) {
             return Err(AppendError::WrongOffset { size, start });
         }
-        let (mut gather, mut portions) = Gather::new();
+        let (mut gather, mut portions) = Gather::new(&self.inner.receiving);
         let session = Arc::clone(&self.session);
         // A task of its own: it brings file, hash and size into step even if this future is
         // dropped in the middle, and holds the upload until then.

@@ -214,6 +214,7 @@ async fn serve(
                 .await;
         }
     }
+    checkpoints.end().await;
     if let Err(error) = transaction.connection.close().await {
         tracing::warn!(%error, "closing the database failed");
     }
