@@ -1,0 +1,63 @@
+//! What scrubbing is asked for and what it tells.
+
+use metahub_oci::{Digest, RepositoryName};
+use serde::Serialize;
+
+/// How content is scrubbed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScrubOptions {
+    /// At most so many bytes a second, to leave the disk to others.
+    pub bytes_per_second: Option<u64>,
+    /// Only say what is wrong.
+    pub dry_run: bool,
+}
+
+/// How far a scrub is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScrubProgress {
+    /// Blobs and manifests that were checked.
+    pub checked: u64,
+    /// Blobs and manifests there are.
+    pub total: u64,
+    /// Bytes that were reread.
+    pub bytes: u64,
+}
+
+/// What is wrong with one blob or manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The content that is damaged, or that is missing.
+    pub digest: Digest,
+    /// What is wrong, in words.
+    pub problem: String,
+    /// The repositories that are affected.
+    pub repositories: Vec<RepositoryName>,
+    /// The images it may be fetched from again.
+    pub sources: Vec<String>,
+}
+
+/// What a scrub found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScrubReport {
+    /// How much was checked.
+    pub progress: ScrubProgress,
+    /// Blobs that are damaged or gone.
+    pub blobs: Vec<Finding>,
+    /// Manifests that are damaged.
+    pub manifests: Vec<Finding>,
+    /// Content that a pushed manifest refers to and that its repository does not hold.
+    pub missing: Vec<Finding>,
+    /// What SQLite finds wrong with the database itself.
+    pub database: Vec<String>,
+}
+
+impl ScrubReport {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.blobs.is_empty()
+            && self.manifests.is_empty()
+            && self.missing.is_empty()
+            && self.database.is_empty()
+    }
+}
