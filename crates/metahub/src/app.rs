@@ -8,7 +8,7 @@ use std::time::Duration;
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_registry::Registry;
-use metahub_server::{Addresses, Limits, Proxies, PublicUrl, Server};
+use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, Server};
 use metahub_store::Store;
 use metahub_upstream::Upstreams;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
@@ -31,6 +31,7 @@ pub(crate) struct App {
     proxies: Proxies,
     limits: Limits,
     read_only: bool,
+    metrics: MetricsAccess,
 }
 
 impl App {
@@ -60,6 +61,7 @@ impl App {
             proxies: config.trust_forwarded.clone(),
             limits: config.limits.clone(),
             read_only: config.read_only,
+            metrics: config.metrics,
         })
     }
 
@@ -81,6 +83,7 @@ impl App {
             authenticator: self.authenticator,
             limits: self.limits,
             read_only: self.read_only,
+            metrics: self.metrics,
             addresses: Addresses {
                 public_url: self.public_url,
                 proxies: self.proxies,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use metahub_auth::AuthConfig;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_registry::Settings;
-use metahub_server::{Limits, Proxies, PublicUrl};
+use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl};
 use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) reload_interval: Duration,
     pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,
+    pub(crate) metrics: MetricsAccess,
     pub(crate) limits: Limits,
     pub(crate) upload_idle: Duration,
     pub(crate) read_only: bool,
@@ -64,6 +65,7 @@ impl Default for Config {
             reload_interval: Duration::from_secs(2),
             hardware: Extension::default(),
             auth: AuthConfig::default(),
+            metrics: MetricsAccess::default(),
             limits: Limits::default(),
             upload_idle: Duration::from_hours(24),
             read_only: false,
@@ -137,6 +139,7 @@ impl Config {
             &mut self.auth.token_lifetime,
             layer.token_lifetime.map(Time::duration),
         );
+        set(&mut self.metrics, layer.metrics);
         self.apply_limits(&layer.limits);
         set(&mut self.read_only, layer.read_only);
         set(&mut self.registry.delete, layer.delete);

@@ -80,7 +80,13 @@ impl Registry {
         digest: &Digest,
     ) -> Result<BlobRead, RegistryError> {
         match self.find(name, digest, Eagerness::Fetch).await? {
-            Some(Found::Here(blob)) => Ok(blob),
+            Some(Found::Here(blob)) => {
+                match &blob {
+                    BlobRead::Held(_) => self.counters().blobs_held.one_more(),
+                    BlobRead::Arriving { .. } => self.counters().blobs_arriving.one_more(),
+                }
+                Ok(blob)
+            }
             _ => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
         }
     }

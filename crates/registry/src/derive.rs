@@ -193,7 +193,10 @@ impl Registry {
         let mut warnings: Vec<String> = source.warning.iter().cloned().collect();
         let derivations = &self.inner.derivations.0;
         let derived = match derivations.get(&key).await {
-            Some(derived) => derived,
+            Some(derived) => {
+                self.counters().derived_known.one_more();
+                derived
+            }
             // Boxed: deriving keeps whole documents at hand, and a warm pull should not carry
             // room for them.
             None => {
@@ -222,6 +225,7 @@ impl Registry {
             && let Ok(explanation) = serde_json::from_value(known.record.clone())
             && let Some(stored) = self.store().manifest(name, &known.digest).await?
         {
+            self.counters().derived_known.one_more();
             return Ok(Arc::new(Derived {
                 stored,
                 explanation,
@@ -236,6 +240,7 @@ impl Registry {
             layers,
         };
         let derived = work.run().await?;
+        self.counters().derived_made.one_more();
         let record = serde_json::to_value(&derived.explanation).unwrap_or_default();
         self.store()
             .put_derived(key, name, &derived.stored.digest, &record)

@@ -74,13 +74,21 @@ impl Registry {
         tokio::spawn(async move {
             let outcome = receive(fill, body.stream, &key.0).await;
             registry.inner.fills.end(&key, &cell);
+            let counters = registry.counters();
             match outcome {
-                Ok(blob) => tracing::info!(
-                    repository = %key.0, digest = %key.1, bytes = blob.size(), "fetched"
-                ),
-                Err(error) => tracing::warn!(
-                    repository = %key.0, digest = %key.1, %error, "could not be fetched"
-                ),
+                Ok(blob) => {
+                    counters.blobs_fetched.one_more();
+                    counters.bytes_fetched.add(blob.size());
+                    tracing::info!(
+                        repository = %key.0, digest = %key.1, bytes = blob.size(), "fetched"
+                    );
+                }
+                Err(error) => {
+                    counters.fetches_failed.one_more();
+                    tracing::warn!(
+                        repository = %key.0, digest = %key.1, %error, "could not be fetched"
+                    );
+                }
             }
         });
         Ok(Some(follower))

@@ -10,6 +10,7 @@
 
 mod blob;
 mod collection;
+mod counters;
 mod derivation;
 mod derive;
 mod error;
@@ -35,6 +36,7 @@ use metahub_upstream::Upstreams;
 use tokio::sync::watch;
 
 pub use blob::BlobRead;
+pub use counters::{Counts, UpstreamCounts};
 pub use derive::{Accepts, Served};
 pub use error::RegistryError;
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
@@ -83,6 +85,7 @@ struct Inner {
     derivations: derive::Derivations,
     collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
     rechecks: source::Rechecks,
+    counters: counters::Counters,
 }
 
 impl Registry {
@@ -108,6 +111,7 @@ impl Registry {
                     .time_to_live(collection::LIFETIME)
                     .build(),
                 rechecks: source::Rechecks::default(),
+                counters: counters::Counters::default(),
             }),
         }
     }
@@ -122,6 +126,10 @@ impl Registry {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    pub(crate) fn counters(&self) -> &counters::Counters {
+        &self.inner.counters
     }
 
     pub(crate) fn upstreams(&self) -> &Upstreams {

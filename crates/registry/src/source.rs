@@ -134,13 +134,16 @@ impl Registry {
             Place::Upstream { route, kept } => {
                 let lifetime = self.settings().tag_lifetime;
                 if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
+                    self.counters().tags_kept.one_more();
                     return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
                 }
                 let lock = self.inner.rechecks.lock(kept, tag);
                 let _one_at_a_time = lock.lock().await;
                 if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
+                    self.counters().tags_kept.one_more();
                     return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
                 }
+                self.counters().tags_asked.one_more();
                 let found = self.recheck(route, kept, tag).await?;
                 Ok(found.map(|(stored, warning)| {
                     source_at(place, SourceKind::Upstream, stored, warning)
@@ -208,6 +211,7 @@ impl Registry {
                 if is_offline(&error) {
                     return Ok(Some((stored, None)));
                 }
+                self.counters().tags_stale.one_more();
                 tracing::warn!(repository = %kept, %tag, %error, "served the kept copy");
                 Ok(Some((
                     stored,

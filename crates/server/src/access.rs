@@ -81,6 +81,24 @@ pub(crate) fn require(
     })
 }
 
+/// The identity, if an account is behind it and not a profile alone.
+pub(crate) fn require_account(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin<'_>,
+) -> Result<(), HttpError> {
+    if require(authenticator, identity, origin)?
+        .account()
+        .is_some()
+    {
+        return Ok(());
+    }
+    Err(HttpError::code(
+        ErrorCode::Denied,
+        "this is for accounts only: log in with the name and password of one",
+    ))
+}
+
 /// Checks that the identity may do what `right` says in `repository`.
 pub(crate) fn authorize(
     authenticator: &Authenticator,

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::pace::{Overdue, Pace, Paced};
 use crate::stream::Stream;
 use crate::tls::Tls;
@@ -53,6 +54,7 @@ pub(crate) struct Serving<H> {
     tls: Option<Tls>,
     handler: H,
     limits: Limits,
+    metrics: Arc<Metrics>,
     stopping: CancellationToken,
 }
 
@@ -64,6 +66,7 @@ where
     pub(crate) fn new(
         limits: &Limits,
         tls: Option<Tls>,
+        metrics: Arc<Metrics>,
         handler: H,
         stopping: CancellationToken,
     ) -> Self {
@@ -85,6 +88,7 @@ where
             tls,
             handler,
             limits: limits.clone(),
+            metrics,
             stopping,
         }
     }
@@ -138,6 +142,9 @@ where
             overdue = pace.overdue() => Some(overdue),
             () = self.stopping.cancelled() => None,
         };
+        if let Some(overdue) = overdue {
+            self.metrics.overdue(overdue);
+        }
         if let Some(overdue @ (Overdue::Head | Overdue::Stalled)) = overdue {
             return Err(overdue.into());
         }

@@ -3,14 +3,17 @@
 //! `error`, and both happen nowhere else.
 
 mod access;
+mod answering;
 mod app;
 mod body;
 mod connection;
 mod error;
 mod handlers;
+mod kind;
 mod limits;
 mod listen;
 mod log;
+mod metrics;
 mod operation;
 mod origin;
 mod pace;
@@ -19,6 +22,7 @@ mod request;
 mod request_body;
 mod respond;
 mod route;
+mod scrape;
 mod stream;
 mod tls;
 
@@ -29,8 +33,12 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use answering::Answering;
+use metrics::Metrics;
+
 pub use app::App;
 pub use limits::Limits;
+pub use metrics::MetricsAccess;
 pub use origin::{Addresses, Proxies, PublicUrl, PublicUrlError};
 pub use tls::{Tls, TlsError};
 
@@ -70,8 +78,9 @@ impl Server {
     /// end.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
         let limits = app.limits.clone();
-        let app = Arc::new(app);
-        let handler = move |request, peer| Arc::clone(&app).answer(request, peer);
-        listen::serve(self.listener, self.tls, &limits, handler, shutdown).await;
+        let metrics = Arc::new(Metrics::default());
+        let answering = Arc::new(Answering::new(app, Arc::clone(&metrics)));
+        let handler = move |request, peer| Arc::clone(&answering).answer(request, peer);
+        listen::serve(self.listener, self.tls, &limits, metrics, handler, shutdown).await;
     }
 }

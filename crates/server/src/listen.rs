@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::Body;
 use crate::connection::{Peer, Serving};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::tls::Tls;
 
 /// How long to wait after the operating system refused a connection, for want of descriptors
@@ -33,6 +34,7 @@ pub(crate) async fn serve<H, F>(
     listener: TcpListener,
     tls: Option<Tls>,
     limits: &Limits,
+    metrics: Arc<Metrics>,
     handler: H,
     shutdown: impl Future<Output = ()>,
 ) where
@@ -42,7 +44,13 @@ pub(crate) async fn serve<H, F>(
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let stopping = CancellationToken::new();
-    let serving = Arc::new(Serving::new(limits, tls, handler, stopping.clone()));
+    let serving = Arc::new(Serving::new(
+        limits,
+        tls,
+        Arc::clone(&metrics),
+        handler,
+        stopping.clone(),
+    ));
     let mut crowded = Crowded::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -74,8 +82,9 @@ pub(crate) async fn serve<H, F>(
         };
         prepare(&stream);
         let serving = Arc::clone(&serving);
+        let open = metrics.connection();
         connections.spawn(async move {
-            let _place = place;
+            let _place = (place, open);
             serving.connection(stream, peer).await;
         });
     }

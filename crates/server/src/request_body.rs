@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use metahub_oci::ErrorCode;
 use tokio::time::{Instant, Sleep};
 
 use crate::error::HttpError;
+use crate::metrics::Metrics;
 
 /// A body that ends in an error when its client sends nothing of it for too long. Time in which
 /// nobody here asks for more does not count.
@@ -24,6 +26,7 @@ pub(crate) struct RequestBody<B = Incoming> {
     /// Made when bytes are first waited for, and set anew only when it has run out.
     timer: Option<Pin<Box<Sleep>>>,
     stalled: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl<B> RequestBody<B> {
@@ -34,7 +37,14 @@ impl<B> RequestBody<B> {
             waiting: None,
             timer: None,
             stalled: false,
+            metrics: None,
         }
+    }
+
+    /// Counts the bytes that come.
+    pub(crate) fn counted(mut self, metrics: &Arc<Metrics>) -> Self {
+        self.metrics = Some(Arc::clone(metrics));
+        self
     }
 
     /// The answer for a client that sent nothing for too long, if it did.
@@ -83,6 +93,11 @@ where
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.waiting = None;
+            if let (Some(metrics), Some(Ok(frame))) = (&self.metrics, &frame)
+                && let Some(bytes) = frame.data_ref()
+            {
+                metrics.received(bytes.len() as u64);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
         }
         ready!(self.poll_overdue(context));

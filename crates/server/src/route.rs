@@ -25,6 +25,8 @@ pub(crate) enum Route {
     Resolve,
     /// `GET /healthz`.
     Health,
+    /// `GET /metrics`.
+    Metrics,
     /// `GET /`.
     Welcome,
 }
@@ -39,6 +41,7 @@ impl Route {
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
+            "/metrics" => return only(method, &[Method::GET], Self::Metrics),
             _ => {}
         }
         let Some(rest) = path.strip_prefix("/v2/") else {

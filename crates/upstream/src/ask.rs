@@ -1,6 +1,7 @@
 //! One request to an upstream, with all that surrounds it: the circuit breaker, retries, and
 //! presenting ourselves when asked to.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -115,12 +116,17 @@ impl Upstream {
                 (Err(resting), None) => return Err(resting),
             };
             tried += 1;
+            shared.asked.fetch_add(1, Relaxed);
             let result = attempt().await;
             watch.report(result.as_ref().err());
             let error = match result {
                 Ok(answer) => return Ok(answer),
                 Err(problem) => self.error(problem),
             };
+            // A range outside of a blob is the caller's mistake.
+            if !matches!(error.problem(), Problem::RangeOutside) {
+                shared.failed.fetch_add(1, Relaxed);
+            }
             if let Problem::RateLimited { .. } = error.problem() {
                 shared
                     .pauses

@@ -136,6 +136,14 @@ impl Upstreams {
         self.configured.iter().map(|one| &one.upstream)
     }
 
+    /// The configured upstreams, in order, and those that were asked lately without being.
+    #[must_use]
+    pub fn known(&self) -> Vec<Arc<Upstream>> {
+        let mut known: Vec<_> = self.configured().map(Arc::clone).collect();
+        known.extend(self.any_hosts.lock().iter().map(Arc::clone));
+        known
+    }
+
     fn serves(&self, host: &Host) -> bool {
         self.by_host(host).next().is_some() || (self.allow_any_host && may_be_public(host))
     }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use metahub_oci::Host;
 use reqwest::Certificate;
@@ -32,6 +34,9 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) pauses: Pauses,
     pub(crate) offline: bool,
+    /// Requests since the start, each attempt counted, and those that failed.
+    pub(crate) asked: AtomicU64,
+    pub(crate) failed: AtomicU64,
 }
 
 impl Upstream {
@@ -101,6 +106,8 @@ impl Upstream {
                 breaker: Breaker::new(),
                 pauses: Pauses::default(),
                 offline,
+                asked: AtomicU64::new(0),
+                failed: AtomicU64::new(0),
             }),
         }
     }
@@ -119,6 +126,14 @@ impl Upstream {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.shared.host
+    }
+
+    /// How many requests were sent to it since the start, each attempt counted, and how many of
+    /// them failed.
+    #[must_use]
+    pub fn requests(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        (shared.asked.load(Relaxed), shared.failed.load(Relaxed))
     }
 
     pub(crate) fn error(&self, problem: Problem) -> UpstreamError {

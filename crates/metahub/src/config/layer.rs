@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
 use metahub_registry::ImmutableTags;
-use metahub_server::{Proxies, PublicUrl};
+use metahub_server::{MetricsAccess, Proxies, PublicUrl};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
@@ -30,6 +30,7 @@ pub(crate) struct Layer {
     pub(crate) anonymous: Option<AnonymousAccess>,
     pub(crate) profile_password: Option<ProfilePassword>,
     pub(crate) token_lifetime: Option<Time>,
+    pub(crate) metrics: Option<MetricsAccess>,
     pub(crate) limits: LimitsLayer,
     pub(crate) read_only: Option<bool>,
     pub(crate) delete: Option<bool>,
@@ -118,6 +119,7 @@ impl Layer {
             anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
+            metrics: variable(environment, "METAHUB_METRICS")?,
             limits: LimitsLayer::from_environment(environment)?,
             read_only: variable(environment, "METAHUB_READ_ONLY")?,
             delete: variable(environment, "METAHUB_DELETE")?,

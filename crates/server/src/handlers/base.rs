@@ -4,6 +4,7 @@ use http::{Response, StatusCode, header};
 
 use crate::body::Body;
 use crate::respond::Answer;
+use crate::scrape;
 
 /// end-1, for a caller whose credentials hold.
 pub(crate) fn base() -> Response<Body> {
@@ -15,6 +16,13 @@ pub(crate) fn health() -> Response<Body> {
     Answer::new(StatusCode::OK)
         .text(header::CONTENT_TYPE, "text/plain")
         .bytes("ok\n".into())
+}
+
+/// What is counted, as text.
+pub(crate) fn metrics(text: String) -> Response<Body> {
+    Answer::new(StatusCode::OK)
+        .text(header::CONTENT_TYPE, scrape::MEDIA_TYPE)
+        .bytes(text.into())
 }
 
 /// For people who open the registry's address in a browser.

@@ -1,0 +1,118 @@
+//! What happened since the start, for monitoring: how often kept content was enough, and what
+//! upstreams gave. Counting never waits for anybody.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use metahub_oci::Host;
+
+use crate::Registry;
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tags of upstreams that were answered without asking them.
+    pub tags_kept: u64,
+    /// Tags of upstreams that were asked for there.
+    pub tags_asked: u64,
+    /// Tags of upstreams that were answered from what is kept because the upstream failed.
+    pub tags_stale: u64,
+    /// Blobs that were read from here.
+    pub blobs_held: u64,
+    /// Blobs that were read while they arrived from an upstream.
+    pub blobs_arriving: u64,
+    /// Blobs that were fetched from upstreams, each once however many read along.
+    pub blobs_fetched: u64,
+    /// The bytes of those.
+    pub bytes_fetched: u64,
+    /// Blobs whose fetching broke off.
+    pub fetches_failed: u64,
+    /// Tags whose derived content was known.
+    pub derived_known: u64,
+    /// Tags whose content was derived.
+    pub derived_made: u64,
+}
+
+/// Requests to one upstream since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamCounts {
+    /// The host that its images are written with.
+    pub host: Host,
+    /// Requests, each attempt counted.
+    pub asked: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) tags_kept: Counter,
+    pub(crate) tags_asked: Counter,
+    pub(crate) tags_stale: Counter,
+    pub(crate) blobs_held: Counter,
+    pub(crate) blobs_arriving: Counter,
+    pub(crate) blobs_fetched: Counter,
+    pub(crate) bytes_fetched: Counter,
+    pub(crate) fetches_failed: Counter,
+    pub(crate) derived_known: Counter,
+    pub(crate) derived_made: Counter,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn one_more(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Registry {
+    /// What happened since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counters = self.counters();
+        Counts {
+            tags_kept: counters.tags_kept.get(),
+            tags_asked: counters.tags_asked.get(),
+            tags_stale: counters.tags_stale.get(),
+            blobs_held: counters.blobs_held.get(),
+            blobs_arriving: counters.blobs_arriving.get(),
+            blobs_fetched: counters.blobs_fetched.get(),
+            bytes_fetched: counters.bytes_fetched.get(),
+            fetches_failed: counters.fetches_failed.get(),
+            derived_known: counters.derived_known.get(),
+            derived_made: counters.derived_made.get(),
+        }
+    }
+
+    /// The same of each upstream, those of one host together.
+    #[must_use]
+    pub fn upstream_counts(&self) -> Vec<UpstreamCounts> {
+        let mut counts: Vec<UpstreamCounts> = Vec::new();
+        for upstream in self.upstreams().known() {
+            let (asked, failed) = upstream.requests();
+            match counts.iter_mut().find(|of| of.host == *upstream.host()) {
+                Some(of) => {
+                    of.asked += asked;
+                    of.failed += failed;
+                }
+                None => counts.push(UpstreamCounts {
+                    host: upstream.host().clone(),
+                    asked,
+                    failed,
+                }),
+            }
+        }
+        counts
+    }
+}

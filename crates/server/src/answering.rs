@@ -1,0 +1,272 @@
+//! One request's way: route → identity → right → handler → answer → log line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use metahub_auth::{Identity, Right};
+use metahub_oci::{ErrorCode, Reference, RepositoryName};
+
+use crate::access;
+use crate::app::App;
+use crate::body::Body;
+use crate::connection::Peer;
+use crate::error::HttpError;
+use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
+use crate::kind::Kind;
+use crate::log::Record;
+use crate::metrics::{Metrics, MetricsAccess};
+use crate::operation::Operation;
+use crate::origin::Origin;
+use crate::request::{self, Pairs};
+use crate::request_body::RequestBody;
+use crate::route::Route;
+use crate::scrape::scrape;
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// A server at work. Shared by all connections.
+pub(crate) struct Answering {
+    app: App,
+    metrics: Arc<Metrics>,
+}
+
+/// One request, taken apart.
+struct Call<'a> {
+    head: &'a http::request::Parts,
+    query: Pairs,
+    origin: Origin<'a>,
+    client: IpAddr,
+}
+
+impl Answering {
+    pub(crate) fn new(app: App, metrics: Arc<Metrics>) -> Self {
+        Self { app, metrics }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer too.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = RequestBody::new(body, self.app.limits.stall_timeout).counted(&self.metrics);
+        let client = self.app.addresses.client(&head.headers, peer.address);
+        let mut record = Box::new(Record::new(
+            &self.metrics,
+            &head.method,
+            &head.headers,
+            client,
+        ));
+        let call = Call {
+            query: Pairs::of(&head.uri),
+            origin: self.app.addresses.origin(&head, peer.address, peer.tls),
+            client,
+            head: &head,
+        };
+        let result = self.dispatch(&call, body, &mut record).await;
+        let mut response = result.unwrap_or_else(|error| {
+            record.code = Some(error.error_code());
+            error.into_response()
+        });
+        record.answers(response.status());
+        response
+            .headers_mut()
+            .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        response.map(|body| body.logged(record))
+    }
+
+    async fn dispatch(
+        &self,
+        call: &Call<'_>,
+        body: RequestBody,
+        record: &mut Record,
+    ) -> Result<Response<Body>, HttpError> {
+        let Call { head, query, .. } = call;
+        let route = Route::parse(&head.method, head.uri.path())?;
+        record.kind = Kind::from(&route);
+        if let Route::In(repository, operation) = &route {
+            record.repository = repository.to_string();
+            record.reference = operation.reference();
+            self.check_name(repository)?;
+        }
+        match &route {
+            Route::Health => Ok(base::health()),
+            Route::Welcome => Ok(base::welcome(&call.origin.host())),
+            Route::Token => self.token(call, body).await,
+            Route::Metrics => self.metrics(call, record).await,
+            Route::Base => {
+                let identity = self.identify(call, record).await?;
+                self.require(call, identity).map(|_| base::base())
+            }
+            Route::Repositories => {
+                let identity = self.identify(call, record).await?;
+                let identity = self.require(call, identity)?;
+                access::may_list(&identity)?;
+                lists::repositories(
+                    &self.app.registry,
+                    &identity,
+                    query,
+                    self.app.limits.page_size,
+                )
+                .await
+            }
+            Route::Resolve => {
+                let image = resolve::image(query)?;
+                let identity = self.identify(call, record).await?;
+                let identity = identity.or_else(|| self.app.authenticator.anonymous());
+                let identity = self.authorize(call, identity, Right::Pull, image.name())?;
+                resolve::get(&self.app.registry, &identity, &head.headers, query, &image).await
+            }
+            Route::In(name, operation) => {
+                if self.app.read_only && operation.changes() {
+                    return Err(read_only());
+                }
+                let identity = self.identify(call, record).await?;
+                let identity = self.authorize(call, identity, operation.right(), name)?;
+                self.operate(call, &identity, name, operation, body).await
+            }
+        }
+    }
+
+    fn check_name(&self, name: &RepositoryName) -> Result<(), HttpError> {
+        let (length, most) = (name.as_str().len(), self.app.limits.name_length);
+        if length <= most {
+            return Ok(());
+        }
+        let message = format!("the name has {length} characters: at most {most} are accepted here");
+        Err(HttpError::code(ErrorCode::NameInvalid, message))
+    }
+
+    /// For monitoring: whoever the configuration lets read it.
+    async fn metrics(
+        &self,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, HttpError> {
+        match self.app.metrics {
+            MetricsAccess::Nobody => {
+                return Err(HttpError::not_found(
+                    "metrics are switched off (metrics: nobody in the configuration)",
+                ));
+            }
+            MetricsAccess::Accounts => {
+                let identity = self.identify(call, record).await?;
+                access::require_account(&self.app.authenticator, identity, &call.origin)?;
+            }
+            MetricsAccess::Everybody => {}
+        }
+        Ok(base::metrics(scrape(&self.metrics, &self.app.registry)))
+    }
+
+    /// Who asks, if they say so.
+    async fn identify(
+        &self,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Option<Arc<Identity>>, HttpError> {
+        let (headers, from) = (&call.head.headers, call.client);
+        let identity =
+            access::identify(&self.app.authenticator, headers, from, &call.origin).await?;
+        if let Some(identity) = &identity {
+            identity.login().clone_into(&mut record.login);
+        }
+        Ok(identity)
+    }
+
+    fn require(
+        &self,
+        call: &Call<'_>,
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Arc<Identity>, HttpError> {
+        access::require(&self.app.authenticator, identity, &call.origin)
+    }
+
+    fn authorize(
+        &self,
+        call: &Call<'_>,
+        identity: Option<Arc<Identity>>,
+        right: Right,
+        name: &RepositoryName,
+    ) -> Result<Arc<Identity>, HttpError> {
+        access::authorize(&self.app.authenticator, identity, &call.origin, right, name)
+    }
+
+    async fn token(&self, call: &Call<'_>, body: RequestBody) -> Result<Response<Body>, HttpError> {
+        let head = &call.head;
+        let form = request::read(body, token::MAX_FORM_BYTES, "the form").await?;
+        let (from, origin) = (call.client, &call.origin);
+        token::issue(
+            &self.app.authenticator,
+            &head.method,
+            &head.headers,
+            &call.query,
+            form,
+            from,
+            origin,
+        )
+        .await
+    }
+
+    /// Hands an operation that `identity` may do to its handler.
+    async fn operate(
+        &self,
+        call: &Call<'_>,
+        identity: &Identity,
+        name: &RepositoryName,
+        operation: &Operation,
+        body: RequestBody,
+    ) -> Result<Response<Body>, HttpError> {
+        let (registry, limits) = (&self.app.registry, &self.app.limits);
+        let Call { head, query, .. } = call;
+        let (method, headers) = (&head.method, &head.headers);
+        match operation {
+            Operation::GetBlob(digest) => blobs::get(registry, method, headers, name, digest).await,
+            Operation::DeleteBlob(digest) => blobs::delete(registry, name, digest).await,
+            Operation::GetManifest(reference) => {
+                let profile = identity.profile();
+                let answer =
+                    manifests::get(registry, method, headers, profile, name, reference).await?;
+                if matches!(reference, Reference::Tag(_)) {
+                    self.metrics.resolved(profile);
+                }
+                Ok(answer)
+            }
+            Operation::PutManifest(reference) => {
+                let bytes = request::read(body, limits.manifest_size, "a manifest").await?;
+                manifests::put(registry, headers, query, name, reference, bytes).await
+            }
+            Operation::DeleteManifest(reference) => {
+                manifests::delete(registry, name, reference).await
+            }
+            Operation::DeleteTag(tag) => {
+                manifests::delete(registry, name, &tag.clone().into()).await
+            }
+            Operation::StartUpload => {
+                let may_mount = |from: &RepositoryName| {
+                    access::may_mount(&self.app.authenticator, identity, &call.origin, from, name)
+                };
+                uploads::start(registry, identity, &may_mount, query, headers, name, body).await
+            }
+            Operation::UploadStatus(id) => uploads::status(registry, name, id).await,
+            Operation::AppendUpload(id) => uploads::append(registry, headers, name, id, body).await,
+            Operation::FinishUpload(id) => {
+                uploads::finish(registry, query, headers, name, id, body).await
+            }
+            Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
+            Operation::Tags => lists::tags(registry, query, limits.page_size, name).await,
+            Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
+        }
+    }
+}
+
+fn read_only() -> HttpError {
+    HttpError::code(
+        ErrorCode::Unsupported,
+        "this registry is read-only (read_only in its configuration): nothing can be pushed or \
+         deleted",
+    )
+    .with_header(header::ALLOW, "GET, HEAD")
+}

@@ -1,0 +1,98 @@
+//! What kind of request it is, for counting: an operation without its parameters.
+
+use crate::operation::Operation;
+use crate::route::Route;
+
+macro_rules! kinds {
+    ($($kind:ident => $name:literal,)*) => {
+        /// A kind of request.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $(#[doc = $name] $kind,)*
+        }
+
+        impl Kind {
+            /// All of them, each at the place of its number.
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// As it is called in metrics.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Unknown => "unknown",
+    Base => "base",
+    Repositories => "list-repositories",
+    Token => "token",
+    Resolve => "resolve",
+    Health => "health",
+    Metrics => "metrics",
+    Welcome => "welcome",
+    GetBlob => "get-blob",
+    DeleteBlob => "delete-blob",
+    GetManifest => "get-manifest",
+    PutManifest => "put-manifest",
+    DeleteManifest => "delete-manifest",
+    StartUpload => "start-upload",
+    UploadStatus => "upload-status",
+    AppendUpload => "append-upload",
+    FinishUpload => "finish-upload",
+    CancelUpload => "cancel-upload",
+    Tags => "list-tags",
+    DeleteTag => "delete-tag",
+    Referrers => "list-referrers",
+}
+
+impl Kind {
+    /// Its place in [`Kind::ALL`].
+    pub(crate) fn number(self) -> usize {
+        self as usize
+    }
+}
+
+impl From<&Route> for Kind {
+    fn from(route: &Route) -> Self {
+        match route {
+            Route::Base => Self::Base,
+            Route::Repositories => Self::Repositories,
+            Route::Token => Self::Token,
+            Route::Resolve => Self::Resolve,
+            Route::Health => Self::Health,
+            Route::Metrics => Self::Metrics,
+            Route::Welcome => Self::Welcome,
+            Route::In(_, operation) => match operation {
+                Operation::GetBlob(_) => Self::GetBlob,
+                Operation::DeleteBlob(_) => Self::DeleteBlob,
+                Operation::GetManifest(_) => Self::GetManifest,
+                Operation::PutManifest(_) => Self::PutManifest,
+                Operation::DeleteManifest(_) => Self::DeleteManifest,
+                Operation::StartUpload => Self::StartUpload,
+                Operation::UploadStatus(_) => Self::UploadStatus,
+                Operation::AppendUpload(_) => Self::AppendUpload,
+                Operation::FinishUpload(_) => Self::FinishUpload,
+                Operation::CancelUpload(_) => Self::CancelUpload,
+                Operation::Tags => Self::Tags,
+                Operation::DeleteTag(_) => Self::DeleteTag,
+                Operation::Referrers(_) => Self::Referrers,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_stands_at_its_number() {
+        for (number, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(kind.number(), number);
+        }
+    }
+}
