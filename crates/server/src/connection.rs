@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
@@ -55,6 +56,7 @@ pub(crate) struct Serving<H> {
     handler: H,
     limits: Limits,
     metrics: Arc<Metrics>,
+    crowded: watch::Receiver<bool>,
     stopping: CancellationToken,
 }
 
@@ -68,6 +70,7 @@ where
         tls: Option<Tls>,
         metrics: Arc<Metrics>,
         handler: H,
+        crowded: watch::Receiver<bool>,
         stopping: CancellationToken,
     ) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
@@ -87,6 +90,7 @@ where
             http,
             tls,
             handler,
+            crowded,
             limits: limits.clone(),
             metrics,
             stopping,
@@ -129,7 +133,7 @@ where
         stream: Stream,
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let pace = Pace::new(&self.limits);
+        let pace = Pace::new(&self.limits, self.crowded.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let running = pace.request(request.version());
             let answer = (self.handler)(request, peer);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +27,9 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
 /// How often to say that all places are taken.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a crowd counts as one at least.
+const LASTING: Duration = Duration::from_secs(2);
 
 /// Accepts connections until `shutdown` completes, then lets running requests end within
 /// [`Limits::drain_timeout`].
@@ -44,20 +47,24 @@ pub(crate) async fn serve<H, F>(
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let stopping = CancellationToken::new();
+    let mut crowded = Crowded::default();
     let serving = Arc::new(Serving::new(
         limits,
         tls,
         Arc::clone(&metrics),
         handler,
+        crowded.watch(),
         stopping.clone(),
     ));
-    let mut crowded = Crowded::default();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let place = match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => place,
+            Ok(place) => {
+                crowded.ends();
+                place
+            }
             Err(_) => {
-                crowded.tell(limits.connections);
+                crowded.begins(limits.connections);
                 tokio::select! {
                     place = Arc::clone(&places).acquire_owned() => match place {
                         Ok(place) => place,
@@ -111,22 +118,40 @@ pub(crate) async fn serve<H, F>(
     }
 }
 
-/// Says that all places are taken, now and then.
+/// Whether all places are taken: connections that rest are asked to make room, and the log says
+/// so now and then.
 #[derive(Default)]
 struct Crowded {
+    now: watch::Sender<bool>,
+    since: Option<Instant>,
     told: Option<Instant>,
 }
 
 impl Crowded {
-    fn tell(&mut self, places: usize) {
-        if self.told.is_some_and(|told| told.elapsed() < TELL_AGAIN) {
-            return;
+    fn watch(&self) -> watch::Receiver<bool> {
+        self.now.subscribe()
+    }
+
+    fn begins(&mut self, places: usize) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            self.now.send_replace(true);
         }
-        self.told = Some(Instant::now());
-        tracing::warn!(
-            connections = places,
-            "as many connections are open as the configuration allows: further clients wait"
-        );
+        if self.told.is_none_or(|told| told.elapsed() > TELL_AGAIN) {
+            self.told = Some(Instant::now());
+            tracing::warn!(
+                connections = places,
+                "as many connections are open as the configuration allows: further clients wait"
+            );
+        }
+    }
+
+    /// There is room. Not at once: each change wakes every connection.
+    fn ends(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() > LASTING) {
+            self.since = None;
+            self.now.send_replace(false);
+        }
     }
 }
 

@@ -14,9 +14,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::Limits;
+
+/// How long a connection may rest, in milliseconds, while others wait for its place.
+const CROWDED_REST: u64 = 500;
 
 /// Why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,12 +57,14 @@ pub(crate) struct Pace {
     head_at: AtomicU64,
     /// Whether there was a request at all.
     used: AtomicBool,
+    /// Whether others wait for a place: then resting is cut short.
+    crowded: watch::Receiver<bool>,
     /// Many requests at once, so that bytes that come are not necessarily a head.
     multiplexed: AtomicBool,
 }
 
 impl Pace {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, crowded: watch::Receiver<bool>) -> Arc<Self> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Arc::new(Self {
             began: Instant::now(),
@@ -72,6 +78,7 @@ impl Pace {
             quiet_at: AtomicU64::new(0),
             head_at: AtomicU64::new(0),
             used: AtomicBool::new(false),
+            crowded,
             multiplexed: AtomicBool::new(false),
         })
     }
@@ -130,7 +137,12 @@ impl Pace {
             return Some((head.saturating_add(self.header_timeout), Overdue::Head));
         }
         let quiet = self.quiet_at.load(Relaxed).max(moved);
-        Some((quiet.saturating_add(self.idle_timeout), Overdue::Idle))
+        let rest = if *self.crowded.borrow() {
+            self.idle_timeout.min(CROWDED_REST)
+        } else {
+            self.idle_timeout
+        };
+        Some((quiet.saturating_add(rest), Overdue::Idle))
     }
 
     /// Completes when the client is overdue.
@@ -142,6 +154,7 @@ impl Pace {
             .min(self.idle_timeout)
             .min(self.stall_timeout)
             .max(1);
+        let mut crowded = self.crowded.clone();
         loop {
             let now = self.now();
             let longest = now.saturating_add(shortest);
@@ -150,8 +163,18 @@ impl Pace {
                 Some((due, _)) => due.min(longest),
                 None => longest,
             };
-            tokio::time::sleep(Duration::from_millis(until - now)).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(until - now)) => {}
+                () = becomes_crowded(&mut crowded) => {}
+            }
         }
+    }
+}
+
+async fn becomes_crowded(crowded: &mut watch::Receiver<bool>) {
+    // Nobody will say so any more once the listener is gone.
+    if crowded.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -273,12 +296,19 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn pace() -> Arc<Pace> {
-        Pace::new(&Limits {
+        crowdable().1
+    }
+
+    fn crowdable() -> (watch::Sender<bool>, Arc<Pace>) {
+        let (sender, crowded) = watch::channel(false);
+        let limits = Limits {
             header_timeout: 10 * SECOND,
             idle_timeout: 50 * SECOND,
             stall_timeout: 30 * SECOND,
             ..Limits::default()
-        })
+        };
+        let pace = Pace::new(&limits, crowded);
+        (sender, pace)
     }
 
     /// After how many seconds the client is overdue if nothing more happens.
@@ -351,6 +381,26 @@ mod tests {
         assert_eq!(overdue(&pace).await, (29, Overdue::Stalled));
         pace.sent();
         assert_eq!(overdue(&pace).await, (50, Overdue::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_rests_makes_room_when_others_wait() {
+        let (sender, pace) = crowdable();
+        drop(pace.request(http::Version::HTTP_11));
+        let looking = tokio::spawn({
+            let pace = Arc::clone(&pace);
+            async move { pace.overdue().await }
+        });
+        tokio::time::sleep(4 * SECOND).await;
+        let before = Instant::now();
+        sender.send_replace(true);
+        assert_eq!(looking.await.unwrap(), Overdue::Idle);
+        assert_eq!(before.elapsed().as_secs(), 0);
+        // What is being answered is not disturbed.
+        let running = pace.request(http::Version::HTTP_11);
+        let waiting = tokio::time::timeout(1000 * SECOND, pace.overdue()).await;
+        assert!(waiting.is_err());
+        drop(running);
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,6 +96,22 @@ fn a_connection_that_rests_is_ended_after_a_time_of_its_own() {
 }
 
 #[test]
+fn a_connection_that_rests_makes_room_when_another_client_comes() {
+    let Some(metahub) = start("limits: {connections: 1, idle_timeout: 1h}") else {
+        return;
+    };
+    let mut resting = connect(&metahub);
+    resting
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut first = [0; 12];
+    resting.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    others_are_served(&metahub);
+    assert!(rest(&mut resting).ends_with("ok\n"));
+}
+
+#[test]
 fn an_upload_that_stops_is_answered_and_can_be_continued() {
     let Some(metahub) = start(ONE_PLACE) else {
         return;
