@@ -183,11 +183,8 @@ impl Feature {
 
     /// The feature for people: as written, unless that is long.
     #[must_use]
-    pub fn brief(&self) -> String {
-        match &self.0.meaning {
-            Meaning::Compatibility(rules) => format!("{}:{rules}", self.0.key),
-            _ => brief(&self.to_string()),
-        }
+    pub fn brief(&self) -> impl fmt::Display + '_ {
+        Brief(self)
     }
 
     /// Whether the value could be read by the rules of its key. A feature with an
@@ -203,11 +200,26 @@ impl Feature {
     }
 }
 
-/// A text of at most 80 characters: what is longer is cut.
-pub(crate) fn brief(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or(text).trim_end()),
-        None => text.to_owned(),
+/// Most characters of a value that is shown to people.
+const LONGEST_SHOWN: usize = 80;
+
+struct Brief<'a>(&'a Feature);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            key,
+            written,
+            meaning,
+            ..
+        } = &*self.0.0;
+        if let Meaning::Compatibility(rules) = meaning {
+            return write!(f, "{key}:{rules}");
+        }
+        match written.char_indices().nth(LONGEST_SHOWN) {
+            Some((at, _)) => write!(f, "{key}:{}…", written.get(..at).unwrap_or("").trim_end()),
+            None => self.0.fmt(f),
+        }
     }
 }
 
@@ -280,7 +292,9 @@ impl TryFrom<String> for Feature {
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.key, self.0.written)
+        f.write_str(self.0.key.as_str())?;
+        f.write_str(":")?;
+        f.write_str(&self.0.written)
     }
 }
 

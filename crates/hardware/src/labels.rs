@@ -115,9 +115,12 @@ pub fn from_platform(architecture: &str, variant: Option<&str>) -> Option<Featur
 /// stands; another word requires the feature `os.feature:WORD`. `win32k` of Windows is none:
 /// whatever runs Windows containers has it.
 #[must_use]
-pub fn from_os_features(os: &str, os_features: &[String]) -> Vec<Feature> {
+pub fn from_os_features<'a>(
+    os: &str,
+    os_features: impl IntoIterator<Item = &'a str>,
+) -> Vec<Feature> {
     os_features
-        .iter()
+        .into_iter()
         .filter(|word| !(os == "windows" && *word == "win32k"))
         .filter_map(|word| {
             Feature::parse(word)
@@ -164,8 +167,7 @@ mod tests {
         #[case] words: &[&str],
         #[case] features: &[&str],
     ) {
-        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        let stated: Vec<String> = from_os_features(os, &words)
+        let stated: Vec<String> = from_os_features(os, words.iter().copied())
             .iter()
             .map(ToString::to_string)
             .collect();

@@ -99,7 +99,7 @@ impl Statements {
         variant: Option<&str>,
         os_features: &[String],
     ) {
-        for feature in from_os_features(os, os_features) {
+        for feature in from_os_features(os, os_features.iter().map(String::as_str)) {
             self.require(feature, "its platform's os.features".to_owned());
         }
         if let Some(feature) = from_platform(architecture, variant) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Digest, DigestError, JsonMap, MediaType, MediaTypeError, Platform};
+use crate::{Digest, DigestError, JsonMap, MediaType, MediaTypeError, Platform, PlatformView};
 
 /// Why a JSON value is not a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +102,15 @@ impl Descriptor {
             .get("platform")
             .and_then(Value::as_object)
             .map(Platform::from_json)
+    }
+
+    /// The platform without a copy, if the descriptor has one.
+    #[must_use]
+    pub fn platform_view(&self) -> Option<PlatformView<'_>> {
+        self.raw
+            .get("platform")
+            .and_then(Value::as_object)
+            .map(PlatformView::of)
     }
 
     /// One annotation by its key.

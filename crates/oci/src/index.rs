@@ -53,8 +53,16 @@ impl Index {
             .iter()
             .map(|d| Value::Object(d.as_json().clone()))
             .collect();
-        let mut map = self.parts.map.clone();
-        map.insert("manifests".into(), Value::Array(list));
+        let mut list = Some(Value::Array(list));
+        // The former entries, which may be thousands, are not copied only to be dropped.
+        let others = self.parts.map.iter().map(|(key, value)| {
+            let value = match list.take_if(|_| key == "manifests") {
+                Some(list) => list,
+                None => value.clone(),
+            };
+            (key.clone(), value)
+        });
+        let map: JsonMap = others.collect();
         let parts = Parts::from_map(self.parts.media_type.clone(), map);
         Self {
             parts,

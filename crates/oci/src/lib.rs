@@ -30,7 +30,7 @@ pub use index::Index;
 pub use manifest::Manifest;
 pub use media_type::{MediaType, MediaTypeError};
 pub use name::{NameError, RepositoryName};
-pub use platform::{Platform, PlatformError};
+pub use platform::{Platform, PlatformError, PlatformView};
 pub use reference::{Reference, ReferenceError};
 pub use tag::{Tag, TagError};
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::JsonMap;
 
@@ -61,33 +62,77 @@ impl Platform {
     /// content written by others must stay servable.
     #[must_use]
     pub fn from_json(map: &JsonMap) -> Self {
-        let text = |key: &str| map.get(key).and_then(|v| v.as_str()).map(str::to_owned);
-        let list = |key: &str| {
-            map.get(key)
-                .and_then(|v| v.as_array())
-                .map(|items| {
-                    items
-                        .iter()
-                        .filter_map(|v| v.as_str())
-                        .map(str::to_owned)
-                        .collect()
-                })
-                .unwrap_or_default()
-        };
-        Self {
-            os: text("os").unwrap_or_default(),
-            architecture: text("architecture").unwrap_or_default(),
-            variant: text("variant").filter(|v| !v.is_empty()),
-            features: list("features"),
-            os_version: text("os.version"),
-            os_features: list("os.features"),
-        }
+        PlatformView::of(map).to_platform()
     }
 
     /// Whether both name the same operating system and architecture, whatever narrows them down.
     #[must_use]
     pub fn same_machine(&self, other: &Self) -> bool {
         self.os == other.os && self.architecture == other.architecture
+    }
+}
+
+/// A platform as it stands in a document, read as leniently as [`Platform::from_json`] does, and
+/// without a copy: for whoever looks at many entries to take one.
+#[derive(Clone, Copy, Debug)]
+pub struct PlatformView<'a> {
+    /// `GOOS`, empty where none is stated.
+    pub os: &'a str,
+    /// `GOARCH`, empty where none is stated.
+    pub architecture: &'a str,
+    /// CPU variant.
+    pub variant: Option<&'a str>,
+    /// Operating system version.
+    pub os_version: Option<&'a str>,
+    features: &'a [Value],
+    os_features: &'a [Value],
+}
+
+impl<'a> PlatformView<'a> {
+    pub(crate) fn of(map: &'a JsonMap) -> Self {
+        let text = |key: &str| map.get(key).and_then(Value::as_str);
+        let list = |key: &str| map.get(key).and_then(Value::as_array);
+        Self {
+            os: text("os").unwrap_or_default(),
+            architecture: text("architecture").unwrap_or_default(),
+            variant: text("variant").filter(|v| !v.is_empty()),
+            os_version: text("os.version"),
+            features: list("features").map_or(&[], Vec::as_slice),
+            os_features: list("os.features").map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// Required features.
+    pub fn features(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.features.iter().filter_map(Value::as_str)
+    }
+
+    /// Required operating system features.
+    pub fn os_features(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.os_features.iter().filter_map(Value::as_str)
+    }
+
+    /// The same as a value of its own.
+    #[must_use]
+    pub fn to_platform(&self) -> Platform {
+        Platform {
+            os: self.os.to_owned(),
+            architecture: self.architecture.to_owned(),
+            variant: self.variant.map(str::to_owned),
+            features: self.features().map(str::to_owned).collect(),
+            os_version: self.os_version.map(str::to_owned),
+            os_features: self.os_features().map(str::to_owned).collect(),
+        }
+    }
+}
+
+impl fmt::Display for PlatformView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if let Some(variant) = self.variant {
+            write!(f, "/{variant}")?;
+        }
+        Ok(())
     }
 }
 

@@ -247,7 +247,7 @@ compatibilities:
         let mut statements = Statements::default();
         add(&mut statements, yaml.as_bytes()).unwrap();
         assert_eq!(statements.requirements.len(), 1);
-        let feature = statements.requirements[0].feature.brief();
+        let feature = statements.requirements[0].feature.brief().to_string();
         assert_eq!(feature, "nfd:rules cpu");
         for bad in ["compatibilities: 3", "a: [", "\u{0}"] {
             assert!(add(&mut statements, bad.as_bytes()).is_err(), "{bad}");

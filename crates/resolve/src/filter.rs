@@ -31,57 +31,83 @@ pub struct Filtered {
 /// never kept.
 pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits> {
     let candidates = Candidate::all(index.manifests());
-    let filters: Vec<&ManifestFilter> = profile
-        .actions()
-        .iter()
-        .filter_map(|action| match action {
-            Action::ManifestFilter(filter) => Some(filter),
-            _ => None,
-        })
-        .collect();
-    let steps = DEFAULT_STEPS.saturating_add(STEPS_PER_ENTRY * candidates.len() as u64);
-    let mut runs: Vec<Run<'_>> = filters
-        .iter()
-        .map(|filter| Run::new(filter, steps))
-        .collect();
-    let mut single = Single::new(index);
-    let verdicts: Vec<Verdict> = candidates
-        .iter()
-        .map(|candidate| {
-            let reason = match candidate.not_to_run() {
-                Some(reason) => Some(reason.to_owned()),
-                None => runs
-                    .iter_mut()
-                    .find_map(|run| run.objects_to(single.holding(candidate.descriptor))),
-            };
-            match reason {
-                Some(reason) => Verdict::left_out(candidate, reason),
-                None => Verdict::kept(candidate, None, passed(&filters)),
-            }
+    let filters = Filters::of(profile);
+    let objections = filters.objections(index, &candidates)?;
+    let reason = filters.passed();
+    let judged = candidates.iter().zip(objections);
+    let verdicts: Vec<Verdict> = judged
+        .map(|(candidate, objection)| match objection {
+            Some(reason) => Verdict::left_out(candidate, reason),
+            None => Verdict::new(candidate, true, None, reason.clone()),
         })
         .collect();
     let kept = candidates.iter().zip(&verdicts);
-    let kept: Vec<Descriptor> = kept
+    let kept = kept
         .filter(|(_, verdict)| verdict.kept)
         .map(|(candidate, _)| candidate.descriptor.clone())
         .collect();
-    if kept.is_empty() {
-        let values: Vec<&str> = filters.iter().map(|f| f.value.as_str()).collect();
-        return Err(NothingFits::new(
-            values.join(" and "),
-            &candidates,
-            verdicts,
-        ));
-    }
     Ok(Filtered { kept, verdicts })
 }
 
-fn passed(filters: &[&ManifestFilter]) -> String {
-    match filters {
-        [] => "no filter".to_owned(),
-        filters => {
-            let values: Vec<&str> = filters.iter().map(|f| f.value.as_str()).collect();
-            format!("has {}", values.join(" and "))
+/// The filters of a profile.
+pub(crate) struct Filters<'a>(Vec<&'a ManifestFilter>);
+
+impl<'a> Filters<'a> {
+    pub(crate) fn of(profile: &'a Composed) -> Self {
+        let actions = profile.actions().iter();
+        Self(
+            actions
+                .filter_map(|action| match action {
+                    Action::ManifestFilter(filter) => Some(filter),
+                    _ => None,
+                })
+                .collect(),
+        )
+    }
+
+    /// Why each candidate is left out, if it is. An error if all are.
+    pub(crate) fn objections(
+        &self,
+        index: &Index,
+        candidates: &[Candidate<'_>],
+    ) -> Result<Vec<Option<String>>, NothingFits> {
+        let steps = DEFAULT_STEPS.saturating_add(STEPS_PER_ENTRY * candidates.len() as u64);
+        let filters = self.0.iter();
+        let mut runs: Vec<Run<'_>> = filters.map(|filter| Run::new(filter, steps)).collect();
+        let mut single = Single::new(index);
+        let mut any = false;
+        let objections: Vec<Option<String>> = candidates
+            .iter()
+            .map(|candidate| {
+                let objection = match candidate.not_to_run() {
+                    Some(reason) => Some(reason.to_owned()),
+                    None => runs
+                        .iter_mut()
+                        .find_map(|run| run.objects_to(single.holding(candidate.descriptor))),
+                };
+                any |= objection.is_none();
+                objection
+            })
+            .collect();
+        if any {
+            return Ok(objections);
+        }
+        let values: Vec<&str> = self.0.iter().map(|f| f.value.as_str()).collect();
+        let left_out = candidates.iter().zip(objections);
+        let verdicts = left_out
+            .map(|(candidate, reason)| Verdict::left_out(candidate, reason.unwrap_or_default()))
+            .collect();
+        Err(NothingFits::new(values.join(" and "), candidates, verdicts))
+    }
+
+    /// Why a candidate stays.
+    fn passed(&self) -> String {
+        match self.0.as_slice() {
+            [] => "no filter".to_owned(),
+            filters => {
+                let values: Vec<&str> = filters.iter().map(|f| f.value.as_str()).collect();
+                format!("has {}", values.join(" and "))
+            }
         }
     }
 }

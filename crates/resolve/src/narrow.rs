@@ -3,9 +3,10 @@
 use metahub_catalog::Composed;
 use metahub_oci::{Descriptor, Index};
 
-use crate::filter::filter;
+use crate::candidate::Candidate;
+use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
-use crate::one_per_machine::one_per_machine_with;
+use crate::one_per_machine::shape;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;
 use crate::verdict::Verdict;
@@ -34,42 +35,38 @@ pub struct Narrowed {
 /// served without a profile. An index that someone pushed is then served as it is instead; that
 /// is the caller's to decide, by [`applies`](crate::applies).
 pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits> {
-    let filtered = filter(index, profile).map_err(|error| in_terms_of(error, profile))?;
-    let positions: Vec<usize> = filtered
-        .verdicts
-        .iter()
-        .filter(|verdict| verdict.kept)
-        .map(|verdict| verdict.position)
-        .collect();
-    let mut verdicts = filtered.verdicts;
-    match one_per_machine_with(&filtered.kept, profile.provided(), profile.selection()) {
+    let candidates = Candidate::all(index.manifests());
+    let objections = Filters::of(profile)
+        .objections(index, &candidates)
+        .map_err(|error| in_terms_of(error, profile))?;
+    let mut verdicts = Vec::with_capacity(candidates.len());
+    let mut passed = Vec::with_capacity(candidates.len());
+    for (candidate, objection) in candidates.into_iter().zip(objections) {
+        match objection {
+            Some(reason) => verdicts.push(Verdict::left_out(&candidate, reason)),
+            None => passed.push(candidate),
+        }
+    }
+    let shaped = shape(&passed, profile.provided(), profile.selection());
+    let in_order = |mut verdicts: Vec<Verdict>, more: Vec<Verdict>| {
+        verdicts.extend(more);
+        verdicts.sort_by_key(|verdict| verdict.position);
+        verdicts
+    };
+    match shaped {
         Ok(shaped) => {
-            merge(&mut verdicts, &positions, shaped.verdicts);
             let served = shaped.chosen.iter().map(served_descriptor).collect();
             Ok(Narrowed {
                 index: with_entries(index, served),
                 chosen: shaped.chosen,
-                verdicts,
+                verdicts: in_order(verdicts, shaped.verdicts),
                 warnings: shaped.warnings,
             })
         }
         Err(error) => {
-            merge(&mut verdicts, &positions, error.verdicts.clone());
+            let verdicts = in_order(verdicts, error.verdicts.clone());
             let error = NothingFits { verdicts, ..error };
             Err(in_terms_of(error, profile))
-        }
-    }
-}
-
-/// Puts the later verdicts, whose positions count what the filters left, in the place of the
-/// earlier ones.
-fn merge(verdicts: &mut [Verdict], positions: &[usize], later: Vec<Verdict>) {
-    for (position, verdict) in positions.iter().zip(later) {
-        if let Some(place) = verdicts.get_mut(*position) {
-            *place = Verdict {
-                position: *position,
-                ..verdict
-            };
         }
     }
 }

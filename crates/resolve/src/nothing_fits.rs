@@ -27,7 +27,8 @@ impl NothingFits {
         let mut existing: Vec<String> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
         for candidate in among.iter().filter(|c| c.not_to_run().is_none()) {
-            let requires = match candidate.requires.as_slice() {
+            let requires: Vec<String> = candidate.requires().map(str::to_owned).collect();
+            let requires = match requires.as_slice() {
                 [] => "no requirement".to_owned(),
                 requires => brief(requires).join(" + "),
             };

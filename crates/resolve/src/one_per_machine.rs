@@ -11,7 +11,7 @@ use metahub_hardware::{
 use metahub_oci::Descriptor;
 
 use crate::NothingFits;
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Features};
 use crate::verdict::Verdict;
 
 /// One entry for each machine.
@@ -45,7 +45,15 @@ pub fn one_per_machine_with(
     provided: &Provided,
     selection: &Selection,
 ) -> Result<Shaped, NothingFits> {
-    let candidates = Candidate::all(candidates);
+    shape(&Candidate::all(candidates), provided, selection)
+}
+
+/// The same for entries that have passed the filters; verdicts in their order.
+pub(crate) fn shape(
+    candidates: &[Candidate<'_>],
+    provided: &Provided,
+    selection: &Selection,
+) -> Result<Shaped, NothingFits> {
     let deciding = if selection.overriding.is_empty() {
         Cow::Borrowed(provided)
     } else {
@@ -57,10 +65,11 @@ pub fn one_per_machine_with(
         selection,
     };
     let machines = Machines::of(&deciding);
+    let mut features = Features::default();
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(candidates.len());
     let mut contenders: Vec<Contender<'_>> = Vec::with_capacity(candidates.len());
-    for candidate in &candidates {
-        match contender(candidate, &machines) {
+    for candidate in candidates {
+        match contender(candidate, &machines, &mut features) {
             Ok(contender) => contenders.push(contender),
             Err(reason) => verdicts.push(Verdict::left_out(candidate, reason)),
         }
@@ -90,7 +99,7 @@ pub fn one_per_machine_with(
         .map(|(candidate, _)| candidate.descriptor.clone())
         .collect();
     if chosen.is_empty() {
-        return Err(NothingFits::new(rule.wanted(), &candidates, verdicts));
+        return Err(NothingFits::new(rule.wanted(), candidates, verdicts));
     }
     Ok(Shaped {
         chosen,
@@ -105,17 +114,18 @@ struct Contender<'a> {
     requirements: Vec<Feature>,
 }
 
-fn contender<'a>(
-    candidate: &'a Candidate<'a>,
+fn contender<'c, 'a>(
+    candidate: &'c Candidate<'a>,
     machines: &Machines,
-) -> Result<Contender<'a>, String> {
+    features: &mut Features<'a>,
+) -> Result<Contender<'c>, String> {
     if let Some(reason) = candidate.not_to_run() {
         return Err(reason.to_owned());
     }
     if let Some(reason) = machines.object_to(candidate) {
         return Err(reason);
     }
-    let requirements = candidate.requirements()?;
+    let requirements = candidate.requirements(features)?;
     Ok(Contender {
         candidate,
         requirements,
@@ -144,7 +154,7 @@ impl Machines {
     }
 
     fn object_to(&self, candidate: &Candidate<'_>) -> Option<String> {
-        let architecture = candidate.platform.as_ref()?.architecture.as_str();
+        let architecture = candidate.platform?.architecture;
         if self.0.is_empty() || self.0.iter().any(|own| own == architecture) {
             return None;
         }
@@ -177,15 +187,13 @@ type Machine<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// What a client picks an entry by. Windows machines pick by the version of the system as well.
 fn machine<'a>(candidate: &'a Candidate<'_>) -> Option<Machine<'a>> {
-    let platform = candidate.platform.as_ref()?;
-    let version = platform.os_version.as_deref();
-    Some((&platform.os, &platform.architecture, version))
+    let platform = candidate.platform?;
+    Some((platform.os, platform.architecture, platform.os_version))
 }
 
 fn arm_variant<'a>(candidate: &'a Candidate<'_>) -> Option<&'a str> {
-    let platform = candidate.platform.as_ref()?;
-    let variant = platform.variant.as_deref();
-    variant.filter(|_| platform.architecture == "arm")
+    let platform = candidate.platform?;
+    platform.variant.filter(|_| platform.architecture == "arm")
 }
 
 /// How one of several entries for one machine is chosen.

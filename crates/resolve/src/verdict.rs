@@ -51,10 +51,6 @@ impl Verdict {
         ]
     }
 
-    pub(crate) fn kept(candidate: &Candidate<'_>, rank: Option<usize>, reason: String) -> Self {
-        Self::new(candidate, true, rank, reason)
-    }
-
     pub(crate) fn left_out(candidate: &Candidate<'_>, reason: impl Into<String>) -> Self {
         Self::new(candidate, false, None, reason.into())
     }
@@ -69,8 +65,8 @@ impl Verdict {
             position: candidate.position,
             image: candidate.image().map(str::to_owned),
             digest: candidate.descriptor.digest().clone(),
-            platform: candidate.platform.as_ref().map(ToString::to_string),
-            requires: candidate.requires.clone(),
+            platform: candidate.platform.map(|platform| platform.to_string()),
+            requires: candidate.requires().map(str::to_owned).collect(),
             kept,
             rank,
             reason,
@@ -84,7 +80,7 @@ pub(crate) fn brief(requires: &[String]) -> Vec<String> {
     requires
         .iter()
         .map(|written| match Feature::parse(written) {
-            Ok(feature) if written.len() > LONG => feature.brief(),
+            Ok(feature) if written.len() > LONG => feature.brief().to_string(),
             _ => written.clone(),
         })
         .collect()

@@ -135,8 +135,15 @@ fn doubts(entry: &Entry, says: ImageSays, catalog: &Catalog) -> Vec<Doubt> {
         &platform.os_features,
     );
     for conflict in statements.conflicts(&entry.requires, catalog.graph()) {
-        let own: Vec<String> = conflict.entry.iter().map(|f| f.brief()).collect();
-        let (stated, at) = (conflict.stated.feature.brief(), &conflict.stated.at);
+        let own: Vec<String> = conflict
+            .entry
+            .iter()
+            .map(|f| f.brief().to_string())
+            .collect();
+        let (stated, at) = (
+            conflict.stated.feature.brief().to_string(),
+            &conflict.stated.at,
+        );
         doubts.push(Doubt {
             code: "less-than-image",
             message: format!(
