@@ -20,6 +20,7 @@ mod profile;
 mod profile_name;
 mod reader;
 mod schema;
+mod write;
 mod yaml;
 
 pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect, NoneFits, Selection};

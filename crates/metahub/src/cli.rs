@@ -11,7 +11,9 @@ use metahub_auth::{AccountName, AnonymousAccess, Role};
 use metahub_oci::{ImageReference, Platform};
 use url::Url;
 
+use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::upkeep::{GcArgs, ScrubArgs};
+use crate::commands::warm::WarmArgs;
 use crate::exit;
 use crate::logging::LogFormat;
 
@@ -79,6 +81,12 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Reread all content, set damaged content aside, and fetch it again where it came from
     Scrub(ScrubArgs),
+    /// Fetch images from their upstreams before anybody pulls them
+    Warm(WarmArgs),
+    /// Write images, collections and profiles into one file, for a site without a network
+    Export(ExportArgs),
+    /// Take in a file of metahub export, or an OCI archive of another tool
+    Import(ImportArgs),
     /// Print the JSON Schema of profile and collection documents
     Schema,
     /// Print a completion script for a shell

@@ -1,4 +1,4 @@
-//! Orders to a data folder: `metahub gc` and `metahub scrub`.
+//! Orders to a data folder: `metahub gc`, `scrub`, `warm`, `export` and `import`.
 //!
 //! Only one process may change a folder's content, because it keeps what it serves in memory. If
 //! a server runs there, an order goes to it through a Unix socket in the folder, which only its
@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use metahub_registry::Registry;
+use metahub_oci::{ImageReference, Platform};
+use metahub_registry::{Gathering, Import, Importing, Plan, Registry, RegistryError, Wanted};
 use metahub_store::{GcOptions, ScrubOptions};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,15 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
+use crate::imported::ImportedDocuments;
+
+/// Longest order, in bytes: it may name many images.
+const MAX_ORDER: u64 = 4 * 1024 * 1024;
 /// Longest line read of the other side, in bytes: a report may name many findings.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub(crate) enum Order {
     /// Collect garbage.
@@ -36,7 +41,48 @@ pub(crate) enum Order {
         bytes_per_second: Option<u64>,
         dry_run: bool,
     },
+    /// Fetch what is missing of images.
+    Warm(Images),
+    /// The same, and say what they consist of.
+    Plan(Images),
+    /// Take in a bundle.
+    Import {
+        /// An absolute path.
+        path: PathBuf,
+        name: Option<ImageReference>,
+        documents: bool,
+    },
 }
+
+/// Which images, for whom.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Images {
+    pub(crate) images: Vec<ImageReference>,
+    pub(crate) login: Option<String>,
+    /// All, if none are named.
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) profiles: bool,
+}
+
+impl Images {
+    fn wanted(&self, registry: &Registry) -> miette::Result<Wanted> {
+        let login = self.login.as_deref().map(|login| {
+            // Whoever may read the folder is asked for no password, so no account is looked up.
+            registry.catalog().interpret(login, &|_| false)
+        });
+        Ok(Wanted {
+            images: self.images.clone(),
+            profile: login.transpose().into_diagnostic()?.map(|l| l.profile),
+            platforms: self.platforms.clone(),
+            profiles: self.profiles,
+        })
+    }
+}
+
+/// That no image can run on what the login provides; commands end with a code of its own then.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{0}")]
+pub(crate) struct NothingFits(pub(crate) String);
 
 /// How far an order is.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -53,6 +99,7 @@ enum Word {
     Progress(Progress),
     Report(Value),
     Failure(String),
+    NothingFits(String),
 }
 
 /// The socket of the data folder `data`.
@@ -105,6 +152,64 @@ pub(crate) async fn carry_out(
             }
             Ok(report)
         }
+        Order::Warm(images) => {
+            let plan = gather(registry, &images, progress).await?;
+            Ok(serde_json::json!({
+                "images": images.images,
+                "contents": plan.contents.len(),
+                "bytes": plan.bytes(),
+                "warnings": plan.warnings,
+            }))
+        }
+        Order::Plan(images) => {
+            let plan = gather(registry, &images, progress).await?;
+            serde_json::to_value(plan).into_diagnostic()
+        }
+        Order::Import {
+            path,
+            name,
+            documents,
+        } => {
+            let import = Import::open(&path, name).await.into_diagnostic()?;
+            let texts = if documents { import.documents() } else { &[] };
+            let folder = registry.store().folder();
+            let documents = ImportedDocuments::check(folder, &registry.catalog(), texts)?;
+            let told = |now: Importing| {
+                progress(Progress {
+                    done: now.done,
+                    total: now.total,
+                    bytes: now.bytes,
+                });
+            };
+            let imported = registry.import(&import, told).await.into_diagnostic()?;
+            let names = documents.write()?;
+            let mut report = serde_json::to_value(imported).into_diagnostic()?;
+            if let Some(report) = report.as_object_mut() {
+                report.insert("documents".to_owned(), names.into());
+            }
+            Ok(report)
+        }
+    }
+}
+
+async fn gather(
+    registry: &Registry,
+    images: &Images,
+    mut progress: impl FnMut(Progress) + Send + Sync,
+) -> miette::Result<Plan> {
+    let wanted = images.wanted(registry)?;
+    let told = |now: Gathering| {
+        progress(Progress {
+            done: now.done,
+            total: now.total,
+            bytes: now.bytes,
+        });
+    };
+    match registry.gather(&wanted, told).await {
+        Err(error) if matches!(error.root(), RegistryError::NothingFits { .. }) => {
+            Err(NothingFits(error.to_string()).into())
+        }
+        outcome => outcome.into_diagnostic(),
     }
 }
 
@@ -150,7 +255,7 @@ impl Drop for Socket {
 async fn answer(stream: UnixStream, registry: &Registry) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    let bounded = tokio::io::AsyncReadExt::take(read, 4096);
+    let bounded = tokio::io::AsyncReadExt::take(read, MAX_ORDER);
     BufReader::new(bounded).read_line(&mut line).await?;
     let order = match serde_json::from_str::<Order>(&line) {
         Ok(order) => order,
@@ -177,7 +282,10 @@ async fn answer(stream: UnixStream, registry: &Registry) -> std::io::Result<()> 
     };
     let last = match outcome {
         Ok(report) => Word::Report(report),
-        Err(error) => Word::Failure(format!("{error}")),
+        Err(error) => match error.downcast::<NothingFits>() {
+            Ok(nothing) => Word::NothingFits(nothing.0),
+            Err(error) => Word::Failure(format!("{error}")),
+        },
     };
     say(&mut write, &last).await
 }
@@ -214,6 +322,7 @@ pub(crate) async fn send(
             Word::Progress(now) => progress(now),
             Word::Report(report) => return Ok(report),
             Word::Failure(message) => return Err(miette!("{message}")),
+            Word::NothingFits(message) => return Err(NothingFits(message).into()),
         }
     }
     Err(miette!(

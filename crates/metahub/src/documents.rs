@@ -4,7 +4,7 @@
 //! would serve its users something else.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Loaded, Problem};
@@ -13,6 +13,7 @@ use miette::miette;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::imported;
 use crate::reload::{Reload, Why};
 
 /// The documents of a server.
@@ -20,17 +21,25 @@ pub(crate) struct Documents {
     /// The CPU targets that they may name.
     graph: Arc<Microarchitectures>,
     paths: Vec<PathBuf>,
+    /// Where imports put theirs; there once something was imported.
+    imported: PathBuf,
     in_force: watch::Sender<Arc<Catalog>>,
     /// What was wrong when they were read last, so that it is told once.
     told: Vec<String>,
 }
 
 impl Documents {
-    /// Reads the documents at `paths`. Errors in them stop the start.
-    pub(crate) fn read(graph: Arc<Microarchitectures>, paths: &[PathBuf]) -> miette::Result<Self> {
+    /// Reads the documents at `paths` and those that were imported into the data folder `data`.
+    /// Errors in them stop the start.
+    pub(crate) fn read(
+        graph: Arc<Microarchitectures>,
+        paths: &[PathBuf],
+        data: &Path,
+    ) -> miette::Result<Self> {
+        let imported = imported::folder(data);
         let Loaded {
             catalog, problems, ..
-        } = Catalog::load_in(Arc::clone(&graph), paths);
+        } = Catalog::load_in(Arc::clone(&graph), &all(paths, &imported));
         for problem in &problems {
             anstream::eprintln!("{problem}");
         }
@@ -44,6 +53,7 @@ impl Documents {
         Ok(Self {
             graph,
             paths: paths.to_vec(),
+            imported,
             in_force: watch::Sender::new(Arc::new(catalog)),
             told: lines(&problems),
         })
@@ -57,11 +67,11 @@ impl Documents {
 
 impl Reload for Documents {
     fn paths(&self) -> Vec<PathBuf> {
-        self.paths.clone()
+        all(&self.paths, &self.imported)
     }
 
     fn reload(&mut self, why: Why) {
-        let loaded = Catalog::load_in(Arc::clone(&self.graph), &self.paths);
+        let loaded = Catalog::load_in(Arc::clone(&self.graph), &self.paths());
         let wrong = loaded.has_errors();
         let told = lines(&loaded.problems);
         let news = told != self.told;
@@ -99,6 +109,12 @@ impl Reload for Documents {
             "the catalog was reloaded"
         );
     }
+}
+
+fn all(paths: &[PathBuf], imported: &Path) -> Vec<PathBuf> {
+    let mut all = paths.to_vec();
+    all.extend(Some(imported).filter(|i| i.exists()).map(Path::to_owned));
+    all
 }
 
 fn lines(problems: &[Problem]) -> Vec<String> {
@@ -167,13 +183,17 @@ mod tests {
         documents: Documents,
     }
 
+    fn read(folder: &Path) -> miette::Result<Documents> {
+        let (graph, data) = (Microarchitectures::builtin(), folder.join("data"));
+        Documents::read(graph, &[folder.to_owned()], &data)
+    }
+
     impl Site {
         fn new(text: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("a.yaml"), text).unwrap();
             let documents =
-                Documents::read(Microarchitectures::builtin(), &[folder.path().to_owned()])
-                    .unwrap();
+                read(folder.path()).unwrap();
             Self { folder, documents }
         }
 
@@ -241,8 +261,6 @@ mod tests {
     fn errors_stop_the_start() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.yaml"), "profile: [").unwrap();
-        assert!(
-            Documents::read(Microarchitectures::builtin(), &[folder.path().to_owned()]).is_err()
-        );
+        assert!(read(folder.path()).is_err());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::control::NothingFits;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -20,6 +22,13 @@ Exit codes:
   1  failed; the reason is on standard error
   2  wrong arguments
   3  nothing fits: no image can run on what the login provides";
+
+/// How a command ends that failed: nothing fitting has a code of its own.
+pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
+    let nothing = error.downcast::<NothingFits>()?;
+    anstream::eprintln!("{nothing}");
+    Ok(Exit::NothingFits)
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

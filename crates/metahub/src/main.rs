@@ -11,6 +11,7 @@ mod control;
 mod descriptors;
 mod documents;
 mod exit;
+mod imported;
 mod logging;
 mod output;
 mod reader;

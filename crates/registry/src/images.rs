@@ -22,7 +22,11 @@ pub(crate) struct Image {
 impl Place {
     /// How documents and records name content of this place.
     pub(crate) fn image(&self, digest: &Digest) -> ImageReference {
-        let reference = Reference::Digest(digest.clone());
+        self.named(Reference::Digest(digest.clone()))
+    }
+
+    /// The same for a tag or a digest.
+    pub(crate) fn named(&self, reference: Reference) -> ImageReference {
         match self {
             Self::Local(name) => ImageReference::new(None, name.clone(), reference),
             Self::Upstream { route, .. } => ImageReference::new(

@@ -17,11 +17,7 @@ impl Registry {
         profile: &Composed,
         platform: Option<&Platform>,
     ) -> Result<Resolution, RegistryError> {
-        let name = match image.host() {
-            // `quay.io/x/y` is asked of us under that name, as a client would.
-            Some(host) => format!("{host}/{}", image.name()).parse()?,
-            None => image.name().clone(),
-        };
+        let name = self.client_name(image)?;
         let (stored, explanation, warning) = match image.reference() {
             Reference::Digest(digest) => {
                 let served = self.manifest(&name, &digest).await?;

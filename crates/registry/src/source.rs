@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use metahub_catalog::{Catalog, Collection};
 use metahub_oci::{Digest, Document, DocumentError, Reference, RepositoryName, Tag};
 use metahub_store::{Origin, PutManifest, StoredManifest, TagRecord};
 use metahub_upstream::{Fetched, Freshness, Route};
@@ -83,15 +84,7 @@ impl Registry {
         tag: &Tag,
     ) -> Result<Source, RegistryError> {
         let catalog = self.catalog();
-        let official = || {
-            name.as_str()
-                .strip_prefix("library/")
-                .and_then(|n| n.parse().ok())
-        };
-        let collection = catalog
-            .collection(name, tag)
-            .or_else(|| official().and_then(|name| catalog.collection(&name, tag)));
-        if let Some(collection) = collection {
+        if let Some(collection) = collection(&catalog, name, tag) {
             return self.collection_source(collection).await;
         }
         // What was pushed here is answered without working out where else to look.
@@ -309,6 +302,19 @@ impl Registry {
             None => Ok(None),
         }
     }
+}
+
+/// The collection that clients find under `name` and `tag`.
+pub(crate) fn collection<'c>(
+    catalog: &'c Catalog,
+    name: &RepositoryName,
+    tag: &Tag,
+) -> Option<&'c Collection> {
+    let official = || {
+        let name = name.as_str().strip_prefix("library/")?;
+        catalog.collection(&name.parse().ok()?, tag)
+    };
+    catalog.collection(name, tag).or_else(official)
 }
 
 fn source_at(

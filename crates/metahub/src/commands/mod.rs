@@ -1,15 +1,19 @@
 //! One file per command. Here: which command runs, and how its failure is shown.
 
 mod account;
+pub(crate) mod bundle;
 mod check;
 mod completions;
 mod coverage;
 mod demo;
 mod man;
+mod order;
 mod resolve;
 mod schema;
+mod selection;
 mod serve;
 pub(crate) mod upkeep;
+pub(crate) mod warm;
 
 use std::future::Future;
 use std::time::Duration;
@@ -53,6 +57,9 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),
+        Command::Warm(args) => block_on(warm::run(args)),
+        Command::Export(args) => block_on(bundle::export(args)),
+        Command::Import(args) => block_on(bundle::import(args)),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { out } => man::run(out.as_deref()),

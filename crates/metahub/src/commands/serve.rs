@@ -31,7 +31,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         .graph()
         .into_diagnostic()
         .wrap_err("`hardware` of the configuration cannot be used")?;
-    let documents = Documents::read(graph, &config.catalog)?;
+    let documents = Documents::read(graph, &config.catalog, &config.data)?;
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
     descriptors::raise_limit(config.limits.connections);
     let options = Options {

@@ -1,22 +1,15 @@
 //! `metahub gc` and `metahub scrub`: orders to a data folder, with or without a server on it.
 
-use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use metahub_catalog::Catalog;
-use metahub_store::{Mode, Store, StoreError};
-use miette::IntoDiagnostic as _;
 use serde_json::Value;
-use tokio::sync::watch;
 
-use crate::app::App;
 use crate::cli::{Format, SettingsArgs};
 use crate::commands::load_config;
+use crate::commands::order;
 use crate::config::Layer;
-use crate::control::{self, Order, Progress};
+use crate::control::Order;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -68,7 +61,8 @@ pub(crate) async fn gc(args: GcArgs) -> miette::Result<Exit> {
         grace_seconds: args.grace.as_secs(),
         dry_run: args.dry_run,
     };
-    let report = order_done(&args.settings, order).await?;
+    let config = load_config(&args.settings, Layer::default())?;
+    let report = order::done(&config, order).await?;
     if args.format == Format::Json {
         output::json(&report)?;
         return Ok(Exit::Ok);
@@ -98,7 +92,8 @@ pub(crate) async fn scrub(args: ScrubArgs) -> miette::Result<Exit> {
         bytes_per_second,
         dry_run: args.dry_run,
     };
-    let report = order_done(&args.settings, order).await?;
+    let config = load_config(&args.settings, Layer::default())?;
+    let report = order::done(&config, order).await?;
     let whole = report
         .get("whole")
         .and_then(Value::as_bool)
@@ -154,44 +149,4 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
         .get(key)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
-}
-
-/// Has the order carried out: by the server on the folder, or here if there is none.
-async fn order_done(settings: &SettingsArgs, order: Order) -> miette::Result<Value> {
-    let config = load_config(settings, Layer::default())?;
-    let bar = bar();
-    let shown = bar.clone();
-    let progress = move |now: Progress| {
-        shown.set_length(now.total);
-        shown.set_position(now.done);
-        shown.set_message(indicatif::HumanBytes(now.bytes).to_string());
-    };
-    let report = match Store::open(&config.data, Mode::Serve).await {
-        Ok(store) => {
-            let (_sender, catalog) = watch::channel(Arc::new(Catalog::builtin()));
-            let app = App::new(store.clone(), catalog, &config).await?;
-            let report = control::carry_out(app.registry(), order, progress).await;
-            store.close().await;
-            report
-        }
-        Err(StoreError::InUse(_)) => control::send(&config.data, order, progress).await,
-        Err(error) => Err(error).into_diagnostic(),
-    };
-    bar.finish_and_clear();
-    report
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {elapsed} left {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

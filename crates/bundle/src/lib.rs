@@ -1,0 +1,27 @@
+//! Bundles: OCI image layouts (image specification, `image-layout.md`) in one tar file.
+//!
+//! What is written can be taken up again where it broke off. What is read is never unpacked to
+//! paths: the archive is looked through once, and only content whose digest is right is given
+//! out. Nothing here knows registries, stores or networks.
+
+mod annotation;
+mod documents;
+mod error;
+mod read;
+mod scan;
+mod write;
+
+pub use annotation::{ORIGIN, PARTIAL, REF_NAME};
+pub use documents::Documents;
+pub use error::BundleError;
+pub use read::{Bundle, Content};
+pub use write::{BundleWriter, partial};
+
+/// The file that says what an archive is (image specification, "oci-layout file").
+const LAYOUT_FILE: &str = "oci-layout";
+/// The file that lists the images.
+const INDEX_FILE: &str = "index.json";
+/// The content of [`LAYOUT_FILE`].
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// Where the content lies.
+const BLOBS: &str = "blobs";

@@ -1,0 +1,81 @@
+//! Documents as texts again, in MetaHub's own form, so that they can be taken to another site.
+//! What is written reads as the same; comments and the form it was first written in are gone.
+
+use metahub_hardware::Feature;
+use serde_json::{Map, Value, json};
+
+use crate::collection::Entry;
+use crate::{Collection, Profile};
+
+impl Collection {
+    /// A document that holds this collection.
+    #[must_use]
+    pub fn to_document(&self) -> String {
+        let entries: Vec<Value> = self.entries.iter().map(entry).collect();
+        let mut collection = json!({ "name": self.name, "tag": self.tag, "manifests": entries });
+        if let (false, Some(fields)) = (self.annotations.is_empty(), collection.as_object_mut()) {
+            fields.insert("annotations".to_owned(), json!(self.annotations));
+        }
+        text(&json!({ "manifests": [collection] }))
+    }
+}
+
+impl Profile {
+    /// A document that holds this profile.
+    #[must_use]
+    pub fn to_document(&self) -> String {
+        let mut profile = Map::new();
+        profile.insert("name".to_owned(), json!(self.name.to_string()));
+        if !self.features.is_empty() {
+            profile.insert("features".to_owned(), features(&self.features));
+        }
+        if !self.fallback.is_empty() {
+            profile.insert("fallback".to_owned(), json!(self.fallback));
+        }
+        if !self.actions.is_empty() {
+            profile.insert("actions".to_owned(), json!(self.actions));
+        }
+        text(&json!({ "profile": profile }))
+    }
+}
+
+fn entry(entry: &Entry) -> Value {
+    let mut platform = Map::new();
+    if let Some(spec) = &entry.platform {
+        for (key, value) in [
+            ("os", &spec.os),
+            ("architecture", &spec.architecture),
+            ("variant", &spec.variant),
+            ("os.version", &spec.os_version),
+        ] {
+            if let Some(value) = value {
+                platform.insert(key.to_owned(), json!(value));
+            }
+        }
+        if !spec.os_features.is_empty() {
+            platform.insert("os.features".to_owned(), json!(spec.os_features));
+        }
+    }
+    if entry.requires_nothing || !entry.requires.is_empty() {
+        platform.insert("features".to_owned(), features(&entry.requires));
+    }
+    let mut written = json!({ "image": entry.image });
+    if let Some(fields) = written.as_object_mut() {
+        if !platform.is_empty() {
+            fields.insert("platform".to_owned(), Value::Object(platform));
+        }
+        if entry.weight != 0 {
+            fields.insert("weight".to_owned(), json!(entry.weight));
+        }
+    }
+    written
+}
+
+fn features(features: &[Feature]) -> Value {
+    features.iter().map(ToString::to_string).collect()
+}
+
+/// YAML, or JSON, which is YAML as well, should the writer ever refuse.
+fn text(document: &Value) -> String {
+    serde_saphyr::to_string(document).unwrap_or_else(|_| format!("{document:#}\n"))
+}

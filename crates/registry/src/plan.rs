@@ -1,0 +1,125 @@
+//! What is to be gathered, and what was: plain data that travels between processes.
+
+use std::sync::Arc;
+
+use metahub_catalog::Composed;
+use metahub_oci::{Descriptor, Digest, ImageReference, Platform, RepositoryName};
+use metahub_store::Origin;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Images that are to be here in full.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The images as clients or documents name them.
+    pub images: Vec<ImageReference>,
+    /// Only what a login under this profile gets of them; everything that they lead to, if none.
+    pub profile: Option<Arc<Composed>>,
+    /// Only for these platforms; for all, if none are named.
+    pub platforms: Vec<Platform>,
+    /// Whether the catalog's own profiles and the layers that they add are wanted too.
+    pub profiles: bool,
+}
+
+/// How far gathering is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gathering {
+    /// Pieces of content that are here.
+    pub done: u64,
+    /// Pieces that are wanted.
+    pub total: u64,
+    /// The bytes of those that are here.
+    pub bytes: u64,
+}
+
+/// What was gathered: everything in it is held here, verified.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The images and what refers to them.
+    pub entries: Vec<PlanEntry>,
+    /// Manifests and blobs, in order of their digests.
+    pub contents: Vec<PlanContent>,
+    /// Profile and collection documents, each as a text of its own.
+    pub documents: Vec<String>,
+    /// What was left out, and why.
+    pub warnings: Vec<String>,
+}
+
+/// One image, or something that refers to one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanEntry {
+    /// Where it is from, in full.
+    pub image: ImageReference,
+    /// The name under which tools find it; nothing if another entry has that name, or if none of
+    /// its images is whole.
+    pub name: Option<String>,
+    /// How it came here.
+    pub origin: PlanOrigin,
+    /// Its descriptor.
+    pub descriptor: Value,
+    /// Whether something that it leads to was left out on purpose.
+    pub partial: bool,
+}
+
+/// How content came to be here, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanOrigin {
+    /// Somebody pushed it.
+    Pushed,
+    /// It was read from an upstream.
+    Upstream,
+    /// It was computed here, and is computed again wherever its sources are.
+    Derived,
+}
+
+impl PlanOrigin {
+    /// As it is written in a bundle.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pushed => "pushed",
+            Self::Upstream => "upstream",
+            Self::Derived => "derived",
+        }
+    }
+}
+
+impl From<Origin> for PlanOrigin {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Pushed => Self::Pushed,
+            Origin::Upstream => Self::Upstream,
+            Origin::Derived => Self::Derived,
+        }
+    }
+}
+
+/// A manifest or a blob.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanContent {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// A repository of the store that holds it.
+    pub repository: RepositoryName,
+    /// Whether it is a manifest or an index.
+    pub manifest: bool,
+}
+
+impl Plan {
+    /// The bytes of everything together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.contents.iter().map(|content| content.size).sum()
+    }
+}
+
+impl PlanEntry {
+    /// Its descriptor, if it is one.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<Descriptor> {
+        Descriptor::from_json(&self.descriptor).ok()
+    }
+}
