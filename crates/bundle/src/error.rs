@@ -27,9 +27,7 @@ pub enum BundleError {
         problem: String,
     },
     /// Something that an entry refers to is not there.
-    #[error(
-        "the bundle is incomplete: {what} {digest} of {image} is not in it. Export it again"
-    )]
+    #[error("the bundle is incomplete: {what} {digest} of {image} is not in it. Export it again")]
     Missing {
         /// Configuration, layer or manifest.
         what: &'static str,

@@ -91,7 +91,10 @@ impl Bundle {
     #[must_use]
     pub fn contents(&self) -> Vec<(Digest, u64)> {
         let blobs = &self.inner.parts.blobs;
-        let mut contents: Vec<_> = blobs.iter().map(|(d, span)| (d.clone(), span.size)).collect();
+        let mut contents: Vec<_> = blobs
+            .iter()
+            .map(|(d, span)| (d.clone(), span.size))
+            .collect();
         contents.sort_unstable();
         contents
     }

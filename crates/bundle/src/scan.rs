@@ -71,7 +71,9 @@ pub(crate) fn scan(file: &File, path: &Path) -> Result<Parts, BundleError> {
             return Err(malformed(format!("it has more than {MAX_FILES} files")));
         }
         let entry = entry.map_err(|error| {
-            malformed(format!("expected a tar file of an OCI image layout: {error}"))
+            malformed(format!(
+                "expected a tar file of an OCI image layout: {error}"
+            ))
         })?;
         budget.set(MAX_HEADERS);
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

@@ -58,7 +58,9 @@ impl BundleWriter {
         writer.cut(end).map_err(|error| writer.error(error))?;
         if end == 0 {
             writer.held.clear();
-            writer.put(LAYOUT_FILE, LAYOUT).map_err(|e| writer.error(e))?;
+            writer
+                .put(LAYOUT_FILE, LAYOUT)
+                .map_err(|e| writer.error(e))?;
         }
         Ok(writer)
     }
@@ -126,7 +128,8 @@ impl BundleWriter {
         (&mut self.file)
             .take(padded(size) - size)
             .read_to_end(&mut rest)?;
-        Ok(read == size && rest.len() as u64 == padded(size) - size && hasher.finish() == *digest)
+        let filled = rest.len() as u64 == padded(size) - size && rest.iter().all(|b| *b == 0);
+        Ok(read == size && filled && hasher.finish() == *digest)
     }
 
     /// Adds content of exactly `size` bytes, and tells its progress. An error if it is not the
@@ -224,10 +227,7 @@ impl BundleWriter {
 }
 
 /// Gives all that is read to `take`, in portions; how many bytes there were.
-fn copy(
-    from: &mut dyn Read,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<u64> {
+fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
     let mut portion = vec![0; PORTION];
     let mut copied = 0;
     loop {

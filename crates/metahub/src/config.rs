@@ -22,8 +22,9 @@ use metahub_upstream::UpstreamsConfig;
 use self::environment::Environment;
 pub(crate) use self::layer::Layer;
 use self::layer::{LimitsLayer, TlsLayer};
-use self::values::Time;
+pub(crate) use self::values::Time;
 pub(crate) use self::yaml::ConfigError;
+use crate::warm::WarmConfig;
 
 /// Settings that are complete and well-formed. Whether a file or an address exists is found out
 /// by whoever uses it.
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) read_only: bool,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
+    pub(crate) warm: Vec<WarmConfig>,
 }
 
 /// Where a certificate chain and its private key are, both PEM.
@@ -71,6 +73,7 @@ impl Default for Config {
             read_only: false,
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
+            warm: Vec::new(),
         }
     }
 }
@@ -152,6 +155,7 @@ impl Config {
         set(&mut self.upstreams.upstreams, layer.upstreams);
         set(&mut self.upstreams.allow_any_host, layer.allow_any_host);
         set(&mut self.upstreams.offline, layer.offline);
+        set(&mut self.warm, layer.warm);
     }
 
     fn apply_limits(&mut self, layer: &LimitsLayer) {

@@ -192,7 +192,7 @@ pub(crate) async fn carry_out(
     }
 }
 
-async fn gather(
+pub(crate) async fn gather(
     registry: &Registry,
     images: &Images,
     mut progress: impl FnMut(Progress) + Send + Sync,
@@ -284,7 +284,10 @@ async fn answer(stream: UnixStream, registry: &Registry) -> std::io::Result<()> 
         Ok(report) => Word::Report(report),
         Err(error) => match error.downcast::<NothingFits>() {
             Ok(nothing) => Word::NothingFits(nothing.0),
-            Err(error) => Word::Failure(format!("{error}")),
+            Err(error) => Word::Failure(match error.help() {
+                Some(help) => format!("{error}: {help}"),
+                None => error.to_string(),
+            }),
         },
     };
     say(&mut write, &last).await

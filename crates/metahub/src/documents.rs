@@ -192,8 +192,7 @@ mod tests {
         fn new(text: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("a.yaml"), text).unwrap();
-            let documents =
-                read(folder.path()).unwrap();
+            let documents = read(folder.path()).unwrap();
             Self { folder, documents }
         }
 

@@ -60,14 +60,14 @@ impl ImportedDocuments {
             let name = format!("collection {}:{}", collection.name, collection.tag);
             let known = here.collection(&collection.name, &collection.tag);
             let known = known.map(|known| (meaning(known), Some(&known.location)));
-            news |= self.is_news(&name, meaning(collection), known)?;
+            news |= self.is_news(&name, &meaning(collection), known)?;
             names.push(name);
         }
         for profile in there.profiles().filter(|p| p.location.is_some()) {
             let name = format!("profile {}", profile.name);
             let known = here.profile(&profile.name).filter(|p| p.location.is_some());
             let known = known.map(|known| (meaning(known), known.location.as_ref()));
-            news |= self.is_news(&name, meaning(profile), known)?;
+            news |= self.is_news(&name, &meaning(profile), known)?;
             names.push(name);
         }
         if news && let Some(first) = names.first() {
@@ -81,13 +81,13 @@ impl ImportedDocuments {
     fn is_news(
         &self,
         name: &str,
-        meaning: Value,
+        meaning: &Value,
         known: Option<(Value, Option<&Location>)>,
     ) -> miette::Result<bool> {
         let Some((known, location)) = known else {
             return Ok(true);
         };
-        if known == meaning {
+        if known == *meaning {
             return Ok(false);
         }
         let file = location.map(|location| location.file.as_ref());
@@ -190,7 +190,10 @@ mod tests {
         let here = in_force(data.path(), &[site.path().to_owned()]);
         let other = ImportedDocuments::check(data.path(), &here, &[collection("x/other")]);
         let message = other.unwrap_err().to_string();
-        assert!(message.contains("site/app:1") && message.contains("own.yaml"), "{message}");
+        assert!(
+            message.contains("site/app:1") && message.contains("own.yaml"),
+            "{message}"
+        );
         let same = ImportedDocuments::check(data.path(), &here, &[collection("x/own")]).unwrap();
         assert!(same.write().unwrap().is_empty());
     }

@@ -18,6 +18,7 @@ mod reader;
 mod reload;
 mod signals;
 mod sweep;
+mod warm;
 
 use clap::Parser as _;
 

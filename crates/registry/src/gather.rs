@@ -165,7 +165,9 @@ impl Gather<'_> {
     }
 
     fn left_out(&mut self, image: &ImageReference, why: impl std::fmt::Display) {
-        self.plan.warnings.push(format!("{image} is left out: {why}"));
+        self.plan
+            .warnings
+            .push(format!("{image} is left out: {why}"));
     }
 
     /// The images whose layers were added, and the profiles that say so.
@@ -184,7 +186,10 @@ impl Gather<'_> {
         }
         let catalog = self.registry.catalog();
         for selector in profile.to_string().split('+') {
-            let named = selector.parse().ok().and_then(|name| catalog.profile(&name));
+            let named = selector
+                .parse()
+                .ok()
+                .and_then(|name| catalog.profile(&name));
             if let Some(profile) = named.filter(|profile| profile.location.is_some()) {
                 self.plan.documents.push(profile.to_document());
             }
@@ -204,7 +209,8 @@ impl Gather<'_> {
                 };
                 match self.registry.image_source(&add.layer).await? {
                     Some(source) => {
-                        self.source(&source, &add.layer, &Select::ByPlatform).await?;
+                        self.source(&source, &add.layer, &Select::ByPlatform)
+                            .await?;
                     }
                     None => self.left_out(&add.layer, "there is no such image"),
                 }
@@ -221,7 +227,9 @@ impl Gather<'_> {
         derived: &Derived,
     ) -> Result<(), RegistryError> {
         let place = Place::Local(name.clone());
-        let extent = self.document(&place, &derived.stored, &Select::ByPlatform).await?;
+        let extent = self
+            .document(&place, &derived.stored, &Select::ByPlatform)
+            .await?;
         let image = ImageReference::new(None, name.clone(), image.reference());
         let text = image.to_string();
         // What login gets is what tools shall find under the name that it was asked for by.
@@ -265,8 +273,7 @@ impl Gather<'_> {
         let free = |entry: &PlanEntry| entry.name.as_ref() != Some(&text);
         let named = extent.some && self.plan.entries.iter().all(free);
         let size = stored.bytes.len() as u64;
-        let descriptor =
-            Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
+        let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
         self.plan.entries.push(PlanEntry {
             name: named.then_some(text),
             image,
@@ -345,7 +352,10 @@ impl Gather<'_> {
             taken.insert(entry.digest().to_string());
         }
         for entry in attestations {
-            if entry.annotation(ATTESTED).is_some_and(|of| taken.contains(of)) {
+            if entry
+                .annotation(ATTESTED)
+                .is_some_and(|of| taken.contains(of))
+            {
                 self.child(place, entry.digest()).await?;
             } else {
                 extent.whole = false;
@@ -356,6 +366,13 @@ impl Gather<'_> {
 
     async fn child(&mut self, place: &Place, digest: &Digest) -> Result<Extent, RegistryError> {
         let found = self.registry.manifest_at(place, digest).await?;
+        if found.is_none() && self.manifests.contains_key(digest) {
+            // A derived index also names what was gathered, unchanged, where it came from.
+            return Ok(Extent {
+                whole: true,
+                some: true,
+            });
+        }
         let found = found.ok_or_else(|| missing(place.kept(), digest))?;
         Box::pin(self.document(place, &found, &Select::Chosen)).await
     }
@@ -374,7 +391,9 @@ impl Gather<'_> {
             place: place.clone(),
             size: descriptor.size(),
         };
-        self.blobs.entry(descriptor.digest().clone()).or_insert_with(need);
+        self.blobs
+            .entry(descriptor.digest().clone())
+            .or_insert_with(need);
     }
 
     /// Signatures, statements of compatibility and the like: they are part of what an image is.

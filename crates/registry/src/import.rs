@@ -185,8 +185,7 @@ impl Registry {
 
     /// Refuses what would move an immutable tag before anything is stored.
     async fn may_be_tagged(&self, placed: &Placed<'_>) -> Result<(), RegistryError> {
-        let (Reference::Tag(tag), Origin::Pushed) =
-            (placed.image.image.reference(), placed.origin)
+        let (Reference::Tag(tag), Origin::Pushed) = (placed.image.image.reference(), placed.origin)
         else {
             return Ok(());
         };
@@ -271,9 +270,8 @@ impl Registry {
         let mut links = stream::iter(links).buffer_unordered(AT_ONCE);
         while links.try_next().await?.is_some() {}
         let image = &placed.image.image;
-        let (root, others) = match placed.image.documents.split_last() {
-            Some(split) => split,
-            None => return Ok(()),
+        let Some((root, others)) = placed.image.documents.split_last() else {
+            return Ok(());
         };
         for document in others {
             self.show_manifest(placed, document, &[]).await?;
@@ -323,14 +321,24 @@ impl Registry {
         kept: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), ImportError> {
-        if self.store().link(kept, digest).await.map_err(RegistryError::from)? {
+        if self
+            .store()
+            .link(kept, digest)
+            .await
+            .map_err(RegistryError::from)?
+        {
             return Ok(());
         }
         // It was here and has gone meanwhile.
         if let Some(content) = import.bundle.content(digest) {
             self.store_content(digest, content).await?;
         }
-        if self.store().link(kept, digest).await.map_err(RegistryError::from)? {
+        if self
+            .store()
+            .link(kept, digest)
+            .await
+            .map_err(RegistryError::from)?
+        {
             return Ok(());
         }
         Err(RegistryError::BlobUnknown(kept.clone(), digest.clone()).into())

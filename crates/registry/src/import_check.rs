@@ -84,7 +84,9 @@ pub(crate) fn check(
 /// What an entry is called: in full by us, by other tools as whoever wrote it called it.
 fn name_of(entry: &Descriptor) -> Result<ImageReference, ImportError> {
     let full = entry.annotation(metahub_resolve::IMAGE);
-    let text = full.or_else(|| entry.annotation(REF_NAME)).unwrap_or_default();
+    let text = full
+        .or_else(|| entry.annotation(REF_NAME))
+        .unwrap_or_default();
     let unnamed = || ImportError::Unnamed {
         digest: entry.digest().clone(),
         name: text.to_owned(),

@@ -78,7 +78,10 @@ pub(crate) fn is_offline(error: &UpstreamError) -> bool {
 
 /// The name under which content of `name` at `host` is kept. Ports are spelled with `_`, since
 /// repository names have no colon.
-pub(crate) fn kept_name(host: &Host, name: &RepositoryName) -> Result<RepositoryName, RegistryError> {
+pub(crate) fn kept_name(
+    host: &Host,
+    name: &RepositoryName,
+) -> Result<RepositoryName, RegistryError> {
     let host = host.as_str().replace(':', "_").replace(['[', ']'], "");
     format!("{host}/{name}")
         .parse()

@@ -107,7 +107,11 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
         anstream::eprintln!("warning: {warning}");
     }
     for image in &exported.images {
-        output::line(format!("{}  {}", image.name, output::faint(image.digest.as_str())))?;
+        output::line(format!(
+            "{}  {}",
+            image.name,
+            output::faint(image.digest.as_str())
+        ))?;
     }
     if exported.documents > 0 {
         let plural = if exported.documents == 1 { "" } else { "s" };
@@ -135,7 +139,11 @@ async fn write(store: &Store, plan: &Plan, path: &Path) -> miette::Result<Export
         .iter()
         .map(|content| (content.digest.clone(), content.size))
         .collect();
-    wanted.extend(packed.clone().map(|(digest, bytes)| (digest.clone(), bytes.len() as u64)));
+    wanted.extend(
+        packed
+            .clone()
+            .map(|(digest, bytes)| (digest.clone(), bytes.len() as u64)),
+    );
     let contents = wanted.len();
     let path = path.to_owned();
     let file = path.clone();

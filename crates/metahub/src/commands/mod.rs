@@ -10,7 +10,7 @@ mod man;
 mod order;
 mod resolve;
 mod schema;
-mod selection;
+pub(crate) mod selection;
 mod serve;
 pub(crate) mod upkeep;
 pub(crate) mod warm;

@@ -67,7 +67,10 @@ fn bar() -> ProgressBar {
 
 /// A bar that counts bytes.
 pub(crate) fn bytes_bar(total: u64) -> ProgressBar {
-    shown(total, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} left {eta}")
+    shown(
+        total,
+        "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} left {eta}",
+    )
 }
 
 /// A progress bar on a terminal, nothing elsewhere.

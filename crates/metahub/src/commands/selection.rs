@@ -35,8 +35,7 @@ impl SelectionArgs {
             } else {
                 std::fs::read_to_string(file)
             };
-            let text =
-                text.map_err(|error| miette!("cannot read {}: {error}", file.display()))?;
+            let text = text.map_err(|error| miette!("cannot read {}: {error}", file.display()))?;
             let name = file.display().to_string();
             images.extend(list(&name, &text)?);
         }
@@ -90,7 +89,11 @@ mod tests {
 
     #[test]
     fn a_list_has_an_image_a_line_blanks_and_comments() {
-        let images = list("l", "# ours\nquay.io/x/y:1\n\n  gromacs:2021.5  # all builds\n").unwrap();
+        let images = list(
+            "l",
+            "# ours\nquay.io/x/y:1\n\n  gromacs:2021.5  # all builds\n",
+        )
+        .unwrap();
         let names: Vec<String> = images.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["quay.io/x/y:1", "gromacs:2021.5"]);
     }

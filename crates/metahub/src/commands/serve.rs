@@ -18,6 +18,7 @@ use crate::output;
 use crate::reload;
 use crate::signals::{Hangup, Stop};
 use crate::sweep;
+use crate::warm;
 
 pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let flags = Layer {
@@ -54,6 +55,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     }
     reload::keep(documents, config.reload_interval, hangup);
     let _orders = control::listen(&config.data, app.registry().clone());
+    warm::keep(app.registry(), &config.warm);
     greet(server.address(), &config)?;
     let again = stop.clone().told_again();
     let exit = app.serve(server, stop.told(), again).await;

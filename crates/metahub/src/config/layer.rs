@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::environment::{Environment, path_variable, plain_variable, variable};
 use super::values::{Count, ManifestSize, Time};
 use super::yaml::{ConfigError, parse};
+use crate::warm::WarmConfig;
 
 /// One layer of settings: the file, the environment, or the flags.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,6 +41,7 @@ pub(crate) struct Layer {
     pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
     pub(crate) allow_any_host: Option<bool>,
     pub(crate) offline: Option<bool>,
+    pub(crate) warm: Option<Vec<WarmConfig>>,
 }
 
 /// The keys under `tls`.
@@ -129,6 +131,7 @@ impl Layer {
             upstreams: variable(environment, "METAHUB_UPSTREAMS")?,
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
             offline: variable(environment, "METAHUB_OFFLINE")?,
+            warm: variable(environment, "METAHUB_WARM")?,
         })
     }
 }

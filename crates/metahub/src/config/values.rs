@@ -13,8 +13,14 @@ use serde::{Deserialize, Deserializer};
 pub(crate) struct Time(Duration);
 
 impl Time {
-    pub(super) fn duration(self) -> Duration {
+    pub(crate) fn duration(self) -> Duration {
         self.0
+    }
+}
+
+impl From<Duration> for Time {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
     }
 }
 
