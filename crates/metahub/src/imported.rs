@@ -180,7 +180,7 @@ mod tests {
         let now = in_force(data.path(), &[]);
         assert_eq!(now.collections().count(), 1);
         let entry = &now.collections().next().unwrap().entries[0];
-        assert_eq!(entry.image.to_string(), "x/b:latest");
+        assert_eq!(entry.image.to_string(), "x/b");
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 30] = [
+const OTHER_VALUES: [(&str, &str); 31] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -184,6 +184,7 @@ const OTHER_VALUES: [(&str, &str); 30] = [
     ("upstreams", "[{host: quay.io, default: true}]"),
     ("allow_any_host", "false"),
     ("offline", "true"),
+    ("warm", "[{images: [gromacs]}]"),
     // One means nothing without the other.
     ("tls.certificate", ""),
     ("tls.key", ""),
