@@ -70,21 +70,38 @@ impl fmt::Display for Steps {
     }
 }
 
-impl fmt::Display for Fit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Fit<'_> {
+    /// Writes what `Display` writes. Each check that is told is written by `check`, which is
+    /// given its place among the requirements: whoever judges many images by the same
+    /// requirements tells each only once.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn write<W: fmt::Write>(
+        &self,
+        f: &mut W,
+        mut check: impl FnMut(&mut W, usize, &Check<'_>) -> fmt::Result,
+    ) -> fmt::Result {
         f.write_str(if self.fits() { "fits" } else { "does not fit" })?;
         if self.checks().is_empty() {
             return f.write_str(": requires nothing");
         }
         // Of what does not fit, only the reasons matter.
-        let shown = self
-            .checks()
-            .iter()
-            .filter(|check| self.fits() || matches!(check.outcome, Outcome::Unmet { .. }));
-        for (place, check) in shown.enumerate() {
-            write!(f, "{} {check}", if place == 0 { ":" } else { ";" })?;
+        let told =
+            |check: &Check<'_>| self.fits() || matches!(check.outcome, Outcome::Unmet { .. });
+        let mut before = ": ";
+        for (place, told) in self.checks().iter().enumerate().filter(|(_, c)| told(c)) {
+            f.write_str(before)?;
+            check(f, place, told)?;
+            before = "; ";
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Fit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, |f, _, check| check.fmt(f))
     }
 }
 

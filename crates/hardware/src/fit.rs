@@ -1,9 +1,11 @@
 //! Fit: whether a machine that provides some features meets an image's requirements,
 //! and why, requirement by requirement. It judges one image; `rank` compares several.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::feature::{Feature, Meaning};
 use crate::gpu::{CodeForm, GfxMatch, cuda_of_driver};
@@ -118,7 +120,8 @@ fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::
 /// An image held against a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fit<'a> {
-    checks: Vec<Check<'a>>,
+    /// Few images state more than three requirements, and thousands of images are judged at once.
+    checks: SmallVec<[Check<'a>; 3]>,
     nearness: Nearness,
     fits: bool,
     /// Targets that the nearest required one descends from.
@@ -176,14 +179,14 @@ impl<'a> Fit<'a> {
 /// Holds an image's requirements against what a machine provides. All must be met; an
 /// image without requirements fits every machine.
 #[must_use]
-pub fn fit<'a>(requirements: &'a [Feature], provided: &'a Provided) -> Fit<'a> {
+pub fn fit<'a, F: Borrow<Feature>>(requirements: &'a [F], provided: &'a Provided) -> Fit<'a> {
     let mut fit = Fit {
-        checks: Vec::with_capacity(requirements.len()),
+        checks: SmallVec::with_capacity(requirements.len()),
         nearness: Nearness::Unstated,
         fits: true,
         depth: 0,
     };
-    for requirement in requirements {
+    for requirement in requirements.iter().map(Borrow::borrow) {
         let outcome = if *requirement.key() == Key::Arch {
             let (outcome, nearness, depth) = check_target(requirement, provided);
             if nearness < fit.nearness {

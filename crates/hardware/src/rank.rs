@@ -3,6 +3,7 @@
 //! near, the one that demands more; then order in the file.
 //! What does not fit is never chosen, whatever its weight.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 
 use serde::Serialize;
@@ -15,9 +16,9 @@ use crate::provided::{Provided, target_of};
 
 /// An image to choose among: what it requires, and how much its publisher favours it.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// Its requirements.
-    pub requirements: &'a [Feature],
+pub struct Entry<'a, F = Feature> {
+    /// Its requirements: features, or references to such.
+    pub requirements: &'a [F],
     /// Higher is preferred among images equally specific. 0 when nobody says.
     pub weight: i64,
 }
@@ -125,14 +126,17 @@ fn rank_key(position: usize, verdict: &Verdict<'_>) -> RankKey {
 
 /// Chooses the best image that fits.
 #[must_use]
-pub fn choose<'a>(entries: &[Entry<'a>], provided: &'a Provided) -> Choice<'a> {
+pub fn choose<'a, F: Borrow<Feature>>(
+    entries: &[Entry<'a, F>],
+    provided: &'a Provided,
+) -> Choice<'a> {
     choose_with(entries, provided, Options::default())
 }
 
 /// Chooses the best image that fits, under options.
 #[must_use]
-pub fn choose_with<'a>(
-    entries: &[Entry<'a>],
+pub fn choose_with<'a, F: Borrow<Feature>>(
+    entries: &[Entry<'a, F>],
     provided: &'a Provided,
     options: Options,
 ) -> Choice<'a> {
@@ -186,19 +190,21 @@ fn decided_by(keys: &[RankKey]) -> Option<DecidedBy> {
 /// of a family, such as `arch:x86_64`, demands nothing); then the one whose CPU target
 /// descends from the fewest; then the first. None only when there are no entries.
 #[must_use]
-pub fn least_required(entries: &[Entry<'_>], graph: &Microarchitectures) -> Option<usize> {
-    let demand = |position: usize, entry: &Entry<'_>| {
+pub fn least_required<F: Borrow<Feature>>(
+    entries: &[Entry<'_, F>],
+    graph: &Microarchitectures,
+) -> Option<usize> {
+    let demand = |position: usize, entry: &Entry<'_, F>| {
         let depth = |feature: &Feature| match target_of(graph, feature) {
             Some(target) => graph.depth(&target),
             None if *feature.key() == Key::Arch => usize::MAX, // unknown: assume the worst
             None => 0,
         };
-        let needs = entry
-            .requirements
-            .iter()
+        let requirements = || entry.requirements.iter().map(Borrow::borrow);
+        let needs = requirements()
             .filter(|feature| *feature.key() != Key::Arch || depth(feature) > 0)
             .count();
-        let deepest = entry.requirements.iter().map(depth).max().unwrap_or(0);
+        let deepest = requirements().map(depth).max().unwrap_or(0);
         (needs, deepest, entry.requirements.len(), position)
     };
     entries
@@ -212,9 +218,12 @@ pub fn least_required(entries: &[Entry<'_>], graph: &Microarchitectures) -> Opti
 /// but perhaps the root of a CPU family (`arch:x86_64`). Of several the heaviest, then the
 /// first.
 #[must_use]
-pub fn generic(entries: &[Entry<'_>], graph: &Microarchitectures) -> Option<usize> {
-    let is_root = |feature: &Feature| {
-        target_of(graph, feature).is_some_and(|target| graph.depth(&target) == 0)
+pub fn generic<F: Borrow<Feature>>(
+    entries: &[Entry<'_, F>],
+    graph: &Microarchitectures,
+) -> Option<usize> {
+    let is_root = |feature: &F| {
+        target_of(graph, feature.borrow()).is_some_and(|target| graph.depth(&target) == 0)
     };
     entries
         .iter()

@@ -253,7 +253,8 @@ fn without_a_profile_the_image_that_requires_least_is_served(
         least_required(&entries, &Microarchitectures::builtin()),
         Some(expected)
     );
-    assert_eq!(least_required(&[], &Microarchitectures::builtin()), None);
+    let none: &[Entry<'_>] = &[];
+    assert_eq!(least_required(none, &Microarchitectures::builtin()), None);
 }
 
 #[test]

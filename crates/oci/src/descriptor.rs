@@ -107,23 +107,31 @@ impl Descriptor {
     /// The platform without a copy, if the descriptor has one.
     #[must_use]
     pub fn platform_view(&self) -> Option<PlatformView<'_>> {
-        self.raw
-            .get("platform")
-            .and_then(Value::as_object)
+        field(&self.raw, "platform")?
+            .as_object()
             .map(PlatformView::of)
+    }
+
+    /// The annotations as they are written, if there are any.
+    #[must_use]
+    pub fn annotations(&self) -> Option<&JsonMap> {
+        field(&self.raw, "annotations")?.as_object()
     }
 
     /// One annotation by its key.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.raw.get("annotations")?.get(key)?.as_str()
+        field(self.annotations()?, key)?.as_str()
     }
 
+    /// The annotation that an entry of an index has which describes another entry.
+    pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
     /// Whether this entry of an index describes no runnable image, but something about another
-    /// entry, such as build attestations (`vnd.docker.reference.type`).
+    /// entry, such as build attestations ([`Self::REFERENCE_TYPE`]).
     #[must_use]
     pub fn is_attestation(&self) -> bool {
-        self.annotation("vnd.docker.reference.type").is_some()
+        self.annotation(Self::REFERENCE_TYPE).is_some()
     }
 
     /// Where the content may be fetched from outside the registry. Never followed by MetaHub.
@@ -166,6 +174,12 @@ impl Descriptor {
         descriptor.raw.insert("platform".into(), value);
         descriptor
     }
+}
+
+/// One of a handful of fields: to compare their names is faster than to hash one.
+fn field<'a>(map: &'a JsonMap, name: &str) -> Option<&'a Value> {
+    map.iter()
+        .find_map(|(key, value)| (key == name).then_some(value))
 }
 
 /// The name of a JSON value's type, for messages.

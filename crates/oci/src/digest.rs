@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -77,10 +78,11 @@ pub enum DigestError {
 }
 
 /// A content digest: `sha256:` and 64 lower-case hexadecimal digits, or the same for SHA-512.
+/// Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
-    text: Box<str>,
+    text: Arc<str>,
 }
 
 impl Digest {
@@ -178,7 +180,7 @@ impl TryFrom<String> for Digest {
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
-        digest.text.into()
+        digest.text.as_ref().to_owned()
     }
 }
 

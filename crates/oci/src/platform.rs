@@ -90,16 +90,29 @@ pub struct PlatformView<'a> {
 
 impl<'a> PlatformView<'a> {
     pub(crate) fn of(map: &'a JsonMap) -> Self {
-        let text = |key: &str| map.get(key).and_then(Value::as_str);
-        let list = |key: &str| map.get(key).and_then(Value::as_array);
-        Self {
-            os: text("os").unwrap_or_default(),
-            architecture: text("architecture").unwrap_or_default(),
-            variant: text("variant").filter(|v| !v.is_empty()),
-            os_version: text("os.version"),
-            features: list("features").map_or(&[], Vec::as_slice),
-            os_features: list("os.features").map_or(&[], Vec::as_slice),
+        let mut view = Self {
+            os: "",
+            architecture: "",
+            variant: None,
+            os_version: None,
+            features: &[],
+            os_features: &[],
+        };
+        // One pass over a handful of fields is faster than to hash a key for each.
+        for (key, value) in map {
+            match (key.as_str(), value) {
+                ("os", Value::String(text)) => view.os = text,
+                ("architecture", Value::String(text)) => view.architecture = text,
+                ("variant", Value::String(text)) => {
+                    view.variant = Some(text.as_str()).filter(|v| !v.is_empty());
+                }
+                ("os.version", Value::String(text)) => view.os_version = Some(text),
+                ("features", Value::Array(list)) => view.features = list,
+                ("os.features", Value::Array(list)) => view.os_features = list,
+                _ => {}
+            }
         }
+        view
     }
 
     /// Required features.

@@ -8,6 +8,7 @@ use metahub_catalog::Composed;
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, Manifest, RepositoryName, Tag,
 };
+use metahub_resolve::Verdicts;
 use metahub_store::{PutManifest, StoredManifest};
 
 use crate::blob::write_sources;
@@ -220,7 +221,7 @@ impl Derivation<'_> {
         Explanation {
             source: self.source.kind,
             source_digest: self.source.stored.digest.clone(),
-            entries: Vec::new(),
+            entries: Verdicts::default(),
             children: Vec::new(),
             added: Vec::new(),
             warnings: Vec::new(),

@@ -1,7 +1,7 @@
 //! Why a login gets what it gets: recorded with derived content, printed by `--explain`.
 
 use metahub_oci::{Digest, MediaType, Platform};
-use metahub_resolve::Verdict;
+use metahub_resolve::Verdicts;
 use serde::{Deserialize, Serialize};
 
 /// Where a tag's content came from before any event ran.
@@ -55,7 +55,7 @@ pub struct Explanation {
     pub source_digest: Digest,
     /// Every entry of the source that was looked at, and what became of it. Empty when the source
     /// is served as it is.
-    pub entries: Vec<Verdict>,
+    pub entries: Verdicts,
     /// What the served content leads to, in the served order.
     pub children: Vec<Child>,
     /// Layers added on top.

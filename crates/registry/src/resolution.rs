@@ -2,6 +2,7 @@
 
 use metahub_catalog::Composed;
 use metahub_oci::{Document, ImageReference, Index, Platform, Reference, RepositoryName, Tag};
+use metahub_resolve::Verdicts;
 
 use crate::derive::Outcome;
 use crate::source::{Source, parse};
@@ -108,7 +109,7 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
     Explanation {
         source,
         source_digest: digest,
-        entries: Vec::new(),
+        entries: Verdicts::default(),
         children,
         added: Vec::new(),
         warnings: Vec::new(),
@@ -166,9 +167,9 @@ fn why(explanation: &Explanation, child: &Child, profile: &Composed) -> String {
         .iter()
         .find(|verdict| {
             let digest = child.derived_from.as_ref().unwrap_or(&child.digest);
-            verdict.kept && verdict.digest == *digest
+            verdict.kept && verdict.digest == digest
         })
-        .map(|verdict| verdict.reason.clone());
+        .map(|verdict| verdict.reason.to_owned());
     let mut text = match (chosen, explanation.source) {
         (Some(reason), _) => reason,
         (None, SourceKind::Collection) => "the entry that requires least".to_owned(),

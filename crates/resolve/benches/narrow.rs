@@ -13,31 +13,54 @@ use std::time::{Duration, Instant};
 use metahub_catalog::{Catalog, Composed};
 use metahub_hardware::Microarchitectures;
 use metahub_oci::{Descriptor, Digest, Document, Index, MediaType, Platform};
-use metahub_resolve::narrow;
+use metahub_resolve::{IMAGE, narrow};
 
 const ENTRIES: usize = 1_000;
 const BOUND: Duration = Duration::from_micros(200);
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Entries for every target in turn, each with one more requirement.
-fn index() -> Result<Index, Failure> {
+/// What a machine of another kind would never look at is left out quickly, so there is an index
+/// of all kinds, and one whose entries are all for the machine that asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    OfAllFamilies,
+    OfOneFamily,
+}
+
+/// Entries for every target in turn, each with the image that it points to and more requirements.
+fn index(which: Entries) -> Result<Index, Failure> {
     let graph = Microarchitectures::builtin();
-    let extras = ["cuda:12.4", "mpi:mpich", "glibc:2.17", "cc:8.0+ptx"];
-    let entries = graph.iter().cycle().zip(extras.iter().cycle());
-    let entries = entries
-        .take(ENTRIES)
-        .enumerate()
-        .map(|(at, (known, extra))| {
-            let of = graph.oci_platform(known.target());
-            let platform = Platform {
-                features: vec![format!("arch:{}", known.target()), (*extra).to_owned()],
-                ..Platform::new(of.os, &of.architecture)
-            };
-            let digest = Digest::sha256(at.to_string().as_bytes());
-            Descriptor::new(MediaType::oci_manifest(), digest, 1234).with_platform(&platform)
-        });
-    let document = Document::from(Index::new(entries.collect()));
+    let cuda = ["cuda:12.4", "cuda:11.8", "cc:8.0+ptx"];
+    let mpi = [
+        "mpi:mpich",
+        "mpi:openmpi",
+        "glibc:2.17",
+        "libfabric:1.15",
+        "site:blue",
+    ];
+    let targets = graph.iter().filter(|known| {
+        which == Entries::OfAllFamilies || graph.family(known.target()).as_str() == "x86_64"
+    });
+    let targets: Vec<_> = targets.collect();
+    let mut entries = Vec::with_capacity(ENTRIES);
+    for (at, known) in targets.iter().cycle().take(ENTRIES).enumerate() {
+        let of = graph.oci_platform(known.target());
+        let mut features = vec![format!("arch:{}", known.target())];
+        features.extend(cuda.get(at % 7).map(ToString::to_string));
+        features.extend(mpi.get(at % 11).map(ToString::to_string));
+        let platform = Platform {
+            features,
+            ..Platform::new(of.os, &of.architecture)
+        };
+        let digest = Digest::sha256(at.to_string().as_bytes());
+        let entry = Descriptor::new(MediaType::oci_manifest(), digest, 1234);
+        let mut json = entry.with_platform(&platform).as_json().clone();
+        let image = format!("registry.example.org/site/solver:1.10-{at}");
+        json.insert("annotations".into(), serde_json::json!({ IMAGE: image }));
+        entries.push(Descriptor::from_json(&json.into())?);
+    }
+    let document = Document::from(Index::new(entries));
     match Document::parse(document.bytes().clone(), None)? {
         Document::Index(index) => Ok(index),
         Document::Manifest(_) => Err("an index was made".into()),
@@ -57,8 +80,9 @@ profile:
     Ok(catalog.interpret(login, &|_| false)?.profile)
 }
 
-fn median(mut run: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..1_000)
+/// The middle of many runs, and what one in a hundred takes longer than.
+fn timed(runs: usize, mut run: impl FnMut()) -> (Duration, Duration) {
+    let mut times: Vec<Duration> = (0..runs)
         .map(|_| {
             let start = Instant::now();
             run();
@@ -66,23 +90,34 @@ fn median(mut run: impl FnMut()) -> Duration {
         })
         .collect();
     times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    let at = |part: usize| times.get(runs * part / 100).copied().unwrap_or_default();
+    (at(50), at(99))
 }
 
 fn main() -> Result<(), Failure> {
-    let index = index()?;
-    let document = Document::from(index.clone());
+    let index = |which| index(which).map(|index| (Document::from(index.clone()), index));
+    let (document, all) = index(Entries::OfAllFamilies)?;
+    let (_, own) = index(Entries::OfOneFamily)?;
     let (bytes, size) = (document.bytes().clone(), document.bytes().len());
-    let parsing = median(|| drop(black_box(Document::parse(bytes.clone(), None))));
-    println!("parse an index of {ENTRIES} entries, {size} bytes: median {parsing:?}");
+    let (median, p99) = timed(500, || {
+        drop(black_box(Document::parse(bytes.clone(), None)))
+    });
+    println!("parse an index of {ENTRIES} entries, {size} bytes: median {median:?}, p99 {p99:?}");
     let filtered = profile("filtered")?;
-    let by_filter = median(|| drop(black_box(narrow(black_box(&index), &filtered))));
-    println!("narrow it by a manifest-filter: median {by_filter:?}");
+    let (median, p99) = timed(500, || drop(black_box(narrow(black_box(&all), &filtered))));
+    println!("narrow it by a manifest-filter: median {median:?}, p99 {p99:?}");
     let machine = profile("zen5+driver=550.54+mpi=cray-mpich+glibc=2.34+cc=9.0")?;
-    let chosen = median(|| drop(black_box(narrow(black_box(&index), &machine))));
-    println!("narrow it by hardware: median {chosen:?}, bound {BOUND:?}");
-    if chosen > BOUND {
-        return Err(format!("the median {chosen:?} is over the bound {BOUND:?}").into());
+    for (which, index) in [("all families", &all), ("the machine's family", &own)] {
+        let (median, p99) = timed(5_000, || {
+            drop(black_box(narrow(black_box(index), &machine)))
+        });
+        println!(
+            "narrow {ENTRIES} entries of {which} by hardware: median {median:?}, p99 {p99:?}, \
+             bound {BOUND:?}"
+        );
+        if median > BOUND {
+            return Err(format!("the median {median:?} is over the bound {BOUND:?}").into());
+        }
     }
     Ok(())
 }

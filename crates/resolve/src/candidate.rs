@@ -1,15 +1,14 @@
-//! An entry of an index as something to choose: its platform, what it requires, its weight.
-//! It borrows everything: an index may have thousands of entries, of which one is taken.
+//! The entries of an index as something to choose: their platforms, what they require, their
+//! weights. An index may have thousands of entries, of which one is taken: what they have in
+//! common (platforms, features) is read once, and everything else is borrowed.
 
-use std::collections::HashMap;
+use std::fmt::Write as _;
 
-use metahub_hardware::{Feature, Key, from_os_features, from_platform};
 use metahub_oci::{Descriptor, PlatformView};
 
 use crate::annotation::{IMAGE, WEIGHT};
-
-/// Most requirements of one entry; nobody writes more, and each is held against the machine.
-const MAX_REQUIREMENTS: usize = 64;
+use crate::numbers::Numbers;
+use crate::verdict::{Line, Span, Texts, Told, Verdicts};
 
 /// An entry and its place in the index.
 #[derive(Clone, Debug)]
@@ -17,61 +16,161 @@ pub(crate) struct Candidate<'a> {
     pub(crate) position: usize,
     pub(crate) descriptor: &'a Descriptor,
     pub(crate) platform: Option<PlatformView<'a>>,
+    /// Which of the list's platforms that is.
+    pub(crate) platform_number: Option<usize>,
+    /// Which of what the list requires it requires.
+    requires: Span,
+    annotated: Annotated<'a>,
 }
 
-/// Features by the texts that state them: the entries of an index state the same ones again and
-/// again.
-#[derive(Default)]
-pub(crate) struct Features<'a>(HashMap<&'a str, Result<Feature, String>>);
+/// What annotations say that matters here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Annotated<'a> {
+    image: Option<&'a str>,
+    weight: Option<&'a str>,
+    describes_another: bool,
+}
 
-impl<'a> Features<'a> {
-    /// A requirement that is no `key:value`, such as Docker's old `sse4`, is met by the feature
-    /// `feature:sse4` only.
-    fn read(&mut self, written: &'a str) -> Result<Feature, String> {
-        let read = || {
-            Feature::parse(written)
-                .or_else(|_| Feature::new("feature", written))
-                .map_err(|error| error.to_string())
+impl<'a> Annotated<'a> {
+    fn of(descriptor: &'a Descriptor) -> Self {
+        let mut found = Self::default();
+        for (key, value) in descriptor.annotations().into_iter().flatten() {
+            let Some(text) = value.as_str() else { continue };
+            match key.as_str() {
+                IMAGE => found.image = Some(text),
+                WEIGHT => found.weight = Some(text),
+                Descriptor::REFERENCE_TYPE => found.describes_another = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The entries of an index.
+#[derive(Debug, Default)]
+pub(crate) struct CandidateList<'a> {
+    list: Vec<Candidate<'a>>,
+    stated: Texts,
+    /// The different platforms, as people write them.
+    platforms: Vec<Span>,
+    /// The different texts by which requirements are stated.
+    texts: Vec<Span>,
+    /// What each candidate requires: numbers of texts, one candidate's after the other's.
+    required: Vec<usize>,
+}
+
+impl<'a> CandidateList<'a> {
+    pub(crate) fn of(descriptors: &'a [Descriptor]) -> Self {
+        let mut all = Self {
+            list: Vec::with_capacity(descriptors.len()),
+            required: Vec::with_capacity(descriptors.len() * 2),
+            ..Self::default()
         };
-        self.0.entry(written).or_insert_with(read).clone()
+        let mut platforms = Numbers::default();
+        let mut texts = Numbers::default();
+        for (position, descriptor) in descriptors.iter().enumerate() {
+            let platform = descriptor.platform_view();
+            let platform_number = platform.map(|p| {
+                let key = (p.os, p.architecture, p.variant, p.os_version);
+                platforms.of(key, || {
+                    // Writing to a String cannot fail.
+                    let written = all.stated.write(|text| {
+                        let _ = write!(text, "{p}");
+                    });
+                    all.platforms.push(written);
+                    all.platforms.len() - 1
+                })
+            });
+            let start = all.required.len();
+            for text in platform.iter().flat_map(PlatformView::features) {
+                let number = texts.of(text, || {
+                    all.texts.push(all.stated.add(text));
+                    all.texts.len() - 1
+                });
+                all.required.push(number);
+            }
+            let end = all.required.len();
+            all.list.push(Candidate {
+                position,
+                descriptor,
+                platform,
+                platform_number,
+                requires: Span { start, end },
+                annotated: Annotated::of(descriptor),
+            });
+        }
+        all
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Candidate<'a>> + Clone {
+        self.list.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// How many different texts state requirements.
+    pub(crate) fn texts(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// What a candidate requires, as written, each with its number.
+    pub(crate) fn requires(
+        &self,
+        candidate: &Candidate<'_>,
+    ) -> impl ExactSizeIterator<Item = (usize, &str)> {
+        let Span { start, end } = candidate.requires;
+        let numbers = self.required.get(start..end).unwrap_or_default().iter();
+        numbers.map(|number| {
+            let text = self.texts.get(*number).copied().unwrap_or_default();
+            (*number, self.stated.at(text))
+        })
+    }
+
+    pub(crate) fn platform_of(&self, candidate: &Candidate<'_>) -> Option<&str> {
+        let text = self.platforms.get(candidate.platform_number?)?;
+        Some(self.stated.at(*text))
+    }
+
+    /// What became of the candidates, by their order, with the reasons that are told.
+    pub(crate) fn verdicts(&self, became: Vec<Told>, told: Texts) -> Verdicts {
+        let mut stated = self.stated.clone();
+        let text = |number: &usize| self.texts.get(*number).copied().unwrap_or_default();
+        let lines = self.list.iter().zip(became).map(|(candidate, told)| Line {
+            position: candidate.position,
+            image: candidate.image().map(|image| stated.add(image)),
+            digest: candidate.descriptor.digest().clone(),
+            platform: candidate
+                .platform_number
+                .and_then(|number| self.platforms.get(number).copied()),
+            requires: candidate.requires,
+            told,
+        });
+        Verdicts {
+            lines: lines.collect(),
+            requires: self.required.iter().map(text).collect(),
+            stated,
+            told,
+        }
     }
 }
 
 impl<'a> Candidate<'a> {
-    pub(crate) fn new(position: usize, descriptor: &'a Descriptor) -> Self {
-        Self {
-            position,
-            descriptor,
-            platform: descriptor.platform_view(),
-        }
-    }
-
-    pub(crate) fn all(descriptors: &'a [Descriptor]) -> Vec<Self> {
-        let numbered = descriptors.iter().enumerate();
-        numbered.map(|(at, d)| Self::new(at, d)).collect()
-    }
-
-    /// What it requires, as written.
-    pub(crate) fn requires(&self) -> impl Iterator<Item = &'a str> + Clone {
-        let platform = self.platform.into_iter();
-        platform.flat_map(|platform| platform.features())
-    }
-
     pub(crate) fn image(&self) -> Option<&'a str> {
-        self.descriptor.annotation(IMAGE)
+        self.annotated.image
     }
 
     /// How it is called in messages: the image that it points to, or its digest.
-    pub(crate) fn name(&self) -> String {
-        match self.image() {
-            Some(image) => image.to_owned(),
-            None => self.descriptor.digest().short().to_owned(),
-        }
+    pub(crate) fn name(&self) -> &'a str {
+        self.image()
+            .unwrap_or_else(|| self.descriptor.digest().short())
     }
 
     /// What its publisher says of it, 0 if nothing.
     pub(crate) fn weight(&self) -> i64 {
-        let weight = self.descriptor.annotation(WEIGHT);
+        let weight = self.annotated.weight;
         weight.and_then(|w| w.parse().ok()).unwrap_or(0)
     }
 
@@ -81,36 +180,12 @@ impl<'a> Candidate<'a> {
         let unknown = self
             .platform
             .is_some_and(|p| p.os == "unknown" && p.architecture == "unknown");
-        if self.descriptor.is_attestation() || unknown {
+        if self.annotated.describes_another || unknown {
             return Some("not an image: it describes another entry (attestation)");
         }
         if self.descriptor.media_type().is_index() {
             return Some("an index within the index, which is not followed");
         }
         None
-    }
-
-    /// What a machine must provide to run it: what is written in `features` and `os.features`,
-    /// and what its variant means. The error is a requirement that nothing can meet.
-    pub(crate) fn requirements(&self, features: &mut Features<'a>) -> Result<Vec<Feature>, String> {
-        let Some(platform) = &self.platform else {
-            return Ok(Vec::new());
-        };
-        let found = self.requires().count() + platform.os_features().count();
-        if found > MAX_REQUIREMENTS {
-            return Err(format!(
-                "states {found} requirements; at most {MAX_REQUIREMENTS} are read"
-            ));
-        }
-        let mut requirements = Vec::with_capacity(found + 1);
-        for written in self.requires() {
-            requirements.push(features.read(written)?);
-        }
-        requirements.extend(from_os_features(platform.os, platform.os_features()));
-        // Who names a CPU target says more by it than by the variant.
-        if !requirements.iter().any(|f| *f.key() == Key::Arch) {
-            requirements.extend(from_platform(platform.architecture, platform.variant));
-        }
-        Ok(requirements)
     }
 }

@@ -7,8 +7,8 @@ use metahub_oci::{Descriptor, Index};
 use serde_json::Value;
 
 use crate::NothingFits;
-use crate::candidate::Candidate;
-use crate::verdict::Verdict;
+use crate::candidate::CandidateList;
+use crate::verdict::{Texts, Told, Verdicts};
 
 /// Steps that a program may take for each entry, beside what it may take in any case.
 const STEPS_PER_ENTRY: u64 = 1_000;
@@ -19,7 +19,7 @@ pub struct Filtered {
     /// The entries that stay, as they are, in order.
     pub kept: Vec<Descriptor>,
     /// One verdict for each entry of the index, in order.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Verdicts,
 }
 
 /// Runs every `manifest-filter` of `profile`, in order.
@@ -30,22 +30,27 @@ pub struct Filtered {
 /// An entry at which the program fails is left out. Attestations and indexes within the index are
 /// never kept.
 pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits> {
-    let candidates = Candidate::all(index.manifests());
+    let candidates = CandidateList::of(index.manifests());
     let filters = Filters::of(profile);
     let objections = filters.objections(index, &candidates)?;
-    let reason = filters.passed();
-    let judged = candidates.iter().zip(objections);
-    let verdicts: Vec<Verdict> = judged
-        .map(|(candidate, objection)| match objection {
-            Some(reason) => Verdict::left_out(candidate, reason),
-            None => Verdict::new(candidate, true, None, reason.clone()),
+    let mut told = Texts::default();
+    let passed = Told {
+        kept: true,
+        ..Told::left_out(told.add(&filters.passed()))
+    };
+    let became: Vec<Told> = objections
+        .into_iter()
+        .map(|objection| match objection {
+            Some(reason) => Told::left_out(told.add(&reason)),
+            None => passed,
         })
         .collect();
-    let kept = candidates.iter().zip(&verdicts);
+    let kept = candidates.iter().zip(&became);
     let kept = kept
-        .filter(|(_, verdict)| verdict.kept)
+        .filter(|(_, became)| became.kept)
         .map(|(candidate, _)| candidate.descriptor.clone())
         .collect();
+    let verdicts = candidates.verdicts(became, told);
     Ok(Filtered { kept, verdicts })
 }
 
@@ -65,12 +70,15 @@ impl<'a> Filters<'a> {
         )
     }
 
-    /// Why each candidate is left out, if it is. An error if all are.
+    /// Why each candidate is left out, if it is. An error if all are. Without a filter, none is.
     pub(crate) fn objections(
         &self,
         index: &Index,
-        candidates: &[Candidate<'_>],
+        candidates: &CandidateList<'_>,
     ) -> Result<Vec<Option<String>>, NothingFits> {
+        if self.0.is_empty() {
+            return Ok(vec![None; candidates.len()]);
+        }
         let steps = DEFAULT_STEPS.saturating_add(STEPS_PER_ENTRY * candidates.len() as u64);
         let filters = self.0.iter();
         let mut runs: Vec<Run<'_>> = filters.map(|filter| Run::new(filter, steps)).collect();
@@ -93,11 +101,19 @@ impl<'a> Filters<'a> {
             return Ok(objections);
         }
         let values: Vec<&str> = self.0.iter().map(|f| f.value.as_str()).collect();
-        let left_out = candidates.iter().zip(objections);
-        let verdicts = left_out
-            .map(|(candidate, reason)| Verdict::left_out(candidate, reason.unwrap_or_default()))
+        let mut told = Texts::default();
+        let became: Vec<Told> = objections
+            .iter()
+            .map(|reason| Told::left_out(told.add(reason.as_deref().unwrap_or_default())))
             .collect();
-        Err(NothingFits::new(values.join(" and "), candidates, verdicts))
+        let verdicts = candidates.verdicts(became, told);
+        let wanted = values.join(" and ");
+        Err(NothingFits::new(
+            wanted,
+            candidates,
+            candidates.iter(),
+            verdicts,
+        ))
     }
 
     /// Why a candidate stays.

@@ -3,13 +3,13 @@
 use metahub_catalog::Composed;
 use metahub_oci::{Descriptor, Index};
 
-use crate::candidate::Candidate;
+use crate::candidate::CandidateList;
 use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
 use crate::one_per_machine::shape;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;
-use crate::verdict::Verdict;
+use crate::verdict::Verdicts;
 
 /// What a login gets of an index, before its children are derived.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Narrowed {
     /// same order as in `index`.
     pub chosen: Vec<Descriptor>,
     /// One verdict for each entry of the source, in order.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Verdicts,
     /// What whoever pulls should be told.
     pub warnings: Vec<String>,
 }
@@ -35,40 +35,25 @@ pub struct Narrowed {
 /// served without a profile. An index that someone pushed is then served as it is instead; that
 /// is the caller's to decide, by [`applies`](crate::applies).
 pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits> {
-    let candidates = Candidate::all(index.manifests());
-    let objections = Filters::of(profile)
+    let candidates = CandidateList::of(index.manifests());
+    let shaped = Filters::of(profile)
         .objections(index, &candidates)
+        .and_then(|objections| {
+            shape(
+                &candidates,
+                objections,
+                profile.provided(),
+                profile.selection(),
+            )
+        })
         .map_err(|error| in_terms_of(error, profile))?;
-    let mut verdicts = Vec::with_capacity(candidates.len());
-    let mut passed = Vec::with_capacity(candidates.len());
-    for (candidate, objection) in candidates.into_iter().zip(objections) {
-        match objection {
-            Some(reason) => verdicts.push(Verdict::left_out(&candidate, reason)),
-            None => passed.push(candidate),
-        }
-    }
-    let shaped = shape(&passed, profile.provided(), profile.selection());
-    let in_order = |mut verdicts: Vec<Verdict>, more: Vec<Verdict>| {
-        verdicts.extend(more);
-        verdicts.sort_by_key(|verdict| verdict.position);
-        verdicts
-    };
-    match shaped {
-        Ok(shaped) => {
-            let served = shaped.chosen.iter().map(served_descriptor).collect();
-            Ok(Narrowed {
-                index: with_entries(index, served),
-                chosen: shaped.chosen,
-                verdicts: in_order(verdicts, shaped.verdicts),
-                warnings: shaped.warnings,
-            })
-        }
-        Err(error) => {
-            let verdicts = in_order(verdicts, error.verdicts.clone());
-            let error = NothingFits { verdicts, ..error };
-            Err(in_terms_of(error, profile))
-        }
-    }
+    let served = shaped.chosen.iter().map(served_descriptor).collect();
+    Ok(Narrowed {
+        index: with_entries(index, served),
+        chosen: shaped.chosen,
+        verdicts: shaped.verdicts,
+        warnings: shaped.warnings,
+    })
 }
 
 /// Whoever reads the error logged in with selectors, so they are named if they say something

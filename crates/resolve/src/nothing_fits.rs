@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::candidate::Candidate;
-use crate::verdict::{Verdict, brief};
+use crate::candidate::{Candidate, CandidateList};
+use crate::verdict::{Verdicts, brief};
 
 /// Most kinds of images that the text lists.
 const MAX_LISTED: usize = 12;
@@ -19,20 +19,29 @@ pub struct NothingFits {
     /// once, in the order of the index.
     pub existing: Vec<String>,
     /// What became of each entry, and why.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Box<Verdicts>,
 }
 
 impl NothingFits {
-    pub(crate) fn new(wanted: String, among: &[Candidate<'_>], verdicts: Vec<Verdict>) -> Self {
+    /// `among` are those that were looked at.
+    pub(crate) fn new<'c, 'a: 'c>(
+        wanted: String,
+        candidates: &CandidateList<'_>,
+        among: impl IntoIterator<Item = &'c Candidate<'a>>,
+        verdicts: Verdicts,
+    ) -> Self {
         let mut existing: Vec<String> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
-        for candidate in among.iter().filter(|c| c.not_to_run().is_none()) {
-            let requires: Vec<String> = candidate.requires().map(str::to_owned).collect();
+        for candidate in among.into_iter().filter(|c| c.not_to_run().is_none()) {
+            let requires: Vec<&str> = candidates
+                .requires(candidate)
+                .map(|(_, text)| text)
+                .collect();
             let requires = match requires.as_slice() {
                 [] => "no requirement".to_owned(),
                 requires => brief(requires).join(" + "),
             };
-            let text = match &candidate.platform {
+            let text = match candidates.platform_of(candidate) {
                 Some(platform) => format!("{requires} ({platform})"),
                 None => requires,
             };
@@ -43,7 +52,7 @@ impl NothingFits {
         Self {
             wanted,
             existing,
-            verdicts,
+            verdicts: Box::new(verdicts),
         }
     }
 }

@@ -11,8 +11,9 @@ use metahub_hardware::{
 use metahub_oci::Descriptor;
 
 use crate::NothingFits;
-use crate::candidate::{Candidate, Features};
-use crate::verdict::Verdict;
+use crate::candidate::{Candidate, CandidateList};
+use crate::requirements::{Place, Requirements, Teller};
+use crate::verdict::{Span, Texts, Told, Verdicts};
 
 /// One entry for each machine.
 #[derive(Clone, Debug)]
@@ -20,7 +21,7 @@ pub struct Shaped {
     /// The chosen entries, as they are, in the order of the candidates.
     pub chosen: Vec<Descriptor>,
     /// One verdict for each candidate, in order.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Verdicts,
     /// What whoever pulls should be told: a choice that does not fit what is provided.
     pub warnings: Vec<String>,
 }
@@ -45,12 +46,15 @@ pub fn one_per_machine_with(
     provided: &Provided,
     selection: &Selection,
 ) -> Result<Shaped, NothingFits> {
-    shape(&Candidate::all(candidates), provided, selection)
+    let candidates = CandidateList::of(candidates);
+    let objections = vec![None; candidates.len()];
+    shape(&candidates, objections, provided, selection)
 }
 
-/// The same for entries that have passed the filters; verdicts in their order.
+/// The same, without the entries to which filters object.
 pub(crate) fn shape(
-    candidates: &[Candidate<'_>],
+    candidates: &CandidateList<'_>,
+    objections: Vec<Option<String>>,
     provided: &Provided,
     selection: &Selection,
 ) -> Result<Shaped, NothingFits> {
@@ -59,47 +63,75 @@ pub(crate) fn shape(
     } else {
         Cow::Owned(provided.overridden_by(&selection.overriding))
     };
-    let rule = Rule {
+    let mut told = Texts::with_capacity(candidates.len() * 96);
+    let mut became: Vec<Told> = vec![Told::default(); candidates.len()];
+    let mut machines = Machines::of(&deciding);
+    let mut requirements = Requirements::of(candidates);
+    let mut without = Vec::new();
+    let mut passed = Vec::with_capacity(candidates.len());
+    for ((candidate, objection), slot) in candidates.iter().zip(objections).zip(&mut became) {
+        if let Some(reason) = objection {
+            *slot = Told::left_out(told.add(&reason));
+            continue;
+        }
+        passed.push(candidate);
+        let group = match candidate.not_to_run() {
+            Some(reason) => Err(told.add(reason)),
+            None => machines.group_of(candidate, &mut told),
+        };
+        let placed = group.and_then(|group| {
+            let requires = requirements.add(candidate);
+            Ok((group, requires.map_err(|reason| told.add(&reason))?))
+        });
+        match placed {
+            Ok((group, requires)) => {
+                let contender = Contender {
+                    candidate,
+                    requires,
+                    became: slot,
+                };
+                match group {
+                    Some(group) => machines.enter(group, contender),
+                    None => without.push(contender),
+                }
+            }
+            Err(reason) => *slot = Told::left_out(reason),
+        }
+    }
+    let mut rule = Rule {
         provided,
         deciding: &deciding,
         selection,
+        features: &requirements.features(),
+        teller: Teller::new(&requirements),
+        told,
+        warnings: Vec::new(),
     };
-    let machines = Machines::of(&deciding);
-    let mut features = Features::default();
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(candidates.len());
-    let mut contenders: Vec<Contender<'_>> = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        match contender(candidate, &machines, &mut features) {
-            Ok(contender) => contenders.push(contender),
-            Err(reason) => verdicts.push(Verdict::left_out(candidate, reason)),
-        }
-    }
-    let (with_platform, without): (Vec<_>, Vec<_>) = contenders
-        .into_iter()
-        .partition(|contender| contender.candidate.platform.is_some());
     let mut any = false;
-    let mut warnings = Vec::new();
-    for group in groups(with_platform) {
-        let decided = rule.decide(&group, &mut warnings);
-        any |= decided.iter().any(|verdict| verdict.kept);
-        verdicts.extend(decided);
+    for group in machines.groups {
+        any |= rule.decide(group);
     }
-    verdicts.extend(without.iter().map(|contender| {
-        let reason = if any {
-            "states no platform, and other entries do"
-        } else {
-            "states no platform: nothing to choose by"
+    let reason = rule.told.add(if any {
+        "states no platform, and other entries do"
+    } else {
+        "states no platform: nothing to choose by"
+    });
+    for contender in without {
+        *contender.became = Told {
+            kept: !any,
+            ..Told::left_out(reason)
         };
-        Verdict::new(contender.candidate, !any, None, reason.to_owned())
-    }));
-    verdicts.sort_by_key(|verdict| verdict.position);
-    let chosen = candidates.iter().zip(&verdicts);
+    }
+    let wanted = rule.wanted();
+    let Rule { told, warnings, .. } = rule;
+    let chosen = candidates.iter().zip(&became);
     let chosen: Vec<Descriptor> = chosen
-        .filter(|(_, verdict)| verdict.kept)
+        .filter(|(_, became)| became.kept)
         .map(|(candidate, _)| candidate.descriptor.clone())
         .collect();
+    let verdicts = candidates.verdicts(became, told);
     if chosen.is_empty() {
-        return Err(NothingFits::new(rule.wanted(), candidates, verdicts));
+        return Err(NothingFits::new(wanted, candidates, passed, verdicts));
     }
     Ok(Shaped {
         chosen,
@@ -108,34 +140,39 @@ pub(crate) fn shape(
     })
 }
 
-/// A candidate that may be chosen.
-struct Contender<'a> {
-    candidate: &'a Candidate<'a>,
-    requirements: Vec<Feature>,
+/// A candidate that may be chosen, and where it is noted what becomes of it.
+struct Contender<'s, 'a> {
+    candidate: &'s Candidate<'a>,
+    requires: Place,
+    became: &'s mut Told,
 }
 
-fn contender<'c, 'a>(
-    candidate: &'c Candidate<'a>,
-    machines: &Machines,
-    features: &mut Features<'a>,
-) -> Result<Contender<'c>, String> {
-    if let Some(reason) = candidate.not_to_run() {
-        return Err(reason.to_owned());
+impl Contender<'_, '_> {
+    fn requirements<'f>(&self, features: &'f [&'f Feature]) -> &'f [&'f Feature] {
+        features.get(self.requires.clone()).unwrap_or_default()
     }
-    if let Some(reason) = machines.object_to(candidate) {
-        return Err(reason);
+
+    fn arm_variant(&self) -> Option<&str> {
+        let platform = self.candidate.platform?;
+        platform.variant.filter(|_| platform.architecture == "arm")
     }
-    let requirements = candidate.requirements(features)?;
-    Ok(Contender {
-        candidate,
-        requirements,
-    })
 }
 
-/// The architectures that the provided CPU targets run; all, if none is provided.
-struct Machines(Vec<String>);
+/// Operating system, architecture, and the system's version: what a client picks an entry by.
+/// Windows machines pick by the version of the system as well.
+type Machine<'a> = (&'a str, &'a str, Option<&'a str>);
 
-impl Machines {
+/// The contenders of each machine, machines in the order in which they appear.
+struct Machines<'s, 'a> {
+    /// The architectures that the provided CPU targets run; all, if none is provided.
+    architectures: Vec<String>,
+    places: HashMap<Machine<'a>, usize>,
+    /// By the number of the platform: the group that it belongs to, or why it belongs to none.
+    of_platform: Vec<Option<Result<usize, Span>>>,
+    groups: Vec<Vec<Contender<'s, 'a>>>,
+}
+
+impl<'s, 'a> Machines<'s, 'a> {
     fn of(provided: &Provided) -> Self {
         let graph = provided.graph();
         let mut architectures: Vec<String> = Vec::new();
@@ -150,59 +187,72 @@ impl Machines {
             architectures.push(own);
             architectures.extend(narrow);
         }
-        Self(architectures)
-    }
-
-    fn object_to(&self, candidate: &Candidate<'_>) -> Option<String> {
-        let architecture = candidate.platform?.architecture;
-        if self.0.is_empty() || self.0.iter().any(|own| own == architecture) {
-            return None;
-        }
-        let own = self.0.first().map_or("", String::as_str);
-        Some(format!("is for {architecture}, and the machine is {own}"))
-    }
-}
-
-/// The candidates of each machine, machines in the order in which they appear.
-fn groups(contenders: Vec<Contender<'_>>) -> Vec<Vec<Contender<'_>>> {
-    let mut places: HashMap<Option<Machine<'_>>, usize> = HashMap::new();
-    let mut groups: Vec<Vec<Contender<'_>>> = Vec::new();
-    for contender in contenders {
-        let next = groups.len();
-        let place = *places.entry(machine(contender.candidate)).or_insert(next);
-        match groups.get_mut(place) {
-            Some(group) => group.push(contender),
-            None => groups.push(vec![contender]),
+        Self {
+            architectures,
+            places: HashMap::new(),
+            of_platform: Vec::new(),
+            groups: Vec::new(),
         }
     }
-    for group in &mut groups {
-        // Variants of 32-bit ARM are no features: the oldest runs on every later machine.
-        group.sort_by_key(|contender| arm_variant(contender.candidate));
+
+    /// The group of a candidate, none if it states no platform; or why it is for no machine here.
+    fn group_of(
+        &mut self,
+        candidate: &Candidate<'a>,
+        told: &mut Texts,
+    ) -> Result<Option<usize>, Span> {
+        let (Some(platform), Some(number)) = (candidate.platform, candidate.platform_number) else {
+            return Ok(None);
+        };
+        if let Some(Some(known)) = self.of_platform.get(number) {
+            return known.map(Some);
+        }
+        let found = match self.object_to(platform.architecture) {
+            Some(reason) => Err(told.add(&reason)),
+            None => {
+                let machine = (platform.os, platform.architecture, platform.os_version);
+                let next = self.groups.len();
+                let group = *self.places.entry(machine).or_insert(next);
+                if group == next {
+                    self.groups.push(Vec::new());
+                }
+                Ok(group)
+            }
+        };
+        if self.of_platform.len() <= number {
+            self.of_platform.resize(number + 1, None);
+        }
+        if let Some(place) = self.of_platform.get_mut(number) {
+            *place = Some(found);
+        }
+        found.map(Some)
     }
-    groups
-}
 
-/// Operating system, architecture, and the system's version.
-type Machine<'a> = (&'a str, &'a str, Option<&'a str>);
+    fn object_to(&self, architecture: &str) -> Option<String> {
+        let own = self.architectures.first()?;
+        let runs = self.architectures.iter().any(|own| own == architecture);
+        (!runs).then(|| format!("is for {architecture}, and the machine is {own}"))
+    }
 
-/// What a client picks an entry by. Windows machines pick by the version of the system as well.
-fn machine<'a>(candidate: &'a Candidate<'_>) -> Option<Machine<'a>> {
-    let platform = candidate.platform?;
-    Some((platform.os, platform.architecture, platform.os_version))
-}
-
-fn arm_variant<'a>(candidate: &'a Candidate<'_>) -> Option<&'a str> {
-    let platform = candidate.platform?;
-    platform.variant.filter(|_| platform.architecture == "arm")
+    fn enter(&mut self, group: usize, contender: Contender<'s, 'a>) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.push(contender);
+        }
+    }
 }
 
 /// How one of several entries for one machine is chosen.
-struct Rule<'a> {
+struct Rule<'r> {
     /// What is provided.
-    provided: &'a Provided,
+    provided: &'r Provided,
     /// What is chosen by: the same unless it is overridden.
-    deciding: &'a Provided,
-    selection: &'a Selection,
+    deciding: &'r Provided,
+    selection: &'r Selection,
+    /// What all contenders require; their places are in here.
+    features: &'r [&'r Feature],
+    teller: Teller<'r>,
+    told: Texts,
+    warnings: Vec<String>,
 }
 
 impl Rule<'_> {
@@ -216,12 +266,15 @@ impl Rule<'_> {
         }
     }
 
-    /// The verdicts on the candidates for one machine.
-    fn decide(&self, group: &[Contender<'_>], warnings: &mut Vec<String>) -> Vec<Verdict> {
-        let entries: Vec<Entry<'_>> = group
+    /// Decides on the candidates for one machine; whether one is taken.
+    fn decide(&mut self, mut group: Vec<Contender<'_, '_>>) -> bool {
+        // Variants of 32-bit ARM are no features: the oldest runs on every later machine.
+        group.sort_by(|a, b| a.arm_variant().cmp(&b.arm_variant()));
+        let features = self.features;
+        let entries: Vec<Entry<'_, _>> = group
             .iter()
             .map(|contender| Entry {
-                requirements: &contender.requirements,
+                requirements: contender.requirements(features),
                 weight: contender.candidate.weight(),
             })
             .collect();
@@ -230,23 +283,22 @@ impl Rule<'_> {
             let heavy: Vec<usize> = (0..entries.len())
                 .filter(|at| entries.get(*at).is_some_and(|entry| entry.weight >= least))
                 .collect();
-            let among: Vec<Entry<'_>> = heavy
+            let among: Vec<Entry<'_, _>> = heavy
                 .iter()
                 .filter_map(|at| entries.get(*at).copied())
                 .collect();
             let chosen = least_required(&among, self.deciding.graph());
-            decide_for_any(group, chosen.and_then(|at| heavy.get(at).copied()))
+            self.decide_for_any(group, chosen.and_then(|at| heavy.get(at).copied()))
         } else {
-            self.decide_by_fit(group, &entries, warnings)
+            self.decide_by_fit(group, &entries)
         }
     }
 
     fn decide_by_fit(
-        &self,
-        group: &[Contender<'_>],
-        entries: &[Entry<'_>],
-        warnings: &mut Vec<String>,
-    ) -> Vec<Verdict> {
+        &mut self,
+        group: Vec<Contender<'_, '_>>,
+        entries: &[Entry<'_, &Feature>],
+    ) -> bool {
         let options = Options {
             minimum_weight: self.selection.minimum_weight,
         };
@@ -255,39 +307,61 @@ impl Rule<'_> {
             (None, NoneFits::Generic) => generic(entries, self.deciding.graph()),
             _ => None,
         };
-        let decided_by = choice.decided_by().map(|by| by.to_string());
-        let judged = group.iter().zip(choice.verdicts()).enumerate();
-        judged
-            .map(|(at, (contender, verdict))| {
-                let mut reason = verdict.fit.to_string();
+        let decided = choice.decided_by().map(|by| {
+            let over = choice.runner_up().and_then(|at| group.get(at));
+            let over = over.map(|second| format!(" over {}", second.candidate.name()));
+            format!("; chosen{}: {by}", over.unwrap_or_default())
+        });
+        let mut any = false;
+        let judged = group.into_iter().zip(choice.verdicts()).enumerate();
+        for (at, (contender, verdict)) in judged {
+            let kept = choice.winner() == Some(at) || instead == Some(at);
+            let runner_up = choice.runner_up() == Some(at);
+            let warning = if choice.winner() == Some(at) {
+                self.warning(&contender)
+            } else {
+                None
+            };
+            let reason = self.told.write(|reason| {
                 if verdict.too_light {
                     let least = self.selection.minimum_weight.unwrap_or_default();
-                    reason = format!("weighs {}, less than {least}; {reason}", verdict.weight);
+                    let weight = verdict.weight;
+                    reason.push_str(&format!("weighs {weight}, less than {least}; "));
                 }
+                self.teller.tell(reason, &contender.requires, &verdict.fit);
                 if choice.winner() == Some(at) {
-                    if let Some(by) = &decided_by {
-                        reason = format!("{reason}; chosen: {by}");
-                    }
-                    if let Some(warning) = self.warning(contender) {
-                        reason = format!("{reason}; {warning}");
-                        warnings.push(format!("{}: {warning}", contender.candidate.name()));
-                    }
+                    reason.push_str(decided.as_deref().unwrap_or_default());
+                } else if runner_up {
+                    reason.push_str("; the runner-up");
+                } else if instead == Some(at) {
+                    reason.push_str("; chosen: none fits, and every machine runs it");
                 }
-                if instead == Some(at) {
-                    reason = format!("{reason}; chosen: none fits, and every machine runs it");
+                if let Some(warning) = &warning {
+                    reason.push_str("; ");
+                    reason.push_str(warning);
                 }
-                let kept = choice.winner() == Some(at) || instead == Some(at);
-                Verdict::new(contender.candidate, kept, verdict.rank, reason)
-            })
-            .collect()
+            });
+            if let Some(warning) = warning {
+                let name = contender.candidate.name();
+                self.warnings.push(format!("{name}: {warning}"));
+            }
+            any |= kept;
+            *contender.became = Told {
+                kept,
+                rank: verdict.rank,
+                runner_up,
+                reason,
+            };
+        }
+        any
     }
 
     /// What to tell when the chosen entry does not fit what is really provided.
-    fn warning(&self, chosen: &Contender<'_>) -> Option<String> {
+    fn warning(&self, chosen: &Contender<'_, '_>) -> Option<String> {
         if self.selection.overriding.is_empty() {
             return None;
         }
-        let really = fit(&chosen.requirements, self.provided);
+        let really = fit(chosen.requirements(self.features), self.provided);
         let over: Vec<String> = self
             .selection
             .overriding
@@ -301,21 +375,24 @@ impl Rule<'_> {
             )
         })
     }
-}
 
-/// Nothing is known of the machine.
-fn decide_for_any(group: &[Contender<'_>], least: Option<usize>) -> Vec<Verdict> {
-    let verdict = |(at, contender): (usize, &Contender<'_>)| {
-        let kept = least == Some(at);
-        let (rank, reason) = match (kept, group.len()) {
-            (true, 1) => (Some(1), "the only one for its platform".to_owned()),
-            (true, all) => (
-                Some(1),
-                format!("requires least of {all} for its platform, so it runs on most machines"),
-            ),
-            (false, _) => (None, "another one requires less, or comes first".to_owned()),
+    /// Nothing is known of the machine.
+    fn decide_for_any(&mut self, group: Vec<Contender<'_, '_>>, least: Option<usize>) -> bool {
+        let reason = match group.len() {
+            1 => "the only one for its platform".to_owned(),
+            all => format!("requires least of {all} for its platform, so it runs on most machines"),
         };
-        Verdict::new(contender.candidate, kept, rank, reason)
-    };
-    group.iter().enumerate().map(verdict).collect()
+        let reason = self.told.add(&reason);
+        let other = self.told.add("another one requires less, or comes first");
+        for (at, contender) in group.into_iter().enumerate() {
+            let kept = least == Some(at);
+            *contender.became = Told {
+                kept,
+                rank: kept.then_some(1),
+                runner_up: false,
+                reason: if kept { reason } else { other },
+            };
+        }
+        least.is_some()
+    }
 }

@@ -131,7 +131,7 @@ fn what_is_too_light_is_told() {
         text.contains("arch:zen2 with a weight of 10 or more"),
         "{text}"
     );
-    let reason = &nothing.verdicts[2].reason;
+    let reason = nothing.verdicts.get(2).unwrap().reason;
     assert!(
         reason.starts_with("weighs -5, less than 10; fits"),
         "{reason}"

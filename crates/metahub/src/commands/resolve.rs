@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use metahub_registry::{Resolution, SourceKind};
-use metahub_resolve::Verdict;
+use metahub_resolve::{Verdict, Verdicts};
 use miette::{IntoDiagnostic as _, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -79,7 +79,7 @@ struct NothingFits {
     reason: String,
     wanted: String,
     existing: Vec<String>,
-    entries: Vec<Verdict>,
+    entries: Verdicts,
 }
 
 /// Tells that nothing fits from every other failure.
@@ -170,9 +170,9 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
     print_verdicts(&explanation.entries)
 }
 
-fn print_verdicts(entries: &[Verdict]) -> miette::Result<()> {
+fn print_verdicts(entries: &Verdicts) -> miette::Result<()> {
     let mut table = output::table(&Verdict::HEADINGS);
-    for verdict in entries {
+    for verdict in entries.iter() {
         table.add_row(verdict.cells());
     }
     output::print_table(&mut table)

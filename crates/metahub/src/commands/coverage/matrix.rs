@@ -3,7 +3,7 @@
 use metahub_catalog::{Collection, Entry};
 use metahub_hardware::{Feature, Key, Microarchitectures, Statements, Target, from_platform};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
-use metahub_resolve::{Pointed, Verdict, collection_candidates, narrow};
+use metahub_resolve::{Pointed, collection_candidates, narrow};
 use serde::Serialize;
 
 use super::Column;
@@ -193,8 +193,10 @@ fn cell(column: &Column, index: &Index) -> Cell {
     let verdict = narrowed
         .verdicts
         .iter()
-        .find(|verdict| verdict.kept && verdict.digest == *chosen.digest());
-    let why = verdict.map_or_else(String::new, |verdict| verdict.reason.clone());
+        .find(|verdict| verdict.kept && verdict.digest == chosen.digest());
+    let why = verdict
+        .as_ref()
+        .map_or_else(String::new, |verdict| verdict.reason.to_owned());
     let graph = column.profile.provided().graph();
     let taken = taken(graph, chosen).filter(|taken| graph.depth(taken) > 0);
     let kind = match (&taken, &column.target) {
@@ -210,7 +212,7 @@ fn cell(column: &Column, index: &Index) -> Cell {
         kind,
         to: taken.map(|taken| taken.to_string()),
         steps,
-        entry: verdict.and_then(|verdict: &Verdict| verdict.image.clone()),
+        entry: verdict.and_then(|verdict| verdict.image.map(str::to_owned)),
         why,
     }
 }

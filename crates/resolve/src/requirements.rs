@@ -1,0 +1,153 @@
+//! What the entries of an index require of a machine: what is written in `features` and
+//! `os.features`, and what the variant means. Entries state the same features again and again;
+//! each is read once, and held against the machine in words once.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use metahub_hardware::{Feature, Fit, Key, from_os_features, from_platform};
+
+use crate::candidate::{Candidate, CandidateList};
+
+/// Most requirements of one entry; nobody writes more, and each is held against the machine.
+const MAX_REQUIREMENTS: usize = 64;
+
+/// The requirements of many entries.
+pub(crate) struct Requirements<'c, 'a> {
+    candidates: &'c CandidateList<'a>,
+    /// Different features; where each is known by the number of its text or by a variant.
+    known: Vec<Feature>,
+    by_text: Vec<Option<Result<usize, Arc<str>>>>,
+    by_variant: HashMap<(&'a str, &'a str), Option<usize>>,
+    /// What the entries require, one entry's after the other's: which of the known.
+    numbers: Vec<usize>,
+}
+
+/// Where an entry's requirements stand.
+pub(crate) type Place = Range<usize>;
+
+impl<'c, 'a> Requirements<'c, 'a> {
+    pub(crate) fn of(candidates: &'c CandidateList<'a>) -> Self {
+        Self {
+            candidates,
+            known: Vec::new(),
+            by_text: vec![None; candidates.texts()],
+            by_variant: HashMap::new(),
+            numbers: Vec::with_capacity(candidates.len() * 2),
+        }
+    }
+
+    /// What the entries require, one entry's after the other's: what their places are about.
+    pub(crate) fn features(&self) -> Vec<&Feature> {
+        let known = self.numbers.iter().map(|number| self.known.get(*number));
+        // Every number was given with its feature, or places would be wrong.
+        known.flatten().collect()
+    }
+
+    /// Adds what a candidate requires. The error is a requirement that nothing can meet.
+    pub(crate) fn add(&mut self, candidate: &Candidate<'a>) -> Result<Place, Arc<str>> {
+        let start = self.numbers.len();
+        let Some(platform) = &candidate.platform else {
+            return Ok(start..start);
+        };
+        let candidates = self.candidates;
+        let found = candidates.requires(candidate).len() + platform.os_features().count();
+        if found > MAX_REQUIREMENTS {
+            let problem =
+                format!("states {found} requirements; at most {MAX_REQUIREMENTS} are read");
+            return Err(problem.into());
+        }
+        for (text, written) in candidates.requires(candidate) {
+            let number = self.read(text, written)?;
+            self.numbers.push(number);
+        }
+        for feature in from_os_features(platform.os, platform.os_features()) {
+            let number = self.know(feature);
+            self.numbers.push(number);
+        }
+        // Who names a CPU target says more by it than by the variant.
+        if let Some(variant) = platform.variant
+            && !self.names_a_target(start)
+            && let Some(number) = self.variant(platform.architecture, variant)
+        {
+            self.numbers.push(number);
+        }
+        Ok(start..self.numbers.len())
+    }
+
+    /// A requirement that is no `key:value`, such as Docker's old `sse4`, is met by the feature
+    /// `feature:sse4` only.
+    fn read(&mut self, text: usize, written: &str) -> Result<usize, Arc<str>> {
+        if let Some(Some(read)) = self.by_text.get(text) {
+            return read.clone();
+        }
+        let feature = Feature::parse(written).or_else(|_| Feature::new("feature", written));
+        let read = match feature {
+            Ok(feature) => Ok(self.know(feature)),
+            Err(error) => Err(error.to_string().into()),
+        };
+        if let Some(place) = self.by_text.get_mut(text) {
+            *place = Some(read.clone());
+        }
+        read
+    }
+
+    fn variant(&mut self, architecture: &'a str, variant: &'a str) -> Option<usize> {
+        let key = (architecture, variant);
+        if let Some(known) = self.by_variant.get(&key) {
+            return *known;
+        }
+        let feature = from_platform(architecture, Some(variant));
+        let number = feature.map(|feature| self.know(feature));
+        self.by_variant.insert(key, number);
+        number
+    }
+
+    fn know(&mut self, feature: Feature) -> usize {
+        self.known.push(feature);
+        self.known.len() - 1
+    }
+
+    /// Whether one of the requirements from `start` on names a CPU target.
+    fn names_a_target(&self, start: usize) -> bool {
+        let mut numbers = self.numbers.get(start..).unwrap_or_default().iter();
+        numbers.any(|number| {
+            let feature = self.known.get(*number);
+            feature.is_some_and(|feature| *feature.key() == Key::Arch)
+        })
+    }
+}
+
+/// Tells how requirements are met by one machine, or why not, each in words that are made once.
+pub(crate) struct Teller<'r> {
+    numbers: &'r [usize],
+    /// By the number of the feature; empty until it was asked for.
+    told: Vec<String>,
+}
+
+impl<'r> Teller<'r> {
+    pub(crate) fn new(requirements: &'r Requirements<'_, '_>) -> Self {
+        Self {
+            numbers: &requirements.numbers,
+            told: vec![String::new(); requirements.known.len()],
+        }
+    }
+
+    /// Writes how the requirements at `place` fit.
+    pub(crate) fn tell(&mut self, into: &mut String, place: &Place, fit: &Fit<'_>) {
+        let numbers = self.numbers.get(place.clone()).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = fit.write(into, |into, at, check| {
+            let Some(told) = numbers.get(at).and_then(|at| self.told.get_mut(*at)) else {
+                return write!(into, "{check}");
+            };
+            if told.is_empty() {
+                write!(told, "{check}")?;
+            }
+            into.push_str(told);
+            Ok(())
+        });
+    }
+}
