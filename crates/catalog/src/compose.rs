@@ -10,15 +10,14 @@ use metahub_oci::Digest;
 use serde::Serialize;
 
 use crate::login::{self, GrammarError, Login, LoginError, Selector};
-use crate::profile::Profile;
-use crate::profile_name::is_library;
-use crate::{Action, Catalog, ManifestSelect, ProfileName, Selection, near};
+use crate::meaning::Meaning;
+use crate::{Action, Catalog, ManifestSelect, Selection, near};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
 /// Longest selector for which similar names are looked for: nobody misspells more, and the
 /// work grows with the length.
-const MAX_NEAR_BYTES: usize = 64;
+pub(crate) const MAX_NEAR_BYTES: usize = 64;
 
 /// What the selectors of a login come to.
 #[derive(Clone, Debug)]
@@ -203,21 +202,6 @@ impl Parts {
     }
 }
 
-/// What a selector names.
-enum Meaning<'c> {
-    Profile(&'c Profile),
-    Feature(Feature),
-}
-
-impl Meaning<'_> {
-    fn selector(&self) -> String {
-        match self {
-            Self::Profile(profile) => profile.name.selector(),
-            Self::Feature(feature) => format!("{}={}", feature.key(), feature.value()),
-        }
-    }
-}
-
 impl Catalog {
     /// What a user name means. `is_account` tells whether an account of that name exists.
     ///
@@ -317,52 +301,6 @@ impl Catalog {
         LoginError::Unknown {
             selector: text.to_owned(),
             near,
-        }
-    }
-
-    /// What a selector without an account names.
-    fn meaning(&self, text: &str) -> Result<Option<Meaning<'_>>, GrammarError> {
-        let selector = Selector::parse(text)?;
-        Ok(match selector.value {
-            None => self.plain(selector),
-            Some((separator, value)) => self.valued(selector, separator, value),
-        })
-    }
-
-    /// `zen3`, `aws/cli`, and what else a CPU target is called.
-    fn plain(&self, selector: Selector<'_>) -> Option<Meaning<'_>> {
-        let name = ProfileName::new(selector.namespace, selector.name, None).ok()?;
-        if let Some(profile) = self.profile(&name) {
-            return Some(Meaning::Profile(profile));
-        }
-        let in_library = selector.namespace.is_none_or(is_library);
-        if !in_library || selector.name.len() > MAX_NEAR_BYTES {
-            return None;
-        }
-        let target = self.graph().look_up(selector.name)?.ok()?;
-        let name = ProfileName::new(None, target.as_str(), None).ok()?;
-        self.profile(&name).map(Meaning::Profile)
-    }
-
-    /// `glow-extended=1.5.0`, `cpu#zen2`, `cuda=12.4`.
-    fn valued(&self, selector: Selector<'_>, separator: char, value: &str) -> Option<Meaning<'_>> {
-        let name = ProfileName::new(selector.namespace, selector.name, Some(value));
-        if let Some(profile) = name.ok().and_then(|name| self.profile(&name)) {
-            return Some(Meaning::Profile(profile));
-        }
-        if selector.namespace.is_some() {
-            return None;
-        }
-        let feature = Feature::new(selector.name, value).ok()?;
-        match feature.key() {
-            Key::Arch if value.len() > MAX_NEAR_BYTES => None,
-            Key::Arch => {
-                let target = self.graph().look_up(value)?.ok()?;
-                Some(Meaning::Feature(Feature::of_target(&target)))
-            }
-            // With `#` a version of a profile is meant; with `=`, too, if there are others.
-            Key::Other(_) if separator == '#' || self.has_profile_called(selector.name) => None,
-            _ => feature.is_understood().then_some(Meaning::Feature(feature)),
         }
     }
 

@@ -13,6 +13,7 @@ mod event;
 mod features;
 mod load;
 mod login;
+mod meaning;
 mod near;
 mod pattern;
 mod problem;

@@ -110,6 +110,22 @@ fn told(login: &Login) -> String {
     "arch=cascadeLake",
     "- | arch=cascadelake | arch:cascadelake | manifest-select"
 )]
+// Paths, as OCI and EESSI write them.
+#[case("amd64/v3", "- | x86_64_v3 | arch:x86_64_v3 | manifest-select")]
+#[case("linux/arm64", "- | aarch64 | arch:aarch64 | manifest-select")]
+#[case("x86_64/amd/zen3", "- | zen3 | arch:zen3 | manifest-select")]
+#[case("x86_64/generic", "- | x86_64 | arch:x86_64 | manifest-select")]
+#[case("bob/x86_64/amd/zen3", "bob | zen3 | arch:zen3 | manifest-select")]
+#[case(
+    "aarch64/nvidia/grace",
+    "- | neoverse_v2 | arch:neoverse_v2 | manifest-select"
+)]
+#[case("cpu=x86_64/amd/zen3", "- | arch=zen3 | arch:zen3 | manifest-select")]
+#[case(
+    "x86_64/amd/zen3+accel/nvidia/cc90",
+    "- | zen3+cc=cc90 | arch:zen3 cc:cc90 | manifest-select"
+)]
+#[case("accel/amd/gfx90a", "- | gfx=gfx90a | gfx:gfx90a | manifest-select")]
 #[case("cuda=12.4", "- | cuda=12.4 | cuda:12.4 | manifest-select")]
 #[case("cuda#12.4", "- | cuda=12.4 | cuda:12.4 | manifest-select")]
 #[case("site=blue", "- | site=blue | site:blue | manifest-select")]
@@ -228,6 +244,8 @@ fn without_an_account_of_that_name_a_namespace_is_a_namespace() {
     "cpu=zen33",
     "no profile is called 'cpu=zen33': did you mean cpu=zen3, cpu=zen or cpu=zen2?"
 )]
+#[case("x86_64/intel/zen3", "no profile is called 'x86_64/intel/zen3'")]
+#[case("accel/nvidia/new", "no profile is called 'accel/nvidia/new'")]
 #[case("cuda=new", "no profile is called 'cuda=new': did you mean cuda=12.4?")]
 #[case("bob+zen3", "no profile is called 'bob'")]
 #[case(

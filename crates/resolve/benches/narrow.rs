@@ -100,7 +100,7 @@ fn main() -> Result<(), Failure> {
     let (_, own) = index(Entries::OfOneFamily)?;
     let (bytes, size) = (document.bytes().clone(), document.bytes().len());
     let (median, p99) = timed(500, || {
-        drop(black_box(Document::parse(bytes.clone(), None)))
+        drop(black_box(Document::parse(bytes.clone(), None)));
     });
     println!("parse an index of {ENTRIES} entries, {size} bytes: median {median:?}, p99 {p99:?}");
     let filtered = profile("filtered")?;
@@ -109,7 +109,7 @@ fn main() -> Result<(), Failure> {
     let machine = profile("zen5+driver=550.54+mpi=cray-mpich+glibc=2.34+cc=9.0")?;
     for (which, index) in [("all families", &all), ("the machine's family", &own)] {
         let (median, p99) = timed(5_000, || {
-            drop(black_box(narrow(black_box(index), &machine)))
+            drop(black_box(narrow(black_box(index), &machine)));
         });
         println!(
             "narrow {ENTRIES} entries of {which} by hardware: median {median:?}, p99 {p99:?}, \
