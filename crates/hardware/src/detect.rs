@@ -18,4 +18,10 @@ pub use cpuid::{CpuidFacts, Registers, read_cpuid};
 pub use cpuinfo::Cpuinfo;
 pub use node::{DetectOptions, Fact, Node, detect};
 pub use root::Root;
-pub use tools::ToolOutputs;
+pub use tools::{NvmlAnswers, ToolOutputs};
+
+/// The flags whose absence is forgiven, and why.
+#[cfg(test)]
+pub(crate) fn never_emitted() -> &'static [(&'static str, &'static str)] {
+    exempt::NEVER_EMITTED
+}

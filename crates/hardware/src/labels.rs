@@ -13,7 +13,7 @@ const PREFIXES: &[&str] = &["org.supercontainers.", "io.archspec."];
 /// Label (after its prefix), the feature's key, and what stands before the value.
 /// The conventions were never finished and their sources disagree, hence the aliases.
 /// What only describes the image (its C library, its operating system) is no requirement.
-const LABELS: &[(&str, &str, &str)] = &[
+pub(crate) const LABELS: &[(&str, &str, &str)] = &[
     ("cpu.target", "arch", ""),
     ("cpu.model", "arch", ""),
     ("hardware.cpu.target.microarch", "arch", ""),
@@ -24,16 +24,16 @@ const LABELS: &[(&str, &str, &str)] = &[
 
 /// Labels of the image's MPI. They require something of the host only where the host's
 /// library is put in its place, which [`MPI_MODE`] says.
-const MPI_LABELS: &[(&str, &str)] = &[
+pub(crate) const MPI_LABELS: &[(&str, &str)] = &[
     ("mpi.implementation", ""),
     ("mpi.provider", ""),
     ("openmpi.version", "openmpi-"),
     ("mpich.version", "mpich-"),
 ];
 
-const MPI_MODE: &str = "mpi.portability.mode";
-const HOSTS_MPI: &[&str] = &["mpi_replace", "mpi_system"];
-const GPU_ARCHITECTURE: &str = "hardware.gpu.architecture";
+pub(crate) const MPI_MODE: &str = "mpi.portability.mode";
+pub(crate) const HOSTS_MPI: &[&str] = &["mpi_replace", "mpi_system"];
+pub(crate) const GPU_ARCHITECTURE: &str = "hardware.gpu.architecture";
 
 /// A label of the conventions: what it requires, or that it cannot be read.
 pub(crate) enum Label<'a> {

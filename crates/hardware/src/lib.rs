@@ -4,6 +4,8 @@
 
 mod build;
 pub mod detect;
+#[cfg(test)]
+mod documented;
 mod explain;
 mod extension;
 mod feature;

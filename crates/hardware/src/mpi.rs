@@ -28,7 +28,7 @@ impl fmt::Display for Abi {
 
 /// Spelling (letters and digits only), canonical name, family, and the first version
 /// that has the family's ABI as it is today.
-const IMPLEMENTATIONS: &[(&str, &str, Abi, (u64, u64))] = &[
+pub(crate) const IMPLEMENTATIONS: &[(&str, &str, Abi, (u64, u64))] = &[
     ("mpich", "mpich", Abi::Mpich, (3, 1)),
     ("intelmpi", "intelmpi", Abi::Mpich, (5, 0)),
     ("impi", "intelmpi", Abi::Mpich, (5, 0)),

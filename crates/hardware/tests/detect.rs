@@ -7,7 +7,8 @@ use std::path::Path;
 
 use metahub_hardware::Microarchitectures;
 use metahub_hardware::detect::{
-    CpuFinding, Cpuinfo, DetectOptions, Node, Registers, Root, ToolOutputs, cpu, detect, read_cpuid,
+    CpuFinding, Cpuinfo, DetectOptions, Node, NvmlAnswers, Registers, Root, ToolOutputs, cpu,
+    detect, read_cpuid,
 };
 use proptest::prelude::*;
 use rstest::rstest;
@@ -240,8 +241,92 @@ fn an_amd_node_is_described_by_its_files() {
 }
 
 #[test]
+fn a_cluster_node_is_described_by_its_files() {
+    let root = tree(&[
+        ("sys/class/infiniband/rdmap0s6/device/vendor", "0x1d0f\n"),
+        (
+            "sys/class/infiniband/hfi1_0/ports/1/link_layer",
+            "InfiniBand\n",
+        ),
+        ("sys/devices/system/cpu/smt/active", "0\n"),
+        (
+            "usr/lib64/openmpi/lib/pkgconfig/ompi.pc",
+            "Name: Open MPI\nDescription: Portable MPI\nVersion: 4.1.5\nURL: http://x/\n",
+        ),
+        (
+            "usr/lib64/mpich/lib/pkgconfig/mpich.pc",
+            "Name: mpich\nVersion: 4.1.2\n",
+        ),
+        (
+            "usr/lib64/pkgconfig/pmix.pc",
+            "Name: pmix\nVersion: 4.2.9\n",
+        ),
+        ("usr/lib64/slurm/mpi_pmix_v5.so", ""),
+        ("usr/lib64/slurm/mpi_pmi2.so", ""),
+        ("usr/lib64/slurm/mpi_none.so", ""),
+        ("opt/cray/libfabric/1.20.1/readme", ""),
+    ]);
+    assert_eq!(
+        features(root.path(), &DetectOptions::default()),
+        [
+            "fabric:omnipath",
+            "fabric:efa",
+            "pmix:4.2.9",
+            "mpi:openmpi-4.1.5",
+            "mpi:mpich-4.1.2",
+            "libfabric:1.20.1",
+            "pmi:pmi2",
+            "pmix:5",
+            "smt:off",
+        ]
+    );
+}
+
+#[rstest]
+#[case::arm(
+    "aarch64",
+    "processor\t: 0\nBogoMIPS\t: 2100.00\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 \
+     crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 \
+     sve asimdfhm dit uscat ilrcpc flagm ssbs dcpodp svei8mm svebf16 i8mm bf16 dgh rng\n\
+     CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\n\
+     CPU revision\t: 1\n\n",
+    "neoverse_v1"
+)]
+#[case::arm_with_flags_hidden(
+    "aarch64",
+    "Features\t: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm jscvt fcma \
+     lrcpc sha3 sm3 sm4 asimddp sha512 sve asimdfhm uscat ilrcpc flagm svei8mm svebf16 i8mm bf16\n\
+     CPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd40\n\n",
+    "neoverse_v1"
+)]
+#[case::power(
+    "ppc64le",
+    "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 3800.0MHz\n\n\
+     timebase\t: 512000000\nplatform\t: PowerNV\n",
+    "power9le"
+)]
+#[case::risc_v(
+    "riscv64",
+    "processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc\nmmu\t\t: sv39\nuarch\t\t: \
+     sifive,u74-mc\n\n",
+    "u74mc"
+)]
+#[case::what_runs_32_bits("armv7l", "CPU architecture: 7\n", "arm")]
+fn a_machine_of_each_family_is_known_by_its_files(
+    #[case] machine: &str,
+    #[case] cpuinfo: &str,
+    #[case] target: &str,
+) {
+    let kernel = if machine == "armv7l" { "arm" } else { machine };
+    let root = tree(&[("proc/cpuinfo", cpuinfo), ("proc/sys/kernel/arch", kernel)]);
+    let found = features(root.path(), &DetectOptions::default());
+    assert_eq!(found, [format!("arch:{target}")]);
+}
+
+#[test]
 fn tools_are_read_from_what_they_print() {
     let tools = ToolOutputs {
+        nvml: None,
         nvidia_smi: Some("535.161.08, 8.0\n535.161.08, 7.0\n[N/A], [N/A]\n".to_owned()),
         fi_info: Some("fi_info: 1.15.2\nlibfabric: 1.15.2\nlibfabric api: 1.15\n".to_owned()),
         mpichversion: Some("MPICH Version:    \t4.1.2\nMPICH Release date: x\n".to_owned()),
@@ -345,6 +430,27 @@ fn cpuid_denies_flags_that_the_kernels_file_shows() {
     assert_eq!(found.target.as_str(), "x86_64_v2", "{found}");
 }
 
+/// Every file that detection reads, and folders of which it reads all.
+const FILES: &[&str] = &[
+    "proc/cpuinfo",
+    "proc/sys/kernel/arch",
+    "proc/sys/kernel/osrelease",
+    "proc/driver/nvidia/version",
+    "proc/driver/nvidia/gpus/0/information",
+    "sys/class/kfd/kfd/topology/nodes/1/properties",
+    "opt/rocm/.info/version",
+    "sys/class/drm/card0/device/vendor",
+    "sys/class/infiniband/x/ports/1/link_layer",
+    "sys/devices/system/cpu/smt/active",
+    "lib/x86_64-linux-gnu/libc.so.6",
+    "usr/lib64/pkgconfig/libfabric.pc",
+    "usr/lib64/slurm/mpi_pmix_v4.so",
+    "sys/class/dmi/id/sys_vendor",
+    "sys/class/dmi/id/product_name",
+];
+const EXPECTED: &str = "NVRM version: 550.1\ngfx_target_version 4294967295\nVersion: 1\n\
+                        Model: NVIDIA \nflags : lm\nvendor_id : GenuineIntel\nrelease version 2.";
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -357,6 +463,12 @@ proptest! {
             let _ = cpu(&info, machine, &graph);
         }
         let tools = ToolOutputs {
+            nvml: Some(NvmlAnswers {
+                driver: Some(text.clone()),
+                cuda: Some(text.clone()),
+                capabilities: vec![text.clone()],
+                brands: vec![text.clone()],
+            }),
             nvidia_smi: Some(text.clone()),
             fi_info: Some(text.clone()),
             mpichversion: Some(text.clone()),
@@ -392,5 +504,32 @@ proptest! {
             let forgiven = found.masked.iter().any(|masked| masked.flag == *flag);
             prop_assert!(shown(flag) || forgiven, "{} lacks {}", found, flag);
         }
+    }
+}
+
+proptest! {
+    // Each case writes a tree.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn any_tree_is_read_without_failing(
+        contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), FILES.len()),
+        versions in prop::collection::vec("[0-9a-z.]{1,8}", 2),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, content) in FILES.iter().zip(&contents) {
+            let place = folder.path().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            // What is expected there, and then anything.
+            let mut bytes = EXPECTED.as_bytes().to_vec();
+            bytes.truncate(content.len() * 2);
+            bytes.extend(content);
+            fs::write(place, bytes).unwrap();
+        }
+        for version in versions {
+            let _ = fs::create_dir_all(folder.path().join("opt/cray/pe/mpich").join(version));
+        }
+        let options = DetectOptions { cloud: true, ..DetectOptions::default() };
+        let _ = features(folder.path(), &options);
     }
 }

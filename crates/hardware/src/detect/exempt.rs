@@ -3,7 +3,7 @@
 //! Only what is listed here is ever forgiven.
 
 /// Flag, and why a program compiled for a target that has it runs without it.
-const NEVER_EMITTED: &[(&str, &str)] = &[
+pub(crate) const NEVER_EMITTED: &[(&str, &str)] = &[
     // x86.
     ("rdseed", "reached only through an intrinsic"),
     (

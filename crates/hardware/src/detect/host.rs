@@ -32,6 +32,17 @@ const VENDORS: &[&str] = &[
     "/usr/lib64/mpich/lib",
 ];
 
+/// Folders where Slurm keeps its plug-ins.
+const SLURM: &[&str] = &[
+    "/usr/lib64/slurm",
+    "/usr/lib/slurm",
+    "/usr/lib/x86_64-linux-gnu/slurm-wlm",
+    "/usr/lib/x86_64-linux-gnu/slurm",
+    "/usr/lib/aarch64-linux-gnu/slurm-wlm",
+    "/usr/lib/aarch64-linux-gnu/slurm",
+    "/opt/slurm/lib/slurm",
+];
+
 pub(crate) fn kernel(root: &Root, facts: &mut Facts) {
     let path = "/proc/sys/kernel/osrelease";
     if let Some(release) = root.text(path) {
@@ -83,6 +94,7 @@ pub(crate) fn libraries(root: &Root, facts: &mut Facts) {
             ("ompi.pc", "mpi", "openmpi-"),
             ("mpich.pc", "mpi", "mpich-"),
             ("mvapich2.pc", "mpi", "mvapich2-"),
+            ("pmix.pc", "pmix", ""),
         ];
         for (file, key, prefix) in files {
             let path = format!("{folder}/pkgconfig/{file}");
@@ -102,6 +114,26 @@ pub(crate) fn libraries(root: &Root, facts: &mut Facts) {
             .filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
         {
             facts.add(key, &format!("{prefix}{version}"), folder);
+        }
+    }
+}
+
+/// Slurm's plug-ins for starting MPI programs: `mpi_pmix_v4.so`, `mpi_pmi2.so`.
+pub(crate) fn slurm(root: &Root, facts: &mut Facts) {
+    for folder in SLURM {
+        for file in root.list(folder) {
+            let plugin = file
+                .strip_prefix("mpi_")
+                .and_then(|f| f.strip_suffix(".so"));
+            match plugin {
+                Some(kind @ ("pmi2" | "pmix" | "cray_shasta")) => facts.add("pmi", kind, folder),
+                Some(other) => {
+                    if let Some(version) = other.strip_prefix("pmix_v") {
+                        facts.add("pmix", version, folder);
+                    }
+                }
+                None => {}
+            }
         }
     }
 }

@@ -19,8 +19,10 @@ pub struct DetectOptions {
     pub machine: Option<String>,
     /// Read this text instead of `/proc/cpuinfo`; the running processor is not asked.
     pub cpuinfo: Option<String>,
-    /// State the cloud's instance type.
+    /// State the cloud's instance type as the firmware gives it.
     pub cloud: bool,
+    /// The cloud's instance type, when the caller asked for it.
+    pub instance: Option<String>,
     /// What tools printed.
     pub tools: ToolOutputs,
 }
@@ -99,10 +101,13 @@ pub fn detect(root: &Root, graph: &Microarchitectures, options: &DetectOptions) 
     gpu::intel(root, &mut facts);
     host::fabrics(root, &mut facts);
     host::libraries(root, &mut facts);
+    host::slurm(root, &mut facts);
     host::glibc(root, &mut facts);
     host::kernel(root, &mut facts);
     host::smt(root, &mut facts);
-    if options.cloud {
+    if let Some(instance) = &options.instance {
+        facts.add("instance", instance, "the cloud's metadata service");
+    } else if options.cloud {
         host::instance(root, &mut facts);
     }
     Node {

@@ -3,9 +3,24 @@
 
 use super::node::Facts;
 
+/// What NVIDIA's management library (NVML) answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NvmlAnswers {
+    /// Version of the driver.
+    pub driver: Option<String>,
+    /// The highest CUDA version that the driver runs, such as `12.4`.
+    pub cuda: Option<String>,
+    /// Compute capability of each GPU, such as `9.0`.
+    pub capabilities: Vec<String>,
+    /// Brand of each GPU as `NVIDIA_REQUIRE_*` calls it, such as `tesla`.
+    pub brands: Vec<String>,
+}
+
 /// Outputs of tools; those that are absent are passed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolOutputs {
+    /// NVML.
+    pub nvml: Option<NvmlAnswers>,
     /// `nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader`
     pub nvidia_smi: Option<String>,
     /// `fi_info --version`
@@ -28,6 +43,9 @@ impl ToolOutputs {
                 .map(|line| line.trim().to_owned())
                 .collect()
         };
+        if let Some(nvml) = &self.nvml {
+            nvml.read(facts);
+        }
         for line in lines(&self.nvidia_smi) {
             let Some((driver, capability)) = line.split_once(',') else {
                 continue;
@@ -72,6 +90,25 @@ impl ToolOutputs {
             .any(|name| first.contains(name));
         if let (true, Some(version)) = (glibc, first.rsplit(' ').next().filter(|w| is_version(w))) {
             facts.add("glibc", version, "ldd");
+        }
+    }
+}
+
+impl NvmlAnswers {
+    fn read(&self, facts: &mut Facts) {
+        let Some(driver) = self.driver.as_deref().filter(|text| is_version(text)) else {
+            return;
+        };
+        facts.add("gpu", "nvidia", "nvml");
+        facts.add("driver", driver, "nvml");
+        if let Some(cuda) = self.cuda.as_deref().filter(|text| is_version(text)) {
+            facts.add("cuda", cuda, "nvml");
+        }
+        for capability in self.capabilities.iter().filter(|text| is_version(text)) {
+            facts.add("cc", capability, "nvml");
+        }
+        for brand in &self.brands {
+            facts.add("brand", brand, "nvml");
         }
     }
 }

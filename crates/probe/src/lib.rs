@@ -1,0 +1,58 @@
+//! What only the running node can tell of itself, for `metahub_hardware::detect`: what its tools
+//! print, what NVIDIA's management library answers, and on request what the cloud's metadata
+//! service says. What is absent is left out; nothing here fails, and nothing waits for long. It
+//! decides nothing: texts go in as they are, and detection reads them.
+
+mod cloud;
+mod nvml;
+mod tools;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use metahub_hardware::detect::DetectOptions;
+
+pub use cloud::{Cloud, MetadataService};
+
+/// Whom to ask, and how patiently.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Where tools are looked for, written as `$PATH` is; none are run without it.
+    pub path: Option<OsString>,
+    /// The library to load for NVML; without one, wherever the system finds
+    /// `libnvidia-ml.so.1`.
+    pub nvml: Option<PathBuf>,
+    /// The clouds' metadata services to ask, none unless told to.
+    pub clouds: Vec<MetadataService>,
+    /// How long one tool, or one service, may take.
+    pub patience: Duration,
+}
+
+impl Default for Probe {
+    /// The tools on `$PATH` and NVML; no cloud.
+    fn default() -> Self {
+        Self {
+            path: std::env::var_os("PATH"),
+            nvml: None,
+            clouds: Vec::new(),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Probe {
+    /// Asks all, and returns what detection takes.
+    #[must_use]
+    pub fn ask(&self) -> DetectOptions {
+        let path = self.path.as_deref();
+        let mut outputs = path.map_or_else(Default::default, |p| tools::ask(p, self.patience));
+        outputs.nvml = nvml::ask(self.nvml.as_deref());
+        DetectOptions {
+            tools: outputs,
+            cloud: !self.clouds.is_empty(),
+            instance: cloud::ask(&self.clouds, self.patience),
+            ..DetectOptions::default()
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Runs the node's own tools: each once, without input, for as long as is allowed.
+//! What they print is not read here.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use metahub_hardware::detect::ToolOutputs;
+
+/// No tool has more to say.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Runs all tools at once.
+pub(crate) fn ask(path: &OsStr, patience: Duration) -> ToolOutputs {
+    let run = |name: &str, args: &[&str]| run(path, name, args, patience);
+    thread::scope(|scope| {
+        let start = |name: &'static str, args: &'static [&'static str]| {
+            scope.spawn(move || run(name, args))
+        };
+        let nvidia_smi = start(
+            "nvidia-smi",
+            &[
+                "--query-gpu=driver_version,compute_cap",
+                "--format=csv,noheader",
+            ],
+        );
+        let fi_info = start("fi_info", &["--version"]);
+        let mpichversion = start("mpichversion", &[]);
+        let ompi_info = start("ompi_info", &["--version"]);
+        let srun_mpi_list = start("srun", &["--mpi=list"]);
+        let ldd = start("ldd", &["--version"]);
+        ToolOutputs {
+            nvml: None,
+            nvidia_smi: nvidia_smi.join().ok().flatten(),
+            fi_info: fi_info.join().ok().flatten(),
+            mpichversion: mpichversion.join().ok().flatten(),
+            ompi_info: ompi_info.join().ok().flatten(),
+            srun_mpi_list: srun_mpi_list.join().ok().flatten(),
+            ldd: ldd.join().ok().flatten(),
+        }
+    })
+}
+
+/// What a tool prints, on both its streams, for some say it on standard error; `None` when there
+/// is no such tool, or when it takes too long.
+fn run(path: &OsStr, name: &str, args: &[&str], patience: Duration) -> Option<String> {
+    let program = find(path, name)?;
+    let mut child = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let printed = printed(&mut child, patience);
+    // It has closed its streams, or has had its time.
+    let _ = child.kill();
+    let _ = child.wait();
+    printed
+}
+
+fn printed(child: &mut Child, patience: Duration) -> Option<String> {
+    let streams: (_, _) = (child.stdout.take()?, child.stderr.take()?);
+    let (sender, receiver) = mpsc::channel();
+    // A thread that still reads when nobody waits any more ends with the stream.
+    let errors = sender.clone();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = streams.0.take(MOST_BYTES).read_to_end(&mut text);
+        let _ = sender.send((false, read.map(|_| text)));
+    });
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = streams.1.take(MOST_BYTES).read_to_end(&mut text);
+        let _ = errors.send((true, read.map(|_| text)));
+    });
+    let mut both: Vec<(bool, Vec<u8>)> = Vec::new();
+    for _ in 0..2 {
+        let (is_error, text) = receiver.recv_timeout(patience).ok()?;
+        both.push((is_error, text.ok()?));
+    }
+    both.sort_by_key(|(is_error, _)| *is_error);
+    let all: Vec<u8> = both.into_iter().flat_map(|(_, text)| text).collect();
+    Some(String::from_utf8_lossy(&all).into_owned())
+}
+
+/// The program of that name in the first folder of `path` that has it.
+fn find(path: &OsStr, name: &str) -> Option<PathBuf> {
+    env::split_paths(path)
+        // An empty or relative folder would mean wherever this was started.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
