@@ -66,7 +66,9 @@ fn legend(body: &mut String) {
 }
 
 fn add_row(body: &mut String, row: &Row, matrix: &Matrix) {
-    let _ = write!(body, "<tr><th scope=\"row\">{}</th>", escape(&row.image));
+    // Long names may break where a path does.
+    let name = escape(&row.image).replace('/', "/<wbr>");
+    let _ = write!(body, "<tr><th scope=\"row\">{name}</th>");
     if row.cells.is_empty() {
         let _ = write!(
             body,
