@@ -393,10 +393,9 @@ fn the_machine_that_runs_this_test_is_detected() {
     assert_eq!(family, graph.find(std::env::consts::ARCH).unwrap());
 }
 
-#[test]
-fn cpuid_denies_flags_that_the_kernels_file_shows() {
-    // A processor without AVX2, under an emulator that shows the host's file.
-    let facts = read_cpuid(|leaf, _| match leaf {
+/// A processor of AMD's with such an extended family and model, and nothing of leaf 7.
+fn without_avx2(signature: u32) -> impl Fn(u32, u32) -> Registers {
+    move |leaf, _| match leaf {
         0 => Registers {
             eax: 7,
             ebx: 0x6874_7541,
@@ -404,7 +403,7 @@ fn cpuid_denies_flags_that_the_kernels_file_shows() {
             ecx: 0x444d_4163,
         },
         1 => Registers {
-            eax: 0x00a0_0f11,
+            eax: signature,
             ecx: u32::MAX,
             edx: u32::MAX,
             ..Registers::default()
@@ -419,15 +418,39 @@ fn cpuid_denies_flags_that_the_kernels_file_shows() {
             ..Registers::default()
         },
         _ => Registers::default(),
-    });
+    }
+}
+
+#[test]
+fn cpuid_denies_flags_that_the_kernels_file_shows() {
+    let facts = read_cpuid(without_avx2(0x00b0_0f21));
     assert_eq!(
         (facts.vendor.as_str(), facts.family, facts.model),
-        ("AuthenticAMD", 0x19, 1)
+        ("AuthenticAMD", 26, 2)
     );
-    let host = Cpuinfo::parse(&x86("zen5", ZEN5, &[]));
+    let text = Cpuinfo::parse(&x86("zen5", ZEN5, &[]));
     let graph = Microarchitectures::builtin();
-    let found = cpu(&host.confirmed_by(&facts), "x86_64", &graph).unwrap();
+    let found = cpu(&text.confirmed_by(&facts), "x86_64", &graph).unwrap();
     assert_eq!(found.target.as_str(), "x86_64_v2", "{found}");
+}
+
+#[test]
+fn a_text_about_another_processor_is_of_no_use() {
+    // Under an emulator that shows the host's file.
+    let facts = read_cpuid(without_avx2(0x00a0_0f11));
+    assert_eq!((facts.family, facts.model), (0x19, 1));
+    let graph = Microarchitectures::builtin();
+    for host in [
+        x86("zen5", ZEN5, &[]),
+        x86("icelake", (6, 106, 6), &[]),
+        String::new(),
+    ] {
+        let text = Cpuinfo::parse(&host).confirmed_by(&facts);
+        assert_eq!(text.first("model"), Some("1"));
+        let found = cpu(&text, "x86_64", &graph).unwrap();
+        // All of AMD's flags are set, and AVX without AVX2.
+        assert_eq!(found.target.as_str(), "bulldozer", "{found}");
+    }
 }
 
 /// Every file that detection reads, and folders of which it reads all.

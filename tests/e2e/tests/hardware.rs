@@ -390,6 +390,158 @@ manifests:
 }
 
 #[test]
+fn hardware_is_called_what_people_call_it() {
+    let document = "
+manifests:
+  - name: app
+    manifests:
+      - {image: 'lab/app:v3', platform: {features: ['arch:amd64/v3']}}
+      - {image: 'lab/app:zen3', platform: {features: ['arch:x86_64/amd/zen3']}}
+      - {image: 'lab/app:skx', platform: {features: ['cpu:skylake-avx512']}}
+      - {image: 'lab/app:gpu', platform: {features: ['arch:znver3', 'cc:sm_90']}}
+      - {image: 'lab/app:grace', platform: {features: ['arch:aarch64/nvidia/grace']}}
+";
+    let metahub = MetaHub::start(CONFIG_FILE, &[("app.yaml", document)]);
+    let pushed = |name: &str, architecture: &str| {
+        push(
+            &metahub,
+            &format!("lab/app:{name}"),
+            architecture,
+            &Says::default(),
+        )
+    };
+    let (v3, zen3) = (pushed("v3", "amd64"), pushed("zen3", "amd64"));
+    let (skx, gpu) = (pushed("skx", "amd64"), pushed("gpu", "amd64"));
+    let grace = pushed("grace", "arm64");
+    for (logins, expected) in [
+        (
+            &[
+                "amd64/v3",
+                "x86-64-v3",
+                "linux/amd64/v3",
+                "haswell",
+                "cpu=x86_64/amd/zen2",
+            ][..],
+            &v3,
+        ),
+        (
+            &[
+                "x86_64/amd/zen3",
+                "znver3",
+                "Zen-3",
+                "EPYC-Milan",
+                "x86_64/amd/zen4",
+            ],
+            &zen3,
+        ),
+        (
+            &[
+                "icelake_server",
+                "Icelake-Client",
+                "skylake-avx512",
+                "x86_64/intel/cascadelake",
+            ],
+            &skx,
+        ),
+        (&["x86_64/amd/zen4+accel/nvidia/cc90"], &gpu),
+    ] {
+        for login in logins {
+            gives(&metahub, "app", login, expected);
+        }
+    }
+    for login in ["aarch64/nvidia/grace", "neoverse-v2", "graviton4"] {
+        gives(&metahub, "app&platform=linux/arm64", login, &grace);
+    }
+}
+
+#[test]
+fn a_choice_is_explained_entry_by_entry() {
+    let document = "
+manifests:
+  - name: app
+    manifests:
+      - {image: 'lab/app:v3', platform: {features: ['arch:x86_64_v3']}}
+      - {image: 'lab/app:zen3', platform: {features: ['arch:zen3']}}
+      - {image: 'lab/app:zen2', platform: {features: ['arch:zen2', 'mpi:openmpi']}}
+      - {image: 'lab/app:cuda', platform: {features: ['arch:zen3', 'cuda:12.4']}}
+";
+    let metahub = MetaHub::start(CONFIG_FILE, &[("app.yaml", document)]);
+    let pushed = |name: &str| {
+        push(
+            &metahub,
+            &format!("lab/app:{name}"),
+            "amd64",
+            &Says::default(),
+        )
+    };
+    let v3 = pushed("v3");
+    let zen3 = ["zen3", "zen2", "cuda"].map(pushed)[0].clone();
+    assert_ne!(v3, zen3);
+    let answer = gives(&metahub, "app", "zen4+mpi=mpich+driver=470.57", &zen3);
+    let entries = answer["explanation"]["entries"].as_array().unwrap().clone();
+    let told: Vec<(bool, Value, bool, &str)> = entries
+        .iter()
+        .map(|entry| {
+            let is = |key: &str| entry[key].as_bool().unwrap();
+            let reason = entry["reason"].as_str().unwrap();
+            (is("kept"), entry["rank"].clone(), is("runner_up"), reason)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                false,
+                json!(2),
+                true,
+                "fits: arch:x86_64_v3 is met by arch:zen4: it descends from it in 4 steps; the \
+                 runner-up"
+            ),
+            (
+                true,
+                json!(1),
+                false,
+                "fits: arch:zen3 is met by arch:zen4: it descends from it in 1 step; chosen over \
+                 lab/app:v3: its CPU target is nearer"
+            ),
+            (
+                false,
+                Value::Null,
+                false,
+                "does not fit: mpi:openmpi is not met by mpi:mpich"
+            ),
+            (
+                false,
+                Value::Null,
+                false,
+                "does not fit: cuda:12.4 is not met by driver:470.57"
+            ),
+        ]
+    );
+    let server = format!("http://{}", metahub.host());
+    let login = "zen4+mpi=mpich+driver=470.57";
+    let said = command(&[
+        "resolve",
+        "app",
+        "--as",
+        login,
+        "--explain",
+        "--server",
+        &server,
+    ])
+    .run();
+    assert_eq!(said.code, Some(0), "{said}");
+    for part in [
+        "RANK",
+        "✓",
+        "the runner-up",
+        "cuda:12.4 is not met by driver:470.57",
+    ] {
+        said.says(part);
+    }
+}
+
+#[test]
 fn options_of_a_profile_change_the_choice_and_an_override_warns() {
     let document = "
 manifests:

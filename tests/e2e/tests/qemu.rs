@@ -308,8 +308,11 @@ const MODELS: &[(&str, &str, &str, &str)] = &[
     ("Skylake-Client", "skylake", "haswell", "skylake_avx512"),
     // With AVX-512 in reality, and without it in the emulator: what is there counts.
     ("Cascadelake-Server", "skylake", "haswell", "x86_64_v4"),
-    ("EPYC", "x86_64_v3", "x86_64_v3", "x86_64_v4"),
-    ("EPYC-Milan", "x86_64_v3", "x86_64_v3", "skylake_avx512"),
+    // Without flags that no compiler emits, and with all that it does.
+    ("EPYC", "zen", "zen", "x86_64_v4"),
+    ("EPYC-Rome", "zen2", "zen", "x86_64_v4"),
+    // Without some of a Zen 3's that compilers do emit.
+    ("EPYC-Milan", "zen2", "zen", "skylake_avx512"),
     ("max", "x86_64_v3", "x86_64_v3", "x86_64_v4"),
 ];
 

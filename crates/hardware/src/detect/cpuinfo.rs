@@ -81,28 +81,30 @@ impl Cpuinfo {
         kinds.fold(first, |common, block| &common & &words(block))
     }
 
-    /// The same with what CPUID says of the processor: its vendor and model, and without
-    /// the flags that it denies. (An emulator may show the host's text.)
+    /// The same without the flags that CPUID denies. A text that is about other processors than
+    /// the one that runs this (an emulator shows the host's) is of no use: then CPUID's word
+    /// stands alone.
     #[must_use]
     pub fn confirmed_by(mut self, cpuid: &CpuidFacts) -> Self {
-        for block in self
-            .blocks
-            .iter_mut()
-            .filter(|block| block.contains_key("flags"))
-        {
-            let flags = block.get("flags").map(String::as_str).unwrap_or_default();
-            let flags: Vec<&str> = flags
+        let (family, model) = (cpuid.family.to_string(), cpuid.model.to_string());
+        let numbers = [
+            ("vendor_id", &cpuid.vendor),
+            ("cpu family", &family),
+            ("model", &model),
+        ];
+        let is_about_it = |block: &BTreeMap<String, String>| {
+            let mut numbers = numbers.iter();
+            numbers.all(|(key, number)| block.get(*key) == Some(*number))
+        };
+        if !self.blocks.iter().any(is_about_it) {
+            return Self::parse(&cpuid.as_cpuinfo());
+        }
+        for flags in self.blocks.iter_mut().filter_map(|b| b.get_mut("flags")) {
+            let shown: Vec<&str> = flags
                 .split_ascii_whitespace()
-                .filter(|f| !cpuid.clear.contains(*f))
+                .filter(|flag| !cpuid.clear.contains(*flag))
                 .collect();
-            let facts = [
-                ("flags", flags.join(" ")),
-                ("vendor_id", cpuid.vendor.clone()),
-                ("cpu family", cpuid.family.to_string()),
-                ("model", cpuid.model.to_string()),
-                ("stepping", cpuid.stepping.to_string()),
-            ];
-            block.extend(facts.map(|(key, value)| (key.to_owned(), value)));
+            *flags = shown.join(" ");
         }
         self
     }
