@@ -103,8 +103,9 @@ pub(crate) fn ask(services: &[MetadataService], patience: Duration) -> Option<St
         .build()
         .into();
     let (sender, receiver) = mpsc::channel();
-    for service in services.iter().cloned() {
-        let (agent, sender) = (agent.clone(), sender.clone());
+    for service in services {
+        // A thread that nobody waits for any more ends with its patience.
+        let (service, agent, sender) = (service.clone(), agent.clone(), sender.clone());
         thread::spawn(move || {
             if let Some(instance) = service.instance(&agent) {
                 let _ = sender.send(instance);
