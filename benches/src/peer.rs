@@ -118,6 +118,25 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Starts it as a proxy of the registry at `upstream`; nothing for what is none.
+    pub(crate) fn start_proxy(
+        self,
+        program: &Path,
+        place: Place<'_>,
+        upstream: &str,
+    ) -> Result<Option<Peer>> {
+        match self {
+            Self::MetaHub => metahub::start_proxy(program, place, upstream),
+            Self::DockerRegistry => docker_registry::start_proxy(program, place, upstream),
+            Self::Zot => zot::start_proxy(program, place, upstream),
+            Self::Nginx => return Ok(None),
+        }
+        .map(Some)
+        .wrap_err_with(|| format!("starting {} as a proxy", self.name()))
+    }
+}
+
 impl Peer {
     /// Starts a MetaHub whose one listener speaks TLS. Others speak it on a second listener.
     pub(crate) fn start_secured(

@@ -10,11 +10,13 @@ use crate::report::Row;
 use crate::world::World;
 
 mod blob;
+mod cluster;
 mod cold;
 mod large;
 mod large_store;
 mod manifest;
 mod memory;
+mod proxy;
 mod push;
 mod tls;
 mod zb;
@@ -37,6 +39,10 @@ pub(crate) enum Name {
     Zb,
     /// Resident memory, idle and under 64 pulls and 16 pushes at once
     Memory,
+    /// As a proxy: one client and 100 at once on a blob that only the upstream has
+    Proxy,
+    /// 1,000 nodes of 8 kinds start on one tag that only the upstream has
+    Cluster,
     /// 1,000,000 manifests with 100,000 tags in 1,000 repositories
     Large,
 }
@@ -63,6 +69,8 @@ impl Name {
             (Self::Push, _) => push::measure(plan, material),
             (Self::Zb, _) => zb::measure(plan, material),
             (Self::Memory, _) => memory::measure(plan, material),
+            (Self::Proxy, _) => proxy::measure(plan, material),
+            (Self::Cluster, _) => cluster::measure(plan, material),
             (Self::Large, _) => large::measure(plan),
         }
         .wrap_err_with(|| format!("the row {self:?}"))

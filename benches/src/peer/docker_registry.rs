@@ -35,12 +35,28 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
     })
 }
 
+/// Starts it as a pull-through cache, which takes no pushes.
+pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> Result<Peer> {
+    let content = place.folder.join("data");
+    let settings = format!("proxy:\n  remoteurl: http://{upstream}\n");
+    let (daemon, host) = serve(program, place, &content, "proxy.yml", &settings)?;
+    Ok(Peer {
+        kind: Kind::DockerRegistry,
+        host,
+        tls: None,
+        tuned: None,
+        content,
+        daemons: vec![daemon],
+        login: None,
+    })
+}
+
 fn serve(
     program: &Path,
     place: Place<'_>,
     content: &Path,
     name: &str,
-    tls: &str,
+    settings: &str,
 ) -> Result<(Daemon, String)> {
     let file = place.folder.join(name);
     let config = format!(
@@ -48,7 +64,7 @@ fn serve(
          log:\n  level: info\n  formatter: text\n  accesslog:\n    disabled: true\n\
          storage:\n  filesystem:\n    rootdirectory: {}\n    maxthreads: 100\n\
          \x20 cache:\n    blobdescriptor: inmemory\n  delete:\n    enabled: true\n\
-         http:\n  addr: 127.0.0.1:0\n{tls}",
+         http:\n  addr: 127.0.0.1:0\n{settings}",
         content.display()
     );
     write(&file, &config)?;

@@ -17,7 +17,8 @@ use crate::certificate::Certificate;
 const LOGIN: (&str, &str) = ("compare", "only-on-this-loopback");
 
 /// What is not the default: no network beyond this machine, and tokens that outlive a round.
-const CONFIG: &str = "offline: true\nupstreams: []\ntoken_lifetime: 12h\n";
+const CONFIG: &str = "token_lifetime: 12h\nallow_any_host: false\n";
+const ALONE: &str = "offline: true\nupstreams: []\n";
 
 /// `target/release/metahub` beside this very program, built first if it is absent; or what
 /// `METAHUB_BIN` names.
@@ -46,7 +47,17 @@ pub(super) fn program() -> Result<PathBuf> {
 }
 
 pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
-    let (daemon, host) = serve(program, place, "metahub.yaml", "")?;
+    let (daemon, host) = serve(program, place, "metahub.yaml", ALONE)?;
+    Ok(peer(place, daemon, host, None))
+}
+
+/// Starts it with one upstream, from which all comes that is not here.
+pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> Result<Peer> {
+    let settings = format!(
+        "upstreams:\n  - {{host: upstream.test, url: 'http://{upstream}', default: true, \
+         plain_http: true}}\n"
+    );
+    let (daemon, host) = serve(program, place, "metahub-proxy.yaml", &settings)?;
     Ok(peer(place, daemon, host, None))
 }
 
@@ -57,7 +68,7 @@ pub(super) fn start_secured(
     certificate: &Certificate,
 ) -> Result<Peer> {
     let settings = format!(
-        "tls:\n  certificate: {}\n  key: {}\n",
+        "{ALONE}tls:\n  certificate: {}\n  key: {}\n",
         certificate.file.display(),
         certificate.key.display()
     );

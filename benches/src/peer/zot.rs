@@ -8,6 +8,22 @@ use serde_json::json;
 use super::{Kind, Peer, Place, daemon, free_port, listens, write};
 
 pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
+    serve(program, place, &json!({}))
+}
+
+/// Starts it so that it fetches on demand what it does not have.
+pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> Result<Peer> {
+    let upstream = json!({
+        "urls": [format!("http://{upstream}")],
+        "onDemand": true,
+        "tlsVerify": false,
+        "content": [{ "prefix": "**" }],
+    });
+    let extensions = json!({ "sync": { "enable": true, "registries": [upstream] } });
+    serve(program, place, &extensions)
+}
+
+fn serve(program: &Path, place: Place<'_>, extensions: &serde_json::Value) -> Result<Peer> {
     let content = place.folder.join("data");
     let port = free_port()?;
     let host = format!("127.0.0.1:{port}");
@@ -16,6 +32,7 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
         "storage": { "rootDirectory": content },
         "http": { "address": "127.0.0.1", "port": port.to_string() },
         "log": { "level": "error" },
+        "extensions": extensions,
     });
     let file = place.folder.join("zot.json");
     write(&file, &config.to_string())?;

@@ -31,7 +31,7 @@ pub struct Passed {
 struct State {
     registry: String,
     /// Bytes a second of all answers together; none for as fast as it goes.
-    rate: Option<f64>,
+    rate: Mutex<Option<f64>>,
     /// When the next byte may pass.
     next: Mutex<Option<Instant>>,
     passed: Mutex<BTreeMap<String, Passed>>,
@@ -54,7 +54,7 @@ impl Meter {
     pub fn start(registry: &str, rate: Option<f64>) -> Self {
         let state = Arc::new(State {
             registry: registry.to_owned(),
-            rate,
+            rate: Mutex::new(rate),
             next: Mutex::default(),
             passed: Mutex::default(),
         });
@@ -90,6 +90,14 @@ impl Meter {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// From now on answers come at another rate.
+    ///
+    /// # Panics
+    /// Never, unless another thread did.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        *self.state.rate.lock().expect("no holder panics") = rate;
     }
 
     /// What passed so far, by path.
@@ -177,7 +185,9 @@ impl State {
 
     /// Waits until so many bytes may pass.
     async fn wait_for(&self, bytes: usize) {
-        let Some(rate) = self.rate else { return };
+        let Some(rate) = *self.rate.lock().expect("no holder panics") else {
+            return;
+        };
         #[expect(clippy::cast_precision_loss, reason = "a part of an answer is small")]
         let takes = Duration::from_secs_f64(bytes as f64 / rate);
         let until = {
