@@ -176,8 +176,7 @@ fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Resul
                 };
                 load.run(Until::Answered(connections))
             };
-            let one = load(alone, 1)?;
-            row.add(name, ONE, one.seconds);
+            let one = load(alone, 1);
             let idle = proxy.memory()?.resident;
             proxy.forget_peak()?;
             let path = blob_path(REPOSITORY, &together.digest());
@@ -186,9 +185,14 @@ fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Resul
             row.add(name, TIMES, bytes(passed) / bytes(blobs.size as u64));
             row.add(name, MORE_MEMORY, (proxy.memory()?.peak - idle).max(0.0));
             row.add(name, OTHERS, cost.others);
-            match all {
-                Ok(all) => row.add(name, ALL, all.seconds),
-                Err(error) => row.notes.push(format!("{name}: {error:?}")),
+            for (what, clients, found) in [(ONE, "one client", one), (ALL, "all clients", all)] {
+                match found {
+                    Ok(found) => row.add(name, what, found.seconds),
+                    Err(error) => {
+                        let problem = error.root_cause();
+                        row.notes.push(format!("{name}, {clients}: {problem}"));
+                    }
+                }
             }
         }
     }
