@@ -21,7 +21,7 @@ use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
 pub(crate) use self::layer::Layer;
-use self::layer::{LimitsLayer, TlsLayer};
+use self::layer::{CacheLayer, LimitsLayer, TlsLayer};
 pub(crate) use self::values::Time;
 pub(crate) use self::yaml::ConfigError;
 use crate::warm::WarmConfig;
@@ -102,11 +102,17 @@ impl Config {
         let mut config = Self::default();
         // Two keys that mean nothing one without the other, and may come from two layers.
         let mut tls = TlsLayer::default();
+        let mut cache = CacheLayer::default();
         for mut layer in layers {
             tls.certificate = layer.tls.certificate.take().or(tls.certificate);
             tls.key = layer.tls.key.take().or(tls.key);
+            let over = std::mem::take(&mut layer.cache);
+            cache.size = over.size.or(cache.size);
+            cache.pinned = over.pinned.or(cache.pinned);
+            cache.spare = over.spare.or(cache.spare);
             config.apply(layer);
         }
+        config.bound(cache);
         config.tls = match (tls.certificate, tls.key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
@@ -123,6 +129,25 @@ impl Config {
             return Ok(builtin);
         }
         builtin.extend(&self.hardware).map(Arc::new)
+    }
+
+    /// Bounds of what is kept. Offline there are none: what went could not be fetched again.
+    fn bound(&mut self, cache: CacheLayer) {
+        if let Some(pinned) = cache.pinned {
+            self.registry.cache.pinned = pinned;
+        }
+        set(
+            &mut self.registry.cache.spare,
+            cache.spare.map(Time::duration),
+        );
+        if self.upstreams.offline {
+            return;
+        }
+        self.registry.cache.size = cache.size.map(|size| size.0);
+        let sized = self.upstreams.upstreams.iter();
+        self.registry.cache.sizes = sized
+            .filter_map(|one| Some((one.host.clone(), one.cache_size?)))
+            .collect();
     }
 
     fn apply(&mut self, layer: Layer) {

@@ -2,6 +2,7 @@
 //! exit code. Decisions live in the libraries; what people read is made here.
 
 mod app;
+mod bounds;
 mod certificate;
 mod cli;
 mod client;

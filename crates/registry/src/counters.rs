@@ -1,10 +1,12 @@
 //! What happened since the start, for monitoring: how often kept content was enough, and what
 //! upstreams gave. Counting never waits for anybody.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use metahub_oci::Host;
+use parking_lot::Mutex;
 
 use crate::Registry;
 
@@ -31,6 +33,10 @@ pub struct Counts {
     pub derived_known: u64,
     /// Tags whose content was derived.
     pub derived_made: u64,
+    /// Images and artifacts of upstreams that were evicted.
+    pub evicted: u64,
+    /// Bytes that came free by that.
+    pub bytes_evicted: u64,
 }
 
 /// Requests to one upstream since the start.
@@ -56,6 +62,10 @@ pub(crate) struct Counters {
     pub(crate) fetches_failed: Counter,
     pub(crate) derived_known: Counter,
     pub(crate) derived_made: Counter,
+    pub(crate) evicted: Counter,
+    pub(crate) bytes_evicted: Counter,
+    /// Bytes that are kept of upstreams, as they were last looked at.
+    pub(crate) kept: Mutex<BTreeMap<String, u64>>,
 }
 
 /// A number that only grows.
@@ -92,7 +102,16 @@ impl Registry {
             fetches_failed: counters.fetches_failed.get(),
             derived_known: counters.derived_known.get(),
             derived_made: counters.derived_made.get(),
+            evicted: counters.evicted.get(),
+            bytes_evicted: counters.bytes_evicted.get(),
         }
+    }
+
+    /// Bytes that are kept of upstreams, as they were last looked at; nothing where no bound is
+    /// configured.
+    #[must_use]
+    pub fn kept_bytes(&self) -> BTreeMap<String, u64> {
+        self.counters().kept.lock().clone()
     }
 
     /// The same of each upstream, those of one host together.

@@ -12,7 +12,7 @@ use metahub_catalog::Composed;
 use metahub_oci::{
     Digest, Document, ImageReference, MediaType, Platform, Reference, RepositoryName, Tag,
 };
-use metahub_store::StoredManifest;
+use metahub_store::{Origin, StoredManifest};
 use moka::future::Cache;
 
 use crate::derivation::Derivation;
@@ -106,7 +106,10 @@ impl Registry {
     ) -> Result<Served, RegistryError> {
         let (stored, warning) = match self.outcome(name, tag, profile).await? {
             Outcome::Plain(source) => (source.stored, source.warning),
-            Outcome::Derived(derived, warning) => (Arc::clone(&derived.stored), warning),
+            Outcome::Derived(derived, warning) => {
+                self.used(name, &derived.stored.digest);
+                (Arc::clone(&derived.stored), warning)
+            }
         };
         let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
             self.manifest_of(name, tag, &stored, profile).await?
@@ -126,7 +129,12 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Served, RegistryError> {
         let stored = match self.store().manifest(name, digest).await? {
-            Some(stored) => stored,
+            Some(stored) => {
+                if stored.origin != Origin::Pushed {
+                    self.used(name, digest);
+                }
+                stored
+            }
             None => self.manifest_anywhere(name, digest).await?,
         };
         Ok(Served::from(&*stored))

@@ -14,6 +14,7 @@ mod counters;
 mod derivation;
 mod derive;
 mod error;
+mod evict;
 mod explanation;
 mod fill;
 mod gather;
@@ -30,6 +31,7 @@ mod resolution;
 mod source;
 mod statements;
 mod upload;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,7 @@ pub use blob::BlobRead;
 pub use counters::{Counts, UpstreamCounts};
 pub use derive::{Accepts, Served};
 pub use error::RegistryError;
+pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};
@@ -63,6 +66,8 @@ pub struct Settings {
     pub delete: bool,
     /// Tags that are pushed once and never changed or deleted.
     pub immutable_tags: ImmutableTags,
+    /// How much may be kept of upstreams.
+    pub cache: CacheSettings,
 }
 
 impl Default for Settings {
@@ -72,6 +77,7 @@ impl Default for Settings {
             sparse: false,
             delete: true,
             immutable_tags: ImmutableTags::default(),
+            cache: CacheSettings::default(),
         }
     }
 }
@@ -92,6 +98,7 @@ struct Inner {
     collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
     rechecks: source::Rechecks,
     counters: counters::Counters,
+    usage: usage::Usage,
 }
 
 impl Registry {
@@ -118,6 +125,7 @@ impl Registry {
                     .build(),
                 rechecks: source::Rechecks::default(),
                 counters: counters::Counters::default(),
+                usage: usage::Usage::default(),
             }),
         }
     }

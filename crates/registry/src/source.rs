@@ -128,17 +128,20 @@ impl Registry {
                 let lifetime = self.settings().tag_lifetime;
                 if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
                     self.counters().tags_kept.one_more();
+                    self.used(kept, &stored.digest);
                     return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
                 }
                 let lock = self.inner.rechecks.lock(kept, tag);
                 let _one_at_a_time = lock.lock().await;
                 if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
                     self.counters().tags_kept.one_more();
+                    self.used(kept, &stored.digest);
                     return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
                 }
                 self.counters().tags_asked.one_more();
                 let found = self.recheck(route, kept, tag).await?;
                 Ok(found.map(|(stored, warning)| {
+                    self.used(kept, &stored.digest);
                     source_at(place, SourceKind::Upstream, stored, warning)
                 }))
             }
@@ -291,6 +294,9 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         if let Some(stored) = self.store().manifest(place.kept(), digest).await? {
+            if stored.origin != Origin::Pushed {
+                self.used(place.kept(), digest);
+            }
             return Ok(Some(stored));
         }
         let Place::Upstream { route, kept } = place else {

@@ -1,5 +1,6 @@
 //! The text that Prometheus reads (OpenMetrics): names, words and labels for what was counted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +24,7 @@ pub(crate) fn scrape(metrics: &Arc<Metrics>, registry: &Registry) -> String {
         metrics: Arc::clone(metrics),
         counts: registry.counts(),
         upstreams: registry.upstream_counts(),
+        kept: registry.kept_bytes(),
     })
 }
 
@@ -41,6 +43,7 @@ struct Scrape {
     metrics: Arc<Metrics>,
     counts: Counts,
     upstreams: Vec<UpstreamCounts>,
+    kept: BTreeMap<String, u64>,
 }
 
 impl Collector for Scrape {
@@ -51,7 +54,8 @@ impl Collector for Scrape {
         self.connections(&mut page)?;
         self.resolutions(&mut page)?;
         self.content(&mut page)?;
-        self.upstreams(&mut page)
+        self.upstreams(&mut page)?;
+        self.kept(&mut page)
     }
 }
 
@@ -218,6 +222,28 @@ impl Scrape {
     }
 }
 
+impl Scrape {
+    fn kept(&self, page: &mut Page<'_>) -> fmt::Result {
+        #[allow(clippy::cast_precision_loss, reason = "no disk holds that much")]
+        let one = |(host, bytes): (&String, &u64)| ([("upstream", host.clone())], *bytes as f64);
+        page.levels(
+            "metahub_kept_bytes",
+            "Bytes of blobs that are kept of each upstream, where what may be kept has a bound",
+            &self.kept.iter().map(one).collect::<Vec<_>>(),
+        )?;
+        page.total(
+            "metahub_evictions",
+            "Images and artifacts of upstreams that were evicted",
+            self.counts.evicted,
+        )?;
+        page.total(
+            "metahub_evicted_bytes",
+            "Bytes that came free by that",
+            self.counts.bytes_evicted,
+        )
+    }
+}
+
 /// The text being written.
 struct Page<'a>(DescriptorEncoder<'a>);
 
@@ -252,6 +278,22 @@ impl Page<'_> {
         self.0
             .encode_descriptor(name, help, None, MetricType::Gauge)?
             .encode_gauge(&value)
+    }
+
+    /// Values that go up and down, each with its labels.
+    fn levels<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &[(L, f64)],
+    ) -> fmt::Result {
+        let mut metric = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            metric.encode_family(labels)?.encode_gauge(value)?;
+        }
+        Ok(())
     }
 
     /// What is told by labels alone.
@@ -316,6 +358,7 @@ mod tests {
                 asked: 3,
                 failed: 1,
             }],
+            kept: BTreeMap::from([("quay.io".to_owned(), 9)]),
         })
     }
 
@@ -352,6 +395,8 @@ mod tests {
             "metahub_upstream_requests_total{upstream=\"quay.io\"} 3",
             "metahub_upstream_failures_total{upstream=\"quay.io\"} 1",
             "metahub_fetched_bytes_total 5",
+            "metahub_kept_bytes{upstream=\"quay.io\"} 9.0",
+            "metahub_evictions_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -111,6 +111,20 @@ pub(crate) struct Gc<'s> {
     cutoff_millis: i64,
 }
 
+impl<'s> Gc<'s> {
+    /// One that spares nothing for being young.
+    pub(crate) fn now(store: &'s Store) -> Self {
+        let cutoff = SystemTime::now();
+        Self {
+            store,
+            grace: Duration::ZERO,
+            cutoff,
+            cutoff_millis: time_to_millis(cutoff),
+            dry_run: false,
+        }
+    }
+}
+
 impl Gc<'_> {
     pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
         self.store.inner.database.error(error)
@@ -242,7 +256,10 @@ impl Gc<'_> {
     }
 
     /// Removes a blob unless somebody may read it; its size if it went.
-    async fn remove_blob(&self, (id, digest, size): Removable) -> Result<Option<u64>, StoreError> {
+    pub(crate) async fn remove_blob(
+        &self,
+        (id, digest, size): Removable,
+    ) -> Result<Option<u64>, StoreError> {
         let inner = &self.store.inner;
         let Some(digest) = digest_from_bytes(&digest) else {
             return Err(inner.database.corrupt(format!("the digest of blob {id}")));

@@ -127,6 +127,20 @@ pub struct UpstreamConfig {
     /// When to try again.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// How many bytes of its content may be kept. Nothing here looks at it: nothing here keeps.
+    #[serde(default, deserialize_with = "size")]
+    pub cache_size: Option<u64>,
+}
+
+/// A size as people write it: `500 GiB`.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(from)?;
+    let size: Result<bytesize::ByteSize, _> = text.parse();
+    size.map(|size| Some(size.as_u64())).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "'{text}' is no size: expected bytes with a unit, such as 500 GiB"
+        ))
+    })
 }
 
 impl UpstreamConfig {
@@ -146,6 +160,7 @@ impl UpstreamConfig {
             ca_file: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            cache_size: None,
         }
     }
 

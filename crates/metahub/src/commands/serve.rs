@@ -6,6 +6,7 @@ use metahub_store::{Mode, Options, Store};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
+use crate::bounds;
 use crate::certificate::Certificate;
 use crate::cli::ServeArgs;
 use crate::commands::load_config;
@@ -55,6 +56,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     }
     reload::keep(documents, config.reload_interval, hangup);
     let _orders = control::listen(&config.data, app.registry().clone());
+    bounds::keep(app.registry().clone(), &config.registry.cache);
     warm::keep(app.registry(), &config.warm);
     greet(server.address(), &config)?;
     let again = stop.clone().told_again();

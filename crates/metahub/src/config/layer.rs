@@ -12,7 +12,7 @@ use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::{Count, ManifestSize, Time};
+use super::values::{Count, ManifestSize, Size, Time};
 use super::yaml::{ConfigError, parse};
 use crate::warm::WarmConfig;
 
@@ -42,6 +42,16 @@ pub(crate) struct Layer {
     pub(crate) allow_any_host: Option<bool>,
     pub(crate) offline: Option<bool>,
     pub(crate) warm: Option<Vec<WarmConfig>>,
+    pub(crate) cache: CacheLayer,
+}
+
+/// The keys under `cache`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CacheLayer {
+    pub(crate) size: Option<Size>,
+    pub(crate) pinned: Option<ImmutableTags>,
+    pub(crate) spare: Option<Time>,
 }
 
 /// The keys under `tls`.
@@ -132,6 +142,11 @@ impl Layer {
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
             offline: variable(environment, "METAHUB_OFFLINE")?,
             warm: variable(environment, "METAHUB_WARM")?,
+            cache: CacheLayer {
+                size: variable(environment, "METAHUB_CACHE_SIZE")?,
+                pinned: variable(environment, "METAHUB_CACHE_PINNED")?,
+                spare: variable(environment, "METAHUB_CACHE_SPARE")?,
+            },
         })
     }
 }

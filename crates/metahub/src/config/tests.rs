@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 31] = [
+const OTHER_VALUES: [(&str, &str); 34] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -185,6 +185,9 @@ const OTHER_VALUES: [(&str, &str); 31] = [
     ("allow_any_host", "false"),
     ("offline", "true"),
     ("warm", "[{images: [gromacs]}]"),
+    ("cache.size", "500 GiB"),
+    ("cache.pinned", "['quay.io/.*']"),
+    ("cache.spare", "1h"),
     // One means nothing without the other.
     ("tls.certificate", ""),
     ("tls.key", ""),
@@ -302,4 +305,21 @@ fn cpu_targets_that_do_not_hold_together_are_refused() {
     );
     let (_folder, path) = file("hardware: {fallback: {grace: [neoverse_v1]}}\n");
     assert!(load(&path, &[], Layer::default()).is_err());
+}
+
+#[test]
+fn a_bound_is_of_all_or_of_one_upstream_and_offline_there_is_none() {
+    let of = |text: &str| {
+        let (_folder, file) = file(text);
+        load(&file, &[], Layer::default()).unwrap().registry.cache
+    };
+    let bounds =
+        "cache: {size: 1 GiB}\nupstreams: [{host: quay.io, cache_size: 2 MiB}, {host: ghcr.io}]\n";
+    let cache = of(bounds);
+    assert_eq!(cache.size, Some(1 << 30));
+    let sizes: Vec<_> = cache.sizes.iter().map(|(h, s)| (h.as_str(), *s)).collect();
+    assert_eq!(sizes, [("quay.io", 2 << 20)]);
+    assert!(cache.is_bounded());
+    assert!(!of(&format!("{bounds}offline: true\n")).is_bounded());
+    assert!(!of("").is_bounded());
 }

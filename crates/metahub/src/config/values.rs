@@ -78,3 +78,19 @@ impl<'de> Deserialize<'de> for ManifestSize {
             })
     }
 }
+
+/// A size in bytes, written with a unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let size = ByteSize::from_str(&text).map(|size| Self(size.as_u64()));
+        size.map_err(|_| {
+            D::Error::custom(format!(
+                "'{text}' is no size: expected bytes with a unit, such as 500 GiB"
+            ))
+        })
+    }
+}

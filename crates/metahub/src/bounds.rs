@@ -1,0 +1,51 @@
+//! Looks, when something was fetched, whether what is kept of upstreams is within its bounds.
+
+use std::time::{Duration, Instant};
+
+use metahub_registry::{CacheSettings, Registry, RegistryError};
+use metahub_store::StoreError;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Whether something was fetched is a number in memory.
+const LOOK: Duration = Duration::from_secs(2);
+/// Uses that are not written down yet are lost with the process.
+const WRITE: Duration = Duration::from_secs(60);
+/// Content comes by other ways too, such as imports.
+const AT_LEAST: Duration = Duration::from_mins(10);
+
+/// Keeps the bounds for as long as the store is open.
+pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
+    if !settings.is_bounded() {
+        return;
+    }
+    // What was used a moment ago may go when it was not used for a while.
+    let again = settings.spare.clamp(LOOK, AT_LEAST);
+    let mut clock = interval(LOOK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        let (mut seen, mut next, mut written) = (None, Instant::now(), Instant::now());
+        loop {
+            clock.tick().await;
+            let fetched = registry.counts().bytes_fetched;
+            let now = Instant::now();
+            let outcome = if seen != Some(fetched) || now >= next {
+                seen = Some(fetched);
+                written = now;
+                let kept = registry.keep_bounds().await;
+                let holds = kept.as_ref().is_ok_and(|kept| !kept.over);
+                next = now + if holds { AT_LEAST } else { again };
+                kept.map(drop)
+            } else if now >= written + WRITE {
+                written = now;
+                registry.write_usage().await
+            } else {
+                Ok(())
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(RegistryError::Store(StoreError::Closed)) => return,
+                Err(error) => tracing::warn!(%error, "the bounds of the cache were not kept"),
+            }
+        }
+    });
+}

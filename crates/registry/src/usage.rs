@@ -1,0 +1,79 @@
+//! When kept content was used last: noted in memory on the way of a pull, written down in
+//! batches. Noting costs a hash and a lock that nobody else is likely to hold; nothing is
+//! written for a pull.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::SystemTime;
+
+use metahub_oci::{Digest, RepositoryName};
+use parking_lot::Mutex;
+
+/// Parts that are locked each for itself.
+const SHARDS: u64 = 16;
+
+/// A use of a manifest.
+pub(crate) type Used = (RepositoryName, Digest, SystemTime);
+
+/// Uses that are not written down yet.
+pub(crate) struct Usage {
+    /// By the hash of repository and digest: noting the same again copies nothing. Two that
+    /// share a hash share a use, which does no harm.
+    shards: Vec<Mutex<HashMap<u64, Used>>>,
+    hasher: RandomState,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Usage {
+    /// Notes that a manifest is used now.
+    pub(crate) fn note(&self, repository: &RepositoryName, digest: &Digest) {
+        let now = SystemTime::now();
+        let hash = self.hasher.hash_one((repository, digest));
+        let shard = usize::try_from(hash % SHARDS).unwrap_or(0);
+        let Some(shard) = self.shards.get(shard) else {
+            return;
+        };
+        shard
+            .lock()
+            .entry(hash)
+            .and_modify(|used| used.2 = now)
+            .or_insert_with(|| (repository.clone(), digest.clone(), now));
+    }
+
+    /// All uses since the last call.
+    pub(crate) fn take(&self) -> Vec<Used> {
+        let shards = self.shards.iter();
+        shards
+            .flat_map(|shard| std::mem::take(&mut *shard.lock()).into_values())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_use_is_given_once_with_its_last_time() {
+        let usage = Usage::default();
+        let name: RepositoryName = "quay.io/x".parse().unwrap();
+        let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
+        usage.note(&name, &a);
+        usage.note(&name, &b);
+        let before = SystemTime::now();
+        usage.note(&name, &a);
+        let used = usage.take();
+        assert_eq!(used.len(), 2);
+        let again = used.iter().find(|(_, digest, _)| *digest == a);
+        assert!(again.is_some_and(|(_, _, at)| *at >= before));
+        assert!(usage.take().is_empty());
+    }
+}
