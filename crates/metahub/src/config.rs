@@ -21,7 +21,7 @@ use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
 pub(crate) use self::layer::Layer;
-use self::layer::{CacheLayer, LimitsLayer, TlsLayer};
+use self::layer::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
 pub(crate) use self::values::Time;
 pub(crate) use self::yaml::ConfigError;
 use crate::warm::WarmConfig;
@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) metrics: MetricsAccess,
     pub(crate) limits: Limits,
     pub(crate) upload_idle: Duration,
+    pub(crate) upkeep: Upkeep,
     pub(crate) read_only: bool,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
@@ -53,6 +54,27 @@ pub(crate) struct Config {
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+}
+
+/// When the server looks after its content by itself. An interval of zero is never.
+#[derive(Clone, Debug)]
+pub(crate) struct Upkeep {
+    pub(crate) gc_every: Duration,
+    pub(crate) gc_grace: Duration,
+    pub(crate) scrub_every: Duration,
+    /// Bytes a second at most.
+    pub(crate) scrub_rate: u64,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            gc_every: Duration::from_hours(24),
+            gc_grace: Duration::from_hours(24),
+            scrub_every: Duration::ZERO,
+            scrub_rate: 32 * 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Config {
@@ -70,6 +92,7 @@ impl Default for Config {
             metrics: MetricsAccess::default(),
             limits: Limits::default(),
             upload_idle: Duration::from_hours(24),
+            upkeep: Upkeep::default(),
             read_only: false,
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
@@ -169,6 +192,7 @@ impl Config {
         );
         set(&mut self.metrics, layer.metrics);
         self.apply_limits(&layer.limits);
+        self.upkeep.apply(&layer.gc, &layer.scrub);
         set(&mut self.read_only, layer.read_only);
         set(&mut self.registry.delete, layer.delete);
         set(&mut self.registry.immutable_tags, layer.immutable_tags);
@@ -206,6 +230,15 @@ impl Config {
         set(&mut limits.name_length, layer.name_length.map(|n| n.0));
         set(&mut limits.page_size, layer.page_size.map(|n| n.0));
         set(&mut self.upload_idle, layer.upload_idle.map(Time::duration));
+    }
+}
+
+impl Upkeep {
+    fn apply(&mut self, gc: &GcLayer, scrub: &ScrubLayer) {
+        set(&mut self.gc_every, gc.every.map(Time::duration));
+        set(&mut self.gc_grace, gc.grace.map(Time::duration));
+        set(&mut self.scrub_every, scrub.every.map(Time::duration));
+        set(&mut self.scrub_rate, scrub.rate.map(|rate| rate.0));
     }
 }
 

@@ -122,11 +122,7 @@ pub(crate) async fn carry_out(
                 grace: Duration::from_secs(grace_seconds),
                 dry_run,
             };
-            let report = registry
-                .store()
-                .collect_garbage(&options)
-                .await
-                .into_diagnostic()?;
+            let report = registry.collect_garbage(&options).await.into_diagnostic()?;
             serde_json::to_value(report).into_diagnostic()
         }
         Order::Scrub {

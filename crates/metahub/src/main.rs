@@ -17,6 +17,7 @@ mod logging;
 mod output;
 mod reader;
 mod reload;
+mod schedule;
 mod signals;
 mod sweep;
 mod warm;

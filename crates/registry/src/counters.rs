@@ -37,6 +37,18 @@ pub struct Counts {
     pub evicted: u64,
     /// Bytes that came free by that.
     pub bytes_evicted: u64,
+    /// Garbage collections that were done.
+    pub gc_runs: u64,
+    /// Blobs that they removed.
+    pub gc_blobs: u64,
+    /// Bytes that they freed.
+    pub gc_bytes: u64,
+    /// Scrubs that were done.
+    pub scrub_runs: u64,
+    /// Blobs and manifests that they found damaged or missing.
+    pub scrub_findings: u64,
+    /// Those that could be fetched again.
+    pub scrub_refilled: u64,
 }
 
 /// Requests to one upstream since the start.
@@ -66,6 +78,12 @@ pub(crate) struct Counters {
     pub(crate) bytes_evicted: Counter,
     /// Bytes that are kept of upstreams, as they were last looked at.
     pub(crate) kept: Mutex<BTreeMap<String, u64>>,
+    pub(crate) gc_runs: Counter,
+    pub(crate) gc_blobs: Counter,
+    pub(crate) gc_bytes: Counter,
+    pub(crate) scrub_runs: Counter,
+    pub(crate) scrub_findings: Counter,
+    pub(crate) scrub_refilled: Counter,
 }
 
 /// A number that only grows.
@@ -104,6 +122,12 @@ impl Registry {
             derived_made: counters.derived_made.get(),
             evicted: counters.evicted.get(),
             bytes_evicted: counters.bytes_evicted.get(),
+            gc_runs: counters.gc_runs.get(),
+            gc_blobs: counters.gc_blobs.get(),
+            gc_bytes: counters.gc_bytes.get(),
+            scrub_runs: counters.scrub_runs.get(),
+            scrub_findings: counters.scrub_findings.get(),
+            scrub_refilled: counters.scrub_refilled.get(),
         }
     }
 

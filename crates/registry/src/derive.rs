@@ -89,6 +89,13 @@ impl Derivations {
     }
 }
 
+impl Registry {
+    /// Forgets what was derived lately: the store says what still stands.
+    pub(crate) fn forget_derivations(&self) {
+        self.inner.derivations.0.invalidate_all();
+    }
+}
+
 /// A layer image that the profile adds, as it is now.
 pub(crate) struct LayerImage {
     pub(crate) reference: ImageReference,

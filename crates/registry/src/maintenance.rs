@@ -1,11 +1,14 @@
-//! Looking after what is held: checking it, and fetching again what turned out damaged.
+//! Looking after what is held: collecting what nothing needs, checking the rest, and fetching
+//! again what turned out damaged.
 
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
+use metahub_store::{
+    DerivedManifest, Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport,
+};
 use serde::Serialize;
 
 use crate::blob::parse_sources;
-use crate::{BlobRead, Registry, RegistryError};
+use crate::{BlobRead, Explanation, Registry, RegistryError, SourceKind};
 
 /// What a scrub found, and what was fetched again from where it had come from.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -36,6 +39,26 @@ impl Scrubbed {
 }
 
 impl Registry {
+    /// Collects garbage, derived content whose source is gone included.
+    pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, RegistryError> {
+        let report = self
+            .store()
+            .collect_garbage_and_derived(options, &made_from)
+            .await?;
+        if options.dry_run {
+            return Ok(report);
+        }
+        if report.derived > 0 {
+            // What was remembered may name what is gone now.
+            self.forget_derivations();
+        }
+        let counters = self.counters();
+        counters.gc_runs.one_more();
+        counters.gc_blobs.add(report.blobs);
+        counters.gc_bytes.add(report.blob_bytes + report.file_bytes);
+        Ok(report)
+    }
+
     /// Rereads everything, sets what is damaged aside, and fetches again what an upstream has.
     pub async fn scrub(
         &self,
@@ -51,6 +74,11 @@ impl Registry {
                 }
             }
         }
+        let counters = self.counters();
+        counters.scrub_runs.one_more();
+        let damaged = report.blobs.len() + report.manifests.len() + report.missing.len();
+        counters.scrub_findings.add(damaged as u64);
+        counters.scrub_refilled.add(refilled.len() as u64);
         Ok(Scrubbed { report, refilled })
     }
 
@@ -94,4 +122,25 @@ impl Registry {
         }
         Ok(false)
     }
+}
+
+/// The manifests that a derived one was made from, as far as this registry ever holds them: the
+/// index of a collection is built anew from the catalog, and is none of them.
+fn made_from(derived: &DerivedManifest) -> Vec<Digest> {
+    let named = derived.source.iter().flat_map(|text| parse_sources(text));
+    let mut sources: Vec<Digest> = named.filter_map(|image| image.digest().cloned()).collect();
+    for record in &derived.records {
+        // A record of another version: nobody asks for it any more, but its text is not known.
+        let Ok(record) = serde_json::from_value::<Explanation>(record.clone()) else {
+            continue;
+        };
+        if record.source == SourceKind::Collection {
+            let children = record.children.into_iter();
+            sources.extend(children.map(|child| child.derived_from.unwrap_or(child.digest)));
+        } else {
+            sources.push(record.source_digest);
+        }
+        sources.extend(record.added.into_iter().map(|added| added.manifest));
+    }
+    sources
 }

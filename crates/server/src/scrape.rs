@@ -54,6 +54,7 @@ impl Collector for Scrape {
         self.connections(&mut page)?;
         self.resolutions(&mut page)?;
         self.content(&mut page)?;
+        self.upkeep(&mut page)?;
         self.upstreams(&mut page)?;
         self.kept(&mut page)
     }
@@ -186,6 +187,38 @@ impl Scrape {
             &[
                 by("outcome", "known", counts.derived_known),
                 by("outcome", "made", counts.derived_made),
+            ],
+        )
+    }
+
+    fn upkeep(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        page.total(
+            "metahub_gc_runs",
+            "Garbage collections that were done",
+            counts.gc_runs,
+        )?;
+        page.total(
+            "metahub_gc_removed_blobs",
+            "Blobs that garbage collection removed",
+            counts.gc_blobs,
+        )?;
+        page.total(
+            "metahub_gc_freed_bytes",
+            "Bytes that garbage collection freed",
+            counts.gc_bytes,
+        )?;
+        page.total(
+            "metahub_scrub_runs",
+            "Scrubs that were done",
+            counts.scrub_runs,
+        )?;
+        page.counter(
+            "metahub_scrub_findings",
+            "Content that a scrub found damaged or missing, and what of it was fetched again",
+            &[
+                ([("state", "found")], counts.scrub_findings),
+                ([("state", "refilled")], counts.scrub_refilled),
             ],
         )
     }

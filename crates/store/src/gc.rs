@@ -1,10 +1,10 @@
 //! Garbage collection, beside pushes and pulls: removes what nothing needs and what is older than
 //! a grace period. Runs in the process that serves, whose caches it keeps exact.
 //!
-//! Needed is whatever a manifest of the repository refers to. Manifests themselves are never
-//! garbage: they are removed by name. In order: uploads that nobody continued, a repository's
-//! right to blobs that none of its manifests names, blobs that no repository may read, files
-//! without a row, repositories that hold nothing. Every removal checks again, in the transaction
+//! Needed is whatever a manifest of the repository refers to. Manifests that were pushed or read
+//! are never garbage: they are removed by name. In order: uploads that nobody continued, derived
+//! manifests whose sources are gone, a repository's right to blobs that none of its manifests
+//! names, blobs that no repository may read, files without a row, repositories that hold nothing. Every removal checks again, in the transaction
 //! that removes, that the thing is still garbage.
 
 use std::time::{Duration, SystemTime};
@@ -18,6 +18,7 @@ use crate::cache::Change;
 use crate::encoding::{digest_from_bytes, time_to_millis};
 use crate::layout::remove_file;
 use crate::reserve;
+use crate::stale::MadeFrom;
 use crate::store::{Store, blocking};
 use crate::writer::Durability;
 
@@ -42,6 +43,8 @@ pub struct GcOptions {
 pub struct GcReport {
     /// Uploads that nobody continued.
     pub uploads: u64,
+    /// Derived manifests whose sources are gone.
+    pub derived: u64,
     /// Rights of a repository to read a blob that none of its manifests names.
     pub links: u64,
     /// Blobs.
@@ -66,8 +69,19 @@ macro_rules! unneeded_link {
 }
 
 impl Store {
-    /// Collects garbage. Other work goes on meanwhile.
+    /// Collects garbage, derived manifests left aside. Other work goes on meanwhile.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
+        self.collect_garbage_and_derived(options, &|_| Vec::new())
+            .await
+    }
+
+    /// Collects garbage, and derived manifests of which a source is gone. A dry run does not
+    /// count what only such a manifest names.
+    pub async fn collect_garbage_and_derived(
+        &self,
+        options: &GcOptions,
+        made_from: &MadeFrom,
+    ) -> Result<GcReport, StoreError> {
         let cutoff = SystemTime::now()
             .checked_sub(options.grace)
             .unwrap_or(SystemTime::UNIX_EPOCH);
@@ -80,13 +94,14 @@ impl Store {
         };
         let mut report = GcReport::default();
         if options.dry_run {
+            report.derived = gc.derived(made_from).await?;
             gc.count_blobs(&mut report).await?;
             gc.files(&mut report).await?;
         } else {
             let reserve = self.inner.layout.reserve();
             let released = reserve.clone();
             blocking(move || reserve::release(&released)).await?;
-            let outcome = gc.remove(&mut report).await;
+            let outcome = gc.remove(&mut report, made_from).await;
             blocking(move || {
                 reserve::keep(&reserve);
                 Ok::<_, StoreError>(())
@@ -108,7 +123,7 @@ pub(crate) struct Gc<'s> {
     pub(crate) cutoff: SystemTime,
     pub(crate) dry_run: bool,
     grace: Duration,
-    cutoff_millis: i64,
+    pub(crate) cutoff_millis: i64,
 }
 
 impl<'s> Gc<'s> {
@@ -130,9 +145,10 @@ impl Gc<'_> {
         self.store.inner.database.error(error)
     }
 
-    async fn remove(&self, report: &mut GcReport) -> Result<(), StoreError> {
+    async fn remove(&self, report: &mut GcReport, made_from: &MadeFrom) -> Result<(), StoreError> {
         let idle = self.store.inner.options.upload_idle.max(self.grace);
         report.uploads = self.store.sweep_uploads(idle).await? as u64;
+        report.derived = self.derived(made_from).await?;
         self.links(report).await?;
         self.blobs(report).await?;
         self.files(report).await?;

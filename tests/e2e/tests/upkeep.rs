@@ -6,20 +6,30 @@
     reason = "a test"
 )]
 
+use std::time::Duration;
+
+use metahub_e2e::faulty::{Faulty, Image};
 use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::process::wait_until;
 use metahub_e2e::pusher::{MANIFEST, Pusher};
 use metahub_e2e::require;
+use metahub_e2e::world::config;
 use serde_json::json;
 
 const ALONE: &str = "anonymous: write\noffline: true\nupstreams: []";
 
 /// A server that holds one image, whose layer is returned, and one blob that nothing names.
 fn with_garbage() -> Option<(MetaHub, Vec<u8>, Vec<u8>)> {
+    with_garbage_and("")
+}
+
+/// The same with more configuration.
+fn with_garbage_and(more: &str) -> Option<(MetaHub, Vec<u8>, Vec<u8>)> {
     if !require::tools(&["setpriv"]) {
         return None;
     }
-    let metahub = MetaHub::start(ALONE, &[]);
+    let metahub = MetaHub::start(&format!("{ALONE}\n{more}"), &[]);
     let (layer, garbage) = (vec![7; 300_000], vec![9; 200_000]);
     {
         let lab = Pusher {
@@ -141,4 +151,72 @@ fn flip_a_bit(metahub: &MetaHub, content: &[u8]) {
         }
     }
     panic!("no file of that name");
+}
+
+/// Whether a line of the metrics is exactly this, soon.
+fn counts(metahub: &MetaHub, line: &str) -> bool {
+    wait_until(Duration::from_secs(30), || {
+        let text = metahub.get("/metrics").send().expect(200).text();
+        text.lines().any(|found| found == line)
+    })
+}
+
+#[test]
+fn garbage_goes_by_itself_when_its_time_has_come() {
+    let schedule = "metrics: everybody\ngc: {every: 50ms, grace: 1s}";
+    let Some((metahub, layer, garbage)) = with_garbage_and(schedule) else {
+        return;
+    };
+    assert!(counts(&metahub, "metahub_gc_removed_blobs_total 1"));
+    assert_eq!(status_of(&metahub, &garbage), 404);
+    assert_eq!(status_of(&metahub, &layer), 200);
+    let freed = format!("metahub_gc_freed_bytes_total {}", garbage.len());
+    assert!(counts(&metahub, &freed));
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_itself_when_its_time_has_come() {
+    let schedule = "metrics: everybody\nscrub: {every: 50ms, rate: 100 MiB}";
+    let Some((metahub, layer, _)) = with_garbage_and(schedule) else {
+        return;
+    };
+    flip_a_bit(&metahub, &layer);
+    // The blob, and in a later round the manifest's reference to what is no longer there.
+    let gone = wait_until(Duration::from_secs(30), || {
+        status_of(&metahub, &layer) == 404
+    });
+    assert!(gone, "what is damaged is set aside");
+    let text = metahub.get("/metrics").send().expect(200).text();
+    assert!(
+        !text.contains("metahub_scrub_findings_total{state=\"found\"} 0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn damaged_content_that_came_from_an_upstream_is_fetched_again() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let upstream = Faulty::start();
+    let metahub = MetaHub::start(&config(upstream.host(), "read"), &[]);
+    let image = &upstream.image;
+    let pull = |path: &str| {
+        let zen3 = Some(("zen3", "any"));
+        let answer = metahub.get(path).login(zen3).header("Accept", MANIFEST);
+        answer.send().expect(200)
+    };
+    let layer = Image::blob(&image.layer);
+    pull(Image::TAG);
+    assert_eq!(pull(&layer).body, image.layer);
+    flip_a_bit(&metahub, &image.layer);
+    let scrubbed = metahub.command(&["scrub"]).ok();
+    scrubbed
+        .says(&digest_of(&image.layer))
+        .says("fetched again")
+        .says("team/app");
+    assert_eq!(pull(&layer).body, image.layer);
+    let quarantine = std::fs::read_dir(metahub.data().join("quarantine")).unwrap();
+    assert_eq!(quarantine.count(), 1, "the damaged file is kept aside");
+    metahub.command(&["scrub"]).ok().says("everything is whole");
 }

@@ -17,6 +17,7 @@ use crate::documents::Documents;
 use crate::exit::Exit;
 use crate::output;
 use crate::reload;
+use crate::schedule;
 use crate::signals::{Hangup, Stop};
 use crate::sweep;
 use crate::warm;
@@ -55,6 +56,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         reload::keep(certificate, config.reload_interval, hangup.clone());
     }
     reload::keep(documents, config.reload_interval, hangup);
+    schedule::keep(app.registry(), &config.data, &config.upkeep);
     let _orders = control::listen(&config.data, app.registry().clone());
     bounds::keep(app.registry().clone(), &config.registry.cache);
     warm::keep(app.registry(), &config.warm);

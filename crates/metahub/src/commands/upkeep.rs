@@ -78,6 +78,7 @@ pub(crate) async fn gc(args: GcArgs) -> miette::Result<Exit> {
             "blobs taken from repositories whose manifests do not name them",
         ),
         ("files", "files that interrupted work left"),
+        ("derived", "derived manifests whose source was deleted"),
         ("uploads", "uploads that nobody continued"),
         ("repositories", "repositories that held nothing"),
     ] {

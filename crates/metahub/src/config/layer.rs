@@ -12,7 +12,7 @@ use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::{Count, ManifestSize, Size, Time};
+use super::values::{Count, ManifestSize, Rate, Size, Time};
 use super::yaml::{ConfigError, parse};
 use crate::warm::WarmConfig;
 
@@ -33,6 +33,8 @@ pub(crate) struct Layer {
     pub(crate) token_lifetime: Option<Time>,
     pub(crate) metrics: Option<MetricsAccess>,
     pub(crate) limits: LimitsLayer,
+    pub(crate) gc: GcLayer,
+    pub(crate) scrub: ScrubLayer,
     pub(crate) read_only: Option<bool>,
     pub(crate) delete: Option<bool>,
     pub(crate) immutable_tags: Option<ImmutableTags>,
@@ -60,6 +62,22 @@ pub(crate) struct CacheLayer {
 pub(crate) struct TlsLayer {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
+}
+
+/// The keys under `gc`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GcLayer {
+    pub(crate) every: Option<Time>,
+    pub(crate) grace: Option<Time>,
+}
+
+/// The keys under `scrub`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ScrubLayer {
+    pub(crate) every: Option<Time>,
+    pub(crate) rate: Option<Rate>,
 }
 
 /// The keys under `limits`.
@@ -133,6 +151,14 @@ impl Layer {
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
             metrics: variable(environment, "METAHUB_METRICS")?,
             limits: LimitsLayer::from_environment(environment)?,
+            gc: GcLayer {
+                every: variable(environment, "METAHUB_GC_EVERY")?,
+                grace: variable(environment, "METAHUB_GC_GRACE")?,
+            },
+            scrub: ScrubLayer {
+                every: variable(environment, "METAHUB_SCRUB_EVERY")?,
+                rate: variable(environment, "METAHUB_SCRUB_RATE")?,
+            },
             read_only: variable(environment, "METAHUB_READ_ONLY")?,
             delete: variable(environment, "METAHUB_DELETE")?,
             immutable_tags: variable(environment, "METAHUB_IMMUTABLE_TAGS")?,

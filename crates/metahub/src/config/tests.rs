@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 34] = [
+const OTHER_VALUES: [(&str, &str); 38] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -167,6 +167,10 @@ const OTHER_VALUES: [(&str, &str); 34] = [
     ("profile_password", "account"),
     ("token_lifetime", "1h"),
     ("metrics", "everybody"),
+    ("gc.every", "0s"),
+    ("gc.grace", "1h"),
+    ("scrub.every", "24h"),
+    ("scrub.rate", "1 MiB"),
     ("limits.connections", "7"),
     ("limits.header_timeout", "1s"),
     ("limits.idle_timeout", "1s"),

@@ -94,3 +94,23 @@ impl<'de> Deserialize<'de> for Size {
         })
     }
 }
+
+/// Bytes a second, written with a unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        ByteSize::from_str(&text)
+            .ok()
+            .map(|size| size.as_u64())
+            .filter(|rate| *rate > 0)
+            .map(Self)
+            .ok_or_else(|| {
+                D::Error::custom(format!(
+                    "'{text}' is no rate: expected bytes a second with a unit, such as 32 MiB"
+                ))
+            })
+    }
+}

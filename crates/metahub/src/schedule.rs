@@ -1,0 +1,117 @@
+//! Upkeep on a schedule: garbage collection and scrubbing at the intervals that the configuration
+//! says, for as long as the server runs.
+//!
+//! When each was last done is the time of an empty file in the data folder, so that a server which
+//! is restarted often still does it, and one that was restarted just now does not do it again.
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use metahub_registry::{Registry, RegistryError};
+use metahub_store::{GcOptions, ScrubOptions, StoreError};
+
+use crate::config::Upkeep;
+
+/// A server that has just started has other things to do.
+const SETTLING: Duration = Duration::from_mins(1);
+
+/// Does what is due, now and later.
+pub(crate) fn keep(registry: &Registry, data: &Path, upkeep: &Upkeep) {
+    let collecting = GcOptions {
+        grace: upkeep.gc_grace,
+        dry_run: false,
+    };
+    let collector = registry.clone();
+    repeat(data.join("last-gc"), upkeep.gc_every, move || {
+        let (registry, options) = (collector.clone(), collecting.clone());
+        async move { registry.collect_garbage(&options).await.map(drop) }
+    });
+    let scrubbing = ScrubOptions {
+        bytes_per_second: Some(upkeep.scrub_rate),
+        dry_run: false,
+    };
+    let scrubber = registry.clone();
+    repeat(data.join("last-scrub"), upkeep.scrub_every, move || {
+        let registry = scrubber.clone();
+        async move { registry.scrub(scrubbing, |_| {}).await.map(drop) }
+    });
+}
+
+/// Does `work` every so often; `mark` is the file whose time says when it was last done.
+fn repeat<F>(mark: PathBuf, every: Duration, work: impl Fn() -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), RegistryError>> + Send,
+{
+    if every.is_zero() {
+        return;
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(first_wait(last(&mark), every)).await;
+        loop {
+            match work().await {
+                Ok(()) => done(&mark),
+                Err(RegistryError::Store(StoreError::Closed)) => return,
+                // The next time may do better; until then nothing is lost.
+                Err(error) => tracing::warn!(%error, work = %mark.display(), "upkeep failed"),
+            }
+            tokio::time::sleep(every).await;
+        }
+    });
+}
+
+/// How long ago it was last done, if it ever was.
+fn last(mark: &Path) -> Option<Duration> {
+    let modified = fs::metadata(mark).and_then(|file| file.modified()).ok()?;
+    // A clock that was set back has it done just now.
+    Some(
+        SystemTime::now()
+            .duration_since(modified)
+            .unwrap_or_default(),
+    )
+}
+
+fn first_wait(last: Option<Duration>, every: Duration) -> Duration {
+    let rest = last.map_or(Duration::ZERO, |age| every.saturating_sub(age));
+    rest.max(SETTLING.min(every))
+}
+
+fn done(mark: &Path) {
+    // Written anew, which also sets its time. Without it the next start does the work again.
+    if let Err(error) = fs::write(mark, b"") {
+        tracing::warn!(%error, file = %mark.display(), "cannot note that upkeep was done");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn what_is_due_is_done_soon_after_the_start_and_the_rest_in_its_time() {
+        assert_eq!(first_wait(None, DAY), SETTLING);
+        assert_eq!(first_wait(Some(DAY * 3), DAY), SETTLING);
+        let hour = Duration::from_hours(1);
+        assert_eq!(first_wait(Some(hour), DAY), DAY - hour);
+        let short = Duration::from_millis(50);
+        assert_eq!(first_wait(None, short), short);
+    }
+
+    #[test]
+    fn a_mark_tells_how_long_ago_the_work_was_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("last-gc");
+        assert_eq!(last(&mark), None);
+        done(&mark);
+        assert!(last(&mark).unwrap() < DAY);
+        let ago = SystemTime::now() - DAY;
+        let file = fs::File::options().write(true).open(&mark).unwrap();
+        file.set_modified(ago).unwrap();
+        assert!(last(&mark).unwrap() >= DAY);
+        done(&mark);
+        assert!(last(&mark).unwrap() < DAY);
+    }
+}
