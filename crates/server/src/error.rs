@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
 use metahub_registry::RegistryError;
+use metahub_store::StoreError;
 use serde_json::Value;
 
 use crate::body::Body;
@@ -145,7 +146,10 @@ impl From<RegistryError> for HttpError {
     fn from(error: RegistryError) -> Self {
         let code = error.code();
         if code == ErrorCode::Unknown {
-            return Self::internal(&error);
+            return match damaged(&error) {
+                Some(words) => Self::code(code, words),
+                None => Self::internal(&error),
+            };
         }
         let mut answer = Self::code(code, chain(&error));
         answer.0.detail = detail(&error);
@@ -156,6 +160,15 @@ impl From<RegistryError> for HttpError {
             None => answer,
         }
     }
+}
+
+/// What a client is told of content that is damaged: it can bring it again.
+fn damaged(error: &RegistryError) -> Option<String> {
+    let RegistryError::Store(error @ StoreError::Damaged { .. }) = error.root() else {
+        return None;
+    };
+    tracing::error!(%error, "request failed");
+    Some(error.to_string())
 }
 
 /// What programs need to know of an error beyond its code: that an image exists, but none of it

@@ -123,6 +123,19 @@ impl Call {
         answered.unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
+    /// Sends it and reads the whole answer, if any comes: nothing if the server hangs up first.
+    ///
+    /// # Panics
+    /// When neither happens in time.
+    #[must_use]
+    pub fn try_send(self) -> Option<Answer> {
+        let line = format!("{} {}", self.method, self.path);
+        runtime()
+            .block_on(async { tokio::time::timeout(REQUEST_LIMIT, self.exchange()).await })
+            .unwrap_or_else(|_| panic!("{line}: no answer within {REQUEST_LIMIT:?}"))
+            .ok()
+    }
+
     async fn exchange(&self) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         let stream = tokio::net::TcpStream::connect(&self.host).await?;
         let (mut sender, connection) =

@@ -1,0 +1,225 @@
+//! What clients see of a disk that fails: content that changed or vanished under the server, no
+//! space, a folder that cannot be written. A clear error, never half an answer that looks whole,
+//! and service for everything else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use metahub_e2e::http::{Call, digest_of};
+use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::pusher::{Pusher, with_query};
+use metahub_e2e::require;
+use rstest::rstest;
+
+const ALONE: &str = "anonymous: write\noffline: true\nupstreams: []\ngc: {every: 0s}";
+
+fn start() -> Option<MetaHub> {
+    require::tools(&["setpriv"]).then(|| MetaHub::start(ALONE, &[]))
+}
+
+fn lab(metahub: &MetaHub) -> Pusher<'_> {
+    Pusher {
+        host: metahub.host(),
+        repository: "lab/app",
+        login: Some(("zen3", "any")),
+    }
+}
+
+fn content(seed: u8, size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|at| (at >> 8) as u8 ^ (at as u8) ^ seed)
+        .collect()
+}
+
+fn pull(metahub: &MetaHub, content: &[u8]) -> Call {
+    let path = format!("blobs/{}", digest_of(content));
+    lab(metahub).call("GET", &path)
+}
+
+fn expect_served(metahub: &MetaHub, content: &[u8]) {
+    let answer = pull(metahub, content).send().expect(200);
+    assert!(!answer.cut && answer.body == content);
+}
+
+/// The file of a blob, by its name.
+fn file_of(metahub: &MetaHub, content: &[u8]) -> PathBuf {
+    let name = digest_of(content).replace("sha256:", "");
+    let mut folders = vec![metahub.data()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|file| *file == *name) {
+                return path;
+            }
+        }
+    }
+    panic!("no file of that name");
+}
+
+fn flip(file: &Path) {
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(file)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 150_000).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 150_000).unwrap();
+}
+
+fn shorten(file: &Path) {
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_len(100_000).unwrap();
+}
+
+fn remove(file: &Path) {
+    fs::remove_file(file).unwrap();
+}
+
+#[rstest]
+#[case::flipped(flip)]
+#[case::shortened(shorten)]
+#[case::removed(remove)]
+fn damaged_content_never_passes_for_whole_and_is_healed_by_a_push(
+    #[case] damage: fn(&Path),
+    #[values(false, true)] restarted: bool,
+) {
+    let Some(mut metahub) = start() else {
+        return;
+    };
+    let (damaged, whole) = (content(1, 300_000), content(2, 300_000));
+    lab(&metahub).blob(&damaged);
+    lab(&metahub).blob(&whole);
+    expect_served(&metahub, &damaged);
+    damage(&file_of(&metahub, &damaged));
+    if restarted {
+        metahub = metahub.restart();
+    }
+    for _ in 0..2 {
+        // What is known to be wrong before its first byte is sent may end in no answer at all.
+        let Some(answer) = pull(&metahub, &damaged).try_send() else {
+            continue;
+        };
+        if answer.status == 200 {
+            assert!(answer.cut, "it looks whole: {} bytes", answer.body.len());
+        } else {
+            // As if it were not there: a client that pushes asks first, and then pushes it again.
+            answer.expect_error(404, "BLOB_UNKNOWN");
+        }
+    }
+    let told = metahub.log();
+    let told = told
+        .lines()
+        .find(|line| line.contains(&digest_of(&damaged)) && !line.contains("outcome=\"ok\""));
+    assert!(told.is_some(), "the log says what is wrong");
+    expect_served(&metahub, &whole);
+    lab(&metahub).blob(&damaged);
+    expect_served(&metahub, &damaged);
+}
+
+/// A small file system in memory under a server's data folder; unmounted when dropped,
+/// which is to happen before that folder is removed.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// With a server on it.
+    fn start() -> Option<(MetaHub, Self)> {
+        if !require::root_and(&["setpriv", "mount", "umount"]) {
+            return None;
+        }
+        let mut metahub = MetaHub::start(ALONE, &[]);
+        assert!(metahub.terminate().unwrap().success());
+        let disk = Self(metahub.data());
+        let mounted = disk.mount(&["-t", "tmpfs", "-o", "size=32m", "tmpfs"]);
+        if !require::that(mounted, "the right to mount a file system") {
+            return None;
+        }
+        Some((metahub.restart(), disk))
+    }
+
+    fn mount(&self, options: &[&str]) -> bool {
+        let mut mount = Command::new("mount");
+        let status = mount.args(options).arg(&self.0).status();
+        status.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_pushes_with_words_and_serves_what_is_there() {
+    let Some((metahub, _disk)) = SmallDisk::start() else {
+        return;
+    };
+    let lab = lab(&metahub);
+    let first = content(0, 2_000_000);
+    let manifest = lab.image("1", "amd64", &first);
+    let mut held = Vec::new();
+    let refused = (1..40).find_map(|seed| {
+        let bytes = content(seed, 2_000_000);
+        let end = with_query(
+            &lab.start_upload(),
+            &format!("digest={}", digest_of(&bytes)),
+        );
+        let answer = metahub
+            .call("PUT", &end)
+            .login(lab.login)
+            .body(bytes.clone())
+            .send();
+        if answer.status == 201 {
+            held.push(bytes);
+            return None;
+        }
+        Some((answer, bytes))
+    });
+    let (answer, bytes) = refused.expect("32 MiB do not hold 80 MB");
+    let answer = answer.expect_error(503, "UNAVAILABLE");
+    assert!(answer.text().contains("no space left"), "{answer}");
+    assert!(!held.is_empty());
+    // What was refused is nowhere, and what was acknowledged is served.
+    let path = format!("blobs/{}", digest_of(&bytes));
+    lab.call("HEAD", &path).send().expect(404);
+    expect_served(&metahub, held.last().unwrap());
+    let digest = manifest["digest"].as_str().unwrap();
+    lab.call("GET", &format!("manifests/{digest}"))
+        .send()
+        .expect(200);
+
+    // Garbage can be collected without any room, and then there is some.
+    metahub.command(&["gc", "--grace", "0s"]).ok().says("freed");
+    lab.blob(&bytes);
+    expect_served(&metahub, &bytes);
+    expect_served(&metahub, &first);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_to_be_read_only() {
+    let Some((mut metahub, disk)) = SmallDisk::start() else {
+        return;
+    };
+    let bytes = content(1, 200_000);
+    lab(&metahub).blob(&bytes);
+    assert!(metahub.terminate().unwrap().success());
+    assert!(disk.mount(&["-o", "remount,ro"]));
+    let refused = metahub
+        .command(&["serve", "--listen", "127.0.0.1:0"])
+        .fails();
+    refused.says("read-only").does_not_say("panicked");
+    assert!(disk.mount(&["-o", "remount,rw"]));
+    metahub = metahub.restart();
+    expect_served(&metahub, &bytes);
+}
