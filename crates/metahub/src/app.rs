@@ -8,7 +8,7 @@ use std::time::Duration;
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_registry::Registry;
-use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, Server};
+use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server};
 use metahub_store::Store;
 use metahub_upstream::Upstreams;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
@@ -31,6 +31,7 @@ pub(crate) struct App {
     proxies: Proxies,
     limits: Limits,
     read_only: bool,
+    send_blobs: SendBlobs,
     metrics: MetricsAccess,
 }
 
@@ -61,6 +62,7 @@ impl App {
             proxies: config.trust_forwarded.clone(),
             limits: config.limits.clone(),
             read_only: config.read_only,
+            send_blobs: config.send_blobs,
             metrics: config.metrics,
         })
     }
@@ -83,6 +85,7 @@ impl App {
             authenticator: self.authenticator,
             limits: self.limits,
             read_only: self.read_only,
+            send_blobs: self.send_blobs,
             metrics: self.metrics,
             addresses: Addresses {
                 public_url: self.public_url,

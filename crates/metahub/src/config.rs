@@ -16,7 +16,7 @@ use std::time::Duration;
 use metahub_auth::AuthConfig;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_registry::Settings;
-use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl};
+use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamsConfig;
 
 use self::environment::Environment;
@@ -44,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) upload_idle: Duration,
     pub(crate) upkeep: Upkeep,
     pub(crate) read_only: bool,
+    pub(crate) send_blobs: SendBlobs,
     pub(crate) registry: Settings,
     pub(crate) upstreams: UpstreamsConfig,
     pub(crate) warm: Vec<WarmConfig>,
@@ -94,6 +95,7 @@ impl Default for Config {
             upload_idle: Duration::from_hours(24),
             upkeep: Upkeep::default(),
             read_only: false,
+            send_blobs: SendBlobs::default(),
             registry: Settings::default(),
             upstreams: UpstreamsConfig::default(),
             warm: Vec::new(),
@@ -194,6 +196,7 @@ impl Config {
         self.apply_limits(&layer.limits);
         self.upkeep.apply(&layer.gc, &layer.scrub);
         set(&mut self.read_only, layer.read_only);
+        set(&mut self.send_blobs, layer.send_blobs);
         set(&mut self.registry.delete, layer.delete);
         set(&mut self.registry.immutable_tags, layer.immutable_tags);
         set(&mut self.registry.sparse, layer.sparse);

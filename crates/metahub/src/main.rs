@@ -9,7 +9,6 @@ mod client;
 mod commands;
 mod config;
 mod control;
-mod data;
 mod descriptors;
 mod documents;
 mod exit;

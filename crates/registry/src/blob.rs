@@ -10,7 +10,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
-use metahub_store::{Follower, OpenBlob, StoreError};
+use metahub_store::{Follower, OpenBlob, Portion, StoreError};
 
 use crate::place::{Place, Search, there};
 use crate::{Registry, RegistryError};
@@ -48,6 +48,19 @@ impl BlobRead {
         match self {
             Self::Held(open) => Box::pin(open.stream(range)),
             Self::Arriving { follower, .. } => Box::pin(follower.stream(range)),
+        }
+    }
+
+    /// The same; where `windows` may be given out, parts of a file that is known to be right are
+    /// not read.
+    pub fn portions(
+        &self,
+        range: Range<u64>,
+        windows: bool,
+    ) -> Pin<Box<dyn Stream<Item = io::Result<Portion>> + Send>> {
+        match self {
+            Self::Held(open) if windows => Box::pin(open.portions(range)),
+            _ => Box::pin(self.stream(range).map(|read| read.map(Portion::Bytes))),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use metahub_auth::{Identity, Right};
 use metahub_oci::{ErrorCode, Reference, RepositoryName};
@@ -38,6 +38,8 @@ struct Call<'a> {
     query: Pairs,
     origin: Origin<'a>,
     client: IpAddr,
+    /// Whether the answer may leave parts of files to the connection.
+    sendfile: bool,
 }
 
 impl Answering {
@@ -64,6 +66,7 @@ impl Answering {
             query: Pairs::of(&head.uri),
             origin: self.app.addresses.origin(&head, peer.address, peer.tls),
             client,
+            sendfile: peer.sendfile && head.version != Version::HTTP_2,
             head: &head,
         };
         let result = self.dispatch(&call, body, &mut record).await;
@@ -223,7 +226,9 @@ impl Answering {
         let Call { head, query, .. } = call;
         let (method, headers) = (&head.method, &head.headers);
         match operation {
-            Operation::GetBlob(digest) => blobs::get(registry, method, headers, name, digest).await,
+            Operation::GetBlob(digest) => {
+                blobs::get(registry, method, headers, name, digest, call.sendfile).await
+            }
             Operation::DeleteBlob(digest) => blobs::delete(registry, name, digest).await,
             Operation::GetManifest(reference) => {
                 let profile = identity.profile();

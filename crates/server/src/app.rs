@@ -6,6 +6,7 @@ use metahub_registry::Registry;
 use crate::limits::Limits;
 use crate::metrics::MetricsAccess;
 use crate::origin::Addresses;
+use crate::send_blobs::SendBlobs;
 
 /// The parts of a server, and how it behaves where sites differ.
 pub struct App {
@@ -19,6 +20,8 @@ pub struct App {
     pub limits: Limits,
     /// Whether every change by a client is refused. What upstreams give is still kept.
     pub read_only: bool,
+    /// How blobs are sent.
+    pub send_blobs: SendBlobs,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
 }

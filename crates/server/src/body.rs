@@ -2,16 +2,19 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::Stream;
 use http_body::{Frame, SizeHint};
+use metahub_store::Portion;
 
 use crate::log::Record;
+use crate::outlet::{Chunk, Outlet};
 use crate::pace::Running;
 
-type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+type Portions = Pin<Box<dyn Stream<Item = io::Result<Portion>> + Send>>;
 
 /// What an answer carries. An enum rather than a boxed trait object: small answers, which are
 /// most, cost no allocation.
@@ -19,12 +22,13 @@ pub(crate) struct Body {
     kind: Kind,
     record: Option<Box<Record>>,
     running: Option<Running>,
+    outlet: Option<Arc<Outlet>>,
 }
 
 enum Kind {
     Empty,
     Bytes(Bytes),
-    Stream { stream: ByteStream, left: u64 },
+    Stream { stream: Portions, left: u64 },
 }
 
 impl Body {
@@ -34,14 +38,15 @@ impl Body {
             kind: Kind::Empty,
             record: None,
             running: None,
+            outlet: None,
         }
     }
 
-    /// A stream that yields exactly `length` bytes. One that yields fewer or more ends in an
+    /// A stream that yields exactly `length` bytes, or says where they lie. One that yields fewer or more ends in an
     /// error, so that a client never takes part of a blob for the whole.
     pub(crate) fn stream<S>(length: u64, stream: S) -> Self
     where
-        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+        S: Stream<Item = io::Result<Portion>> + Send + 'static,
     {
         Self {
             kind: Kind::Stream {
@@ -50,6 +55,7 @@ impl Body {
             },
             record: None,
             running: None,
+            outlet: None,
         }
     }
 
@@ -66,12 +72,30 @@ impl Body {
         self
     }
 
+    /// Leaves parts of files to `outlet`.
+    pub(crate) fn through(mut self, outlet: Option<Arc<Outlet>>) -> Self {
+        self.outlet = outlet;
+        self
+    }
+
     /// The number of bytes that this body will carry.
     pub(crate) fn len(&self) -> u64 {
         match &self.kind {
             Kind::Empty => 0,
             Kind::Bytes(bytes) => bytes.len() as u64,
             Kind::Stream { left, .. } => *left,
+        }
+    }
+}
+
+impl Body {
+    fn chunk(&self, portion: Portion) -> io::Result<Chunk> {
+        match (portion, &self.outlet) {
+            (Portion::Bytes(bytes), _) => Ok(Chunk::Bytes(bytes)),
+            (Portion::Window(window), Some(outlet)) => outlet.push(window),
+            (Portion::Window(_), None) => Err(io::Error::other(
+                "this connection cannot send parts of files",
+            )),
         }
     }
 }
@@ -85,19 +109,20 @@ impl From<Bytes> for Body {
                 kind: Kind::Bytes(bytes),
                 record: None,
                 running: None,
+                outlet: None,
             }
         }
     }
 }
 
 impl Kind {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Portion>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Self::Empty;
-                Poll::Ready(Some(Ok(bytes)))
+                Poll::Ready(Some(Ok(Portion::Bytes(bytes))))
             }
             Self::Stream { left: 0, .. } => Poll::Ready(None),
             Self::Stream { stream, left } => match stream.as_mut().poll_next(context) {
@@ -107,10 +132,10 @@ impl Kind {
                     format!("content ended {left} bytes early"),
                 )))),
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
-                Poll::Ready(Some(Ok(bytes))) => match left.checked_sub(bytes.len() as u64) {
+                Poll::Ready(Some(Ok(portion))) => match left.checked_sub(portion.len()) {
                     Some(rest) => {
                         *left = rest;
-                        Poll::Ready(Some(Ok(bytes)))
+                        Poll::Ready(Some(Ok(portion)))
                     }
                     None => Poll::Ready(Some(Err(io::Error::other(
                         "content is longer than announced",
@@ -122,26 +147,27 @@ impl Kind {
 }
 
 impl http_body::Body for Body {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<io::Result<Frame<Chunk>>>> {
         if let Some(running) = &mut self.running {
             running.asked();
         }
         let polled = self.kind.poll(context);
+        let polled = polled.map(|portion| Some(portion?.and_then(|portion| self.chunk(portion))));
         match polled {
-            Poll::Ready(Some(Ok(bytes))) => {
+            Poll::Ready(Some(Ok(chunk))) => {
                 if let Some(running) = &mut self.running {
                     running.gave();
                 }
                 if let Some(record) = &mut self.record {
-                    record.sent += bytes.len() as u64;
+                    record.sent += chunk.remaining() as u64;
                 }
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::warn!(%error, "an answer was cut off");

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +22,8 @@ use crate::body::Body;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pace::{Overdue, Pace, Paced};
+use crate::send_blobs::SendBlobs;
+use crate::sendfile::Sendfile;
 use crate::stream::Stream;
 use crate::tls::Tls;
 
@@ -47,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whether it speaks TLS with us.
     pub(crate) tls: bool,
+    /// Whether parts of files may be left to the connection to be sent, if HTTP/1 is spoken.
+    pub(crate) sendfile: bool,
 }
 
 /// How connections are served. Shared by all of them.
@@ -55,6 +59,7 @@ pub(crate) struct Serving<H> {
     tls: Option<Tls>,
     handler: H,
     limits: Limits,
+    send_blobs: SendBlobs,
     metrics: Arc<Metrics>,
     crowded: watch::Receiver<bool>,
     stopping: CancellationToken,
@@ -67,6 +72,7 @@ where
 {
     pub(crate) fn new(
         limits: &Limits,
+        send_blobs: SendBlobs,
         tls: Option<Tls>,
         metrics: Arc<Metrics>,
         handler: H,
@@ -92,6 +98,7 @@ where
             handler,
             crowded,
             limits: limits.clone(),
+            send_blobs,
             metrics,
             stopping,
         }
@@ -103,6 +110,7 @@ where
         let peer = Peer {
             address,
             tls: self.tls.is_some(),
+            sendfile: self.tls.is_none() && self.send_blobs == SendBlobs::Sendfile,
         };
         let stream = tokio::select! {
             stream = tokio::time::timeout(self.limits.header_timeout, self.begin(stream)) => stream,
@@ -120,7 +128,7 @@ where
 
     async fn begin(&self, stream: TcpStream) -> io::Result<Stream> {
         match &self.tls {
-            None => Ok(Stream::Plain(stream)),
+            None => Ok(Stream::Plain(Sendfile::new(stream))),
             Some(tls) => {
                 let stream = refuse_plain(stream).await?;
                 Ok(Stream::Tls(Box::new(tls.accept(stream).await?)))
@@ -133,11 +141,18 @@ where
         stream: Stream,
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let outlet = stream.outlet().cloned();
         let pace = Pace::new(&self.limits, self.crowded.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let running = pace.request(request.version());
+            let request_is_http1 = request.version() != Version::HTTP_2;
             let answer = (self.handler)(request, peer);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| body.paced(running))) }
+            // HTTP/2 cuts bodies into frames of its own.
+            let outlet = outlet.clone().filter(|_| request_is_http1);
+            async move {
+                let answer = answer.await;
+                Ok::<_, Infallible>(answer.map(|body| body.paced(running).through(outlet)))
+            }
         });
         let stream = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
         let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));

@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 mod operation;
 mod origin;
+mod outlet;
 mod pace;
 mod range;
 mod request;
@@ -23,6 +24,8 @@ mod request_body;
 mod respond;
 mod route;
 mod scrape;
+mod send_blobs;
+mod sendfile;
 mod stream;
 mod tls;
 
@@ -40,6 +43,7 @@ pub use app::App;
 pub use limits::Limits;
 pub use metrics::MetricsAccess;
 pub use origin::{Addresses, Proxies, PublicUrl, PublicUrlError};
+pub use send_blobs::SendBlobs;
 pub use tls::{Tls, TlsError};
 
 /// A server that listens and does not yet answer.
@@ -78,9 +82,15 @@ impl Server {
     /// end.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
         let limits = app.limits.clone();
+        let send_blobs = app.send_blobs;
         let metrics = Arc::new(Metrics::default());
         let answering = Arc::new(Answering::new(app, Arc::clone(&metrics)));
         let handler = move |request, peer| Arc::clone(&answering).answer(request, peer);
-        listen::serve(self.listener, self.tls, &limits, metrics, handler, shutdown).await;
+        let serving = listen::How {
+            limits: &limits,
+            send_blobs,
+            metrics,
+        };
+        listen::serve(self.listener, self.tls, serving, handler, shutdown).await;
     }
 }

@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::connection::{Peer, Serving};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::send_blobs::SendBlobs;
 use crate::tls::Tls;
 
 /// How long to wait after the operating system refused a connection, for want of descriptors
@@ -31,25 +32,37 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// How long a crowd counts as one at least.
 const LASTING: Duration = Duration::from_secs(2);
 
+/// How connections are served.
+pub(crate) struct How<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) send_blobs: SendBlobs,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Accepts connections until `shutdown` completes, then lets running requests end within
 /// [`Limits::drain_timeout`].
 pub(crate) async fn serve<H, F>(
     listener: TcpListener,
     tls: Option<Tls>,
-    limits: &Limits,
-    metrics: Arc<Metrics>,
+    how: How<'_>,
     handler: H,
     shutdown: impl Future<Output = ()>,
 ) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    let How {
+        limits,
+        send_blobs,
+        metrics,
+    } = how;
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let stopping = CancellationToken::new();
     let mut crowded = Crowded::default();
     let serving = Arc::new(Serving::new(
         limits,
+        send_blobs,
         tls,
         Arc::clone(&metrics),
         handler,

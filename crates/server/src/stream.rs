@@ -3,18 +3,32 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::outlet::Outlet;
+use crate::sendfile::Sendfile;
+
 /// A connection.
 pub(crate) enum Stream {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Sendfile),
     /// Encrypted. Boxed: the state of a TLS session is large.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Where bodies may leave parts of files, if the connection can send them.
+    pub(crate) fn outlet(&self) -> Option<&Arc<Outlet>> {
+        match self {
+            Self::Plain(stream) => Some(stream.outlet()),
+            Self::Tls(_) => None,
+        }
+    }
 }
 
 macro_rules! either {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
 use metahub_registry::ImmutableTags;
-use metahub_server::{MetricsAccess, Proxies, PublicUrl};
+use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
@@ -36,6 +36,7 @@ pub(crate) struct Layer {
     pub(crate) gc: GcLayer,
     pub(crate) scrub: ScrubLayer,
     pub(crate) read_only: Option<bool>,
+    pub(crate) send_blobs: Option<SendBlobs>,
     pub(crate) delete: Option<bool>,
     pub(crate) immutable_tags: Option<ImmutableTags>,
     pub(crate) sparse: Option<bool>,
@@ -134,30 +135,23 @@ impl Layer {
 
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            listen: plain_variable(
-                environment,
-                "METAHUB_LISTEN",
-                "ADDRESS:PORT, such as 127.0.0.1:5000",
-            )?,
+            listen: plain_variable(environment, "METAHUB_LISTEN")?,
             data: path_variable(environment, "METAHUB_DATA"),
             tls: TlsLayer {
                 certificate: path_variable(environment, "METAHUB_TLS_CERTIFICATE"),
                 key: path_variable(environment, "METAHUB_TLS_KEY"),
             },
-            public_url: plain_variable(
-                environment,
-                "METAHUB_PUBLIC_URL",
-                "http://HOST[:PORT] or https://HOST[:PORT]",
-            )?,
+            public_url: plain_variable(environment, "METAHUB_PUBLIC_URL")?,
             trust_forwarded: variable(environment, "METAHUB_TRUST_FORWARDED")?,
             catalog: path_variable(environment, "METAHUB_CATALOG")
                 .map(|paths| std::env::split_paths(&paths).collect()),
             reload_interval: variable(environment, "METAHUB_RELOAD_INTERVAL")?,
             hardware: variable(environment, "METAHUB_HARDWARE")?,
-            anonymous: plain_variable(environment, "METAHUB_ANONYMOUS", "none, read or write")?,
+            anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
             metrics: variable(environment, "METAHUB_METRICS")?,
+            send_blobs: variable(environment, "METAHUB_SEND_BLOBS")?,
             limits: LimitsLayer::from_environment(environment)?,
             gc: GcLayer {
                 every: variable(environment, "METAHUB_GC_EVERY")?,

@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 38] = [
+const OTHER_VALUES: [(&str, &str); 39] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -181,6 +181,7 @@ const OTHER_VALUES: [(&str, &str); 38] = [
     ("limits.name_length", "63"),
     ("limits.page_size", "100"),
     ("read_only", "true"),
+    ("send_blobs", "read"),
     ("delete", "false"),
     ("immutable_tags", "['prod/.*:v[0-9.]+']"),
     ("sparse", "true"),

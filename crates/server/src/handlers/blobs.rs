@@ -11,13 +11,14 @@ use crate::range::{self, Asked};
 use crate::request::header;
 use crate::respond::{Answer, matches_etag};
 
-/// end-2.
+/// end-2. `sendfile`: whether parts of its file may be left to the connection.
 pub(crate) async fn get(
     registry: &Registry,
     method: &Method,
     headers: &http::HeaderMap,
     name: &RepositoryName,
     digest: &Digest,
+    sendfile: bool,
 ) -> Result<Response<Body>, HttpError> {
     let answer = Answer::new(StatusCode::OK)
         .digest(digest)
@@ -40,7 +41,7 @@ pub(crate) async fn get(
         _ => header(headers, header::RANGE),
     };
     Ok(match range::parse(range_header, size) {
-        Asked::Whole => answer.body(Body::stream(size, blob.stream(0..size))),
+        Asked::Whole => answer.body(Body::stream(size, blob.portions(0..size, sendfile))),
         Asked::One(range) => answer
             .status(StatusCode::PARTIAL_CONTENT)
             .text(
@@ -51,10 +52,13 @@ pub(crate) async fn get(
                     range.end.saturating_sub(1)
                 ),
             )
-            .body(Body::stream(range.end - range.start, blob.stream(range))),
+            .body(Body::stream(
+                range.end - range.start,
+                blob.portions(range, sendfile),
+            )),
         Asked::Several(ranges) => {
             let length = multipart::length(&ranges, size);
-            let stream = multipart::body(ranges, size, move |range| blob.stream(range));
+            let stream = multipart::body(ranges, size, move |range| blob.portions(range, sendfile));
             answer
                 .status(StatusCode::PARTIAL_CONTENT)
                 .text(header::CONTENT_TYPE, &multipart::content_type())

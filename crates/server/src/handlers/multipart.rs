@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use metahub_store::Portion;
 
 /// Separates parts. It need not be unpredictable: the receiver knows each part's length from its
 /// `Content-Range`.
@@ -41,16 +42,16 @@ pub(crate) fn body<R, S>(
     ranges: Vec<Range<u64>>,
     size: u64,
     read: R,
-) -> impl Stream<Item = io::Result<Bytes>> + Send
+) -> impl Stream<Item = io::Result<Portion>> + Send
 where
     R: Fn(Range<u64>) -> S + Send + 'static,
-    S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    S: Stream<Item = io::Result<Portion>> + Send + 'static,
 {
     let parts = stream::iter(ranges).flat_map(move |range| {
         let head = Bytes::from(head(&range, size));
-        stream::once(async move { Ok(head) }).chain(read(range))
+        stream::once(async move { Ok(head.into()) }).chain(read(range))
     });
-    parts.chain(stream::once(async { Ok(Bytes::from(tail())) }))
+    parts.chain(stream::once(async { Ok(Bytes::from(tail()).into()) }))
 }
 
 #[cfg(test)]
@@ -65,10 +66,15 @@ mod tests {
         let read = move |r: Range<u64>| {
             let part =
                 content.slice(usize::try_from(r.start).unwrap()..usize::try_from(r.end).unwrap());
-            stream::once(async move { Ok(part) })
+            stream::once(async move { Ok(Portion::Bytes(part)) })
         };
-        let sent: Vec<Bytes> = body(ranges, 10, read).map(Result::unwrap).collect().await;
-        let sent = sent.concat();
+        let sent: Vec<u8> = body(ranges, 10, read)
+            .map(|portion| match portion.unwrap() {
+                Portion::Bytes(bytes) => bytes.to_vec(),
+                Portion::Window(_) => unreachable!("none was read"),
+            })
+            .concat()
+            .await;
         assert_eq!(sent.len() as u64, announced);
         let text = String::from_utf8(sent).unwrap();
         assert!(text.contains("Content-Range: bytes 5-9/10\r\n\r\n56789\r\n--"));

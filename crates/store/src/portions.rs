@@ -1,0 +1,350 @@
+//! A blob on its way out: windows of its file for whoever can send a file unread, bytes for all
+//! others.
+//!
+//! A window is given out only while its pages are in memory, so that sending it reads no disk on
+//! an asynchronous worker. Pages that are not there are read in on a blocking thread first, and
+//! where the kernel does not tell which are, the bytes are read as for everybody else.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::stream::Stream;
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::blob_stream::{BlobStream, Streams};
+
+/// Largest window in bytes.
+pub const WINDOW: u64 = 1024 * 1024;
+
+/// How far apart the kernel is asked for pages, in bytes: what it reads ahead at once by default.
+const STEP: u64 = 128 * 1024;
+
+/// How much is read at once of pages that are only to be in memory, in bytes: small enough to
+/// stay in the processor's cache.
+const SIP: usize = 64 * 1024;
+
+/// A part of a blob.
+#[derive(Clone, Debug)]
+pub enum Portion {
+    /// Its bytes.
+    Bytes(Bytes),
+    /// Where its bytes lie.
+    Window(Window),
+}
+
+impl Portion {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Window(window) => window.range.end - window.range.start,
+        }
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Portion {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// A part of a file, at most [`WINDOW`] bytes, whose pages were in memory a moment ago. The file
+/// may turn out to be shorter.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// Its own position is shared: read it by position.
+    pub file: Arc<File>,
+    /// Never empty.
+    pub range: Range<u64>,
+}
+
+/// The portions of a blob, in order. See [`crate::OpenBlob::portions`].
+pub struct Portions(Source);
+
+enum Source {
+    Read(BlobStream),
+    Windows(Windows),
+}
+
+impl std::fmt::Debug for Portions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Portions").finish_non_exhaustive()
+    }
+}
+
+impl Portions {
+    pub(crate) fn read(stream: BlobStream) -> Self {
+        Self(Source::Read(stream))
+    }
+
+    pub(crate) fn windows(file: Arc<File>, range: Range<u64>, streams: Arc<Streams>) -> Self {
+        Self(Source::Windows(Windows {
+            file,
+            range,
+            warming: None,
+            warmed: 0,
+            streams,
+        }))
+    }
+}
+
+impl Stream for Portions {
+    type Item = io::Result<Portion>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.0 {
+                Source::Read(stream) => {
+                    let polled = ready!(Pin::new(stream).poll_next(context));
+                    return Poll::Ready(polled.map(|read| read.map(Portion::Bytes)));
+                }
+                Source::Windows(windows) => match ready!(windows.poll_window(context)) {
+                    Some(Err(Unusable::Untold)) => this.0 = Source::Read(windows.rest()),
+                    Some(Err(Unusable::Broken(error))) => {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    Some(Ok(window)) => {
+                        return Poll::Ready(Some(Ok(Portion::Window(window))));
+                    }
+                    None => return Poll::Ready(None),
+                },
+            }
+        }
+    }
+}
+
+/// Why there is no window.
+enum Unusable {
+    /// Whether the pages are in memory cannot be known here.
+    Untold,
+    Broken(io::Error),
+}
+
+struct Windows {
+    file: Arc<File>,
+    /// What was not given out yet.
+    range: Range<u64>,
+    /// The reading in of the next window.
+    warming: Option<JoinHandle<io::Result<()>>>,
+    /// Up to where pages were read in.
+    warmed: u64,
+    streams: Arc<Streams>,
+}
+
+impl Windows {
+    fn poll_window(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Window, Unusable>>> {
+        if self.range.is_empty() {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(warming) = &mut self.warming {
+                let outcome = ready!(Pin::new(warming).poll(context));
+                self.warming = None;
+                if let Err(error) = outcome.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                    self.range.start = self.range.end;
+                    return Poll::Ready(Some(Err(Unusable::Broken(error))));
+                }
+            }
+            let next = next_window(&self.range);
+            match in_memory(&self.file, &next) {
+                Ok(true) => {
+                    let was_cold = self.warmed >= next.end;
+                    self.range.start = next.end;
+                    if was_cold {
+                        self.warm_next();
+                    }
+                    let file = Arc::clone(&self.file);
+                    return Poll::Ready(Some(Ok(Window { file, range: next })));
+                }
+                // Read in, and gone again: memory is short.
+                Ok(false) if self.warmed >= next.end => {
+                    return Poll::Ready(Some(Err(Unusable::Untold)));
+                }
+                Ok(false) => self.warm(next),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return Poll::Ready(Some(Err(Unusable::Untold)));
+                }
+                Err(error) => {
+                    self.range.start = self.range.end;
+                    return Poll::Ready(Some(Err(Unusable::Broken(error.into()))));
+                }
+            }
+        }
+    }
+
+    /// What follows pages that were not there is likely not there either: reads it in while the
+    /// client takes what it has.
+    fn warm_next(&mut self) {
+        let next = next_window(&self.range);
+        if !next.is_empty() && matches!(in_memory(&self.file, &next), Ok(false)) {
+            self.warm(next);
+        }
+    }
+
+    fn warm(&mut self, window: Range<u64>) {
+        self.warmed = window.end;
+        let file = Arc::clone(&self.file);
+        let end = self.range.end;
+        self.warming = Some(spawn_blocking(move || {
+            let ahead = next_window(&(window.end..end));
+            read_in(&file, window, &ahead)
+        }));
+    }
+
+    /// What was not given out yet, to be read.
+    fn rest(&mut self) -> BlobStream {
+        let (file, streams) = (Arc::clone(&self.file), Arc::clone(&self.streams));
+        BlobStream::of_file(file, self.range.clone(), None, streams)
+    }
+}
+
+fn next_window(range: &Range<u64>) -> Range<u64> {
+    range.start..range.end.min(range.start.saturating_add(WINDOW))
+}
+
+/// Whether the pages of `window` are in memory, as far as a look at some of them tells. Never
+/// waits for a disk.
+fn in_memory(file: &File, window: &Range<u64>) -> Result<bool, Errno> {
+    let last = window.end.saturating_sub(1);
+    let mut at = window.start;
+    loop {
+        let mut byte = [0];
+        let mut into = [io::IoSliceMut::new(&mut byte)];
+        match preadv2(file, &mut into, at, ReadWriteFlags::NOWAIT) {
+            // Beyond the end: whoever reads or sends it will find that out.
+            Ok(_) => {}
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error),
+        }
+        if at >= last {
+            return Ok(true);
+        }
+        at = at.saturating_add(STEP).min(last);
+    }
+}
+
+/// Reads the pages of `window` into memory, all of them, and lets the kernel begin with those of
+/// `ahead`. Blocks.
+fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()> {
+    for range in [&window, ahead] {
+        let length = std::num::NonZeroU64::new(range.end - range.start);
+        if length.is_some() {
+            // Advice is no more than that.
+            let _ = fadvise(file, range.start, length, Advice::WillNeed);
+        }
+    }
+    let mut sip = vec![0; SIP];
+    let mut at = window.start;
+    while at < window.end {
+        match pread(file, &mut sip[..], at) {
+            Ok(0) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("the file ends at {at} instead of {}", window.end),
+                ));
+            }
+            Ok(read) => at += read as u64,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    const LENGTH: u64 = 3 * WINDOW + 12_345;
+
+    /// On the file system of the build, since one in memory never lacks a page.
+    fn file_of(bytes: &[u8]) -> Arc<File> {
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(bytes).unwrap();
+        file.sync_all().unwrap();
+        Arc::new(file)
+    }
+
+    fn content() -> Vec<u8> {
+        (0..LENGTH).map(|i| (i % 251) as u8).collect()
+    }
+
+    async fn collect(file: &Arc<File>, range: Range<u64>) -> io::Result<Vec<Portion>> {
+        Portions::windows(Arc::clone(file), range, Arc::default())
+            .try_collect()
+            .await
+    }
+
+    fn bytes_of(portions: &[Portion]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for portion in portions {
+            match portion {
+                Portion::Bytes(bytes) => all.extend_from_slice(bytes),
+                Portion::Window(Window { file, range }) => {
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    assert_eq!(pread(file, &mut bytes[..], range.start), Ok(bytes.len()));
+                    all.extend_from_slice(&bytes);
+                }
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn windows_and_bytes_together_are_exactly_the_range() {
+        let content = content();
+        let file = file_of(&content);
+        for cold in [false, true] {
+            for range in [0..0, 7..8, 5..WINDOW + 5, 0..LENGTH, LENGTH - 1..LENGTH] {
+                if cold {
+                    fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
+                }
+                let portions = collect(&file, range.clone()).await.unwrap();
+                let expected = &content[range.start as usize..range.end as usize];
+                assert!(bytes_of(&portions) == expected, "{range:?}, cold: {cold}");
+                assert!(portions.iter().all(|portion| portion.len() <= WINDOW));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_early_is_an_error_when_its_pages_must_be_read_in() {
+        let file = file_of(&content());
+        file.set_len(WINDOW + 1).unwrap();
+        fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
+        let error = read_in(&file, WINDOW..2 * WINDOW, &(0..0)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn pages_that_were_read_in_are_found_in_memory() {
+        let file = file_of(&content());
+        fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
+        read_in(&file, 0..WINDOW, &(WINDOW..2 * WINDOW)).unwrap();
+        let found = in_memory(&file, &(0..WINDOW));
+        assert!(
+            matches!(found, Ok(true) | Err(Errno::OPNOTSUPP)),
+            "{found:?}"
+        );
+    }
+}
