@@ -204,6 +204,7 @@ impl Config {
             &mut self.registry.tag_lifetime,
             layer.tag_lifetime.map(Time::duration),
         );
+        set(&mut self.registry.local, layer.local);
         set(&mut self.upstreams.upstreams, layer.upstreams);
         set(&mut self.upstreams.allow_any_host, layer.allow_any_host);
         set(&mut self.upstreams.offline, layer.offline);

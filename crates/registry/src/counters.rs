@@ -60,6 +60,8 @@ pub struct UpstreamCounts {
     pub asked: u64,
     /// Those that failed.
     pub failed: u64,
+    /// Whether it failed too often in a row and is left alone for now.
+    pub resting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -148,11 +150,13 @@ impl Registry {
                 Some(of) => {
                     of.asked += asked;
                     of.failed += failed;
+                    of.resting |= upstream.is_resting();
                 }
                 None => counts.push(UpstreamCounts {
                     host: upstream.host().clone(),
                     asked,
                     failed,
+                    resting: upstream.is_resting(),
                 }),
             }
         }

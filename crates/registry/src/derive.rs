@@ -302,7 +302,10 @@ impl Registry {
                 Reference::Tag(tag) => self.tag_at(&place, &tag).await,
                 Reference::Digest(digest) => self.digest_at(&place, &digest).await,
             };
-            let found = search.answered(answer)?;
+            let mut found = search.answered(answer)?;
+            if let Some(source) = &mut found {
+                source.warn(search.passed_over());
+            }
             if found.is_some() || self.ends_at(&place).await? {
                 return Ok(found);
             }

@@ -141,7 +141,8 @@ impl RegistryError {
             Self::Document(_) | Self::Config { .. } => ErrorCode::ManifestInvalid,
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Upstream(error) => match error.problem() {
-                Problem::RateLimited { .. } => ErrorCode::TooManyRequests,
+                // Not 429, though that is what the upstream says: clients take that for the last
+                // word, and it is not theirs to wait for.
                 Problem::Denied { .. } => ErrorCode::Denied,
                 _ => ErrorCode::Unavailable,
             },

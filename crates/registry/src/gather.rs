@@ -107,7 +107,7 @@ impl Gather<'_> {
                 let nobody = Composed::none();
                 let profile = self.wanted.profile.as_deref().unwrap_or(&nobody);
                 let catalog = registry.catalog();
-                let collection = crate::source::collection(&catalog, &name, &tag);
+                let collection = registry.collection_called(&catalog, &name, &tag);
                 match registry.outcome(&name, &tag, profile).await? {
                     Outcome::Plain(source) => {
                         self.source(&source, image, &Select::ByPlatform).await?;
@@ -486,7 +486,7 @@ impl Registry {
         image: &ImageReference,
     ) -> Result<RepositoryName, RegistryError> {
         Ok(match image.host() {
-            Some(host) => format!("{host}/{}", image.name()).parse()?,
+            Some(host) => crate::place::kept_name(host, image.name())?,
             None => image.name().clone(),
         })
     }

@@ -27,6 +27,7 @@ mod maintenance;
 mod place;
 mod plan;
 mod push;
+mod recheck;
 mod resolution;
 mod source;
 mod statements;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_catalog::Catalog;
+use metahub_oci::RepositoryName;
 use metahub_store::Store;
 use metahub_upstream::Upstreams;
 use tokio::sync::watch;
@@ -49,8 +51,10 @@ pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};
-pub use list::ListPage;
+pub use list::{ListPage, Referrers, TagList};
 pub use maintenance::Scrubbed;
+pub use metahub_upstream::NamespaceError;
+pub use place::LocalContent;
 pub use plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
 pub use push::Pushed;
 pub use statements::ImageSays;
@@ -58,8 +62,11 @@ pub use statements::ImageSays;
 /// How the registry behaves where sites differ.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long an upstream's tag is taken as it was last seen.
+    /// How long an upstream's tag is taken as it was last seen, where nothing else is said of that
+    /// upstream.
     pub tag_lifetime: Duration,
+    /// Where a name is looked for first.
+    pub local: LocalContent,
     /// Whether a pushed manifest may refer to content that is not here.
     pub sparse: bool,
     /// Whether anything may be deleted: one switch for tags, manifests and blobs.
@@ -74,6 +81,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tag_lifetime: Duration::from_secs(60),
+            local: LocalContent::default(),
             sparse: false,
             delete: true,
             immutable_tags: ImmutableTags::default(),
@@ -96,7 +104,8 @@ struct Inner {
     fills: fill::Fills,
     derivations: derive::Derivations,
     collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
-    rechecks: source::Rechecks,
+    rechecks: recheck::Rechecks,
+    referrers: list::ReferrersLately,
     counters: counters::Counters,
     usage: usage::Usage,
 }
@@ -123,7 +132,8 @@ impl Registry {
                     .max_capacity(1000)
                     .time_to_live(collection::LIFETIME)
                     .build(),
-                rechecks: source::Rechecks::default(),
+                rechecks: recheck::Rechecks::default(),
+                referrers: list::referrers_lately(),
                 counters: counters::Counters::default(),
                 usage: usage::Usage::default(),
             }),
@@ -140,6 +150,18 @@ impl Registry {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// What the repository is called here that a client calls `name` on the registry `ns`.
+    ///
+    /// # Errors
+    /// A text that is no host, or a host that nothing is read from.
+    pub fn namespaced(
+        &self,
+        ns: &str,
+        name: &RepositoryName,
+    ) -> Result<RepositoryName, NamespaceError> {
+        self.upstreams().namespaced(ns, name)
     }
 
     pub(crate) fn counters(&self) -> &counters::Counters {

@@ -1,9 +1,15 @@
 //! Lists: tags, repositories, referrers.
 
-use metahub_oci::{Digest, RepositoryName};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
+use metahub_store::Page;
+use metahub_upstream::{Route, UpstreamError};
+use moka::future::Cache;
 use serde_json::Value;
 
-use crate::place::{Place, there};
+use crate::place::{Place, is_offline, there};
 use crate::{Registry, RegistryError};
 
 /// Most referrers listed in one answer; the answer stays under the 4 MiB of an index.
@@ -30,67 +36,112 @@ impl ListPage {
     }
 }
 
+/// A page of a repository's tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagList {
+    /// The tags.
+    pub page: ListPage,
+    /// Something the client should know, such as an upstream that could not be asked.
+    pub warning: Option<String>,
+}
+
+/// Tags on their way into a list.
+#[derive(Default)]
+struct Found {
+    known: bool,
+    items: Vec<String>,
+    more: bool,
+    failure: Option<UpstreamError>,
+}
+
+impl Found {
+    fn add(&mut self, page: &Page<Tag>) {
+        self.known = true;
+        self.more |= page.more;
+        self.items
+            .extend(page.items.iter().map(ToString::to_string));
+    }
+}
+
+/// Descriptors of what refers to a manifest, and something the client should know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Referrers {
+    /// The descriptors, each with `artifactType` and annotations.
+    pub manifests: Vec<Value>,
+    /// Such as an upstream that could not be asked.
+    pub warning: Option<String>,
+}
+
+/// What upstreams said of referrers a moment ago, by kept repository and subject. A thousand nodes
+/// that verify one image ask its upstream once.
+pub(crate) type ReferrersLately = Cache<(RepositoryName, Digest), Arc<Vec<Descriptor>>>;
+
+pub(crate) fn referrers_lately() -> ReferrersLately {
+    Cache::builder()
+        .max_capacity(1000)
+        .time_to_live(Duration::from_secs(10))
+        .build()
+}
+
 impl Registry {
-    /// The tags of a repository after `last`, at most `limit`: a collection's, those held here,
-    /// and those of an upstream.
+    /// The tags of a repository after `last`, at most `limit`: whatever a pull by tag would find.
+    /// Those of a collection, those pushed here, and, unless the name was pushed to and local
+    /// content comes first, those of every upstream that the name leads to.
     pub async fn tags(
         &self,
         name: &RepositoryName,
         last: Option<&str>,
         limit: usize,
-    ) -> Result<ListPage, RegistryError> {
+    ) -> Result<TagList, RegistryError> {
         let catalog = self.catalog();
-        let of_collection: Vec<String> = catalog
-            .collection_tags(name)
-            .into_iter()
-            .map(ToString::to_string)
-            .collect();
-        let mut known = !of_collection.is_empty();
-        let mut items = of_collection;
-        let mut more = false;
-        let mut held = false;
-        let mut failure = None;
+        let of_collection = catalog.collection_tags(name);
+        let mut found = Found {
+            known: !of_collection.is_empty(),
+            items: of_collection.iter().map(ToString::to_string).collect(),
+            ..Found::default()
+        };
         for place in self.places_of(name)? {
             match &place {
                 Place::Local(name) => {
-                    let page = self.store().tags(name, last, limit).await?;
-                    known |= !page.items.is_empty();
-                    held = self.store().was_pushed(name).await?;
-                    more |= page.more;
-                    items.extend(page.items.iter().map(ToString::to_string));
+                    // Else what lies under this name is what its upstream gave.
+                    if self.store().was_pushed(name).await? {
+                        found.add(&self.store().tags(name, last, limit).await?);
+                    }
                 }
-                // What was pushed here is listed without asking anyone else.
-                Place::Upstream { .. } if known || held => break,
                 Place::Upstream { route, kept } => {
                     match there(route.upstream.tags(&route.name).await) {
                         Ok(Some(tags)) => {
-                            known = true;
-                            items.extend(tags.iter().map(ToString::to_string));
+                            found.known = true;
+                            found.items.extend(tags.iter().map(ToString::to_string));
+                            continue;
                         }
                         Ok(None) => {}
                         Err(error) => {
-                            // The tags that were pulled before are better than none.
-                            let page = self.store().tags(kept, last, limit).await?;
-                            if page.items.is_empty() {
-                                failure = Some(error);
-                            } else {
-                                tracing::warn!(repository = %kept, %error, "listed kept tags only");
-                                known = true;
-                                more |= page.more;
-                                items.extend(page.items.iter().map(ToString::to_string));
-                            }
+                            tracing::warn!(repository = %kept, %error, "listed kept tags only");
+                            found.failure.get_or_insert(error);
                         }
+                    }
+                    // The tags that were pulled before are better than none, and still served.
+                    let page = self.store().tags(kept, last, limit).await?;
+                    if !page.items.is_empty() {
+                        found.add(&page);
                     }
                 }
             }
+            if self.ends_at(&place).await? {
+                break;
+            }
         }
-        match failure {
-            Some(error) if !known && !held => Err(error.into()),
-            _ if !known && !held => Err(RegistryError::NameUnknown(name.clone())),
-            _ => {
-                let mut page = ListPage::cut(items, last, limit);
-                page.more |= more;
-                Ok(page)
+        match found.failure {
+            Some(error) if !found.known => Err(error.into()),
+            _ if !found.known => Err(RegistryError::NameUnknown(name.clone())),
+            failure => {
+                let mut page = ListPage::cut(found.items, last, limit);
+                page.more |= found.more;
+                Ok(TagList {
+                    page,
+                    warning: failure.map(|error| format!("tags may be missing: {error}")),
+                })
             }
         }
     }
@@ -132,48 +183,62 @@ impl Registry {
         Ok(ListPage::cut(items, last, limit))
     }
 
-    /// Descriptors of what refers to `subject` in a repository, each with `artifactType` and
-    /// annotations, as the referrers API lists them. Empty where nothing does.
+    /// What refers to `subject` in a repository, as the referrers API lists it: what was pushed
+    /// here, and what the upstream says that the subject came from. Empty where nothing does.
     pub async fn referrers(
         &self,
         name: &RepositoryName,
         subject: &Digest,
         artifact_type: Option<&str>,
-    ) -> Result<Vec<Value>, RegistryError> {
-        let mut found: Vec<Value> = self
-            .store()
-            .referrers(name, subject, artifact_type, None, MAX_REFERRERS)
-            .await?
-            .items
-            .into_iter()
-            .map(Value::Object)
-            .collect();
+    ) -> Result<Referrers, RegistryError> {
+        let mut found = Referrers::default();
         for place in self.places_of(name)? {
-            let Place::Upstream { route, kept } = &place else {
-                continue;
-            };
-            // Only what is known to come from there is asked for there.
-            if self.store().manifest(kept, subject).await?.is_none() {
-                continue;
+            let held = self
+                .store()
+                .referrers(place.kept(), subject, artifact_type, None, MAX_REFERRERS)
+                .await?;
+            let mut entries: Vec<JsonMap> = held.items;
+            if let Place::Upstream { route, kept } = &place
+                // Only what is known to come from there is asked for there.
+                && self.store().manifest(kept, subject).await?.is_some()
+            {
+                match self.upstream_referrers(route, kept, subject).await {
+                    Ok(referrers) => {
+                        entries.extend(referrers.iter().map(|entry| entry.as_json().clone()));
+                    }
+                    Err(error) if is_offline(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(repository = %kept, %error, "referrers of the upstream are missing");
+                        found.warning = Some(format!("referrers may be missing: {error}"));
+                    }
+                }
             }
-            match route.upstream.referrers(&route.name, subject).await {
-                Ok(referrers) => found.extend(
-                    referrers
-                        .into_iter()
-                        .map(|entry| entry.as_json().clone())
-                        .filter(|entry| {
-                            artifact_type.is_none_or(|wanted| {
-                                entry.get("artifactType").and_then(Value::as_str) == Some(wanted)
-                            })
-                        })
-                        .map(Value::Object),
-                ),
-                Err(error) => {
-                    tracing::warn!(repository = %kept, %error, "referrers of the upstream are missing");
+            for entry in entries {
+                let of = |key| entry.get(key).and_then(Value::as_str);
+                let wanted = artifact_type.is_none_or(|wanted| of("artifactType") == Some(wanted));
+                let known = |other: &Value| other.get("digest") == entry.get("digest");
+                if wanted && !found.manifests.iter().any(known) {
+                    found.manifests.push(Value::Object(entry));
                 }
             }
         }
+        found.manifests.truncate(MAX_REFERRERS);
         Ok(found)
+    }
+
+    async fn upstream_referrers(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Arc<Vec<Descriptor>>, UpstreamError> {
+        let ask = async {
+            let referrers = route.upstream.referrers(&route.name, subject).await?;
+            Ok::<_, UpstreamError>(Arc::new(referrers))
+        };
+        let key = (kept.clone(), subject.clone());
+        let answer = self.inner.referrers.try_get_with(key, ask).await;
+        answer.map_err(|error| UpstreamError::clone(&error))
     }
 }
 

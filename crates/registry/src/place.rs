@@ -4,7 +4,8 @@
 //! neither ever shadows the other and every login shares one copy.
 
 use metahub_oci::{Host, ImageReference, RepositoryName};
-use metahub_upstream::{Problem, Route, UpstreamError};
+use metahub_upstream::{Problem, Route, UpstreamError, named_host};
+use serde::Deserialize;
 
 use crate::{Registry, RegistryError};
 
@@ -44,7 +45,8 @@ pub(crate) fn there<T>(
 }
 
 /// A search through one place after another: the first that has it wins, and one that fails is
-/// passed over. Its failure is the answer only if no other place has it.
+/// passed over. Its failure is the answer only if no other place has it; else whoever asked is
+/// told of it.
 #[derive(Default)]
 pub(crate) struct Search {
     failure: Option<RegistryError>,
@@ -65,6 +67,12 @@ impl Search {
         }
     }
 
+    /// What to say of a place that was passed over before another one had it.
+    pub(crate) fn passed_over(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(format!("passed over: {failure}"))
+    }
+
     /// The end of a search that found nothing.
     pub(crate) fn end(self) -> Result<(), RegistryError> {
         self.failure.map_or(Ok(()), Err)
@@ -76,25 +84,59 @@ pub(crate) fn is_offline(error: &UpstreamError) -> bool {
     *error.problem() == Problem::Offline
 }
 
-/// The name under which content of `name` at `host` is kept. Ports are spelled with `_`, since
-/// repository names have no colon.
+/// The name under which content of `name` at `host` is kept.
 pub(crate) fn kept_name(
     host: &Host,
     name: &RepositoryName,
 ) -> Result<RepositoryName, RegistryError> {
-    let host = host.as_str().replace(':', "_").replace(['[', ']'], "");
-    format!("{host}/{name}")
+    format!("{}/{name}", named_host(host))
         .parse()
         .map_err(RegistryError::Name)
 }
 
+/// Where a name is looked for first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalContent {
+    /// Among what was pushed here: who pushed to a name has it to themselves.
+    #[default]
+    First,
+    /// At the name's upstreams: what was pushed here is what they do not have.
+    Last,
+}
+
 impl Registry {
     /// The places of the repository that clients call `name`, first to last: what was pushed here,
-    /// then the upstream that the name itself names (`quay.io/x/y`) or the default one.
+    /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones.
     pub(crate) fn places_of(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
-        let mut places = vec![Place::Local(name.clone())];
-        places.extend(self.elsewhere(name)?);
+        let local = Place::Local(name.clone());
+        let mut places = self.elsewhere(name)?;
+        match self.settings().local {
+            LocalContent::First => places.insert(0, local),
+            LocalContent::Last => places.push(local),
+        }
         Ok(places)
+    }
+
+    /// What to say of an answer that an upstream gave for `name`, if that name was pushed to here
+    /// and local content comes last: what was pushed is not what is served.
+    pub(crate) async fn shadowing(
+        &self,
+        name: &RepositoryName,
+        place: &Place,
+    ) -> Result<Option<String>, RegistryError> {
+        let Place::Upstream { route, .. } = place else {
+            return Ok(None);
+        };
+        if self.settings().local == LocalContent::First || !self.store().was_pushed(name).await? {
+            return Ok(None);
+        }
+        let host = route.upstream.host();
+        tracing::warn!(repository = %name, upstream = %host, "the upstream comes before what was pushed");
+        Ok(Some(format!(
+            "this is {}/{}, not what was pushed here as {name}: local content comes last",
+            host, route.name
+        )))
     }
 
     /// The places of that repository after this registry itself.

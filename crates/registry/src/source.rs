@@ -1,17 +1,15 @@
 //! From a tag to the content it names before any event runs: in a collection, in a repository
-//! held here, or at an upstream, where it is kept and rechecked when its time has come.
+//! held here, or at an upstream, where `recheck` asks again when its time has come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use metahub_catalog::{Catalog, Collection};
 use metahub_oci::{Digest, Document, DocumentError, Reference, RepositoryName, Tag};
-use metahub_store::{Origin, PutManifest, StoredManifest, TagRecord};
-use metahub_upstream::{Fetched, Freshness, Route};
-use parking_lot::Mutex;
+use metahub_store::{Origin, PutManifest, StoredManifest};
+use metahub_upstream::{Fetched, Route};
 
-use crate::place::{Place, Search, is_offline, there};
+use crate::place::{LocalContent, Place, Search, there};
 use crate::push::put_error;
 use crate::{Registry, RegistryError, SourceKind};
 
@@ -39,6 +37,15 @@ impl Source {
         parse(&self.stored)
     }
 
+    /// Adds something that the client should know.
+    pub(crate) fn warn(&mut self, more: Option<String>) {
+        let Some(more) = more else { return };
+        self.warning = Some(match self.warning.take() {
+            Some(before) => format!("{before}; {more}"),
+            None => more,
+        });
+    }
+
     /// Where the child `digest` is found.
     pub(crate) fn place_of(&self, digest: &Digest) -> Option<&Place> {
         match &self.children {
@@ -57,24 +64,6 @@ pub(crate) fn parse(stored: &StoredManifest) -> Result<Document, DocumentError> 
     )
 }
 
-/// One lock per upstream tag, so that many clients cause one recheck.
-#[derive(Default)]
-pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Tag), Recheck>>);
-
-/// Held while a tag is asked for at its upstream.
-type Recheck = Arc<tokio::sync::Mutex<()>>;
-
-impl Rechecks {
-    fn lock(&self, name: &RepositoryName, tag: &Tag) -> Recheck {
-        let mut locks = self.0.lock();
-        // Locks that nobody holds or waits for are dropped before the map grows large.
-        if locks.len() > 1024 {
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        }
-        Arc::clone(locks.entry((name.clone(), tag.clone())).or_default())
-    }
-}
-
 impl Registry {
     /// What `tag` of `name` is before any event: a collection's index, else what the first place
     /// that has the tag holds.
@@ -84,24 +73,47 @@ impl Registry {
         tag: &Tag,
     ) -> Result<Source, RegistryError> {
         let catalog = self.catalog();
-        if let Some(collection) = collection(&catalog, name, tag) {
+        if let Some(collection) = self.collection_called(&catalog, name, tag) {
             return self.collection_source(collection).await;
         }
         // What was pushed here is answered without working out where else to look.
         let local = Place::Local(name.clone());
-        if let Some(source) = self.tag_at(&local, tag).await? {
+        let first = self.settings().local == LocalContent::First;
+        if first && let Some(source) = self.tag_at(&local, tag).await? {
             return Ok(source);
         }
         let mut search = Search::default();
-        if !self.ends_at(&local).await? {
+        if !first || !self.ends_at(&local).await? {
             for place in self.elsewhere(name)? {
-                if let Some(source) = search.answered(self.tag_at(&place, tag).await)? {
+                if let Some(mut source) = search.answered(self.tag_at(&place, tag).await)? {
+                    source.warn(search.passed_over());
+                    source.warn(self.shadowing(name, &place).await?);
                     return Ok(source);
                 }
             }
         }
+        if !first && let Some(mut source) = self.tag_at(&local, tag).await? {
+            source.warn(search.passed_over());
+            return Ok(source);
+        }
         search.end()?;
         Err(RegistryError::unknown(name, tag.clone()))
+    }
+
+    /// The collection that clients mean by `name` and `tag`: of that name, of the same without
+    /// `library/`, or of the name without its host if that is where bare names lead anyway, so
+    /// that a node which pulls `docker.io/site/app` through a mirror gets the site's collection.
+    pub(crate) fn collection_called<'a>(
+        &self,
+        catalog: &'a Catalog,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Option<&'a Collection> {
+        let of = |name: &RepositoryName| collection(catalog, name, tag);
+        of(name).or_else(|| match self.upstreams().split(name) {
+            (Some(host), rest) if self.upstreams().is_default(&host) => of(&rest),
+            _ => None,
+        })
     }
 
     /// What `tag` names at one place.
@@ -125,21 +137,8 @@ impl Registry {
                 Ok(Some(source_at(place, SourceKind::Local, stored, None)))
             }
             Place::Upstream { route, kept } => {
-                let lifetime = self.settings().tag_lifetime;
-                if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
-                    self.counters().tags_kept.one_more();
-                    self.used(kept, &stored.digest);
-                    return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
-                }
-                let lock = self.inner.rechecks.lock(kept, tag);
-                let _one_at_a_time = lock.lock().await;
-                if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
-                    self.counters().tags_kept.one_more();
-                    self.used(kept, &stored.digest);
-                    return Ok(Some(source_at(place, SourceKind::Upstream, stored, None)));
-                }
-                self.counters().tags_asked.one_more();
-                let found = self.recheck(route, kept, tag).await?;
+                // Boxed: asking is rare, and its state would make every pull's larger.
+                let found = Box::pin(self.upstream_tag(route, kept, tag)).await?;
                 Ok(found.map(|(stored, warning)| {
                     self.used(kept, &stored.digest);
                     source_at(place, SourceKind::Upstream, stored, warning)
@@ -160,99 +159,6 @@ impl Registry {
         };
         let stored = self.manifest_at(place, digest).await?;
         Ok(stored.map(|stored| source_at(place, kind, stored, None)))
-    }
-
-    /// The kept content of an upstream's tag, if it was checked within `lifetime`.
-    async fn fresh(
-        &self,
-        kept: &RepositoryName,
-        tag: &Tag,
-        lifetime: std::time::Duration,
-    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let Some(record) = self.store().tag(kept, tag).await? else {
-            return Ok(None);
-        };
-        let age = SystemTime::now()
-            .duration_since(record.checked_at)
-            .unwrap_or_default();
-        if record.origin == Origin::Upstream && age >= lifetime {
-            return Ok(None);
-        }
-        Ok(self.store().manifest(kept, &record.digest).await?)
-    }
-
-    /// Asks the upstream what the tag names now. An unchanged tag costs one `HEAD`; an upstream
-    /// that cannot be asked is answered for by the kept copy, with a warning.
-    async fn recheck(
-        &self,
-        route: &Route,
-        kept: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Option<(Arc<StoredManifest>, Option<String>)>, RegistryError> {
-        let known = self.store().tag(kept, tag).await?;
-        match self.ask(route, kept, tag, known.as_deref()).await {
-            Ok(Some(stored)) => Ok(Some((stored, None))),
-            Ok(None) => Ok(None),
-            Err(RegistryError::Upstream(error)) => {
-                let Some(known) = known else {
-                    if is_offline(&error) {
-                        return Ok(None);
-                    }
-                    return Err(error.into());
-                };
-                let stored = self.store().manifest(kept, &known.digest).await?;
-                let Some(stored) = stored else {
-                    return Err(error.into());
-                };
-                if is_offline(&error) {
-                    return Ok(Some((stored, None)));
-                }
-                self.counters().tags_stale.one_more();
-                tracing::warn!(repository = %kept, %tag, %error, "served the kept copy");
-                Ok(Some((
-                    stored,
-                    Some(format!("the kept copy is served: {error}")),
-                )))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn ask(
-        &self,
-        route: &Route,
-        kept: &RepositoryName,
-        tag: &Tag,
-        known: Option<&TagRecord>,
-    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let stored = match known {
-            Some(known) => self.store().manifest(kept, &known.digest).await?,
-            None => None,
-        };
-        if let (Some(known), Some(stored)) = (known, stored) {
-            let etag = known.etag.as_deref();
-            match route
-                .upstream
-                .revalidate(&route.name, tag, &known.digest, etag)
-                .await?
-            {
-                Freshness::Unchanged { etag } => {
-                    self.store()
-                        .touch_tag(kept, tag, &known.digest, SystemTime::now(), etag)
-                        .await?;
-                    return Ok(Some(stored));
-                }
-                Freshness::Gone => return Ok(None),
-                Freshness::Changed { .. } => {}
-            }
-        }
-        let reference = Reference::Tag(tag.clone());
-        let Some(fetched) = route.upstream.manifest(&route.name, &reference).await? else {
-            return Ok(None);
-        };
-        self.keep(route, kept, &fetched, vec![tag.clone()])
-            .await
-            .map(Some)
     }
 
     /// Keeps an upstream's manifest under its own repository.
@@ -310,8 +216,8 @@ impl Registry {
     }
 }
 
-/// The collection that clients find under `name` and `tag`.
-pub(crate) fn collection<'c>(
+/// The collection of a name, or of the same without `library/`.
+fn collection<'c>(
     catalog: &'c Catalog,
     name: &RepositoryName,
     tag: &Tag,

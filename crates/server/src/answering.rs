@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use metahub_auth::{Identity, Right};
 use metahub_oci::{ErrorCode, Reference, RepositoryName};
+use metahub_registry::NamespaceError;
 
 use crate::access;
 use crate::app::App;
@@ -25,6 +26,7 @@ use crate::route::Route;
 use crate::scrape::scrape;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 /// A server at work. Shared by all connections.
 pub(crate) struct Answering {
@@ -78,6 +80,12 @@ impl Answering {
         response
             .headers_mut()
             .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if let Some(ns) = namespace(&call.query)
+            && let Ok(ns) = HeaderValue::from_str(ns)
+            && head.uri.path().starts_with("/v2/")
+        {
+            response.headers_mut().insert(OCI_NAMESPACE, ns);
+        }
         response.map(|body| body.logged(record))
     }
 
@@ -88,7 +96,11 @@ impl Answering {
         record: &mut Record,
     ) -> Result<Response<Body>, HttpError> {
         let Call { head, query, .. } = call;
-        let route = Route::parse(&head.method, head.uri.path())?;
+        let asked = Route::parse(&head.method, head.uri.path())?;
+        let route = match namespace(query) {
+            Some(ns) => self.scoped(&asked, ns)?,
+            None => asked.clone(),
+        };
         record.kind = Kind::from(&route);
         if let Route::In(repository, operation) = &route {
             record.repository = repository.to_string();
@@ -129,9 +141,39 @@ impl Answering {
                 }
                 let identity = self.identify(call, record).await?;
                 let identity = self.authorize(call, identity, operation.right(), name)?;
-                self.operate(call, &identity, name, operation, body).await
+                let asked = match &asked {
+                    Route::In(asked, _) => asked,
+                    _ => name,
+                };
+                self.operate(call, &identity, (name, asked), operation, body)
+                    .await
             }
         }
+    }
+
+    /// The request that a client means which names its registry with `ns`: a mirror's
+    /// (`spec.md#registry-proxying`). From here on the repository is called `HOST/NAME`, and that
+    /// is the name whose rights count. Nothing is pushed to another registry.
+    fn scoped(&self, asked: &Route, ns: &str) -> Result<Route, HttpError> {
+        let Route::In(name, operation) = asked else {
+            return Ok(asked.clone());
+        };
+        if operation.right() != Right::Pull {
+            return Err(HttpError::code(
+                ErrorCode::Unsupported,
+                format!(
+                    "ns={ns}: a mirror is only read; push to the registry itself, or without ns"
+                ),
+            ));
+        }
+        let name = self.app.registry.namespaced(ns, name).map_err(|error| {
+            let code = match error {
+                NamespaceError::NotServed(_) => ErrorCode::NameUnknown,
+                _ => ErrorCode::NameInvalid,
+            };
+            HttpError::code(code, error.to_string())
+        })?;
+        Ok(Route::In(name, operation.clone()))
     }
 
     fn check_name(&self, name: &RepositoryName) -> Result<(), HttpError> {
@@ -213,12 +255,13 @@ impl Answering {
         .await
     }
 
-    /// Hands an operation that `identity` may do to its handler.
+    /// Hands an operation that `identity` may do to its handler. `asked` is the repository's name as
+    /// the client says it.
     async fn operate(
         &self,
         call: &Call<'_>,
         identity: &Identity,
-        name: &RepositoryName,
+        (name, asked): (&RepositoryName, &RepositoryName),
         operation: &Operation,
         body: RequestBody,
     ) -> Result<Response<Body>, HttpError> {
@@ -261,10 +304,15 @@ impl Answering {
                 uploads::finish(registry, query, headers, name, id, body).await
             }
             Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
-            Operation::Tags => lists::tags(registry, query, limits.page_size, name).await,
+            Operation::Tags => lists::tags(registry, query, limits.page_size, name, asked).await,
             Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
         }
     }
+}
+
+/// The registry that a client says its repository is of, if it speaks to us as to a mirror.
+fn namespace(query: &Pairs) -> Option<&str> {
+    query.get("ns").filter(|ns| !ns.is_empty())
 }
 
 fn read_only() -> HttpError {

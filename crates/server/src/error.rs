@@ -12,6 +12,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
 use metahub_registry::RegistryError;
 use metahub_store::StoreError;
+use metahub_upstream::{Problem, UpstreamError};
 use serde_json::Value;
 
 use crate::body::Body;
@@ -181,7 +182,33 @@ fn detail(error: &RegistryError) -> Value {
             "existing": nothing.existing,
             "entries": nothing.verdicts,
         }),
+        RegistryError::Upstream(error) => upstream_detail(error),
         RegistryError::Shared(error) => detail(error),
         _ => Value::Null,
     }
+}
+
+/// Which upstream it was, and what it said itself.
+fn upstream_detail(error: &UpstreamError) -> Value {
+    let (status, code, message) = match error.problem() {
+        Problem::Status {
+            status,
+            code,
+            message,
+        }
+        | Problem::Denied {
+            status,
+            code,
+            message,
+            ..
+        } => (Some(*status), code.as_deref(), message.as_deref()),
+        Problem::RateLimited { message, .. } => (Some(429), None, message.as_deref()),
+        _ => (None, None, None),
+    };
+    serde_json::json!({
+        "upstream": error.upstream().as_str(),
+        "status": status,
+        "code": code,
+        "message": message,
+    })
 }

@@ -10,6 +10,9 @@ use crate::body::Body;
 /// `Docker-Content-Digest`, which the distribution specification requires where content has one.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// Longest text of a warning. The specification allows 4096 bytes of warnings in one answer.
+const MAX_WARNING: usize = 4000;
+
 /// An answer being built.
 pub(crate) struct Answer(Response<Body>);
 
@@ -45,6 +48,19 @@ impl Answer {
 
     pub(crate) fn etag(self, digest: &Digest) -> Self {
         self.text(header::ETAG, &format!("\"{digest}\""))
+    }
+
+    /// Something the client should tell its user, as the distribution specification has it
+    /// (`spec.md#warnings`): code 299, no agent, few bytes.
+    pub(crate) fn warning(self, warning: Option<&str>) -> Self {
+        let Some(warning) = warning else { return self };
+        let printable = |c: &char| (' '..='~').contains(c) && *c != '"' && *c != '\\';
+        let words: String = warning
+            .chars()
+            .filter(printable)
+            .take(MAX_WARNING)
+            .collect();
+        self.text(header::WARNING, &format!("299 - \"{words}\""))
     }
 
     pub(crate) fn location(self, location: &str) -> Self {

@@ -238,6 +238,14 @@ impl Scrape {
             "Requests to upstreams that failed, each attempt counted",
             &by_host(&|of| of.failed),
         )?;
+        page.levels(
+            "metahub_upstream_resting",
+            "Whether an upstream failed too often in a row and is left alone: 1 or 0",
+            &by_host(&|of| u64::from(of.resting))
+                .into_iter()
+                .map(|(labels, count)| (labels, if count == 0 { 0.0 } else { 1.0 }))
+                .collect::<Vec<_>>(),
+        )?;
         let outcome = |outcome, count| ([("outcome", outcome)], count);
         page.counter(
             "metahub_fetches",
@@ -390,6 +398,7 @@ mod tests {
                 host: "quay.io".parse().unwrap(),
                 asked: 3,
                 failed: 1,
+                resting: true,
             }],
             kept: BTreeMap::from([("quay.io".to_owned(), 9)]),
         })
@@ -427,6 +436,7 @@ mod tests {
             "metahub_pulls_total{profile=\"none\"} 1",
             "metahub_upstream_requests_total{upstream=\"quay.io\"} 3",
             "metahub_upstream_failures_total{upstream=\"quay.io\"} 1",
+            "metahub_upstream_resting{upstream=\"quay.io\"} 1.0",
             "metahub_fetched_bytes_total 5",
             "metahub_kept_bytes{upstream=\"quay.io\"} 9.0",
             "metahub_evictions_total 0",

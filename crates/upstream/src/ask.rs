@@ -2,7 +2,7 @@
 //! presenting ourselves when asked to.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -15,7 +15,7 @@ use crate::answer;
 use crate::auth::{Authorization, is_challenge};
 use crate::breaker::Admitted;
 use crate::challenge::Challenge;
-use crate::error::{Problem, UpstreamError};
+use crate::error::{Problem, UpstreamError, Waiting};
 use crate::pause::Lane;
 use crate::token::Scope;
 use crate::upstream::{Shared, Upstream};
@@ -28,6 +28,9 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     pub(crate) scope: Scope,
     pub(crate) lane: Lane,
+    /// The most time that it may take, attempts and waits together, where that is less than the
+    /// upstream's patience.
+    pub(crate) limit: Option<Duration>,
 }
 
 impl Ask {
@@ -47,6 +50,7 @@ impl Ask {
             headers: HeaderMap::new(),
             scope: Scope::pull(name),
             lane: Lane::Other,
+            limit: None,
         }
     }
 }
@@ -63,7 +67,7 @@ impl Upstream {
     /// Sends `ask` until it succeeds or may not be tried again. None: 404.
     /// A success is any 2xx or 304. The body is the caller's to read.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Option<Response>, UpstreamError> {
-        self.retrying(ask.lane, || self.once(ask)).await
+        self.retrying(ask.lane, ask.limit, || self.once(ask)).await
     }
 
     /// Like [`Upstream::ask`], with the body of at most `limit` bytes: an answer that breaks off
@@ -88,12 +92,13 @@ impl Upstream {
                 body,
             }))
         };
-        self.retrying(ask.lane, attempt).await
+        self.retrying(ask.lane, ask.limit, attempt).await
     }
 
     async fn retrying<T, F>(
         &self,
         lane: Lane,
+        limit: Option<Duration>,
         attempt: impl Fn() -> F + Send + Sync,
     ) -> Result<T, UpstreamError>
     where
@@ -105,10 +110,13 @@ impl Upstream {
             return Err(self.error(Problem::Offline));
         }
         let started = Instant::now();
+        let patience = limit.map_or(shared.retry.patience, |limit| {
+            limit.min(shared.retry.patience)
+        });
         let mut tried = 0;
         let mut failed = None;
         loop {
-            shared.wait_for_turn(lane, started).await?;
+            shared.wait_for_turn(lane, started, patience).await?;
             let watch = match (Watch::admit(shared), failed) {
                 (Ok(watch), _) => watch,
                 // What went wrong just now says more than that others failed, too.
@@ -117,7 +125,8 @@ impl Upstream {
             };
             tried += 1;
             shared.asked.fetch_add(1, Relaxed);
-            let result = attempt().await;
+            // Boxed: whoever may ask an upstream would carry all its states along otherwise.
+            let result = within(limit, started, Box::pin(attempt())).await;
             watch.report(result.as_ref().err());
             let error = match result {
                 Ok(answer) => return Ok(answer),
@@ -139,6 +148,7 @@ impl Upstream {
                 error.retry_after(),
                 rand::random(),
             );
+            let wait = wait.filter(|wait| started.elapsed().saturating_add(*wait) <= patience);
             let Some(wait) = wait else {
                 tracing::debug!(upstream = %shared.host, tried, problem = %error.problem(), "gave up");
                 return Err(error);
@@ -209,9 +219,14 @@ impl Upstream {
 
 impl Shared {
     /// Waits while the upstream has asked us to stay away, if our patience allows.
-    async fn wait_for_turn(&self, lane: Lane, started: Instant) -> Result<(), UpstreamError> {
+    async fn wait_for_turn(
+        &self,
+        lane: Lane,
+        started: Instant,
+        patience: Duration,
+    ) -> Result<(), UpstreamError> {
         while let Some(wait) = self.pauses.remaining(lane, Instant::now()) {
-            if started.elapsed().saturating_add(wait) > self.retry.patience {
+            if started.elapsed().saturating_add(wait) > patience {
                 return Err(self.error(Problem::RateLimited {
                     retry_after: Some(wait),
                     message: None,
@@ -223,6 +238,23 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// One attempt, cut off at the end of the time that all attempts have.
+async fn within<T>(
+    limit: Option<Duration>,
+    started: Instant,
+    attempt: impl Future<Output = Result<T, Problem>> + Send,
+) -> Result<T, Problem> {
+    let Some(limit) = limit else {
+        return attempt.await;
+    };
+    let left = limit.saturating_sub(started.elapsed());
+    let cut_off = tokio::time::timeout(left, attempt).await;
+    cut_off.unwrap_or(Err(Problem::Timeout {
+        waiting: Waiting::Answer,
+        after: limit,
+    }))
 }
 
 /// Tells the breaker how a request ended, also when its caller vanishes before.

@@ -81,6 +81,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the upstream is left alone, or was and has not answered since.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().resting_until.is_some()
+    }
+
     /// The upstream gave an answer, whichever: it is there.
     pub(crate) fn succeeded(&self) {
         *self.state.lock() = State::healthy();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::credentials::{Credentials, CredentialsConfig};
+use crate::lifetime::{Gone, Lifetime, TagLifetimes};
 use crate::pieces::Pace;
 use crate::retry::RetryPolicy;
 
@@ -121,6 +122,15 @@ pub struct UpstreamConfig {
     /// PEM file of authorities to trust beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// How long its tags are taken as they were last seen, where `tags` says nothing.
+    #[serde(default)]
+    pub tag_lifetime: Option<Lifetime>,
+    /// The same by pattern; the first that matches counts.
+    #[serde(default)]
+    pub tags: TagLifetimes,
+    /// What becomes of a tag that it had and has no more.
+    #[serde(default)]
+    pub gone: Gone,
     /// How long to wait for what.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -158,6 +168,9 @@ impl UpstreamConfig {
             realm_hosts: Vec::new(),
             allow_private: false,
             ca_file: None,
+            tag_lifetime: None,
+            tags: TagLifetimes::default(),
+            gone: Gone::default(),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             cache_size: None,

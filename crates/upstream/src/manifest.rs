@@ -1,5 +1,7 @@
 //! Manifests and indexes of an upstream: is it there, is it still the same, what is it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -18,6 +20,8 @@ pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.docker.distribution.manifest.v2+json";
+/// How long somebody who has a copy waits to learn whether it is still the one.
+const REVALIDATION: Duration = Duration::from_secs(5);
 /// Types that servers give to JSON whose own type they do not know.
 const VAGUE: [&str; 5] = [
     "application/json",
@@ -93,7 +97,8 @@ impl Upstream {
     }
 
     /// Whether `tag`, which named `digest` when it was read with `etag`, still does: one HEAD,
-    /// which public registries do not count against their limits.
+    /// which public registries do not count against their limits. Whoever asks this has a copy,
+    /// so it takes no longer than five seconds, whatever the upstream asks us to wait.
     ///
     /// # Errors
     /// As [`UpstreamError`] says.
@@ -105,6 +110,7 @@ impl Upstream {
         etag: Option<&str>,
     ) -> Result<Freshness, UpstreamError> {
         let mut ask = self.ask_manifest(Method::HEAD, name, &Reference::Tag(tag.clone()));
+        ask.limit = Some(REVALIDATION);
         if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             ask.headers.insert(IF_NONE_MATCH, value);
         }

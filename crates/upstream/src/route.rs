@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use metahub_oci::{Host, ImageReference, Reference, RepositoryName};
+use metahub_oci::{Host, ImageReference, NameError, Reference, RepositoryName};
 use parking_lot::Mutex;
 
 use crate::address::Reach;
+use crate::answer::clean;
 use crate::config::{ConfigError, Prefix, UpstreamsConfig};
 use crate::upstream::Upstream;
 use crate::well_known;
@@ -29,6 +30,8 @@ pub struct Upstreams {
 #[derive(Debug)]
 struct Configured {
     upstream: Arc<Upstream>,
+    /// Its host in a repository's name.
+    named: Box<str>,
     default: bool,
     prefixes: Vec<Prefix>,
 }
@@ -54,6 +57,23 @@ impl Route {
     }
 }
 
+/// Why a `ns` parameter leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NamespaceError {
+    /// It is no host.
+    #[error("ns={0}: expected the host of a registry, such as docker.io or quay.io")]
+    Malformed(String),
+    /// Nothing is read from there.
+    #[error(
+        "ns={0}: this registry does not read from {0}; list it under upstreams, or set \
+         allow_any_host for public hosts"
+    )]
+    NotServed(Host),
+    /// Host and name together are no name.
+    #[error("ns={0}: no repository can be called that: {1}")]
+    Name(Host, NameError),
+}
+
 impl Upstreams {
     /// Upstreams as configured. Reads secrets from their files and the environment; asks nobody.
     ///
@@ -67,6 +87,7 @@ impl Upstreams {
             .map(|one| {
                 let upstream = Upstream::configured(one, config.offline, &environment)?;
                 Ok(Configured {
+                    named: named_host(upstream.host()).into(),
                     upstream: Arc::new(upstream),
                     default: one.default,
                     prefixes: one.prefixes.clone(),
@@ -90,13 +111,16 @@ impl Upstreams {
     }
 
     /// Parts a name as clients ask us for it into the host that it names, if it does, and the
-    /// name there: `quay.io/x/y` is `x/y` on `quay.io`.
+    /// name there: `quay.io/x/y` is `x/y` on `quay.io`. A port is spelled as [`named_host`] does.
     #[must_use]
     pub fn split(&self, name: &RepositoryName) -> (Option<Host>, RepositoryName) {
         let whole = || (None, name.clone());
         let (first, Some(rest)) = (name.namespace(), name.without_namespace()) else {
             return whole();
         };
+        if let Some(listed) = self.configured.iter().find(|one| *one.named == *first) {
+            return (Some(listed.upstream.host().clone()), rest);
+        }
         if !Host::is_written_as_host(first) {
             return whole();
         }
@@ -104,6 +128,36 @@ impl Upstreams {
             Ok(host) if self.serves(&host) => (Some(host), rest),
             _ => whole(),
         }
+    }
+
+    /// What the repository is called here that a client calls `name` on the registry `ns`: the
+    /// distribution specification's parameter of that name ("Registry Proxying").
+    ///
+    /// # Errors
+    /// A text that is no host, or the host of a registry that nothing is read from.
+    pub fn namespaced(
+        &self,
+        ns: &str,
+        name: &RepositoryName,
+    ) -> Result<RepositoryName, NamespaceError> {
+        let host: Host = ns
+            .parse()
+            .map_err(|_| NamespaceError::Malformed(clean(ns, 80)))?;
+        let canonical = well_known::canonical(host.as_str());
+        let host = canonical.parse().unwrap_or(host);
+        if !self.serves(&host) {
+            return Err(NamespaceError::NotServed(host));
+        }
+        let name = in_library_of(&host, name);
+        format!("{}/{name}", named_host(&host))
+            .parse()
+            .map_err(|error| NamespaceError::Name(host, error))
+    }
+
+    /// Whether names without a host are looked for on `host`.
+    #[must_use]
+    pub fn is_default(&self, host: &Host) -> bool {
+        self.by_host(host).any(|one| one.default)
     }
 
     /// The upstreams to read `name` from, in the order in which to ask them: the first that has
@@ -209,15 +263,26 @@ impl Configured {
 }
 
 fn route_to(upstream: &Arc<Upstream>, name: &RepositoryName) -> Route {
-    let is_hub = well_known::canonical(upstream.host().as_str()) == well_known::DOCKER_HUB;
     Route {
         upstream: Arc::clone(upstream),
-        name: if is_hub {
-            name.in_library()
-        } else {
-            name.clone()
-        },
+        name: in_library_of(upstream.host(), name),
     }
+}
+
+/// What `name` is called on `host`: Docker Hub has its official images in `library/`.
+fn in_library_of(host: &Host, name: &RepositoryName) -> RepositoryName {
+    if well_known::canonical(host.as_str()) == well_known::DOCKER_HUB {
+        name.in_library()
+    } else {
+        name.clone()
+    }
+}
+
+/// A host as the first component of a repository's name, which has no colon: the port stands
+/// behind `_`.
+#[must_use]
+pub fn named_host(host: &Host) -> String {
+    host.as_str().replace(':', "_").replace(['[', ']'], "")
 }
 
 /// `name` with `prefix` replaced, if it begins with it.
@@ -344,6 +409,37 @@ mod tests {
         );
         assert_eq!(found(&config, "x"), ["a.org/x", "docker.io/library/x"]);
         assert_eq!(found(&config, "docker.io/x").len(), 2);
+    }
+
+    #[test]
+    fn a_namespace_names_the_repository_by_its_host() {
+        let config = upstreams(
+            r#"{"upstreams": [{"host": "docker.io"}, {"host": "127.0.0.1:5000", "plain_http": true}],
+                "allow_any_host": false}"#,
+        );
+        let here = |ns: &str, text: &str| config.namespaced(ns, &name(text)).map(|n| n.to_string());
+        assert_eq!(
+            here("docker.io", "debian").unwrap(),
+            "docker.io/library/debian"
+        );
+        assert_eq!(here("index.docker.io", "a/b").unwrap(), "docker.io/a/b");
+        assert_eq!(here("127.0.0.1:5000", "a/b").unwrap(), "127.0.0.1_5000/a/b");
+        assert_eq!(found(&config, "127.0.0.1_5000/a/b"), ["127.0.0.1:5000/a/b"]);
+        assert_eq!(
+            here("quay.io", "a/b"),
+            Err(NamespaceError::NotServed("quay.io".parse().unwrap()))
+        );
+        for wrong in ["", "a b", "https://quay.io", "quay.io/x", "-"] {
+            let error = here(wrong, "a/b").unwrap_err();
+            assert!(
+                matches!(error, NamespaceError::Malformed(_)),
+                "{wrong}: {error}"
+            );
+        }
+        let open = Upstreams::builtin().unwrap();
+        assert!(open.namespaced("quay.io", &name("a/b")).is_ok());
+        assert!(open.namespaced("localhost", &name("a/b")).is_err());
+        assert!(open.namespaced("10.0.0.1:5000", &name("a/b")).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use metahub_oci::Host;
+use metahub_oci::{Host, RepositoryName, Tag};
 use reqwest::Certificate;
 use url::Url;
 
@@ -17,6 +17,7 @@ use crate::client::Connections;
 use crate::config::{ConfigError, UpstreamConfig};
 use crate::credentials::{Credentials, Identity};
 use crate::error::{Problem, UpstreamError};
+use crate::lifetime::{Gone, Lifetime, TagLifetimes};
 use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
 
@@ -34,6 +35,9 @@ pub(crate) struct Shared {
     pub(crate) breaker: Breaker,
     pub(crate) pauses: Pauses,
     pub(crate) offline: bool,
+    tag_lifetime: Option<Lifetime>,
+    tags: TagLifetimes,
+    gone: Gone,
     /// Requests since the start, each attempt counted, and those that failed.
     pub(crate) asked: AtomicU64,
     pub(crate) failed: AtomicU64,
@@ -106,6 +110,9 @@ impl Upstream {
                 breaker: Breaker::new(),
                 pauses: Pauses::default(),
                 offline,
+                tag_lifetime: config.tag_lifetime,
+                tags: config.tags.clone(),
+                gone: config.gone,
                 asked: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
             }),
@@ -134,6 +141,26 @@ impl Upstream {
     pub fn requests(&self) -> (u64, u64) {
         let shared = &self.shared;
         (shared.asked.load(Relaxed), shared.failed.load(Relaxed))
+    }
+
+    /// How long `tag` of the repository `name` there is taken as it was last seen, if that was
+    /// said of this upstream.
+    #[must_use]
+    pub fn tag_lifetime(&self, name: &RepositoryName, tag: &Tag) -> Option<Lifetime> {
+        let by_pattern = self.shared.tags.of(name, tag);
+        by_pattern.or(self.shared.tag_lifetime)
+    }
+
+    /// What becomes of a tag that it had and has no more.
+    #[must_use]
+    pub fn gone(&self) -> Gone {
+        self.shared.gone
+    }
+
+    /// Whether it failed too often in a row and is left alone for now.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.shared.breaker.is_open()
     }
 
     pub(crate) fn error(&self, problem: Problem) -> UpstreamError {

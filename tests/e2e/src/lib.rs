@@ -26,5 +26,6 @@ pub mod process;
 pub mod pusher;
 pub mod registry;
 pub mod require;
+pub mod scripted;
 pub mod skopeo;
 pub mod world;

@@ -132,6 +132,24 @@ impl MetaHub {
         Self::serve(self.folder)
     }
 
+    /// The same with other settings: each line of `more` is a key, put in the place of what the
+    /// configuration said of it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn restart_with(mut self, more: &str) -> Self {
+        self.daemon.terminate();
+        let file = self.folder.path().join("metahub.yaml");
+        let before = std::fs::read_to_string(&file).expect("it was written at the start");
+        let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned());
+        let replaced = |line: &&str| !more.lines().any(|new| key(new) == key(line));
+        let kept: Vec<&str> = before.lines().filter(replaced).collect();
+        let config = format!("{}\n{more}", kept.join("\n"));
+        std::fs::write(&file, config).expect("the folder is writable");
+        Self::serve(self.folder)
+    }
+
     fn serve(folder: Folder) -> Self {
         let command = Cmd::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])

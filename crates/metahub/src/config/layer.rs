@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
-use metahub_registry::ImmutableTags;
+use metahub_registry::{ImmutableTags, LocalContent};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
@@ -41,6 +41,7 @@ pub(crate) struct Layer {
     pub(crate) immutable_tags: Option<ImmutableTags>,
     pub(crate) sparse: Option<bool>,
     pub(crate) tag_lifetime: Option<Time>,
+    pub(crate) local: Option<LocalContent>,
     pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
     pub(crate) allow_any_host: Option<bool>,
     pub(crate) offline: Option<bool>,
@@ -166,6 +167,7 @@ impl Layer {
             immutable_tags: variable(environment, "METAHUB_IMMUTABLE_TAGS")?,
             sparse: variable(environment, "METAHUB_SPARSE")?,
             tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,
+            local: variable(environment, "METAHUB_LOCAL")?,
             upstreams: variable(environment, "METAHUB_UPSTREAMS")?,
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
             offline: variable(environment, "METAHUB_OFFLINE")?,

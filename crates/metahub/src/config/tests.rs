@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 39] = [
+const OTHER_VALUES: [(&str, &str); 40] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -186,6 +186,7 @@ const OTHER_VALUES: [(&str, &str); 39] = [
     ("immutable_tags", "['prod/.*:v[0-9.]+']"),
     ("sparse", "true"),
     ("tag_lifetime", "0s"),
+    ("local", "last"),
     ("upstreams", "[{host: quay.io, default: true}]"),
     ("allow_any_host", "false"),
     ("offline", "true"),
@@ -254,6 +255,14 @@ fn a_wrong_variable_is_named() {
 #[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
 #[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]
 #[case("tag_lifetime: soon\n", 1, 15, "soon")]
+#[case(
+    "upstreams: [{host: a.org, tags: [{match: 'a(', lifetime: 1m}]}]\n",
+    1,
+    33,
+    "a("
+)]
+#[case("upstreams: [{host: a.org, gone: perhaps}]\n", 1, 33, "perhaps")]
+#[case("local: never\n", 1, 8, "never")]
 #[case("listen: [\n", 1, 9, "string")]
 #[case("- listen\n", 1, 1, "")]
 #[case("anonymous: \"read\n", 1, 12, "")]

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use metahub_auth::{Identity, Right};
 use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
-use metahub_registry::{ListPage, Registry};
+use metahub_registry::{ListPage, Referrers, Registry, TagList};
 use serde_json::json;
 
 use crate::body::Body;
@@ -39,35 +39,49 @@ fn paging(query: &Pairs, max: usize) -> Result<Paging, HttpError> {
 }
 
 /// Adds the `Link` to the next page, if there is one.
-fn with_next(answer: Answer, path: &str, limit: usize, page: &ListPage) -> Answer {
+fn with_next(
+    answer: Answer,
+    path: &str,
+    limit: usize,
+    page: &ListPage,
+    ns: Option<&str>,
+) -> Answer {
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     match page.items.last() {
         Some(last) if page.more => {
-            let last: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
+            let last = encode(last);
+            let ns = ns
+                .map(|ns| format!("&ns={}", encode(ns)))
+                .unwrap_or_default();
             answer.text(
                 header::LINK,
-                &format!("<{path}?n={limit}&last={last}>; rel=\"next\""),
+                &format!("<{path}?n={limit}&last={last}{ns}>; rel=\"next\""),
             )
         }
         _ => answer,
     }
 }
 
-/// end-8.
+/// end-8. `asked` is what the client calls the repository, with its `ns` if it named one.
 pub(crate) async fn tags(
     registry: &Registry,
     query: &Pairs,
     max: usize,
     name: &RepositoryName,
+    asked: &RepositoryName,
 ) -> Result<Response<Body>, HttpError> {
     let Paging { limit, last } = paging(query, max)?;
-    let page = registry.tags(name, last.as_deref(), limit).await?;
+    let TagList { page, warning } = registry.tags(name, last.as_deref(), limit).await?;
+    let answer = Answer::new(StatusCode::OK).warning(warning.as_deref());
     let answer = with_next(
-        Answer::new(StatusCode::OK),
-        &format!("/v2/{name}/tags/list"),
+        answer,
+        &format!("/v2/{asked}/tags/list"),
         limit,
         &page,
+        query.get("ns"),
     );
-    Ok(answer.json(&json!({ "name": name.as_str(), "tags": page.items })))
+    Ok(answer.json(&json!({ "name": asked.as_str(), "tags": page.items })))
 }
 
 /// `_catalog`: only what the caller may read.
@@ -82,7 +96,13 @@ pub(crate) async fn repositories(
     let page = registry
         .repositories(last.as_deref(), limit, &may_read)
         .await?;
-    let answer = with_next(Answer::new(StatusCode::OK), "/v2/_catalog", limit, &page);
+    let answer = with_next(
+        Answer::new(StatusCode::OK),
+        "/v2/_catalog",
+        limit,
+        &page,
+        None,
+    );
     Ok(answer.json(&json!({ "repositories": page.items })))
 }
 
@@ -94,8 +114,8 @@ pub(crate) async fn referrers(
     subject: &Digest,
 ) -> Result<Response<Body>, HttpError> {
     let artifact_type = query.get("artifactType").filter(|t| !t.is_empty());
-    let manifests = registry.referrers(name, subject, artifact_type).await?;
-    let mut answer = Answer::new(StatusCode::OK);
+    let Referrers { manifests, warning } = registry.referrers(name, subject, artifact_type).await?;
+    let mut answer = Answer::new(StatusCode::OK).warning(warning.as_deref());
     if artifact_type.is_some() {
         answer = answer.text(
             http::HeaderName::from_static("oci-filters-applied"),

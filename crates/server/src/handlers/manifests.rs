@@ -39,12 +39,7 @@ pub(crate) async fn get(
         Reference::Digest(_) => answer.immutable(),
         Reference::Tag(_) => answer.depends_on_login(),
     };
-    if let Some(warning) = &served.warning {
-        answer = answer.text(
-            header::WARNING,
-            &format!("110 metahub \"{}\"", printable(warning)),
-        );
-    }
+    answer = answer.warning(served.warning.as_deref());
     if matches_etag(header(headers, header::IF_NONE_MATCH), &served.digest) {
         return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
     }
@@ -52,13 +47,6 @@ pub(crate) async fn get(
         return Ok(answer.head(served.bytes.len() as u64));
     }
     Ok(answer.bytes(served.bytes))
-}
-
-/// What a warning may hold within quotes of a header.
-fn printable(text: &str) -> String {
-    text.chars()
-        .filter(|c| (' '..='~').contains(c) && *c != '"' && *c != '\\')
-        .collect()
 }
 
 /// Which forms the client takes. A client that names none (Enroot's `HEAD`), or anything, takes
