@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use miette::miette;
 use tracing_subscriber::EnvFilter;
 
+use crate::log_writer::{LogGuard, LogWriter};
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -17,22 +19,31 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a level or a list such as `info,metahub_upstream=debug`.
-pub(crate) fn start(filter: &str, format: LogFormat) -> miette::Result<()> {
+/// Starts logging, until the guard is dropped: then everything has been written. `filter` is a
+/// level or a list such as `info,metahub_upstream=debug`.
+pub(crate) fn start(filter: &str, format: LogFormat) -> miette::Result<LogGuard> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         miette!(
             help = "expected a level (error, warn, info, debug, trace) or TARGET=LEVEL pairs",
             "'{filter}' is not a log filter: {error}"
         )
     })?;
+    let (writer, guard) = LogWriter::start(std::io::stderr(), |lines| {
+        tracing::warn!(
+            lines,
+            "lines were left out of the log: who reads standard error is too slow"
+        );
+    })
+    .map_err(|error| miette!("logging cannot start: {error}"))?;
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(coloured);
     match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
-    .map_err(|error| miette!("logging cannot start: {error}"))
+    .map_err(|error| miette!("logging cannot start: {error}"))?;
+    Ok(guard)
 }

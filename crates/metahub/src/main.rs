@@ -13,6 +13,7 @@ mod descriptors;
 mod documents;
 mod exit;
 mod imported;
+mod log_writer;
 mod logging;
 mod output;
 mod reader;

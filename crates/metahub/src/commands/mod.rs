@@ -47,7 +47,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         .log
         .as_deref()
         .unwrap_or(if quiet { "warn" } else { "info" });
-    logging::start(filter, cli.log.log_format)?;
+    // Dropped at the very end, whichever that is: what was logged is written before an error is.
+    let _log = logging::start(filter, cli.log.log_format)?;
     match cli.command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(demo::run(args)),
