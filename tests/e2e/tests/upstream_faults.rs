@@ -128,6 +128,11 @@ fn a_manifest_by_tag_that_goes_wrong_is_an_error_and_is_not_kept(#[case] fault: 
 #[case::is_cut(Fault::Cut)]
 #[case::stalls(Fault::StallInside)]
 #[case::is_silent(Fault::Silence)]
+#[case::is_short(Fault::Short)]
+#[case::is_long(Fault::Long)]
+#[case::ignores_ranges_and_never_gets_far(Fault::CutIgnoringRange(50_000))]
+#[case::gives_another_range(Fault::CutAnotherRange(50_000))]
+#[case::goes_on_with_other_bytes(Fault::CutThenOther(100_000))]
 fn a_blob_that_goes_wrong_never_looks_whole_and_is_not_kept(#[case] fault: Fault) {
     let upstream = Faulty::start();
     let Some(metahub) = before(upstream.host()) else {

@@ -1,0 +1,220 @@
+//! The answers of a misbehaving upstream: right ones, and each fault. Counts what is taken of them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use serde_json::json;
+
+use super::State;
+use super::fault::Fault;
+use crate::http::digest_of;
+
+/// Counts what of a body is taken.
+pub(super) fn counted(body: Body, state: Arc<State>, path: String) -> Body {
+    Body::from_stream(body.into_data_stream().inspect(move |bytes| {
+        if let Ok(bytes) = bytes {
+            let mut sent = state.sent.lock().expect("no handler panics");
+            *sent.entry(path.clone()).or_default() += bytes.len() as u64;
+        }
+    }))
+}
+
+/// The bytes of a part, in pieces as a network has them; `cut` after so many.
+fn pieces(bytes: &Bytes, cut: usize) -> impl Stream<Item = Bytes> + use<> {
+    let bytes = bytes.slice(..cut.min(bytes.len()));
+    stream::iter((0..bytes.len()).step_by(16 * 1024))
+        .map(move |at| bytes.slice(at..bytes.len().min(at + 16 * 1024)))
+}
+
+/// An answer to a request for a blob, which may be one for a part.
+fn part(
+    state: &Arc<State>,
+    media_type: &str,
+    bytes: &Bytes,
+    range: Option<&str>,
+    fault: Option<&Fault>,
+) -> Response<Body> {
+    let asked = range.and_then(|range| {
+        let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+        let first: usize = first.parse().ok()?;
+        let end = last
+            .parse()
+            .map_or(bytes.len(), |last: usize| (last + 1).min(bytes.len()));
+        Some(first..end)
+    });
+    let asked = match (asked, fault) {
+        (_, Some(Fault::CutIgnoringRange(_))) => None,
+        (Some(range), Some(Fault::CutAnotherRange(_))) => Some(range.start + 1..range.end),
+        (asked, _) => asked,
+    };
+    let served = asked.clone().unwrap_or(0..bytes.len());
+    let mut response = match &asked {
+        Some(range) => Response::builder()
+            .status(StatusCode::PARTIAL_CONTENT)
+            .header(
+                "Content-Range",
+                format!("bytes {}-{}/{}", range.start, range.end - 1, bytes.len()),
+            ),
+        None => Response::builder(),
+    };
+    response = response
+        .header("Content-Type", media_type)
+        .header("Content-Length", served.len());
+    let content = match (&asked, fault) {
+        (Some(_), Some(Fault::CutThenOther(_))) => other(bytes).slice(served),
+        _ => bytes.slice(served),
+    };
+    let body = match fault {
+        Some(
+            Fault::CutEvery(cut)
+            | Fault::CutIgnoringRange(cut)
+            | Fault::CutAnotherRange(cut)
+            | Fault::CutThenOther(cut),
+        ) if *cut < content.len() => {
+            let error = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut on purpose"))
+            });
+            Body::from_stream(pieces(&content, *cut).map(Ok).chain(error))
+        }
+        Some(Fault::Pause(pause)) => paused(state, &content, *pause),
+        Some(Fault::PauseWhole(pause)) if asked.is_none() => paused(state, &content, *pause),
+        _ => Body::from_stream(pieces(&content, usize::MAX).map(Ok::<_, Infallible>)),
+    };
+    response.body(body).expect("the header fields are valid")
+}
+
+/// So many bytes, and the rest when it is mended.
+fn paused(state: &Arc<State>, content: &Bytes, pause: usize) -> Body {
+    let pause = pause.min(content.len());
+    let state = Arc::clone(state);
+    let rest = content.slice(pause..);
+    let rest = stream::once(async move {
+        loop {
+            let mended = state.mended.notified();
+            if state.faults.lock().expect("no handler panics").is_empty() {
+                return pieces(&rest, usize::MAX);
+            }
+            mended.await;
+        }
+    });
+    Body::from_stream(
+        pieces(content, pause)
+            .chain(rest.flatten())
+            .map(Ok::<_, Infallible>),
+    )
+}
+
+pub(super) async fn answer(
+    state: &Arc<State>,
+    line: String,
+    range: Option<&str>,
+) -> Response<Body> {
+    let path = line.split_once(' ').map_or("", |(_, path)| path).to_owned();
+    let path = path.as_str();
+    state.asked.lock().expect("no handler panics").push(line);
+    if path == "/v2/" {
+        return reply(StatusCode::OK, "application/json", Body::from("{}"));
+    }
+    let Some((media_type, bytes)) = state.content.get(path) else {
+        let error = json!({"errors": [{"code": "NAME_UNKNOWN", "message": "no such thing here"}]});
+        return reply(
+            StatusCode::NOT_FOUND,
+            "application/json",
+            Body::from(error.to_string()),
+        );
+    };
+    let fault = state
+        .faults
+        .lock()
+        .expect("no handler panics")
+        .get(path)
+        .cloned();
+    let half = bytes.slice(..bytes.len() / 2);
+    let ok = |body: Body| (StatusCode::OK, media_type.as_str(), body);
+    let (status, kind, body) = match fault {
+        None
+        | Some(
+            Fault::Pause(_)
+            | Fault::PauseWhole(_)
+            | Fault::CutEvery(_)
+            | Fault::CutIgnoringRange(_)
+            | Fault::CutAnotherRange(_)
+            | Fault::CutThenOther(_),
+        ) => return part(state, media_type, bytes, range, fault.as_ref()),
+        Some(Fault::Short) => ok(Body::from(bytes.slice(..bytes.len() - 1))),
+        Some(Fault::Long) => ok(Body::from([bytes, &b"!"[..]].concat())),
+        Some(Fault::OtherBytes) => ok(Body::from(other(bytes))),
+        Some(Fault::WrongDigestHeader) => {
+            let mut response = reply(StatusCode::OK, media_type, Body::from(bytes.clone()));
+            let wrong = digest_of(b"something else")
+                .parse()
+                .expect("a digest is a header value");
+            response
+                .headers_mut()
+                .insert("docker-content-digest", wrong);
+            return response;
+        }
+        Some(Fault::Cut) => {
+            // One turn between the two, or the server drops the first half with the second.
+            let cut = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut on purpose"))
+            });
+            let body = Body::from_stream(stream::iter([Ok(half)]).chain(cut));
+            return announced(media_type, bytes.len(), body);
+        }
+        Some(Fault::StallInside) => {
+            let body = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());
+            return announced(media_type, bytes.len(), Body::from_stream(body));
+        }
+        Some(Fault::Silence) => std::future::pending().await,
+        Some(Fault::Html) => (StatusCode::OK, "text/html", Body::from(HTML)),
+        Some(Fault::ServerError) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "text/html",
+            Body::from(HTML),
+        ),
+        Some(Fault::TooMany) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "text/plain",
+            Body::from("slow"),
+        ),
+        Some(Fault::Endless) => {
+            let blanks = stream::repeat(Ok::<_, Infallible>(Bytes::from_static(&[b' '; 65536])));
+            ok(Body::from_stream(blanks))
+        }
+        Some(Fault::NotAManifest) => ok(Body::from("{\"schemaVersion\": 2}")),
+    };
+    reply(status, kind, body)
+}
+
+const HTML: &str = "<!DOCTYPE html><html><body><h1>Please log in to the Wi-Fi</h1></body></html>";
+
+fn reply(status: StatusCode, media_type: &str, body: Body) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header("Content-Type", media_type)
+        .body(body)
+        .expect("status and media type are valid")
+}
+
+fn announced(media_type: &str, length: usize, body: Body) -> Response<Body> {
+    Response::builder()
+        .header("Content-Type", media_type)
+        .header("Content-Length", length)
+        .body(body)
+        .expect("media type and length are valid")
+}
+
+fn other(bytes: &Bytes) -> Bytes {
+    let mut other = bytes.to_vec();
+    if let Some(last) = other.last_mut() {
+        *last ^= 1;
+    }
+    Bytes::from(other)
+}
