@@ -1,17 +1,18 @@
 //! An upstream's tag: taken as it was last seen for its lifetime, then asked for again, once for
 //! however many want it. An upstream that cannot be asked, or has the tag no more, is answered
-//! for by the kept copy, which is never done silently.
+//! for by the kept copy, which is never done silently. A digest is asked for until it is here, in
+//! the same way once for all who want it at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use metahub_oci::{Reference, RepositoryName, Tag};
+use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 use metahub_store::{Origin, StoredManifest, TagRecord};
 use metahub_upstream::{Freshness, Gone, Lifetime, Route};
 use parking_lot::Mutex;
 
-use crate::place::is_offline;
+use crate::place::{is_offline, there};
 use crate::{Registry, RegistryError};
 
 /// How long an upstream that could not be asked for a tag is not asked for it again: a pull that
@@ -24,7 +25,7 @@ type Kept = (Arc<StoredManifest>, Option<String>);
 /// What came of asking. All who waited for it share it.
 type Outcome = Result<Option<Kept>, Arc<RegistryError>>;
 
-/// What the last recheck of a tag came to.
+/// What asking came to the last time.
 struct Last {
     ended: Instant,
     outcome: Outcome,
@@ -32,21 +33,21 @@ struct Last {
     stale: bool,
 }
 
-/// Held while a tag is asked for at its upstream.
+/// Held while a tag or a digest is asked for at its upstream.
 type Recheck = Arc<tokio::sync::Mutex<Option<Last>>>;
 
-/// One lock per upstream tag, so that many clients cause one recheck.
+/// One lock per upstream tag or digest, so that many clients cause one request.
 #[derive(Default)]
-pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Tag), Recheck>>);
+pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Reference), Recheck>>);
 
 impl Rechecks {
-    fn lock(&self, name: &RepositoryName, tag: &Tag) -> Recheck {
+    fn lock(&self, name: &RepositoryName, reference: &Reference) -> Recheck {
         let mut locks = self.0.lock();
         // What nobody holds or waits for is dropped before the map grows large.
         if locks.len() > 1024 {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         }
-        Arc::clone(locks.entry((name.clone(), tag.clone())).or_default())
+        Arc::clone(locks.entry((name.clone(), reference.clone())).or_default())
     }
 }
 
@@ -66,7 +67,7 @@ impl Registry {
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
-        let lock = self.inner.rechecks.lock(kept, tag);
+        let lock = self.inner.rechecks.lock(kept, &tag.clone().into());
         let mut last = lock.lock().await;
         if let Some(last) = &*last
             && (last.ended >= came || (last.stale && last.ended.elapsed() < AFTER_FAILURE))
@@ -88,6 +89,53 @@ impl Registry {
             stale,
         });
         outcome.map_err(RegistryError::Shared)
+    }
+
+    /// The manifest `digest`, which is not here, from an upstream.
+    pub(crate) async fn upstream_digest(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
+        let came = Instant::now();
+        let reference = Reference::Digest(digest.clone());
+        let lock = self.inner.rechecks.lock(kept, &reference);
+        let mut last = lock.lock().await;
+        // Only a failure is remembered, for those who waited: what was found is in the store.
+        if let Some(last) = &*last
+            && last.ended >= came
+        {
+            let found = last.outcome.clone().map_err(RegistryError::Shared)?;
+            return Ok(found.map(|(stored, _)| stored));
+        }
+        if let Some(stored) = self.store().manifest(kept, digest).await? {
+            return Ok(Some(stored));
+        }
+        let outcome = self.fetch(route, kept, &reference).await.map_err(Arc::new);
+        *last = match &outcome {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Ok(None)),
+            Err(error) => Some(Err(Arc::clone(error))),
+        }
+        .map(|outcome| Last {
+            ended: Instant::now(),
+            outcome,
+            stale: false,
+        });
+        outcome.map_err(RegistryError::Shared)
+    }
+
+    async fn fetch(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
+        match there(route.upstream.manifest(&route.name, reference).await)? {
+            Some(fetched) => self.keep(route, kept, &fetched, Vec::new()).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The kept content of an upstream's tag, if it was checked within `lifetime`.

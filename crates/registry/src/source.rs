@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Collection};
-use metahub_oci::{Digest, Document, DocumentError, Reference, RepositoryName, Tag};
+use metahub_oci::{Digest, Document, DocumentError, RepositoryName, Tag};
 use metahub_store::{Origin, PutManifest, StoredManifest};
 use metahub_upstream::{Fetched, Route};
 
-use crate::place::{LocalContent, Place, Search, there};
+use crate::place::{LocalContent, Place, Search};
 use crate::push::put_error;
 use crate::{Registry, RegistryError, SourceKind};
 
@@ -208,11 +208,7 @@ impl Registry {
         let Place::Upstream { route, kept } = place else {
             return Ok(None);
         };
-        let reference = Reference::Digest(digest.clone());
-        match there(route.upstream.manifest(&route.name, &reference).await)? {
-            Some(fetched) => self.keep(route, kept, &fetched, Vec::new()).await.map(Some),
-            None => Ok(None),
-        }
+        Box::pin(self.upstream_digest(route, kept, digest)).await
     }
 }
 
