@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
 use metahub_store::{Follower, OpenBlob, Portion, StoreError};
 
+use crate::fill::Scout;
 use crate::place::{Place, Search, there};
 use crate::{Registry, RegistryError};
 
@@ -26,6 +27,8 @@ pub enum BlobRead {
         follower: Follower,
         /// The whole size in bytes.
         size: u64,
+        /// Asks for what lies far ahead.
+        scout: Scout,
     },
 }
 
@@ -47,7 +50,12 @@ impl BlobRead {
     ) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>> {
         match self {
             Self::Held(open) => Box::pin(open.stream(range)),
-            Self::Arriving { follower, .. } => Box::pin(follower.stream(range)),
+            Self::Arriving {
+                follower, scout, ..
+            } => {
+                scout.bring(follower, range.clone());
+                Box::pin(follower.stream(range))
+            }
         }
     }
 
@@ -199,7 +207,12 @@ impl Registry {
             return Ok(None);
         };
         if let Some(size) = follower.size() {
-            return Ok(Some(BlobRead::Arriving { follower, size }));
+            let scout = Scout::new(route);
+            return Ok(Some(BlobRead::Arriving {
+                follower,
+                size,
+                scout,
+            }));
         }
         // An upstream that does not say the size: it is known when all has come.
         if follower.completed().await

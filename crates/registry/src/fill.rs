@@ -1,18 +1,34 @@
 //! Content on its way from an upstream: one request for each object however many clients ask,
 //! received by a task of its own, so that neither a slow client nor one that leaves holds it up.
+//! Who wants what lies far ahead has it brought by a request for that part, and the whole then
+//! leaves it out.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{Blob, Fill, FillError, Follower};
+use metahub_store::{Blob, Fill, FillError, Follower, Stretch};
 use metahub_upstream::{BlobStream, Route, UpstreamError};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::place::there;
 use crate::{Registry, RegistryError};
+
+/// How many parts of one blob may be brought ahead of it at once.
+const MOST_AHEAD: usize = 4;
+
+/// What was brought ahead is left out by asking anew if it is at least this large; less is
+/// received again and dropped, which costs less than another request.
+const WORTH_ASKING: u64 = 1024 * 1024;
+
+/// Received bytes wait at most this long before whoever reads along gets them.
+const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
 type Key = (RepositoryName, Digest);
 
@@ -71,8 +87,9 @@ impl Registry {
         let fill = self.store().fill(digest, body.size);
         let follower = fill.follower();
         let (registry, key, cell) = (self.clone(), key.clone(), Arc::clone(cell));
+        let route = route.clone();
         tokio::spawn(async move {
-            let outcome = receive(fill, body.stream, &key.0).await;
+            let outcome = receive(fill, body.stream, &route, &key.0).await;
             registry.inner.fills.end(&key, &cell);
             let counters = registry.counters();
             match outcome {
@@ -102,16 +119,98 @@ enum ReceiveError {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Fill(#[from] FillError),
+    #[error("the blob is gone in the middle of its transfer")]
+    Gone,
 }
 
 /// Receives the whole blob. The stream takes a broken transfer up again by itself.
 async fn receive(
     mut fill: Fill,
     mut stream: BlobStream,
+    route: &Route,
     kept: &RepositoryName,
 ) -> Result<Blob, ReceiveError> {
-    while let Some(bytes) = stream.next().await {
-        fill.write(bytes?).await?;
+    let mut at = 0;
+    let mut flush = Instant::now() + LONGEST_GATHERED;
+    loop {
+        let Ok(next) = tokio::time::timeout_at(flush, stream.next()).await else {
+            fill.flush().await?;
+            flush = Instant::now() + LONGEST_GATHERED;
+            continue;
+        };
+        let Some(bytes) = next else { break };
+        let bytes = bytes?;
+        let length = bytes.len() as u64;
+        fill.write_at(at, bytes).await?;
+        at += length;
+        if fill
+            .size()
+            .is_some_and(|size| fill.received() == size && at < size)
+        {
+            break;
+        }
+        if fill.received().saturating_sub(at) >= WORTH_ASKING {
+            at = fill.received();
+            stream = part(route, fill.digest(), at..u64::MAX).await?;
+        }
     }
     Ok(fill.commit(Some(kept)).await?)
+}
+
+/// The bytes `range` of a blob that was there before.
+async fn part(
+    route: &Route,
+    digest: &Digest,
+    range: Range<u64>,
+) -> Result<BlobStream, ReceiveError> {
+    let body = route
+        .upstream
+        .blob(&route.name, digest, Some(range.clone()))
+        .await?;
+    Ok(body.ok_or(ReceiveError::Gone)?.only(range))
+}
+
+/// Who asks for parts of a blob that its fill is far from.
+#[derive(Clone)]
+pub struct Scout(Route);
+
+impl Scout {
+    pub(crate) fn new(route: &Route) -> Self {
+        Self(route.clone())
+    }
+
+    /// Has `range` brought, if that is of use. What comes of it is seen by following the fill.
+    pub(crate) fn bring(&self, follower: &Follower, range: Range<u64>) {
+        let Some(stretch) = follower.claim(range, MOST_AHEAD) else {
+            return;
+        };
+        let (route, digest) = (self.0.clone(), follower.digest().clone());
+        tokio::spawn(async move {
+            let range = stretch.range();
+            if let Err(error) = bring(stretch, &route, &digest).await {
+                tracing::debug!(%digest, ?range, %error, "a part could not be brought ahead");
+            }
+        });
+    }
+}
+
+async fn bring(
+    mut stretch: Stretch,
+    route: &Route,
+    digest: &Digest,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let range = stretch.range();
+    let body = route
+        .upstream
+        .blob(&route.name, digest, Some(range.clone()))
+        .await?;
+    // From an upstream that ignores ranges the whole comes no sooner than the fill.
+    let Some(body) = body.filter(|body| body.start == range.start) else {
+        return Err("the upstream gives no parts".into());
+    };
+    let mut stream = body.only(range);
+    while let Some(bytes) = stream.next().await {
+        stretch.write(bytes?).await?;
+    }
+    Ok(())
 }

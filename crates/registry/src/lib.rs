@@ -49,6 +49,7 @@ pub use derive::{Accepts, Served};
 pub use error::RegistryError;
 pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
+pub use fill::Scout;
 pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};
 pub use list::{ListPage, Referrers, TagList};

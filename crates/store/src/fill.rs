@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use metahub_oci::{Digest, RepositoryName};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -13,8 +13,9 @@ use tokio::task::JoinHandle;
 use crate::StoreError;
 use crate::blob::Blob;
 use crate::follow::{Follower, Progress};
+use crate::gather::{Disconnected, Gather, Piece};
 use crate::publish::Publish;
-use crate::staged::{Gather, Portion, Staged};
+use crate::staged::Staged;
 use crate::store::{Inner, Store};
 
 /// Why a fill did not become a blob. Nothing of it stays.
@@ -88,16 +89,21 @@ impl Store {
 
 async fn receive(
     mut staged: Staged,
-    mut portions: mpsc::Receiver<Portion>,
+    mut pieces: mpsc::Receiver<Piece>,
     progress: Arc<watch::Sender<Progress>>,
 ) -> Result<Staged, StoreError> {
-    while let Some(portion) = portions.recv().await {
-        staged.write(portion).await?;
-        let file = staged.opened();
+    // At once, so that what comes ahead has somewhere to go.
+    let file = staged.open().await?;
+    progress.send_modify(|progress| progress.file = Some(file));
+    while let Some(piece) = pieces.recv().await {
+        match piece {
+            Piece::Received(portion) => staged.write(portion).await?,
+            Piece::Ahead(end) => staged.absorb(end).await?,
+        }
         let written = staged.len();
         progress.send_modify(|progress| {
-            progress.file = file;
             progress.written = written;
+            progress.ahead.forget_before(written);
         });
     }
     Ok(staged)
@@ -110,6 +116,12 @@ impl Fill {
         &self.digest
     }
 
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     /// How many bytes were given so far.
     #[must_use]
     pub fn received(&self) -> u64 {
@@ -120,30 +132,115 @@ impl Fill {
     #[must_use]
     pub fn follower(&self) -> Follower {
         let streams = Arc::clone(&self.inner.streams);
-        Follower::new(
-            self.digest.clone(),
-            self.size,
-            self.progress.subscribe(),
-            streams,
-        )
+        Follower::new(self.digest.clone(), self.size, &self.progress, streams)
     }
 
-    /// Takes the next bytes. Waits when the disk is slower than the source.
+    /// Takes the bytes after those that were received.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), FillError> {
-        self.received += bytes.len() as u64;
-        if let Some(expected) = self.size.filter(|size| self.received > *size) {
+        self.write_at(self.received, bytes).await
+    }
+
+    /// Takes bytes that stand at `at`, which must not lie beyond what was received; those that
+    /// were received before are passed over. Waits when the disk is slower than the source, and
+    /// where others bring a part of it ([`Follower::claim`]).
+    pub async fn write_at(&mut self, at: u64, mut bytes: Bytes) -> Result<(), FillError> {
+        let end = at + bytes.len() as u64;
+        if let Some(expected) = self.size.filter(|size| end > *size) {
             return Err(FillError::WrongSize {
                 expected,
-                found: self.received,
+                found: end,
             });
         }
-        let Some(gather) = &mut self.gather else {
+        if at > self.received {
             return Err(StoreError::Closed.into());
+        }
+        while self.received < end {
+            let known = self.received.saturating_sub(end - bytes.len() as u64);
+            bytes.advance(
+                usize::try_from(known)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len()),
+            );
+            let taken = self.take(end);
+            if taken > self.received {
+                let length = usize::try_from(taken - self.received).unwrap_or(usize::MAX);
+                let new = bytes.split_to(length.min(bytes.len()));
+                self.received = taken;
+                self.push(Piece::Received(vec![new])).await?;
+            } else {
+                self.pass_stretch().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what was gathered, so that it can be read.
+    pub async fn flush(&mut self) -> Result<(), FillError> {
+        let flushed = match &mut self.gather {
+            Some(gather) => gather.flush().await,
+            None => Err(Disconnected),
         };
-        if gather.push(bytes).await.is_ok() {
+        self.written(flushed).await
+    }
+
+    /// Marks everything up to `end`, or to where somebody else brings it, as coming from here.
+    fn take(&self, end: u64) -> u64 {
+        let mut taken = end;
+        self.progress.send_if_modified(|progress| {
+            taken = progress
+                .ahead
+                .next(self.received)
+                .map_or(end, |start| start.min(end));
+            progress.taken = taken;
+            false
+        });
+        taken
+    }
+
+    /// Waits until the stretch that begins here is there and takes it in.
+    async fn pass_stretch(&mut self) -> Result<(), FillError> {
+        // It may take a while: what came before it is wanted now.
+        self.flush().await?;
+        let at = self.received;
+        let mut progress = self.progress.subscribe();
+        let mut end = at;
+        // Cannot fail: the sending end is held here.
+        let _ = progress
+            .wait_for(|progress| match progress.ahead.outcome(at) {
+                Some(brought) => {
+                    end = brought;
+                    true
+                }
+                None => false,
+            })
+            .await;
+        if end > at {
+            self.received = end;
+            self.progress.send_if_modified(|progress| {
+                progress.taken = end;
+                false
+            });
+            self.push(Piece::Ahead(end)).await?;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, piece: Piece) -> Result<(), FillError> {
+        let pushed = match &mut self.gather {
+            Some(gather) => gather.give(piece).await,
+            None => Err(Disconnected),
+        };
+        self.written(pushed).await
+    }
+
+    /// Why nobody takes pieces any more, if so.
+    async fn written(&mut self, pushed: Result<(), Disconnected>) -> Result<(), FillError> {
+        if pushed.is_ok() {
             return Ok(());
         }
-        self.gather = None;
+        if self.gather.take().is_none() {
+            return Err(StoreError::Closed.into());
+        }
         let outcome = (&mut self.writing).await;
         Err(match outcome {
             Ok(Err(error)) => error.into(),
@@ -153,6 +250,9 @@ impl Fill {
 
     /// Verifies what came, stores it durably and lets `repository`, if one is given, read it.
     pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
+        while self.take(u64::MAX) == self.received {
+            self.pass_stretch().await?;
+        }
         if let Some(expected) = self.size.filter(|size| self.received != *size) {
             return Err(FillError::WrongSize {
                 expected,

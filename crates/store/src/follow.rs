@@ -1,11 +1,12 @@
 //! Reading a fill while it is received, from any offset: the follower waits where the fill has
 //! not come yet. The last byte is given only after the fill was verified, so a reader of the
-//! whole never takes damaged content for whole.
+//! whole never takes damaged content for whole. What lies far ahead may come as a stretch of its
+//! own ([`crate::Stretch`]).
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, TryStreamExt};
@@ -13,6 +14,11 @@ use metahub_oci::Digest;
 use tokio::sync::watch;
 
 use crate::blob_stream::{BlobStream, Streams};
+use crate::stretch::{Stretch, Stretches};
+
+/// A part of a blob's end that is no longer than this is not held back: the footers and tables of
+/// contents that clients of seekable layers read first, and verify by themselves.
+const FOOTER: u64 = 1024 * 1024;
 
 /// How far a fill is.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +26,10 @@ pub(crate) struct Progress {
     /// Absent until the first bytes are written.
     pub(crate) file: Option<Arc<File>>,
     pub(crate) written: u64,
+    /// How far the fill took bytes that are not all written yet.
+    pub(crate) taken: u64,
+    /// What came ahead of that.
+    pub(crate) ahead: Stretches,
     /// Everything came and hashes to the digest.
     pub(crate) complete: bool,
     /// It is a blob.
@@ -32,6 +42,8 @@ pub struct Follower {
     digest: Digest,
     size: Option<u64>,
     progress: watch::Receiver<Progress>,
+    /// Gone as soon as the fill is.
+    fill: Weak<watch::Sender<Progress>>,
     streams: Arc<Streams>,
 }
 
@@ -39,15 +51,24 @@ impl Follower {
     pub(crate) fn new(
         digest: Digest,
         size: Option<u64>,
-        progress: watch::Receiver<Progress>,
+        fill: &Arc<watch::Sender<Progress>>,
         streams: Arc<Streams>,
     ) -> Self {
         Self {
             digest,
             size,
-            progress,
+            progress: fill.subscribe(),
+            fill: Arc::downgrade(fill),
             streams,
         }
+    }
+
+    /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
+    /// is far from it and fewer than `most` do such a thing now.
+    #[must_use]
+    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<Stretch> {
+        let size = self.size?;
+        Stretch::claim(&self.fill, range.start..range.end.min(size), most)
     }
 
     /// What is being received.
@@ -78,11 +99,13 @@ impl Follower {
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let streams = Arc::clone(&self.streams);
+        let footer = range.start > 0 && range.end.saturating_sub(range.start) <= FOOTER;
+        let size = self.size;
         let state = (self.progress.clone(), range);
         stream::try_unfold(state, move |(mut progress, mut range)| {
             let streams = Arc::clone(&streams);
             async move {
-                let next = wait(&mut progress, &range).await?;
+                let next = wait(&mut progress, &range, size, footer).await?;
                 let Some((file, until)) = next else {
                     return Ok::<_, io::Error>(None);
                 };
@@ -100,11 +123,19 @@ impl Follower {
 async fn wait(
     progress: &mut watch::Receiver<Progress>,
     range: &Range<u64>,
+    size: Option<u64>,
+    footer: bool,
 ) -> io::Result<Option<(Arc<File>, u64)>> {
-    // Until the whole is verified its last byte is held back.
     let readable = |progress: &Progress| {
-        let held_back = u64::from(!progress.complete);
-        range.end.min(progress.written.saturating_sub(held_back))
+        let ahead = progress.ahead.there(range.start);
+        let there = ahead.unwrap_or(progress.written);
+        // Until the whole is verified its last byte is held back: any may be, of unknown size.
+        let most = match size {
+            _ if progress.complete || footer => u64::MAX,
+            Some(size) => size.saturating_sub(1),
+            None => there.saturating_sub(1),
+        };
+        range.end.min(there).min(most)
     };
     if range.is_empty() {
         return Ok(None);

@@ -3,31 +3,21 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use metahub_oci::{Algorithm, Digest, Hasher};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
-
-/// Bytes are handed to the two threads in portions of at most about this size,
-const LARGEST: usize = 1024 * 1024;
-/// and at least this, however many are received at once.
-const SMALLEST: usize = 128 * 1024;
-/// What all portions that are being gathered are meant to hold together.
-const MEMORY: usize = 4 * 1024 * 1024;
+use crate::gather::Portion;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
-
-/// A portion of received bytes, as they came.
-pub(crate) type Portion = Vec<Bytes>;
 
 /// A file being received.
 pub(crate) struct Staged {
@@ -79,9 +69,27 @@ impl Staged {
         &self.path
     }
 
-    /// The open file, if anything was written.
-    pub(crate) fn opened(&self) -> Option<Arc<File>> {
-        self.file.clone()
+    /// The open file, made if it is not there.
+    pub(crate) async fn open(&mut self) -> Result<Arc<File>, StoreError> {
+        self.file().await
+    }
+
+    /// Takes in what others wrote into the file, up to `end`.
+    pub(crate) async fn absorb(&mut self, end: u64) -> Result<(), StoreError> {
+        let file = self.file().await?;
+        let (mut hasher, start) = (self.take_hasher().await?, self.len);
+        let hashed = Arc::clone(&file);
+        let hasher = run(move || {
+            hash_range(&hashed, start..end, &mut hasher)?;
+            Ok(hasher)
+        })
+        .await
+        .map_err(|error| self.failed("read again", error))?;
+        self.hasher = Some(hasher);
+        self.len = end;
+        self.unflushed += end.saturating_sub(start);
+        self.flush_early(&file);
+        Ok(())
     }
 
     fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
@@ -279,70 +287,6 @@ impl Drop for Staged {
     }
 }
 
-/// Collects what a sender gives into portions and hands them on.
-pub(crate) struct Gather {
-    portion: Portion,
-    size: usize,
-    /// How many gather now.
-    active: Arc<AtomicUsize>,
-    out: mpsc::Sender<Portion>,
-}
-
-/// Nobody takes portions any more: the writing end failed.
-#[derive(Debug)]
-pub(crate) struct Disconnected;
-
-impl Gather {
-    /// A gatherer and the end at which its portions come out. At most one portion waits between
-    /// the two, so that a sender is as fast as the disk and memory stays bounded.
-    pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Portion>) {
-        let (out, portions) = mpsc::channel(1);
-        active.fetch_add(1, Ordering::Relaxed);
-        let gather = Self {
-            portion: Vec::new(),
-            size: 0,
-            active: Arc::clone(active),
-            out,
-        };
-        (gather, portions)
-    }
-
-    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Disconnected> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.size += bytes.len();
-        self.portion.push(bytes);
-        let share = MEMORY / self.active.load(Ordering::Relaxed).max(1);
-        if self.size >= share.clamp(SMALLEST, LARGEST) {
-            self.send().await
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn send(&mut self) -> Result<(), Disconnected> {
-        self.size = 0;
-        let portion = std::mem::take(&mut self.portion);
-        self.out.send(portion).await.map_err(|_| Disconnected)
-    }
-
-    /// Hands on what is left and ends.
-    pub(crate) async fn finish(mut self) -> Result<(), Disconnected> {
-        if self.portion.is_empty() {
-            Ok(())
-        } else {
-            self.send().await
-        }
-    }
-}
-
-impl Drop for Gather {
-    fn drop(&mut self) {
-        self.active.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 async fn run<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -354,8 +298,15 @@ async fn run<T: Send + 'static>(
 /// Hashes the first `len` bytes of a file. Blocks.
 pub(crate) fn hash_file(file: &File, len: u64, algorithm: Algorithm) -> io::Result<Hasher> {
     let mut hasher = Hasher::new(algorithm);
+    hash_range(file, 0..len, &mut hasher)?;
+    Ok(hasher)
+}
+
+fn hash_range(file: &File, range: Range<u64>, hasher: &mut Hasher) -> io::Result<()> {
+    let len = range.end.saturating_sub(range.start);
     let mut buffer = vec![0; 256 * 1024];
-    let mut reader = PositionedReader { file, offset: 0 }.take(len);
+    let offset = range.start;
+    let mut reader = PositionedReader { file, offset }.take(len);
     let mut seen = 0;
     loop {
         let count = reader.read(&mut buffer)?;
@@ -366,7 +317,7 @@ pub(crate) fn hash_file(file: &File, len: u64, algorithm: Algorithm) -> io::Resu
         seen += count as u64;
     }
     if seen == len {
-        Ok(hasher)
+        Ok(())
     } else {
         Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,

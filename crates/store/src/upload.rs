@@ -17,9 +17,10 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::StoreError;
 use crate::blob::Blob;
 use crate::encoding::now;
+use crate::gather::{Gather, Piece};
 use crate::layout::remove_file;
 use crate::publish::Publish;
-use crate::staged::{Gather, Staged};
+use crate::staged::Staged;
 use crate::store::{Inner, Store, blocking};
 use crate::upload_id::UploadId;
 use crate::writer::Durability;
@@ -245,7 +246,7 @@ impl Upload {
         let writing = tokio::spawn(async move {
             let staged = guard.as_mut().ok_or(AppendError::Gone)?;
             let mut outcome = Ok(());
-            while let Some(portion) = portions.recv().await {
+            while let Some(Piece::Received(portion)) = portions.recv().await {
                 outcome = staged.write(portion).await;
                 session.size.store(staged.len(), Ordering::Release);
                 if outcome.is_err() {

@@ -1,0 +1,113 @@
+//! Received bytes on their way to a staged file: gathered into portions that are worth a turn of
+//! the threads that write and hash. Never holds more than a portion, and one more waits to be taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// Bytes are handed to the two threads in portions of at most about this size,
+const LARGEST: usize = 1024 * 1024;
+/// and at least this, however many are received at once.
+const SMALLEST: usize = 128 * 1024;
+/// What all portions that are being gathered are meant to hold together.
+const MEMORY: usize = 4 * 1024 * 1024;
+
+/// A portion of received bytes, as they came.
+pub(crate) type Portion = Vec<Bytes>;
+
+/// What comes next in a file.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Bytes to write.
+    Received(Portion),
+    /// Bytes that others wrote, up to here.
+    Ahead(u64),
+}
+
+/// Collects what a sender gives into portions and hands them on.
+pub(crate) struct Gather {
+    portion: Portion,
+    size: usize,
+    /// How many gather now.
+    active: Arc<AtomicUsize>,
+    out: mpsc::Sender<Piece>,
+}
+
+/// Nobody takes portions any more: the writing end failed.
+#[derive(Debug)]
+pub(crate) struct Disconnected;
+
+impl Gather {
+    /// A gatherer and the end at which its portions come out. At most one portion waits between
+    /// the two, so that a sender is as fast as the disk and memory stays bounded.
+    pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
+        let (out, portions) = mpsc::channel(1);
+        active.fetch_add(1, Ordering::Relaxed);
+        let gather = Self {
+            portion: Vec::new(),
+            size: 0,
+            active: Arc::clone(active),
+            out,
+        };
+        (gather, portions)
+    }
+
+    pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Disconnected> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.size += bytes.len();
+        self.portion.push(bytes);
+        let share = MEMORY / self.active.load(Ordering::Relaxed).max(1);
+        if self.size >= share.clamp(SMALLEST, LARGEST) {
+            self.send().await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Disconnected> {
+        self.size = 0;
+        let portion = std::mem::take(&mut self.portion);
+        let piece = Piece::Received(portion);
+        self.out.send(piece).await.map_err(|_| Disconnected)
+    }
+
+    /// Takes bytes, or hands on what is no bytes after those that came before.
+    pub(crate) async fn give(&mut self, piece: Piece) -> Result<(), Disconnected> {
+        match piece {
+            Piece::Received(portion) => {
+                for bytes in portion {
+                    self.push(bytes).await?;
+                }
+                Ok(())
+            }
+            Piece::Ahead(_) => {
+                self.flush().await?;
+                self.out.send(piece).await.map_err(|_| Disconnected)
+            }
+        }
+    }
+
+    /// Hands on what there is.
+    pub(crate) async fn flush(&mut self) -> Result<(), Disconnected> {
+        if self.portion.is_empty() {
+            Ok(())
+        } else {
+            self.send().await
+        }
+    }
+
+    /// Hands on what is left and ends.
+    pub(crate) async fn finish(mut self) -> Result<(), Disconnected> {
+        self.flush().await
+    }
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
