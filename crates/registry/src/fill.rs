@@ -80,7 +80,7 @@ impl Registry {
 
     async fn begin(&self, route: &Route, key: &Key, cell: &Arc<OnceCell<Begun>>) -> Begun {
         let (_, digest) = key;
-        let answer = route.upstream.blob(&route.name, digest, None).await;
+        let answer = route.upstream.whole_blob(&route.name, digest).await;
         let Some(body) = there(answer).map_err(|error| Arc::new(error.into()))? else {
             return Ok(None);
         };

@@ -34,6 +34,8 @@ pub struct BlobBody {
     /// Which bytes of the blob the stream begins with. An upstream that ignores a range begins
     /// with 0; [`BlobBody::only`] makes up for that.
     pub start: u64,
+    /// Where in the blob the stream ends, where that is known.
+    pub end: Option<u64>,
     /// The bytes from `start` to the end of the range asked for, or to the end of the blob.
     pub stream: BlobStream,
 }
@@ -43,12 +45,21 @@ impl std::fmt::Debug for BlobBody {
         f.debug_struct("BlobBody")
             .field("size", &self.size)
             .field("start", &self.start)
+            .field("end", &self.end)
             .finish_non_exhaustive()
     }
 }
 
 /// The stream of a [`BlobBody`].
 pub struct BlobStream(BoxStream<'static, Result<Bytes, UpstreamError>>);
+
+impl BlobStream {
+    pub(crate) fn new(
+        stream: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
+    ) -> Self {
+        Self(stream.boxed())
+    }
+}
 
 impl Stream for BlobStream {
     type Item = Result<Bytes, UpstreamError>;
@@ -80,7 +91,7 @@ impl BlobBody {
                 }
             }
         });
-        BlobStream(cut.boxed())
+        BlobStream::new(cut)
     }
 }
 
@@ -112,13 +123,13 @@ impl Upstream {
         let Some(part) = self.open(&ask, range.as_ref()).await? else {
             return Ok(None);
         };
-        let (size, start) = (part.size, part.start);
+        let (size, start, end) = (part.size, part.start, part.end);
         let reading = Reading {
             upstream: Arc::clone(self),
             ask,
             at: start,
             skip_to: start,
-            end: part.end,
+            end,
             part: self.pieces(part.response),
             fruitless: 0,
             breaks: 0,
@@ -131,7 +142,8 @@ impl Upstream {
         Ok(Some(BlobBody {
             size,
             start,
-            stream: BlobStream(stream.boxed()),
+            end,
+            stream: BlobStream::new(stream),
         }))
     }
 
@@ -381,7 +393,8 @@ mod tests {
         let body = BlobBody {
             size: Some(10),
             start: 0,
-            stream: BlobStream(stream::iter(pieces).boxed()),
+            end: Some(10),
+            stream: BlobStream::new(stream::iter(pieces)),
         };
         let read: Vec<_> = body.only(3..6).map(Result::unwrap).collect().await;
         assert_eq!(read, ["3", "45"]);

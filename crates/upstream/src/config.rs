@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::credentials::{Credentials, CredentialsConfig};
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
+use crate::parts::MOST_PARALLEL;
 use crate::pieces::Pace;
 use crate::retry::RetryPolicy;
 
@@ -131,6 +132,9 @@ pub struct UpstreamConfig {
     /// What becomes of a tag that it had and has no more.
     #[serde(default)]
     pub gone: Gone,
+    /// Requests at once for one large blob: one is enough where a connection can fill the line.
+    #[serde(default = "one", deserialize_with = "parallel")]
+    pub parallel: usize,
     /// How long to wait for what.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -153,6 +157,20 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     })
 }
 
+const fn one() -> usize {
+    1
+}
+
+fn parallel<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let number = usize::deserialize(from)?;
+    if (1..=MOST_PARALLEL).contains(&number) {
+        return Ok(number);
+    }
+    Err(serde::de::Error::custom(format!(
+        "{number} requests at once for one blob: expected 1 to {MOST_PARALLEL}"
+    )))
+}
+
 impl UpstreamConfig {
     /// An upstream with all defaults: TLS, anonymous, found by its host only.
     #[must_use]
@@ -171,6 +189,7 @@ impl UpstreamConfig {
             tag_lifetime: None,
             tags: TagLifetimes::default(),
             gone: Gone::default(),
+            parallel: one(),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             cache_size: None,

@@ -25,6 +25,7 @@ mod helper;
 mod lifetime;
 mod manifest;
 mod paging;
+mod parts;
 mod pause;
 mod pieces;
 mod referrers;

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use metahub_oci::{Host, RepositoryName, Tag};
 use reqwest::Certificate;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::address::Guard;
@@ -18,6 +19,7 @@ use crate::config::{ConfigError, UpstreamConfig};
 use crate::credentials::{Credentials, Identity};
 use crate::error::{Problem, UpstreamError};
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
+use crate::parts::MOST_PARALLEL;
 use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
 
@@ -38,6 +40,10 @@ pub(crate) struct Shared {
     tag_lifetime: Option<Lifetime>,
     tags: TagLifetimes,
     gone: Gone,
+    /// Requests at once for one large blob,
+    pub(crate) parallel: usize,
+    /// and the room for what they bring early, of all blobs.
+    pub(crate) early: Arc<Semaphore>,
     /// Requests since the start, each attempt counted, and those that failed.
     pub(crate) asked: AtomicU64,
     pub(crate) failed: AtomicU64,
@@ -113,6 +119,8 @@ impl Upstream {
                 tag_lifetime: config.tag_lifetime,
                 tags: config.tags.clone(),
                 gone: config.gone,
+                parallel: config.parallel,
+                early: Arc::new(Semaphore::new(MOST_PARALLEL)),
                 asked: AtomicU64::new(0),
                 failed: AtomicU64::new(0),
             }),

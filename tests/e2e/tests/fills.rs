@@ -184,6 +184,27 @@ fn a_part_that_comes_ahead_with_wrong_bytes_spoils_the_whole_and_nothing_is_kept
 }
 
 #[test]
+fn a_large_blob_comes_by_several_requests_where_that_is_configured_and_each_byte_once() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let upstream = Faulty::with(Image::of_size(22 * MIB));
+    let config = config(upstream.host(), "read") + "\n    parallel: 4";
+    let metahub = MetaHub::start(&config, &[]);
+    call(&metahub, Image::TAG).send().expect(200);
+    let layer = Image::blob(&upstream.image.layer);
+    let answer = call(&metahub, &layer).send().expect(200);
+    assert!(!answer.cut && answer.body == upstream.image.layer);
+    // Parts of 4 MiB, the last one shorter.
+    assert_eq!(upstream.times_asked(&layer), 6);
+    assert_eq!(
+        upstream.bytes_sent(&layer),
+        upstream.image.layer.len() as u64
+    );
+    assert!(metahub.files_that_lie().is_empty());
+}
+
+#[test]
 fn an_upstream_that_breaks_off_again_and_again_is_taken_up_where_it_broke() {
     let Some((upstream, metahub, layer)) = world() else {
         return;

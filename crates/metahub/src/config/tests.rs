@@ -262,6 +262,12 @@ fn a_wrong_variable_is_named() {
     "a("
 )]
 #[case("upstreams: [{host: a.org, gone: perhaps}]\n", 1, 33, "perhaps")]
+#[case(
+    "upstreams: [{host: a.org, parallel: 17}]\n",
+    1,
+    37,
+    "expected 1 to 16"
+)]
 #[case("local: never\n", 1, 8, "never")]
 #[case("listen: [\n", 1, 9, "string")]
 #[case("- listen\n", 1, 1, "")]
