@@ -3,8 +3,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beside connections: the database, the listener, the log.
-const OTHERS: u64 = 128;
+/// Beside connections: the database, the listener, the log, and blobs that are kept open.
+const OTHERS: u64 = 192;
 /// A connection that is served, and the file that it is served.
 const PER_CONNECTION: u64 = 2;
 

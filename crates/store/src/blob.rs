@@ -121,6 +121,12 @@ impl Blob {
             }
             return Ok(OpenBlob::in_memory(self.clone(), body.clone()));
         }
+        // What is hot costs no open, and no way to a blocking thread and back.
+        if let Some((file, stamp)) = self.inner.verified.opened(&self.digest)
+            && stamp.size() == self.size()
+        {
+            return Ok(OpenBlob::in_file(self.clone(), file, stamp));
+        }
         let this = self.clone();
         let opened = blocking(move || this.open_file()).await;
         if let (Err(StoreError::Damaged { .. }), Some(repository)) = (&opened, &self.repository) {
@@ -128,6 +134,10 @@ impl Blob {
             self.inner.caches.blobs.forget(&key);
         }
         let (file, stamp) = opened?;
+        let (file, verified) = (Arc::new(file), &self.inner.verified);
+        if verified.holds(&self.digest, stamp) {
+            verified.keep_open(&self.digest, &file);
+        }
         Ok(OpenBlob::in_file(self.clone(), file, stamp))
     }
 

@@ -305,9 +305,10 @@ impl Gc<'_> {
         if !removed {
             return Ok(None);
         }
-        inner.verified.invalidate(&digest);
         let path = inner.blob_path(&digest);
-        blocking(move || remove_file(&path)).await?;
+        let gone = blocking(move || remove_file(&path)).await;
+        inner.verified.forget(&digest);
+        gone?;
         Ok(Some(u64::try_from(size).unwrap_or(0)))
     }
 

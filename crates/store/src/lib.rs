@@ -45,6 +45,7 @@ mod sweep;
 mod tag;
 mod upload;
 mod upload_id;
+mod verified;
 mod writer;
 
 pub use account::{AccountRecord, Redacted};

@@ -27,6 +27,7 @@ pub(crate) struct Stamp {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    links: u64,
 }
 
 impl Stamp {
@@ -37,11 +38,17 @@ impl Stamp {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            links: metadata.nlink(),
         })
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether the file still has a name.
+    pub(crate) fn linked(&self) -> bool {
+        self.links > 0
     }
 }
 
@@ -75,11 +82,11 @@ impl OpenBlob {
         }
     }
 
-    pub(crate) fn in_file(blob: Blob, file: File, stamp: Stamp) -> Self {
-        let trusted = blob.inner().verified.get(blob.digest()) == Some(stamp);
+    pub(crate) fn in_file(blob: Blob, file: Arc<File>, stamp: Stamp) -> Self {
+        let trusted = blob.inner().verified.holds(blob.digest(), stamp);
         Self {
             blob,
-            content: Content::File(Arc::new(file)),
+            content: Content::File(file),
             stamp: Some(stamp),
             trusted,
         }
@@ -206,7 +213,7 @@ pub(crate) fn judge(blob: &Blob, stamp: Stamp, found: Digest) -> Result<(), Stor
         inner.verified.insert(found, stamp);
         return Ok(());
     }
-    inner.verified.invalidate(blob.digest());
+    inner.verified.forget(blob.digest());
     tracing::error!(digest = %blob.digest(), %found, "stored content is damaged");
     Err(StoreError::Damaged {
         digest: blob.digest().clone(),

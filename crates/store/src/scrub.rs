@@ -174,7 +174,7 @@ impl Scrub<'_> {
             }
         })
         .await?;
-        inner.verified.invalidate(digest);
+        inner.verified.forget(digest);
         let digest = digest.clone();
         inner
             .database

@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metahub_oci::Digest;
-use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
@@ -18,10 +17,10 @@ use crate::cache::Caches;
 use crate::database::Database;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
-use crate::open_blob::Stamp;
 use crate::reserve;
 use crate::upload::Session;
 use crate::upload_id::UploadId;
+use crate::verified::Verified;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +65,7 @@ pub(crate) struct Inner {
     pub(crate) caches: Arc<Caches>,
     pub(crate) options: Options,
     /// Files whose content is known to be right, by what the file system says about them.
-    pub(crate) verified: Cache<Digest, Stamp>,
+    pub(crate) verified: Verified,
     /// Uploads that this process has touched.
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
     /// What blobs being streamed out share.
@@ -141,7 +140,7 @@ impl Store {
                 database,
                 caches,
                 options,
-                verified: Cache::new(50_000),
+                verified: Verified::new(),
                 sessions: Mutex::default(),
                 streams: Arc::default(),
                 receiving: Arc::default(),
