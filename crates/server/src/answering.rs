@@ -96,18 +96,17 @@ impl Answering {
         record: &mut Record,
     ) -> Result<Response<Body>, HttpError> {
         let Call { head, query, .. } = call;
-        let asked = Route::parse(&head.method, head.uri.path())?;
+        let asked = Arc::new(Route::parse(&head.method, head.uri.path())?);
         let route = match namespace(query) {
-            Some(ns) => self.scoped(&asked, ns)?,
-            None => asked.clone(),
+            Some(ns) => Arc::new(self.scoped(&asked, ns)?),
+            None => Arc::clone(&asked),
         };
-        record.kind = Kind::from(&route);
-        if let Route::In(repository, operation) = &route {
-            record.repository = repository.to_string();
-            record.reference = operation.reference();
+        record.kind = Kind::from(&*route);
+        record.route = Some(Arc::clone(&route));
+        if let Route::In(repository, _) = &*route {
             self.check_name(repository)?;
         }
-        match &route {
+        match &*route {
             Route::Health => Ok(base::health()),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
@@ -141,7 +140,7 @@ impl Answering {
                 }
                 let identity = self.identify(call, record).await?;
                 let identity = self.authorize(call, identity, operation.right(), name)?;
-                let asked = match &asked {
+                let asked = match &*asked {
                     Route::In(asked, _) => asked,
                     _ => name,
                 };
@@ -215,9 +214,7 @@ impl Answering {
         let (headers, from) = (&call.head.headers, call.client);
         let identity =
             access::identify(&self.app.authenticator, headers, from, &call.origin).await?;
-        if let Some(identity) = &identity {
-            identity.login().clone_into(&mut record.login);
-        }
+        record.identity.clone_from(&identity);
         Ok(identity)
     }
 

@@ -1,15 +1,21 @@
 //! One log line per request: who, what, outcome, duration, bytes. Never a password, a token or
 //! a query string.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode, header};
+use metahub_auth::Identity;
 use metahub_oci::ErrorCode;
 
 use crate::kind::Kind;
 use crate::metrics::Metrics;
+use crate::route::Route;
+
+/// Under which name log filters find requests.
+const TARGET: &str = "metahub::request";
 
 /// What is known of a request; written when its answer's body has been sent or dropped.
 pub(crate) struct Record {
@@ -19,9 +25,10 @@ pub(crate) struct Record {
     client: IpAddr,
     method: Method,
     agent: String,
-    pub(crate) login: String,
-    pub(crate) repository: String,
-    pub(crate) reference: String,
+    /// Whoever asks, once that is known.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// What is asked for, once that is understood.
+    pub(crate) route: Option<Arc<Route>>,
     status: StatusCode,
     pub(crate) code: Option<ErrorCode>,
     pub(crate) announced: u64,
@@ -47,9 +54,8 @@ impl Record {
             method: method.clone(),
             // A client's name is enough; its whole build string would fill the log.
             agent: agent.chars().take_while(|c| *c != ' ').take(64).collect(),
-            login: String::new(),
-            repository: String::new(),
-            reference: String::new(),
+            identity: None,
+            route: None,
             status: client_left(),
             code: None,
             announced: 0,
@@ -74,24 +80,32 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.metrics.answered(self.kind, self.status, self.sent);
+        if !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+            return;
+        }
+        let (repository, reference) = match self.route.as_deref() {
+            Some(Route::In(name, operation)) => (name.as_str(), operation.reference()),
+            _ => ("", ""),
+        };
+        let login = self.identity.as_deref().map_or("", Identity::login);
         let complete = self.sent >= self.announced || self.method == Method::HEAD;
         let outcome = match (self.code, complete) {
             (Some(code), _) => serde_json::to_value(code)
                 .ok()
-                .and_then(|value| value.as_str().map(str::to_owned))
+                .and_then(|value| value.as_str().map(|code| Cow::Owned(code.to_owned())))
                 .unwrap_or_default(),
-            (None, _) if self.status == client_left() => "client left".to_owned(),
-            (None, true) => "ok".to_owned(),
-            (None, false) => "cut off".to_owned(),
+            (None, _) if self.status == client_left() => "client left".into(),
+            (None, true) => "ok".into(),
+            (None, false) => "cut off".into(),
         };
         tracing::info!(
-            target: "metahub::request",
+            target: TARGET,
             method = %self.method,
-            repository = self.repository,
-            reference = self.reference,
-            login = self.login,
+            repository,
+            reference,
+            login,
             status = self.status.as_u16(),
-            outcome,
+            outcome = &*outcome,
             bytes = self.sent,
             ms = self.started.elapsed().as_millis(),
             client = %self.client,

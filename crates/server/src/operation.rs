@@ -75,20 +75,23 @@ impl Operation {
     }
 
     /// The tag, digest or upload that the operation names, for the log.
-    pub(crate) fn reference(&self) -> String {
+    pub(crate) fn reference(&self) -> &str {
         match self {
             Self::GetBlob(digest) | Self::DeleteBlob(digest) | Self::Referrers(digest) => {
-                digest.to_string()
+                digest.as_str()
             }
             Self::GetManifest(reference)
             | Self::PutManifest(reference)
-            | Self::DeleteManifest(reference) => reference.to_string(),
+            | Self::DeleteManifest(reference) => match reference {
+                Reference::Tag(tag) => tag.as_str(),
+                Reference::Digest(digest) => digest.as_str(),
+            },
             Self::UploadStatus(id)
             | Self::AppendUpload(id)
             | Self::FinishUpload(id)
-            | Self::CancelUpload(id) => id.clone(),
-            Self::DeleteTag(tag) => tag.to_string(),
-            Self::StartUpload | Self::Tags => String::new(),
+            | Self::CancelUpload(id) => id,
+            Self::DeleteTag(tag) => tag.as_str(),
+            Self::StartUpload | Self::Tags => "",
         }
     }
 }

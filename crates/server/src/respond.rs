@@ -1,6 +1,6 @@
 //! Building answers: the headers that belong together, set in one place.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use metahub_oci::{Digest, MediaType};
 use serde::Serialize;
@@ -12,6 +12,8 @@ pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 
 /// Longest text of a warning. The specification allows 4096 bytes of warnings in one answer.
 const MAX_WARNING: usize = 4000;
+/// Headers of most answers, hyper's own with them.
+const HEADERS: usize = 12;
 
 /// An answer being built.
 pub(crate) struct Answer(Response<Body>);
@@ -20,6 +22,8 @@ impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
+        // Grown once, to what most answers have.
+        response.headers_mut().reserve(HEADERS);
         Self(response)
     }
 
@@ -46,8 +50,23 @@ impl Answer {
         self.text(CONTENT_DIGEST, digest.as_str())
     }
 
-    pub(crate) fn etag(self, digest: &Digest) -> Self {
-        self.text(header::ETAG, &format!("\"{digest}\""))
+    /// The digest of the content that is answered with, which is its entity tag too.
+    pub(crate) fn content(self, digest: &Digest) -> Self {
+        let text = digest.as_str();
+        // Both from one piece of memory.
+        let mut tag = BytesMut::with_capacity(text.len() + 2);
+        tag.put_u8(b'"');
+        tag.put_slice(text.as_bytes());
+        tag.put_u8(b'"');
+        let tag = tag.freeze();
+        let bare = tag.slice(1..=text.len());
+        match (
+            HeaderValue::from_maybe_shared(bare),
+            HeaderValue::from_maybe_shared(tag),
+        ) {
+            (Ok(bare), Ok(tag)) => self.header(CONTENT_DIGEST, bare).header(header::ETAG, tag),
+            _ => self,
+        }
     }
 
     /// Something the client should tell its user, as the distribution specification has it
@@ -68,7 +87,17 @@ impl Answer {
     }
 
     pub(crate) fn media_type(self, media_type: &MediaType) -> Self {
-        self.text(header::CONTENT_TYPE, media_type.as_str())
+        const USUAL: [&str; 4] = [
+            MediaType::OCI_INDEX,
+            MediaType::OCI_MANIFEST,
+            MediaType::DOCKER_LIST,
+            MediaType::DOCKER_MANIFEST,
+        ];
+        let text = media_type.as_str();
+        match USUAL.into_iter().find(|usual| *usual == text) {
+            Some(usual) => self.header(header::CONTENT_TYPE, HeaderValue::from_static(usual)),
+            None => self.text(header::CONTENT_TYPE, text),
+        }
     }
 
     /// Content asked for by digest never changes; who may read it does, so no shared cache.

@@ -21,11 +21,13 @@ pub(crate) async fn get(
     sendfile: bool,
 ) -> Result<Response<Body>, HttpError> {
     let answer = Answer::new(StatusCode::OK)
-        .digest(digest)
-        .etag(digest)
+        .content(digest)
         .immutable()
         .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"))
-        .text(header::CONTENT_TYPE, "application/octet-stream");
+        .header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        );
     if matches_etag(header(headers, header::IF_NONE_MATCH), digest) {
         registry.blob_size(name, digest).await?;
         return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());

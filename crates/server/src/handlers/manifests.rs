@@ -33,8 +33,7 @@ pub(crate) async fn get(
     };
     let mut answer = Answer::new(StatusCode::OK)
         .media_type(&served.media_type)
-        .digest(&served.digest)
-        .etag(&served.digest);
+        .content(&served.digest);
     answer = match reference {
         Reference::Digest(_) => answer.immutable(),
         Reference::Tag(_) => answer.depends_on_login(),
