@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests assert by panicking"
@@ -155,6 +156,44 @@ async fn a_blob_deleted_while_it_is_read_is_read_to_its_end() {
         stream.try_collect::<Vec<_>>().await.unwrap().concat(),
         bytes
     );
+}
+
+#[tokio::test]
+async fn a_blob_that_was_read_often_frees_its_space_when_it_is_collected() {
+    let folder = fast_folder();
+    let (repository, bytes) = (name("a"), content(1, LARGE));
+    let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
+    let digest = put(&store, &repository, &bytes).await;
+    let file = blob_file(folder.path(), &digest);
+    for _ in 0..3 {
+        let found = read(&store, &repository, &digest).await;
+        assert_eq!(found.unwrap().unwrap(), bytes);
+    }
+    assert!(is_open(&file), "what is read again and again stays open");
+    assert!(store.delete_blob(&repository, &digest).await.unwrap());
+    let options = GcOptions {
+        grace: Duration::ZERO,
+        dry_run: false,
+    };
+    assert_eq!(store.collect_garbage(&options).await.unwrap().blobs, 1);
+    // A thread that has just read may let go of the file a moment later.
+    let closed = async {
+        while is_open(&file) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed)
+        .await
+        .expect("the file is closed");
+}
+
+/// Whether this process has the file open, or had it when it was removed.
+fn is_open(file: &Path) -> bool {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .any(|link| link.to_string_lossy().contains(&name))
 }
 
 #[tokio::test]
