@@ -152,6 +152,16 @@ impl Peer {
         self.kind.name()
     }
 
+    /// What it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// User name and password, where it wants them.
+    pub(crate) fn login(&self) -> Option<(&'static str, &'static str)> {
+        self.login
+    }
+
     /// Whether it takes pushes.
     pub(crate) fn is_registry(&self) -> bool {
         self.kind != Kind::Nginx
@@ -160,10 +170,23 @@ impl Peer {
     /// `Authorization` for pulls from and pushes to a repository, as a client gets it: a token
     /// for a login. Nothing if the server wants none.
     pub(crate) fn token(&self, repository: &str) -> Result<Option<String>> {
-        if self.login.is_none() {
+        self.token_under(repository, None)
+    }
+
+    /// The same for a login with a profile.
+    pub(crate) fn token_under(
+        &self,
+        repository: &str,
+        profile: Option<&str>,
+    ) -> Result<Option<String>> {
+        let Some((user, password)) = self.login else {
             return Ok(None);
-        }
-        let mut client = Client::connect(&self.host, self.basic())?;
+        };
+        let login = match profile {
+            Some(profile) => basic(&format!("{user}/{profile}"), password),
+            None => basic(user, password),
+        };
+        let mut client = Client::connect(&self.host, Some(login))?;
         let scope = format!("repository:{repository}:pull,push");
         let said = client.text(&format!("/token?service=compare&scope={scope}"))?;
         let said: serde_json::Value = serde_json::from_str(&said).into_diagnostic()?;

@@ -12,6 +12,7 @@ use crate::world::World;
 mod blob;
 mod cluster;
 mod cold;
+mod filtered;
 mod large;
 mod large_store;
 mod manifest;
@@ -27,6 +28,8 @@ mod zb_suite;
 pub(crate) enum Name {
     /// Manifests by tag from memory
     Manifest,
+    /// The same of an index under a profile, beside the index as it is
+    Filtered,
     /// Blobs of 1 MiB and 100 MiB over plain TCP
     Blob,
     /// The same over TLS
@@ -50,7 +53,10 @@ pub(crate) enum Name {
 impl Name {
     /// Whether it is measured on the servers and the content that rows have in common.
     pub(crate) fn needs_world(self) -> bool {
-        matches!(self, Self::Manifest | Self::Blob | Self::Tls)
+        matches!(
+            self,
+            Self::Manifest | Self::Filtered | Self::Blob | Self::Tls
+        )
     }
 
     /// Measures it. `world` must be there if [`Name::needs_world`].
@@ -62,9 +68,10 @@ impl Name {
     ) -> Result<Vec<Row>> {
         match (self, world) {
             (Self::Manifest, Some(world)) => manifest::measure(plan, world),
+            (Self::Filtered, Some(world)) => filtered::measure(plan, world),
             (Self::Blob, Some(world)) => blob::measure(plan, world),
             (Self::Tls, Some(world)) => tls::measure(plan, material, world),
-            (Self::Manifest | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
+            (Self::Manifest | Self::Filtered | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
             (Self::Cold, _) => cold::measure(plan, material),
             (Self::Push, _) => push::measure(plan, material),
             (Self::Zb, _) => zb::measure(plan, material),
