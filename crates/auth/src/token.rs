@@ -296,6 +296,10 @@ mod tests {
     #[case(json!({"alg": "EdDSA"}), "AAAA")]
     #[case(json!({"alg": "HS256"}), "")]
     #[case(json!({"alg": "HS256", "jwk": {"kty": "oct", "k": "AAAA"}}), "AAAA")]
+    #[case(json!({"alg": "HS256", "kid": "metahub"}), "AAAA")]
+    #[case(json!({"alg": "HS256", "kid": "../../dev/null"}), "")]
+    #[case(json!({"alg": "HS256", "jku": "https://evil.example/keys"}), "AAAA")]
+    #[case(json!({"alg": "HS256", "x5c": ["AAAA"]}), "AAAA")]
     fn a_token_that_chooses_its_own_algorithm_or_key_is_refused(
         #[case] header: serde_json::Value,
         #[case] signature: &str,

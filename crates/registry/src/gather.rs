@@ -402,13 +402,18 @@ impl Gather<'_> {
             return Ok(());
         }
         let store = self.registry.store();
-        let held = store
-            .referrers(place.kept(), digest, None, None, MAX_REFERRERS)
-            .await?;
-        let held = held.items.into_iter().map(Value::Object);
-        let mut found: Vec<Descriptor> = held
-            .filter_map(|map| Descriptor::from_json(&map).ok())
-            .collect();
+        let mut found: Vec<Descriptor> = Vec::new();
+        let mut more = true;
+        while more && found.len() < MAX_REFERRERS {
+            let after = found.last().map(Descriptor::digest);
+            let page = store
+                .referrers(place.kept(), digest, None, after, MAX_REFERRERS)
+                .await?;
+            let held = page.items.into_iter().map(Value::Object);
+            let before = found.len();
+            found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
+            more = page.more && found.len() > before;
+        }
         if let Place::Upstream { route, .. } = place {
             match route.upstream.referrers(&route.name, digest).await {
                 Ok(more) => found.extend(more),

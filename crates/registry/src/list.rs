@@ -1,19 +1,17 @@
 //! Lists: tags, repositories, referrers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
-use metahub_store::Page;
+use metahub_store::{Page, Store};
 use metahub_upstream::{Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
 use crate::place::{Place, is_offline, there};
 use crate::{Registry, RegistryError};
-
-/// Most referrers listed in one answer; the answer stays under the 4 MiB of an index.
-const MAX_REFERRERS: usize = 5000;
 
 /// One page of a list, in lexical order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,13 +61,38 @@ impl Found {
     }
 }
 
-/// Descriptors of what refers to a manifest, and something the client should know.
+/// One page of what refers to a manifest, in order of digests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Referrers {
     /// The descriptors, each with `artifactType` and annotations.
-    pub manifests: Vec<Value>,
-    /// Such as an upstream that could not be asked.
+    pub manifests: Vec<JsonMap>,
+    /// The last one's digest, if more follow.
+    pub next: Option<Digest>,
+    /// Something the client should know, such as an upstream that could not be asked.
     pub warning: Option<String>,
+}
+
+impl Referrers {
+    /// The first `limit` of `found`, and no more bytes of them than an index may have.
+    fn cut(found: BTreeMap<Digest, JsonMap>, limit: usize, mut more: bool) -> Self {
+        let mut manifests = Vec::new();
+        let mut bytes = 0;
+        let mut last = None;
+        for (digest, descriptor) in found {
+            bytes += serde_json::to_string(&descriptor).map_or(0, |text| text.len());
+            if manifests.len() >= limit || last.is_some() && bytes > Store::REFERRERS_BYTES {
+                more = true;
+                break;
+            }
+            manifests.push(descriptor);
+            last = Some(digest);
+        }
+        Self {
+            manifests,
+            next: last.filter(|_| more),
+            warning: None,
+        }
+    }
 }
 
 /// What upstreams said of referrers a moment ago, by kept repository and subject. A thousand nodes
@@ -184,46 +207,69 @@ impl Registry {
     }
 
     /// What refers to `subject` in a repository, as the referrers API lists it: what was pushed
-    /// here, and what the upstream says that the subject came from. Empty where nothing does.
+    /// here, and what the upstream says that the subject came from; those after `after`, at most
+    /// `limit`. Empty where nothing does.
     pub async fn referrers(
         &self,
         name: &RepositoryName,
         subject: &Digest,
         artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
     ) -> Result<Referrers, RegistryError> {
-        let mut found = Referrers::default();
+        let mut found: BTreeMap<Digest, JsonMap> = BTreeMap::new();
+        // Where the first list that was not read to its end stopped: what follows is for later.
+        let mut end: Option<Digest> = None;
+        let mut warning = None;
         for place in self.places_of(name)? {
             let held = self
                 .store()
-                .referrers(place.kept(), subject, artifact_type, None, MAX_REFERRERS)
+                .referrers(place.kept(), subject, artifact_type, after, limit)
                 .await?;
-            let mut entries: Vec<JsonMap> = held.items;
-            if let Place::Upstream { route, kept } = &place
-                // Only what is known to come from there is asked for there.
-                && self.store().manifest(kept, subject).await?.is_some()
-            {
-                match self.upstream_referrers(route, kept, subject).await {
-                    Ok(referrers) => {
-                        entries.extend(referrers.iter().map(|entry| entry.as_json().clone()));
-                    }
-                    Err(error) if is_offline(&error) => {}
-                    Err(error) => {
-                        tracing::warn!(repository = %kept, %error, "referrers of the upstream are missing");
-                        found.warning = Some(format!("referrers may be missing: {error}"));
-                    }
+            let mut last = None;
+            for entry in held.items {
+                let digest = entry.get("digest").and_then(Value::as_str);
+                if let Some(Ok(digest)) = digest.map(str::parse::<Digest>) {
+                    last = Some(digest.clone());
+                    found.entry(digest).or_insert(entry);
                 }
             }
-            for entry in entries {
-                let of = |key| entry.get(key).and_then(Value::as_str);
-                let wanted = artifact_type.is_none_or(|wanted| of("artifactType") == Some(wanted));
-                let known = |other: &Value| other.get("digest") == entry.get("digest");
-                if wanted && !found.manifests.iter().any(known) {
-                    found.manifests.push(Value::Object(entry));
+            if held.more {
+                end = end.into_iter().chain(last).min();
+            }
+            let Place::Upstream { route, kept } = &place else {
+                continue;
+            };
+            // Only what is known to come from there is asked for there.
+            if self.store().manifest(kept, subject).await?.is_none() {
+                continue;
+            }
+            match self.upstream_referrers(route, kept, subject).await {
+                Ok(referrers) => {
+                    for entry in referrers.iter() {
+                        let its_type = entry.as_json().get("artifactType").and_then(Value::as_str);
+                        if artifact_type.is_none_or(|wanted| its_type == Some(wanted))
+                            && after.is_none_or(|after| entry.digest() > after)
+                        {
+                            let known = found.entry(entry.digest().clone());
+                            known.or_insert_with(|| entry.as_json().clone());
+                        }
+                    }
+                }
+                Err(error) if is_offline(&error) => {}
+                Err(error) => {
+                    tracing::warn!(repository = %kept, %error, "referrers of the upstream are missing");
+                    warning = Some(format!("referrers may be missing: {error}"));
                 }
             }
         }
-        found.manifests.truncate(MAX_REFERRERS);
-        Ok(found)
+        if let Some(end) = &end {
+            found.retain(|digest, _| digest <= end);
+        }
+        Ok(Referrers {
+            warning,
+            ..Referrers::cut(found, limit, end.is_some())
+        })
     }
 
     async fn upstream_referrers(
@@ -245,6 +291,31 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_referrers_ends_at_its_limit_or_size_and_says_where_the_next_begins() {
+        let found = |size: usize| -> BTreeMap<Digest, JsonMap> {
+            let entry = |n: u8| {
+                let text = Value::from("x".repeat(size));
+                let map = JsonMap::from_iter([("annotation".to_owned(), text)]);
+                (Digest::sha256(&[n]), map)
+            };
+            (0..3).map(entry).collect()
+        };
+        let digests: Vec<Digest> = found(1).into_keys().collect();
+        for (size, limit, more, count, next) in [
+            (1, 5, false, 3, None),
+            (1, 3, true, 3, digests.get(2)),
+            (1, 2, false, 2, digests.get(1)),
+            (Store::REFERRERS_BYTES * 2 / 5, 5, false, 2, digests.get(1)),
+            (Store::REFERRERS_BYTES + 1, 5, false, 1, digests.first()),
+            (1, 0, false, 0, None),
+        ] {
+            let page = Referrers::cut(found(size), limit, more);
+            assert_eq!(page.manifests.len(), count, "{size} {limit}");
+            assert_eq!(page.next.as_ref(), next, "{size} {limit}");
+        }
+    }
 
     #[test]
     fn a_page_begins_after_the_last_item_seen_and_says_whether_more_follow() {

@@ -302,7 +302,9 @@ impl Answering {
             }
             Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
             Operation::Tags => lists::tags(registry, query, limits.page_size, name, asked).await,
-            Operation::Referrers(digest) => lists::referrers(registry, query, name, digest).await,
+            Operation::Referrers(digest) => {
+                lists::referrers(registry, query, limits.page_size, name, asked, digest).await
+            }
         }
     }
 }

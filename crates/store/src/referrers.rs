@@ -1,6 +1,7 @@
 //! Manifests that name another as their subject (distribution specification, "Listing
 //! Referrers").
 
+use futures_util::StreamExt as _;
 use metahub_oci::{Digest, JsonMap, RepositoryName};
 use serde_json::Value;
 
@@ -10,9 +11,14 @@ use crate::repository::{Page, limit_and_one};
 use crate::store::Store;
 
 impl Store {
+    /// Most bytes of descriptors in a page, beyond its first: annotations may be as large as a
+    /// manifest, and whoever may push could fill the memory with a list of them.
+    pub const REFERRERS_BYTES: usize = 2 * 1024 * 1024;
+
     /// The descriptors of the manifests in `repository` whose subject is `subject`, with
     /// `artifactType` and `annotations`, in order of their digests; only those of `artifact_type`
-    /// if one is given. `after` is the digest of the last descriptor of the page before.
+    /// if one is given. `after` is the digest of the last descriptor of the page before. A page has at most
+    /// `limit` of them and [`Self::REFERRERS_BYTES`], but one in any case.
     pub async fn referrers(
         &self,
         repository: &RepositoryName,
@@ -21,7 +27,7 @@ impl Store {
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Page<JsonMap>, StoreError> {
-        let rows: Vec<(Option<String>, String)> = sqlx::query_as(
+        let mut rows = sqlx::query_as::<_, (Option<String>, String)>(
             "SELECT m.referrer, l.media_type FROM manifests m
              JOIN repo_manifests l ON l.manifest_id = m.id
              WHERE m.subject = $1
@@ -35,19 +41,27 @@ impl Store {
         .bind(artifact_type)
         .bind(after.map(digest_to_bytes).unwrap_or_default())
         .bind(limit_and_one(limit))
-        .fetch_all(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let descriptors = rows.into_iter().map(|(text, media_type)| {
-            let parsed = serde_json::from_str(text.as_deref().unwrap_or_default());
-            let Ok(Value::Object(mut descriptor)) = parsed else {
+        .fetch(&self.inner.database.readers);
+        let mut descriptors = Vec::new();
+        let mut bytes = 0;
+        while let Some(row) = rows.next().await {
+            let (text, media_type) = row.map_err(|error| self.inner.database.error(error))?;
+            let text = text.unwrap_or_default();
+            bytes += text.len();
+            if !descriptors.is_empty() && bytes > Self::REFERRERS_BYTES {
+                return Ok(Page {
+                    items: descriptors,
+                    more: true,
+                });
+            }
+            let Ok(Value::Object(mut descriptor)) = serde_json::from_str(&text) else {
                 let problem = format!("a referrer of {subject} in {repository}");
                 return Err(self.inner.database.corrupt(problem));
             };
             // The same bytes may be held under another type here.
             descriptor.insert("mediaType".into(), media_type.into());
-            Ok(descriptor)
-        });
-        Ok(Page::cut(descriptors.collect::<Result<_, _>>()?, limit))
+            descriptors.push(descriptor);
+        }
+        Ok(Page::cut(descriptors, limit))
     }
 }

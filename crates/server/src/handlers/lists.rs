@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use metahub_auth::{Identity, Right};
 use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
-use metahub_registry::{ListPage, Referrers, Registry, TagList};
+use metahub_registry::{ListPage, Registry, TagList};
 use serde_json::json;
 
 use crate::body::Body;
@@ -46,21 +46,29 @@ fn with_next(
     page: &ListPage,
     ns: Option<&str>,
 ) -> Answer {
-    let encode =
-        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     match page.items.last() {
-        Some(last) if page.more => {
-            let last = encode(last);
-            let ns = ns
-                .map(|ns| format!("&ns={}", encode(ns)))
-                .unwrap_or_default();
-            answer.text(
-                header::LINK,
-                &format!("<{path}?n={limit}&last={last}{ns}>; rel=\"next\""),
-            )
-        }
+        Some(last) if page.more => linked(answer, path, limit, last, &[("ns", ns)]),
         _ => answer,
     }
+}
+
+/// Adds the `Link` to the page after `last`, which keeps what else was asked for.
+fn linked(
+    answer: Answer,
+    path: &str,
+    limit: usize,
+    last: &str,
+    kept: &[(&str, Option<&str>)],
+) -> Answer {
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let mut next = format!("<{path}?n={limit}&last={}", encode(last));
+    for (key, value) in kept {
+        if let Some(value) = value {
+            next = format!("{next}&{key}={}", encode(value));
+        }
+    }
+    answer.text(header::LINK, &format!("{next}>; rel=\"next\""))
 }
 
 /// end-8. `asked` is what the client calls the repository, with its `ns` if it named one.
@@ -110,22 +118,33 @@ pub(crate) async fn repositories(
 pub(crate) async fn referrers(
     registry: &Registry,
     query: &Pairs,
+    max: usize,
     name: &RepositoryName,
+    asked: &RepositoryName,
     subject: &Digest,
 ) -> Result<Response<Body>, HttpError> {
     let artifact_type = query.get("artifactType").filter(|t| !t.is_empty());
-    let Referrers { manifests, warning } = registry.referrers(name, subject, artifact_type).await?;
-    let mut answer = Answer::new(StatusCode::OK).warning(warning.as_deref());
+    let Paging { limit, last } = paging(query, max)?;
+    let after = last.map(|last| last.parse::<Digest>()).transpose()?;
+    let found = registry
+        .referrers(name, subject, artifact_type, after.as_ref(), limit)
+        .await?;
+    let mut answer = Answer::new(StatusCode::OK).warning(found.warning.as_deref());
     if artifact_type.is_some() {
         answer = answer.text(
             http::HeaderName::from_static("oci-filters-applied"),
             "artifactType",
         );
     }
+    if let Some(next) = &found.next {
+        let path = format!("/v2/{asked}/referrers/{subject}");
+        let kept = [("artifactType", artifact_type), ("ns", query.get("ns"))];
+        answer = linked(answer, &path, limit, next.as_str(), &kept);
+    }
     let index = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::OCI_INDEX,
-        "manifests": manifests,
+        "manifests": found.manifests,
     });
     let bytes = index.to_string().into_bytes();
     Ok(answer
