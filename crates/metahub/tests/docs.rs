@@ -172,6 +172,39 @@ fn every_link_between_pages_leads_somewhere() {
 }
 
 #[test]
+fn every_attack_is_held_by_tests_that_exist() {
+    let page = root().join("docs/security.md");
+    let text = read(&page);
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.ends_with("held by |"))
+        .collect();
+    assert!(rows.len() > 20, "only {} attacks", rows.len());
+    for row in rows {
+        assert!(row.contains("[`"), "no test holds against: {row}");
+        for link in row.split("[`").skip(1) {
+            let (name, rest) = link.split_once("`](").unwrap();
+            let (file, _) = rest.split_once(')').unwrap();
+            let source = read(&page.parent().unwrap().join(file));
+            let (before, _) = source
+                .split_once(&format!("fn {name}("))
+                .unwrap_or_else(|| panic!("{file} has no test {name}"));
+            let is_test = before
+                .trim_end()
+                .lines()
+                .rev()
+                .take_while(|line| !line.trim().is_empty())
+                .any(|line| {
+                    ["#[test]", "#[rstest]", "#[tokio::test"]
+                        .iter()
+                        .any(|mark| line.trim().starts_with(mark))
+                });
+            assert!(is_test, "{file}: {name} is no test");
+        }
+    }
+}
+
+#[test]
 fn the_table_of_crates_says_what_each_uses_and_only_those_above_it() {
     let text = read(&root().join("ARCHITECTURE.md"));
     let mut above: Vec<String> = Vec::new();
