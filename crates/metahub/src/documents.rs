@@ -111,6 +111,11 @@ impl Reload for Documents {
     }
 }
 
+/// Where the documents are of a server that is given `paths` and serves the folder `data`.
+pub(crate) fn paths(paths: &[PathBuf], data: &Path) -> Vec<PathBuf> {
+    all(paths, &imported::folder(data))
+}
+
 fn all(paths: &[PathBuf], imported: &Path) -> Vec<PathBuf> {
     let mut all = paths.to_vec();
     all.extend(Some(imported).filter(|i| i.exists()).map(Path::to_owned));

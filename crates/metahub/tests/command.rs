@@ -108,6 +108,22 @@ fn accounts_are_added_listed_changed_and_removed() {
 }
 
 #[test]
+fn an_account_whose_name_is_a_profile_is_added_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let mut add = account(data, &["add", "zen3", "--generate"]);
+    let output = add.assert().code(0).get_output().clone();
+    let (out, err) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert!(err.contains("warning: zen3 is also a profile"), "{err}");
+    assert!(out.contains("-u zen3/PROFILE"), "{out}");
+    let plain = stderr(&mut account(data, &["add", "alice", "--generate"]), 0);
+    assert_eq!(plain, "");
+}
+
+#[test]
 fn what_cannot_be_done_with_an_account_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();

@@ -5,14 +5,16 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::sync::Arc;
 
-use metahub_auth::{Account, Accounts, Password};
+use metahub_auth::{Account, AccountName, Accounts, Password};
+use metahub_catalog::Catalog;
 use metahub_store::{Mode, Store};
 use miette::{IntoDiagnostic as _, WrapErr as _, bail, miette};
 use serde_json::json;
 
 use crate::cli::{AccountCommand, Format, PasswordArgs, SettingsArgs};
 use crate::commands::load_config;
-use crate::config::Layer;
+use crate::config::{Config, Layer};
+use crate::documents;
 use crate::exit::Exit;
 use crate::output;
 
@@ -27,13 +29,23 @@ pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
             password,
             settings,
         } => {
-            let accounts = open(&settings).await?;
+            let config = load_config(&settings, Layer::default())?;
+            let accounts = open_in(&config).await?;
             let chosen = choose(password)?;
             let generated = accounts.add(&name, role, chosen).await.into_diagnostic()?;
             output::line(format!("added account {name} ({role})"))?;
             show(generated.as_ref())?;
+            let login = if is_profile(&name, &config) {
+                anstream::eprintln!(
+                    "warning: {name} is also a profile, and as a login {name} means the profile; \
+                     this account is used as {name}/PROFILE"
+                );
+                format!("{name}/PROFILE")
+            } else {
+                name.to_string()
+            };
             output::line(output::faint(&format!(
-                "log in with: docker login HOST -u {name}"
+                "log in with: docker login HOST -u {login}"
             )))?;
         }
         AccountCommand::List { format, settings } => {
@@ -82,12 +94,26 @@ pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
 
 /// The accounts of the data folder that `settings` name.
 async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
-    let config = load_config(settings, Layer::default())?;
+    open_in(&load_config(settings, Layer::default())?).await
+}
+
+async fn open_in(config: &Config) -> miette::Result<Accounts> {
     let store = Store::open(&config.data, Mode::Beside)
         .await
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
     Ok(Accounts::new(Arc::new(store)))
+}
+
+/// Whether `name` alone would log in under a profile. Only as far as the settings tell: a server
+/// that runs may have been given other documents.
+fn is_profile(name: &AccountName, config: &Config) -> bool {
+    // What is wrong with targets or documents is for the server to tell.
+    let Ok(graph) = config.graph() else {
+        return false;
+    };
+    let paths = documents::paths(&config.catalog, &config.data);
+    name.is_profile_in(&Catalog::load_in(graph, &paths).catalog)
 }
 
 /// The password that the person gives, or none if one is to be generated.
