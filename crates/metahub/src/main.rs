@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod data;
 mod descriptors;
 mod documents;
 mod exit;

@@ -123,6 +123,37 @@ fn an_account_whose_name_is_a_profile_is_added_with_a_warning() {
     assert_eq!(plain, "");
 }
 
+#[rstest]
+#[case(&["gc"])]
+#[case(&["scrub"])]
+#[case(&["account", "list"])]
+#[case(&["account", "remove", "alice"])]
+fn a_data_folder_with_a_misspelled_name_is_not_made(#[case] args: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("nowhere");
+    let message = stderr(metahub(args).arg("--data").arg(&data), 1);
+    assert!(message.contains("no data folder"), "{message}");
+    assert!(message.contains("METAHUB_DATA"), "{message}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_named_with_the_settings_that_chose_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("file");
+    std::fs::write(&data, "").unwrap();
+    let message = stderr(&mut account(&data, &["add", "alice", "--generate"]), 1);
+    assert!(message.contains("METAHUB_DATA"), "{message}");
+    assert_eq!(message.matches("os error").count(), 1, "{message}");
+}
+
+#[test]
+fn a_variable_that_is_no_address_says_what_is_expected() {
+    let message = stderr(metahub(&["serve"]).env("METAHUB_LISTEN", "5000"), 1);
+    assert!(message.contains("METAHUB_LISTEN"), "{message}");
+    assert!(message.contains("127.0.0.1:5000"), "{message}");
+}
+
 #[test]
 fn what_cannot_be_done_with_an_account_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use metahub_auth::{Account, AccountName, Accounts, Password};
 use metahub_catalog::Catalog;
 use metahub_store::{Mode, Store};
-use miette::{IntoDiagnostic as _, WrapErr as _, bail, miette};
+use miette::{IntoDiagnostic as _, bail, miette};
 use serde_json::json;
 
 use crate::cli::{AccountCommand, Format, PasswordArgs, SettingsArgs};
 use crate::commands::load_config;
 use crate::config::{Config, Layer};
+use crate::data;
 use crate::documents;
 use crate::exit::Exit;
 use crate::output;
@@ -94,14 +95,15 @@ pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
 
 /// The accounts of the data folder that `settings` name.
 async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
-    open_in(&load_config(settings, Layer::default())?).await
+    let config = load_config(settings, Layer::default())?;
+    data::must_exist(&config.data)?;
+    open_in(&config).await
 }
 
 async fn open_in(config: &Config) -> miette::Result<Accounts> {
     let store = Store::open(&config.data, Mode::Beside)
         .await
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
+        .map_err(|error| data::failed(&config.data, &error))?;
     Ok(Accounts::new(Arc::new(store)))
 }
 

@@ -22,6 +22,7 @@ use crate::cli::{Format, SettingsArgs};
 use crate::commands::{load_config, order, selection::SelectionArgs};
 use crate::config::Layer;
 use crate::control::Order;
+use crate::data;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -95,7 +96,7 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
     let plan: Plan = serde_json::from_value(report).into_diagnostic()?;
     let store = Store::open(&config.data, Mode::Beside)
         .await
-        .into_diagnostic()?;
+        .map_err(|error| data::failed(&config.data, &error))?;
     let exported = write(&store, &plan, &args.output).await;
     store.close().await;
     let exported = exported?;

@@ -15,10 +15,14 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::config::Config;
 use crate::control::{self, Order, Progress};
+use crate::data;
 use crate::documents::Documents;
 
 /// Has the order carried out; what it reports.
 pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value> {
+    if matches!(order, Order::Gc { .. } | Order::Scrub { .. }) {
+        data::must_exist(&config.data)?;
+    }
     let bar = bar();
     let shown = bar.clone();
     let progress = move |now: Progress| {
@@ -33,7 +37,7 @@ pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value>
             report
         }
         Err(StoreError::InUse(_)) => control::send(&config.data, order, progress).await,
-        Err(error) => Err(error).into_diagnostic(),
+        Err(error) => Err(data::failed(&config.data, &error)),
     };
     bar.finish_and_clear();
     report

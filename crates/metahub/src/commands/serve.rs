@@ -12,6 +12,7 @@ use crate::cli::ServeArgs;
 use crate::commands::load_config;
 use crate::config::{Config, Layer};
 use crate::control;
+use crate::data;
 use crate::descriptors;
 use crate::documents::Documents;
 use crate::exit::Exit;
@@ -43,8 +44,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     };
     let store = Store::open_with(&config.data, Mode::Serve, options)
         .await
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot open the data folder {}", config.data.display()))?;
+        .map_err(|error| data::failed(&config.data, &error))?;
     // From here on a signal ends the server rather than the process.
     let stop = Stop::listen()?;
     let tls = certificate.as_ref().map(Certificate::tls);

@@ -19,16 +19,18 @@ pub(super) fn path_variable(environment: Environment<'_>, name: &str) -> Option<
         .map(PathBuf::from)
 }
 
-/// A setting from a variable that is one word. An address in brackets is no YAML list.
+/// A setting from a variable that is one word, of the form `expected`. An address in brackets is
+/// no YAML list.
 pub(super) fn plain_variable<T: FromStr<Err: Display>>(
     environment: Environment<'_>,
     variable: &'static str,
+    expected: &str,
 ) -> Result<Option<T>, ConfigError> {
     let wrong = |message: String| ConfigError::Variable { variable, message };
     text_of(environment, variable)?
         .map(|text| {
             text.parse()
-                .map_err(|error| wrong(format!("'{text}': {error}")))
+                .map_err(|error| wrong(format!("'{text}': {error}; expected {expected}")))
         })
         .transpose()
 }

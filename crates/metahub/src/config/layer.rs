@@ -136,19 +136,27 @@ impl Layer {
 
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            listen: plain_variable(environment, "METAHUB_LISTEN")?,
+            listen: plain_variable(
+                environment,
+                "METAHUB_LISTEN",
+                "ADDRESS:PORT, such as 127.0.0.1:5000",
+            )?,
             data: path_variable(environment, "METAHUB_DATA"),
             tls: TlsLayer {
                 certificate: path_variable(environment, "METAHUB_TLS_CERTIFICATE"),
                 key: path_variable(environment, "METAHUB_TLS_KEY"),
             },
-            public_url: plain_variable(environment, "METAHUB_PUBLIC_URL")?,
+            public_url: plain_variable(
+                environment,
+                "METAHUB_PUBLIC_URL",
+                "http://HOST[:PORT] or https://HOST[:PORT]",
+            )?,
             trust_forwarded: variable(environment, "METAHUB_TRUST_FORWARDED")?,
             catalog: path_variable(environment, "METAHUB_CATALOG")
                 .map(|paths| std::env::split_paths(&paths).collect()),
             reload_interval: variable(environment, "METAHUB_RELOAD_INTERVAL")?,
             hardware: variable(environment, "METAHUB_HARDWARE")?,
-            anonymous: plain_variable(environment, "METAHUB_ANONYMOUS")?,
+            anonymous: plain_variable(environment, "METAHUB_ANONYMOUS", "none, read or write")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
             metrics: variable(environment, "METAHUB_METRICS")?,

@@ -1,0 +1,32 @@
+//! The data folder as commands find it: what cannot be opened is named together with the settings
+//! that chose it, and a misspelled one is not made in silence.
+
+use std::path::Path;
+
+use metahub_store::StoreError;
+use miette::{Report, miette};
+
+const HELP: &str = "--data, METAHUB_DATA or `data` of the configuration names the folder; it must \
+                    be a folder that this user may write";
+
+/// The error for a data folder that cannot be opened.
+pub(crate) fn failed(folder: &Path, error: &StoreError) -> Report {
+    miette!(
+        help = HELP,
+        "cannot open the data folder {}: {error}",
+        folder.display()
+    )
+}
+
+/// For commands that look at what a server left: where there is no folder, a new and empty one
+/// would only hide that its name is wrong.
+pub(crate) fn must_exist(folder: &Path) -> miette::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(miette!(
+        help = HELP,
+        "there is no data folder {}: `metahub serve` and `metahub account add` make one",
+        folder.display()
+    ))
+}
