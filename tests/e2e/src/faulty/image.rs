@@ -8,7 +8,7 @@ use crate::http::digest_of;
 /// The type of the image's manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The one image that a [`Faulty`] holds: `team/app:1.0`.
+/// The one image that a [`Faulty`](super::Faulty) holds: `team/app:1.0`.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The manifest's bytes.
