@@ -8,7 +8,7 @@
     clippy::print_stderr
 )]
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -70,7 +70,15 @@ fn run(machine: Machine, text: &str, args: &[&str]) -> Option<Output> {
         skip(&format!("qemu-{} (Debian: qemu-user)", machine.uname()));
         return None;
     };
-    Some(command.args(args).output().unwrap())
+    command.args(args);
+    // A process that another test has just forked may still hold the file open for writing, until
+    // it runs its own program.
+    loop {
+        match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            outcome => return Some(outcome.unwrap()),
+        }
+    }
 }
 
 #[rstest]
