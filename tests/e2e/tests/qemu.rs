@@ -241,10 +241,11 @@ fn compile(march: &str, program: &Path) {
 }
 
 fn layer_of(folder: &Path) -> Vec<u8> {
-    let archive = folder.with_extension("tar");
+    // Of this call's own: several tests make the same layers at once.
+    let archive = tempfile::NamedTempFile::new().unwrap();
     Cmd::new("tar")
         .arg("-cf")
-        .arg(&archive)
+        .arg(archive.path())
         .arg("-C")
         .arg(folder)
         .arg("workload")
