@@ -344,6 +344,18 @@ async fn evict(
     Ok(Some(rows))
 }
 
+/// The digests that a query gave.
+fn digests<C: FromIterator<Digest>>(
+    transaction: &Transaction,
+    result: Result<Vec<Vec<u8>>, sqlx::Error>,
+) -> Result<C, StoreError> {
+    let rows = result.map_err(|error| transaction.error(error))?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| digest_from_bytes(row))
+        .collect())
+}
+
 async fn named_blobs(
     transaction: &mut Transaction,
     manifest_id: i64,
@@ -353,11 +365,7 @@ async fn named_blobs(
             .bind(manifest_id)
             .fetch_all(&mut transaction.connection)
             .await;
-    let rows: Vec<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| digest_from_bytes(row))
-        .collect())
+    digests(transaction, result)
 }
 
 /// Indexes of an upstream that lead to `digest` and to nothing else that is here.
@@ -378,11 +386,7 @@ async fn lonely_parents(
     .bind(digest_to_bytes(digest))
     .fetch_all(&mut transaction.connection)
     .await;
-    let rows: Vec<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| digest_from_bytes(row))
-        .collect())
+    digests(transaction, result)
 }
 
 /// The repositories that may read a blob.

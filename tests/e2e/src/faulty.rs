@@ -19,7 +19,7 @@ pub use fault::Fault;
 pub use image::{Image, MANIFEST_TYPE};
 
 use self::answer::{answer, counted};
-use crate::http::runtime;
+use crate::http::serve;
 
 #[derive(Debug)]
 struct State {
@@ -96,16 +96,7 @@ impl Faulty {
                 response.map(|body| counted(body, state, path))
             }
         });
-        let (host, server) = runtime().block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-                .await
-                .expect("a port is free");
-            let host = listener.local_addr().expect("it is bound").to_string();
-            let server = tokio::spawn(async move {
-                let _ = axum::serve(listener, app).await;
-            });
-            (host, server)
-        });
+        let (host, server) = serve(app);
         Self {
             host,
             state,

@@ -30,6 +30,24 @@ pub fn runtime() -> &'static Runtime {
     })
 }
 
+/// Serves `app` on a free port of the loopback: its `127.0.0.1:PORT`, and the task to abort.
+///
+/// # Panics
+/// When the loopback has no free port.
+#[must_use]
+pub fn serve(app: axum::Router) -> (String, tokio::task::JoinHandle<()>) {
+    runtime().block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let host = listener.local_addr().expect("it is bound").to_string();
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        (host, server)
+    })
+}
+
 /// `sha256:…` of `bytes`.
 #[must_use]
 pub fn digest_of(bytes: &[u8]) -> String {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::http::runtime;
+use crate::http::serve;
 
 /// What passed for one path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,16 +69,7 @@ impl Meter {
                 })
             }
         });
-        let (host, server) = runtime().block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-                .await
-                .expect("a port is free");
-            let host = listener.local_addr().expect("it is bound").to_string();
-            let server = tokio::spawn(async move {
-                let _ = axum::serve(listener, app).await;
-            });
-            (host, server)
-        });
+        let (host, server) = serve(app);
         Self {
             host,
             state,

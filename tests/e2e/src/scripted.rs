@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::faulty::MANIFEST_TYPE;
-use crate::http::{digest_of, runtime};
+use crate::http::{digest_of, serve};
 
 /// The type of an index.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -47,16 +47,7 @@ impl Scripted {
             let answer = answer(&mut locked(&served), &request);
             async move { answer }
         });
-        let (host, server) = runtime().block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-                .await
-                .expect("a port is free");
-            let host = listener.local_addr().expect("it is bound").to_string();
-            let server = tokio::spawn(async move {
-                let _ = axum::serve(listener, app).await;
-            });
-            (host, server)
-        });
+        let (host, server) = serve(app);
         Self {
             host,
             state,
