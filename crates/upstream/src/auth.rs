@@ -22,13 +22,13 @@ use crate::challenge::Challenge;
 use crate::client::Connections;
 use crate::credentials::{Credentials, Identity};
 use crate::error::Problem;
+use crate::refresh::Refresh;
 use crate::secret::Secret;
 use crate::token::{Scope, Token, TokenServer, place, read_token, sensitive};
 use crate::well_known;
 
 /// Tokens kept per upstream: one per repository in use.
 const MAX_TOKENS: u64 = 4096;
-const CLIENT_ID: &str = "metahub";
 
 /// An `Authorization` header, and which token it was made of.
 #[derive(Clone, Debug)]
@@ -87,6 +87,7 @@ pub(crate) struct Authorizer {
     realm_hosts: Vec<Host>,
     manner: RwLock<Option<Manner>>,
     tokens: Cache<Scope, Token>,
+    refresh: Arc<Refresh>,
 }
 
 impl Authorizer {
@@ -113,13 +114,14 @@ impl Authorizer {
                 .max_capacity(MAX_TOKENS)
                 .expire_after(Expiry)
                 .build(),
+            refresh: Arc::default(),
         }
     }
 
     /// What to send before the upstream has asked: what it asked for the last time.
     pub(crate) async fn in_advance(
         &self,
-        connections: &Connections,
+        connections: &Arc<Connections>,
         scope: &Scope,
     ) -> Result<Option<Authorization>, Problem> {
         let manner = self.manner.read().clone();
@@ -139,7 +141,7 @@ impl Authorizer {
     /// can be sent.
     pub(crate) async fn answer(
         &self,
-        connections: &Connections,
+        connections: &Arc<Connections>,
         challenges: &[Challenge],
         scope: &Scope,
         sent: Option<&Authorization>,
@@ -197,7 +199,7 @@ impl Authorizer {
 
     async fn token(
         &self,
-        connections: &Connections,
+        connections: &Arc<Connections>,
         scope: &Scope,
         server: &TokenServer,
         scopes: Vec<String>,
@@ -214,7 +216,7 @@ impl Authorizer {
 
     async fn fetch(
         &self,
-        connections: &Connections,
+        connections: &Arc<Connections>,
         server: &TokenServer,
         scopes: Vec<String>,
     ) -> Result<Token, Problem> {
@@ -227,35 +229,17 @@ impl Authorizer {
                  if you trust that host with them, add it to the upstream's realm_hosts"
             )));
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let mut secrets = Vec::new();
-        let answer = match &credentials {
-            Some(Credentials::IdentityToken(token)) => {
-                secrets.push(token.clone());
-                let scope = scopes.join(" ");
-                let mut form = vec![
-                    ("grant_type", "refresh_token"),
-                    ("refresh_token", token.reveal()),
-                    ("client_id", CLIENT_ID),
-                    ("scope", &scope),
-                ];
-                form.extend(server.service.as_deref().map(|name| ("service", name)));
-                connections.post(realm.clone(), headers, &form).await?
+        let token = match credentials {
+            Some(Credentials::IdentityToken(written)) => {
+                let exchanged = self.refresh.exchange(connections, server, written, &scopes);
+                exchanged.await
             }
-            password_or_nobody => {
-                if let Some(Credentials::Password { username, password }) = password_or_nobody {
-                    let (header, hidden) = basic_header(username, password)?;
-                    headers.insert(AUTHORIZATION, header);
-                    secrets = hidden;
-                }
-                let url = server.url(&scopes);
-                connections.get(Method::GET, url, headers).await?
+            Some(Credentials::Password { username, password }) => {
+                let (header, secrets) = basic_header(&username, &password)?;
+                by_get(connections, server, &scopes, Some(header), &secrets).await
             }
+            None => by_get(connections, server, &scopes, None, &[]).await,
         };
-        let with_credentials = credentials.is_some();
-        let response = answer.response;
-        let token = read_token(response, connections, realm, with_credentials, &secrets).await;
         if let Err(Problem::Auth(_)) = token {
             self.identity.refused().await;
         }
@@ -277,6 +261,31 @@ impl Authorizer {
         let mut listed = self.realm_hosts.iter().map(Host::as_str);
         listed.any(|host| host == place || host == with_port)
     }
+}
+
+/// A token by GET, for somebody or, without a header, for nobody in particular.
+async fn by_get(
+    connections: &Connections,
+    server: &TokenServer,
+    scopes: &[String],
+    authorization: Option<HeaderValue>,
+    secrets: &[Secret],
+) -> Result<Token, Problem> {
+    let with_credentials = authorization.is_some();
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.extend(authorization.map(|header| (AUTHORIZATION, header)));
+    let url = server.url(scopes);
+    let answer = connections.get(Method::GET, url, headers).await?;
+    let realm = &server.realm;
+    let granted = read_token(
+        answer.response,
+        connections,
+        realm,
+        with_credentials,
+        secrets,
+    );
+    Ok(granted.await?.token)
 }
 
 /// The header, and what is secret about it.

@@ -29,6 +29,7 @@ mod parts;
 mod pause;
 mod pieces;
 mod referrers;
+mod refresh;
 mod retry;
 mod route;
 mod secret;

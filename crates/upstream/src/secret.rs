@@ -1,6 +1,7 @@
 //! Texts that must never be seen: passwords and tokens.
 //!
-//! They have no `Display`, their `Debug` says nothing, and they are compared nowhere.
+//! They have no `Display`, their `Debug` says nothing, and they are compared only among our
+//! own, never with what somebody sends.
 
 use std::fmt;
 
@@ -21,6 +22,11 @@ impl Secret {
     /// The text itself: for the one place that sends it.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both are the same, for two that are ours.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 
     /// `text` without this secret: an upstream may repeat what it was sent.

@@ -47,6 +47,14 @@ pub(crate) struct Token {
     pub(crate) with_credentials: bool,
 }
 
+/// What a token server gives.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) token: Token,
+    /// The refresh token that holds from now on, if it gave one.
+    pub(crate) refresh: Option<Secret>,
+}
+
 /// Where tokens come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenServer {
@@ -118,6 +126,7 @@ struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<f64>,
+    refresh_token: Option<String>,
 }
 
 /// Reads the answer of the token server at `realm`.
@@ -127,7 +136,7 @@ pub(crate) async fn read_token(
     realm: &Url,
     with_credentials: bool,
     secrets: &[Secret],
-) -> Result<Token, Problem> {
+) -> Result<Granted, Problem> {
     let place = place(realm);
     let pace = connections.timeouts().pace();
     let status = response.status();
@@ -166,12 +175,17 @@ pub(crate) async fn read_token(
         .map_or(DEFAULT_LIFETIME, |seconds| {
             Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
         });
-    Ok(Token {
+    let refresh = answer.refresh_token.filter(|token| !token.is_empty());
+    let token = Token {
         header,
         secret: Secret::from(token),
         received: Instant::now(),
         with_credentials,
         // A token must outlive the request that carries it and the way there.
         lifetime: lifetime.mul_f64(0.8),
+    };
+    Ok(Granted {
+        token,
+        refresh: refresh.map(Secret::from),
     })
 }

@@ -32,7 +32,7 @@ pub struct Upstream {
 /// What does not depend on who asks.
 pub(crate) struct Shared {
     pub(crate) host: Host,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) retry: RetryPolicy,
     pub(crate) breaker: Breaker,
     pub(crate) pauses: Pauses,
@@ -111,7 +111,7 @@ impl Upstream {
             auth: Authorizer::new(identity, &config.host, &config.realm_hosts),
             shared: Arc::new(Shared {
                 host: config.host.clone(),
-                connections,
+                connections: Arc::new(connections),
                 retry: config.retry.clone(),
                 breaker: Breaker::new(),
                 pauses: Pauses::default(),

@@ -18,5 +18,6 @@ mod fake;
 mod lists;
 mod manifests;
 mod redirects;
+mod refresh;
 mod tls;
 mod trouble;
