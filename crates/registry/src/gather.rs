@@ -6,32 +6,24 @@
 //! manifests and configurations.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use metahub_catalog::{Action, Collection, Composed};
-use metahub_oci::{
-    Descriptor, Digest, Document, ImageReference, Platform, Reference, RepositoryName,
-};
+use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, RepositoryName};
 use metahub_store::StoredManifest;
 use serde_json::Value;
 
 use crate::derive::{Derived, Outcome};
-use crate::images::missing;
-use crate::place::{Place, is_offline};
+use crate::place::Place;
 use crate::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
-use crate::source::{Children, Source, parse};
+use crate::source::{Children, Source};
 use crate::{BlobRead, Registry, RegistryError};
 
 /// Blobs that are fetched at once.
 const AT_ONCE: usize = 4;
-/// Referrers of one manifest that are taken.
-const MAX_REFERRERS: usize = 1000;
-/// On an attestation's entry: the manifest that it is about (as BuildKit writes it).
-const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// Which of the images that an index leads to are taken.
-enum Select {
+pub(crate) enum Select {
     /// Those for the wanted platforms.
     ByPlatform,
     /// Those of them that stand here.
@@ -42,17 +34,17 @@ enum Select {
 
 /// How much of something was taken.
 #[derive(Clone, Copy)]
-struct Extent {
+pub(crate) struct Extent {
     /// All of it.
-    whole: bool,
+    pub(crate) whole: bool,
     /// At least one image that can be run, or one artifact.
-    some: bool,
+    pub(crate) some: bool,
 }
 
 /// A blob that is wanted.
-struct Need {
-    place: Place,
-    size: u64,
+pub(crate) struct Need {
+    pub(crate) place: Place,
+    pub(crate) size: u64,
 }
 
 impl Registry {
@@ -69,6 +61,7 @@ impl Registry {
             blobs: BTreeMap::new(),
             manifests: BTreeMap::new(),
             plan: Plan::default(),
+            beside: Vec::new(),
         };
         for image in &wanted.images {
             gather.image(image).await?;
@@ -82,14 +75,16 @@ impl Registry {
 }
 
 /// One gathering.
-struct Gather<'a> {
-    registry: &'a Registry,
+pub(crate) struct Gather<'a> {
+    pub(crate) registry: &'a Registry,
     wanted: &'a Wanted,
     /// Manifests that were looked at.
-    seen: HashSet<(RepositoryName, Digest)>,
-    blobs: BTreeMap<Digest, Need>,
-    manifests: BTreeMap<Digest, PlanContent>,
-    plan: Plan,
+    pub(crate) seen: HashSet<(RepositoryName, Digest)>,
+    pub(crate) blobs: BTreeMap<Digest, Need>,
+    pub(crate) manifests: BTreeMap<Digest, PlanContent>,
+    pub(crate) plan: Plan,
+    /// What belongs to the images and has a tag of its own.
+    pub(crate) beside: Vec<PlanEntry>,
 }
 
 impl Gather<'_> {
@@ -262,7 +257,7 @@ impl Gather<'_> {
         Ok(())
     }
 
-    fn entry(
+    pub(crate) fn entry(
         &mut self,
         image: ImageReference,
         stored: &StoredManifest,
@@ -272,173 +267,14 @@ impl Gather<'_> {
         let text = image.to_string();
         let free = |entry: &PlanEntry| entry.name.as_ref() != Some(&text);
         let named = extent.some && self.plan.entries.iter().all(free);
-        let size = stored.bytes.len() as u64;
-        let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
-        self.plan.entries.push(PlanEntry {
-            name: named.then_some(text),
-            image,
-            origin,
-            descriptor: Value::Object(descriptor.as_json().clone()),
-            partial: !extent.whole,
-        });
+        let name = named.then_some(text);
+        let entry = entry_of(name, image, stored, origin, extent);
+        self.plan.entries.push(entry);
     }
 
-    /// A manifest or index with what it leads to.
-    async fn document(
-        &mut self,
-        place: &Place,
-        stored: &Arc<StoredManifest>,
-        select: &Select,
-    ) -> Result<Extent, RegistryError> {
-        let content = PlanContent {
-            digest: stored.digest.clone(),
-            size: stored.bytes.len() as u64,
-            repository: place.kept().clone(),
-            manifest: true,
-        };
-        self.manifests.insert(stored.digest.clone(), content);
-        let extent = match parse(stored)? {
-            Document::Index(index) => self.children(place, index.manifests(), select).await?,
-            Document::Manifest(manifest) => {
-                let wanted = match select {
-                    Select::Chosen => true,
-                    Select::Only(chosen) => chosen.contains(&stored.digest),
-                    Select::ByPlatform if manifest.is_image() => {
-                        let image = self.registry.image_at(place, manifest.clone()).await?;
-                        self.runs_on(&image.config.platform())
-                    }
-                    Select::ByPlatform => true,
-                };
-                let layers = manifest.layers().iter().filter(|_| wanted);
-                for blob in manifest.config().into_iter().chain(layers) {
-                    self.blob(place, blob);
-                }
-                Extent {
-                    whole: wanted,
-                    some: wanted,
-                }
-            }
-        };
-        self.referrers(place, &stored.digest).await?;
-        Ok(extent)
-    }
-
-    async fn children(
-        &mut self,
-        place: &Place,
-        entries: &[Descriptor],
-        select: &Select,
-    ) -> Result<Extent, RegistryError> {
-        let mut extent = Extent {
-            whole: true,
-            some: false,
-        };
-        let mut taken = HashSet::new();
-        let (attestations, images): (Vec<_>, Vec<_>) =
-            entries.iter().partition(|entry| entry.is_attestation());
-        for entry in images {
-            let runs = entry.platform().is_none_or(|p| self.runs_on(&p));
-            let chosen = match select {
-                Select::Only(chosen) => chosen.contains(entry.digest()),
-                Select::ByPlatform | Select::Chosen => true,
-            };
-            if !(runs && chosen) {
-                extent.whole = false;
-                continue;
-            }
-            let of = self.child(place, entry.digest()).await?;
-            extent.whole &= of.whole;
-            extent.some |= of.some;
-            taken.insert(entry.digest().to_string());
-        }
-        for entry in attestations {
-            if entry
-                .annotation(ATTESTED)
-                .is_some_and(|of| taken.contains(of))
-            {
-                self.child(place, entry.digest()).await?;
-            } else {
-                extent.whole = false;
-            }
-        }
-        Ok(extent)
-    }
-
-    async fn child(&mut self, place: &Place, digest: &Digest) -> Result<Extent, RegistryError> {
-        let found = self.registry.manifest_at(place, digest).await?;
-        if found.is_none() && self.manifests.contains_key(digest) {
-            // A derived index also names what was gathered, unchanged, where it came from.
-            return Ok(Extent {
-                whole: true,
-                some: true,
-            });
-        }
-        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
-        Box::pin(self.document(place, &found, &Select::Chosen)).await
-    }
-
-    fn runs_on(&self, platform: &Platform) -> bool {
+    pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
         let wanted = &self.wanted.platforms;
         wanted.is_empty() || wanted.iter().any(|wanted| wanted.same_machine(platform))
-    }
-
-    fn blob(&mut self, place: &Place, descriptor: &Descriptor) {
-        // What is kept elsewhere by design stays there.
-        if descriptor.media_type().is_foreign_layer() {
-            return;
-        }
-        let need = || Need {
-            place: place.clone(),
-            size: descriptor.size(),
-        };
-        self.blobs
-            .entry(descriptor.digest().clone())
-            .or_insert_with(need);
-    }
-
-    /// Signatures, statements of compatibility and the like: they are part of what an image is.
-    async fn referrers(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
-        if !self.seen.insert((place.kept().clone(), digest.clone())) {
-            return Ok(());
-        }
-        let store = self.registry.store();
-        let mut found: Vec<Descriptor> = Vec::new();
-        let mut more = true;
-        while more && found.len() < MAX_REFERRERS {
-            let after = found.last().map(Descriptor::digest);
-            let page = store
-                .referrers(place.kept(), digest, None, after, MAX_REFERRERS)
-                .await?;
-            let held = page.items.into_iter().map(Value::Object);
-            let before = found.len();
-            found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
-            more = page.more && found.len() > before;
-        }
-        if let Place::Upstream { route, .. } = place {
-            match route.upstream.referrers(&route.name, digest).await {
-                Ok(more) => found.extend(more),
-                Err(error) if is_offline(&error) => {}
-                Err(error) => self
-                    .plan
-                    .warnings
-                    .push(format!("what refers to {digest} is not known: {error}")),
-            }
-        }
-        for referrer in found {
-            let Some(stored) = self.registry.manifest_at(place, referrer.digest()).await? else {
-                continue;
-            };
-            let extent = Box::pin(self.document(place, &stored, &Select::Chosen)).await?;
-            let image = place.named(stored.digest.clone().into());
-            if self.plan.entries.iter().all(|entry| entry.image != image) {
-                let unnamed = Extent {
-                    some: false,
-                    ..extent
-                };
-                self.entry(image, &stored, stored.origin.into(), unnamed);
-            }
-        }
-        Ok(())
     }
 
     async fn fetch(
@@ -475,6 +311,7 @@ impl Gather<'_> {
             (digest, content)
         });
         self.manifests.extend(blobs);
+        self.plan.entries.append(&mut self.beside);
         self.plan.contents = self.manifests.into_values().collect();
         self.plan.documents.sort();
         self.plan.documents.dedup();
@@ -512,6 +349,25 @@ impl Registry {
             "{digest} of {} could not be fetched whole",
             place.kept()
         )))
+    }
+}
+
+/// An entry for a manifest.
+pub(crate) fn entry_of(
+    name: Option<String>,
+    image: ImageReference,
+    stored: &StoredManifest,
+    origin: PlanOrigin,
+    extent: Extent,
+) -> PlanEntry {
+    let size = stored.bytes.len() as u64;
+    let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
+    PlanEntry {
+        name,
+        image,
+        origin,
+        descriptor: Value::Object(descriptor.as_json().clone()),
+        partial: !extent.whole,
     }
 }
 

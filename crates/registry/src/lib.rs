@@ -18,6 +18,7 @@ mod evict;
 mod explanation;
 mod fill;
 mod gather;
+mod gather_contents;
 mod images;
 mod immutable;
 mod import;

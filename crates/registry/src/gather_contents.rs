@@ -1,0 +1,235 @@
+//! What an image that is gathered consists of: its manifests with everything that they lead to,
+//! and what refers to them, by the referrers API or by the name of a tag.
+//!
+//! Blobs are only noted here; they are fetched together, when all is known.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future;
+use metahub_oci::{Descriptor, Digest, Document, Tag};
+use metahub_store::StoredManifest;
+use serde_json::Value;
+
+use crate::RegistryError;
+use crate::gather::{Extent, Gather, Need, Select, entry_of};
+use crate::images::missing;
+use crate::place::{Place, is_offline};
+use crate::plan::PlanContent;
+use crate::source::parse;
+
+/// Referrers of one manifest that are taken.
+const MAX_REFERRERS: usize = 1000;
+/// On an attestation's entry: the manifest that it is about (as BuildKit writes it).
+const ATTESTED: &str = "vnd.docker.reference.digest";
+
+impl Gather<'_> {
+    /// A manifest or index with what it leads to.
+    pub(crate) async fn document(
+        &mut self,
+        place: &Place,
+        stored: &Arc<StoredManifest>,
+        select: &Select,
+    ) -> Result<Extent, RegistryError> {
+        let content = PlanContent {
+            digest: stored.digest.clone(),
+            size: stored.bytes.len() as u64,
+            repository: place.kept().clone(),
+            manifest: true,
+        };
+        self.manifests.insert(stored.digest.clone(), content);
+        let extent = match parse(stored)? {
+            Document::Index(index) => self.children(place, index.manifests(), select).await?,
+            Document::Manifest(manifest) => {
+                let wanted = match select {
+                    Select::Chosen => true,
+                    Select::Only(chosen) => chosen.contains(&stored.digest),
+                    Select::ByPlatform if manifest.is_image() => {
+                        let image = self.registry.image_at(place, manifest.clone()).await?;
+                        self.runs_on(&image.config.platform())
+                    }
+                    Select::ByPlatform => true,
+                };
+                let layers = manifest.layers().iter().filter(|_| wanted);
+                for blob in manifest.config().into_iter().chain(layers) {
+                    self.blob(place, blob);
+                }
+                Extent {
+                    whole: wanted,
+                    some: wanted,
+                }
+            }
+        };
+        if self
+            .seen
+            .insert((place.kept().clone(), stored.digest.clone()))
+        {
+            self.referrers(place, &stored.digest).await?;
+            self.by_tag(place, &stored.digest).await?;
+        }
+        Ok(extent)
+    }
+
+    async fn children(
+        &mut self,
+        place: &Place,
+        entries: &[Descriptor],
+        select: &Select,
+    ) -> Result<Extent, RegistryError> {
+        let mut extent = Extent {
+            whole: true,
+            some: false,
+        };
+        let mut taken = HashSet::new();
+        let (attestations, images): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| entry.is_attestation());
+        for entry in images {
+            let runs = entry.platform().is_none_or(|p| self.runs_on(&p));
+            let chosen = match select {
+                Select::Only(chosen) => chosen.contains(entry.digest()),
+                Select::ByPlatform | Select::Chosen => true,
+            };
+            if !(runs && chosen) {
+                extent.whole = false;
+                continue;
+            }
+            let of = self.child(place, entry.digest()).await?;
+            extent.whole &= of.whole;
+            extent.some |= of.some;
+            taken.insert(entry.digest().to_string());
+        }
+        for entry in attestations {
+            if entry
+                .annotation(ATTESTED)
+                .is_some_and(|of| taken.contains(of))
+            {
+                self.child(place, entry.digest()).await?;
+            } else {
+                extent.whole = false;
+            }
+        }
+        Ok(extent)
+    }
+
+    async fn child(&mut self, place: &Place, digest: &Digest) -> Result<Extent, RegistryError> {
+        let found = self.registry.manifest_at(place, digest).await?;
+        if found.is_none() && self.manifests.contains_key(digest) {
+            // A derived index also names what was gathered, unchanged, where it came from.
+            return Ok(Extent {
+                whole: true,
+                some: true,
+            });
+        }
+        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
+        Box::pin(self.document(place, &found, &Select::Chosen)).await
+    }
+
+    fn blob(&mut self, place: &Place, descriptor: &Descriptor) {
+        // What is kept elsewhere by design stays there.
+        if descriptor.media_type().is_foreign_layer() {
+            return;
+        }
+        let need = || Need {
+            place: place.clone(),
+            size: descriptor.size(),
+        };
+        self.blobs
+            .entry(descriptor.digest().clone())
+            .or_insert_with(need);
+    }
+
+    /// Signatures, statements of compatibility and the like: they are part of what an image is.
+    async fn referrers(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
+        let store = self.registry.store();
+        let mut found: Vec<Descriptor> = Vec::new();
+        let mut more = true;
+        while more && found.len() < MAX_REFERRERS {
+            let after = found.last().map(Descriptor::digest);
+            let page = store
+                .referrers(place.kept(), digest, None, after, MAX_REFERRERS)
+                .await?;
+            let held = page.items.into_iter().map(Value::Object);
+            let before = found.len();
+            found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
+            more = page.more && found.len() > before;
+        }
+        if let Place::Upstream { route, .. } = place {
+            match route.upstream.referrers(&route.name, digest).await {
+                Ok(more) => found.extend(more),
+                Err(error) if is_offline(&error) => {}
+                Err(error) => self
+                    .plan
+                    .warnings
+                    .push(format!("what refers to {digest} is not known: {error}")),
+            }
+        }
+        for referrer in found {
+            let Some(stored) = self.registry.manifest_at(place, referrer.digest()).await? else {
+                continue;
+            };
+            let extent = Box::pin(self.document(place, &stored, &Select::Chosen)).await?;
+            let image = place.named(stored.digest.clone().into());
+            if self.plan.entries.iter().all(|entry| entry.image != image) {
+                let unnamed = Extent {
+                    some: false,
+                    ..extent
+                };
+                self.entry(image, &stored, stored.origin.into(), unnamed);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same by the names of tags, which is how cosign writes it where a registry did not know
+    /// referrers. No list says whether they are there, so each is asked for.
+    async fn by_tag(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
+        let registry = self.registry;
+        let tags: Vec<Tag> = signature_tags(digest).collect();
+        let found = tags.iter().map(|tag| registry.tag_at(place, tag));
+        let found = future::join_all(found).await;
+        for (tag, found) in tags.into_iter().zip(found) {
+            let image = place.named(tag.into());
+            let source = match found {
+                Ok(Some(source)) => source,
+                Ok(None) => continue,
+                Err(error) if error.is_upstreams() => {
+                    let warning = format!("what signs {digest} by tag is not known: {error}");
+                    self.plan.warnings.push(warning);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.plan.warnings.extend(source.warning);
+            let stored = &source.stored;
+            let extent = Box::pin(self.document(place, stored, &Select::Chosen)).await?;
+            if self.beside.iter().all(|entry| entry.image != image) {
+                let (name, origin) = (Some(image.to_string()), stored.origin.into());
+                let entry = entry_of(name, image, stored, origin, extent);
+                self.beside.push(entry);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tags under which cosign keeps what belongs to a manifest: `sha256-HEX.sig` and the like.
+fn signature_tags(digest: &Digest) -> impl Iterator<Item = Tag> {
+    let stem = digest.as_str().replacen(':', "-", 1);
+    let tags = ["sig", "att", "sbom"].map(|kind| format!("{stem}.{kind}").parse().ok());
+    tags.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_have_the_tags_that_cosign_gives_them() {
+        let tags: Vec<String> = signature_tags(&Digest::sha256(b""))
+            .map(|tag| tag.to_string())
+            .collect();
+        let stem = "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let expected = ["sig", "att", "sbom"].map(|kind| format!("{stem}.{kind}"));
+        assert_eq!(tags, expected);
+    }
+}
