@@ -130,6 +130,29 @@ impl Daemon {
         );
     }
 
+    /// What each of its threads is doing: its name, its state and where in the kernel it waits.
+    #[must_use]
+    pub fn threads(&self) -> String {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let threads = std::fs::read_dir(tasks).into_iter().flatten();
+        let lines = threads.filter_map(Result::ok).map(|thread| {
+            let told = |file: &str| {
+                let text = std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+                text.trim().to_owned()
+            };
+            let status = told("status");
+            let state = status.lines().find(|line| line.starts_with("State:"));
+            let state = state.unwrap_or_default();
+            format!(
+                "{} {state} {} {}",
+                told("comm"),
+                told("wchan"),
+                told("syscall")
+            )
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     fn assert_alive(&mut self, what: &str) {
         if let Some(status) = self
             .child
@@ -184,6 +207,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if thread::panicking() {
+            println!("--- threads of {}:\n{}\n---", self.name, self.threads());
+        }
         self.terminate();
         if thread::panicking() {
             let log = self.log();

@@ -1,16 +1,28 @@
 //! One connection of a client that survives its server's death: every request ends in an answer
 //! that is whole, or in nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+/// How long an answer of a server that lives may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long clients may take to hear from the kernel that a server is gone. It tells with a
+/// packet that is not sent again, so now and then one never hears of it.
+pub(crate) const NEWS: Duration = Duration::from_secs(5);
 
 /// A client and its connection, if it has one.
 pub(crate) struct Client {
     host: String,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// Says when the server is known to be gone.
+    gone: watch::Receiver<bool>,
 }
 
 /// A whole answer.
@@ -28,6 +40,8 @@ pub(crate) enum Lost {
     Nothing,
     /// It began and broke off, and the client could tell.
     Cut,
+    /// The server is gone, and the client did not hear of it.
+    Unheard,
 }
 
 impl Reply {
@@ -38,14 +52,24 @@ impl Reply {
 }
 
 impl Client {
-    pub(crate) fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str, gone: watch::Receiver<bool>) -> Self {
         Self {
             host: host.to_owned(),
             sender: None,
+            gone,
         }
     }
 
+    /// One whose server lives as long as it.
+    pub(crate) fn of_living(host: &str) -> Self {
+        Self::new(host, watch::channel(false).1)
+    }
+
     /// Sends a request and reads the whole answer, whatever it is.
+    ///
+    /// # Panics
+    /// When a server that lives neither answers nor ends the connection.
+    #[expect(clippy::print_stdout, reason = "a test")]
     pub(crate) async fn send(
         &mut self,
         method: &str,
@@ -53,11 +77,29 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Reply, Lost> {
-        let outcome = self.exchange(method, path, headers, body).await;
+        let mut gone = self.gone.clone();
+        let outcome = tokio::select! {
+            outcome = self.exchange(method, path, headers, body) => outcome,
+            Ok(_) = gone.wait_for(|gone| *gone) => {
+                println!("unheard: {method} {path}\n{}", self.sockets());
+                Err(Lost::Unheard)
+            }
+            () = tokio::time::sleep(PATIENCE) => panic!("{method} {path}: nothing for {PATIENCE:?}"),
+        };
         if outcome.is_err() {
             self.sender = None;
         }
         outcome
+    }
+
+    /// What the kernel has of connections with the server's port.
+    fn sockets(&self) -> String {
+        let port: u16 = self.host.rsplit(':').next().unwrap().parse().unwrap();
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let lines = table
+            .lines()
+            .filter(|line| line.contains(&format!(":{port:04X} ")));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     async fn exchange(

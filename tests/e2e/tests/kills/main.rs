@@ -26,9 +26,10 @@ use metahub_e2e::require;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::client::{Client, Lost};
+use crate::client::{Client, Lost, NEWS};
 use crate::worker::Worker;
 
 const KILLS: u64 = 200;
@@ -41,6 +42,9 @@ const CONFIG: &str = "anonymous: write\noffline: true\nupstreams: []\n\
 
 /// Longest that a server works before it is killed.
 const LONGEST: Duration = Duration::from_millis(200);
+
+/// How long a killed process may take to be gone.
+const DYING: Duration = Duration::from_secs(60);
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -65,18 +69,31 @@ fn what_was_acknowledged_survives_every_kill_and_nothing_else_comes_back() {
     let mut seen = Seen::default();
     for kill in 1..=kills {
         let moment = LONGEST.mul_f64(random.random::<f64>());
-        let reader = large.read(&metahub);
-        let busy = work(&metahub, workers);
+        let (says_gone, gone) = watch::channel(false);
+        let reader = large.read(&metahub, gone.clone());
+        let busy = work(&metahub, workers, &gone);
         let started = Instant::now();
         // Not a wait for anything: the kill comes at a moment that nothing else decides.
         wait_until(moment, || false);
         metahub.signal(Signal::KILL);
+        assert!(wait_until(DYING, || !metahub.is_running()));
+        let news = runtime().spawn(async move {
+            tokio::time::sleep(NEWS).await;
+            says_gone.send_replace(true);
+            says_gone.closed().await;
+        });
         workers = busy.join();
-        seen.cut += runtime().block_on(reader).unwrap();
+        match runtime().block_on(reader).unwrap() {
+            Lost::Nothing => {}
+            Lost::Cut => seen.cut += 1,
+            Lost::Unheard => seen.unheard += 1,
+        }
+        news.abort();
         seen.working += started.elapsed();
         metahub = metahub.restart();
         audit(&metahub, &mut workers, &mut seen, kill);
     }
+    seen.unheard += workers.iter().map(|worker| worker.unheard).sum::<u64>();
     seen.uploads = workers.iter().map(|worker| worker.resumed).sum();
     seen.acknowledged = workers.iter().map(|worker| worker.acknowledged).sum();
     println!("{kills} kills: {seen:?}");
@@ -100,6 +117,8 @@ struct Seen {
     uploads: u64,
     /// Answers that a kill cut off.
     cut: u64,
+    /// Kills that a client did not hear of.
+    unheard: u64,
     working: Duration,
 }
 
@@ -124,10 +143,10 @@ impl Large {
         }
     }
 
-    /// Reads it until the server is gone; how many answers broke off.
-    fn read(&self, metahub: &MetaHub) -> JoinHandle<u64> {
+    /// Reads it until the server is gone; how the last answer was lost.
+    fn read(&self, metahub: &MetaHub, gone: watch::Receiver<bool>) -> JoinHandle<Lost> {
         let (path, bytes) = (self.path.clone(), Arc::clone(&self.bytes));
-        let mut client = Client::new(metahub.host());
+        let mut client = Client::new(metahub.host(), gone);
         runtime().spawn(async move {
             loop {
                 match client.send("GET", &path, &[], &[]).await {
@@ -138,7 +157,7 @@ impl Large {
                         bytes.len(),
                         reply.status
                     ),
-                    Err(lost) => return u64::from(lost == Lost::Cut),
+                    Err(lost) => return lost,
                 }
             }
         })
@@ -148,10 +167,10 @@ impl Large {
 /// Workers that are at it until their server is gone.
 struct Busy(Vec<JoinHandle<Worker>>);
 
-fn work(metahub: &MetaHub, workers: Vec<Worker>) -> Busy {
+fn work(metahub: &MetaHub, workers: Vec<Worker>, gone: &watch::Receiver<bool>) -> Busy {
     let host: Arc<str> = metahub.host().into();
     let start = |mut worker: Worker| {
-        let client = Client::new(&host);
+        let client = Client::new(&host, gone.clone());
         runtime().spawn(async move {
             worker.work(client).await;
             worker
@@ -170,7 +189,7 @@ impl Busy {
 /// Everything that the workers know of, compared with what the server says now.
 fn audit(metahub: &MetaHub, workers: &mut [Worker], seen: &mut Seen, kill: u64) {
     for worker in workers.iter_mut() {
-        let mut client = Client::new(metahub.host());
+        let mut client = Client::of_living(metahub.host());
         let checked = runtime().block_on(worker.audit(&mut client));
         seen.objects += checked.unwrap_or_else(|problem| {
             panic!("after kill {kill}: {}: {problem}", worker.repository())
@@ -186,7 +205,7 @@ fn audit(metahub: &MetaHub, workers: &mut [Worker], seen: &mut Seen, kill: u64) 
     let known = |name: &std::ffi::OsString| {
         // An upload whose beginning was never acknowledged is one all the same.
         workers.iter().any(|worker| {
-            let mut client = Client::new(metahub.host());
+            let mut client = Client::of_living(metahub.host());
             let upload = name.to_string_lossy();
             runtime().block_on(worker.cancel(&mut client, &upload))
         })

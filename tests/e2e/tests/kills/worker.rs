@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) resumed: u64,
     /// Answers that broke off since the last look.
     pub(crate) cut: u64,
+    /// Kills that it did not hear of.
+    pub(crate) unheard: u64,
 }
 
 fn index(image: u64) -> usize {
@@ -85,6 +87,7 @@ impl Worker {
             acknowledged: 0,
             resumed: 0,
             cut: 0,
+            unheard: 0,
         }
     }
 
@@ -103,6 +106,7 @@ impl Worker {
                 Ok(()) => self.acknowledged += 1,
                 Err(lost) => {
                     self.cut += u64::from(lost == Lost::Cut);
+                    self.unheard += u64::from(lost == Lost::Unheard);
                     return;
                 }
             }
