@@ -10,11 +10,15 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
-use metahub_store::{Follower, OpenBlob, Portion, StoreError};
+use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
 
 use crate::fill::Scout;
 use crate::place::{Place, Search, there};
 use crate::{Registry, RegistryError};
+
+/// Up to this many bytes a blob is verified before the first of them is given out, if nobody has
+/// verified it since it was last touched: about a millisecond.
+const SMALL: u64 = 1024 * 1024;
 
 /// A blob that can be read.
 #[derive(Clone)]
@@ -241,8 +245,9 @@ impl Registry {
         Ok(None)
     }
 
-    /// A blob that a repository of the store holds, opened. One whose file is missing or short is
-    /// as good as not there: an upstream may still have it.
+    /// A blob that a repository of the store holds, opened. One whose file is missing, short or,
+    /// as far as that is known before the answer begins, damaged is as good as not there: an
+    /// upstream may still have it, and a client may push it again.
     async fn held(
         &self,
         repository: &RepositoryName,
@@ -251,7 +256,7 @@ impl Registry {
         let Some(blob) = self.store().blob(repository, digest).await? else {
             return Ok(None);
         };
-        match blob.open().await {
+        match opened(&blob).await {
             Ok(open) => Ok(Some(BlobRead::Held(open))),
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::error!(%repository, %digest, %error, "stored content is damaged");
@@ -260,6 +265,15 @@ impl Registry {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Opens a blob. A small one is known to be right then; a large one is verified while it is sent.
+async fn opened(blob: &Blob) -> Result<OpenBlob, StoreError> {
+    let mut open = blob.open().await?;
+    if blob.size() <= SMALL {
+        open.verify().await?;
+    }
+    Ok(open)
 }
 
 /// How much trouble a question is worth.

@@ -181,11 +181,12 @@ fn a_flipped_bit_is_found_by_itself_when_its_time_has_come() {
         return;
     };
     flip_a_bit(&metahub, &layer);
-    // The blob, and in a later round the manifest's reference to what is no longer there.
-    let gone = wait_until(Duration::from_secs(30), || {
-        status_of(&metahub, &layer) == 404
+    let quarantine = metahub.data().join("quarantine");
+    let set_aside = wait_until(Duration::from_secs(30), || {
+        std::fs::read_dir(&quarantine).is_ok_and(|files| files.count() == 1)
     });
-    assert!(gone, "what is damaged is set aside");
+    assert!(set_aside, "what is damaged is set aside");
+    assert_eq!(status_of(&metahub, &layer), 404);
     // The round that set it aside counts when it has ended.
     let counted = wait_until(Duration::from_secs(30), || {
         let text = metahub.get("/metrics").send().expect(200).text();
