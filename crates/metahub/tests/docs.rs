@@ -141,6 +141,22 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
+fn the_list_of_decisions_has_every_page_by_its_title() {
+    let folder = root().join("docs/decisions");
+    let list = read(&folder.join("README.md"));
+    for page in pages() {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        if page.parent() != Some(&*folder) || name == "README.md" {
+            continue;
+        }
+        let text = read(&page);
+        let title = text.lines().next().unwrap().trim_start_matches("# ");
+        let line = format!("- [{title}]({name})");
+        assert!(list.contains(&line), "docs/decisions/README.md lacks {line}");
+    }
+}
+
+#[test]
 fn every_link_between_pages_leads_somewhere() {
     let mut seen = 0;
     for page in pages() {
