@@ -152,7 +152,10 @@ fn the_list_of_decisions_has_every_page_by_its_title() {
         let text = read(&page);
         let title = text.lines().next().unwrap().trim_start_matches("# ");
         let line = format!("- [{title}]({name})");
-        assert!(list.contains(&line), "docs/decisions/README.md lacks {line}");
+        assert!(
+            list.contains(&line),
+            "docs/decisions/README.md lacks {line}"
+        );
     }
 }
 

@@ -68,7 +68,7 @@ impl Store {
     pub fn fill(&self, digest: &Digest, size: Option<u64>) -> Fill {
         let inner = Arc::clone(&self.inner);
         let path = inner.layout.staged(&Inner::staging_name("fill"));
-        let (gather, portions) = Gather::new(&inner.receiving);
+        let (gather, portions) = Gather::awaited(&inner.receiving);
         let progress = Arc::new(watch::Sender::new(Progress::default()));
         let writing = tokio::spawn(receive(
             Staged::temporary(path),

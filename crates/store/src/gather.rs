@@ -11,6 +11,9 @@ use tokio::sync::mpsc;
 const LARGEST: usize = 1024 * 1024;
 /// and at least this, however many are received at once.
 const SMALLEST: usize = 128 * 1024;
+/// What follows the first portion of a gatherer that somebody waits for; each next may be twice
+/// as large.
+const SECOND: usize = 32 * 1024;
 /// What all portions that are being gathered are meant to hold together.
 const MEMORY: usize = 4 * 1024 * 1024;
 
@@ -30,6 +33,8 @@ pub(crate) enum Piece {
 pub(crate) struct Gather {
     portion: Portion,
     size: usize,
+    /// Handed on at this size at the latest.
+    most: usize,
     /// How many gather now.
     active: Arc<AtomicUsize>,
     out: mpsc::Sender<Piece>,
@@ -48,9 +53,18 @@ impl Gather {
         let gather = Self {
             portion: Vec::new(),
             size: 0,
+            most: usize::MAX,
             active: Arc::clone(active),
             out,
         };
+        (gather, portions)
+    }
+
+    /// The same for bytes that somebody waits for: the first of them are handed on as they come,
+    /// those that follow in portions that grow.
+    pub(crate) fn awaited(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
+        let (mut gather, portions) = Self::new(active);
+        gather.most = 1;
         (gather, portions)
     }
 
@@ -61,7 +75,7 @@ impl Gather {
         self.size += bytes.len();
         self.portion.push(bytes);
         let share = MEMORY / self.active.load(Ordering::Relaxed).max(1);
-        if self.size >= share.clamp(SMALLEST, LARGEST) {
+        if self.size >= share.clamp(SMALLEST, LARGEST).min(self.most) {
             self.send().await
         } else {
             Ok(())
@@ -70,6 +84,7 @@ impl Gather {
 
     async fn send(&mut self) -> Result<(), Disconnected> {
         self.size = 0;
+        self.most = self.most.saturating_mul(2).max(SECOND);
         let portion = std::mem::take(&mut self.portion);
         let piece = Piece::Received(portion);
         self.out.send(piece).await.map_err(|_| Disconnected)
@@ -109,5 +124,38 @@ impl Gather {
 impl Drop for Gather {
     fn drop(&mut self) {
         self.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the portions that many pieces of 8 KiB are handed on in.
+    async fn portions((mut gather, mut out): (Gather, mpsc::Receiver<Piece>)) -> Vec<usize> {
+        let taken = tokio::spawn(async move {
+            let mut sizes = Vec::new();
+            while let Some(Piece::Received(portion)) = out.recv().await {
+                sizes.push(portion.iter().map(Bytes::len).sum::<usize>() / 1024);
+            }
+            sizes
+        });
+        for _ in 0..400 {
+            let piece = Bytes::from_static(&[0; 8 * 1024]);
+            gather.push(piece).await.unwrap();
+        }
+        gather.finish().await.unwrap();
+        taken.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_awaited_comes_at_once_and_then_in_portions_that_grow() {
+        let active = Arc::default();
+        let sizes = portions(Gather::awaited(&active)).await;
+        assert_eq!(sizes, [8, 32, 64, 128, 256, 512, 1024, 1024, 152]);
+        assert_eq!(
+            portions(Gather::new(&active)).await,
+            [1024, 1024, 1024, 128]
+        );
     }
 }
