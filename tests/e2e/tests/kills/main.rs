@@ -117,7 +117,7 @@ struct Seen {
     uploads: u64,
     /// Answers that a kill cut off.
     cut: u64,
-    /// Kills that a client did not hear of.
+    /// Kills that a client was not told of.
     unheard: u64,
     working: Duration,
 }

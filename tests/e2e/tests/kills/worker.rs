@@ -55,7 +55,7 @@ pub(crate) struct Worker {
     pub(crate) resumed: u64,
     /// Answers that broke off since the last look.
     pub(crate) cut: u64,
-    /// Kills that it did not hear of.
+    /// Kills that it was not told of.
     pub(crate) unheard: u64,
 }
 
