@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, ImageReference, RepositoryName};
 use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
 
-use crate::fill::Scout;
+use crate::fill::{Coming, Scout};
 use crate::place::{Place, Search, there};
 use crate::{Registry, RegistryError};
 
@@ -207,21 +207,23 @@ impl Registry {
         let Place::Upstream { route, kept } = place else {
             return Ok(None);
         };
-        let Some(mut follower) = self.follow(route, kept, digest).await? else {
-            return Ok(None);
+        let came = match self.follow(route, kept, digest).await? {
+            None => return Ok(None),
+            Some(Coming::Here) => true,
+            Some(Coming::Arriving(mut follower)) => {
+                if let Some(size) = follower.size() {
+                    let scout = Scout::new(route);
+                    return Ok(Some(BlobRead::Arriving {
+                        follower,
+                        size,
+                        scout,
+                    }));
+                }
+                // An upstream that does not say the size: it is known when all has come.
+                follower.completed().await
+            }
         };
-        if let Some(size) = follower.size() {
-            let scout = Scout::new(route);
-            return Ok(Some(BlobRead::Arriving {
-                follower,
-                size,
-                scout,
-            }));
-        }
-        // An upstream that does not say the size: it is known when all has come.
-        if follower.completed().await
-            && let Some(blob) = self.arrived(kept, digest).await?
-        {
+        if came && let Some(blob) = self.arrived(kept, digest).await? {
             return Ok(Some(blob));
         }
         Err(RegistryError::Broken(format!(
@@ -268,7 +270,7 @@ impl Registry {
 }
 
 /// Opens a blob. A small one is known to be right then; a large one is verified while it is sent.
-async fn opened(blob: &Blob) -> Result<OpenBlob, StoreError> {
+pub(crate) async fn opened(blob: &Blob) -> Result<OpenBlob, StoreError> {
     let mut open = blob.open().await?;
     if blob.size() <= SMALL {
         open.verify().await?;

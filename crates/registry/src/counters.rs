@@ -27,6 +27,8 @@ pub struct Counts {
     pub blobs_fetched: u64,
     /// The bytes of those.
     pub bytes_fetched: u64,
+    /// Blobs that were not fetched, because they had come for another repository.
+    pub blobs_shared: u64,
     /// Blobs whose fetching broke off.
     pub fetches_failed: u64,
     /// Tags whose derived content was known.
@@ -73,6 +75,7 @@ pub(crate) struct Counters {
     pub(crate) blobs_arriving: Counter,
     pub(crate) blobs_fetched: Counter,
     pub(crate) bytes_fetched: Counter,
+    pub(crate) blobs_shared: Counter,
     pub(crate) fetches_failed: Counter,
     pub(crate) derived_known: Counter,
     pub(crate) derived_made: Counter,
@@ -119,6 +122,7 @@ impl Registry {
             blobs_arriving: counters.blobs_arriving.get(),
             blobs_fetched: counters.blobs_fetched.get(),
             bytes_fetched: counters.bytes_fetched.get(),
+            blobs_shared: counters.blobs_shared.get(),
             fetches_failed: counters.fetches_failed.get(),
             derived_known: counters.derived_known.get(),
             derived_made: counters.derived_made.get(),

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::place::there;
+use crate::share::Share;
 use crate::{Registry, RegistryError};
 
 /// How many parts of one blob may be brought ahead of it at once.
@@ -32,9 +33,18 @@ const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
 type Key = (RepositoryName, Digest);
 
-/// How a fill began: with somebody to follow, with nothing there, or not at all. Everybody who
+/// How a blob comes from its upstream.
+#[derive(Clone)]
+pub(crate) enum Coming {
+    /// On its way: somebody who reads along.
+    Arriving(Follower),
+    /// At once: it had come for another repository.
+    Here,
+}
+
+/// How a fill began: with a blob that comes, with nothing there, or not at all. Everybody who
 /// asked meanwhile gets the same answer.
-type Begun = Result<Option<Follower>, Arc<RegistryError>>;
+type Begun = Result<Option<Coming>, Arc<RegistryError>>;
 
 /// The fills that run now.
 #[derive(Default)]
@@ -58,38 +68,57 @@ impl Fills {
 }
 
 impl Registry {
-    /// Somebody who reads along while the blob is fetched from its upstream; begins fetching it
-    /// if nobody has. `None` if the upstream does not have it.
+    /// How the blob comes from its upstream; begins fetching it if nobody has. `None` if the
+    /// upstream does not have it.
     pub(crate) async fn follow(
         &self,
         route: &Route,
         kept: &RepositoryName,
         digest: &Digest,
-    ) -> Result<Option<Follower>, RegistryError> {
+    ) -> Result<Option<Coming>, RegistryError> {
         let key = (kept.clone(), digest.clone());
         let cell = self.inner.fills.cell(&key);
         let begun = cell
             .get_or_init(|| self.begin(route, &key, &cell))
             .await
             .clone();
-        if !matches!(begun, Ok(Some(_))) {
+        if !matches!(begun, Ok(Some(Coming::Arriving(_)))) {
             self.inner.fills.end(&key, &cell);
         }
         begun.map_err(RegistryError::Shared)
     }
 
     async fn begin(&self, route: &Route, key: &Key, cell: &Arc<OnceCell<Begun>>) -> Begun {
-        let (_, digest) = key;
+        let (kept, digest) = key;
+        let share = self.share(route, kept, digest).await.map_err(Arc::new)?;
+        let lead = match share {
+            Share::Lacking => return Ok(None),
+            Share::Here => return Ok(Some(Coming::Here)),
+            Share::Arriving(follower) => {
+                let (registry, key, cell) = (self.clone(), key.clone(), Arc::clone(cell));
+                let (followed, route) = (follower.clone(), route.clone());
+                tokio::spawn(async move {
+                    registry.link_when_complete(followed, &route, &key.0).await;
+                    registry.inner.fills.end(&key, &cell);
+                });
+                return Ok(Some(Coming::Arriving(follower)));
+            }
+            Share::Fetch(lead) => lead,
+        };
         let answer = route.upstream.whole_blob(&route.name, digest).await;
         let Some(body) = there(answer).map_err(|error| Arc::new(error.into()))? else {
             return Ok(None);
         };
         let fill = self.store().fill(digest, body.size);
         let follower = fill.follower();
+        if let Some(lead) = &lead {
+            lead.announce(follower.clone());
+        }
         let (registry, key, cell) = (self.clone(), key.clone(), Arc::clone(cell));
         let route = route.clone();
         tokio::spawn(async move {
             let outcome = receive(fill, body.stream, &route, &key.0).await;
+            drop(lead);
             registry.inner.fills.end(&key, &cell);
             let counters = registry.counters();
             match outcome {
@@ -108,7 +137,7 @@ impl Registry {
                 }
             }
         });
-        Ok(Some(follower))
+        Ok(Some(Coming::Arriving(follower)))
     }
 }
 

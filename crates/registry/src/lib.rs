@@ -6,7 +6,7 @@
 //! but by the caller; decisions about documents are not made here but in `resolve`.
 //!
 //! Files are named by what they do on the way of a pull: `place` → `source` → `derive` (and
-//! `derivation`), and beside them `blob` with `fill`, `push`, `upload`, `list`.
+//! `derivation`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
 
 mod blob;
 mod collection;
@@ -30,6 +30,7 @@ mod plan;
 mod push;
 mod recheck;
 mod resolution;
+mod share;
 mod source;
 mod statements;
 mod upload;
@@ -104,6 +105,7 @@ struct Inner {
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: Settings,
     fills: fill::Fills,
+    leads: share::Leads,
     derivations: derive::Derivations,
     collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
     rechecks: recheck::Rechecks,
@@ -129,6 +131,7 @@ impl Registry {
                 catalog,
                 settings,
                 fills: fill::Fills::default(),
+                leads: share::Leads::default(),
                 derivations: derive::Derivations::new(),
                 collections: moka::future::Cache::builder()
                     .max_capacity(1000)

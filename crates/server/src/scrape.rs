@@ -252,6 +252,7 @@ impl Scrape {
             "Blobs that were fetched from upstreams, each once however many clients wait for it",
             &[
                 outcome("done", self.counts.blobs_fetched),
+                outcome("shared", self.counts.blobs_shared),
                 outcome("failed", self.counts.fetches_failed),
             ],
         )?;

@@ -248,7 +248,8 @@ impl Fill {
         })
     }
 
-    /// Verifies what came, stores it durably and lets `repository`, if one is given, read it.
+    /// Verifies what came, stores it durably and lets `repository`, whose upstream gave it, read
+    /// it; nobody, if there is none.
     pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
         while self.take(u64::MAX) == self.received {
             self.pass_stretch().await?;
@@ -276,6 +277,7 @@ impl Fill {
         let publish = Publish {
             digest: found,
             repository: repository.cloned(),
+            given: repository.is_some(),
             upload: None,
         };
         // Verified: whoever follows may have the end now, before it is durable.

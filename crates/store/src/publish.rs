@@ -32,6 +32,8 @@ pub(crate) struct Publish {
     pub(crate) digest: Digest,
     /// Who may read it from now on. Without one, nobody may until it is linked.
     pub(crate) repository: Option<RepositoryName>,
+    /// Whether that repository's upstream gave it.
+    pub(crate) given: bool,
     /// The upload that it was, which ends.
     pub(crate) upload: Option<UploadId>,
 }
@@ -111,6 +113,7 @@ impl Inner {
         let Publish {
             digest,
             repository,
+            given,
             upload,
         } = publish;
         let access = match &source {
@@ -131,7 +134,7 @@ impl Inner {
                     let blob = enter_blob(transaction, &key, entered).await?;
                     if let Some(name) = holder {
                         let repository = repository::ensure(transaction, &name).await?;
-                        link(transaction, repository, blob).await?;
+                        link(transaction, repository, blob, given).await?;
                         // What was cached may have been the damaged content that this replaces.
                         transaction.changed(Change::Blob(name, key));
                     }
@@ -240,19 +243,22 @@ async fn enter_blob(
     result.map_err(|error| transaction.error(error))
 }
 
-/// Lets a repository read a blob.
+/// Lets a repository read a blob; `given` if its upstream gives it.
 pub(crate) async fn link(
     transaction: &mut Transaction,
     repository: i64,
     blob: i64,
+    given: bool,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
-        "INSERT INTO repo_blobs (repository_id, blob_id, linked_at) VALUES ($1, $2, $3)
-         ON CONFLICT (repository_id, blob_id) DO UPDATE SET linked_at = excluded.linked_at",
+        "INSERT INTO repo_blobs (repository_id, blob_id, linked_at, given) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (repository_id, blob_id) DO UPDATE SET
+             linked_at = excluded.linked_at, given = max(given, excluded.given)",
     )
     .bind(repository)
     .bind(blob)
     .bind(now())
+    .bind(given)
     .execute(&mut transaction.connection)
     .await;
     result.map(|_| ()).map_err(|error| transaction.error(error))
@@ -296,6 +302,7 @@ impl Store {
         let publish = Publish {
             digest: found,
             repository: Some(repository.clone()),
+            given: false,
             upload: None,
         };
         Ok(self.inner.publish_bytes(bytes, publish).await?)

@@ -3,6 +3,7 @@
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
+use crate::blob::Blob;
 use crate::cache::Change;
 use crate::encoding::{digest_to_bytes, now};
 use crate::store::Store;
@@ -24,6 +25,32 @@ impl<T> Page<T> {
         items.truncate(limit);
         Self { items, more }
     }
+}
+
+/// Why a repository may be linked to a blob.
+enum Right {
+    /// The caller vouches for it.
+    Vouched,
+    /// This repository may read it.
+    Of(RepositoryName),
+    /// The upstream of this host gave it for one of its repositories.
+    Given(String),
+}
+
+/// Whether a repository whose name begins with the parameter has the row `blobs` from its
+/// upstream.
+macro_rules! given {
+    ($start:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM repo_blobs g JOIN repositories s ON s.id = g.repository_id
+                 WHERE g.blob_id = blobs.id AND g.given = 1
+                     AND substr(s.name, 1, length(",
+            $start,
+            ")) = ",
+            $start,
+            ")"
+        )
+    };
 }
 
 /// What `LIMIT` is given to know whether another page follows.
@@ -124,13 +151,12 @@ impl Store {
         if self.blob(from, digest).await?.is_none() {
             return Ok(false);
         }
-        self.link_where(Some(from.clone()), to.clone(), digest)
+        self.link_where(Right::Of(from.clone()), to.clone(), digest)
             .await
     }
 
-    /// Lets `repository` read a blob that is stored already. The caller vouches for its right to,
-    /// for example because the repository's own upstream says that it holds the digest. Whether
-    /// the blob is stored.
+    /// Lets `repository` read a blob that is stored already. The caller vouches for its right to.
+    /// Whether the blob is stored.
     pub async fn link(
         &self,
         repository: &RepositoryName,
@@ -139,31 +165,83 @@ impl Store {
         if self.blob_anywhere(digest).await?.is_none() {
             return Ok(false);
         }
-        self.link_where(None, repository.clone(), digest).await
+        self.link_where(Right::Vouched, repository.clone(), digest)
+            .await
     }
 
+    /// Lets `repository`, of the upstream `host` as repositories' names have it, read a blob that
+    /// this upstream gave for another of its repositories. The caller has seen that the upstream
+    /// gives it for this one, too. Whether it is stored, and came from there.
+    pub async fn link_given(
+        &self,
+        host: &str,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        if self.given_blob(host, digest).await?.is_none() {
+            return Ok(false);
+        }
+        self.link_where(Right::Given(host.to_owned()), repository.clone(), digest)
+            .await
+    }
+
+    /// The blob `digest`, if the upstream `host` gave it for one of its repositories. Never for an
+    /// answer to a client, as [`Store::blob_anywhere`].
+    pub async fn given_blob(
+        &self,
+        host: &str,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, StoreError> {
+        let given: bool = sqlx::query_scalar(concat!(
+            "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $2 AND ",
+            given!("$1"),
+            ")"
+        ))
+        .bind(format!("{host}/"))
+        .bind(digest_to_bytes(digest))
+        .fetch_one(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        if given {
+            self.blob_anywhere(digest).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Lets `to` read the blob `digest` if it is stored and `right` holds. Whether that is so.
     async fn link_where(
         &self,
-        from: Option<RepositoryName>,
+        right: Right,
         to: RepositoryName,
         digest: &Digest,
     ) -> Result<bool, StoreError> {
         let digest = digest_to_bytes(digest);
         let writer = &self.inner.database.writer;
+        let (from, giver) = match right {
+            Right::Vouched => (None, None),
+            Right::Of(from) => (Some(String::from(from)), None),
+            Right::Given(host) => (None, Some(format!("{host}/"))),
+        };
+        let given = giver.is_some();
         writer
             .write(Durability::Full, move |transaction| {
                 Box::pin(async move {
-                    let result = sqlx::query_scalar(
+                    let result = sqlx::query_scalar(concat!(
                         "UPDATE blobs SET used_at = $1 WHERE digest = $2
                          AND ($3 IS NULL OR EXISTS (
                              SELECT 1 FROM repo_blobs l JOIN repositories r
                                  ON r.id = l.repository_id
                              WHERE l.blob_id = blobs.id AND r.name = $3))
+                         AND ($4 IS NULL OR ",
+                        given!("$4"),
+                        ")
                          RETURNING id",
-                    )
+                    ))
                     .bind(now())
                     .bind(digest)
-                    .bind(from.map(String::from))
+                    .bind(from)
+                    .bind(giver)
                     .fetch_optional(&mut transaction.connection)
                     .await;
                     let blob: Option<i64> = result.map_err(|error| transaction.error(error))?;
@@ -171,7 +249,7 @@ impl Store {
                         return Ok(false);
                     };
                     let repository = ensure(transaction, &to).await?;
-                    crate::publish::link(transaction, repository, blob).await?;
+                    crate::publish::link(transaction, repository, blob, given).await?;
                     Ok::<_, StoreError>(true)
                 })
             })

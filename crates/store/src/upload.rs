@@ -298,6 +298,7 @@ impl Upload {
         let publish = Publish {
             digest: found,
             repository: Some(self.session.repository.clone()),
+            given: false,
             upload: Some(self.session.id.clone()),
         };
         let staged = guard.take().ok_or(FinishError::Gone)?;

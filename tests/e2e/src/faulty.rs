@@ -1,6 +1,6 @@
 //! An upstream registry that misbehaves on command: it lies, cuts, stalls, answers HTML.
 //!
-//! In memory, read-only, one repository. Without a fault it is an ordinary registry.
+//! In memory, read-only, one repository, whose blobs others may have too. Without a fault it is an ordinary registry.
 
 mod answer;
 mod fault;
@@ -57,23 +57,31 @@ impl Faulty {
     /// When the loopback has no free port.
     #[must_use]
     pub fn with(image: Image) -> Self {
+        Self::with_blobs_in(image, &[])
+    }
+
+    /// The same with the image's blobs in further repositories.
+    ///
+    /// # Panics
+    /// When the loopback has no free port.
+    #[must_use]
+    pub fn with_blobs_in(image: Image, repositories: &[&str]) -> Self {
         let octets = "application/octet-stream".to_owned();
         let manifest = (
             MANIFEST_TYPE.to_owned(),
             Bytes::from(image.manifest.clone()),
         );
-        let content = HashMap::from([
+        let mut content = HashMap::from([
             (Image::TAG.to_owned(), manifest.clone()),
             (image.by_digest(), manifest),
-            (
-                Image::blob(&image.config),
-                (octets.clone(), Bytes::from(image.config.clone())),
-            ),
-            (
-                Image::blob(&image.layer),
-                (octets, Bytes::from(image.layer.clone())),
-            ),
         ]);
+        for blob in [&image.config, &image.layer].map(|blob| Bytes::from(blob.clone())) {
+            content.insert(Image::blob(&blob), (octets.clone(), blob.clone()));
+            for repository in repositories {
+                let path = Image::blob_in(repository, &blob);
+                content.insert(path, (octets.clone(), blob.clone()));
+            }
+        }
         let state = Arc::new(State {
             content,
             faults: Mutex::default(),
@@ -148,11 +156,22 @@ impl Faulty {
     /// Never in practice: only if a request handler panicked.
     #[must_use]
     pub fn times_asked(&self, path: &str) -> usize {
+        self.times("GET", path)
+    }
+
+    /// How often a path was asked for with `HEAD`.
+    ///
+    /// # Panics
+    /// Never in practice: only if a request handler panicked.
+    #[must_use]
+    pub fn times_asked_about(&self, path: &str) -> usize {
+        self.times("HEAD", path)
+    }
+
+    fn times(&self, method: &str, path: &str) -> usize {
         let asked = self.state.asked.lock().expect("no handler panics");
-        asked
-            .iter()
-            .filter(|one| *one == &format!("GET {path}"))
-            .count()
+        let line = format!("{method} {path}");
+        asked.iter().filter(|one| **one == line).count()
     }
 }
 

@@ -114,19 +114,15 @@ pub(super) async fn answer(
     line: String,
     range: Option<&str>,
 ) -> Response<Body> {
-    let path = line.split_once(' ').map_or("", |(_, path)| path).to_owned();
+    let (method, path) = line.split_once(' ').unwrap_or_default();
+    let (is_head, path) = (method == "HEAD", path.to_owned());
     let path = path.as_str();
     state.asked.lock().expect("no handler panics").push(line);
     if path == "/v2/" {
         return reply(StatusCode::OK, "application/json", Body::from("{}"));
     }
     let Some((media_type, bytes)) = state.content.get(path) else {
-        let error = json!({"errors": [{"code": "NAME_UNKNOWN", "message": "no such thing here"}]});
-        return reply(
-            StatusCode::NOT_FOUND,
-            "application/json",
-            Body::from(error.to_string()),
-        );
+        return unknown();
     };
     let fault = state
         .faults
@@ -146,6 +142,14 @@ pub(super) async fn answer(
             | Fault::CutAnotherRange(_)
             | Fault::CutThenOther(_),
         ) => return part(state, media_type, bytes, range, fault.as_ref()),
+        Some(fault @ (Fault::NoHead | Fault::OtherHead | Fault::HeadOnly)) => {
+            return match (is_head, fault) {
+                (true, Fault::NoHead) => empty(StatusCode::METHOD_NOT_ALLOWED),
+                (true, Fault::OtherHead) => announced(media_type, bytes.len() + 1, Body::empty()),
+                (false, Fault::HeadOnly) => unknown(),
+                _ => part(state, media_type, bytes, range, None),
+            };
+        }
         Some(Fault::Short) => ok(Body::from(bytes.slice(..bytes.len() - 1))),
         Some(Fault::Long) => ok(Body::from([bytes, &b"!"[..]].concat())),
         Some(Fault::OtherBytes) => ok(Body::from(other(bytes))),
@@ -201,6 +205,16 @@ fn reply(status: StatusCode, media_type: &str, body: Body) -> Response<Body> {
         .header("Content-Type", media_type)
         .body(body)
         .expect("status and media type are valid")
+}
+
+fn unknown() -> Response<Body> {
+    let error = json!({"errors": [{"code": "NAME_UNKNOWN", "message": "no such thing here"}]});
+    let body = Body::from(error.to_string());
+    reply(StatusCode::NOT_FOUND, "application/json", body)
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    reply(status, "text/plain", Body::empty())
 }
 
 fn announced(media_type: &str, length: usize, body: Body) -> Response<Body> {

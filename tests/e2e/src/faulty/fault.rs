@@ -39,4 +39,10 @@ pub enum Fault {
     Short,
     /// Announces and sends one byte more than there is.
     Long,
+    /// Answers `HEAD` with 405; all else is well.
+    NoHead,
+    /// Announces one byte more than there is to `HEAD`; all else is well.
+    OtherHead,
+    /// Says in answer to `HEAD` that it is there, and has it not.
+    HeadOnly,
 }

@@ -76,7 +76,13 @@ impl Image {
     /// The path of one of its blobs.
     #[must_use]
     pub fn blob(bytes: &[u8]) -> String {
-        format!("/v2/team/app/blobs/{}", digest_of(bytes))
+        Self::blob_in("team/app", bytes)
+    }
+
+    /// The same in another repository.
+    #[must_use]
+    pub fn blob_in(repository: &str, bytes: &[u8]) -> String {
+        format!("/v2/{repository}/blobs/{}", digest_of(bytes))
     }
 
     /// The manifest's path under its digest.
