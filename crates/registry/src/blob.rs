@@ -9,11 +9,12 @@ use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use metahub_oci::{Digest, ImageReference, RepositoryName};
+use metahub_oci::{Digest, Document, ImageReference, RepositoryName};
 use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
 
 use crate::fill::{Coming, Scout};
 use crate::place::{Place, Search, there};
+use crate::source::parse;
 use crate::{Registry, RegistryError};
 
 /// Up to this many bytes a blob is verified before the first of them is given out, if nobody has
@@ -147,6 +148,9 @@ impl Registry {
         for sources in self.store().sources_of_blob(name, digest).await? {
             for image in parse_sources(&sources) {
                 for place in self.places_of_image(&image)? {
+                    if !self.leads_to(&place, &image, digest).await? {
+                        continue;
+                    }
                     let found = self.find_at(&place, digest, eagerness).await?;
                     if found.is_some() {
                         self.store().mount(place.kept(), name, digest).await?;
@@ -174,6 +178,27 @@ impl Registry {
             }
         }
         search.end().map(|()| None)
+    }
+
+    /// Whether `image` at `place` has the blob, as far as its manifest is kept: an upstream that
+    /// has one of the images that something was derived from is not asked for another's blobs.
+    async fn leads_to(
+        &self,
+        place: &Place,
+        image: &ImageReference,
+        blob: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let kept = match image.digest() {
+            Some(digest) => self.store().manifest(place.kept(), digest).await?,
+            None => None,
+        };
+        Ok(match kept.as_deref().map(parse).transpose()? {
+            Some(Document::Manifest(manifest)) => {
+                let mut blobs = manifest.config().into_iter().chain(manifest.layers());
+                blobs.any(|descriptor| descriptor.digest() == blob)
+            }
+            Some(Document::Index(_)) | None => true,
+        })
     }
 
     async fn find_at(

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use metahub_catalog::{Collection, Entry};
+use metahub_hardware::Statements;
 use metahub_oci::{Digest, Document, RepositoryName};
-use metahub_resolve::{Pointed, collection_candidates};
+use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
 
 use crate::place::Place;
@@ -106,8 +107,8 @@ impl Registry {
     ) -> Result<Built, RegistryError> {
         let complete = AtomicBool::new(true);
         let mut readings = Vec::with_capacity(lookups.len());
-        for lookup in lookups {
-            readings.push(self.pointed(lookup, &complete));
+        for (entry, lookup) in collection.entries.iter().zip(lookups) {
+            readings.push(self.pointed(entry, lookup, &complete));
         }
         let pointed: Vec<(Pointed, Option<Place>)> = stream::iter(readings)
             .buffered(LOOKUPS)
@@ -148,9 +149,11 @@ impl Registry {
         })
     }
 
-    /// What an entry's image is, and where its manifests lie.
+    /// What an entry's image is, and where its manifests lie. Only what the entry leaves open is
+    /// read of the image.
     async fn pointed(
         &self,
+        entry: &Entry,
         lookup: Lookup,
         complete: &AtomicBool,
     ) -> Result<(Pointed, Option<Place>), RegistryError> {
@@ -166,6 +169,10 @@ impl Registry {
         };
         let pointed = match source.document()? {
             Document::Index(index) => Pointed::Index(index.manifests().to_vec()),
+            Document::Manifest(manifest) if manifest.is_image() && says_everything(entry) => {
+                let descriptor = Document::from(manifest).descriptor();
+                Pointed::Image(descriptor, Statements::default())
+            }
             Document::Manifest(manifest) if manifest.is_image() => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
                 let image = self.image_at(place, manifest).await?;

@@ -70,6 +70,23 @@ pub fn collection_candidates(collection: &Collection, pointed: &[Pointed]) -> Ca
     Candidates { index, left_out }
 }
 
+/// Whether nothing that a single image says of itself changes what [`collection_candidates`] makes
+/// of `entry`: it names the machine, and says that nothing more is required. Then the image's
+/// configuration, and what refers to it, need not be read.
+#[must_use]
+pub fn says_everything(entry: &Entry) -> bool {
+    let Some(written) = entry.platform.as_ref() else {
+        return false;
+    };
+    let names_the_machine = match written.os.as_deref() {
+        // Windows chooses by the version of the system, too.
+        Some("windows") => written.os_version.is_some(),
+        Some(_) => true,
+        None => false,
+    };
+    names_the_machine && written.architecture.is_some() && entry.requires_nothing
+}
+
 fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
     let nothing_written = PlatformSpec::default();
     let written = entry.platform.as_ref().unwrap_or(&nothing_written);

@@ -25,7 +25,7 @@ mod verdict;
 pub use add_error::{AddError, Role};
 pub use add_layers::{MAX_LAYERS, add_layers};
 pub use annotation::{BASE_DIGEST, IMAGE, WEIGHT};
-pub use collection::{Candidates, LeftOut, Pointed, collection_candidates};
+pub use collection::{Candidates, LeftOut, Pointed, collection_candidates, says_everything};
 pub use filter::{Filtered, filter};
 pub use layers::{applies, layers_for};
 pub use narrow::{Narrowed, narrow};

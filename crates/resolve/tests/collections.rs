@@ -12,8 +12,8 @@ mod common;
 use common::{attestation, digest, entry, profile};
 use metahub_catalog::{Catalog, Collection};
 use metahub_hardware::Statements;
-use metahub_oci::{Descriptor, MediaType, Platform};
-use metahub_resolve::{IMAGE, LeftOut, Pointed, collection_candidates, narrow};
+use metahub_oci::{Descriptor, Document, MediaType, Platform};
+use metahub_resolve::{IMAGE, LeftOut, Pointed, collection_candidates, narrow, says_everything};
 
 fn collection(text: &str) -> Collection {
     let loaded = Catalog::from_documents(&[("collection.yaml", text)]);
@@ -199,4 +199,52 @@ manifests:
     assert_eq!(choice("x86_64"), digest("d"));
     assert_eq!(choice("zen3"), digest("e"));
     assert_eq!(choice("zen3+driver=550"), digest("a"));
+}
+
+#[test]
+fn of_an_image_whose_entry_says_everything_nothing_counts_that_the_image_says() {
+    let entries = |platform: &str| {
+        let text = format!(
+            "manifests: [{{name: a, tag: 1, manifests: [{{image: b/c, platform: {{{platform}}}}}]}}]"
+        );
+        collection(&text)
+    };
+    let unread = Pointed::Image(
+        Descriptor::new(MediaType::oci_manifest(), digest("x"), 7),
+        Statements::default(),
+    );
+    let read = labelled("x", "linux/amd64/v3", "zen3", "cuda>=12.4");
+    let index = |collection: &Collection, pointed: &Pointed| {
+        let candidates = collection_candidates(collection, std::slice::from_ref(pointed));
+        Document::from(candidates.index).bytes().clone()
+    };
+    for (platform, everything) in [
+        ("os: linux, architecture: amd64, features: []", true),
+        (
+            "os: windows, architecture: amd64, os.version: 10.0.1, features: []",
+            true,
+        ),
+        ("os: windows, architecture: amd64, features: []", false),
+        (
+            "os: linux, architecture: amd64, features: [arch:zen2]",
+            false,
+        ),
+        ("os: linux, architecture: amd64", false),
+        ("os: linux, features: []", false),
+        ("features: []", false),
+    ] {
+        let collection = entries(platform);
+        assert_eq!(
+            says_everything(&collection.entries[0]),
+            everything,
+            "{platform}"
+        );
+        if everything {
+            assert_eq!(
+                index(&collection, &unread),
+                index(&collection, &read),
+                "{platform}"
+            );
+        }
+    }
 }
