@@ -28,4 +28,5 @@ pub mod registry;
 pub mod require;
 pub mod scripted;
 pub mod skopeo;
+pub mod stand;
 pub mod world;

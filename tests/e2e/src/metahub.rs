@@ -202,6 +202,23 @@ impl MetaHub {
         self.daemon.log()
     }
 
+    /// The most memory that it has occupied so far, in bytes.
+    ///
+    /// # Panics
+    /// When the kernel does not say.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id()));
+        let status = status.expect("it runs");
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let peak: u64 = peak
+            .and_then(|peak| peak.trim().parse().ok())
+            .expect("the kernel says it in kB");
+        peak * 1024
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.daemon.is_running()

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -82,6 +83,11 @@ fn part(
             Body::from_stream(pieces(&content, *cut).map(Ok).chain(error))
         }
         Some(Fault::Pause(pause)) => paused(state, &content, *pause),
+        Some(Fault::StallAt(at)) if asked.is_none() => {
+            let begin = pieces(&content, *at).map(Ok::<_, Infallible>);
+            Body::from_stream(begin.chain(stream::pending()))
+        }
+        Some(Fault::Drip(piece)) => dripping(content, *piece),
         Some(Fault::PauseWhole(pause)) if asked.is_none() => paused(state, &content, *pause),
         _ => Body::from_stream(pieces(&content, usize::MAX).map(Ok::<_, Infallible>)),
     };
@@ -107,6 +113,22 @@ fn paused(state: &Arc<State>, content: &Bytes, pause: usize) -> Body {
             .chain(rest.flatten())
             .map(Ok::<_, Infallible>),
     )
+}
+
+/// Everything, a piece at a time.
+fn dripping(content: Bytes, piece: usize) -> Body {
+    let pace = tokio::time::interval(Duration::from_millis(100));
+    Body::from_stream(stream::unfold(
+        (content, pace),
+        move |(mut rest, mut pace)| async move {
+            if rest.is_empty() {
+                return None;
+            }
+            pace.tick().await;
+            let piece = rest.split_to(piece.min(rest.len()));
+            Some((Ok::<_, Infallible>(piece), (rest, pace)))
+        },
+    ))
 }
 
 pub(super) async fn answer(
@@ -137,6 +159,8 @@ pub(super) async fn answer(
         | Some(
             Fault::Pause(_)
             | Fault::PauseWhole(_)
+            | Fault::StallAt(_)
+            | Fault::Drip(_)
             | Fault::CutEvery(_)
             | Fault::CutIgnoringRange(_)
             | Fault::CutAnotherRange(_)

@@ -27,6 +27,10 @@ pub enum Fault {
     Pause(usize),
     /// The same for the whole; parts are sent at once.
     PauseWhole(usize),
+    /// Sends so many bytes of the whole, then nothing more, without closing; parts are sent at once.
+    StallAt(usize),
+    /// Sends the whole in pieces of so many bytes, each a tenth of a second after the last.
+    Drip(usize),
     /// Cuts each answer after so many bytes; parts are answered as parts.
     CutEvery(usize),
     /// The same, and answers a request for a part with the whole.
