@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::pieces::{Pace, Pieces};
 use crate::retry::retry_after;
+use crate::room::Room;
 use crate::secret::Secret;
 
 /// As much of an error body as is read.
@@ -76,23 +77,40 @@ fn is_unprintable(letter: char) -> bool {
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes, which are few.
 pub(crate) async fn body(
     response: Response,
     what: &'static str,
     limit: usize,
     pace: Pace,
 ) -> Result<Bytes, Problem> {
+    document(response, what, limit, pace, &Room::new()).await
+}
+
+/// The same of more bytes, when there is room for them.
+pub(crate) async fn document(
+    response: Response,
+    what: &'static str,
+    limit: usize,
+    pace: Pace,
+    room: &Room,
+) -> Result<Bytes, Problem> {
     let too_large = Problem::TooLarge { what, limit };
     let announced = response.content_length();
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large);
     }
-    let mut read = BytesMut::with_capacity(announced.unwrap_or(0).min(limit as u64) as usize);
+    let announced = announced.unwrap_or(0).min(limit as u64);
+    let mut place = room.for_bytes(announced).await;
+    let mut read = BytesMut::with_capacity(announced as usize);
     let mut pieces = Pieces::new(response, pace);
     while let Some(piece) = pieces.next().await? {
-        if read.len() + piece.len() > limit {
+        let length = read.len() + piece.len();
+        if length > limit {
             return Err(too_large);
+        }
+        if place.is_none() {
+            place = room.for_bytes(length as u64).await;
         }
         read.extend_from_slice(&piece);
     }

@@ -78,14 +78,15 @@ impl Upstream {
         what: &'static str,
         limit: usize,
     ) -> Result<Option<Whole>, UpstreamError> {
-        let pace = self.shared.connections.timeouts().pace();
+        let connections = &self.shared.connections;
+        let (pace, room) = (connections.timeouts().pace(), connections.room());
         let attempt = || async {
             let Some(response) = self.once(ask).await? else {
                 return Ok(None);
             };
             let content_type = answer::content_type(&response);
             let headers = response.headers().clone();
-            let body = answer::body(response, what, limit, pace).await?;
+            let body = answer::document(response, what, limit, pace, room).await?;
             Ok(Some(Whole {
                 headers,
                 content_type,

@@ -17,6 +17,7 @@ use url::Url;
 use crate::address::{Forbidden, Guard};
 use crate::config::Timeouts;
 use crate::error::{Problem, Waiting};
+use crate::room::Room;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 5;
@@ -34,6 +35,7 @@ pub(crate) struct Connections {
     guard: Guard,
     authorities: Vec<Certificate>,
     timeouts: Timeouts,
+    room: Room,
     // Built when first used: a client loads the system's certificates, which takes memory and
     // time that an upstream nobody asks should not cost.
     home: OnceLock<Result<Client, String>>,
@@ -64,6 +66,7 @@ impl Connections {
             guard,
             authorities,
             timeouts,
+            room: Room::new(),
             home: OnceLock::new(),
             away: OnceLock::new(),
         }
@@ -75,6 +78,11 @@ impl Connections {
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    /// The room for large documents from there.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Whether `url` is on the upstream's own scheme, host and port.

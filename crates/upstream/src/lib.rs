@@ -31,6 +31,7 @@ mod pieces;
 mod referrers;
 mod refresh;
 mod retry;
+mod room;
 mod route;
 mod secret;
 mod tags;
