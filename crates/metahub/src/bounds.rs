@@ -26,7 +26,8 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
         let (mut seen, mut next, mut written) = (None, Instant::now(), Instant::now());
         loop {
             clock.tick().await;
-            let fetched = registry.counts().bytes_fetched;
+            let counts = registry.counts();
+            let fetched = (counts.bytes_fetched, counts.manifests_fetched);
             let now = Instant::now();
             let outcome = if seen != Some(fetched) || now >= next {
                 seen = Some(fetched);

@@ -19,6 +19,8 @@ pub struct Counts {
     pub tags_asked: u64,
     /// Tags of upstreams that were answered from what is kept because the upstream failed.
     pub tags_stale: u64,
+    /// Manifests that were fetched from upstreams.
+    pub manifests_fetched: u64,
     /// Blobs that were read from here.
     pub blobs_held: u64,
     /// Blobs that were read while they arrived from an upstream.
@@ -71,6 +73,7 @@ pub(crate) struct Counters {
     pub(crate) tags_kept: Counter,
     pub(crate) tags_asked: Counter,
     pub(crate) tags_stale: Counter,
+    pub(crate) manifests_fetched: Counter,
     pub(crate) blobs_held: Counter,
     pub(crate) blobs_arriving: Counter,
     pub(crate) blobs_fetched: Counter,
@@ -118,6 +121,7 @@ impl Registry {
             tags_kept: counters.tags_kept.get(),
             tags_asked: counters.tags_asked.get(),
             tags_stale: counters.tags_stale.get(),
+            manifests_fetched: counters.manifests_fetched.get(),
             blobs_held: counters.blobs_held.get(),
             blobs_arriving: counters.blobs_arriving.get(),
             blobs_fetched: counters.blobs_fetched.get(),

@@ -175,7 +175,9 @@ impl Registry {
             etag: fetched.etag.clone(),
             ..PutManifest::upstream(tags, source)
         };
-        self.put(kept, document, put).await
+        let stored = self.put(kept, document, put).await?;
+        self.counters().manifests_fetched.one_more();
+        Ok(stored)
     }
 
     /// Stores a document and gives it back as it is stored.

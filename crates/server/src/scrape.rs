@@ -257,6 +257,11 @@ impl Scrape {
             ],
         )?;
         page.total(
+            "metahub_fetched_manifests",
+            "Manifests that were fetched from upstreams",
+            self.counts.manifests_fetched,
+        )?;
+        page.total(
             "metahub_fetched_bytes",
             "Bytes of blobs that were fetched from upstreams",
             self.counts.bytes_fetched,
@@ -270,7 +275,7 @@ impl Scrape {
         let one = |(host, bytes): (&String, &u64)| ([("upstream", host.clone())], *bytes as f64);
         page.levels(
             "metahub_kept_bytes",
-            "Bytes of blobs that are kept of each upstream, where what may be kept has a bound",
+            "Bytes of blobs and manifests that are kept of each upstream, where what may be kept has a bound",
             &self.kept.iter().map(one).collect::<Vec<_>>(),
         )?;
         page.total(

@@ -45,7 +45,7 @@ pub struct CandidatesAfter(i64, i64, i64);
 pub struct Evicted {
     /// Blobs that are not here any more.
     pub blobs: u64,
-    /// Bytes of those.
+    /// Bytes of those, and of manifests that are not here any more.
     pub bytes: u64,
 }
 
@@ -118,8 +118,8 @@ impl Store {
             .await
     }
 
-    /// Bytes of the blobs that are kept of upstreams, each counted once for an upstream, by the
-    /// first part of the repositories' names. Reads all of what is kept.
+    /// Bytes of the blobs and manifests that are kept of upstreams, each counted once for an
+    /// upstream, by the first part of the repositories' names. Reads all of what is kept.
     pub async fn kept_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(concat!(
             "SELECT host, sum(size) FROM (
@@ -129,7 +129,14 @@ impl Store {
                  JOIN blobs b ON b.id = l.blob_id
                  WHERE ",
             kept!(),
-            ") GROUP BY host"
+            " UNION ALL SELECT * FROM (
+                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1), m.id, length(m.body)
+                 FROM repositories r
+                 JOIN repo_manifests h ON h.repository_id = r.id AND h.origin = 2
+                 JOIN manifests m ON m.id = h.manifest_id
+                 WHERE ",
+            kept!(),
+            ")) GROUP BY host"
         ))
         .fetch_all(&self.inner.database.readers)
         .await
@@ -225,10 +232,12 @@ impl Store {
                 Box::pin(async move { evict(transaction, repository, digest, cutoff).await })
             })
             .await?;
-        match rows {
-            Some(rows) => self.remove_unlinked(rows).await.map(Some),
-            None => Ok(None),
-        }
+        let Some((rows, of_manifests)) = rows else {
+            return Ok(None);
+        };
+        let mut evicted = self.remove_unlinked(rows).await?;
+        evicted.bytes += of_manifests;
+        Ok(Some(evicted))
     }
 
     /// Gives back blobs of upstreams that no manifest there names, and that came a while ago.
@@ -292,13 +301,14 @@ impl Store {
     }
 }
 
-/// Takes a manifest and what only it needs out of the database; the blobs that may be garbage.
+/// Takes a manifest and what only it needs out of the database; the blobs that may be garbage,
+/// and the bytes of manifests that are gone.
 async fn evict(
     transaction: &mut Transaction,
     repository: RepositoryName,
     digest: Digest,
     cutoff: i64,
-) -> Result<Option<Vec<Row>>, StoreError> {
+) -> Result<Option<(Vec<Row>, u64)>, StoreError> {
     let result = sqlx::query_as(concat!(
         "SELECT l.repository_id, l.manifest_id FROM repo_manifests l
          JOIN repositories r ON r.id = l.repository_id
@@ -319,9 +329,9 @@ async fn evict(
     };
     let blobs = named_blobs(transaction, manifest_id).await?;
     let parents = lonely_parents(transaction, repository_id, &digest).await?;
-    manifest::delete(transaction, repository.clone(), digest).await?;
+    let mut bytes = delete(transaction, &repository, digest).await?;
     for parent in parents {
-        manifest::delete(transaction, repository.clone(), parent).await?;
+        bytes += delete(transaction, &repository, parent).await?;
     }
     let mut rows = Vec::new();
     for blob in blobs {
@@ -341,7 +351,29 @@ async fn evict(
     }
     rows.sort_unstable();
     rows.dedup();
-    Ok(Some(rows))
+    Ok(Some((rows, bytes)))
+}
+
+/// Takes a manifest from a repository; its size, if no other repository holds it.
+async fn delete(
+    transaction: &mut Transaction,
+    repository: &RepositoryName,
+    digest: Digest,
+) -> Result<u64, StoreError> {
+    let before = stored_size(transaction, &digest).await?;
+    manifest::delete(transaction, repository.clone(), digest.clone()).await?;
+    let after = stored_size(transaction, &digest).await?;
+    Ok(before.saturating_sub(after))
+}
+
+/// The size of a manifest; nothing if it is not here.
+async fn stored_size(transaction: &mut Transaction, digest: &Digest) -> Result<u64, StoreError> {
+    let result = sqlx::query_scalar("SELECT length(body) FROM manifests WHERE digest = $1")
+        .bind(digest_to_bytes(digest))
+        .fetch_optional(&mut transaction.connection)
+        .await;
+    let size: Option<i64> = result.map_err(|error| transaction.error(error))?;
+    Ok(size.map_or(0, |size| u64::try_from(size).unwrap_or(0)))
 }
 
 /// The digests that a query gave.

@@ -54,6 +54,10 @@ async fn keep_manifest(store: &Store, kept: &RepositoryName, document: &Document
     store.put_manifest(kept, document, read).await.unwrap();
 }
 
+fn size(document: &Document) -> u64 {
+    document.bytes().len() as u64
+}
+
 async fn candidates(store: &Store, host: Option<&str>) -> Vec<Candidate> {
     let first = CandidatesAfter::default();
     store.candidates(host, first, 100).await.unwrap().0
@@ -107,12 +111,31 @@ async fn what_was_used_least_recently_is_first_and_only_what_upstreams_gave() {
     assert_eq!(digests(&first), [b.digest()]);
     assert_eq!(digests(&second), [c.digest()]);
     let bytes = store.kept_bytes().await.unwrap();
-    let image = (LAYER + 500) as u64;
+    let blobs = (LAYER + 500) as u64;
     let expected = [
-        ("ghcr.io".to_owned(), image),
-        ("quay.io".to_owned(), 2 * image),
+        ("ghcr.io".to_owned(), blobs + size(&c)),
+        ("quay.io".to_owned(), 2 * blobs + size(&a) + size(&b)),
     ];
     assert_eq!(bytes.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_manifest_counts_once_for_its_upstream_and_is_free_when_the_last_repository_lets_it_go() {
+    let store = Store::temporary().await.unwrap();
+    let (kept, other) = (name("quay.io/x/app"), name("quay.io/y/app"));
+    let (a, _) = keep(&store, &kept, 1, &[]).await;
+    let (same, _) = keep(&store, &other, 1, &[]).await;
+    let all = index(&[&a]);
+    keep_manifest(&store, &kept, &all, &["1"]).await;
+    let blobs = (LAYER + 500) as u64;
+    let bytes = store.kept_bytes().await.unwrap();
+    assert_eq!(bytes["quay.io"], blobs + size(&a) + size(&all));
+    // The index goes with the last that it leads to.
+    let freed = evict(&store, &kept, a.digest()).await;
+    assert_eq!(freed, Some((0, size(&all))));
+    let freed = evict(&store, &other, same.digest()).await;
+    assert_eq!(freed, Some((2, blobs + size(&a))));
+    assert!(store.kept_bytes().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -127,7 +150,8 @@ async fn an_image_goes_with_its_tags_and_blobs_and_other_images_keep_what_they_s
     // Another repository of the upstream has the same layer of its own.
     let (c, _) = keep_of(&store, &other, &config_b, &[&own], &["c"]).await;
     let freed = evict(&store, &kept, a.digest()).await;
-    assert_eq!(freed, Some((1, 100)), "the layers are needed elsewhere");
+    let config = 100 + size(&a);
+    assert_eq!(freed, Some((1, config)), "the layers are needed elsewhere");
     assert!(store.tag(&kept, &tag("a")).await.unwrap().is_none());
     assert!(store.manifest(&kept, a.digest()).await.unwrap().is_none());
     let gone = read(&store, &kept, &Digest::sha256(&own)).await.unwrap();
@@ -139,9 +163,9 @@ async fn an_image_goes_with_its_tags_and_blobs_and_other_images_keep_what_they_s
     assert_eq!(evict(&store, &kept, a.digest()).await, None, "it is gone");
     assert_eq!(
         evict(&store, &kept, b.digest()).await,
-        Some((1, LAYER as u64))
+        Some((1, LAYER as u64 + size(&b)))
     );
-    let both = (2, (LAYER + 100) as u64);
+    let both = (2, (LAYER + 100) as u64 + size(&c));
     assert_eq!(evict(&store, &other, c.digest()).await, Some(both));
     assert!(store.kept_bytes().await.unwrap().is_empty());
 }

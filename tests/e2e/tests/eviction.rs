@@ -14,8 +14,9 @@ use std::time::Duration;
 use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::wait_until;
-use metahub_e2e::pusher::Pusher;
+use metahub_e2e::pusher::{CONFIG, MANIFEST, Pusher, descriptor};
 use metahub_e2e::require;
+use serde_json::json;
 
 const OPEN: &str = "anonymous: write\noffline: true\nupstreams: []";
 const MIB: usize = 1024 * 1024;
@@ -132,6 +133,41 @@ fn the_bound_holds_and_what_is_recent_pinned_named_or_pushed_stays() {
     // What went comes again for whoever asks.
     sites.pull("b");
     assert!(sites.site.log().contains("evicted"), "{}", sites.site.log());
+}
+
+#[test]
+fn manifests_count_though_no_blob_is_ever_asked_for() {
+    const SIZE: usize = 400 * 1024;
+    let Some(sites) = start(&[], 0, "cache: {size: 1 MiB, spare: 0s}", &[]) else {
+        return;
+    };
+    let pusher = Pusher {
+        host: sites.upstream.host(),
+        repository: "team/app",
+        login: None,
+    };
+    pusher.blob(b"{}");
+    let tags = ["a", "b", "c", "d"];
+    for tag in tags {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(CONFIG, b"{}"),
+            "layers": [],
+            "annotations": { "org.example.filler": tag.repeat(SIZE) },
+        });
+        let manifest = serde_json::to_vec(&manifest).unwrap();
+        pusher.manifest(tag, MANIFEST, &manifest).expect(201);
+        let path = format!("/v2/upstream.test/team/app/manifests/{tag}");
+        let login = Some(("zen3", "any"));
+        sites.site.get(&path).login(login).send().expect(200);
+    }
+    // Two of them are within the bound.
+    let bounded = || {
+        let kept = sites.kept_bytes().unwrap_or_default();
+        kept > SIZE as f64 && kept <= MIB as f64 && sites.site.log().contains("evicted")
+    };
+    assert!(wait_until(SOON, bounded), "{}", sites.site.log());
 }
 
 #[test]
