@@ -13,6 +13,7 @@
 )]
 
 pub mod buildah;
+pub mod containerd;
 pub mod daemon;
 pub mod docker;
 pub mod faulty;
