@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
-use metahub_store::{Page, Store};
+use metahub_store::{Origin, Page, Store};
 use metahub_upstream::{Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
@@ -207,8 +207,9 @@ impl Registry {
     }
 
     /// What refers to `subject` in a repository, as the referrers API lists it: what was pushed
-    /// here, and what the upstream says that the subject came from; those after `after`, at most
-    /// `limit`. Empty where nothing does.
+    /// here, and, unless the name was pushed to, what its upstreams say; those after `after`, at
+    /// most `limit`. Empty where nothing does. Upstreams are asked whether or not the subject was
+    /// read from there, because who verifies by digest may ask for nothing else.
     pub async fn referrers(
         &self,
         name: &RepositoryName,
@@ -238,12 +239,11 @@ impl Registry {
                 end = end.into_iter().chain(last).min();
             }
             let Place::Upstream { route, kept } = &place else {
+                if self.ends_at(&place).await? || self.is_derived(name, subject).await? {
+                    break;
+                }
                 continue;
             };
-            // Only what is known to come from there is asked for there.
-            if self.store().manifest(kept, subject).await?.is_none() {
-                continue;
-            }
             match self.upstream_referrers(route, kept, subject).await {
                 Ok(referrers) => {
                     for entry in referrers.iter() {
@@ -270,6 +270,16 @@ impl Registry {
             warning,
             ..Referrers::cut(found, limit, end.is_some())
         })
+    }
+
+    /// Whether `subject` was made here, so that nobody else can know of it.
+    async fn is_derived(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let held = self.store().manifest(name, subject).await?;
+        Ok(held.is_some_and(|stored| stored.origin == Origin::Derived))
     }
 
     async fn upstream_referrers(

@@ -260,3 +260,39 @@ manifests:
     pull(&metahub, Some("zen3"), "site/app");
     assert_eq!(asked(&upstream), Vec::<String>::new());
 }
+
+#[test]
+fn nobody_is_asked_what_refers_to_content_that_was_pushed_or_made_here() {
+    let upstream = Scripted::start();
+    let zen3 = Image::put(&upstream, "team/app", "zen3", "for zen3", "amd64");
+    let catalog = "
+manifests:
+  - name: site/app
+    tag: 1
+    manifests:
+      - image: up.test/team/app:zen3
+";
+    let Some(metahub) = start(&upstream, catalog) else {
+        return;
+    };
+    let metahub = metahub.restart_with("anonymous: write\nsparse: true");
+    metahub
+        .call("PUT", "/v2/own/app/manifests/1")
+        .header("Content-Type", MANIFEST_TYPE)
+        .body(&*zen3.manifest)
+        .send_as_anybody()
+        .expect(201);
+    let made = get(&metahub, None, "/v2/site/app/manifests/1").body;
+    let _ = upstream.asked();
+    for (name, subject) in [("own/app", &zen3.manifest), ("site/app", &made)] {
+        let path = format!("/v2/{name}/referrers/{}", digest_of(subject));
+        get(&metahub, None, &path);
+        assert_eq!(asked(&upstream), Vec::<String>::new(), "{name}");
+    }
+    // Of what comes from there it is asked, once for however many want to know.
+    let path = format!("/v2/team/app/referrers/{}", zen3.digest());
+    for _ in 0..3 {
+        get(&metahub, None, &path);
+    }
+    assert_eq!(asked(&upstream), sorted(zen3.referrers()));
+}
