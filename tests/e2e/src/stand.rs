@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::http::{digest_of, serve};
 
+/// As much of a request's body as is read.
+const LARGEST: usize = 64 * 1024;
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -19,6 +22,8 @@ pub struct Asked {
     pub line: String,
     /// The header fields.
     pub headers: HeaderMap,
+    /// The body, as text.
+    pub body: String,
 }
 
 impl Asked {
@@ -50,13 +55,18 @@ impl Stand {
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let (seen, decide) = (Arc::clone(&asked), Arc::new(decide));
         let app = Router::new().fallback(move |request: Request<Body>| {
-            let one = Asked {
-                line: format!("{} {}", request.method(), request.uri()),
-                headers: request.headers().clone(),
-            };
-            seen.lock().expect("no handler panics").push(one.clone());
-            let answer = decide(&one);
-            async move { answer }
+            let (seen, decide) = (Arc::clone(&seen), Arc::clone(&decide));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, LARGEST).await;
+                let one = Asked {
+                    line: format!("{} {}", head.method, head.uri),
+                    headers: head.headers,
+                    body: String::from_utf8_lossy(&body.unwrap_or_default()).into_owned(),
+                };
+                seen.lock().expect("no handler panics").push(one.clone());
+                decide(&one)
+            }
         });
         let (host, server) = serve(app);
         Self {

@@ -4,10 +4,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::http::Response;
 use bytes::Bytes;
 use metahub_e2e::faulty::{Fault, Faulty, Image, MANIFEST_TYPE};
 use metahub_e2e::http::{Answer, basic, digest_of};
@@ -158,6 +157,55 @@ fn a_realm_elsewhere_gets_no_credentials_and_the_error_says_how_to_trust_it() {
 }
 
 #[test]
+fn an_identity_token_of_dockers_file_is_exchanged_and_what_replaces_it_is_sent_next() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let manifest = Image::new().manifest;
+    let upstream = Stand::start(move |asked: &Asked| {
+        if !asked.line.starts_with("POST /token") {
+            return match asked.header("authorization") {
+                "Bearer good" => content(MANIFEST_TYPE, &manifest),
+                _ => reply(
+                    401,
+                    "WWW-Authenticate",
+                    "Bearer realm=\"/token\",service=\"up\"",
+                ),
+            };
+        }
+        let next = if asked.body.contains("first-token") {
+            "second-token"
+        } else {
+            "third-token"
+        };
+        let given = format!("{{\"access_token\": \"good\", \"refresh_token\": \"{next}\"}}");
+        content("application/json", given.as_bytes())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let config = "{\"auths\": {\"up.test\": {\"identitytoken\": \"first-token\"}}}";
+    std::fs::write(&file, config).unwrap();
+    let more = format!("credentials: {{ docker_config: '{}' }}", file.display());
+    let metahub = before(upstream.host(), &more);
+    for repository in ["team/app", "team/other", "team/third"] {
+        get(&metahub, &format!("/v2/{repository}/manifests/1.0")).expect(200);
+    }
+    let asked = upstream.asked();
+    let exchanges = asked.iter().filter(|one| one.line == "POST /token");
+    let sent: Vec<&str> = exchanges.map(|one| one.body.as_str()).collect();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    for (body, (token, scope)) in sent.iter().zip([
+        ("first-token", "team%2Fapp"),
+        ("second-token", "team%2Fother"),
+        ("third-token", "team%2Fthird"),
+    ]) {
+        assert!(body.contains("grant_type=refresh_token"), "{body}");
+        assert!(body.contains(token) && body.contains(scope), "{body}");
+    }
+    assert!(!metahub.log().contains("-token"), "{}", metahub.log());
+}
+
+#[test]
 fn a_blob_that_drips_comes_whole_however_long_it_takes() {
     if !require::tools(&["setpriv"]) {
         return;
@@ -214,20 +262,15 @@ fn fifty_clients_who_meet_a_rate_limit_wait_it_out_with_one_request_more() {
     }
     let image = Image::new();
     let (manifest, layer) = (image.manifest.clone(), image.layer.clone());
-    let limited = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&limited);
-    let upstream = Stand::start(move |asked: &Asked| -> Response<Body> {
-        // The first for each object is one too many.
-        if asked.line.contains("/blobs/") {
-            match count.fetch_add(1, Ordering::SeqCst) {
-                1 => reply(429, "Retry-After", "1"),
-                _ => content("application/octet-stream", &layer),
-            }
-        } else {
-            match count.fetch_add(1, Ordering::SeqCst) {
-                0 => reply(429, "Retry-After", "1"),
-                _ => content(MANIFEST_TYPE, &manifest),
-            }
+    let limited = Arc::new(AtomicBool::new(true));
+    let limits = Arc::clone(&limited);
+    let upstream = Stand::start(move |asked: &Asked| {
+        if limits.swap(false, Ordering::SeqCst) {
+            return reply(429, "Retry-After", "1");
+        }
+        match asked.line.contains("/blobs/") {
+            true => content("application/octet-stream", &layer),
+            false => content(MANIFEST_TYPE, &manifest),
         }
     });
     let metahub = before(upstream.host(), "");
@@ -235,7 +278,7 @@ fn fifty_clients_who_meet_a_rate_limit_wait_it_out_with_one_request_more() {
         assert_eq!(answer.expect(200).body, image.manifest);
     }
     assert_eq!(upstream.asked().len(), 2, "{:?}", upstream.asked());
-    limited.store(1, Ordering::SeqCst);
+    limited.store(true, Ordering::SeqCst);
     for answer in fifty(&metahub, |_| Image::blob(&image.layer)) {
         assert!(!answer.cut && answer.expect(200).body == image.layer);
     }

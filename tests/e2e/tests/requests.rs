@@ -204,6 +204,37 @@ profile:
 }
 
 #[test]
+fn an_upstream_that_is_down_does_not_take_away_layers_that_come_from_another() {
+    let (one, two) = (Scripted::start(), Scripted::start());
+    let app = Image::put(&one, "team/app", "1", "the app", "amd64");
+    put_index(&one, "team/app", "1", &[app.entry("amd64", &[])]);
+    let tools = Image::put(&two, "tools", "latest", "the tools", "amd64");
+    let catalog = "
+profile:
+  name: site/tools
+  actions:
+    - name: manifest-add
+      event: post-manifest-get
+      args: {layerRepository: two.test/tools, repository: team/app}
+";
+    let config = format!(
+        "anonymous: read\nallow_any_host: false\ntag_lifetime: 1h\nupstreams: [{}, {}]\n",
+        one.entry("one.test", "default: true, retry: { attempts: 1 }"),
+        two.entry("two.test", "")
+    );
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let metahub = MetaHub::start(&config, &[("site.yaml", catalog)]);
+    let login = Some("site/tools");
+    get(&metahub, login, "/v2/team/app/manifests/1");
+    one.fail(503, None);
+    let blob = format!("/v2/team/app/blobs/{}", digest_of(b"the tools"));
+    assert_eq!(get(&metahub, login, &blob).text(), "the tools");
+    assert!(two.asked().contains(&tools.layer()));
+}
+
+#[test]
 fn a_collection_asks_once_for_each_manifest_that_it_names_and_for_what_entries_leave_open() {
     let upstream = Scripted::start();
     let zen3 = Image::put(&upstream, "team/app", "zen3", "for zen3", "amd64");
