@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{Blob, Fill, FillError, Follower, Stretch};
-use metahub_upstream::{BlobStream, Route, UpstreamError};
+use metahub_upstream::{BlobStream, Problem, Route, UpstreamError, named_host};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -105,11 +105,10 @@ impl Registry {
             }
             Share::Fetch(lead) => lead,
         };
-        let answer = route.upstream.whole_blob(&route.name, digest).await;
-        let Some(body) = there(answer).map_err(|error| Arc::new(error.into()))? else {
+        let opened = self.open(route, digest).await.map_err(Arc::new)?;
+        let Some((fill, stream)) = opened else {
             return Ok(None);
         };
-        let fill = self.store().fill(digest, body.size);
         let follower = fill.follower();
         if let Some(lead) = &lead {
             lead.announce(follower.clone());
@@ -117,7 +116,7 @@ impl Registry {
         let (registry, key, cell) = (self.clone(), key.clone(), Arc::clone(cell));
         let route = route.clone();
         tokio::spawn(async move {
-            let outcome = receive(fill, body.stream, &route, &key.0).await;
+            let outcome = receive(fill, stream, &route, &key.0).await;
             drop(lead);
             registry.inner.fills.end(&key, &cell);
             let counters = registry.counters();
@@ -139,6 +138,35 @@ impl Registry {
         });
         Ok(Some(Coming::Arriving(follower)))
     }
+
+    /// Asks the upstream for the blob, or for what is missing of it where a fill was interrupted.
+    async fn open(
+        &self,
+        route: &Route,
+        digest: &Digest,
+    ) -> Result<Option<(Fill, BlobStream)>, RegistryError> {
+        let source = named_host(route.upstream.host());
+        let begun = self.store().begun_fill(&source, digest).await?;
+        if let Some(begun) = begun {
+            let from = begun.received();
+            match there(route.upstream.whole_blob(&route.name, digest, from).await) {
+                Ok(Some(body)) if body.size.is_none_or(|size| size >= from) => {
+                    tracing::info!(%digest, from, "goes on where a fill was interrupted");
+                    return Ok(Some((begun.go_on(body.size), body.only(from..u64::MAX))));
+                }
+                Ok(None) => return Ok(None),
+                // Not so many bytes: it is another content's beginning.
+                Ok(Some(_)) => begun.discard(),
+                Err(error) if *error.problem() == Problem::RangeOutside => begun.discard(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let body = there(route.upstream.whole_blob(&route.name, digest, 0).await)?;
+        Ok(body.map(|body| {
+            let fill = self.store().fill_from(&source, digest, body.size);
+            (fill, body.stream)
+        }))
+    }
 }
 
 /// Why a fill that began did not end well.
@@ -152,14 +180,29 @@ enum ReceiveError {
     Gone,
 }
 
-/// Receives the whole blob. The stream takes a broken transfer up again by itself.
+/// Receives the whole blob. What came is left for the next fill, if it breaks off.
 async fn receive(
     mut fill: Fill,
-    mut stream: BlobStream,
+    stream: BlobStream,
     route: &Route,
     kept: &RepositoryName,
 ) -> Result<Blob, ReceiveError> {
-    let mut at = 0;
+    match receive_all(&mut fill, stream, route).await {
+        Ok(()) => Ok(fill.commit(Some(kept)).await?),
+        Err(error) => {
+            fill.give_up().await;
+            Err(error)
+        }
+    }
+}
+
+/// Receives what is missing. The stream takes a broken transfer up again by itself.
+async fn receive_all(
+    fill: &mut Fill,
+    mut stream: BlobStream,
+    route: &Route,
+) -> Result<(), ReceiveError> {
+    let mut at = fill.received();
     let mut flush = Instant::now() + LONGEST_GATHERED;
     loop {
         let Ok(next) = tokio::time::timeout_at(flush, stream.next()).await else {
@@ -183,7 +226,7 @@ async fn receive(
             stream = part(route, fill.digest(), at..u64::MAX).await?;
         }
     }
-    Ok(fill.commit(Some(kept)).await?)
+    Ok(())
 }
 
 /// The bytes `range` of a blob that was there before.

@@ -1,6 +1,7 @@
 //! Content that comes from elsewhere, an upstream: received in staging, verified, published.
 //!
-//! A fill that is dropped leaves nothing. Others can follow one while it is received: they read
+//! A fill that is dropped leaves nothing but what another of the same source can go on with; one
+//! that is wrong leaves not even that. Others can follow one while it is received: they read
 //! the staged bytes as they come, and see an error, never a short end, if it fails.
 
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use crate::StoreError;
 use crate::blob::Blob;
 use crate::follow::{Follower, Progress};
 use crate::gather::{Disconnected, Gather, Piece};
+use crate::interrupted::Mark;
 use crate::publish::Publish;
 use crate::staged::Staged;
 use crate::store::{Inner, Store};
 
-/// Why a fill did not become a blob. Nothing of it stays.
+/// Why a fill did not become a blob.
 #[derive(Debug, thiserror::Error)]
 pub enum FillError {
     /// The content is not the digest's.
@@ -48,9 +50,12 @@ pub struct Fill {
     digest: Digest,
     size: Option<u64>,
     received: u64,
+    // Dropped before what ends the writing: nobody begins a part of a file that is let go.
+    progress: Arc<watch::Sender<Progress>>,
     gather: Option<Gather>,
     writing: JoinHandle<Result<Staged, StoreError>>,
-    progress: Arc<watch::Sender<Progress>>,
+    /// Absent where nobody may go on with it.
+    mark: Option<Arc<Mark>>,
 }
 
 impl std::fmt::Debug for Fill {
@@ -66,24 +71,19 @@ impl Store {
     /// Begins to receive the content of `digest`, of `size` bytes if its source said so.
     #[must_use]
     pub fn fill(&self, digest: &Digest, size: Option<u64>) -> Fill {
-        let inner = Arc::clone(&self.inner);
-        let path = inner.layout.staged(&Inner::staging_name("fill"));
-        let (gather, portions) = Gather::awaited(&inner.receiving);
-        let progress = Arc::new(watch::Sender::new(Progress::default()));
-        let writing = tokio::spawn(receive(
-            Staged::temporary(path),
-            portions,
-            Arc::clone(&progress),
-        ));
-        Fill {
-            inner,
-            digest: digest.clone(),
-            size,
-            received: 0,
-            gather: Some(gather),
-            writing,
-            progress,
-        }
+        let path = self.inner.layout.staged(&Inner::staging_name("fill"));
+        Fill::of(&self.inner, digest, size, Staged::temporary(path), None)
+    }
+
+    /// The same from `source`: if it ends before its end, what came goes into the next fill of the
+    /// same content from there.
+    #[must_use]
+    pub fn fill_from(&self, source: &str, digest: &Digest, size: Option<u64>) -> Fill {
+        let path = self.inner.layout.staged(&Inner::staging_name("fill"));
+        let mark = Mark::new(&self.inner.interrupted, source, digest, &path);
+        let mark = Arc::new(mark);
+        let staged = Staged::marked(Arc::clone(&mark));
+        Fill::of(&self.inner, digest, size, staged, Some(mark))
     }
 }
 
@@ -110,6 +110,38 @@ async fn receive(
 }
 
 impl Fill {
+    pub(crate) fn of(
+        inner: &Arc<Inner>,
+        digest: &Digest,
+        size: Option<u64>,
+        staged: Staged,
+        mark: Option<Arc<Mark>>,
+    ) -> Self {
+        let received = staged.len();
+        let (gather, portions) = Gather::awaited(&inner.receiving);
+        let mut progress = Progress {
+            file: staged.opened(),
+            written: received,
+            taken: received,
+            ..Progress::default()
+        };
+        if let Some(mark) = &mark {
+            progress.writers = Arc::clone(mark.ahead());
+        }
+        let progress = Arc::new(watch::Sender::new(progress));
+        let writing = tokio::spawn(receive(staged, portions, Arc::clone(&progress)));
+        Self {
+            inner: Arc::clone(inner),
+            digest: digest.clone(),
+            size,
+            received,
+            gather: Some(gather),
+            writing,
+            progress,
+            mark,
+        }
+    }
+
     /// What is being received.
     #[must_use]
     pub fn digest(&self) -> &Digest {
@@ -146,6 +178,7 @@ impl Fill {
     pub async fn write_at(&mut self, at: u64, mut bytes: Bytes) -> Result<(), FillError> {
         let end = at + bytes.len() as u64;
         if let Some(expected) = self.size.filter(|size| end > *size) {
+            self.spoil();
             return Err(FillError::WrongSize {
                 expected,
                 found: end,
@@ -248,6 +281,27 @@ impl Fill {
         })
     }
 
+    fn spoil(&self) {
+        if let Some(mark) = &self.mark {
+            mark.spoil();
+        }
+    }
+
+    /// Ends before the end. Returns when the next fill can go on with what came.
+    pub async fn give_up(self) {
+        let Self {
+            progress,
+            gather,
+            writing,
+            ..
+        } = self;
+        drop(progress);
+        drop(gather);
+        if let Ok(Ok(staged)) = writing.await {
+            staged.give_up().await;
+        }
+    }
+
     /// Verifies what came, stores it durably and lets `repository`, whose upstream gave it, read
     /// it; nobody, if there is none.
     pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
@@ -255,6 +309,7 @@ impl Fill {
             self.pass_stretch().await?;
         }
         if let Some(expected) = self.size.filter(|size| self.received != *size) {
+            self.spoil();
             return Err(FillError::WrongSize {
                 expected,
                 found: self.received,
@@ -269,6 +324,7 @@ impl Fill {
             .unwrap_or(Err(StoreError::Closed))?;
         let found = staged.digest(self.digest.algorithm()).await?;
         if found != self.digest {
+            self.spoil();
             return Err(FillError::Mismatch {
                 expected: self.digest.clone(),
                 found,

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Progress {
     pub(crate) taken: u64,
     /// What came ahead of that.
     pub(crate) ahead: Stretches,
+    /// How many may write there.
+    pub(crate) writers: Arc<AtomicUsize>,
     /// Everything came and hashes to the digest.
     pub(crate) complete: bool,
     /// It is a blob.

@@ -7,6 +7,7 @@
 //! asynchronous workers. Nothing here knows HTTP, profiles or rights.
 
 mod account;
+mod begun;
 mod blob;
 mod blob_stream;
 mod cache;
@@ -21,6 +22,7 @@ mod follow;
 mod gather;
 mod gc;
 mod guarded;
+mod interrupted;
 mod layout;
 mod lock;
 mod manifest;
@@ -49,6 +51,7 @@ mod verified;
 mod writer;
 
 pub use account::{AccountRecord, Redacted};
+pub use begun::Begun;
 pub use blob::Blob;
 pub use blob_stream::BlobStream;
 pub use derived::Derived;

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
 use crate::gather::Portion;
+use crate::interrupted::{Beginning, Mark};
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
@@ -34,6 +35,8 @@ pub(crate) struct Staged {
     flush_error: Arc<Mutex<Option<io::Error>>>,
     /// Removed when dropped.
     temporary: bool,
+    /// Unless somebody may take it up later.
+    mark: Option<Arc<Mark>>,
 }
 
 impl Staged {
@@ -41,6 +44,22 @@ impl Staged {
     pub(crate) fn temporary(path: PathBuf) -> Self {
         let mut staged = Self::existing(path, 0);
         staged.temporary = true;
+        staged
+    }
+
+    /// The same; but where it is dropped before its end, what is durable of it may be taken up.
+    pub(crate) fn marked(mark: Arc<Mark>) -> Self {
+        let mut staged = Self::temporary(mark.path().to_owned());
+        staged.mark = Some(mark);
+        staged
+    }
+
+    /// One that is taken up.
+    pub(crate) fn taken_up(beginning: Beginning) -> Self {
+        let mut staged = Self::marked(beginning.mark);
+        staged.len = beginning.length;
+        staged.file = Some(Arc::new(beginning.file));
+        staged.hasher = Some(beginning.hasher);
         staged
     }
 
@@ -56,6 +75,7 @@ impl Staged {
             flush: None,
             flush_error: Arc::default(),
             temporary: false,
+            mark: None,
         }
     }
 
@@ -74,6 +94,11 @@ impl Staged {
         self.file().await
     }
 
+    /// The file, if it is open.
+    pub(crate) fn opened(&self) -> Option<Arc<File>> {
+        self.file.clone()
+    }
+
     /// Takes in what others wrote into the file, up to `end`.
     pub(crate) async fn absorb(&mut self, end: u64) -> Result<(), StoreError> {
         let file = self.file().await?;
@@ -88,8 +113,7 @@ impl Staged {
         self.hasher = Some(hasher);
         self.len = end;
         self.unflushed += end.saturating_sub(start);
-        self.flush_early(&file);
-        Ok(())
+        self.flush_early(&file).await
     }
 
     fn failed(&self, action: &'static str, error: io::Error) -> StoreError {
@@ -169,32 +193,60 @@ impl Staged {
             Err(error) => {
                 // It is ahead of what counts now.
                 self.hashing = None;
+                self.spoil();
                 // What was written of it is given back: it may be the last space there was.
                 let _ = run(move || file.set_len(start)).await;
                 return Err(self.failed("write", error));
             }
         }
-        self.flush_early(&file);
-        Ok(())
+        self.flush_early(&file).await
     }
 
     /// Lets the disk work while bytes still arrive, one flush at a time.
-    fn flush_early(&mut self, file: &Arc<File>) {
+    async fn flush_early(&mut self, file: &Arc<File>) -> Result<(), StoreError> {
         let flushing = self
             .flush
             .as_ref()
             .is_some_and(|flush| !flush.is_finished());
         if self.unflushed < FLUSH_EVERY || flushing {
-            return;
+            return Ok(());
         }
         self.unflushed = 0;
+        let mark = match &self.mark {
+            Some(mark) => {
+                let mark = Arc::clone(mark);
+                Some((mark, self.len, self.digest(Algorithm::Sha256).await?))
+            }
+            None => None,
+        };
         let file = Arc::clone(file);
         let met = Arc::clone(&self.flush_error);
-        self.flush = Some(spawn_blocking(move || {
-            if let Err(error) = file.sync_data() {
+        self.flush = Some(spawn_blocking(move || match (file.sync_data(), mark) {
+            (Err(error), _) => {
                 met.lock().get_or_insert(error);
             }
+            (Ok(()), Some((mark, len, prefix))) => {
+                if let Err(error) = mark.durable(len, prefix) {
+                    tracing::debug!(%error, "a fill could not be taken up where it is");
+                }
+            }
+            (Ok(()), None) => {}
         }));
+        Ok(())
+    }
+
+    /// What was received is no beginning of anything.
+    pub(crate) fn spoil(&self) {
+        if let Some(mark) = &self.mark {
+            mark.spoil();
+        }
+    }
+
+    /// Ends before the end: waits until what is being made durable is.
+    pub(crate) async fn give_up(mut self) {
+        if let Some(flush) = self.flush.take() {
+            let _ = flush.await;
+        }
     }
 
     /// What the bytes received so far hash to.
@@ -263,9 +315,12 @@ impl Staged {
         .map_err(|error| self.failed("read again", error))
     }
 
-    /// The file is elsewhere now.
+    /// The file is elsewhere now. Blocks.
     pub(crate) fn moved(mut self) {
         self.temporary = false;
+        if let Some(mark) = self.mark.take() {
+            mark.forget();
+        }
     }
 }
 
@@ -274,10 +329,17 @@ impl Drop for Staged {
         if !self.temporary {
             return;
         }
+        let mark = self.mark.take();
+        if mark.as_ref().is_some_and(|mark| mark.leave()) {
+            return;
+        }
         let path = std::mem::take(&mut self.path);
         self.file = None;
         let remove = move || {
             let _ = std::fs::remove_file(path);
+            if let Some(mark) = mark {
+                mark.forget();
+            }
         };
         // Removing a large file takes a while.
         match tokio::runtime::Handle::try_current() {

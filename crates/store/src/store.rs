@@ -15,6 +15,7 @@ use crate::StoreError;
 use crate::blob_stream::Streams;
 use crate::cache::Caches;
 use crate::database::Database;
+use crate::interrupted::Interrupted;
 use crate::layout::Layout;
 use crate::lock::FolderLock;
 use crate::reserve;
@@ -37,7 +38,8 @@ pub enum Mode {
 pub struct Options {
     /// Memory for hot tags, manifests and blob access, in bytes.
     pub cache_bytes: u64,
-    /// An upload that nobody appended to for so long is discarded by a sweep.
+    /// An upload that nobody appended to for so long is discarded by a sweep, and so is what came
+    /// of a fill that was interrupted and not taken up.
     pub upload_idle: Duration,
 }
 
@@ -70,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
     /// What blobs being streamed out share.
     pub(crate) streams: Arc<Streams>,
+    /// Fills that ended before their end.
+    pub(crate) interrupted: Arc<Interrupted>,
     /// How many uploads and fills receive bytes now.
     pub(crate) receiving: Arc<AtomicUsize>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
@@ -143,6 +147,7 @@ impl Store {
                 verified: Verified::new(),
                 sessions: Mutex::default(),
                 streams: Arc::default(),
+                interrupted: Arc::default(),
                 receiving: Arc::default(),
                 stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
                 lock: Mutex::new(lock),

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -131,6 +132,7 @@ pub struct Stretch {
 struct Claim {
     fill: Weak<watch::Sender<Progress>>,
     start: u64,
+    writers: Arc<AtomicUsize>,
 }
 
 impl Stretch {
@@ -142,13 +144,21 @@ impl Stretch {
         let mut claimed = None;
         fill.upgrade()?.send_if_modified(|progress| {
             let taken = progress.taken.max(progress.written);
-            claimed = progress.ahead.claim(range, taken, most);
+            if let Some(range) = progress.ahead.claim(range, taken, most) {
+                progress.writers.fetch_add(1, Ordering::AcqRel);
+                claimed = Some((range, Arc::clone(&progress.writers)));
+            }
             false
         });
-        let range = claimed?;
+        let (range, writers) = claimed?;
         let (fill, start) = (Weak::clone(fill), range.start);
+        let claim = Claim {
+            fill,
+            start,
+            writers,
+        };
         Some(Self {
-            claim: Arc::new(Claim { fill, start }),
+            claim: Arc::new(claim),
             there: start,
             range,
         })
@@ -204,6 +214,7 @@ impl Drop for Claim {
         if let Some(fill) = self.fill.upgrade() {
             fill.send_modify(|progress| progress.ahead.close(self.start));
         }
+        self.writers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Removing what broken-off work left in staging.
 //!
-//! At start of the process that serves: every file there that is no upload's, since nobody else
-//! writes to staging; then, and whenever asked, uploads that nobody appended to for too long.
+//! At start of the process that serves: every file there that is no upload's and nothing that a
+//! fill may take up, since nobody else writes to staging; then, and whenever asked, uploads that
+//! nobody appended to for too long, and interrupted fills that nobody took up.
 
 use std::collections::HashSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::StoreError;
@@ -13,7 +15,8 @@ use crate::store::{Store, blocking};
 use crate::upload_id::UploadId;
 
 impl Store {
-    /// Discards uploads that nobody appended to for longer than `idle`. How many there were.
+    /// Discards uploads that nobody appended to for longer than `idle`, and what came of fills that
+    /// were interrupted before that. How many uploads there were.
     pub async fn sweep_uploads(&self, idle: Duration) -> Result<usize, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM uploads")
             .fetch_all(&self.inner.database.readers)
@@ -42,6 +45,11 @@ impl Store {
         if swept > 0 {
             tracing::info!(uploads = swept, "discarded uploads that nobody continued");
         }
+        let interrupted = Arc::clone(&self.inner.interrupted);
+        let fills = blocking(move || Ok::<_, StoreError>(interrupted.sweep(idle))).await?;
+        if fills > 0 {
+            tracing::info!(fills, "discarded interrupted fills that nobody took up");
+        }
         Ok(swept)
     }
 
@@ -53,17 +61,20 @@ impl Store {
             .await
             .map_err(|error| self.inner.database.error(error))?;
         let staging = self.inner.layout.staging();
+        let interrupted = Arc::clone(&self.inner.interrupted);
+        let idle = self.inner.options.upload_idle;
         let swept = blocking(move || {
-            let known: HashSet<String> = known.into_iter().collect();
+            let mut known: HashSet<String> = known.into_iter().collect();
             let list = |error| StoreError::io("list", &staging, error);
+            known.extend(interrupted.find(&staging, idle).map_err(list)?);
             let mut swept = 0;
             for entry in fs::read_dir(&staging).map_err(list)? {
                 let entry = entry.map_err(list)?;
-                let is_upload = entry
+                let is_known = entry
                     .file_name()
                     .to_str()
                     .is_some_and(|n| known.contains(n));
-                if !is_upload && remove_file(&entry.path())? {
+                if !is_known && remove_file(&entry.path())? {
                     swept += 1;
                 }
             }

@@ -24,22 +24,25 @@ const PART: u64 = 4 * 1024 * 1024;
 pub(crate) const MOST_PARALLEL: usize = 16;
 
 impl Upstream {
-    /// GET of a whole blob, over as many requests at once as the configuration allows. None: it
-    /// has none.
+    /// GET of a whole blob from its byte `from` on, over as many requests at once as the
+    /// configuration allows. None: it has none.
     ///
     /// # Errors
-    /// As [`UpstreamError`] says.
+    /// As [`UpstreamError`] says; [`Problem::RangeOutside`] for a blob that ends before `from`.
     pub async fn whole_blob(
         self: &Arc<Self>,
         name: &RepositoryName,
         digest: &Digest,
+        from: u64,
     ) -> Result<Option<BlobBody>, UpstreamError> {
+        let all = (from > 0).then_some(from..u64::MAX);
         if self.shared.parallel <= 1 {
-            return self.blob(name, digest, None).await;
+            return self.blob(name, digest, all).await;
         }
-        let first = match self.blob(name, digest, Some(0..PART)).await {
+        let part_of_it = from..from.saturating_add(PART);
+        let first = match self.blob(name, digest, Some(part_of_it)).await {
             // An empty blob has no first byte.
-            Err(error) if *error.problem() == Problem::RangeOutside => {
+            Err(error) if from == 0 && *error.problem() == Problem::RangeOutside => {
                 return self.blob(name, digest, None).await;
             }
             first => first?,
@@ -49,7 +52,7 @@ impl Upstream {
         };
         let (Some(size), Some(end)) = (first.size, first.end) else {
             // Without a size nobody knows which part is the last one.
-            return self.blob(name, digest, None).await;
+            return self.blob(name, digest, all).await;
         };
         if end >= size {
             return Ok(Some(first));
@@ -83,7 +86,7 @@ impl Upstream {
             .try_flatten();
         Ok(Some(BlobBody {
             size: Some(size),
-            start: 0,
+            start: first.start,
             end: Some(size),
             stream: BlobStream::new(first.stream.chain(rest)),
         }))

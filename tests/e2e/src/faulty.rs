@@ -26,6 +26,8 @@ struct State {
     content: HashMap<String, (String, Bytes)>,
     faults: Mutex<HashMap<String, Fault>>,
     asked: Mutex<Vec<String>>,
+    /// The paths of which parts were asked for, and which.
+    parts: Mutex<Vec<(String, String)>>,
     /// Bytes of answers' bodies that were taken from here, for each path.
     sent: Mutex<HashMap<String, u64>>,
     mended: tokio::sync::Notify,
@@ -86,6 +88,7 @@ impl Faulty {
             content,
             faults: Mutex::default(),
             asked: Mutex::default(),
+            parts: Mutex::default(),
             sent: Mutex::default(),
             mended: tokio::sync::Notify::new(),
         });
@@ -166,6 +169,17 @@ impl Faulty {
     #[must_use]
     pub fn times_asked_about(&self, path: &str) -> usize {
         self.times("HEAD", path)
+    }
+
+    /// The `Range` of each request for a part of `path`.
+    ///
+    /// # Panics
+    /// Never in practice: only if a request handler panicked.
+    #[must_use]
+    pub fn parts_asked(&self, path: &str) -> Vec<String> {
+        let parts = self.state.parts.lock().expect("no handler panics");
+        let parts = parts.iter().filter(|(of, _)| of == path);
+        parts.map(|(_, range)| range.clone()).collect()
     }
 
     fn times(&self, method: &str, path: &str) -> usize {

@@ -88,6 +88,9 @@ fn part(
             Body::from_stream(begin.chain(stream::pending()))
         }
         Some(Fault::Drip(piece)) => dripping(content, *piece),
+        Some(Fault::PauseBehind(at)) if asked.as_ref().is_some_and(|part| part.start >= *at) => {
+            paused(state, &content, 0)
+        }
         Some(Fault::PauseWhole(pause)) if asked.is_none() => paused(state, &content, *pause),
         _ => Body::from_stream(pieces(&content, usize::MAX).map(Ok::<_, Infallible>)),
     };
@@ -139,6 +142,10 @@ pub(super) async fn answer(
     let (method, path) = line.split_once(' ').unwrap_or_default();
     let (is_head, path) = (method == "HEAD", path.to_owned());
     let path = path.as_str();
+    if let Some(range) = range {
+        let part = (path.to_owned(), range.to_owned());
+        state.parts.lock().expect("no handler panics").push(part);
+    }
     state.asked.lock().expect("no handler panics").push(line);
     if path == "/v2/" {
         return reply(StatusCode::OK, "application/json", Body::from("{}"));
@@ -159,6 +166,7 @@ pub(super) async fn answer(
         | Some(
             Fault::Pause(_)
             | Fault::PauseWhole(_)
+            | Fault::PauseBehind(_)
             | Fault::StallAt(_)
             | Fault::Drip(_)
             | Fault::CutEvery(_)

@@ -31,6 +31,8 @@ pub enum Fault {
     StallAt(usize),
     /// Sends the whole in pieces of so many bytes, each a tenth of a second after the last.
     Drip(usize),
+    /// Sends nothing of a part that begins there, or later, until it is mended.
+    PauseBehind(usize),
     /// Cuts each answer after so many bytes; parts are answered as parts.
     CutEvery(usize),
     /// The same, and answers a request for a part with the whole.

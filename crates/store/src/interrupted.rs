@@ -1,0 +1,303 @@
+//! Fills that ended before their end, by a kill, a stop or an upstream that went away: what had
+//! come and was durable stays in staging, and the next fill of the same content from the same
+//! source goes on from there.
+//!
+//! Beside the staged file lies a note of how much of it is durable and what that hashes to. It is
+//! hashed again before it is taken up, and nothing of it is a blob before the whole is verified.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use metahub_oci::{Algorithm, Digest, Hasher};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::remove_file;
+use crate::staged::hash_file;
+
+/// What a note's name has more than its file's.
+const NOTE: &str = "note";
+
+/// Who gives a content, and which.
+type Key = (String, Digest);
+
+/// What is written down beside a staged file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    source: String,
+    digest: Digest,
+    /// So many bytes are durable,
+    length: u64,
+    /// and hash to this.
+    prefix: Digest,
+}
+
+/// A staged file that nobody writes.
+#[derive(Debug)]
+struct Resting {
+    path: PathBuf,
+    note: Note,
+    since: SystemTime,
+}
+
+/// The fills of a store that were interrupted.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupted(Mutex<HashMap<Key, Resting>>);
+
+impl Interrupted {
+    /// Remembers what lies in `staging` and is not older than `idle`; the names of those files.
+    /// Blocks.
+    pub(crate) fn find(&self, staging: &Path, idle: Duration) -> io::Result<HashSet<String>> {
+        for entry in fs::read_dir(staging)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|end| end == NOTE)
+                && let Some(resting) = read(&path)
+                && !is_older(resting.since, idle)
+            {
+                self.put(resting);
+            }
+        }
+        let known = self.0.lock();
+        let paths = known
+            .values()
+            .flat_map(|r| [note_of(&r.path), r.path.clone()]);
+        Ok(paths
+            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect())
+    }
+
+    /// Removes what nobody asked for since `idle`; how many. Blocks.
+    pub(crate) fn sweep(&self, idle: Duration) -> usize {
+        let old: Vec<Resting> = self
+            .0
+            .lock()
+            .extract_if(|_, resting| is_older(resting.since, idle))
+            .map(|(_, resting)| resting)
+            .collect();
+        for resting in &old {
+            resting.remove();
+        }
+        old.len()
+    }
+
+    /// Of two that are the same content, the longer stays.
+    fn put(&self, resting: Resting) {
+        let key = (resting.note.source.clone(), resting.note.digest.clone());
+        let mut known = self.0.lock();
+        let left = match known.remove(&key) {
+            Some(other) if other.note.length > resting.note.length => {
+                known.insert(key, other);
+                Some(resting)
+            }
+            other => {
+                known.insert(key, resting);
+                other
+            }
+        };
+        drop(known);
+        if let Some(left) = left {
+            left.remove();
+        }
+    }
+
+    /// What is there of `digest` from `source`, for whoever asks first. Nothing, if it is damaged.
+    /// Blocks.
+    pub(crate) fn take(self: &Arc<Self>, source: &str, digest: &Digest) -> Option<Beginning> {
+        let key = (source.to_owned(), digest.clone());
+        let resting = self.0.lock().remove(&key)?;
+        match resting.open() {
+            Ok((file, hasher)) => {
+                let length = resting.note.length;
+                let mark = Mark {
+                    interrupted: Arc::clone(self),
+                    key,
+                    path: resting.path,
+                    state: Mutex::new(State::Durable(resting.note)),
+                    ahead: Arc::default(),
+                };
+                Some(Beginning {
+                    file,
+                    length,
+                    hasher,
+                    mark: Arc::new(mark),
+                })
+            }
+            Err(error) => {
+                tracing::warn!(%digest, source, %error, "what had come of a fill is not used");
+                resting.remove();
+                None
+            }
+        }
+    }
+
+    /// Whether anything is there of `digest` from `source`. Costs no file.
+    pub(crate) fn has(&self, source: &str, digest: &Digest) -> bool {
+        let key = (source.to_owned(), digest.clone());
+        self.0.lock().contains_key(&key)
+    }
+}
+
+impl Resting {
+    /// Opens it and looks whether it is still what came.
+    fn open(&self) -> io::Result<(File, Hasher)> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let hasher = hash_file(&file, self.note.length, Algorithm::Sha256)?;
+        let found = hasher.clone().finish();
+        if found != self.note.prefix {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it hashes to {found} instead of {}", self.note.prefix),
+            ));
+        }
+        // Behind it may be parts that came ahead.
+        file.set_len(self.note.length)?;
+        Ok((file, hasher))
+    }
+
+    /// Removes the files. Those that cannot be removed go at the next start.
+    fn remove(&self) {
+        remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) {
+    for path in [&note_of(path), path] {
+        if let Err(error) = remove_file(path) {
+            tracing::warn!(%error, "a staged file stays until the next start");
+        }
+    }
+}
+
+fn is_older(since: SystemTime, idle: Duration) -> bool {
+    since.elapsed().is_ok_and(|age| age > idle)
+}
+
+fn note_of(path: &Path) -> PathBuf {
+    path.with_extension(NOTE)
+}
+
+/// What a note says, if its file is there. A note that says nothing is left over.
+fn read(note: &Path) -> Option<Resting> {
+    let path = note.with_extension("");
+    let since = fs::metadata(note).ok()?.modified().ok()?;
+    let note: Note = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
+    let length = fs::metadata(&path).ok()?.len();
+    (length >= note.length).then_some(Resting { path, note, since })
+}
+
+/// A staged file that is taken up.
+pub(crate) struct Beginning {
+    /// Cut to what is known to be right.
+    pub(crate) file: File,
+    pub(crate) length: u64,
+    /// What it hashes to so far.
+    pub(crate) hasher: Hasher,
+    pub(crate) mark: Arc<Mark>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing of it would be worth keeping.
+    Nothing,
+    /// So much is durable.
+    Durable(Note),
+    /// It is published, given up, or wrong: nothing is written down any more.
+    Over,
+}
+
+/// What makes a staged file one that may be taken up later.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    interrupted: Arc<Interrupted>,
+    key: Key,
+    path: PathBuf,
+    state: Mutex<State>,
+    /// How many others may write parts into the file ahead of the fill.
+    ahead: Arc<AtomicUsize>,
+}
+
+impl Mark {
+    /// For a new file.
+    pub(crate) fn new(
+        interrupted: &Arc<Interrupted>,
+        source: &str,
+        digest: &Digest,
+        path: &Path,
+    ) -> Self {
+        Self {
+            interrupted: Arc::clone(interrupted),
+            key: (source.to_owned(), digest.clone()),
+            path: path.to_owned(),
+            state: Mutex::new(State::Nothing),
+            ahead: Arc::default(),
+        }
+    }
+
+    /// Counts who may write ahead of the fill.
+    pub(crate) fn ahead(&self) -> &Arc<AtomicUsize> {
+        &self.ahead
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes down that so much is durable, and what it hashes to. Blocks.
+    pub(crate) fn durable(&self, length: u64, prefix: Digest) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Over) {
+            return Ok(());
+        }
+        let (source, digest) = self.key.clone();
+        let note = Note {
+            source,
+            digest,
+            length,
+            prefix,
+        };
+        // As a whole or not at all: the note before it stands until then.
+        let (to, draft) = (note_of(&self.path), self.path.with_extension("draft"));
+        fs::write(&draft, serde_json::to_vec(&note)?)?;
+        fs::rename(&draft, to)?;
+        *state = State::Durable(note);
+        Ok(())
+    }
+
+    /// The bytes are wrong, or cannot be written: they are no beginning of anything.
+    pub(crate) fn spoil(&self) {
+        *self.state.lock() = State::Over;
+    }
+
+    /// Leaves the file for another fill, unless there is nothing to leave, or somebody may still
+    /// write into it, behind the back of that other. Whether it does.
+    pub(crate) fn leave(&self) -> bool {
+        if self.ahead.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let mut state = self.state.lock();
+        let State::Durable(note) = std::mem::replace(&mut *state, State::Over) else {
+            return false;
+        };
+        self.interrupted.put(Resting {
+            path: self.path.clone(),
+            note,
+            since: SystemTime::now(),
+        });
+        true
+    }
+
+    /// The file is no beginning any more: removes its note. Blocks.
+    pub(crate) fn forget(&self) {
+        self.spoil();
+        if let Err(error) = remove_file(&note_of(&self.path)) {
+            tracing::warn!(%error, "a note stays until the next start");
+        }
+    }
+}
