@@ -27,7 +27,9 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
         loop {
             clock.tick().await;
             let counts = registry.counts();
-            let fetched = (counts.bytes_fetched, counts.manifests_fetched);
+            // Of what broke off, a part may be kept.
+            let blobs = (counts.bytes_fetched, counts.fetches_failed);
+            let fetched = (blobs, counts.manifests_fetched);
             let now = Instant::now();
             let outcome = if seen != Some(fetched) || now >= next {
                 seen = Some(fetched);

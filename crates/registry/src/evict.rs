@@ -121,6 +121,8 @@ impl Registry {
         }
         let strays = self.store().evict_strays().await?;
         kept.freed += strays.bytes;
+        let spare = self.settings().cache.spare;
+        kept.freed += self.store().sweep_fills(spare).await?;
         let safe = self.safe().await?;
         let cache = self.settings().cache.clone();
         for (host, bound) in &cache.sizes {

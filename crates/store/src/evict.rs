@@ -119,7 +119,8 @@ impl Store {
     }
 
     /// Bytes of the blobs and manifests that are kept of upstreams, each counted once for an
-    /// upstream, by the first part of the repositories' names. Reads all of what is kept.
+    /// upstream, by the first part of the repositories' names; and of what came of fills that were
+    /// interrupted, where that is their source. Reads all of what is kept.
     pub async fn kept_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(concat!(
             "SELECT host, sum(size) FROM (
@@ -141,10 +142,14 @@ impl Store {
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        let rows = rows.into_iter();
-        Ok(rows
+        let mut kept: BTreeMap<String, u64> = rows
+            .into_iter()
             .map(|(host, bytes)| (host, u64::try_from(bytes).unwrap_or(0)))
-            .collect())
+            .collect();
+        for (host, bytes) in self.inner.interrupted.bytes() {
+            *kept.entry(host).or_default() += bytes;
+        }
+        Ok(kept)
     }
 
     /// Manifests that can be given back, least recently used first; of `host` only, if one is

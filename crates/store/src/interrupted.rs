@@ -72,8 +72,17 @@ impl Interrupted {
             .collect())
     }
 
-    /// Removes what nobody asked for since `idle`; how many. Blocks.
-    pub(crate) fn sweep(&self, idle: Duration) -> usize {
+    /// How many bytes lie there, by source.
+    pub(crate) fn bytes(&self) -> HashMap<String, u64> {
+        let mut bytes = HashMap::new();
+        for resting in self.0.lock().values() {
+            *bytes.entry(resting.note.source.clone()).or_default() += resting.note.length;
+        }
+        bytes
+    }
+
+    /// Removes what nobody asked for since `idle`; how many bytes. Blocks.
+    pub(crate) fn sweep(&self, idle: Duration) -> u64 {
         let old: Vec<Resting> = self
             .0
             .lock()
@@ -83,7 +92,7 @@ impl Interrupted {
         for resting in &old {
             resting.remove();
         }
-        old.len()
+        old.iter().map(|resting| resting.note.length).sum()
     }
 
     /// Of two that are the same content, the longer stays.

@@ -45,12 +45,18 @@ impl Store {
         if swept > 0 {
             tracing::info!(uploads = swept, "discarded uploads that nobody continued");
         }
-        let interrupted = Arc::clone(&self.inner.interrupted);
-        let fills = blocking(move || Ok::<_, StoreError>(interrupted.sweep(idle))).await?;
-        if fills > 0 {
-            tracing::info!(fills, "discarded interrupted fills that nobody took up");
-        }
+        self.sweep_fills(idle).await?;
         Ok(swept)
+    }
+
+    /// Discards what came of fills that were interrupted longer than `idle` ago. How many bytes.
+    pub async fn sweep_fills(&self, idle: Duration) -> Result<u64, StoreError> {
+        let interrupted = Arc::clone(&self.inner.interrupted);
+        let bytes = blocking(move || Ok::<_, StoreError>(interrupted.sweep(idle))).await?;
+        if bytes > 0 {
+            tracing::info!(bytes, "discarded interrupted fills that nobody took up");
+        }
+        Ok(bytes)
     }
 
     /// What is done once, before anybody uses the store.

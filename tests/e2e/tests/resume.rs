@@ -226,6 +226,22 @@ fn what_goes_on_with_other_bytes_is_never_whole_and_the_next_pull_is() {
 }
 
 #[test]
+fn what_is_left_of_a_fetch_counts_towards_the_bound_and_is_the_first_to_go() {
+    let bound = "\n    cache_size: 1 MiB\ncache: {spare: 0s}";
+    let Some(world) = World::start(bound) else {
+        return;
+    };
+    world.upstream.break_path(&world.layer, Fault::Cut);
+    let answer = world.get();
+    assert!(answer.status != 200 || answer.cut, "half of it is not all");
+    let gone = || {
+        let log = world.metahub.log();
+        log.contains("discarded interrupted fills") && world.staged().is_empty()
+    };
+    assert!(wait_until(SOON, gone), "{}", world.metahub.log());
+}
+
+#[test]
 fn a_pull_after_an_upstream_gave_up_goes_on_where_it_stood() {
     let Some(world) = World::start("") else {
         return;
