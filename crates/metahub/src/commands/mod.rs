@@ -67,10 +67,16 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
     }
 }
 
+/// Tasks that a thread of the runtime runs before it looks again whom the kernel has news for. By
+/// default it is 61: with many blobs on their way, each ready for its next turn, somebody who asks
+/// for a manifest would wait for all of those.
+const TASKS_BETWEEN_LOOKS: u32 = 4;
+
 /// Runs a command that needs the async runtime.
 fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .event_interval(TASKS_BETWEEN_LOOKS)
         .build()
         .into_diagnostic()
         .wrap_err("the async runtime cannot start")?;
