@@ -98,9 +98,9 @@ impl Authorizer {
         Self::with(identity, realm_hosts, None)
     }
 
-    /// The same trust in realms under another identity.
-    pub(crate) fn acting_as(&self, host: &Host, credentials: Credentials) -> Self {
-        let identity = Identity::given(host.clone(), Some(credentials));
+    /// The same trust in realms under another identity; none: as nobody.
+    pub(crate) fn acting_as(&self, host: &Host, credentials: Option<Credentials>) -> Self {
+        let identity = Identity::given(host.clone(), credentials);
         let manner = self.manner.read().clone();
         Self::with(identity, self.realm_hosts.clone(), manner)
     }

@@ -14,6 +14,7 @@ use url::Url;
 use crate::credentials::{Credentials, CredentialsConfig};
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
 use crate::parts::MOST_PARALLEL;
+use crate::pass_through::{PassThrough, PassThroughError};
 use crate::pieces::Pace;
 use crate::retry::RetryPolicy;
 
@@ -52,6 +53,10 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An upstream that is read for each account as that account, where others could see what it
+    /// has.
+    #[error(transparent)]
+    PassThrough(#[from] PassThroughError),
     /// A certificate file that cannot be read.
     #[error("upstream {host}: cannot read certificates from {}: {problem}", .file.display())]
     Certificate {
@@ -113,6 +118,9 @@ pub struct UpstreamConfig {
     /// Who we are there, given by the program itself; comes before `credentials`.
     #[serde(skip)]
     pub given_credentials: Option<Credentials>,
+    /// Read it for each account under that account's own identity.
+    #[serde(default)]
+    pub pass_through: Option<PassThrough>,
     /// Further hosts, with their port where it is not the scheme's, whose token server may see
     /// the credentials.
     #[serde(default)]
@@ -183,6 +191,7 @@ impl UpstreamConfig {
             prefixes: Vec::new(),
             credentials: None,
             given_credentials: None,
+            pass_through: None,
             realm_hosts: Vec::new(),
             allow_private: false,
             ca_file: None,

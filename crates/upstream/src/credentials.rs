@@ -45,6 +45,22 @@ impl Credentials {
             password: password.into(),
         }
     }
+
+    /// Whether what was read is what was read `before`.
+    #[must_use]
+    pub fn are_still(&self, before: &Self) -> bool {
+        match (self, before) {
+            (
+                Self::Password { username, password },
+                Self::Password {
+                    username: former,
+                    password: old,
+                },
+            ) => username == former && password.is(old),
+            (Self::IdentityToken(token), Self::IdentityToken(old)) => token.is(old),
+            _ => false,
+        }
+    }
 }
 
 /// Where credentials come from; exactly one way of the four.

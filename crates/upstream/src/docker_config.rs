@@ -1,5 +1,5 @@
 //! Docker's `config.json`: `auths`, `credHelpers` and `credsStore`, as `docker login`, `podman
-//! login` and their kin write it. Read only.
+//! login` and their kin write it. Read only; what is written in this form is in `logins`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use metahub_oci::Host;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::well_known;
 
 /// Files larger than this are no configuration of Docker's.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const TOO_LARGE: &str = "it is too large for a configuration of Docker's";
 
 /// The parts of the file that we use. Others are none of our business.
 #[derive(Default, Deserialize)]
@@ -54,21 +56,27 @@ impl DockerConfig {
             .map_err(|error| shown(&error))?
             .len();
         if length > MAX_BYTES {
-            return Err(shown(&"it is too large for a configuration of Docker's"));
+            return Err(shown(&TOO_LARGE));
         }
         let text = std::fs::read(file).map_err(|error| shown(&error))?;
-        // The parser's message could quote the file; only the place is told.
-        serde_json::from_slice(&text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            shown(&format!(
-                "it is not a configuration of Docker's (line {line}, column {column})"
-            ))
-        })
+        parse(&text).map_err(|error| shown(&error))
+    }
+
+    /// What the file itself holds for `host`, whatever helpers it names.
+    pub(crate) fn own(&self, host: &Host) -> Option<Credentials> {
+        let own = self.auths.iter().find(|(key, _)| names(key, host));
+        own.and_then(|(_, auth)| auth.credentials())
+    }
+
+    /// The keys of what the file itself holds, with what stands under each.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, Credentials)> {
+        self.auths
+            .iter()
+            .filter_map(|(key, auth)| Some((key.as_str(), auth.credentials()?)))
     }
 
     pub(crate) fn entry(&self, host: &Host) -> Entry {
-        let own = self.auths.iter().find(|(key, _)| names(key, host));
-        let own = own.and_then(|(_, auth)| auth.credentials());
+        let own = self.own(host);
         let helper = self.helpers.iter().find(|(key, _)| names(key, host));
         let helper = helper.map(|(_, name)| name).or(self.store.as_ref());
         match (helper.filter(|name| !name.is_empty()), own) {
@@ -82,9 +90,17 @@ impl DockerConfig {
     }
 }
 
+/// Reads a file's content. The parser's message could quote it; only the place is told.
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!("it is not a configuration of Docker's (line {line}, column {column})")
+    })
+}
+
 /// Whether a key of the file names `host`: with or without scheme and path, and Docker Hub by
 /// any of its names. A key with a path is of one repository only (Podman's), not of the host.
-fn names(key: &str, host: &Host) -> bool {
+pub(crate) fn names(key: &str, host: &Host) -> bool {
     let bare = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"))

@@ -186,7 +186,7 @@ impl Upstream {
 }
 
 impl Head {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
             digest: text("docker-content-digest").and_then(|text| text.parse().ok()),

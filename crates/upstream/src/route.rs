@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::address::Reach;
 use crate::answer::clean;
 use crate::config::{ConfigError, Prefix, UpstreamsConfig};
+use crate::pass_through;
 use crate::upstream::Upstream;
 use crate::well_known;
 
@@ -23,6 +24,7 @@ pub struct Upstreams {
     configured: Vec<Configured>,
     allow_any_host: bool,
     offline: bool,
+    passes_through: bool,
     /// Public hosts that were asked for by name, the latest last.
     any_hosts: Mutex<VecDeque<Arc<Upstream>>>,
 }
@@ -80,8 +82,9 @@ impl Upstreams {
     /// # Errors
     /// A URL that is none, a secret or certificate that cannot be read.
     pub fn new(config: &UpstreamsConfig) -> Result<Self, ConfigError> {
+        pass_through::check(&config.upstreams).map_err(|(_, error)| error)?;
         let environment = |name: &str| std::env::var(name).ok();
-        let configured = config
+        let configured: Vec<Configured> = config
             .upstreams
             .iter()
             .map(|one| {
@@ -95,6 +98,9 @@ impl Upstreams {
             })
             .collect::<Result<_, ConfigError>>()?;
         Ok(Self {
+            passes_through: configured
+                .iter()
+                .any(|one| one.upstream.pass_through().is_some()),
             configured,
             allow_any_host: config.allow_any_host,
             offline: config.offline,
@@ -183,6 +189,26 @@ impl Upstreams {
     #[must_use]
     pub fn route(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
         self.routes(host, name).into_iter().next()
+    }
+
+    /// Whether any upstream is read under the identity of whoever asks.
+    #[must_use]
+    pub fn pass_through(&self) -> bool {
+        self.passes_through
+    }
+
+    /// Where a name leads, if that is an upstream that is read under the identity of whoever asks.
+    /// It leads nowhere else then.
+    #[must_use]
+    pub fn pass_through_route(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
+        if !self.passes_through {
+            return None;
+        }
+        let route = match host {
+            Some(host) => self.by_host(host).next().map(|one| one.route(name)),
+            None => self.routes_by_prefix(name).into_iter().next(),
+        };
+        route.filter(|route| route.upstream.pass_through().is_some())
     }
 
     /// The configured upstreams, in order.

@@ -20,6 +20,7 @@ use crate::credentials::{Credentials, Identity};
 use crate::error::{Problem, UpstreamError};
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
 use crate::parts::MOST_PARALLEL;
+use crate::pass_through::PassThrough;
 use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
 
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     tag_lifetime: Option<Lifetime>,
     tags: TagLifetimes,
     gone: Gone,
+    pass_through: Option<PassThrough>,
     /// Requests at once for one large blob,
     pub(crate) parallel: usize,
     /// and the room for what they bring early, of all blobs.
@@ -119,6 +121,7 @@ impl Upstream {
                 tag_lifetime: config.tag_lifetime,
                 tags: config.tags.clone(),
                 gone: config.gone,
+                pass_through: config.pass_through,
                 parallel: config.parallel,
                 early: Arc::new(Semaphore::new(MOST_PARALLEL)),
                 asked: AtomicU64::new(0),
@@ -127,10 +130,10 @@ impl Upstream {
         }
     }
 
-    /// The same registry read under another identity: connections, back-off and trust are
-    /// shared, tokens are not.
+    /// The same registry read under another identity, or as nobody: connections, back-off and
+    /// trust are shared, credentials and tokens are not.
     #[must_use]
-    pub fn acting_as(&self, credentials: Credentials) -> Self {
+    pub fn acting_as(&self, credentials: Option<Credentials>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
             auth: self.auth.acting_as(&self.shared.host, credentials),
@@ -163,6 +166,12 @@ impl Upstream {
     #[must_use]
     pub fn gone(&self) -> Gone {
         self.shared.gone
+    }
+
+    /// Whether it is read under the identity of whoever asks, and how.
+    #[must_use]
+    pub fn pass_through(&self) -> Option<PassThrough> {
+        self.shared.pass_through
     }
 
     /// Whether it failed too often in a row and is left alone for now.

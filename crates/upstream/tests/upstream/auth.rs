@@ -344,7 +344,7 @@ async fn an_identity_token_is_exchanged_by_form() {
 async fn another_identity_has_its_own_tokens() {
     let fake = registry_with_token(r#"{"token":"good","expires_in":300}"#).await;
     let anonymous = fake.upstream();
-    let alice = anonymous.acting_as(alice());
+    let alice = anonymous.acting_as(Some(alice()));
     for upstream in [&*anonymous, &alice] {
         let found = upstream.manifest(&name("a/b"), &tag("1")).await;
         assert!(found.unwrap().is_some());

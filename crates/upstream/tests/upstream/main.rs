@@ -19,5 +19,6 @@ mod lists;
 mod manifests;
 mod redirects;
 mod refresh;
+mod shows;
 mod tls;
 mod trouble;
