@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, Document, ImageReference, RepositoryName};
 use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
 
+use crate::enter::Wanted;
 use crate::fill::{Coming, Scout};
 use crate::place::{Place, Search, there};
 use crate::source::parse;
@@ -105,7 +106,8 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobRead, RegistryError> {
-        match self.find(name, digest, Eagerness::Fetch).await? {
+        let here = self.enter(name, Wanted::Blob(digest)).await?;
+        match here.find(name, digest, Eagerness::Fetch).await? {
             Some(Found::Here(blob)) => {
                 match &blob {
                     BlobRead::Held(_) => self.counters().blobs_held.one_more(),
@@ -125,7 +127,8 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
-        match self.find(name, digest, Eagerness::Ask).await? {
+        let here = self.enter(name, Wanted::Blob(digest)).await?;
+        match here.find(name, digest, Eagerness::Ask).await? {
             Some(Found::Here(blob)) => Ok(blob.size()),
             Some(Found::Upstream(size)) => Ok(size),
             None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
@@ -145,15 +148,21 @@ impl Registry {
             }
         }
         // Derived content and collections: the images that their manifests came from.
-        for sources in self.store().sources_of_blob(name, digest).await? {
+        let home = self.home(name)?;
+        for sources in self.store().sources_of_blob(&home, digest).await? {
             for image in parse_sources(&sources) {
-                for place in self.places_of_image(&image)? {
+                let places = match self.places_of_image(&image) {
+                    // It was made before its source was read for each account as itself.
+                    Err(error) if error.is_not_allowed() => continue,
+                    places => places?,
+                };
+                for place in places {
                     if !self.leads_to(&place, &image, digest).await? {
                         continue;
                     }
                     let found = self.find_at(&place, digest, eagerness).await?;
                     if found.is_some() {
-                        self.store().mount(place.kept(), name, digest).await?;
+                        self.store().mount(place.kept(), &home, digest).await?;
                         return Ok(found);
                     }
                 }
@@ -213,10 +222,11 @@ impl Registry {
         if let Some(blob) = self.held(place.kept(), digest).await? {
             return Ok(Some(Found::Here(blob)));
         }
-        let Place::Upstream { route, .. } = place else {
+        let Place::Upstream { route, kept } = place else {
             return Ok(None);
         };
-        let size = there(route.upstream.blob_size(&route.name, digest).await)?;
+        let size = there(route.upstream.blob_size(&route.name, digest).await);
+        let size = self.heed(kept, size).await?;
         Ok(size.flatten().map(Found::Upstream))
     }
 

@@ -87,7 +87,7 @@ impl Registry {
     }
 
     async fn look_up(&self, entry: &Entry) -> Lookup {
-        match self.image_source(&entry.image).await {
+        match self.document_source(&entry.image).await {
             Ok(Some(source)) => Ok(source),
             Ok(None) => Err(Arc::new(RegistryError::unknown(
                 &repository(entry),

@@ -23,6 +23,8 @@ use crate::{AddedLayers, Child, Explanation, Registry, RegistryError};
 pub(crate) struct Derivation<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) name: &'a RepositoryName,
+    /// The repository of the store that takes what is derived.
+    pub(crate) home: &'a RepositoryName,
     pub(crate) tag: &'a Tag,
     pub(crate) source: &'a Source,
     pub(crate) profile: &'a Composed,
@@ -59,7 +61,12 @@ impl Derivation<'_> {
             return Err(error);
         }
         let document = Document::from(narrowed.index.with_manifests(served));
-        let stored = self.put(&document, &[]).await?;
+        // A collection's own index is at no place.
+        let source = match &self.source.children {
+            Children::At(place) => vec![(place, self.source.stored.digest.clone())],
+            Children::Each(_) => Vec::new(),
+        };
+        let stored = self.put(&document, &source).await?;
         Ok(Derived {
             stored,
             explanation,
@@ -189,7 +196,7 @@ impl Derivation<'_> {
         let config = &image.config;
         let store = self.registry.store();
         store
-            .put_blob(self.name, config.digest(), config.bytes().clone())
+            .put_blob(self.home, config.digest(), config.bytes().clone())
             .await
             .map_err(put_blob_error)?;
         self.put(&Document::from(image.manifest), &sources).await
@@ -214,7 +221,7 @@ impl Derivation<'_> {
                 .collect(),
             ..PutManifest::derived(write_sources(&images))
         };
-        self.registry.put(self.name, document, put).await
+        self.registry.put(self.home, document, put).await
     }
 
     fn explanation(&self) -> Explanation {

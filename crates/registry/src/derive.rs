@@ -16,6 +16,7 @@ use metahub_store::{Origin, StoredManifest};
 use moka::future::Cache;
 
 use crate::derivation::Derivation;
+use crate::enter::Wanted;
 use crate::place::Search;
 use crate::source::{Source, parse};
 use crate::{Explanation, Registry, RegistryError, SourceKind};
@@ -111,15 +112,16 @@ impl Registry {
         profile: &Composed,
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
-        let (stored, warning) = match self.outcome(name, tag, profile).await? {
+        let here = self.enter(name, Wanted::Tag(tag)).await?;
+        let (stored, warning) = match here.outcome(name, tag, profile).await? {
             Outcome::Plain(source) => (source.stored, source.warning),
             Outcome::Derived(derived, warning) => {
-                self.used(name, &derived.stored.digest);
+                self.used(&*self.home(name)?, &derived.stored.digest);
                 (Arc::clone(&derived.stored), warning)
             }
         };
         let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
-            self.manifest_of(name, tag, &stored, profile).await?
+            here.manifest_of(name, tag, &stored, profile).await?
         } else {
             stored
         };
@@ -135,14 +137,16 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Served, RegistryError> {
-        let stored = match self.store().manifest(name, digest).await? {
+        let here = self.enter(name, Wanted::Manifest(digest)).await?;
+        let home = self.home(name)?;
+        let stored = match self.store().manifest(&home, digest).await? {
             Some(stored) => {
                 if stored.origin != Origin::Pushed {
-                    self.used(name, digest);
+                    self.used(&home, digest);
                 }
                 stored
             }
-            None => self.manifest_anywhere(name, digest).await?,
+            None => here.manifest_anywhere(name, digest).await?,
         };
         Ok(Served::from(&*stored))
     }
@@ -186,7 +190,11 @@ impl Registry {
             .find(|entry| entry.platform().is_some_and(|p| p.same_machine(&usual)))
             .or(narrowed.chosen.first())
             .ok_or_else(|| RegistryError::unknown(name, tag.clone()))?;
-        match self.store().manifest(name, entry.digest()).await? {
+        match self
+            .store()
+            .manifest(&*self.home(name)?, entry.digest())
+            .await?
+        {
             Some(stored) => Ok(stored),
             None => self.manifest_anywhere(name, entry.digest()).await,
         }
@@ -215,11 +223,18 @@ impl Registry {
             // Boxed: deriving keeps whole documents at hand, and a warm pull should not carry
             // room for them.
             None => {
-                let work = self.find_or_derive(&key, name, tag, source, profile, &layers);
-                derivations
-                    .try_get_with(key.clone(), Box::pin(work))
+                let work = |source| {
+                    Box::pin(self.find_or_derive(&key, name, tag, source, profile, &layers))
+                };
+                match derivations
+                    .try_get_with(key.clone(), work(source.clone()))
                     .await
-                    .map_err(RegistryError::Shared)?
+                {
+                    Ok(derived) => derived,
+                    // What an upstream refused to another account it may give to this one.
+                    Err(error) if error.is_not_allowed() => work(source).await?,
+                    Err(error) => return Err(RegistryError::Shared(error)),
+                }
             }
         };
         warnings.extend(derived.explanation.warnings.iter().cloned());
@@ -236,9 +251,10 @@ impl Registry {
         profile: &Composed,
         layers: &[LayerImage],
     ) -> Result<Arc<Derived>, RegistryError> {
+        let home = self.home(name)?;
         if let Some(known) = self.store().derived(key).await?
             && let Ok(explanation) = serde_json::from_value(known.record.clone())
-            && let Some(stored) = self.store().manifest(name, &known.digest).await?
+            && let Some(stored) = self.store().manifest(&home, &known.digest).await?
         {
             self.counters().derived_known.one_more();
             return Ok(Arc::new(Derived {
@@ -249,6 +265,7 @@ impl Registry {
         let work = Derivation {
             registry: self,
             name,
+            home: &home,
             tag,
             source: &source,
             profile,
@@ -258,7 +275,7 @@ impl Registry {
         self.counters().derived_made.one_more();
         let record = serde_json::to_value(&derived.explanation).unwrap_or_default();
         self.store()
-            .put_derived(key, name, &derived.stored.digest, &record)
+            .put_derived(key, &home, &derived.stored.digest, &record)
             .await?;
         tracing::info!(
             repository = %name, %tag, profile = %profile, digest = %derived.stored.digest,
@@ -276,7 +293,7 @@ impl Registry {
         let mut layers = Vec::new();
         for reference in metahub_resolve::layers_for(profile, name) {
             let source =
-                self.image_source(reference)
+                self.document_source(reference)
                     .await?
                     .ok_or_else(|| RegistryError::Layers {
                         name: name.clone(),
@@ -291,7 +308,16 @@ impl Registry {
         Ok(layers)
     }
 
-    /// What an image that a document names is, before any event.
+    /// What an image that a collection or profile names is, before any event.
+    pub(crate) async fn document_source(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Option<Source>, RegistryError> {
+        self.document_may_name(image.host(), image.name())?;
+        self.image_source(image).await
+    }
+
+    /// What an image is that somebody names, before any event.
     pub(crate) async fn image_source(
         &self,
         image: &ImageReference,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_oci::{
-    ConfigError, Digest, DigestError, DocumentError, ErrorCode, NameError, Reference,
+    ConfigError, Digest, DigestError, DocumentError, ErrorCode, Host, NameError, Reference,
     RepositoryName,
 };
 use metahub_resolve::{AddError, NothingFits};
@@ -111,6 +111,9 @@ pub enum RegistryError {
     /// An upstream failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// An upstream that is read under each account's own identity is closed to whoever asked.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -145,6 +148,10 @@ impl RegistryError {
                 // word, and it is not theirs to wait for.
                 Problem::Denied { .. } => ErrorCode::Denied,
                 _ => ErrorCode::Unavailable,
+            },
+            Self::NotAllowed(error) => match error {
+                NotAllowed::Unreadable { .. } => ErrorCode::Unavailable,
+                _ => ErrorCode::Denied,
             },
             Self::Store(error) => match error {
                 StoreError::NoSpace(_) | StoreError::ReadOnly(_) | StoreError::Busy => {
@@ -185,6 +192,11 @@ impl RegistryError {
         }
     }
 
+    /// Whether an upstream refused the account for which it was asked.
+    pub(crate) fn is_not_allowed(&self) -> bool {
+        matches!(self.root(), Self::NotAllowed(_))
+    }
+
     pub(crate) fn unknown(name: &RepositoryName, reference: impl Into<Reference>) -> Self {
         Self::ManifestUnknown {
             name: name.clone(),
@@ -199,5 +211,68 @@ impl RegistryError {
             layer: layer.to_string(),
             problem: error.to_string(),
         }
+    }
+}
+
+/// Why something of an upstream that is read under each account's own identity is not to be had,
+/// or not in this way. Says nothing of what is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// The upstream refused whoever asked.
+    #[error("{error} ({})", asked_as(.error.upstream(), .account.as_deref(), *.login))]
+    Refused {
+        /// In its own words.
+        error: UpstreamError,
+        /// The account that it was asked for.
+        account: Option<Box<str>>,
+        /// Whether the account has a login there.
+        login: bool,
+    },
+    /// The account's login there cannot be read.
+    #[error(
+        "the login of account {account} at {upstream} cannot be read; the log of this registry \
+         says why"
+    )]
+    Unreadable {
+        /// Where.
+        upstream: Host,
+        /// Whose.
+        account: Box<str>,
+    },
+    /// A push or a deletion.
+    #[error(
+        "{name} is what {upstream} has, read with each account's own login there: nothing is \
+         pushed to or deleted from it here"
+    )]
+    NotChanged {
+        /// The upstream.
+        upstream: Host,
+        /// The repository.
+        name: RepositoryName,
+    },
+    /// A collection or profile leads there.
+    #[error(
+        "{0} is read with each account's own login there, and what a document leads to is the \
+         same for everybody: push the image here, or name it at another upstream"
+    )]
+    Document(Host),
+    /// Something else leads there than a name that was asked for.
+    #[error("{0} is read with each account's own login there, and only by its own names")]
+    NotHere(Host),
+}
+
+fn asked_as(upstream: &Host, account: Option<&str>, login: bool) -> String {
+    match (account, login) {
+        (Some(account), true) => format!(
+            "asked with the login of account {account} there; metahub account upstream-login \
+             {account} {upstream} gives it another"
+        ),
+        (Some(account), false) => format!(
+            "account {account} has no login there; metahub account upstream-login {account} \
+             {upstream} gives it one"
+        ),
+        (None, _) => "asked without a login, since this upstream is read with each account's own: \
+                      log in here as ACCOUNT or ACCOUNT/PROFILE"
+            .to_owned(),
     }
 }

@@ -11,6 +11,7 @@ use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_store::{Candidate, CandidatesAfter, Evicted, Origin};
 
 use crate::blob::parse_sources;
+use crate::enter::{BEHIND, shown};
 use crate::source::parse;
 use crate::usage::Used;
 use crate::{ImmutableTags, Registry, RegistryError};
@@ -101,7 +102,7 @@ impl Registry {
             let Reference::Digest(digest) = image.reference() else {
                 continue;
             };
-            for place in self.places_of_image(&image)? {
+            for place in self.as_itself().places_of_image(&image)? {
                 sources.push((place.kept().clone(), digest.clone(), *at));
             }
         }
@@ -126,7 +127,7 @@ impl Registry {
         let safe = self.safe().await?;
         let cache = self.settings().cache.clone();
         for (host, bound) in &cache.sizes {
-            let host = host.as_str().replace(':', "_").replace(['[', ']'], "");
+            let host = self.kept_host(host);
             self.shrink(&mut kept, Some(&host), *bound, &safe).await?;
         }
         if let Some(bound) = cache.size {
@@ -154,7 +155,12 @@ impl Registry {
         let counters = self.counters();
         counters.evicted.add(kept.evicted);
         counters.bytes_evicted.add(kept.freed);
-        kept.bytes.clone_into(&mut counters.kept.lock());
+        let mut shown = BTreeMap::new();
+        for (host, bytes) in &kept.bytes {
+            let host = host.strip_prefix(BEHIND).unwrap_or(host);
+            *shown.entry(host.to_owned()).or_insert(0) += *bytes;
+        }
+        *counters.kept.lock() = shown;
         kept
     }
 
@@ -162,7 +168,7 @@ impl Registry {
         let cache = &self.settings().cache;
         let over = |bytes: u64, bound: Option<u64>| bound.is_some_and(|bound| bytes > bound);
         let of = |host: &Host| {
-            let host = host.as_str().replace(':', "_").replace(['[', ']'], "");
+            let host = self.kept_host(host);
             kept.bytes.get(&host).copied().unwrap_or(0)
         };
         over(kept.bytes.values().sum(), cache.size)
@@ -242,7 +248,8 @@ impl Registry {
             ..
         } = candidate;
         let pinned = &self.settings().cache.pinned;
-        tags.iter().any(|tag| pinned.has(repository, tag))
+        let name = shown(repository);
+        tags.iter().any(|tag| pinned.has(&name, tag))
             || safe.contains(&(repository.clone(), digest.clone()))
     }
 
@@ -251,7 +258,7 @@ impl Registry {
         let mut safe = Safe::new();
         let catalog = self.catalog();
         for entry in catalog.collections().flat_map(|c| &c.entries) {
-            for place in self.places_of_image(&entry.image)? {
+            for place in self.as_itself().places_of_image(&entry.image)? {
                 let kept = place.kept();
                 let digest = match entry.image.reference() {
                     Reference::Digest(digest) => Some(digest),

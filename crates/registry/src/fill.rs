@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{Blob, Fill, FillError, Follower, Stretch};
-use metahub_upstream::{BlobStream, Problem, Route, UpstreamError, named_host};
+use metahub_upstream::{BlobStream, Problem, Route, UpstreamError};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -77,15 +78,26 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Option<Coming>, RegistryError> {
         let key = (kept.clone(), digest.clone());
-        let cell = self.inner.fills.cell(&key);
-        let begun = cell
-            .get_or_init(|| self.begin(route, &key, &cell))
-            .await
-            .clone();
-        if !matches!(begun, Ok(Some(Coming::Arriving(_)))) {
-            self.inner.fills.end(&key, &cell);
+        loop {
+            let cell = self.inner.fills.cell(&key);
+            let ours = AtomicBool::new(false);
+            let begin = || {
+                ours.store(true, Ordering::Relaxed);
+                self.begin(route, &key, &cell)
+            };
+            let begun = cell.get_or_init(begin).await.clone();
+            if !matches!(begun, Ok(Some(Coming::Arriving(_)))) {
+                self.inner.fills.end(&key, &cell);
+            }
+            // What the upstream refused to another account it may give to this one.
+            let refused = begun
+                .as_ref()
+                .err()
+                .is_some_and(|error| error.is_not_allowed());
+            if !refused || ours.load(Ordering::Relaxed) {
+                return begun.map_err(RegistryError::Shared);
+            }
         }
-        begun.map_err(RegistryError::Shared)
     }
 
     async fn begin(&self, route: &Route, key: &Key, cell: &Arc<OnceCell<Begun>>) -> Begun {
@@ -105,7 +117,7 @@ impl Registry {
             }
             Share::Fetch(lead) => lead,
         };
-        let opened = self.open(route, digest).await.map_err(Arc::new)?;
+        let opened = self.open(route, kept, digest).await.map_err(Arc::new)?;
         let Some((fill, stream)) = opened else {
             return Ok(None);
         };
@@ -143,9 +155,10 @@ impl Registry {
     async fn open(
         &self,
         route: &Route,
+        kept: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<(Fill, BlobStream)>, RegistryError> {
-        let source = named_host(route.upstream.host());
+        let source = self.kept_host(route.upstream.host());
         let begun = self.store().begun_fill(&source, digest).await?;
         if let Some(begun) = begun {
             let from = begun.received();
@@ -158,10 +171,11 @@ impl Registry {
                 // Not so many bytes: it is another content's beginning.
                 Ok(Some(_)) => begun.discard(),
                 Err(error) if *error.problem() == Problem::RangeOutside => begun.discard(),
-                Err(error) => return Err(error.into()),
+                Err(error) => return self.heed(kept, Err(error)).await,
             }
         }
-        let body = there(route.upstream.whole_blob(&route.name, digest, 0).await)?;
+        let answer = there(route.upstream.whole_blob(&route.name, digest, 0).await);
+        let body = self.heed(kept, answer).await?;
         Ok(body.map(|body| {
             let fill = self.store().fill_from(&source, digest, body.size);
             (fill, body.stream)

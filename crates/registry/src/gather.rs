@@ -54,8 +54,10 @@ impl Registry {
         wanted: &Wanted,
         mut progress: impl FnMut(Gathering) + Send + Sync,
     ) -> Result<Plan, RegistryError> {
+        // Who has images gathered looks after the registry.
+        let registry = &self.as_itself();
         let mut gather = Gather {
-            registry: self,
+            registry,
             wanted,
             seen: HashSet::new(),
             blobs: BTreeMap::new(),
@@ -150,7 +152,7 @@ impl Gather<'_> {
         };
         self.plan.documents.push(collection.to_document());
         for entry in &collection.entries {
-            match self.registry.image_source(&entry.image).await {
+            match self.registry.document_source(&entry.image).await {
                 Ok(Some(source)) => self.source(&source, &entry.image, &select).await?,
                 Ok(None) => self.left_out(&entry.image, "there is no such image"),
                 Err(error) => self.left_out(&entry.image, error),
@@ -175,7 +177,7 @@ impl Gather<'_> {
         let added = derived.explanation.added.iter();
         let select = Select::Only(added.map(|added| added.manifest.clone()).collect());
         for layer in metahub_resolve::layers_for(profile, name) {
-            if let Some(source) = self.registry.image_source(layer).await? {
+            if let Some(source) = self.registry.document_source(layer).await? {
                 self.source(&source, layer, &select).await?;
             }
         }
@@ -202,7 +204,7 @@ impl Gather<'_> {
                 let Action::ManifestAdd(add) = action else {
                     continue;
                 };
-                match self.registry.image_source(&add.layer).await? {
+                match self.registry.document_source(&add.layer).await? {
                     Some(source) => {
                         self.source(&source, &add.layer, &Select::ByPlatform)
                             .await?;
@@ -221,7 +223,7 @@ impl Gather<'_> {
         image: &ImageReference,
         derived: &Derived,
     ) -> Result<(), RegistryError> {
-        let place = Place::Local(name.clone());
+        let place = Place::Local(self.registry.home(name)?.into_owned());
         let extent = self
             .document(&place, &derived.stored, &Select::ByPlatform)
             .await?;

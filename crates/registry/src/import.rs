@@ -167,12 +167,16 @@ impl Registry {
             let (kept, origin) = match name.host() {
                 Some(host) => {
                     // Where a pull of that name looks, if anybody may pull it here.
-                    let place = self.places_of_image(name)?.into_iter().next();
+                    let places = self.as_itself().places_of_image(name)?;
+                    let place = places.into_iter().next();
                     let kept = place.map(|place| place.kept().clone());
                     let kept = kept.map_or_else(|| kept_name(host, name.name()), Ok)?;
                     (kept, Origin::Upstream)
                 }
-                None => (name.name().clone(), Origin::Pushed),
+                None => {
+                    self.may_change(name.name())?;
+                    (name.name().clone(), Origin::Pushed)
+                }
             };
             Ok(Placed {
                 image,

@@ -13,6 +13,7 @@ mod collection;
 mod counters;
 mod derivation;
 mod derive;
+mod enter;
 mod error;
 mod evict;
 mod explanation;
@@ -25,6 +26,7 @@ mod import;
 mod import_check;
 mod list;
 mod maintenance;
+mod personal;
 mod place;
 mod plan;
 mod push;
@@ -42,13 +44,13 @@ use std::time::Duration;
 use metahub_catalog::Catalog;
 use metahub_oci::RepositoryName;
 use metahub_store::Store;
-use metahub_upstream::Upstreams;
+use metahub_upstream::{Logins, Upstreams};
 use tokio::sync::watch;
 
 pub use blob::BlobRead;
 pub use counters::{Counts, UpstreamCounts};
 pub use derive::{Accepts, Served};
-pub use error::RegistryError;
+pub use error::{NotAllowed, RegistryError};
 pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use fill::Scout;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub immutable_tags: ImmutableTags,
     /// How much may be kept of upstreams.
     pub cache: CacheSettings,
+    /// Who accounts are at upstreams that are read under each account's own identity.
+    pub logins: Option<Logins>,
 }
 
 impl Default for Settings {
@@ -89,14 +93,17 @@ impl Default for Settings {
             delete: true,
             immutable_tags: ImmutableTags::default(),
             cache: CacheSettings::default(),
+            logins: None,
         }
     }
 }
 
-/// The registry: everything between HTTP and the store. Cheap to clone.
+/// The registry: everything between HTTP and the store, as one caller sees it. Cheap to clone.
+/// Nobody in particular calls, unless [`Registry::on_behalf_of`] says who.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
+    caller: enter::Caller,
 }
 
 struct Inner {
@@ -110,6 +117,7 @@ struct Inner {
     collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
     rechecks: recheck::Rechecks,
     referrers: list::ReferrersLately,
+    personal: personal::Personals,
     counters: counters::Counters,
     usage: usage::Usage,
 }
@@ -125,7 +133,9 @@ impl Registry {
         settings: Settings,
     ) -> Self {
         Self {
+            caller: enter::Caller::Nobody,
             inner: Arc::new(Inner {
+                personal: personal::Personals::new(settings.logins.clone()),
                 store,
                 upstreams,
                 catalog,

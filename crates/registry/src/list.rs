@@ -10,6 +10,7 @@ use metahub_upstream::{Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
+use crate::enter::Wanted;
 use crate::place::{Place, is_offline, there};
 use crate::{Registry, RegistryError};
 
@@ -95,9 +96,10 @@ impl Referrers {
     }
 }
 
-/// What upstreams said of referrers a moment ago, by kept repository and subject. A thousand nodes
-/// that verify one image ask its upstream once.
-pub(crate) type ReferrersLately = Cache<(RepositoryName, Digest), Arc<Vec<Descriptor>>>;
+/// What upstreams said of referrers a moment ago, by kept repository and subject, and by who asked
+/// where that makes a difference. A thousand nodes that verify one image ask its upstream once.
+pub(crate) type ReferrersLately =
+    Cache<(RepositoryName, Digest, Option<Arc<str>>), Arc<Vec<Descriptor>>>;
 
 pub(crate) fn referrers_lately() -> ReferrersLately {
     Cache::builder()
@@ -116,6 +118,7 @@ impl Registry {
         last: Option<&str>,
         limit: usize,
     ) -> Result<TagList, RegistryError> {
+        let here = self.enter(name, Wanted::Tags).await?;
         let catalog = self.catalog();
         let of_collection = catalog.collection_tags(name);
         let mut found = Found {
@@ -123,7 +126,7 @@ impl Registry {
             items: of_collection.iter().map(ToString::to_string).collect(),
             ..Found::default()
         };
-        for place in self.places_of(name)? {
+        for place in here.places_of(name)? {
             match &place {
                 Place::Local(name) => {
                     // Else what lies under this name is what its upstream gave.
@@ -132,7 +135,10 @@ impl Registry {
                     }
                 }
                 Place::Upstream { route, kept } => {
-                    match there(route.upstream.tags(&route.name).await) {
+                    match here
+                        .own(kept, there(route.upstream.tags(&route.name).await))
+                        .await?
+                    {
                         Ok(Some(tags)) => {
                             found.known = true;
                             found.items.extend(tags.iter().map(ToString::to_string));
@@ -195,7 +201,9 @@ impl Registry {
                 .await?;
             more = page.more;
             after = page.items.last().map(ToString::to_string);
-            let readable = page.items.iter().filter(|name| may_read(name));
+            // What an upstream has for some accounts only is listed for none.
+            let open = |name: &&RepositoryName| self.is_open(name) && may_read(name);
+            let readable = page.items.iter().filter(open);
             let before = items.len();
             items.extend(readable.map(ToString::to_string));
             shown += items.len() - before;
@@ -218,11 +226,12 @@ impl Registry {
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Referrers, RegistryError> {
+        let here = self.enter(name, Wanted::Manifest(subject)).await?;
         let mut found: BTreeMap<Digest, JsonMap> = BTreeMap::new();
         // Where the first list that was not read to its end stopped: what follows is for later.
         let mut end: Option<Digest> = None;
         let mut warning = None;
-        for place in self.places_of(name)? {
+        for place in here.places_of(name)? {
             let held = self
                 .store()
                 .referrers(place.kept(), subject, artifact_type, after, limit)
@@ -244,7 +253,8 @@ impl Registry {
                 }
                 continue;
             };
-            match self.upstream_referrers(route, kept, subject).await {
+            let said = here.upstream_referrers(route, kept, subject).await;
+            match here.own(kept, said).await? {
                 Ok(referrers) => {
                     for entry in referrers.iter() {
                         let its_type = entry.as_json().get("artifactType").and_then(Value::as_str);
@@ -292,7 +302,7 @@ impl Registry {
             let referrers = route.upstream.referrers(&route.name, subject).await?;
             Ok::<_, UpstreamError>(Arc::new(referrers))
         };
-        let key = (kept.clone(), subject.clone());
+        let key = (kept.clone(), subject.clone(), self.caller.apart(kept));
         let answer = self.inner.referrers.try_get_with(key, ask).await;
         answer.map_err(|error| UpstreamError::clone(&error))
     }

@@ -103,8 +103,9 @@ impl Registry {
         finding: &Finding,
     ) -> Result<bool, RegistryError> {
         for source in finding.sources.iter().flat_map(|text| parse_sources(text)) {
-            for place in self.places_of_image(&source)? {
-                let Some(blob) = self.blob_at(&place, &finding.digest).await? else {
+            let itself = self.as_itself();
+            for place in itself.places_of_image(&source)? {
+                let Some(blob) = itself.blob_at(&place, &finding.digest).await? else {
                     continue;
                 };
                 if let BlobRead::Arriving { mut follower, .. } = blob

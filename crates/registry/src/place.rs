@@ -84,7 +84,8 @@ pub(crate) fn is_offline(error: &UpstreamError) -> bool {
     *error.problem() == Problem::Offline
 }
 
-/// The name under which content of `name` at `host` is kept.
+/// The name by which clients ask for `name` at `host`, and under which its content is kept unless
+/// it is read under each account's own identity (see `enter`).
 pub(crate) fn kept_name(
     host: &Host,
     name: &RepositoryName,
@@ -109,13 +110,19 @@ impl Registry {
     /// The places of the repository that clients call `name`, first to last: what was pushed here,
     /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones.
     pub(crate) fn places_of(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
-        let local = Place::Local(name.clone());
         let mut places = self.elsewhere(name)?;
-        match self.settings().local {
-            LocalContent::First => places.insert(0, local),
-            LocalContent::Last => places.push(local),
+        match (self.local(name), self.settings().local) {
+            (Some(local), LocalContent::First) => places.insert(0, local),
+            (Some(local), LocalContent::Last) => places.push(local),
+            (None, _) => {}
         }
         Ok(places)
+    }
+
+    /// The place of what was pushed here under that name, if any may be: not where it leads to an
+    /// upstream that is read under each account's own identity.
+    pub(crate) fn local(&self, name: &RepositoryName) -> Option<Place> {
+        self.is_open(name).then(|| Place::Local(name.clone()))
     }
 
     /// What to say of an answer that an upstream gave for `name`, if that name was pushed to here
@@ -172,7 +179,8 @@ impl Registry {
         name: &RepositoryName,
     ) -> Result<Vec<Place>, RegistryError> {
         let place = |route: Route| {
-            let kept = kept_name(route.upstream.host(), &route.name)?;
+            let kept = self.kept(&route)?;
+            let route = self.way(route, &kept)?;
             Ok(Place::Upstream { route, kept })
         };
         self.upstreams()

@@ -12,6 +12,7 @@ use metahub_store::{Origin, StoredManifest, TagRecord};
 use metahub_upstream::{Freshness, Gone, Lifetime, Route};
 use parking_lot::Mutex;
 
+use crate::enter::Caller;
 use crate::place::{is_offline, there};
 use crate::{Registry, RegistryError};
 
@@ -36,18 +37,22 @@ struct Last {
 /// Held while a tag or a digest is asked for at its upstream.
 type Recheck = Arc<tokio::sync::Mutex<Option<Last>>>;
 
+/// What is asked, and by whom, where that makes a difference.
+type Key = (RepositoryName, Reference, Option<Arc<str>>);
+
 /// One lock per upstream tag or digest, so that many clients cause one request.
 #[derive(Default)]
-pub(crate) struct Rechecks(Mutex<HashMap<(RepositoryName, Reference), Recheck>>);
+pub(crate) struct Rechecks(Mutex<HashMap<Key, Recheck>>);
 
 impl Rechecks {
-    fn lock(&self, name: &RepositoryName, reference: &Reference) -> Recheck {
+    fn lock(&self, name: &RepositoryName, reference: &Reference, caller: &Caller) -> Recheck {
         let mut locks = self.0.lock();
         // What nobody holds or waits for is dropped before the map grows large.
         if locks.len() > 1024 {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         }
-        Arc::clone(locks.entry((name.clone(), reference.clone())).or_default())
+        let key = (name.clone(), reference.clone(), caller.apart(name));
+        Arc::clone(locks.entry(key).or_default())
     }
 }
 
@@ -67,7 +72,10 @@ impl Registry {
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
-        let lock = self.inner.rechecks.lock(kept, &tag.clone().into());
+        let lock = self
+            .inner
+            .rechecks
+            .lock(kept, &tag.clone().into(), &self.caller);
         let mut last = lock.lock().await;
         if let Some(last) = &*last
             && (last.ended >= came || (last.stale && last.ended.elapsed() < AFTER_FAILURE))
@@ -100,7 +108,7 @@ impl Registry {
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         let came = Instant::now();
         let reference = Reference::Digest(digest.clone());
-        let lock = self.inner.rechecks.lock(kept, &reference);
+        let lock = self.inner.rechecks.lock(kept, &reference, &self.caller);
         let mut last = lock.lock().await;
         // Only a failure is remembered, for those who waited: what was found is in the store.
         if let Some(last) = &*last
@@ -132,7 +140,8 @@ impl Registry {
         kept: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        match there(route.upstream.manifest(&route.name, reference).await)? {
+        let answer = there(route.upstream.manifest(&route.name, reference).await);
+        match self.heed(kept, answer).await? {
             Some(fetched) => self.keep(route, kept, &fetched, Vec::new()).await.map(Some),
             None => Ok(None),
         }
@@ -212,8 +221,8 @@ impl Registry {
             let answer = route
                 .upstream
                 .revalidate(&route.name, tag, &record.digest, record.etag.as_deref())
-                .await?;
-            match answer {
+                .await;
+            match self.heed(kept, answer).await? {
                 Freshness::Unchanged { etag } => {
                     self.store()
                         .touch_tag(kept, tag, &record.digest, SystemTime::now(), etag)
@@ -225,7 +234,8 @@ impl Registry {
             }
         }
         let reference = Reference::Tag(tag.clone());
-        let Some(fetched) = route.upstream.manifest(&route.name, &reference).await? else {
+        let answer = route.upstream.manifest(&route.name, &reference).await;
+        let Some(fetched) = self.heed(kept, answer).await? else {
             return Ok(None);
         };
         self.keep(route, kept, &fetched, vec![tag.clone()])

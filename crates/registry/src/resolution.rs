@@ -5,6 +5,7 @@ use metahub_oci::{Document, ImageReference, Index, Platform, Reference, Reposito
 use metahub_resolve::Verdicts;
 
 use crate::derive::Outcome;
+use crate::enter::Wanted;
 use crate::source::{Source, parse};
 use crate::{Child, Explanation, Registry, RegistryError, Resolution, SourceKind};
 
@@ -22,7 +23,8 @@ impl Registry {
         let (stored, explanation, warning) = match image.reference() {
             Reference::Digest(digest) => {
                 let served = self.manifest(&name, &digest).await?;
-                let stored = self.store().manifest(&name, &digest).await?;
+                let home = self.home(&name)?;
+                let stored = self.store().manifest(&home, &digest).await?;
                 let children = match stored.as_deref().map(parse).transpose()? {
                     Some(Document::Index(index)) => children_of(&index),
                     _ => vec![Child {
@@ -35,7 +37,10 @@ impl Registry {
                 let explanation = plain(SourceKind::Local, digest, children);
                 (served, explanation, None)
             }
-            Reference::Tag(tag) => self.resolve_tag(&name, &tag, profile).await?,
+            Reference::Tag(tag) => {
+                let here = self.enter(&name, Wanted::Tag(&tag)).await?;
+                here.resolve_tag(&name, &tag, profile).await?
+            }
         };
         let usual = Platform::linux_amd64();
         let children = &explanation.children;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use metahub_oci::{Digest, Host, RepositoryName};
 use metahub_store::{Follower, StoreError};
-use metahub_upstream::{Route, named_host};
+use metahub_upstream::Route;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -122,7 +122,7 @@ impl Registry {
             match (proof, stored, announced) {
                 (Proof::Lacks, ..) => return Ok(Share::Lacking),
                 (Proof::Has(says), Some(size), _) if says == size => {
-                    let host = named_host(host);
+                    let host = self.kept_host(host);
                     if self.store().link_given(&host, kept, digest).await? {
                         self.shared(kept, digest);
                         return Ok(Share::Here);
@@ -146,7 +146,10 @@ impl Registry {
 
     /// The size of a blob that `host` gave for one of its repositories and that is whole.
     async fn given_by(&self, host: &Host, digest: &Digest) -> Result<Option<u64>, RegistryError> {
-        let blob = self.store().given_blob(&named_host(host), digest).await?;
+        let blob = self
+            .store()
+            .given_blob(&self.kept_host(host), digest)
+            .await?;
         let Some(blob) = blob else { return Ok(None) };
         match opened(&blob).await {
             Ok(_) => Ok(Some(blob.size())),
@@ -166,7 +169,7 @@ impl Registry {
         if !follower.completed().await {
             return;
         }
-        let (host, digest) = (named_host(route.upstream.host()), follower.digest());
+        let (host, digest) = (self.kept_host(route.upstream.host()), follower.digest());
         match self.store().link_given(&host, kept, digest).await {
             Ok(true) => self.shared(kept, digest),
             Ok(false) => tracing::debug!(repository = %kept, %digest, "went before it was linked"),

@@ -77,13 +77,20 @@ impl Registry {
             return self.collection_source(collection).await;
         }
         // What was pushed here is answered without working out where else to look.
-        let local = Place::Local(name.clone());
+        let local = self.local(name);
         let first = self.settings().local == LocalContent::First;
-        if first && let Some(source) = self.tag_at(&local, tag).await? {
+        let (before, after) = if first { (local, None) } else { (None, local) };
+        if let Some(local) = &before
+            && let Some(source) = self.tag_at(local, tag).await?
+        {
             return Ok(source);
         }
         let mut search = Search::default();
-        if !first || !self.ends_at(&local).await? {
+        let ends = match &before {
+            Some(local) => self.ends_at(local).await?,
+            None => false,
+        };
+        if !ends {
             for place in self.elsewhere(name)? {
                 if let Some(mut source) = search.answered(self.tag_at(&place, tag).await)? {
                     source.warn(search.passed_over());
@@ -92,7 +99,9 @@ impl Registry {
                 }
             }
         }
-        if !first && let Some(mut source) = self.tag_at(&local, tag).await? {
+        if let Some(local) = &after
+            && let Some(mut source) = self.tag_at(local, tag).await?
+        {
             source.warn(search.passed_over());
             return Ok(source);
         }

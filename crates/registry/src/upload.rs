@@ -5,6 +5,7 @@ use futures_util::Stream;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{AppendError, FinishError, Upload, UploadId};
 
+use crate::enter::Wanted;
 use crate::{Registry, RegistryError};
 
 impl Registry {
@@ -21,7 +22,14 @@ impl Registry {
         digest: &Digest,
         from: &RepositoryName,
     ) -> Result<bool, RegistryError> {
-        Ok(self.store().mount(from, name, digest).await?)
+        match self.enter(from, Wanted::Blob(digest)).await {
+            Ok(_) => Ok(self.store().mount(&*self.home(from)?, name, digest).await?),
+            // As for what is not there: the client uploads instead.
+            Err(error) => {
+                tracing::debug!(%from, %digest, %error, "nothing is mounted");
+                Ok(false)
+            }
+        }
     }
 
     /// The same out of any repository that `may_read` lets through.
@@ -32,7 +40,10 @@ impl Registry {
         may_read: &(dyn Fn(&RepositoryName) -> bool + Send + Sync),
     ) -> Result<bool, RegistryError> {
         for from in self.store().repositories_with_blob(digest).await? {
-            if may_read(&from) && self.store().mount(&from, name, digest).await? {
+            if self.is_open(&from)
+                && may_read(&from)
+                && self.store().mount(&from, name, digest).await?
+            {
                 return Ok(true);
             }
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
-use metahub_auth::{Identity, Right};
+use metahub_auth::{AccountName, Identity, Right};
 use metahub_oci::{ErrorCode, Reference, RepositoryName};
-use metahub_registry::NamespaceError;
+use metahub_registry::{NamespaceError, Registry};
 
 use crate::access;
 use crate::app::App;
@@ -132,7 +132,8 @@ impl Answering {
                 let identity = self.identify(call, record).await?;
                 let identity = identity.or_else(|| self.app.authenticator.anonymous());
                 let identity = self.authorize(call, identity, Right::Pull, image.name())?;
-                resolve::get(&self.app.registry, &identity, &head.headers, query, &image).await
+                let registry = self.registry(&identity);
+                resolve::get(&registry, &identity, &head.headers, query, &image).await
             }
             Route::In(name, operation) => {
                 if self.app.read_only && operation.changes() {
@@ -252,6 +253,12 @@ impl Answering {
         .await
     }
 
+    /// The registry as `identity` sees it.
+    fn registry(&self, identity: &Identity) -> Registry {
+        let account = identity.account().map(AccountName::as_str);
+        self.app.registry.on_behalf_of(account)
+    }
+
     /// Hands an operation that `identity` may do to its handler. `asked` is the repository's name as
     /// the client says it.
     async fn operate(
@@ -262,7 +269,10 @@ impl Answering {
         operation: &Operation,
         body: RequestBody,
     ) -> Result<Response<Body>, HttpError> {
-        let (registry, limits) = (&self.app.registry, &self.app.limits);
+        let (registry, limits) = (&self.registry(identity), &self.app.limits);
+        if operation.right() != Right::Pull {
+            registry.may_change(name)?;
+        }
         let Call { head, query, .. } = call;
         let (method, headers) = (&head.method, &head.headers);
         match operation {

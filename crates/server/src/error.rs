@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
-use metahub_registry::RegistryError;
+use metahub_registry::{NotAllowed, RegistryError};
 use metahub_store::StoreError;
 use metahub_upstream::{Problem, UpstreamError};
 use serde_json::Value;
@@ -182,7 +182,8 @@ fn detail(error: &RegistryError) -> Value {
             "existing": nothing.existing,
             "entries": nothing.verdicts,
         }),
-        RegistryError::Upstream(error) => upstream_detail(error),
+        RegistryError::Upstream(error)
+        | RegistryError::NotAllowed(NotAllowed::Refused { error, .. }) => upstream_detail(error),
         RegistryError::Shared(error) => detail(error),
         _ => Value::Null,
     }

@@ -1,0 +1,239 @@
+//! Upstreams that are read under each account's own identity: who an account is there, and what
+//! it has shown lately that it may read.
+//!
+//! A proof is the upstream's own answer to a request of the account. What it opens is one
+//! repository there, for the time that the upstream's configuration says; it ends sooner when the
+//! account's login changes or the upstream refuses the account. Nothing here is written down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metahub_oci::{Digest, Host, Reference, RepositoryName};
+use metahub_upstream::{Credentials, Logins, Problem, Route, Upstream, UpstreamError};
+use moka::future::Cache;
+use parking_lot::Mutex;
+
+use crate::RegistryError;
+use crate::error::NotAllowed;
+
+/// How long an account's login is taken as it was last read.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a refusal stands: what a thousand nodes ask for with a wrong password should not lock
+/// the account at its upstream.
+const REFUSED: Duration = Duration::from_secs(5);
+/// Accounts that are remembered, and for how long unless they ask again; who is forgotten shows
+/// again that it may read.
+const ACCOUNTS: u64 = 1000;
+const IDLE: Duration = Duration::from_hours(1);
+/// Repositories that are remembered of each.
+const REPOSITORIES: u64 = 10_000;
+
+/// An account, or nobody in particular.
+pub(crate) type Who = Option<Arc<str>>;
+
+/// What one account is to one upstream.
+pub(crate) struct Personal {
+    pub(crate) who: Who,
+    /// Reads as that account.
+    pub(crate) upstream: Arc<Upstream>,
+    credentials: Option<Credentials>,
+    looked_up: Mutex<Instant>,
+    /// Repositories there that it could read.
+    proven: Cache<RepositoryName, ()>,
+    /// What the upstream refused it lately; questions that run now are asked once.
+    refusals: Cache<(RepositoryName, String), UpstreamError>,
+}
+
+/// What is asked for, to learn whether somebody may read a repository.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    Manifest(Reference),
+    Blob(Digest),
+    Tags,
+}
+
+/// What all accounts are to all upstreams.
+pub(crate) struct Personals {
+    logins: Option<Logins>,
+    known: Cache<(Host, Who), Arc<Personal>>,
+}
+
+impl Personals {
+    pub(crate) fn new(logins: Option<Logins>) -> Self {
+        Self {
+            logins,
+            known: Cache::builder()
+                .max_capacity(ACCOUNTS)
+                .time_to_idle(IDLE)
+                .build(),
+        }
+    }
+
+    /// What `who` is to `upstream`, with a login that was read a moment ago at most.
+    pub(crate) async fn of(
+        &self,
+        who: &Who,
+        upstream: &Upstream,
+    ) -> Result<Arc<Personal>, RegistryError> {
+        let key = (upstream.host().clone(), who.clone());
+        let known = self.known.get(&key).await;
+        if let Some(known) = known.as_ref().filter(|known| known.is_recent()) {
+            return Ok(Arc::clone(known));
+        }
+        let credentials = self.credentials(who, upstream.host()).await?;
+        if let Some(known) = known.filter(|known| known.is_still(credentials.as_ref())) {
+            *known.looked_up.lock() = Instant::now();
+            return Ok(known);
+        }
+        // Tokens and proofs of a former login end with it.
+        let personal = Arc::new(Personal::new(who.clone(), upstream, credentials));
+        self.known.insert(key, Arc::clone(&personal)).await;
+        Ok(personal)
+    }
+
+    async fn credentials(
+        &self,
+        who: &Who,
+        host: &Host,
+    ) -> Result<Option<Credentials>, RegistryError> {
+        let (Some(logins), Some(account)) = (self.logins.clone(), who.clone()) else {
+            return Ok(None);
+        };
+        let (name, at) = (Arc::clone(&account), host.clone());
+        let read = tokio::task::spawn_blocking(move || logins.of(&name, &at)).await;
+        let problem = match read {
+            Ok(Ok(credentials)) => return Ok(credentials),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        // The client learns neither paths nor modes.
+        tracing::error!(%account, upstream = %host, problem, "a login at an upstream cannot be read");
+        Err(NotAllowed::Unreadable {
+            upstream: host.clone(),
+            account: (*account).into(),
+        }
+        .into())
+    }
+}
+
+impl Personal {
+    fn new(who: Who, upstream: &Upstream, credentials: Option<Credentials>) -> Self {
+        let remember = upstream.pass_through().unwrap_or_default().remember;
+        Self {
+            who,
+            upstream: Arc::new(upstream.acting_as(credentials.clone())),
+            credentials,
+            looked_up: Mutex::new(Instant::now()),
+            proven: Cache::builder()
+                .max_capacity(REPOSITORIES)
+                .time_to_live(remember)
+                .build(),
+            refusals: Cache::builder()
+                .max_capacity(REPOSITORIES)
+                .time_to_live(REFUSED)
+                .build(),
+        }
+    }
+
+    fn is_recent(&self) -> bool {
+        self.looked_up.lock().elapsed() < LOOK
+    }
+
+    fn is_still(&self, credentials: Option<&Credentials>) -> bool {
+        match (credentials, &self.credentials) {
+            (Some(now), Some(before)) => now.are_still(before),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it could read the repository `name` there, not long ago.
+    pub(crate) async fn has_proven(&self, name: &RepositoryName) -> bool {
+        self.proven.get(name).await.is_some()
+    }
+
+    /// The upstream refused it: what it showed before counts no more.
+    pub(crate) async fn refused(&self, name: &RepositoryName) {
+        self.proven.invalidate(name).await;
+    }
+
+    /// Asks the upstream as this account. Whether it has what was asked for and gives it to the
+    /// account; many that ask the same at once ask it once.
+    pub(crate) async fn ask(
+        &self,
+        route: &Route,
+        question: &Question,
+    ) -> Result<bool, RegistryError> {
+        let name = &route.name;
+        let key = (name.clone(), question.key());
+        // Whatever is no refusal is an error to the cache, which it hands to all who wait and
+        // forgets.
+        let answer = self
+            .refusals
+            .try_get_with(key, async {
+                match self.upstream_says(name, question).await {
+                    Err(error) if is_refusal(&error) => Ok(error),
+                    Ok(found) => Err(Answer::Found(found)),
+                    Err(error) => Err(Answer::Failed(error)),
+                }
+            })
+            .await;
+        match answer.as_ref().map_err(|answer| &**answer) {
+            Err(Answer::Found(found)) => {
+                // A list of tags, or a blob that no manifest here leads to, opens nothing else.
+                if *found && matches!(question, Question::Manifest(_)) {
+                    self.proven.insert(name.clone(), ()).await;
+                }
+                Ok(*found)
+            }
+            Err(Answer::Failed(error)) => Err(error.clone().into()),
+            Ok(refusal) => {
+                self.refused(name).await;
+                Err(self.not_allowed(refusal.clone()).into())
+            }
+        }
+    }
+
+    async fn upstream_says(
+        &self,
+        name: &RepositoryName,
+        question: &Question,
+    ) -> Result<bool, UpstreamError> {
+        match question {
+            Question::Manifest(reference) => self.upstream.shows_manifest(name, reference).await,
+            Question::Blob(digest) => self.upstream.shows_blob(name, digest).await,
+            Question::Tags => Ok(self.upstream.tags(name).await?.is_some()),
+        }
+    }
+
+    /// The error for what the upstream refuses this account.
+    pub(crate) fn not_allowed(&self, error: UpstreamError) -> NotAllowed {
+        NotAllowed::Refused {
+            error,
+            account: self.who.as_deref().map(Into::into),
+            login: self.credentials.is_some(),
+        }
+    }
+}
+
+/// An answer that is remembered nowhere.
+enum Answer {
+    Found(bool),
+    Failed(UpstreamError),
+}
+
+impl Question {
+    fn key(&self) -> String {
+        match self {
+            Self::Manifest(Reference::Tag(tag)) => format!("tag {tag}"),
+            Self::Manifest(Reference::Digest(digest)) => format!("manifest {digest}"),
+            Self::Blob(digest) => format!("blob {digest}"),
+            Self::Tags => "tags".to_owned(),
+        }
+    }
+}
+
+/// Whether an upstream refused whoever asked, and not only failed.
+pub(crate) fn is_refusal(error: &UpstreamError) -> bool {
+    matches!(error.problem(), Problem::Denied { .. } | Problem::Auth(_))
+}
