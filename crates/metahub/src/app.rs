@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
-use metahub_registry::Registry;
+use metahub_registry::{Registry, Settings};
 use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server};
 use metahub_store::Store;
-use metahub_upstream::Upstreams;
+use metahub_upstream::{Logins, Upstreams};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use tokio::sync::watch;
 
@@ -22,6 +22,14 @@ const TOKEN_SECRET: &str = "tokens";
 
 /// How long the store may take to close when the server is to end at once.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// Who accounts are at upstreams, by the folder's name in the data folder.
+const LOGINS: &str = "upstream-logins";
+
+/// Who the accounts of a data folder are at upstreams.
+pub(crate) fn logins(config: &Config) -> Logins {
+    Logins::new(config.data.join(LOGINS))
+}
 
 /// A MetaHub that listens nowhere yet.
 pub(crate) struct App {
@@ -54,7 +62,11 @@ impl App {
             config.auth.clone(),
             SigningKey::new(secret.expose()),
         );
-        let registry = Registry::new(store, upstreams, catalog, config.registry.clone());
+        let settings = Settings {
+            logins: Some(logins(config)),
+            ..config.registry.clone()
+        };
+        let registry = Registry::new(store, upstreams, catalog, settings);
         Ok(Self {
             registry,
             authenticator,

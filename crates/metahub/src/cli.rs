@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use metahub_auth::{AccountName, AnonymousAccess, Role};
-use metahub_oci::{ImageReference, Platform};
+use metahub_oci::{Host, ImageReference, Platform};
 use url::Url;
 
 use crate::commands::bundle::{ExportArgs, ImportArgs};
@@ -300,10 +300,54 @@ pub(crate) enum AccountCommand {
         #[command(flatten)]
         settings: SettingsArgs,
     },
-    /// Remove an account; what it pushed stays
+    /// Remove an account and its logins at upstreams; what it pushed stays
     Remove {
         /// The account
         name: AccountName,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    #[command(flatten)]
+    Upstream(UpstreamLoginCommand),
+}
+
+/// Who accounts are at upstreams that are read for each of them as that account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpstreamLoginCommand {
+    /// Say who an account is at an upstream with pass_through: its user name and password there
+    #[command(name = "upstream-login")]
+    Login {
+        /// The account
+        name: AccountName,
+        /// The upstream's host, as images are written: quay.io
+        host: Host,
+        /// Its user name there
+        #[arg(long, value_name = "USER")]
+        username: String,
+        /// Read its password or access token there from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// List who accounts are at upstreams, without their passwords
+    #[command(name = "upstream-logins")]
+    Logins {
+        /// Only of this account
+        name: Option<AccountName>,
+        /// How to print
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: Format,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Forget who an account is at an upstream
+    #[command(name = "upstream-logout")]
+    Logout {
+        /// The account
+        name: AccountName,
+        /// The upstream's host
+        host: Host,
         #[command(flatten)]
         settings: SettingsArgs,
     },

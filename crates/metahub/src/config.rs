@@ -23,6 +23,7 @@ use self::environment::Environment;
 pub(crate) use self::layer::Layer;
 use self::layer::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
 pub(crate) use self::values::Time;
+use self::values::UpstreamList;
 pub(crate) use self::yaml::ConfigError;
 use crate::warm::WarmConfig;
 
@@ -205,7 +206,10 @@ impl Config {
             layer.tag_lifetime.map(Time::duration),
         );
         set(&mut self.registry.local, layer.local);
-        set(&mut self.upstreams.upstreams, layer.upstreams);
+        set(
+            &mut self.upstreams.upstreams,
+            layer.upstreams.map(UpstreamList::into_upstreams),
+        );
         set(&mut self.upstreams.allow_any_host, layer.allow_any_host);
         set(&mut self.upstreams.offline, layer.offline);
         set(&mut self.warm, layer.warm);

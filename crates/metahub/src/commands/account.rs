@@ -11,8 +11,9 @@ use metahub_store::{Mode, Store};
 use miette::{IntoDiagnostic as _, bail, miette};
 use serde_json::json;
 
+use crate::app;
 use crate::cli::{AccountCommand, Format, PasswordArgs, SettingsArgs};
-use crate::commands::load_config;
+use crate::commands::{load_config, upstream_login};
 use crate::config::{Config, Layer};
 use crate::data;
 use crate::documents;
@@ -82,13 +83,19 @@ pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
             show(generated.as_ref())?;
         }
         AccountCommand::Remove { name, settings } => {
-            open(&settings)
+            let config = load_config(&settings, Layer::default())?;
+            data::must_exist(&config.data)?;
+            // First, so that nobody who gets the name later is who this one was elsewhere.
+            let logins = app::logins(&config);
+            logins.forget(name.as_str()).into_diagnostic()?;
+            open_in(&config)
                 .await?
                 .remove(&name)
                 .await
                 .into_diagnostic()?;
             output::line(format!("removed account {name}; what it pushed stays"))?;
         }
+        AccountCommand::Upstream(command) => upstream_login::run(command).await?,
     }
     Ok(Exit::Ok)
 }
@@ -100,7 +107,7 @@ async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
     open_in(&config).await
 }
 
-async fn open_in(config: &Config) -> miette::Result<Accounts> {
+pub(super) async fn open_in(config: &Config) -> miette::Result<Accounts> {
     let store = Store::open(&config.data, Mode::Beside)
         .await
         .map_err(|error| data::failed(&config.data, &error))?;

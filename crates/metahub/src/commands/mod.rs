@@ -13,6 +13,7 @@ mod schema;
 pub(crate) mod selection;
 mod serve;
 pub(crate) mod upkeep;
+mod upstream_login;
 pub(crate) mod warm;
 
 use std::future::Future;

@@ -8,12 +8,11 @@ use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
 use metahub_registry::{ImmutableTags, LocalContent};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
-use metahub_upstream::UpstreamConfig;
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::{Count, ManifestSize, Rate, Size, Time};
-use super::yaml::{ConfigError, parse};
+use super::values::{Count, ManifestSize, Rate, Size, Time, UpstreamList};
+use super::yaml::{ConfigError, Problem, parse};
 use crate::warm::WarmConfig;
 
 /// One layer of settings: the file, the environment, or the flags.
@@ -42,7 +41,7 @@ pub(crate) struct Layer {
     pub(crate) sparse: Option<bool>,
     pub(crate) tag_lifetime: Option<Time>,
     pub(crate) local: Option<LocalContent>,
-    pub(crate) upstreams: Option<Vec<UpstreamConfig>>,
+    pub(crate) upstreams: Option<UpstreamList>,
     pub(crate) allow_any_host: Option<bool>,
     pub(crate) offline: Option<bool>,
     pub(crate) warm: Option<Vec<WarmConfig>>,
@@ -121,6 +120,10 @@ impl Layer {
             source,
         })?;
         let mut layer: Self = parse(&text).map_err(|problem| problem.in_file(file, &text))?;
+        if let Some((location, why)) = layer.upstreams.as_ref().and_then(UpstreamList::misfit) {
+            let problem = Problem::new(why, Some(location), &text);
+            return Err(problem.in_file(file, &text));
+        }
         let folder = file.parent().unwrap_or(Path::new(""));
         let paths = layer
             .data
@@ -135,6 +138,11 @@ impl Layer {
     }
 
     pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let upstreams: Option<UpstreamList> = variable(environment, "METAHUB_UPSTREAMS")?;
+        if let Some((_, message)) = upstreams.as_ref().and_then(UpstreamList::misfit) {
+            let variable = "METAHUB_UPSTREAMS";
+            return Err(ConfigError::Variable { variable, message });
+        }
         Ok(Self {
             listen: plain_variable(
                 environment,
@@ -176,7 +184,7 @@ impl Layer {
             sparse: variable(environment, "METAHUB_SPARSE")?,
             tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,
             local: variable(environment, "METAHUB_LOCAL")?,
-            upstreams: variable(environment, "METAHUB_UPSTREAMS")?,
+            upstreams,
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
             offline: variable(environment, "METAHUB_OFFLINE")?,
             warm: variable(environment, "METAHUB_WARM")?,

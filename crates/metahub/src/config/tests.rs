@@ -233,6 +233,17 @@ fn a_certificate_and_its_key_may_come_from_two_places_and_need_each_other() {
 }
 
 #[test]
+fn upstreams_in_a_variable_must_go_with_each_other_too() {
+    let wrong = "[{host: a.org, default: true, pass_through: {}}]";
+    let error = from_variables(&[("METAHUB_UPSTREAMS", wrong)]).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("METAHUB_UPSTREAMS") && text.contains("a.org"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_wrong_variable_is_named() {
     let error = from_variables(&[("METAHUB_LISTEN", "everywhere")]).unwrap_err();
     assert!(error.to_string().contains("METAHUB_LISTEN"), "{error}");
@@ -267,6 +278,19 @@ fn a_wrong_variable_is_named() {
     1,
     37,
     "expected 1 to 16"
+)]
+#[case("upstreams: [{host: a.org, pass_through: true}]\n", 1, 41, "mapping")]
+#[case(
+    "upstreams:\n  - host: a.org\n  - host: b.org\n    default: true\n    pass_through: {}\n",
+    3,
+    5,
+    "upstream b.org: pass_through and default"
+)]
+#[case(
+    "upstreams:\n  - {host: a.org}\n  - {host: a.org, pass_through: {}}\n",
+    3,
+    5,
+    "needs the host for one upstream alone"
 )]
 #[case("local: never\n", 1, 8, "never")]
 #[case("listen: [\n", 1, 9, "string")]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use metahub_oci::MAX_MANIFEST_BYTES;
+use metahub_upstream::UpstreamConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Location, Spanned};
 
 /// A length of time as people write it: `30s`, `1m 30s`, `500ms`.
 #[derive(Clone, Copy, Debug)]
@@ -112,5 +114,27 @@ impl<'de> Deserialize<'de> for Rate {
                     "'{text}' is no rate: expected bytes a second with a unit, such as 32 MiB"
                 ))
             })
+    }
+}
+
+/// Upstreams, and where each of them stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct UpstreamList(Vec<Spanned<UpstreamConfig>>);
+
+impl UpstreamList {
+    pub(super) fn into_upstreams(self) -> Vec<UpstreamConfig> {
+        self.0.into_iter().map(|one| one.value).collect()
+    }
+
+    /// The first that does not go with the others, and why.
+    pub(super) fn misfit(&self) -> Option<(Location, String)> {
+        let upstreams: Vec<_> = self.0.iter().map(|one| one.value.clone()).collect();
+        let (at, error) = UpstreamConfig::check_pass_through(&upstreams).err()?;
+        let location = self
+            .0
+            .get(at)
+            .map_or(Location::UNKNOWN, |one| one.referenced);
+        Some((location, error.to_string()))
     }
 }

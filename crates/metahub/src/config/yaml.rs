@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::de::DeserializeOwned;
-use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
+use serde_saphyr::{Location, MessageFormatter as _, UserMessageFormatter};
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -56,6 +56,23 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    /// What is wrong at a place of `text`.
+    pub(super) fn new(message: String, location: Option<Location>, text: &str) -> Self {
+        let span = location.and_then(|location| {
+            let at = usize::try_from(location.span().byte_offset()?).ok()?;
+            let rest = text.get(at..)?;
+            // A whole mapping would be marked otherwise.
+            let length = rest.find(['\n', ':', '#']).unwrap_or(rest.len());
+            Some((at, length))
+        });
+        Self {
+            message,
+            line: location.map_or(1, |location| location.line()),
+            column: location.map_or(1, |location| location.column()),
+            span,
+        }
+    }
+
     pub(super) fn in_file(self, file: &Path, text: &str) -> ConfigError {
         ConfigError::Malformed(Box::new(Malformed {
             file: file.to_owned(),
@@ -75,19 +92,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let location = error.location();
-        let span = location.and_then(|location| {
-            let at = usize::try_from(location.span().byte_offset()?).ok()?;
-            let rest = text.get(at..)?;
-            // A whole mapping would be marked otherwise.
-            let length = rest.find(['\n', ':', '#']).unwrap_or(rest.len());
-            Some((at, length))
-        });
-        Problem {
-            message: UserMessageFormatter.format_message(&error).into_owned(),
-            line: location.map_or(1, |location| location.line()),
-            column: location.map_or(1, |location| location.column()),
-            span,
-        }
+        let message = UserMessageFormatter.format_message(&error).into_owned();
+        Problem::new(message, error.location(), text)
     })
 }

@@ -1,0 +1,144 @@
+//! `metahub account upstream-login|upstream-logins|upstream-logout`: who accounts are at upstreams
+//! that are read for each account under its own identity. A server that runs on the data folder
+//! sees the change within seconds. No password is ever shown.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use metahub_auth::AccountName;
+use metahub_oci::Host;
+use metahub_upstream::{Login, Secret};
+use miette::{IntoDiagnostic as _, miette};
+use serde_json::json;
+
+use crate::app;
+use crate::cli::{Format, SettingsArgs, UpstreamLoginCommand};
+use crate::commands::{account, load_config};
+use crate::config::{Config, Layer};
+use crate::data;
+use crate::output;
+
+/// Most that is read of a password on standard input, in bytes. Access tokens can be long.
+const MAX_PASSWORD: u64 = 64 * 1024;
+
+pub(super) async fn run(command: UpstreamLoginCommand) -> miette::Result<()> {
+    match command {
+        UpstreamLoginCommand::Login {
+            name,
+            host,
+            username,
+            password_stdin,
+            settings,
+        } => login(&name, &host, &username, password_stdin, &settings).await,
+        UpstreamLoginCommand::Logins {
+            name,
+            format,
+            settings,
+        } => list(name.as_ref(), format, &settings),
+        UpstreamLoginCommand::Logout {
+            name,
+            host,
+            settings,
+        } => logout(&name, &host, &settings),
+    }
+}
+
+async fn login(
+    name: &AccountName,
+    host: &Host,
+    username: &str,
+    password_stdin: bool,
+    settings: &SettingsArgs,
+) -> miette::Result<()> {
+    let config = load_config(settings, Layer::default())?;
+    data::must_exist(&config.data)?;
+    let accounts = account::open_in(&config).await?;
+    let known = accounts.list().await.into_diagnostic()?;
+    if known.iter().all(|account| account.name != *name) {
+        return Err(miette!(
+            help = "list the accounts with: metahub account list",
+            "there is no account {name}"
+        ));
+    }
+    let password = password(password_stdin)?;
+    app::logins(&config)
+        .set(name.as_str(), host, username, &password)
+        .into_diagnostic()?;
+    output::line(format!("account {name} is {username} at {host}"))?;
+    if !passes_through(&config, host) {
+        anstream::eprintln!(
+            "warning: no upstream {host} with pass_through is in this configuration, so the login \
+             is not used"
+        );
+    }
+    Ok(())
+}
+
+fn list(name: Option<&AccountName>, format: Format, settings: &SettingsArgs) -> miette::Result<()> {
+    let config = load_config(settings, Layer::default())?;
+    data::must_exist(&config.data)?;
+    let mut logins = app::logins(&config).list().into_diagnostic()?;
+    logins.retain(|login| name.is_none_or(|name| login.account == name.as_str()));
+    match format {
+        Format::Json => {
+            let row = |login: &Login| {
+                json!({
+                    "account": login.account,
+                    "host": login.host,
+                    "username": login.username,
+                })
+            };
+            output::json(&logins.iter().map(row).collect::<Vec<_>>())
+        }
+        Format::Text if logins.is_empty() => output::line(
+            "no logins at upstreams; add one with: metahub account upstream-login NAME HOST",
+        ),
+        Format::Text => {
+            let mut table = output::table(&["ACCOUNT", "HOST", "USERNAME"]);
+            for login in logins {
+                let username = login.username.unwrap_or_else(|| "(a token)".to_owned());
+                table.add_row([login.account, login.host, username]);
+            }
+            output::print_table(&mut table)
+        }
+    }
+}
+
+fn logout(name: &AccountName, host: &Host, settings: &SettingsArgs) -> miette::Result<()> {
+    let config = load_config(settings, Layer::default())?;
+    data::must_exist(&config.data)?;
+    let logins = app::logins(&config);
+    if logins.remove(name.as_str(), host).into_diagnostic()? {
+        return output::line(format!("account {name} is nobody in particular at {host}"));
+    }
+    Err(miette!(
+        help = "list the logins with: metahub account upstream-logins",
+        "account {name} has no login at {host}"
+    ))
+}
+
+fn passes_through(config: &Config, host: &Host) -> bool {
+    let mut upstreams = config.upstreams.upstreams.iter();
+    upstreams.any(|one| one.host == *host && one.pass_through.is_some())
+}
+
+fn password(from_stdin: bool) -> miette::Result<Secret> {
+    if !from_stdin && std::io::stdin().is_terminal() {
+        let text = rpassword::prompt_password("Password there: ").into_diagnostic()?;
+        return Ok(Secret::from(text));
+    }
+    if !from_stdin {
+        return Err(miette!(
+            help = "add --password-stdin, or run this on a terminal",
+            "there is no terminal to ask for the password on"
+        ));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MAX_PASSWORD)
+        .read_to_string(&mut text)
+        .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
+    // What `echo` and editors add at the end is not meant.
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(Secret::from(text))
+}
