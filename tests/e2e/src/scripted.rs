@@ -14,6 +14,10 @@ use tokio::task::JoinHandle;
 use crate::faulty::MANIFEST_TYPE;
 use crate::http::{digest_of, serve};
 
+mod doors;
+
+use doors::{Doors, TOKENS};
+
 /// The type of an index.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -24,6 +28,7 @@ struct State {
     /// What all requests are answered with instead.
     failure: Option<(u16, Option<u64>)>,
     asked: Vec<String>,
+    doors: Doors,
 }
 
 /// A running registry.
@@ -135,6 +140,32 @@ impl Scripted {
         locked(&self.state).content.remove(&path);
     }
 
+    /// From now on `user` has this password, and those who say so get Basic credentials asked.
+    pub fn add_user(&self, user: &str, password: &str) {
+        locked(&self.state).doors.add_user(user, password);
+    }
+
+    /// From now on only these users may read `repository`; others are told `status`.
+    pub fn close(&self, repository: &str, users: &[&str], status: u16) {
+        locked(&self.state).doors.close(repository, users, status);
+    }
+
+    /// From now on those are told `status` of blobs.
+    pub fn refuse_blobs_with(&self, status: u16) {
+        locked(&self.state).doors.of_blobs = Some(status);
+    }
+
+    /// From now on passwords are for a token server, which it is itself, and tokens for the rest.
+    pub fn give_tokens(&self) {
+        locked(&self.state).doors.tokens = true;
+    }
+
+    /// The `Authorization` of all requests so far, with what they asked for.
+    #[must_use]
+    pub fn authorizations(&self) -> Vec<(String, String)> {
+        locked(&self.state).doors.seen.clone()
+    }
+
     /// From now on answers every request with `status`, and a `Retry-After` in seconds.
     pub fn fail(&self, status: u16, retry_after: Option<u64>) {
         locked(&self.state).failure = Some((status, retry_after));
@@ -179,6 +210,37 @@ fn answer(state: &mut State, request: &Request<Body>) -> Response<Body> {
             answer
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
+        }
+        return answer;
+    }
+    state.doors.note(request);
+    if state.doors.tokens && path == TOKENS {
+        return match state.doors.token(request) {
+            Some(token) => Response::builder()
+                .body(Body::from(json!({ "token": token }).to_string()))
+                .expect("there is nothing to go wrong"),
+            None => error(401, "UNAUTHORIZED"),
+        };
+    }
+    if let Some(status) = state.doors.refuses(request) {
+        let code = if status == 404 {
+            "NAME_UNKNOWN"
+        } else {
+            "DENIED"
+        };
+        let mut answer = error(status, code);
+        if status == 401 {
+            let host = request.headers().get(header::HOST);
+            let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let challenge = if state.doors.tokens {
+                format!("Bearer realm=\"http://{host}{TOKENS}\",service=\"scripted\"")
+            } else {
+                "Basic realm=\"scripted\"".to_owned()
+            };
+            let challenge = challenge.parse().expect("it is a header value");
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         return answer;
     }

@@ -1,0 +1,75 @@
+//! Who may read what of a scripted registry, and who came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use axum::http::{Request, header};
+
+use crate::http::basic;
+
+/// Where a registry with a token server gives tokens.
+pub(super) const TOKENS: &str = "/token";
+
+/// The users of a registry, and its repositories that not everybody may read.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    /// By what they send.
+    users: BTreeMap<String, String>,
+    closed: BTreeMap<String, (BTreeSet<String>, u16)>,
+    /// What is said of blobs, if it is something else than of all the rest.
+    pub(super) of_blobs: Option<u16>,
+    /// Whether passwords are for the token server, and tokens for the rest.
+    pub(super) tokens: bool,
+    /// What each request sent, and asked for.
+    pub(super) seen: Vec<(String, String)>,
+}
+
+impl Doors {
+    pub(super) fn add_user(&mut self, user: &str, password: &str) {
+        self.users.insert(basic(user, password), user.to_owned());
+    }
+
+    pub(super) fn close(&mut self, repository: &str, users: &[&str], status: u16) {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        self.closed.insert(repository.to_owned(), (users, status));
+    }
+
+    /// Writes down who came.
+    pub(super) fn note(&mut self, request: &Request<Body>) {
+        let (method, path) = (request.method(), request.uri().path());
+        let asked = format!("{method} {path}");
+        self.seen.push((sent(request).to_owned(), asked));
+    }
+
+    /// The token for whoever asks; nothing for a wrong password.
+    pub(super) fn token(&self, request: &Request<Body>) -> Option<String> {
+        match sent(request) {
+            "" => Some("nobody".to_owned()),
+            sent => self.users.get(sent).cloned(),
+        }
+    }
+
+    /// The status for a request that is not let in: 401 for whom nobody knows.
+    pub(super) fn refuses(&self, request: &Request<Body>) -> Option<u16> {
+        let path = request.uri().path();
+        let within = |repository: &&String| path.starts_with(&format!("/v2/{repository}/"));
+        let name = self.closed.keys().find(within)?;
+        let (users, status) = self.closed.get(name)?;
+        let user = if self.tokens {
+            sent(request).strip_prefix("Bearer ")
+        } else {
+            self.users.get(sent(request)).map(String::as_str)
+        };
+        match user {
+            None => Some(401),
+            Some(user) if users.contains(user) => None,
+            Some(_) if path.contains("/blobs/") => Some(self.of_blobs.unwrap_or(*status)),
+            Some(_) => Some(*status),
+        }
+    }
+}
+
+fn sent(request: &Request<Body>) -> &str {
+    let sent = request.headers().get(header::AUTHORIZATION);
+    sent.and_then(|value| value.to_str().ok()).unwrap_or("")
+}
