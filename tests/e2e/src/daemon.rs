@@ -19,6 +19,8 @@ use crate::process::{Cmd, wait_child, wait_until};
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a daemon may take to end after SIGTERM before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// How long what a daemon that has ended left in its pipes may take to be read.
+const REST_LIMIT: Duration = Duration::from_secs(2);
 
 /// A child process that serves until it is dropped.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Daemon {
     name: String,
     child: Child,
     log: Arc<Log>,
+    /// Who reads what it prints, until it ends.
+    readers: [thread::JoinHandle<()>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -62,28 +66,33 @@ impl Daemon {
         let mut child = spawn_on_lasting_thread(wrapped)
             .unwrap_or_else(|error| panic!("{name}: `{}`: {error}", command.line()));
         let log = Arc::new(Log::default());
-        follow(
-            child.stdout.take().expect("standard output is piped"),
-            Arc::clone(&log),
-        );
-        follow(
-            child.stderr.take().expect("standard error is piped"),
-            Arc::clone(&log),
-        );
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let readers = [
+            follow(stdout, Arc::clone(&log)),
+            follow(stderr, Arc::clone(&log)),
+        ];
         Self {
             name: name.to_owned(),
             child,
             log,
+            readers,
         }
     }
 
-    /// Everything it has printed so far.
+    /// Everything it has printed so far; whole when [`Daemon::terminate`] has ended it.
     ///
     /// # Panics
     /// Never in practice: only if a reading thread panicked.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lines.lock().expect("no reader panics").join("\n")
+    }
+
+    /// Whether it prints `text` sooner or later: a log is written a little after what it tells of.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        wait_until(START_LIMIT, || self.log().contains(text))
     }
 
     /// Waits for a line that `pick` accepts and returns what it made of it.
@@ -192,6 +201,10 @@ impl Daemon {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        // Not for ever: a child of the child may live on with the same output.
+        wait_until(REST_LIMIT, || {
+            self.readers.iter().all(thread::JoinHandle::is_finished)
+        });
         ended
     }
 
@@ -224,14 +237,14 @@ impl Drop for Daemon {
     }
 }
 
-fn follow(pipe: impl Read + Send + 'static, log: Arc<Log>) {
+fn follow(pipe: impl Read + Send + 'static, log: Arc<Log>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
             log.lines.lock().expect("no reader panics").push(line);
             log.grew.notify_all();
         }
-    });
+    })
 }
 
 type Spawn = (Command, Sender<std::io::Result<Child>>);

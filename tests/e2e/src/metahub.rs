@@ -196,6 +196,12 @@ impl MetaHub {
         self.daemon.signal(signal);
     }
 
+    /// Whether it logs `text` sooner or later.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        self.daemon.says(text)
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

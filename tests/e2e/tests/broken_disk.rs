@@ -12,13 +12,16 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use metahub_e2e::http::{Call, digest_of};
 use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::process::wait_until;
 use metahub_e2e::pusher::{Pusher, with_query};
 use metahub_e2e::require;
 use rstest::rstest;
 
+const LIMIT: Duration = Duration::from_secs(30);
 const ALONE: &str = "anonymous: write\noffline: true\nupstreams: []\ngc: {every: 0s}";
 
 fn start() -> Option<MetaHub> {
@@ -116,11 +119,13 @@ fn damaged_content_never_passes_for_whole_and_is_healed_by_a_push(
             answer.expect_error(404, "BLOB_UNKNOWN");
         }
     }
-    let told = metahub.log();
-    let told = told
-        .lines()
-        .find(|line| line.contains(&digest_of(&damaged)) && !line.contains("outcome=\"ok\""));
-    assert!(told.is_some(), "the log says what is wrong");
+    // The log is written a little later.
+    let told = wait_until(LIMIT, || {
+        let log = metahub.log();
+        log.lines()
+            .any(|line| line.contains(&digest_of(&damaged)) && !line.contains("outcome=\"ok\""))
+    });
+    assert!(told, "the log says what is wrong");
     expect_served(&metahub, &whole);
     lab(&metahub).blob(&damaged);
     expect_served(&metahub, &damaged);

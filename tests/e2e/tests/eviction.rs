@@ -132,7 +132,7 @@ fn the_bound_holds_and_what_is_recent_pinned_named_or_pushed_stays() {
     assert!(wait_until(SOON, counted), "{}", sites.site.log());
     // What went comes again for whoever asks.
     sites.pull("b");
-    assert!(sites.site.log().contains("evicted"), "{}", sites.site.log());
+    assert!(sites.site.says("evicted"), "{}", sites.site.log());
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_head_that_never_ends_holds_nobody_up() {
     others_are_served(&metahub);
     assert_eq!(rest(&mut slow), "");
     assert!(
-        metahub.log().contains("as many connections are open"),
+        metahub.says("as many connections are open"),
         "{}",
         metahub.log()
     );

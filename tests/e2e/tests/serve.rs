@@ -40,7 +40,7 @@ fn it_works_with_no_argument_at_all() {
     assert_eq!(host, "127.0.0.1:5000");
     assert_eq!(get(&host, "/v2/").send().status, 401);
     assert!(
-        daemon.log().contains("docker"),
+        daemon.says("docker"),
         "it says what to do next:\n{}",
         daemon.log()
     );
