@@ -22,24 +22,36 @@ impl Registry {
     /// Serves what is under `root` and takes pushes.
     #[must_use]
     pub fn writable(root: &Path) -> Self {
-        Self::start(root, false)
+        Self::start(root, false, None)
+    }
+
+    /// The same for those that `users`, lines of an `htpasswd` file, name.
+    #[must_use]
+    pub fn guarded(root: &Path, users: &str) -> Self {
+        Self::start(root, false, Some(users))
     }
 
     /// Serves what is under `root` and changes nothing there.
     #[must_use]
     pub fn read_only(root: &Path) -> Self {
-        Self::start(root, true)
+        Self::start(root, true, None)
     }
 
-    fn start(root: &Path, read_only: bool) -> Self {
+    fn start(root: &Path, read_only: bool, users: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let auth = users.map_or_else(String::new, |users| {
+            let file = folder.path().join("htpasswd");
+            std::fs::write(&file, users).expect("the temporary folder is writable");
+            let file = file.display();
+            format!("auth:\n  htpasswd:\n    realm: a test\n    path: {file}\n")
+        });
         let file = folder.path().join("config.yml");
         let config = format!(
             "version: 0.1\n\
              log:\n  level: info\n  formatter: text\n  accesslog:\n    disabled: true\n\
              storage:\n  filesystem:\n    rootdirectory: {}\n  cache:\n    blobdescriptor: inmemory\n\
              \x20 maintenance:\n    uploadpurging:\n      enabled: false\n    readonly:\n      enabled: {read_only}\n\
-             http:\n  addr: 127.0.0.1:0\n",
+             http:\n  addr: 127.0.0.1:0\n{auth}",
             root.display()
         );
         std::fs::write(&file, config).expect("the temporary folder is writable");

@@ -5,4 +5,5 @@
 mod closed;
 mod others;
 mod proofs;
+mod real;
 mod world;
