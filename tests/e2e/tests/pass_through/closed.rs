@@ -196,7 +196,14 @@ fn the_upstream_sees_who_asks_and_nobody_else_does() {
             .all(|(by, _)| by.is_empty())
     );
 
-    let log = world.metahub.log();
+    // At its end it has written all that it had to say.
+    let World { mut metahub, .. } = world;
+    metahub.terminate();
+    let log = metahub.log();
+    assert!(
+        log.contains("account dave") || log.contains("team/app"),
+        "{log}"
+    );
     for user in ["alice", "bob"] {
         let pair = basic(&format!("{user}-there"), &there(user));
         let pair = pair.trim_start_matches("Basic ");
