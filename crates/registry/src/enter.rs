@@ -116,20 +116,21 @@ impl Registry {
     }
 
     /// Whether a repository may be pushed to or changed by clients: the content of an upstream
-    /// that is read under each account's own identity is that upstream's alone.
+    /// that is read under each account's own identity is that upstream's alone. `tidies`: whether
+    /// an admin takes something away, which an upstream's copy may be as well.
     ///
     /// # Errors
     /// A name that leads to such an upstream, or that nothing has.
-    pub fn may_change(&self, name: &RepositoryName) -> Result<(), RegistryError> {
+    pub fn may_change(&self, name: &RepositoryName, tidies: bool) -> Result<(), RegistryError> {
         if is_behind(name) {
             return Err(RegistryError::NameUnknown(name.clone()));
         }
         match self.personal_route(name) {
-            None => Ok(()),
-            Some(route) => {
+            Some(route) if !tidies => {
                 let (upstream, name) = (route.upstream.host().clone(), name.clone());
                 Err(NotAllowed::NotChanged { upstream, name }.into())
             }
+            _ => Ok(()),
         }
     }
 

@@ -242,7 +242,7 @@ pub enum NotAllowed {
     /// A push or a deletion.
     #[error(
         "{name} is what {upstream} has, read with each account's own login there: nothing is \
-         pushed to or deleted from it here"
+         pushed to it here, and only an admin deletes a copy"
     )]
     NotChanged {
         /// The upstream.

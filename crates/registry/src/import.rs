@@ -174,7 +174,7 @@ impl Registry {
                     (kept, Origin::Upstream)
                 }
                 None => {
-                    self.may_change(name.name())?;
+                    self.may_change(name.name(), false)?;
                     (name.name().clone(), Origin::Pushed)
                 }
             };

@@ -76,7 +76,8 @@ impl Registry {
                 "the tag {name}:{tag} is immutable: it is not deleted"
             )));
         }
-        if self.store().delete_tag(name, tag).await? {
+        let home = self.home(name)?;
+        if self.store().delete_tag(&home, tag).await? {
             Ok(())
         } else {
             Err(RegistryError::unknown(name, tag.clone()))
@@ -90,10 +91,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        let store = self.store();
+        let (store, home) = (self.store(), self.home(name)?);
         let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_manifest(name, digest).await?),
-            Some(stays) => store.delete_manifest_unless(name, digest, stays).await?,
+            None => Deletion::from(store.delete_manifest(&home, digest).await?),
+            Some(stays) => store.delete_manifest_unless(&home, digest, stays).await?,
         };
         let absent = || RegistryError::unknown(name, digest.clone());
         outcome(name, digest, deletion, absent)
@@ -106,10 +107,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        let store = self.store();
+        let (store, home) = (self.store(), self.home(name)?);
         let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_blob(name, digest).await?),
-            Some(stays) => store.delete_blob_unless(name, digest, stays).await?,
+            None => Deletion::from(store.delete_blob(&home, digest).await?),
+            Some(stays) => store.delete_blob_unless(&home, digest, stays).await?,
         };
         let absent = || RegistryError::BlobUnknown(name.clone(), digest.clone());
         outcome(name, digest, deletion, absent)

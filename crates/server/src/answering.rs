@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
-use metahub_auth::{AccountName, Identity, Right};
+use metahub_auth::{AccountName, Identity, Right, Role};
 use metahub_oci::{ErrorCode, Reference, RepositoryName};
 use metahub_registry::{NamespaceError, Registry};
 
@@ -271,7 +271,8 @@ impl Answering {
     ) -> Result<Response<Body>, HttpError> {
         let (registry, limits) = (&self.registry(identity), &self.app.limits);
         if operation.right() != Right::Pull {
-            registry.may_change(name)?;
+            let admin = identity.role() == Some(Role::Admin);
+            registry.may_change(name, admin && operation.right() == Right::Delete)?;
         }
         let Call { head, query, .. } = call;
         let (method, headers) = (&head.method, &head.headers);

@@ -132,19 +132,38 @@ fn no_mount_range_condition_or_list_leads_around_the_upstreams_word() {
         let listed = world.get(login, "/v2/_catalog").expect(200).text();
         assert!(!listed.contains("team/app"), "{listed}");
     }
-    // Nothing is put there or taken away, not even by an admin.
+    // Nothing is put there, and only an admin takes a copy away.
+    let changes = [
+        ("POST", "blobs/uploads/".to_owned()),
+        ("PUT", "manifests/1".to_owned()),
+        ("DELETE", format!("blobs/{layer}")),
+        ("DELETE", "manifests/1".to_owned()),
+        ("DELETE", format!("manifests/{}", digests[0])),
+    ];
     for name in ["up.test/team/app", "mine/team/app"] {
-        for (method, rest) in [
-            ("POST", "blobs/uploads/".to_owned()),
-            ("PUT", "manifests/1".to_owned()),
-            ("DELETE", "manifests/1".to_owned()),
-            ("DELETE", format!("blobs/{layer}")),
-        ] {
-            let call = world.call("root", method, &format!("/v2/{name}/{rest}"));
-            call.send().expect_error(403, "DENIED");
+        for (method, rest) in &changes {
+            let change = |login| {
+                world
+                    .call(login, method, &format!("/v2/{name}/{rest}"))
+                    .send()
+            };
+            let status = change("root").status;
+            let deletes = *method == "DELETE" && name == "up.test/team/app";
+            match (*method, deletes) {
+                ("DELETE", true) => assert_eq!(status, 202, "{rest}"),
+                ("DELETE", false) => assert_eq!(status, 404, "{rest}"),
+                _ => assert_eq!(status, 403, "{rest}"),
+            }
+            assert!(matches!(change("bob").status, 401 | 403), "{rest}");
         }
+        let hidden = format!("/v2/pass-through--{name}/manifests/1");
+        let deleted = world.call("root", "DELETE", &hidden).send();
+        deleted.expect_error(404, "NAME_UNKNOWN");
     }
+    let _ = world.upstream.asked();
     world.get("alice", &path).expect(200);
+    let fetched = format!("GET /v2/team/app/blobs/{layer}");
+    assert!(world.upstream.asked().contains(&fetched));
 }
 
 #[test]
