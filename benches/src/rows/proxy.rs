@@ -45,9 +45,28 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     let upstream = start_one(plan, Kind::DockerRegistry, program, &upstream_folder)?;
     let meter = Meter::start(&upstream.host, Some(wide));
     let blobs = Blobs::push(&upstream, material, size, plan.rounds)?;
+    let proxies = start(plan, &meter, "alone")?;
+    let small = material.content(1 << 20, 5_000);
+    upstream.connect(REPOSITORY)?.push(REPOSITORY, &small)?;
+    for proxy in &proxies {
+        // The first answer of a program is slower than all others.
+        timed(
+            &mut proxy.connect(REPOSITORY)?,
+            &blob_path(REPOSITORY, &small.digest()),
+        )?;
+    }
+    Ok(vec![
+        cold(&meter, &proxies, &blobs, wide)?,
+        warm(plan, material, &proxies, &blobs)?,
+        crowd(plan, &meter, proxies, &blobs, narrow)?,
+    ])
+}
+
+/// A proxy of each kind, which has nothing yet.
+fn start(plan: &Plan, meter: &Meter, what: &str) -> Result<Vec<Peer>> {
     let mut proxies = Vec::new();
     for (kind, program) in &plan.programs {
-        let folder = plan.folder.join("proxy").join(kind.name());
+        let folder = plan.folder.join("proxy").join(what).join(kind.name());
         std::fs::create_dir_all(&folder).into_diagnostic()?;
         let place = Place {
             cores: plan.cores,
@@ -56,11 +75,7 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
         };
         proxies.extend(kind.start_proxy(program, place, meter.host())?);
     }
-    Ok(vec![
-        cold(&meter, &proxies, &blobs, wide)?,
-        crowd(&meter, &proxies, &blobs, narrow)?,
-        warm(plan, material, &proxies, &blobs)?,
-    ])
+    Ok(proxies)
 }
 
 /// What the upstream has: for each round one blob for one client, and two for the crowd.
@@ -148,7 +163,13 @@ fn timed(client: &mut Client, path: &str) -> Result<(f64, f64)> {
 }
 
 /// Many clients at once on the same blob, and nothing kept.
-fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Result<Row> {
+fn crowd(
+    plan: &Plan,
+    meter: &Meter,
+    mut proxies: Vec<Peer>,
+    blobs: &Blobs<'_>,
+    rate: f64,
+) -> Result<Row> {
     meter.set_rate(Some(rate));
     let mut row = Row::new(
         format!(
@@ -161,8 +182,15 @@ fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Resul
             rate / 1e6
         ),
     );
-    for (alone, together) in blobs.before_crowd.iter().zip(&blobs.crowd) {
-        for proxy in proxies {
+    let kinds: Vec<Kind> = proxies.iter().map(|proxy| proxy.kind).collect();
+    for (round, (alone, together)) in blobs.before_crowd.iter().zip(&blobs.crowd).enumerate() {
+        // Whoever was stopped fetches on: that would take the line from those that come next.
+        proxies.clear();
+        for (turn, kind) in kinds.iter().enumerate() {
+            let started = start(plan, meter, &format!("crowd-{round}-{turn}"))?;
+            let Some(proxy) = started.iter().find(|proxy| proxy.kind == *kind) else {
+                continue;
+            };
             let (name, token) = (proxy.name(), proxy.token(REPOSITORY)?);
             let load = |blob: &Content<'_>, connections| {
                 let path = blob_path(REPOSITORY, &blob.digest());
@@ -196,8 +224,8 @@ fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Resul
             }
         }
     }
-    for proxy in proxies {
-        let name = proxy.name();
+    for kind in kinds {
+        let name = kind.name();
         let pairs = row.values(name, ALL).iter().zip(row.values(name, ONE));
         let slower = Spread::of(pairs.map(|(all, one)| all / one));
         let times = Spread::of(row.values(name, TIMES).iter().copied());
@@ -209,7 +237,7 @@ fn crowd(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Resul
         ] {
             let Some(found) = found else { continue };
             let what = format!("{what}, {name}");
-            if proxy.kind == Kind::MetaHub {
+            if kind == Kind::MetaHub {
                 row.check(what, found, Bound::AtMost(bound));
             } else {
                 row.tell(what, found);

@@ -65,8 +65,8 @@ impl BlobRead {
         }
     }
 
-    /// The same; where `windows` may be given out, parts of a file that is known to be right are
-    /// not read.
+    /// The same; where `windows` may be given out, parts of a file that is known to be right, or
+    /// is being fetched, are not read.
     pub fn portions(
         &self,
         range: Range<u64>,
@@ -74,6 +74,12 @@ impl BlobRead {
     ) -> Pin<Box<dyn Stream<Item = io::Result<Portion>> + Send>> {
         match self {
             Self::Held(open) if windows => Box::pin(open.portions(range)),
+            Self::Arriving {
+                follower, scout, ..
+            } if windows => {
+                scout.bring(follower, range.clone());
+                Box::pin(follower.portions(range))
+            }
             _ => Box::pin(self.stream(range).map(|read| read.map(Portion::Bytes))),
         }
     }

@@ -15,6 +15,7 @@ use metahub_oci::Digest;
 use tokio::sync::watch;
 
 use crate::blob_stream::{BlobStream, Streams};
+use crate::portions::{Portion, Portions};
 use crate::stretch::{Stretch, Stretches};
 
 /// A part of a blob's end that is no longer than this is not held back: the footers and tables of
@@ -102,23 +103,39 @@ impl Follower {
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let streams = Arc::clone(&self.streams);
+        self.parts(range)
+            .map_ok(move |(file, part)| BlobStream::of_file(file, part, None, Arc::clone(&streams)))
+            .try_flatten()
+    }
+
+    /// The same for whoever can send a part of a file unread: what has just been written needs no
+    /// reading, however many read along.
+    pub fn portions(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<Portion>> + Send + 'static + use<> {
+        let streams = Arc::clone(&self.streams);
+        self.parts(range)
+            .map_ok(move |(file, part)| Portions::windows(file, part, Arc::clone(&streams)))
+            .try_flatten()
+    }
+
+    /// The parts of `range` as they come, and where they lie.
+    fn parts(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<(Arc<File>, Range<u64>)>> + Send + 'static + use<> {
         let footer = range.start > 0 && range.end.saturating_sub(range.start) <= FOOTER;
         let size = self.size;
         let state = (self.progress.clone(), range);
-        stream::try_unfold(state, move |(mut progress, mut range)| {
-            let streams = Arc::clone(&streams);
-            async move {
-                let next = wait(&mut progress, &range, size, footer).await?;
-                let Some((file, until)) = next else {
-                    return Ok::<_, io::Error>(None);
-                };
+        stream::try_unfold(state, move |(mut progress, mut range)| async move {
+            let next = wait(&mut progress, &range, size, footer).await?;
+            Ok(next.map(|(file, until)| {
                 let part = range.start..until;
                 range.start = until;
-                let bytes = BlobStream::of_file(file, part, None, Arc::clone(&streams));
-                Ok(Some((bytes, (progress, range))))
-            }
+                ((file, part), (progress, range))
+            }))
         })
-        .try_flatten()
     }
 }
 
