@@ -1,0 +1,201 @@
+//! What is kept of upstreams: how much it is, when it was used, and which manifests of it can be
+//! given back, least recently used first. Reads all of that from the database, and gives nothing
+//! back itself; see [`crate::evict`].
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use metahub_oci::{Digest, RepositoryName, Tag};
+
+use crate::StoreError;
+use crate::encoding::{digest_from_bytes, digest_to_bytes, time_from_millis, time_to_millis};
+use crate::store::Store;
+use crate::writer::Durability;
+
+/// A manifest that can be given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The repository that keeps it.
+    pub repository: RepositoryName,
+    /// The manifest.
+    pub digest: Digest,
+    /// When it, or an index that leads to it, was used last.
+    pub used_at: SystemTime,
+    /// The tags that lead to it.
+    pub tags: Vec<Tag>,
+}
+
+/// Where a list of candidates goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CandidatesAfter(i64, i64, i64);
+
+/// When `l`, or a manifest of its repository that leads to its manifest `m`, was used.
+macro_rules! last_used {
+    () => {
+        "max(l.pushed_at, l.used_at, coalesce((
+             SELECT max(max(p.pushed_at, p.used_at)) FROM refs f
+             JOIN repo_manifests p ON p.manifest_id = f.manifest_id
+                 AND p.repository_id = l.repository_id
+             WHERE f.digest = m.digest AND f.kind = 3), 0))"
+    };
+}
+
+/// Whether `l` was read from an upstream, is in a repository that nobody pushed to, and leads to
+/// no other manifest that is here.
+macro_rules! evictable {
+    () => {
+        "l.origin = 2
+         AND NOT EXISTS (SELECT 1 FROM repo_manifests x
+             WHERE x.repository_id = l.repository_id AND x.origin = 1)
+         AND NOT EXISTS (SELECT 1 FROM refs f JOIN manifests c ON c.digest = f.digest
+             JOIN repo_manifests h
+                 ON h.manifest_id = c.id AND h.repository_id = l.repository_id
+             WHERE f.manifest_id = l.manifest_id AND f.kind = 3)"
+    };
+}
+
+/// The repositories `r` that keep an upstream's content and nothing that was pushed.
+macro_rules! kept {
+    () => {
+        "instr(r.name, '/') > 0
+         AND EXISTS (SELECT 1 FROM repo_manifests u
+             WHERE u.repository_id = r.id AND u.origin = 2)
+         AND NOT EXISTS (SELECT 1 FROM repo_manifests x
+             WHERE x.repository_id = r.id AND x.origin = 1)"
+    };
+}
+
+pub(crate) use {evictable, kept, last_used};
+
+impl Store {
+    /// Writes down when manifests were used. May be undone by a power cut.
+    pub async fn touch_manifests(
+        &self,
+        used: Vec<(RepositoryName, Digest, SystemTime)>,
+    ) -> Result<(), StoreError> {
+        self.inner
+            .database
+            .writer
+            .write(Durability::Relaxed, move |transaction| {
+                Box::pin(async move {
+                    for (repository, digest, at) in used {
+                        let result = sqlx::query(
+                            "UPDATE repo_manifests SET used_at = max(used_at, $1)
+                             WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
+                               AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)",
+                        )
+                        .bind(time_to_millis(at))
+                        .bind(repository.as_str())
+                        .bind(digest_to_bytes(&digest))
+                        .execute(&mut transaction.connection)
+                        .await;
+                        result.map_err(|error| transaction.error(error))?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await
+    }
+
+    /// Bytes of the blobs and manifests that are kept of upstreams, each counted once for an
+    /// upstream, by the first part of the repositories' names; and of what came of fills that were
+    /// interrupted, where that is their source. Reads all of what is kept.
+    pub async fn kept_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(concat!(
+            "SELECT host, sum(size) FROM (
+                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1) AS host, b.id, b.size
+                 FROM repositories r
+                 JOIN repo_blobs l ON l.repository_id = r.id
+                 JOIN blobs b ON b.id = l.blob_id
+                 WHERE ",
+            kept!(),
+            " UNION ALL SELECT * FROM (
+                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1), m.id, length(m.body)
+                 FROM repositories r
+                 JOIN repo_manifests h ON h.repository_id = r.id AND h.origin = 2
+                 JOIN manifests m ON m.id = h.manifest_id
+                 WHERE ",
+            kept!(),
+            ")) GROUP BY host"
+        ))
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        let mut kept: BTreeMap<String, u64> = rows
+            .into_iter()
+            .map(|(host, bytes)| (host, u64::try_from(bytes).unwrap_or(0)))
+            .collect();
+        for (host, bytes) in self.inner.interrupted.bytes() {
+            *kept.entry(host).or_default() += bytes;
+        }
+        Ok(kept)
+    }
+
+    /// Manifests that can be given back, least recently used first; of `host` only, if one is
+    /// given. At most `limit`, and where the next ones begin.
+    pub async fn candidates(
+        &self,
+        host: Option<&str>,
+        after: CandidatesAfter,
+        limit: usize,
+    ) -> Result<(Vec<Candidate>, CandidatesAfter), StoreError> {
+        type Found = (i64, i64, i64, String, Vec<u8>);
+        let rows: Vec<Found> = sqlx::query_as(concat!(
+            "SELECT * FROM (
+                 SELECT ",
+            last_used!(),
+            " AS used, l.repository_id, l.manifest_id, r.name, m.digest
+                 FROM repo_manifests l
+                 JOIN repositories r ON r.id = l.repository_id
+                 JOIN manifests m ON m.id = l.manifest_id
+                 WHERE ($1 IS NULL OR substr(r.name, 1, instr(r.name, '/') - 1) = $1) AND ",
+            evictable!(),
+            ") WHERE (used, repository_id, manifest_id) > ($2, $3, $4)
+             ORDER BY used, repository_id, manifest_id LIMIT $5"
+        ))
+        .bind(host)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(after.2)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        let mut candidates = Vec::with_capacity(rows.len());
+        let mut last = after;
+        for (used, repository, manifest, name, digest) in rows {
+            last = CandidatesAfter(used, repository, manifest);
+            let corrupt = || {
+                self.inner
+                    .database
+                    .corrupt(format!("a manifest of '{name}'"))
+            };
+            candidates.push(Candidate {
+                digest: digest_from_bytes(&digest).ok_or_else(corrupt)?,
+                tags: self.tags_leading_to(repository, manifest, &digest).await?,
+                repository: name.parse().map_err(|_| corrupt())?,
+                used_at: time_from_millis(used),
+            });
+        }
+        Ok((candidates, last))
+    }
+
+    async fn tags_leading_to(
+        &self,
+        repository: i64,
+        manifest: i64,
+        digest: &[u8],
+    ) -> Result<Vec<Tag>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM tags WHERE repository_id = $1 AND (manifest_id = $2
+                 OR manifest_id IN (SELECT manifest_id FROM refs WHERE digest = $3 AND kind = 3))",
+        )
+        .bind(repository)
+        .bind(manifest)
+        .bind(digest)
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
