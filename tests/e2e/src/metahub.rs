@@ -208,6 +208,12 @@ impl MetaHub {
         self.daemon.log()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// The most memory that it has occupied so far, in bytes.
     ///
     /// # Panics
