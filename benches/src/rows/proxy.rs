@@ -5,6 +5,7 @@
 //! The upstream is a docker-registry; the line between is this program's own, which counts what
 //! passes and lets no more pass in a second than it is told.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use metahub_e2e::meter::Meter;
@@ -45,7 +46,10 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     let upstream = start_one(plan, Kind::DockerRegistry, program, &upstream_folder)?;
     let meter = Meter::start(&upstream.host, Some(wide));
     let blobs = Blobs::push(&upstream, material, size, plan.rounds)?;
-    let proxies = start(plan, &meter, "alone")?;
+    let mut proxies = Vec::new();
+    for program in &plan.programs {
+        proxies.extend(start(plan, &meter, program, "alone")?);
+    }
     let small = material.content(1 << 20, 5_000);
     upstream.connect(REPOSITORY)?.push(REPOSITORY, &small)?;
     for proxy in &proxies {
@@ -58,24 +62,25 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     Ok(vec![
         cold(&meter, &proxies, &blobs, wide)?,
         warm(plan, material, &proxies, &blobs)?,
-        crowd(plan, &meter, proxies, &blobs, narrow)?,
+        crowd(plan, &meter, &blobs, narrow)?,
     ])
 }
 
-/// A proxy of each kind, which has nothing yet.
-fn start(plan: &Plan, meter: &Meter, what: &str) -> Result<Vec<Peer>> {
-    let mut proxies = Vec::new();
-    for (kind, program) in &plan.programs {
-        let folder = plan.folder.join("proxy").join(what).join(kind.name());
-        std::fs::create_dir_all(&folder).into_diagnostic()?;
-        let place = Place {
-            cores: plan.cores,
-            folder: &folder,
-            certificate: None,
-        };
-        proxies.extend(kind.start_proxy(program, place, meter.host())?);
-    }
-    Ok(proxies)
+/// A proxy that has nothing yet, if servers of that kind can be one.
+fn start(
+    plan: &Plan,
+    meter: &Meter,
+    (kind, program): &(Kind, PathBuf),
+    what: &str,
+) -> Result<Option<Peer>> {
+    let folder = plan.folder.join("proxy").join(what).join(kind.name());
+    std::fs::create_dir_all(&folder).into_diagnostic()?;
+    let place = Place {
+        cores: plan.cores,
+        folder: &folder,
+        certificate: None,
+    };
+    kind.start_proxy(program, place, meter.host())
 }
 
 /// What the upstream has: for each round one blob for one client, and two for the crowd.
@@ -163,13 +168,7 @@ fn timed(client: &mut Client, path: &str) -> Result<(f64, f64)> {
 }
 
 /// Many clients at once on the same blob, and nothing kept.
-fn crowd(
-    plan: &Plan,
-    meter: &Meter,
-    mut proxies: Vec<Peer>,
-    blobs: &Blobs<'_>,
-    rate: f64,
-) -> Result<Row> {
+fn crowd(plan: &Plan, meter: &Meter, blobs: &Blobs<'_>, rate: f64) -> Result<Row> {
     meter.set_rate(Some(rate));
     let mut row = Row::new(
         format!(
@@ -182,13 +181,11 @@ fn crowd(
             rate / 1e6
         ),
     );
-    let kinds: Vec<Kind> = proxies.iter().map(|proxy| proxy.kind).collect();
+    // Each has a process of its own: whoever was stopped fetches on, and would take the line from
+    // those that come next.
     for (round, (alone, together)) in blobs.before_crowd.iter().zip(&blobs.crowd).enumerate() {
-        // Whoever was stopped fetches on: that would take the line from those that come next.
-        proxies.clear();
-        for (turn, kind) in kinds.iter().enumerate() {
-            let started = start(plan, meter, &format!("crowd-{round}-{turn}"))?;
-            let Some(proxy) = started.iter().find(|proxy| proxy.kind == *kind) else {
+        for program in &plan.programs {
+            let Some(proxy) = start(plan, meter, program, &format!("crowd-{round}"))? else {
                 continue;
             };
             let (name, token) = (proxy.name(), proxy.token(REPOSITORY)?);
@@ -208,7 +205,7 @@ fn crowd(
             let idle = proxy.memory()?.resident;
             proxy.forget_peak()?;
             let path = blob_path(REPOSITORY, &together.digest());
-            let (all, cost) = watched(proxy, || Ok(load(together, CLIENTS)))?;
+            let (all, cost) = watched(&proxy, || Ok(load(together, CLIENTS)))?;
             let passed = meter.bytes(|passed| passed == path);
             row.add(name, TIMES, bytes(passed) / bytes(blobs.size as u64));
             row.add(name, MORE_MEMORY, (proxy.memory()?.peak - idle).max(0.0));
@@ -224,7 +221,7 @@ fn crowd(
             }
         }
     }
-    for kind in kinds {
+    for (kind, _) in &plan.programs {
         let name = kind.name();
         let pairs = row.values(name, ALL).iter().zip(row.values(name, ONE));
         let slower = Spread::of(pairs.map(|(all, one)| all / one));
@@ -237,7 +234,7 @@ fn crowd(
         ] {
             let Some(found) = found else { continue };
             let what = format!("{what}, {name}");
-            if kind == Kind::MetaHub {
+            if *kind == Kind::MetaHub {
                 row.check(what, found, Bound::AtMost(bound));
             } else {
                 row.tell(what, found);

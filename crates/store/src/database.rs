@@ -69,6 +69,8 @@ impl Database {
         // Opening a connection here checks that reading works before anything is promised.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            // All of them now: one that is opened while the disk is full needs a little space, and
+            // reading is to go on without any.
             .min_connections(READERS)
             .test_before_acquire(false)
             .idle_timeout(None)
@@ -80,13 +82,6 @@ impl Database {
             )
             .await
             .map_err(fail)?;
-        // All of them now: one that is opened while the disk is full needs a little space, and
-        // reading is to go on without any.
-        let mut open = Vec::new();
-        for _ in 0..READERS {
-            open.push(readers.acquire().await.map_err(fail)?);
-        }
-        drop(open);
         let beside = options(&path).connect().await.map_err(fail)?;
         let checkpoints = Checkpoints::start(beside, &path);
         let writer = Writer::start(connection, path.clone(), caches, checkpoints);

@@ -128,7 +128,8 @@ fn is_profile(name: &AccountName, config: &Config) -> bool {
 /// The password that the person gives, or none if one is to be generated.
 fn choose(args: PasswordArgs) -> miette::Result<Option<Password>> {
     if args.password_stdin {
-        return read_password().map(Some);
+        let text = password_from_stdin(MAX_PASSWORD)?;
+        return Password::chosen(text).map(Some).into_diagnostic();
     }
     if args.generate || !std::io::stdin().is_terminal() {
         return Ok(None);
@@ -144,17 +145,17 @@ fn choose(args: PasswordArgs) -> miette::Result<Option<Password>> {
     Password::chosen(first).map(Some).into_diagnostic()
 }
 
-fn read_password() -> miette::Result<Password> {
+/// A password on standard input, of at most so many bytes.
+pub(super) fn password_from_stdin(most: u64) -> miette::Result<String> {
     let mut text = String::new();
     std::io::stdin()
         .lock()
-        .take(MAX_PASSWORD)
+        .take(most)
         .read_to_string(&mut text)
         .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
     // What `echo` and editors add at the end is not meant.
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    Password::chosen(text).into_diagnostic()
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// Shows a password that was generated, this once.

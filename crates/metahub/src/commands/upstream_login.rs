@@ -2,7 +2,7 @@
 //! that are read for each account under its own identity. A server that runs on the data folder
 //! sees the change within seconds. No password is ever shown.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 
 use metahub_auth::AccountName;
 use metahub_oci::Host;
@@ -132,13 +132,5 @@ fn password(from_stdin: bool) -> miette::Result<Secret> {
             "there is no terminal to ask for the password on"
         ));
     }
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_PASSWORD)
-        .read_to_string(&mut text)
-        .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
-    // What `echo` and editors add at the end is not meant.
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(Secret::from(text))
+    account::password_from_stdin(MAX_PASSWORD).map(Secret::from)
 }
