@@ -149,7 +149,10 @@ impl UpstreamError {
             | Problem::Cut { .. }
             | Problem::Resting { .. }
             | Problem::Offline => true,
-            Problem::Status { status, .. } => *status >= 500 || *status == 408,
+            // 501 and 505 are said of the request, however often it comes (RFC 9110, 15.6).
+            Problem::Status { status, .. } => {
+                *status == 408 || (*status >= 500 && !matches!(status, 501 | 505))
+            }
             Problem::Denied { .. }
             | Problem::BadAnswer(_)
             | Problem::TooLarge { .. }
@@ -157,6 +160,30 @@ impl UpstreamError {
             | Problem::RangeOutside
             | Problem::Auth(_)
             | Problem::Refused(_) => false,
+        }
+    }
+
+    /// The HTTP status of its answer, where an answer with a status was the failure. 404 is never
+    /// among them: what is not there is `None`.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match &self.problem {
+            Problem::Status { status, .. } | Problem::Denied { status, .. } => Some(*status),
+            Problem::RateLimited { .. } => Some(429),
+            Problem::RangeOutside => Some(416),
+            _ => None,
+        }
+    }
+
+    /// Whether the upstream has answered that it does not do, or does not allow, what was asked:
+    /// 400, 401, 403, 405, 406, 410, 501, or no token for us. Asking again changes nothing. For a
+    /// look-up of referrers it means: none for us.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match &self.problem {
+            Problem::Denied { .. } | Problem::Auth(_) => true,
+            Problem::Status { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 501),
+            _ => false,
         }
     }
 
@@ -255,5 +282,68 @@ fn own_words(f: &mut fmt::Formatter<'_>, code: Option<&str>, message: Option<&st
         (Some(code), Some(message)) => write!(f, " ({code}: {message})"),
         (Some(text), None) | (None, Some(text)) => write!(f, " ({text})"),
         (None, None) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(problem: Problem) -> UpstreamError {
+        let host: Host = "quay.io".parse().unwrap();
+        UpstreamError::new(host, problem)
+    }
+
+    fn answered(status: u16) -> UpstreamError {
+        of(match status {
+            401 | 403 => Problem::Denied {
+                status,
+                code: None,
+                message: None,
+                with_credentials: false,
+            },
+            429 => Problem::RateLimited {
+                retry_after: None,
+                message: None,
+            },
+            _ => Problem::Status {
+                status,
+                code: None,
+                message: None,
+            },
+        })
+    }
+
+    #[test]
+    fn a_status_says_whether_waiting_helps_or_the_answer_is_final() {
+        for (status, refusal, transient) in [
+            (400, true, false),
+            (401, true, false),
+            (403, true, false),
+            (405, true, false),
+            (406, true, false),
+            (408, false, true),
+            (410, true, false),
+            (418, false, false),
+            (429, false, true),
+            (500, false, true),
+            (501, true, false),
+            (502, false, true),
+            (503, false, true),
+            (504, false, true),
+            (505, false, false),
+        ] {
+            let error = answered(status);
+            assert_eq!(error.status(), Some(status));
+            assert_eq!(error.is_refusal(), refusal, "{status}");
+            assert_eq!(error.is_transient(), transient, "{status}");
+        }
+        let late = of(Problem::Timeout {
+            waiting: Waiting::Answer,
+            after: Duration::from_secs(1),
+        });
+        assert_eq!(late.status(), None);
+        assert!(late.is_transient() && !late.is_refusal());
+        assert!(!of(Problem::Offline).is_refusal());
     }
 }

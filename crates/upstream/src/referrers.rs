@@ -19,10 +19,13 @@ const MAX_REFERRERS: usize = 100_000;
 
 impl Upstream {
     /// Descriptors of all manifests that refer to `digest`, all pages read. Empty if there are
-    /// none, or if the upstream keeps no account of it.
+    /// none. An upstream without the API (404, 400, 405, 406, 410, 501, or a page that is no
+    /// list) is asked for the referrers tag instead.
     ///
     /// # Errors
-    /// As [`UpstreamError`] says.
+    /// As [`UpstreamError`] says: one that [`UpstreamError::is_refusal`] means that the upstream
+    /// shows none to us (401, 403), one that [`UpstreamError::is_transient`] that it is not known
+    /// whether there are any (429, 5xx, time-out).
     pub async fn referrers(
         &self,
         name: &RepositoryName,
