@@ -23,6 +23,11 @@ impl Microarchitectures {
     #[must_use]
     pub fn look_up(&self, spelling: &str) -> Option<Result<Target, TargetError>> {
         let written = spelling.trim();
+        // `>=zen3` or `!zen3` is something else than zen3.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./ ".contains(c);
+        if !written.chars().all(plain) {
+            return None;
+        }
         let parts: Vec<String> = written
             .split('/')
             .map(fold)

@@ -60,6 +60,10 @@ impl Mpi {
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.trim().to_ascii_lowercase();
         let known = |word: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_ .".contains(c);
+            if !word.chars().all(plain) {
+                return None;
+            }
             let bare: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
             IMPLEMENTATIONS.iter().find(|row| row.0 == bare)
         };
@@ -134,5 +138,15 @@ mod tests {
     fn an_unknown_implementation_is_not_guessed_at() {
         assert_eq!(Mpi::parse("mpt"), None);
         assert_eq!(Mpi::parse("spectrum-mpi"), None);
+        for operator in [
+            "mpich>=3.4",
+            "mpich<=4",
+            "mpich!=4",
+            "~mpich",
+            "mpich->=3.4",
+            "mpich@^3",
+        ] {
+            assert_eq!(Mpi::parse(operator), None, "{operator}");
+        }
     }
 }

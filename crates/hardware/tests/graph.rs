@@ -63,6 +63,10 @@ fn an_unknown_target_is_an_error_with_near_names(#[case] spelling: &str, #[case]
 #[case("graniterapids2000")]
 #[case("x86_64/unknownvendor/zen3")]
 #[case("accel/nvidia/cc90")]
+#[case(">=zen3")]
+#[case("!zen3")]
+#[case("zen3,")]
+#[case("zen\u{e9}3")]
 fn what_is_no_target_is_not_guessed_at(#[case] spelling: &str) {
     let error = Microarchitectures::builtin().find(spelling).unwrap_err();
     assert!(matches!(error, TargetError::Unknown { .. }), "{error}");
