@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::fit::{Check, Fit, How, Outcome};
+use crate::fit::{Check, Fit, How, Mismatch, Outcome};
 use crate::keys::Key;
 use crate::rank::{Choice, DecidedBy, Verdict};
 
@@ -20,6 +20,13 @@ impl fmt::Display for Check<'_> {
             Outcome::Met { how: How::True, .. } => write!(f, "{wanted} is true"),
             Outcome::Met { by, how } => write!(f, "{wanted} is met by {by}: {how}"),
             Outcome::Unmet { why: Some(why), .. } => write!(f, "{wanted} is not met: {why}"),
+            Outcome::Unmet {
+                mismatch: Mismatch::Unknown,
+                ..
+            } => {
+                let problem = self.requirement.problem().unwrap_or_default();
+                write!(f, "{wanted} is not met: {problem}")
+            }
             Outcome::Unmet { provided: [], .. } if *key == Key::NvidiaRequire => {
                 write!(
                     f,
@@ -55,6 +62,7 @@ impl fmt::Display for How {
             Self::DriverRuns { highest } => write!(f, "this driver runs CUDA {highest}"),
             Self::GpuBinary => f.write_str("the GPU runs this code"),
             Self::GpuPtx => f.write_str("the driver compiles the PTX for this GPU"),
+            Self::GpuVendor => f.write_str("it is of such a GPU"),
             Self::GpuGeneric => f.write_str("the GPU belongs to that generic processor"),
             Self::MpiAbi { abi } => write!(f, "both have the {abi}"),
             Self::True => f.write_str("it is true"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::gpu::{ComputeCapability, Gfx};
+use crate::gpu::{ComputeCapability, Gfx, GpuVendor};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::mpi::Mpi;
@@ -38,6 +38,7 @@ pub(crate) enum Meaning {
     Version(Version),
     Capabilities(Vec<ComputeCapability>),
     Processors(Vec<Gfx>),
+    Gpu(GpuVendor),
     Mpi(Mpi),
     NvidiaRequire(NvidiaRequire),
     Compatibility(Compatibility),
@@ -195,9 +196,40 @@ impl Feature {
         matches!(self.0.key, Key::Other(_)) || !matches!(self.0.meaning, Meaning::Text)
     }
 
+    /// What is wrong with a value that its key's rules cannot read, and what was expected;
+    /// `None` when it [is understood](Self::is_understood).
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        (!self.is_understood()).then(|| problem(&self.0.key, &self.0.written))
+    }
+
     pub(crate) fn meaning(&self) -> &Meaning {
         &self.0.meaning
     }
+}
+
+/// Why `written` cannot be read under `key`, for people.
+fn problem(key: &Key, written: &str) -> String {
+    match key {
+        Key::NvidiaRequire => {
+            let unknown = NvidiaRequire::read(written).1;
+            return match unknown.first() {
+                Some(factor) => format!(
+                    "its factor {factor:?} is unknown; expected cuda, driver, arch or brand, a \
+                     comparison and a version, e.g. cuda>=12.4"
+                ),
+                None => "expected an expression such as cuda>=12.4".to_owned(),
+            };
+        }
+        Key::Nfd => {
+            return match Compatibility::parse(written) {
+                Err(error) => error.to_string(),
+                Ok(_) => "expected an image-compatibility specification".to_owned(),
+            };
+        }
+        _ => {}
+    }
+    format!("it cannot be read; expected {}", key.expects())
 }
 
 /// Most characters of a value that is shown to people.
@@ -225,7 +257,11 @@ impl fmt::Display for Brief<'_> {
 
 impl Meaning {
     fn read(key: &Key, value: &str) -> Self {
-        let list = || value.split(',');
+        // Lists are written with commas, CUDA's own tools write them with `;` or blanks.
+        let list = || {
+            let items = value.split([',', ';', ' ']);
+            items.filter(|item| !item.is_empty())
+        };
         let read = match key {
             Key::Arch => Microarchitectures::builtin()
                 .find(value)
@@ -236,12 +272,15 @@ impl Meaning {
             }
             Key::Cc => list()
                 .map(ComputeCapability::parse)
-                .collect::<Option<_>>()
+                .collect::<Option<Vec<_>>>()
+                .filter(|list| !list.is_empty())
                 .map(Self::Capabilities),
             Key::Gfx => list()
                 .map(Gfx::parse)
-                .collect::<Option<_>>()
+                .collect::<Option<Vec<_>>>()
+                .filter(|list| !list.is_empty())
                 .map(Self::Processors),
+            Key::Gpu => GpuVendor::parse(value).map(Self::Gpu),
             Key::Mpi => Mpi::parse(value).map(Self::Mpi),
             Key::NvidiaRequire => NvidiaRequire::parse(value).map(Self::NvidiaRequire),
             Key::Nfd => Compatibility::parse(value).ok().map(Self::Compatibility),
@@ -263,6 +302,7 @@ impl Meaning {
             Self::Version(version) => version.to_string(),
             Self::Capabilities(list) => joined(list),
             Self::Processors(list) => joined(list),
+            Self::Gpu(vendor) => vendor.to_string(),
             Self::Mpi(mpi) => mpi.to_string(),
             Self::NvidiaRequire(expression) => expression.to_string(),
             // Its own text: nothing shorter says the same.

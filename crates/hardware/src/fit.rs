@@ -2,13 +2,14 @@
 //! and why, requirement by requirement. It judges one image; `rank` compares several.
 
 use std::borrow::Borrow;
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::feature::{Feature, Meaning};
-use crate::gpu::{CodeForm, GfxMatch, cuda_of_driver};
+use crate::gpu::{CodeForm, GfxMatch, GpuVendor, cuda_of_driver};
 use crate::keys::Key;
 use crate::mpi::Abi;
 use crate::provided::{Provided, target_of};
@@ -57,12 +58,30 @@ pub enum Outcome<'a> {
     },
     /// It is not.
     Unmet {
-        /// What is provided of that key instead; perhaps nothing.
+        /// What is provided of that matter instead; perhaps nothing.
         provided: &'a [Feature],
+        /// How certain it is that the machine does not meet it.
+        mismatch: Mismatch,
         /// What is wrong, where the two alone do not say it.
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
+}
+
+/// How certain it is that a machine does not meet a requirement that is not met by what it
+/// provides. Nothing of it admits an image: it tells apart what is to be refused from what
+/// may be served with a warning where there is nothing to choose among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mismatch {
+    /// Nothing is stated of the matter, so the machine may meet it or not: CUDA is required,
+    /// and the login says nothing of GPUs.
+    Unstated,
+    /// The requirement itself cannot be read (`cuda:>=12`), or names what nobody knows.
+    Unknown,
+    /// The matter is stated, and what is stated does not meet it: the image is for another
+    /// CPU target, or for a later driver.
+    Proven,
 }
 
 /// The rule by which a provided feature meets a requirement.
@@ -103,6 +122,8 @@ pub enum How {
     GpuPtx,
     /// The GPU belongs to the generic processor that the image was built for.
     GpuGeneric,
+    /// It is of a GPU of that vendor.
+    GpuVendor,
     /// Both MPI libraries have the same binary interface.
     MpiAbi {
         /// Which one.
@@ -117,6 +138,24 @@ fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::
     serializer.collect_str(text)
 }
 
+impl Check<'_> {
+    /// How certain it is that the machine does not meet it; `None` when it does.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        match self.outcome {
+            Outcome::Met { .. } => None,
+            Outcome::Unmet { mismatch, .. } => Some(mismatch),
+        }
+    }
+
+    /// Whether the outcome depends on the image's other requirements, too: whether PTX counts
+    /// depends on the CUDA version that made it.
+    #[must_use]
+    pub fn depends_on_others(&self) -> bool {
+        *self.requirement.key() == Key::Cc
+    }
+}
+
 /// An image held against a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fit<'a> {
@@ -124,6 +163,8 @@ pub struct Fit<'a> {
     checks: SmallVec<[Check<'a>; 3]>,
     nearness: Nearness,
     fits: bool,
+    #[serde(skip)]
+    mismatch: Option<Mismatch>,
     /// Targets that the nearest required one descends from.
     #[serde(skip)]
     depth: usize,
@@ -146,6 +187,19 @@ impl<'a> Fit<'a> {
     #[must_use]
     pub fn nearness(&self) -> Nearness {
         self.nearness
+    }
+
+    /// How certain it is that the image does not run: the most certain of its requirements
+    /// that are not met. `None` when it fits.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        self.mismatch
+    }
+
+    /// Whether it does not fit, and only because nothing is stated of what it requires.
+    #[must_use]
+    pub fn is_unstated(&self) -> bool {
+        self.mismatch == Some(Mismatch::Unstated)
     }
 
     /// The requirements that are not met.
@@ -184,20 +238,28 @@ pub fn fit<'a, F: Borrow<Feature>>(requirements: &'a [F], provided: &'a Provided
         checks: SmallVec::with_capacity(requirements.len()),
         nearness: Nearness::Unstated,
         fits: true,
+        mismatch: None,
         depth: 0,
     };
     for requirement in requirements.iter().map(Borrow::borrow) {
-        let outcome = if *requirement.key() == Key::Arch {
-            let (outcome, nearness, depth) = check_target(requirement, provided);
-            if nearness < fit.nearness {
-                fit.nearness = nearness;
-                fit.depth = depth;
+        let outcome = match requirement.key() {
+            Key::Arch => {
+                let (outcome, nearness, depth) = check_target(requirement, provided);
+                // Of several targets the nearest counts, of those equally near the one that
+                // demands most: in whatever order they are written.
+                if (nearness, Reverse(depth)) < (fit.nearness, Reverse(fit.depth)) {
+                    fit.nearness = nearness;
+                    fit.depth = depth;
+                }
+                outcome
             }
-            outcome
-        } else {
-            check_value(requirement, provided)
+            Key::Cc => check_capability(requirement, toolkit(requirements), provided),
+            _ => check_value(requirement, provided),
         };
-        fit.fits &= matches!(outcome, Outcome::Met { .. });
+        if let Outcome::Unmet { mismatch, .. } = outcome {
+            fit.fits = false;
+            fit.mismatch = fit.mismatch.max(Some(mismatch));
+        }
         fit.checks.push(Check {
             requirement,
             outcome,
@@ -210,9 +272,14 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
     let graph = provided.graph();
     let group = provided.group(&Key::Arch);
     let met = |by: &'a Feature, how| Outcome::Met { by, how };
-    let unmet = || {
+    let unmet = |known: bool| {
         let outcome = Outcome::Unmet {
             provided: group,
+            mismatch: match (known, group) {
+                (false, _) => Mismatch::Unknown,
+                (true, []) => Mismatch::Unstated,
+                (true, _) => Mismatch::Proven,
+            },
             why: None,
         };
         (outcome, Nearness::Unstated, 0)
@@ -221,7 +288,7 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
         // A target that nobody knows runs where the very same name is provided.
         return match group.iter().find(|feature| *feature == wanted) {
             Some(same) => (met(same, How::Same), Nearness::Line { steps: 0 }, 0),
-            None => unmet(),
+            None => unmet(false),
         };
     };
     let depth = graph.depth(&target);
@@ -249,7 +316,7 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
             Nearness::Fallback { place, steps },
             depth,
         ),
-        None => unmet(),
+        None => unmet(true),
     }
 }
 
@@ -261,35 +328,127 @@ fn check_value<'a>(wanted: &'a Feature, provided: &'a Provided) -> Outcome<'a> {
             how: How::Same,
         };
     }
-    let (holds, why) = match wanted.meaning() {
-        Meaning::NvidiaRequire(expression) => (expression.is_met(provided), None),
-        Meaning::Compatibility(rules) => {
-            let objection = rules.objection(provided.facts());
-            (objection.is_none(), objection)
-        }
-        _ => (false, None),
+    // No feature alone makes an expression true.
+    let met_by_all = Outcome::Met {
+        by: wanted,
+        how: How::True,
     };
-    if holds {
-        // No feature alone makes it true.
-        return Outcome::Met {
-            by: wanted,
-            how: How::True,
-        };
+    match wanted.meaning() {
+        Meaning::NvidiaRequire(expression) => match expression.mismatch(provided) {
+            None => return met_by_all,
+            Some(mismatch) => return unmet(wanted, provided, mismatch, None),
+        },
+        Meaning::Compatibility(rules) => match rules.objection(provided.facts()) {
+            None => return met_by_all,
+            Some(objection) => {
+                return unmet(wanted, provided, objection.mismatch, Some(objection.reason));
+            }
+        },
+        _ => {}
     }
     let found = group
         .iter()
         .find_map(|offer| Some((offer, satisfies(wanted.meaning(), offer.meaning())?)))
         .or_else(|| match (wanted.key(), wanted.meaning()) {
             (Key::Cuda, Meaning::Version(cuda)) => by_driver(*cuda, provided),
+            (_, Meaning::Gpu(vendor)) => {
+                let by = provided.gpu_of(*vendor)?;
+                Some((by, How::GpuVendor))
+            }
             _ => None,
         });
     match found {
         Some((by, how)) => Outcome::Met { by, how },
-        None => Outcome::Unmet {
-            provided: provided.candidates(wanted.key()),
-            why,
-        },
+        None => unmet(wanted, provided, missing(wanted, provided), None),
     }
+}
+
+/// How certain it is that a requirement which no provided feature meets is not met.
+fn missing(wanted: &Feature, provided: &Provided) -> Mismatch {
+    if !wanted.is_understood() {
+        Mismatch::Unknown
+    } else if provided.stated(wanted.key()).is_empty() {
+        Mismatch::Unstated
+    } else {
+        Mismatch::Proven
+    }
+}
+
+fn unmet<'a>(
+    wanted: &Feature,
+    provided: &'a Provided,
+    mismatch: Mismatch,
+    why: Option<String>,
+) -> Outcome<'a> {
+    Outcome::Unmet {
+        provided: provided.stated(wanted.key()),
+        mismatch,
+        why,
+    }
+}
+
+/// The CUDA version that an image says it was built with; the latest of several.
+fn toolkit<F: Borrow<Feature>>(requirements: &[F]) -> Option<Version> {
+    let versions =
+        requirements
+            .iter()
+            .map(Borrow::borrow)
+            .filter_map(|f| match (f.key(), f.meaning()) {
+                (Key::Cuda, Meaning::Version(version)) => Some(*version),
+                _ => None,
+            });
+    versions.max()
+}
+
+/// GPU code for compute capabilities. Machine code is preferred to PTX, which the driver
+/// compiles only if its own CUDA is at least the one that made it: minor-version
+/// compatibility does not cover it.
+fn check_capability<'a>(
+    wanted: &'a Feature,
+    toolkit: Option<Version>,
+    provided: &'a Provided,
+) -> Outcome<'a> {
+    let group = provided.group(&Key::Cc);
+    let runs = |form: How| {
+        group
+            .iter()
+            .find(|offer| satisfies(wanted.meaning(), offer.meaning()) == Some(form))
+    };
+    if let Some(by) = group.iter().find(|offer| *offer == wanted) {
+        return Outcome::Met { by, how: How::Same };
+    }
+    if let Some(by) = runs(How::GpuBinary) {
+        return Outcome::Met {
+            by,
+            how: How::GpuBinary,
+        };
+    }
+    let Some(by) = runs(How::GpuPtx) else {
+        return check_value(wanted, provided);
+    };
+    let (mismatch, why) = match (toolkit, provided.own_cuda()) {
+        (Some(toolkit), Some(own)) if own < toolkit => (
+            Mismatch::Proven,
+            format!(
+                "{by} runs it by its PTX only, which a driver of CUDA {own} does not compile \
+                 when CUDA {toolkit} made it"
+            ),
+        ),
+        (Some(toolkit), None) => (
+            Mismatch::Unstated,
+            format!(
+                "{by} runs it by its PTX only, and no driver is provided that compiles what \
+                 CUDA {toolkit} made"
+            ),
+        ),
+        _ => {
+            return Outcome::Met {
+                by,
+                how: How::GpuPtx,
+            };
+        }
+    };
+    unmet(wanted, provided, mismatch, Some(why))
 }
 
 /// Whether one provided value satisfies a required one of the same key.
@@ -322,6 +481,9 @@ fn satisfies(wanted: &Meaning, offered: &Meaning) -> Option<How> {
                 (false, Some(_)) => Some(How::GpuGeneric),
                 (false, None) => None,
             }
+        }
+        (Meaning::Gpu(wanted), Meaning::Gpu(offered)) => {
+            (*wanted == GpuVendor::Any || wanted == offered).then_some(How::GpuVendor)
         }
         (Meaning::Mpi(wanted), Meaning::Mpi(offered)) => wanted
             .runs_with(offered)

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::products::{capability_of_product, gfx_of_product};
 use crate::version::Version;
 
 /// How much of a compute capability a binary is bound to.
@@ -18,7 +19,46 @@ enum Form {
     Family,
 }
 
-/// An NVIDIA compute capability: `8.0`, `80`, `sm_80`, `8.0+ptx`, `compute_80`, `9.0a`.
+/// Who makes a GPU, and so which kind of programs it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GpuVendor {
+    /// NVIDIA: CUDA.
+    Nvidia,
+    /// AMD: ROCm.
+    Amd,
+    /// Intel.
+    Intel,
+    /// Whichever: the image needs a GPU and does not say of whom.
+    Any,
+}
+
+impl GpuVendor {
+    /// A vendor, or the software that only its GPUs run; `None` for any other word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim().to_ascii_lowercase().as_str() {
+            "nvidia" | "cuda" => Self::Nvidia,
+            "amd" | "rocm" | "hip" => Self::Amd,
+            "intel" => Self::Intel,
+            "any" => Self::Any,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for GpuVendor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nvidia => "nvidia",
+            Self::Amd => "amd",
+            Self::Intel => "intel",
+            Self::Any => "any",
+        })
+    }
+}
+
+/// An NVIDIA compute capability: `8.0`, `80`, `sm_80`, `8.0+ptx`, `compute_80`, `9.0a`, or
+/// a data-centre GPU's name: `a100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ComputeCapability {
     major: u16,
@@ -34,6 +74,9 @@ impl ComputeCapability {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.trim().to_ascii_lowercase();
+        if let Some(capability) = capability_of_product(&lower) {
+            return Self::parse(capability);
+        }
         let (lower, plus_ptx) = match lower.strip_suffix("+ptx") {
             Some(rest) => (rest.to_owned(), true),
             None => (lower, false),
@@ -155,10 +198,14 @@ pub struct Gfx {
 }
 
 impl Gfx {
-    /// `None` when it is not a gfx name (`gfx` may be left out: `90a`).
+    /// `None` when it is not a gfx name (`gfx` may be left out: `90a`) nor the name of an
+    /// accelerator (`mi250x`).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.trim().to_ascii_lowercase();
+        if let Some(processor) = gfx_of_product(&lower) {
+            return Self::parse(processor);
+        }
         let mut parts = lower.split(':');
         let first = parts.next()?;
         let bare = first.strip_prefix("gfx").unwrap_or(first);
@@ -227,18 +274,20 @@ impl fmt::Display for Gfx {
 type Numbers = (u64, u64);
 
 /// First driver of a CUDA release, latest first. From CUDA 11 on, a driver runs every
-/// minor version of its major (minor-version compatibility); before, only what is listed.
-const CUDA_BY_DRIVER: &[(Numbers, Numbers)] = &[
-    ((580, 0), (13, u64::MAX)),
-    ((525, 0), (12, u64::MAX)),
-    ((450, 0), (11, u64::MAX)),
-    ((440, 33), (10, 2)),
-    ((418, 39), (10, 1)),
-    ((410, 48), (10, 0)),
-    ((396, 26), (9, 2)),
-    ((390, 46), (9, 1)),
-    ((384, 81), (9, 0)),
-    ((375, 26), (8, 0)),
+/// minor version of its major (minor-version compatibility), CUDA 11 only from 450.80.02
+/// on; before, only what is listed.
+const CUDA_BY_DRIVER: &[((u64, u64, u64), Numbers)] = &[
+    ((580, 0, 0), (13, u64::MAX)),
+    ((525, 0, 0), (12, u64::MAX)),
+    ((450, 80, 2), (11, u64::MAX)),
+    ((450, 0, 0), (11, 0)),
+    ((440, 33, 0), (10, 2)),
+    ((418, 39, 0), (10, 1)),
+    ((410, 48, 0), (10, 0)),
+    ((396, 26, 0), (9, 2)),
+    ((390, 46, 0), (9, 1)),
+    ((384, 81, 0), (9, 0)),
+    ((375, 26, 0), (8, 0)),
 ];
 
 /// The highest CUDA version that an NVIDIA driver runs; a minor of `u64::MAX` stands
@@ -247,7 +296,7 @@ const CUDA_BY_DRIVER: &[(Numbers, Numbers)] = &[
 pub fn cuda_of_driver(driver: Version) -> Option<Version> {
     CUDA_BY_DRIVER
         .iter()
-        .find(|((major, minor), _)| driver >= Version::of(*major, *minor))
+        .find(|((major, minor, patch), _)| driver >= Version::of_three(*major, *minor, *patch))
         .map(|(_, (major, minor))| Version::of(*major, *minor))
 }
 
@@ -321,6 +370,8 @@ mod tests {
     #[case("120", "12.0")]
     #[case("SM_90A", "9.0a")]
     #[case("8.0+PTX", "8.0+ptx")]
+    #[case("a100", "8.0")]
+    #[case("H100", "9.0")]
     fn compute_capabilities_have_many_spellings(#[case] text: &str, #[case] canonical: &str) {
         assert_eq!(
             ComputeCapability::parse(text).unwrap().to_string(),
@@ -343,6 +394,7 @@ mod tests {
     #[case("gfx90a:xnack+", "gfx90a:sramecc+:xnack-", None)]
     #[case("gfx90a:xnack-", "gfx90a", None)]
     #[case("90A", "gfx90a", Some(GfxMatch::Same))]
+    #[case("MI250X", "gfx90a", Some(GfxMatch::Same))]
     #[case("gfx11-generic", "gfx1151", Some(GfxMatch::Generic))]
     #[case("gfx10-3-generic", "gfx1010", None)]
     #[case("gfx942", "gfx90a", None)]
@@ -364,6 +416,10 @@ mod tests {
     #[case("550.54.15", "13.0", false)]
     #[case("418.87", "10.1", true)]
     #[case("418.87", "10.2", false)]
+    #[case("450.80.02", "11.8", true)]
+    #[case("450.80.01", "11.1", false)]
+    #[case("450.51.06", "11.0", true)]
+    #[case("455.23", "11.8", true)]
     fn a_driver_runs_the_cuda_of_its_major(
         #[case] driver: &str,
         #[case] cuda: &str,

@@ -22,6 +22,8 @@ pub enum Key {
     Rocm,
     /// AMD GPU processor.
     Gfx,
+    /// GPU vendor.
+    Gpu,
     /// MPI implementation.
     Mpi,
     /// libfabric version.
@@ -52,6 +54,8 @@ pub enum Order {
     ComputeCapability,
     /// The provided GPU runs code for the required processor.
     AmdProcessor,
+    /// A GPU of the required vendor is provided.
+    GpuVendor,
     /// The provided MPI has the required one's binary interface.
     MpiAbi,
     /// What is provided makes the expression true.
@@ -90,7 +94,7 @@ pub const KEYS: &[KeyInfo] = &[
         aliases: &[],
         order: Order::CudaOrDriver,
         meaning: "CUDA version; fits machines that provide it or a later one, or a driver that \
-                  runs it (11.x from 450, 12.x from 525, 13.x from 580)",
+                  runs it (11.0 from 450, 11.x from 450.80.02, 12.x from 525, 13.x from 580)",
         example: "cuda:12.4",
     },
     KeyInfo {
@@ -106,7 +110,7 @@ pub const KEYS: &[KeyInfo] = &[
         order: Order::ComputeCapability,
         meaning: "NVIDIA compute capability of the image's GPU code, several separated by \
                   commas; fits GPUs of the same major with this or a later minor, with +ptx any \
-                  later one",
+                  later one whose driver has the image's `cuda` or a later one",
         example: "cc:8.0,9.0+ptx",
     },
     KeyInfo {
@@ -123,6 +127,14 @@ pub const KEYS: &[KeyInfo] = &[
         meaning: "AMD GPU processor of the image's GPU code, several separated by commas; fits \
                   that processor, a generic one fits its family",
         example: "gfx:gfx90a",
+    },
+    KeyInfo {
+        name: "gpu",
+        aliases: &[],
+        order: Order::GpuVendor,
+        meaning: "GPU vendor: nvidia, amd, intel, or any; also provided by driver, cc and brand \
+                  (NVIDIA) and by gfx (AMD)",
+        example: "gpu:nvidia",
     },
     KeyInfo {
         name: "mpi",
@@ -183,6 +195,7 @@ impl Key {
             "cc" => Self::Cc,
             "rocm" => Self::Rocm,
             "gfx" => Self::Gfx,
+            "gpu" => Self::Gpu,
             "mpi" => Self::Mpi,
             "libfabric" => Self::Libfabric,
             "glibc" => Self::Glibc,
@@ -203,6 +216,7 @@ impl Key {
             Self::Cc => "cc",
             Self::Rocm => "rocm",
             Self::Gfx => "gfx",
+            Self::Gpu => "gpu",
             Self::Mpi => "mpi",
             Self::Libfabric => "libfabric",
             Self::Glibc => "glibc",
@@ -210,6 +224,28 @@ impl Key {
             Self::NvidiaRequire => "nvidia-require",
             Self::Nfd => "nfd",
             Self::Other(name) => name,
+        }
+    }
+
+    /// The form of its values, for a message about one that cannot be read.
+    pub(crate) fn expects(&self) -> &'static str {
+        match self {
+            Self::Arch => "a CPU target by its archspec name, e.g. zen3 or x86_64_v3",
+            Self::Cuda
+            | Self::Driver
+            | Self::Rocm
+            | Self::Libfabric
+            | Self::Glibc
+            | Self::Kernel => {
+                "a version without an operator, e.g. 12.4, which means that one or a later one"
+            }
+            Self::Cc => "compute capabilities, e.g. 8.0,9.0+ptx",
+            Self::Gfx => "AMD GPU processors, e.g. gfx90a",
+            Self::Gpu => "a GPU vendor: nvidia, amd, intel, or any",
+            Self::Mpi => "an MPI library that is known, e.g. mpich, openmpi-4.1 or mpi-abi",
+            Self::NvidiaRequire => "an expression, e.g. cuda>=12.4",
+            Self::Nfd => "an image-compatibility specification as JSON",
+            Self::Other(_) => "a text",
         }
     }
 

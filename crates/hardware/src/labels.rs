@@ -5,40 +5,61 @@
 use crate::feature::Feature;
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
+use crate::mpi::Mpi;
 use crate::target::Target;
 
 /// Prefixes of the conventions' labels.
 const PREFIXES: &[&str] = &["org.supercontainers.", "io.archspec."];
 
-/// Label (after its prefix), the feature's key, and what stands before the value.
+/// Label (after its prefix), and the feature's key.
 /// The conventions were never finished and their sources disagree, hence the aliases.
-/// What only describes the image (its C library, its operating system) is no requirement.
-pub(crate) const LABELS: &[(&str, &str, &str)] = &[
-    ("cpu.target", "arch", ""),
-    ("cpu.model", "arch", ""),
-    ("hardware.cpu.target.microarch", "arch", ""),
-    ("hardware.cpu.optimized.version", "arch", ""),
-    ("hardware.gpu.cuda.version", "cuda", ""),
-    ("hardware.gpu.driver.version", "driver", ""),
+pub(crate) const LABELS: &[(&str, Key)] = &[
+    ("cpu.target", Key::Arch),
+    ("cpu.model", Key::Arch),
+    ("hardware.cpu.target.microarch", Key::Arch),
+    ("hardware.cpu.optimized.version", Key::Arch),
+    ("hardware.gpu.cuda.version", Key::Cuda),
+    ("hardware.gpu.rocm.version", Key::Rocm),
+    ("hardware.gpu.driver.version", Key::Driver),
 ];
 
-/// Labels of the image's MPI. They require something of the host only where the host's
-/// library is put in its place, which [`MPI_MODE`] says.
-pub(crate) const MPI_LABELS: &[(&str, &str)] = &[
-    ("mpi.implementation", ""),
-    ("mpi.provider", ""),
-    ("openmpi.version", "openmpi-"),
-    ("mpich.version", "mpich-"),
-];
+/// Labels by which an image says whether it needs a GPU at all.
+pub(crate) const GPU_NEEDED: &[&str] = &["hardware.gpu.available", "hardware.gpu.enabled"];
+/// What the first draft of the conventions (2019) called a GPU's software and the MPI.
+pub(crate) const DRAFT_GPU: &str = "gpu";
+pub(crate) const DRAFT_MPI: &str = "mpi";
+
+/// Labels of the image's MPI, beside `NAME.version` for every library that is known. They
+/// require something of the host only where the host's library is put in its place, which
+/// [`MPI_MODE`] says; the draft's label was written for nothing else.
+pub(crate) const MPI_LABELS: &[&str] = &["mpi.implementation", "mpi.provider"];
 
 pub(crate) const MPI_MODE: &str = "mpi.portability.mode";
 pub(crate) const HOSTS_MPI: &[&str] = &["mpi_replace", "mpi_system"];
+/// The other mode: the image keeps its MPI.
+const OWN_MPI: &str = "libfabric_inject";
 pub(crate) const GPU_ARCHITECTURE: &str = "hardware.gpu.architecture";
+
+/// Labels of these groups state what hardware is needed, so one of them that is not known
+/// requires something unknown. Others only describe the image: its C library, its operating
+/// system, its PMI.
+pub(crate) const GROUPS: &[&str] = &["hardware.", "cpu.", "gpu.", "mpi."];
+/// Labels of those groups that describe the image or the machine that built it.
+pub(crate) const DESCRIBING: &[&str] = &[
+    "cpu.family",
+    "cpu.vendor",
+    "hardware.cpu.optimized.mode",
+    "mpi.portability.optimized",
+];
+
+const YES: &[&str] = &["yes", "true", "1", "required"];
+const NO: &[&str] = &["no", "false", "0", "none", "optional"];
 
 /// A label of the conventions: what it requires, or that it cannot be read.
 pub(crate) enum Label<'a> {
     Requires(&'a str, Feature),
-    Unread(&'a str, &'a str),
+    /// The label, its value, and what was expected.
+    Unread(&'a str, &'a str, String),
 }
 
 /// Reads labels or annotations, in their order.
@@ -49,35 +70,138 @@ pub(crate) fn read<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
             let name = PREFIXES.iter().find_map(|p| label.strip_prefix(p))?;
             Some((label, name, value.trim()))
         })
+        .filter(|(.., value)| !value.is_empty())
         .collect();
-    let takes_hosts_mpi = ours
-        .iter()
-        .any(|(_, name, value)| *name == MPI_MODE && HOSTS_MPI.contains(value));
+    let mode = ours.iter().find(|(_, name, _)| *name == MPI_MODE);
+    let host_mpi = mode.map(|(.., value)| one_of(HOSTS_MPI, value));
     let mut found = Vec::new();
-    for (label, name, value) in ours.into_iter().filter(|(.., value)| !value.is_empty()) {
-        let mut features: Vec<(&str, String)> = LABELS
-            .iter()
-            .filter(|(known, ..)| *known == name)
-            .map(|(_, key, before)| (*key, format!("{before}{value}")))
-            .collect();
-        if name == GPU_ARCHITECTURE {
-            let amd = value.starts_with("gfx");
-            features.push((if amd { "gfx" } else { "cc" }, value.to_owned()));
-        }
-        if takes_hosts_mpi {
-            let mpi = MPI_LABELS.iter().filter(|(known, _)| *known == name);
-            features.extend(mpi.map(|(_, before)| ("mpi", format!("{before}{value}"))));
-        }
-        for (key, value_read) in features {
-            match Feature::new(key, &value_read) {
-                Ok(feature) if feature.is_understood() => {
-                    found.push(Label::Requires(label, feature));
-                }
-                _ => found.push(Label::Unread(label, value)),
-            }
+    for (label, name, value) in &ours {
+        match statement(name, value, host_mpi) {
+            Statement::Requires(feature) => found.push(Label::Requires(label, feature)),
+            Statement::Unknown(expected) => found.push(Label::Unread(label, value, expected)),
+            Statement::Describes => {}
         }
     }
+    let names_mpi = ours
+        .iter()
+        .any(|(_, name, value)| *name == DRAFT_MPI || mpi(name, value).is_some());
+    if let (Some((label, _, value)), Some(true), false) = (mode, host_mpi, names_mpi) {
+        let expected = format!(
+            "a label such as {} that says which MPI",
+            MPI_LABELS.join(" or ")
+        );
+        found.push(Label::Unread(label, value, expected));
+    }
     found
+}
+
+/// What one label says.
+enum Statement {
+    Requires(Feature),
+    /// Something that cannot be read; what was expected.
+    Unknown(String),
+    Describes,
+}
+
+fn one_of(words: &[&str], value: &str) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(value))
+}
+
+/// `host_mpi`: whether the portability mode says that the host's MPI takes the image's place;
+/// none when there is no mode.
+fn statement(name: &str, value: &str, host_mpi: Option<bool>) -> Statement {
+    if let Some((_, key)) = LABELS.iter().find(|(known, _)| *known == name) {
+        // A model's number is no target's name.
+        let number = value.bytes().all(|byte| byte.is_ascii_digit());
+        if name == "cpu.model" && number {
+            return Statement::Describes;
+        }
+        return required(key, value);
+    }
+    if let Some(mpi) = mpi(name, value) {
+        return match host_mpi {
+            Some(true) => required(&Key::Mpi, &mpi),
+            _ => Statement::Describes,
+        };
+    }
+    match name {
+        GPU_ARCHITECTURE => architecture(value),
+        DRAFT_GPU if one_of(NO, value) => Statement::Describes,
+        DRAFT_GPU => gpu(value),
+        DRAFT_MPI if host_mpi == Some(false) => Statement::Describes,
+        DRAFT_MPI => required(&Key::Mpi, value),
+        MPI_MODE if one_of(HOSTS_MPI, value) || value.eq_ignore_ascii_case(OWN_MPI) => {
+            Statement::Describes
+        }
+        MPI_MODE => Statement::Unknown(format!("{} or {OWN_MPI}", HOSTS_MPI.join(", "))),
+        _ if GPU_NEEDED.contains(&name) => match () {
+            () if one_of(NO, value) => Statement::Describes,
+            () if one_of(YES, value) => required(&Key::Gpu, "any"),
+            () => Statement::Unknown("yes or no".to_owned()),
+        },
+        _ if DESCRIBING.contains(&name) => Statement::Describes,
+        _ if GROUPS.iter().any(|group| name.starts_with(group)) => {
+            Statement::Unknown("a label of this convention; none is called that".to_owned())
+        }
+        _ => Statement::Describes,
+    }
+}
+
+fn required(key: &Key, value: &str) -> Statement {
+    match Feature::new(key.as_str(), value) {
+        Ok(feature) if feature.is_understood() => Statement::Requires(feature),
+        _ => Statement::Unknown(key.expects().to_owned()),
+    }
+}
+
+/// The MPI that a label states, with its version where the label is called by its name.
+fn mpi(name: &str, value: &str) -> Option<String> {
+    if MPI_LABELS.contains(&name) {
+        return Some(value.to_owned());
+    }
+    let library = name.strip_suffix(".version")?;
+    let known = Mpi::parse(library).is_some() && !library.contains('.');
+    known.then(|| format!("{library}-{value}"))
+}
+
+/// The processors that GPU code was made for, or the vendor alone.
+fn architecture(value: &str) -> Statement {
+    let starts = value.get(..3).unwrap_or_default();
+    let processors = if starts.eq_ignore_ascii_case("gfx") {
+        Key::Gfx
+    } else {
+        Key::Cc
+    };
+    [processors, Key::Gpu, Key::Gfx]
+        .iter()
+        .filter_map(|key| Feature::new(key.as_str(), value).ok())
+        // Digits alone are NVIDIA's: `90` is no AMD processor.
+        .find(|feature| feature.is_understood() && !is_bare_gfx(feature))
+        .map_or_else(
+            || {
+                let (cc, gfx) = (Key::Cc.expects(), Key::Gfx.expects());
+                Statement::Unknown(format!("{cc}, or {gfx}"))
+            },
+            Statement::Requires,
+        )
+}
+
+fn is_bare_gfx(feature: &Feature) -> bool {
+    let digit = feature.value().starts_with(|c: char| c.is_ascii_digit());
+    *feature.key() == Key::Gfx && digit
+}
+
+/// `cuda`, `rocm`, `nvidia`; and with a version, `cuda-12.4`.
+fn gpu(value: &str) -> Statement {
+    let lower = value.to_ascii_lowercase();
+    let versions = [("cuda", Key::Cuda), ("rocm", Key::Rocm)];
+    let versioned = versions.iter().find_map(|(word, key)| {
+        let version = lower
+            .strip_prefix(word)?
+            .trim_start_matches(['-', '=', ' ']);
+        (!version.is_empty()).then(|| required(key, version))
+    });
+    versioned.unwrap_or_else(|| required(&Key::Gpu, value))
 }
 
 impl Microarchitectures {
@@ -179,7 +303,7 @@ mod tests {
             .iter()
             .map(|label| match label {
                 Label::Requires(_, feature) => feature.to_string(),
-                Label::Unread(label, value) => format!("? {label}={value}"),
+                Label::Unread(label, value, _) => format!("? {label}={value}"),
             })
             .collect()
     }
@@ -206,16 +330,114 @@ mod tests {
         );
     }
 
+    const UNREAD: &str = "?";
+
+    #[rstest]
+    #[case("cpu.target", "zen3", &["arch:zen3"])]
+    #[case("cpu.target", "zen33", &[UNREAD])]
+    #[case("cpu.target", "zen3,zen4", &[UNREAD])]
+    #[case("cpu.target", ">=zen3", &[UNREAD])]
+    #[case("cpu.model", "85", &[])]
+    #[case("cpu.model", "Xeon Gold", &[UNREAD])]
+    #[case("cpu.family", "6", &[])]
+    #[case("cpu.vendor", "AuthenticAMD", &[])]
+    #[case("cpu.targt", "zen3", &[UNREAD])]
+    #[case("hardware.cpu.optimized.mode", "microarch", &[])]
+    #[case("hardware.cpu.optimized.version", "x86-64-v9", &[UNREAD])]
+    #[case("hardware.gpu.cuda.version", ">=12.4", &[UNREAD])]
+    #[case("hardware.gpu.cuda.version", "12.x", &[UNREAD])]
+    #[case("hardware.gpu.cuda.version", "12.4,13.0", &[UNREAD])]
+    #[case("hardware.gpu.cuda.version", "latest", &[UNREAD])]
+    #[case("hardware.gpu.rocm.version", "6.2", &["rocm:6.2"])]
+    #[case("hardware.gpu.driver.version", "^550", &[UNREAD])]
+    #[case("hardware.gpu.architecture", "8.0;9.0+PTX", &["cc:8.0;9.0+PTX"])]
+    #[case("hardware.gpu.architecture", "sm_80 sm_90", &["cc:sm_80 sm_90"])]
+    #[case("hardware.gpu.architecture", "sm_80,smm_90", &[UNREAD])]
+    #[case("hardware.gpu.architecture", "GFX90A", &["gfx:GFX90A"])]
+    #[case("hardware.gpu.architecture", "mi250x", &["gfx:mi250x"])]
+    #[case("hardware.gpu.architecture", "a100", &["cc:a100"])]
+    #[case("hardware.gpu.architecture", "nvidia", &["gpu:nvidia"])]
+    #[case("hardware.gpu.architecture", "ampere", &[UNREAD])]
+    #[case("hardware.gpu.architecture", "90", &["cc:90"])]
+    #[case("hardware.gpu.architecture", "9x0", &[UNREAD])]
+    #[case("hardware.gpu.available", "yes", &["gpu:any"])]
+    #[case("hardware.gpu.available", "No", &[])]
+    #[case("hardware.gpu.enabled", "TRUE", &["gpu:any"])]
+    #[case("hardware.gpu.enabled", "maybe", &[UNREAD])]
+    #[case("hardware.gpu.memory", "80G", &[UNREAD])]
+    #[case("gpu", "cuda", &["gpu:cuda"])]
+    #[case("gpu", "rocm", &["gpu:rocm"])]
+    #[case("gpu", "CUDA-12.4", &["cuda:12.4"])]
+    #[case("gpu", "cuda>=12", &[UNREAD])]
+    #[case("gpu", "none", &[])]
+    #[case("gpu", "opencl", &[UNREAD])]
+    #[case("mpi", "openmpi", &["mpi:openmpi"])]
+    #[case("mpi", "mpich-3.4", &["mpi:mpich-3.4"])]
+    #[case("mpi", "spectrum", &[UNREAD])]
+    #[case("mpi.portability.mode", "mpi_replase", &[UNREAD])]
+    #[case("mpi.portability.mode", "libfabric_inject", &[])]
+    #[case("mpi.portability.mode", "mpi_replace", &[UNREAD])]
+    #[case("mpi.implementation", "spectrum", &[])]
+    #[case("mpi.flavour", "mpich", &[UNREAD])]
+    #[case("libfabric.abi.version", "1.5", &[])]
+    #[case("os.name", "rocky", &[])]
+    #[case("libc.provider", "musl", &[])]
+    #[case("pmi.version", ">=2", &[])]
+    #[case("communication.framework", "ucx", &[])]
+    fn every_statement_is_read_or_named(
+        #[case] name: &str,
+        #[case] value: &str,
+        #[case] features: &[&str],
+    ) {
+        for prefix in PREFIXES {
+            let label = format!("{prefix}{name}");
+            let expected: Vec<String> = features
+                .iter()
+                .map(|feature| match *feature {
+                    UNREAD => format!("? {label}={value}"),
+                    feature => feature.to_owned(),
+                })
+                .collect();
+            assert_eq!(requirements(&[(&label, value)]), expected);
+        }
+    }
+
     #[rstest]
     #[case(None, &[])]
     #[case(Some("libfabric_inject"), &[])]
     #[case(Some("mpi_replace"), &["mpi:openmpi-4.1.5"])]
+    #[case(Some("MPI_Replace"), &["mpi:openmpi-4.1.5"])]
     #[case(Some("mpi_system"), &["mpi:openmpi-4.1.5"])]
     fn an_images_mpi_matters_only_where_the_hosts_takes_its_place(
         #[case] mode: Option<&str>,
         #[case] features: &[&str],
     ) {
         let mut labels = vec![("org.supercontainers.openmpi.version", "4.1.5")];
+        labels.extend(mode.map(|mode| ("org.supercontainers.mpi.portability.mode", mode)));
+        assert_eq!(requirements(&labels), features);
+    }
+
+    #[rstest]
+    #[case("mpi.implementation", "spectrum-mpi")]
+    #[case("mpi.provider", "mpt")]
+    #[case("mvapich2.version", ">=2.3")]
+    #[case("openmpi.version", "latest")]
+    fn an_mpi_that_nobody_knows_cannot_be_replaced(#[case] name: &str, #[case] value: &str) {
+        let label = format!("org.supercontainers.{name}");
+        let mode = ("org.supercontainers.mpi.portability.mode", "mpi_replace");
+        let labels = [mode, (&label, value)];
+        assert_eq!(requirements(&labels), [format!("? {label}={value}")]);
+    }
+
+    #[rstest]
+    #[case(None, &["mpi:openmpi"])]
+    #[case(Some("mpi_system"), &["mpi:openmpi"])]
+    #[case(Some("libfabric_inject"), &[])]
+    fn the_drafts_mpi_is_the_hosts_unless_the_mode_says_otherwise(
+        #[case] mode: Option<&str>,
+        #[case] features: &[&str],
+    ) {
+        let mut labels = vec![("org.supercontainers.mpi", "openmpi")];
         labels.extend(mode.map(|mode| ("org.supercontainers.mpi.portability.mode", mode)));
         assert_eq!(requirements(&labels), features);
     }

@@ -19,6 +19,7 @@ mod mpi;
 mod names;
 pub mod nfd;
 mod nvidia_require;
+mod products;
 mod provided;
 mod rank;
 mod stated;
@@ -27,8 +28,8 @@ mod version;
 
 pub use extension::{Extension, ExtensionError, NewTarget};
 pub use feature::{Feature, FeatureError};
-pub use fit::{Check, Fit, How, Nearness, Outcome, fit};
-pub use gpu::{CodeForm, ComputeCapability, Gfx, GfxMatch, cuda_of_driver};
+pub use fit::{Check, Fit, How, Mismatch, Nearness, Outcome, fit};
+pub use gpu::{CodeForm, ComputeCapability, Gfx, GfxMatch, GpuVendor, cuda_of_driver};
 pub use graph::{Microarchitecture, Microarchitectures, OciPlatform};
 pub use keys::{KEYS, Key, KeyInfo, Order};
 pub use labels::{from_os_features, from_platform};

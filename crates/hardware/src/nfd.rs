@@ -14,9 +14,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::fit::Mismatch;
 use expression::Expression;
 pub(crate) use facts::Facts;
-use facts::{Source, Tried};
+use facts::{Failing, Source, Tried};
 
 /// The artifact's type.
 pub const ARTIFACT_TYPE: &str = "application/vnd.nfd.image-compatibility.v1alpha1";
@@ -62,16 +63,60 @@ struct Term {
 #[error("not a compatibility specification: {0}")]
 pub struct NfdError(String);
 
+impl NfdError {
+    pub(crate) fn new(problem: impl Into<String>) -> Self {
+        Self(problem.into())
+    }
+}
+
 fn wrong<T>(problem: impl Into<String>) -> Result<T, NfdError> {
-    Err(NfdError(problem.into()))
+    Err(NfdError::new(problem))
+}
+
+/// What stands in the way of an image on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Objection {
+    /// In words.
+    pub(crate) reason: String,
+    /// Whether it is a fact, or something that is not known of the node.
+    pub(crate) mismatch: Mismatch,
+}
+
+/// Keys of the specification's objects. What stands under another key would be a condition
+/// that is passed over, or a slip of one.
+const SPECIFICATION_KEYS: &[&str] = &["version", "compatibilities"];
+const SET_KEYS: &[&str] = &["description", "tag", "weight", "rules"];
+const RULE_KEYS: &[&str] = &[
+    "annotations",
+    "extendedResources",
+    "labels",
+    "labelsTemplate",
+    "matchAny",
+    "matchFeatures",
+    "name",
+    "taints",
+    "vars",
+    "varsTemplate",
+];
+const ALTERNATIVE_KEYS: &[&str] = &["matchFeatures"];
+const TERM_KEYS: &[&str] = &["feature", "matchExpressions", "matchName"];
+
+fn only(map: &Map<String, Value>, keys: &[&str]) -> Result<(), NfdError> {
+    match map.keys().find(|key| !keys.contains(&key.as_str())) {
+        Some(key) => wrong(format!(
+            "the key {key:?} is not known, only {}",
+            keys.join(", ")
+        )),
+        None => Ok(()),
+    }
 }
 
 impl Compatibility {
     /// Reads a specification from JSON, which is what its YAML comes to.
     ///
     /// # Errors
-    /// When it is not JSON, of another version, too large, or holds an expression that has
-    /// no meaning (an unknown operator, values that it does not take).
+    /// When it is not JSON, of another version, too large, or holds what has no meaning: an
+    /// unknown key, domain or operator, values that an operator does not take.
     pub fn parse(json: &str) -> Result<Self, NfdError> {
         if json.len() > MOST_BYTES {
             return wrong(format!("it has more than {MOST_BYTES} bytes"));
@@ -81,6 +126,7 @@ impl Compatibility {
         let Value::Object(map) = &value else {
             return wrong("expected an object with version and compatibilities");
         };
+        only(map, SPECIFICATION_KEYS)?;
         match map.get("version") {
             None | Some(Value::Null) => {}
             Some(Value::String(version)) if version == VERSION => {}
@@ -96,21 +142,21 @@ impl Compatibility {
 
     /// What stands in the way of running the image on a node with these facts; nothing when
     /// it is compatible.
-    pub(crate) fn objection(&self, facts: &Facts) -> Option<String> {
-        let mut first = None;
-        for set in &self.sets {
-            match set.objection(facts) {
-                None => return None,
-                Some(reason) => {
-                    first.get_or_insert(reason);
-                }
-            }
-        }
-        let reason = first?;
-        Some(match self.sets.len() {
+    pub(crate) fn objection(&self, facts: &Facts) -> Option<Objection> {
+        let objections: Option<Vec<Objection>> =
+            self.sets.iter().map(|set| set.objection(facts)).collect();
+        let objections = objections?;
+        // One set would be enough: the least certain objection decides.
+        let mismatch = objections
+            .iter()
+            .map(|objection| objection.mismatch)
+            .min()?;
+        let Objection { reason, .. } = objections.into_iter().next()?;
+        let reason = match self.sets.len() {
             1 => reason,
             many => format!("none of {many} sets of rules matches; of the first, {reason}"),
-        })
+        };
+        Some(Objection { reason, mismatch })
     }
 
     /// The names of the rules, each once, in order.
@@ -134,6 +180,7 @@ impl fmt::Display for Compatibility {
 
 impl Set {
     fn read(map: &Map<String, Value>, budget: &mut usize) -> Result<Self, NfdError> {
+        only(map, SET_KEYS)?;
         let rules = objects(map, "rules")?
             .into_iter()
             .map(|rule| Rule::read(rule, budget))
@@ -141,24 +188,33 @@ impl Set {
         Ok(Self { rules })
     }
 
-    fn objection(&self, facts: &Facts) -> Option<String> {
+    /// All rules must match: the first objection is told, the most certain one decides.
+    fn objection(&self, facts: &Facts) -> Option<Objection> {
         let mut matched = Source::attributes();
+        let mut found: Option<Objection> = None;
         for rule in &self.rules {
             let tried = Tried {
                 facts,
                 matched: &matched,
             };
-            if let Some(reason) = rule.objection(&tried) {
-                return Some(format!("the rule {:?} does not match: {reason}", rule.name));
+            match rule.objection(&tried) {
+                None => matched.add(&rule.gives),
+                Some(Objection { reason, mismatch }) => {
+                    let first = found.get_or_insert_with(|| Objection {
+                        reason: format!("the rule {:?} does not match: {reason}", rule.name),
+                        mismatch,
+                    });
+                    first.mismatch = first.mismatch.max(mismatch);
+                }
             }
-            matched.add(&rule.gives);
         }
-        None
+        found
     }
 }
 
 impl Rule {
     fn read(map: &Map<String, Value>, budget: &mut usize) -> Result<Self, NfdError> {
+        only(map, RULE_KEYS)?;
         let name = match map.get("name") {
             Some(Value::String(name)) if !name.is_empty() => name.clone(),
             _ => "unnamed".to_owned(),
@@ -174,7 +230,10 @@ impl Rule {
         }
         let any = objects(map, "matchAny")?
             .into_iter()
-            .map(|alternative| terms(alternative, budget))
+            .map(|alternative| {
+                only(alternative, ALTERNATIVE_KEYS)?;
+                terms(alternative, budget)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             name,
@@ -184,16 +243,33 @@ impl Rule {
         })
     }
 
-    fn objection(&self, tried: &Tried<'_>) -> Option<String> {
-        let failing = |terms: &[Term]| terms.iter().find_map(|term| term.objection(tried));
-        if !self.any.is_empty() {
-            let mut reasons = self.any.iter().map(|terms| failing(terms));
-            if !reasons.clone().any(|reason| reason.is_none()) {
-                return reasons.next().flatten();
+    fn objection(&self, tried: &Tried<'_>) -> Option<Objection> {
+        let failing = |terms: &[Term]| worst(terms.iter().filter_map(|term| term.objection(tried)));
+        let none_of_any = match self.any.as_slice() {
+            [] => None,
+            any => {
+                let objections: Option<Vec<Objection>> =
+                    any.iter().map(|terms| failing(terms)).collect();
+                objections.and_then(|objections| {
+                    let mismatch = objections
+                        .iter()
+                        .map(|objection| objection.mismatch)
+                        .min()?;
+                    let Objection { reason, .. } = objections.into_iter().next()?;
+                    Some(Objection { reason, mismatch })
+                })
             }
-        }
-        failing(&self.all)
+        };
+        worst(none_of_any.into_iter().chain(failing(&self.all)))
     }
+}
+
+/// The first objection, as certain as the most certain of all.
+fn worst(objections: impl Iterator<Item = Objection>) -> Option<Objection> {
+    objections.reduce(|first, other| Objection {
+        reason: first.reason,
+        mismatch: first.mismatch.max(other.mismatch),
+    })
 }
 
 fn terms(map: &Map<String, Value>, budget: &mut usize) -> Result<Vec<Term>, NfdError> {
@@ -208,6 +284,13 @@ impl Term {
         let Some(Value::String(source)) = map.get("feature") else {
             return wrong("an item of matchFeatures needs `feature`, such as cpu.cpuid");
         };
+        only(map, TERM_KEYS)?;
+        if !facts::is_in_a_domain(&source.to_ascii_lowercase()) {
+            return wrong(format!(
+                "the feature {source:?} is not known, only those of {}",
+                facts::DOMAINS.join(", ")
+            ));
+        }
         let mut spend = || {
             *budget = budget.checked_sub(1).ok_or_else(|| {
                 NfdError(format!("it has more than {MOST_EXPRESSIONS} expressions"))
@@ -242,18 +325,38 @@ impl Term {
         })
     }
 
-    fn objection(&self, tried: &Tried<'_>) -> Option<String> {
+    fn objection(&self, tried: &Tried<'_>) -> Option<Objection> {
+        let object = |reason: String, mismatch| Some(Objection { reason, mismatch });
         let Some(source) = tried.source(&self.source) else {
-            return Some(format!("nothing is known of {}", self.source));
+            let mismatch = if facts::is_feature(&self.source) {
+                Mismatch::Unstated
+            } else {
+                Mismatch::Unknown
+            };
+            return object(format!("nothing is known of {}", self.source), mismatch);
         };
-        if let Some(failing) = source.failing(&self.expressions) {
-            return Some(match failing {
-                Some((name, expression)) => format!("{} {name} {expression}", self.source),
-                None => format!("no {} has all that is asked for", self.source),
-            });
+        // What an earlier rule would have given is not known where it did not match.
+        let proven = |is_stated: bool| match is_stated && self.source != facts::MATCHED {
+            true => Mismatch::Proven,
+            false => Mismatch::Unstated,
+        };
+        match source.failing(&self.expressions) {
+            None => {}
+            Some(Failing::Expression(name, expression)) => {
+                let reason = format!("{} {name} {expression}", self.source);
+                return object(reason, proven(source.states(name)));
+            }
+            Some(Failing::Instances) => {
+                let reason = format!("no {} has all that is asked for", self.source);
+                return object(reason, proven(source.states_instances()));
+            }
         }
         let name = self.name.as_ref()?;
-        (!source.has_name(name)).then(|| format!("no name in {} {name}", self.source))
+        if source.has_name(name) {
+            return None;
+        }
+        let reason = format!("no name in {} {name}", self.source);
+        object(reason, proven(source.states_names()))
     }
 }
 

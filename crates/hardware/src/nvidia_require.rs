@@ -2,9 +2,11 @@
 //! NVIDIA's container runtime reads it: blank means or, comma means and. It decides by what
 //! is provided; whether a driver could be made to run more is not asked here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::feature::{Feature, Meaning};
+use crate::fit::Mismatch;
 use crate::gpu::{ComputeCapability, cuda_reported_by_driver};
 use crate::keys::Key;
 use crate::provided::Provided;
@@ -58,32 +60,57 @@ pub struct NvidiaRequire {
 
 impl NvidiaRequire {
     /// Reads the value of an `NVIDIA_REQUIRE_*` variable; `None` when it is not such an
-    /// expression, or states nothing.
+    /// expression, has a factor that nobody knows, or states nothing.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        match Self::read(text) {
+            (known, unknown) if unknown.is_empty() => known,
+            _ => None,
+        }
+    }
+
+    /// The expression of the factors that are known, which is what NVIDIA's runtime judges
+    /// by, and those that are not: another property, no comparison, no version. An
+    /// alternative without a known factor is none. Of more factors than the bound nothing is
+    /// known.
+    pub(crate) fn read(text: &str) -> (Option<Self>, Vec<&str>) {
         let mut alternatives = Vec::new();
+        let mut unknown = Vec::new();
         let mut count = 0;
         for alternative in text.split_ascii_whitespace() {
-            let constraints: Vec<Constraint> = alternative
-                .split(',')
-                .filter(|factor| !factor.is_empty())
-                .map(Constraint::parse)
-                .collect::<Option<_>>()?;
-            count += constraints.len();
+            let mut constraints = Vec::new();
+            for factor in alternative.split(',').filter(|factor| !factor.is_empty()) {
+                count += 1;
+                match Constraint::parse(factor) {
+                    _ if count > MOST_CONSTRAINTS => return (None, vec![factor]),
+                    Some(constraint) => constraints.push(constraint),
+                    None => unknown.push(factor),
+                }
+            }
             if !constraints.is_empty() {
                 alternatives.push(constraints);
             }
         }
-        (!alternatives.is_empty() && count <= MOST_CONSTRAINTS).then_some(Self { alternatives })
+        let known = (!alternatives.is_empty()).then_some(Self { alternatives });
+        (known, unknown)
     }
 
-    /// Whether a machine that provides `provided` meets it. Of several GPUs or drivers one
-    /// is enough, the same for all constraints of an alternative on that property.
-    pub(crate) fn is_met(&self, provided: &Provided) -> bool {
+    /// How certain it is that a machine which provides `provided` does not meet it; `None`
+    /// when it does. Of several GPUs or drivers one is enough, the same for all constraints of
+    /// an alternative on that property.
+    pub(crate) fn mismatch(&self, provided: &Provided) -> Option<Mismatch> {
         let machine = Machine::of(provided);
-        self.alternatives
-            .iter()
-            .any(|alternative| machine.meets(alternative))
+        let meets = |alternative: &Vec<Constraint>| machine.meets(alternative);
+        if self.alternatives.iter().any(meets) {
+            return None;
+        }
+        let other_gpus = !machine.is_known && !provided.stated(&Key::NvidiaRequire).is_empty();
+        let refuted = |alternative: &Vec<Constraint>| machine.refutes(alternative);
+        if other_gpus || self.alternatives.iter().all(refuted) {
+            Some(Mismatch::Proven)
+        } else {
+            Some(Mismatch::Unstated)
+        }
     }
 }
 
@@ -147,6 +174,10 @@ struct Machine {
     drivers: Vec<Bound>,
     capabilities: Vec<Bound>,
     brands: Vec<Bound>,
+    /// Whether brands are stated, and not `unknown` by default.
+    has_brand: bool,
+    /// Whether anything of NVIDIA's is stated.
+    is_known: bool,
 }
 
 impl Machine {
@@ -177,8 +208,9 @@ impl Machine {
             .iter()
             .map(|feature| Bound::Text(feature.value().to_ascii_lowercase()))
             .collect();
-        let known = !drivers.is_empty() || !cuda.is_empty() || !capabilities.is_empty();
-        if brands.is_empty() && known {
+        let has_brand = !brands.is_empty();
+        let is_known = !drivers.is_empty() || !cuda.is_empty() || !capabilities.is_empty();
+        if brands.is_empty() && is_known {
             // As NVIDIA's runtime calls a GPU whose product line it cannot tell.
             brands.push(Bound::Text("unknown".to_owned()));
         }
@@ -187,29 +219,44 @@ impl Machine {
             drivers: drivers.into_iter().map(Bound::Version).collect(),
             capabilities,
             brands,
+            has_brand,
+            is_known: is_known || has_brand,
         }
     }
 
-    /// What is not known meets no constraint.
-    fn meets(&self, alternative: &[Constraint]) -> bool {
+    /// The properties that the alternative is about, what is known of each, and whether one of
+    /// its values meets all constraints on it.
+    fn judge(&self, alternative: &[Constraint]) -> impl Iterator<Item = (Property, bool, bool)> {
         let properties = [
             (Property::Cuda, &self.cuda),
             (Property::Driver, &self.drivers),
             (Property::Arch, &self.capabilities),
             (Property::Brand, &self.brands),
         ];
-        properties.iter().all(|(property, known)| {
+        properties.into_iter().filter_map(|(property, known)| {
             let mut constraints = alternative
                 .iter()
-                .filter(|constraint| constraint.property == *property)
+                .filter(|constraint| constraint.property == property)
                 .peekable();
-            if constraints.peek().is_none() {
-                return true;
-            }
+            constraints.peek()?;
             let constraints: Vec<&Constraint> = constraints.collect();
-            known
+            let met = known
                 .iter()
-                .any(|value| constraints.iter().all(|c| c.allows(value)))
+                .any(|value| constraints.iter().all(|c| c.allows(value)));
+            Some((property, !known.is_empty(), met))
+        })
+    }
+
+    /// What is not known meets no constraint.
+    fn meets(&self, alternative: &[Constraint]) -> bool {
+        self.judge(alternative).all(|(.., met)| met)
+    }
+
+    /// Whether something that is stated does not meet its constraints.
+    fn refutes(&self, alternative: &[Constraint]) -> bool {
+        self.judge(alternative).any(|(property, known, met)| {
+            let stated = known && (property != Property::Brand || self.has_brand);
+            stated && !met
         })
     }
 }
@@ -262,35 +309,74 @@ impl fmt::Display for Constraint {
     }
 }
 
-/// The requirements that the environment of an image states. Every `NVIDIA_REQUIRE_*` must
-/// hold, unless `NVIDIA_DISABLE_REQUIRE` says that none is to be looked at. What is no
-/// expression is left out; it is named in the second list.
-pub(crate) fn from_env<'a>(
-    env: impl IntoIterator<Item = &'a str>,
-) -> (Vec<(String, Feature)>, Vec<String>) {
-    let mut stated = Vec::new();
-    let mut unread = Vec::new();
-    let mut disabled = false;
-    for entry in env {
-        let Some((name, value)) = entry.split_once('=') else {
-            continue;
-        };
-        if name == "NVIDIA_DISABLE_REQUIRE" {
-            let value = value.trim().to_ascii_lowercase();
-            disabled |= matches!(value.as_str(), "1" | "t" | "true");
-        }
-        if !name.starts_with("NVIDIA_REQUIRE_") || value.trim().is_empty() {
-            continue;
-        }
-        match Feature::new("nvidia-require", value) {
-            Ok(feature) if feature.is_understood() => stated.push((name.to_owned(), feature)),
-            _ => unread.push(entry.to_owned()),
+/// A variable by which an image says what its CUDA needs.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Variable<'a> {
+    Requires(&'a str, Feature),
+    /// Its name, what of it cannot be read, and what was expected.
+    Unread(&'a str, &'a str, &'static str),
+}
+
+const FACTOR: &str = "cuda, driver, arch or brand, a comparison and a version, e.g. cuda>=12.4";
+const CUDA: &str = "the version of CUDA, e.g. 12.4.1";
+/// The variable by which images from before `NVIDIA_REQUIRE_CUDA` state their CUDA.
+const LEGACY: &str = "CUDA_VERSION";
+
+/// What the environment of an image states, as NVIDIA's container toolkit reads it. Every
+/// `NVIDIA_REQUIRE_*` must hold, except those that begin with `NVIDIA_REQUIRE_JETPACK`, which
+/// say what is mounted. `CUDA_VERSION` without `NVIDIA_REQUIRE_CUDA` requires that CUDA.
+/// `NVIDIA_DISABLE_REQUIRE` says that none is to be looked at. Of a variable that stands
+/// twice the last counts.
+pub(crate) fn from_env<'a>(env: impl IntoIterator<Item = &'a str>) -> Vec<Variable<'a>> {
+    let ours = [LEGACY, "NVIDIA_DISABLE_REQUIRE"];
+    let variables: BTreeMap<&str, &str> = env
+        .into_iter()
+        .filter_map(|entry| entry.split_once('='))
+        .filter(|(name, _)| ours.contains(name) || name.starts_with("NVIDIA_REQUIRE_"))
+        .collect();
+    let value = |wanted: &str| variables.get(wanted).map_or("", |value| value.trim());
+    let disabled = value("NVIDIA_DISABLE_REQUIRE").to_ascii_lowercase();
+    if matches!(disabled.as_str(), "1" | "t" | "true") {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (name, value) in &variables {
+        if name.starts_with("NVIDIA_REQUIRE_") && !name.starts_with("NVIDIA_REQUIRE_JETPACK") {
+            let (known, unknown) = NvidiaRequire::read(value);
+            let text = match unknown.as_slice() {
+                [] => known.map(|_| (*value).to_owned()),
+                _ => known.map(|known| known.to_string()),
+            };
+            found.extend(text.and_then(|text| required(name, &text)));
+            let unread = unknown.into_iter();
+            found.extend(unread.map(|factor| Variable::Unread(name, factor, FACTOR)));
         }
     }
-    if disabled {
-        return (Vec::new(), Vec::new());
+    let legacy = value(LEGACY);
+    if !legacy.is_empty() && value("NVIDIA_REQUIRE_CUDA").is_empty() {
+        let cuda = major_and_minor(legacy);
+        let stated = cuda.and_then(|cuda| required(LEGACY, &format!("cuda>={cuda}")));
+        found.push(stated.unwrap_or(Variable::Unread(LEGACY, legacy, CUDA)));
     }
-    (stated, unread)
+    found
+}
+
+fn required<'a>(name: &'a str, expression: &str) -> Option<Variable<'a>> {
+    let feature = Feature::new(Key::NvidiaRequire.as_str(), expression).ok()?;
+    Some(Variable::Requires(name, feature))
+}
+
+/// NVIDIA's toolkit looks at the major and the minor version only.
+fn major_and_minor(version: &str) -> Option<String> {
+    Version::parse(version)?;
+    let mut numbers = version.trim_start_matches(['v', 'V']).splitn(3, '.');
+    let mut number = || {
+        let word = numbers.next()?;
+        let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
+        (!digits.is_empty()).then_some(digits)
+    };
+    let major = number()?;
+    Some(format!("{major}.{}", number().unwrap_or("0")))
 }
 
 #[cfg(test)]
@@ -354,28 +440,113 @@ mod tests {
         assert_eq!(NvidiaRequire::parse(&read.to_string()), Some(read));
     }
 
+    /// `NAME requires FEATURE` and `NAME? TEXT`.
+    fn read(env: &[&str]) -> Vec<String> {
+        from_env(env.iter().copied())
+            .iter()
+            .map(|variable| match variable {
+                Variable::Requires(name, feature) => format!("{name} requires {feature}"),
+                Variable::Unread(name, text, expected) => {
+                    assert!(expected.contains("e.g."));
+                    format!("{name}? {text}")
+                }
+            })
+            .collect()
+    }
+
     #[test]
     fn every_variable_of_the_environment_must_hold() {
         let env = [
             "PATH=/bin",
             "NVIDIA_REQUIRE_CUDA=cuda>=12.4",
-            "NVIDIA_REQUIRE_JETPACK=csv-mounts=all",
             "NVIDIA_REQUIRE_DRIVER=driver>=550",
             "NVIDIA_REQUIRE_EMPTY=",
         ];
-        let (stated, unread) = from_env(env);
-        let stated: Vec<String> = stated
-            .iter()
-            .map(|(name, feature)| format!("{name} {feature}"))
-            .collect();
         assert_eq!(
-            stated,
+            read(&env),
             [
-                "NVIDIA_REQUIRE_CUDA nvidia-require:cuda>=12.4",
-                "NVIDIA_REQUIRE_DRIVER nvidia-require:driver>=550",
+                "NVIDIA_REQUIRE_CUDA requires nvidia-require:cuda>=12.4",
+                "NVIDIA_REQUIRE_DRIVER requires nvidia-require:driver>=550",
             ]
         );
-        assert_eq!(unread, ["NVIDIA_REQUIRE_JETPACK=csv-mounts=all"]);
+    }
+
+    #[rstest]
+    #[case::one_factor("cuda>=12.4,memory>=8", &["requires nvidia-require:cuda>=12.4", "? memory>=8"])]
+    #[case::one_alternative("memory>=8 cuda>=12.4", &["requires nvidia-require:cuda>=12.4", "? memory>=8"])]
+    #[case::all("memory>=8", &["? memory>=8"])]
+    #[case::no_version("cuda>=x", &["? cuda>=x"])]
+    #[case::no_comparison("cuda", &["? cuda"])]
+    #[case::other_comparison("cuda==12.4,driver>=535", &["requires nvidia-require:driver>=535.0", "? cuda==12.4"])]
+    #[case::several("cuda>=12.4,a=1,b=2", &["requires nvidia-require:cuda>=12.4", "? a=1", "? b=2"])]
+    fn a_factor_that_nobody_knows_is_named_and_the_others_count(
+        #[case] value: &str,
+        #[case] found: &[&str],
+    ) {
+        let variable = format!("NVIDIA_REQUIRE_CUDA={value}");
+        let expected: Vec<String> = found
+            .iter()
+            .map(|found| {
+                let blank = if found.starts_with('?') { "" } else { " " };
+                format!("NVIDIA_REQUIRE_CUDA{blank}{found}")
+            })
+            .collect();
+        assert_eq!(read(&[&variable]), expected);
+    }
+
+    #[test]
+    fn what_is_beyond_the_bound_is_not_known() {
+        let many = vec!["cuda>=12.4"; MOST_CONSTRAINTS + 1].join(",");
+        let variable = format!("NVIDIA_REQUIRE_CUDA={many}");
+        assert_eq!(read(&[&variable]), ["NVIDIA_REQUIRE_CUDA? cuda>=12.4"]);
+    }
+
+    #[rstest]
+    #[case::patch(&["CUDA_VERSION=10.0.130"], &["CUDA_VERSION requires nvidia-require:cuda>=10.0"])]
+    #[case::major(&["CUDA_VERSION=11"], &["CUDA_VERSION requires nvidia-require:cuda>=11.0"])]
+    #[case::v(&["CUDA_VERSION=v9.2"], &["CUDA_VERSION requires nvidia-require:cuda>=9.2"])]
+    #[case::blank(&["CUDA_VERSION="], &[])]
+    #[case::no_version(&["CUDA_VERSION=cu121"], &["CUDA_VERSION? cu121"])]
+    #[case::operator(&["CUDA_VERSION=>=12"], &["CUDA_VERSION? >=12"])]
+    #[case::not_legacy(
+        &["CUDA_VERSION=12.4.1", "NVIDIA_REQUIRE_CUDA=cuda>=12.4"],
+        &["NVIDIA_REQUIRE_CUDA requires nvidia-require:cuda>=12.4"]
+    )]
+    #[case::emptied(
+        &["CUDA_VERSION=12.4.1", "NVIDIA_REQUIRE_CUDA="],
+        &["CUDA_VERSION requires nvidia-require:cuda>=12.4"]
+    )]
+    #[case::other_requirements(
+        &["CUDA_VERSION=12.4.1", "NVIDIA_REQUIRE_DRIVER=driver>=550"],
+        &[
+            "NVIDIA_REQUIRE_DRIVER requires nvidia-require:driver>=550",
+            "CUDA_VERSION requires nvidia-require:cuda>=12.4",
+        ]
+    )]
+    #[case::disabled(&["CUDA_VERSION=12.4.1", "NVIDIA_DISABLE_REQUIRE=1"], &[])]
+    fn a_legacy_image_requires_its_cuda(#[case] env: &[&str], #[case] found: &[&str]) {
+        assert_eq!(read(env), found);
+    }
+
+    #[test]
+    fn what_jetpack_mounts_is_no_requirement() {
+        let env = [
+            "NVIDIA_REQUIRE_JETPACK=csv-mounts=all",
+            "NVIDIA_REQUIRE_JETPACK_HOST_MOUNTS=base-only",
+        ];
+        assert_eq!(read(&env), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_variable_that_stands_twice_the_last_counts() {
+        let env = [
+            "NVIDIA_REQUIRE_CUDA=cuda>=99",
+            "NVIDIA_REQUIRE_CUDA=cuda>=12.4",
+        ];
+        assert_eq!(
+            read(&env),
+            ["NVIDIA_REQUIRE_CUDA requires nvidia-require:cuda>=12.4"]
+        );
     }
 
     #[test]
@@ -384,6 +555,29 @@ mod tests {
             "NVIDIA_REQUIRE_CUDA=cuda>=99",
             "NVIDIA_DISABLE_REQUIRE=true",
         ];
-        assert_eq!(from_env(env), (Vec::new(), Vec::new()));
+        assert_eq!(read(&env), [""; 0]);
+    }
+
+    #[rstest]
+    #[case::met(CUDA_12_4, "driver:550", None)]
+    #[case::no_gpu(CUDA_12_4, "arch:zen3", Some(Mismatch::Unstated))]
+    #[case::old_driver(CUDA_12_4, "driver:530.30", Some(Mismatch::Proven))]
+    #[case::old_cuda(CUDA_12_4, "cuda:12.2", Some(Mismatch::Unstated))]
+    #[case::only_cuda("cuda>=12.4", "cuda:12.2", Some(Mismatch::Proven))]
+    #[case::capability_only(CUDA_12_4, "cc:8.0", Some(Mismatch::Unstated))]
+    #[case::brand_not_stated("brand=tesla", "driver:550", Some(Mismatch::Unstated))]
+    #[case::other_brand("brand=tesla", "driver:550 brand:geforce", Some(Mismatch::Proven))]
+    #[case::amd(CUDA_12_4, "gpu:amd", Some(Mismatch::Proven))]
+    #[case::amd_by_its_processor(CUDA_12_4, "gfx:gfx90a", Some(Mismatch::Proven))]
+    #[case::both(CUDA_12_4, "gpu:amd gpu:nvidia", Some(Mismatch::Unstated))]
+    fn what_is_not_stated_is_another_thing_than_what_is_not_met(
+        #[case] expression: &str,
+        #[case] machine: &str,
+        #[case] mismatch: Option<Mismatch>,
+    ) {
+        let wanted = [Feature::new("nvidia-require", expression).unwrap()];
+        let machine = Provided::new(machine.split(' ').map(|f| f.parse().unwrap()));
+        let found = fit(&wanted, &machine);
+        assert_eq!(found.mismatch(), mismatch, "{found}");
     }
 }

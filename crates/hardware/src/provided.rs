@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 
-use crate::feature::Feature;
+use crate::feature::{Feature, Meaning};
+use crate::gpu::{GpuVendor, cuda_reported_by_driver};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::nfd::Facts;
 use crate::target::Target;
+use crate::version::Version;
 
 /// The features of a machine or a profile. A key may have several values (two GPUs,
 /// several MPI libraries): a requirement is met when one of them meets it.
@@ -22,6 +24,11 @@ pub struct Provided {
     cuda: Vec<Feature>,
     /// What an expression over NVIDIA's software and GPUs looks at.
     nvidia: Vec<Feature>,
+    /// What states a GPU, each with the vendor that it states.
+    gpus: Vec<Feature>,
+    vendors: Vec<GpuVendor>,
+    /// The CUDA version that the driver itself is of.
+    own_cuda: Option<Version>,
     /// The same as Node Feature Discovery would find it; made when first asked for.
     facts: OnceLock<Facts>,
     /// The CPU targets, without those that another one descends from.
@@ -74,6 +81,13 @@ impl Provided {
                 Key::Other(name) => &**name == "brand",
                 _ => false,
             }),
+            gpus: all
+                .iter()
+                .filter(|f| f.states_gpu_of().is_some())
+                .cloned()
+                .collect(),
+            vendors: all.iter().filter_map(Feature::states_gpu_of).collect(),
+            own_cuda: all.iter().filter_map(own_cuda).max(),
             facts: OnceLock::new(),
             groups,
             targets,
@@ -133,14 +147,40 @@ impl Provided {
             .map_or(&[], |(_, group)| group.as_slice())
     }
 
-    /// What could have met a requirement of this key: what a driver runs counts for
-    /// CUDA, so it belongs to the reason.
-    pub(crate) fn candidates(&self, key: &Key) -> &[Feature] {
-        match key {
+    /// What is stated of the matter of this key, so that a requirement of it that is not
+    /// met is known not to be met. What a driver runs counts for CUDA. Whoever states GPUs
+    /// of other vendors only states that there is none of this one.
+    pub(crate) fn stated(&self, key: &Key) -> &[Feature] {
+        let own = match key {
             Key::Cuda => &self.cuda,
             Key::NvidiaRequire => &self.nvidia,
+            Key::Gpu => &self.gpus,
             _ => self.group(key),
+        };
+        let vendor = match key {
+            Key::Cuda | Key::Driver | Key::Cc | Key::NvidiaRequire => GpuVendor::Nvidia,
+            Key::Rocm | Key::Gfx => GpuVendor::Amd,
+            _ => return own,
+        };
+        let others_only =
+            !self.vendors.contains(&vendor) && !self.vendors.contains(&GpuVendor::Any);
+        if own.is_empty() && others_only {
+            return &self.gpus;
         }
+        own
+    }
+
+    /// What states a GPU of this vendor.
+    pub(crate) fn gpu_of(&self, vendor: GpuVendor) -> Option<&Feature> {
+        let mut gpus = self.gpus.iter().zip(&self.vendors);
+        gpus.find(|(_, of)| vendor == GpuVendor::Any || **of == vendor)
+            .map(|(gpu, _)| gpu)
+    }
+
+    /// The CUDA version that the machine's driver is of: beyond minor-version compatibility,
+    /// the one whose PTX it compiles. The latest of several.
+    pub(crate) fn own_cuda(&self) -> Option<Version> {
+        self.own_cuda
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -153,6 +193,28 @@ impl Provided {
 
     pub(crate) fn fallbacks(&self) -> &[(Target, Feature)] {
         &self.fallbacks
+    }
+}
+
+fn own_cuda(feature: &Feature) -> Option<Version> {
+    match (feature.key(), feature.meaning()) {
+        (Key::Cuda, Meaning::Version(version)) => Some(*version),
+        (Key::Driver, Meaning::Version(version)) => cuda_reported_by_driver(*version),
+        _ => None,
+    }
+}
+
+impl Feature {
+    /// The vendor of the GPU that a machine has which provides this. Versions of CUDA and
+    /// ROCm state none: they are installed on machines without a GPU, too.
+    fn states_gpu_of(&self) -> Option<GpuVendor> {
+        match (self.key(), self.meaning()) {
+            (Key::Gpu, Meaning::Gpu(vendor)) => Some(*vendor),
+            (Key::Driver | Key::Cc, _) => Some(GpuVendor::Nvidia),
+            (Key::Gfx, _) => Some(GpuVendor::Amd),
+            (Key::Other(name), _) if &**name == "brand" => Some(GpuVendor::Nvidia),
+            _ => None,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! compatibility artifact. Whether a collection's entry says otherwise is judged here, too;
 //! reading the image is the caller's work.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::feature::Feature;
@@ -11,7 +13,7 @@ use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::labels::{self, Label, from_os_features, from_platform};
 use crate::nfd::{Compatibility, NfdError};
-use crate::nvidia_require;
+use crate::nvidia_require::{self, Variable};
 use crate::provided::{Provided, target_of};
 use std::sync::Arc;
 
@@ -24,13 +26,51 @@ pub struct Stated {
     pub at: String,
 }
 
-/// What looks like a requirement and cannot be read as one.
+/// A statement that requires something which is not known, since it cannot be read: an
+/// unknown target, a version with an operator, a factor or an operator that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// Where it was written, for people.
     pub at: String,
-    /// What was written there.
+    /// What was written there; the beginning, if it is long.
     pub value: String,
+    /// What was expected there, for people.
+    pub expected: String,
+}
+
+/// Longest value of a statement that is kept, in bytes. An image is a stranger's.
+const MOST_BYTES: usize = 200;
+/// Most requirements, and most statements that cannot be read, that are kept of one image.
+const MOST_STATEMENTS: usize = 64;
+
+impl Unread {
+    /// A statement that cannot be read.
+    pub fn new(at: impl Into<String>, value: &str, expected: impl Into<String>) -> Self {
+        let value = match value
+            .char_indices()
+            .find(|(at, c)| at + c.len_utf8() > MOST_BYTES)
+        {
+            Some((end, _)) => format!("{}…", value.get(..end).unwrap_or("")),
+            None => value.to_owned(),
+        };
+        Self {
+            at: at.into(),
+            value,
+            expected: expected.into(),
+        }
+    }
+}
+
+/// `the label io.archspec.cpu.target says "zenn3"; expected a CPU target ...`
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            at,
+            value,
+            expected,
+        } = self;
+        write!(f, "{at} says {value:?}; expected {expected}")
+    }
 }
 
 /// What an image says it requires.
@@ -38,9 +78,12 @@ pub struct Unread {
 pub struct Statements {
     /// The requirements, in the order in which they were read, each once.
     pub requirements: Vec<Stated>,
-    /// What could not be read. It requires nothing.
+    /// What could not be read. It requires something unknown, so the image is not known to
+    /// fit any machine.
     pub unread: Vec<Unread>,
 }
+
+const ARTIFACT: &str = "its compatibility artifact";
 
 /// A collection's entry and its image disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,27 +111,25 @@ impl Statements {
                 Label::Requires(name, feature) => {
                     self.require(feature, format!("the {what} {name}"));
                 }
-                Label::Unread(name, value) => self.unread.push(Unread {
-                    at: format!("the {what} {name}"),
-                    value: value.to_owned(),
-                }),
+                Label::Unread(name, value, expected) => {
+                    self.doubt(Unread::new(format!("the {what} {name}"), value, expected));
+                }
             }
         }
     }
 
     /// Adds the environment of the configuration, entries `NAME=VALUE`.
     pub fn add_env<'a>(&mut self, env: impl IntoIterator<Item = &'a str>) {
-        let (stated, unread) = nvidia_require::from_env(env);
-        for (name, feature) in stated {
-            self.require(feature, format!("the variable {name}"));
-        }
-        self.unread.extend(unread.into_iter().map(|entry| {
-            let (name, value) = entry.split_once('=').unwrap_or((&entry, ""));
-            Unread {
-                at: format!("the variable {name}"),
-                value: value.to_owned(),
+        for variable in nvidia_require::from_env(env) {
+            match variable {
+                Variable::Requires(name, feature) => {
+                    self.require(feature, format!("the variable {name}"));
+                }
+                Variable::Unread(name, value, expected) => {
+                    self.doubt(Unread::new(format!("the variable {name}"), value, expected));
+                }
             }
-        }));
+        }
     }
 
     /// Adds what the image's own platform says by its variant and its `os.features`.
@@ -125,22 +166,47 @@ impl Statements {
     /// Adds a compatibility specification of Node Feature Discovery, as JSON.
     ///
     /// # Errors
-    /// When it is none. Nothing is added then: what it would require is not known.
+    /// When it is none. It counts as [unread](Self::unread) then: what it requires is not
+    /// known.
     pub fn add_compatibility(&mut self, json: &str) -> Result<(), NfdError> {
-        Compatibility::parse(json)?;
-        if let Ok(feature) = Feature::new(Key::Nfd.as_str(), json) {
-            self.require(feature, "its compatibility artifact".to_owned());
+        let read = Compatibility::parse(json).and_then(|_| {
+            Feature::new(Key::Nfd.as_str(), json).map_err(|error| NfdError::new(error.to_string()))
+        });
+        match read {
+            Ok(feature) => {
+                self.require(feature, ARTIFACT.to_owned());
+                Ok(())
+            }
+            Err(error) => {
+                self.add_unread_compatibility(&error.to_string());
+                Err(error)
+            }
         }
-        Ok(())
     }
 
+    /// Notes that the image has a compatibility artifact which cannot be read, and why.
+    pub fn add_unread_compatibility(&mut self, problem: &str) {
+        let expected = "an image-compatibility specification v1alpha1 of Node Feature Discovery";
+        self.doubt(Unread::new(ARTIFACT, problem, expected));
+    }
+
+    /// Notes a requirement once. Beyond the bound, what is required is not known.
     fn require(&mut self, feature: Feature, at: String) {
-        if !self
-            .requirements
-            .iter()
-            .any(|known| known.feature == feature)
-        {
+        let known = |stated: &Stated| stated.feature == feature;
+        if self.requirements.iter().any(known) {
+            return;
+        }
+        if self.requirements.len() < MOST_STATEMENTS {
             self.requirements.push(Stated { feature, at });
+        } else {
+            let expected = format!("at most {MOST_STATEMENTS} requirements in all");
+            self.doubt(Unread::new(at, feature.value(), expected));
+        }
+    }
+
+    fn doubt(&mut self, unread: Unread) {
+        if self.unread.len() < MOST_STATEMENTS && !self.unread.contains(&unread) {
+            self.unread.push(unread);
         }
     }
 
@@ -214,7 +280,7 @@ mod tests {
             ),
             ("io.archspec.cpu.target", "zenn3"),
         ]);
-        image.add_env(["NVIDIA_REQUIRE_CUDA=cuda>=12.4", "NVIDIA_REQUIRE_X=y"]);
+        image.add_env(["NVIDIA_REQUIRE_CUDA=cuda>=12.4,memory>=8"]);
         image
     }
 
@@ -242,7 +308,7 @@ mod tests {
             unread,
             [
                 "the label io.archspec.cpu.target: zenn3",
-                "the variable NVIDIA_REQUIRE_X: y"
+                "the variable NVIDIA_REQUIRE_CUDA: memory>=8"
             ]
         );
     }
@@ -301,7 +367,31 @@ mod tests {
             .add_compatibility(r#"{"compatibilities": []}"#)
             .unwrap();
         assert_eq!(image.requirements.len(), 1);
+        assert_eq!(image.unread, []);
         assert!(image.add_compatibility("{}x").is_err());
-        assert_eq!(image.requirements.len(), 1);
+        assert_eq!((image.requirements.len(), image.unread.len()), (1, 1));
+        assert!(image.unread[0].value.contains("not JSON"));
+    }
+
+    #[test]
+    fn of_an_image_that_states_without_end_only_so_much_is_kept() {
+        let mut image = Statements::default();
+        let env: Vec<String> = (0..10_000)
+            .map(|n| {
+                format!(
+                    "NVIDIA_REQUIRE_{n}=cuda>=1.{n},other{n}={}",
+                    "x".repeat(300)
+                )
+            })
+            .collect();
+        image.add_env(env.iter().map(String::as_str));
+        assert_eq!(image.requirements.len(), MOST_STATEMENTS);
+        assert_eq!(image.unread.len(), MOST_STATEMENTS);
+        assert!(
+            image
+                .unread
+                .iter()
+                .all(|unread| unread.value.len() <= MOST_BYTES + 3)
+        );
     }
 }

@@ -312,7 +312,10 @@ fn a_choice_explains_every_entry_to_programs() {
                             "requirement": "arch:zen3", "outcome": "met", "by": "arch:zen4",
                             "how": {"rule": "descends", "steps": 1},
                         },
-                        {"requirement": "mpi:mpich", "outcome": "unmet", "provided": []},
+                        {
+                            "requirement": "mpi:mpich", "outcome": "unmet", "provided": [],
+                            "mismatch": "unstated",
+                        },
                     ],
                 },
             ],

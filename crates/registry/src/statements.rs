@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use metahub_hardware::{Statements, Unread, nfd};
+use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
 };
@@ -96,12 +96,8 @@ impl Registry {
                 if let Err(problem) = add(&mut statements, &specification) {
                     tracing::warn!(
                         repository = %place.kept(), %digest, problem,
-                        "a compatibility artifact cannot be read, and requires nothing"
+                        "a compatibility artifact cannot be read, and requires something unknown"
                     );
-                    statements.unread.push(Unread {
-                        at: "its compatibility artifact".to_owned(),
-                        value: problem,
-                    });
                 }
                 None
             }
@@ -181,13 +177,22 @@ fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
     })
 }
 
-/// Reads a specification, which is YAML. Aliases and depth are bounded by the parser.
+/// Adds a specification, which is YAML, or that there is one which cannot be read, and why.
+/// Aliases and depth are bounded by the parser.
 fn add(statements: &mut Statements, specification: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-    statements
-        .add_compatibility(&value.to_string())
-        .map_err(|error| error.to_string())
+    let read = || -> Result<Value, String> {
+        let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    };
+    match read() {
+        Ok(value) => statements
+            .add_compatibility(&value.to_string())
+            .map_err(|error| error.to_string()),
+        Err(problem) => {
+            statements.add_unread_compatibility(&problem);
+            Err(problem)
+        }
+    }
 }
 
 /// The texts of a JSON object, in its order.
@@ -250,7 +255,9 @@ compatibilities:
         let feature = statements.requirements[0].feature.brief().to_string();
         assert_eq!(feature, "nfd:rules cpu");
         for bad in ["compatibilities: 3", "a: [", "\u{0}"] {
+            let mut statements = Statements::default();
             assert!(add(&mut statements, bad.as_bytes()).is_err(), "{bad}");
+            assert_eq!(statements.unread.len(), 1, "{bad}");
         }
     }
 }

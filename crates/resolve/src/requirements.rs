@@ -140,7 +140,8 @@ impl<'r> Teller<'r> {
         let numbers = self.numbers.get(place.clone()).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = fit.write(into, |into, at, check| {
-            let Some(told) = numbers.get(at).and_then(|at| self.told.get_mut(*at)) else {
+            let told = numbers.get(at).and_then(|at| self.told.get_mut(*at));
+            let Some(told) = told.filter(|_| !check.depends_on_others()) else {
                 return write!(into, "{check}");
             };
             if told.is_empty() {

@@ -5,21 +5,7 @@ use std::collections::BTreeSet;
 
 use super::node::Facts;
 use super::root::Root;
-
-/// Compute capability, and the words by which NVIDIA's driver names such models. Only
-/// data-centre GPUs, whose names are unambiguous; others need `nvidia-smi`.
-const NVIDIA_MODELS: &[(&str, &[&str])] = &[
-    ("10.3", &["B300", "GB300"]),
-    ("10.0", &["B100", "B200", "GB200"]),
-    ("9.0", &["H20", "H100", "H200", "H800", "GH200"]),
-    ("8.9", &["L4", "L20", "L40", "L40S", "L40G"]),
-    ("8.6", &["A2", "A10", "A10G", "A10M", "A16", "A40"]),
-    ("8.0", &["A30", "A100", "A100X", "A800"]),
-    ("7.5", &["T4", "T4G"]),
-    ("7.0", &["V100", "V100S"]),
-    ("6.1", &["P4", "P40"]),
-    ("6.0", &["P100"]),
-];
+use crate::products::capability_of_product;
 
 /// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  ...` → `550.54.15`.
 pub(crate) fn nvidia_driver(version_file: &str) -> Option<&str> {
@@ -32,13 +18,9 @@ pub(crate) fn nvidia_driver(version_file: &str) -> Option<&str> {
 }
 
 fn nvidia_capability(model: &str) -> Option<&'static str> {
-    let mut words = model.split([' ', '-', '\t']);
-    words.find_map(|word| {
-        NVIDIA_MODELS
-            .iter()
-            .find(|(_, models)| models.contains(&word))
-            .map(|(cc, _)| *cc)
-    })
+    model
+        .split([' ', '-', '\t'])
+        .find_map(capability_of_product)
 }
 
 /// KFD's number for a processor: major · 10000 + minor · 100 + step, written as `gfx` and

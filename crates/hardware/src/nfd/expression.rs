@@ -61,6 +61,8 @@ impl Number {
             Kind::Integer => text.parse().ok().map(|number| Self([number, 0, 0])),
             Kind::Version => {
                 let text = text.strip_prefix('v').unwrap_or(text);
+                // As Node Feature Discovery does: a pre-release or a build does not count.
+                let text = text.split(['-', '+']).next().unwrap_or(text);
                 let mut numbers = [0; 3];
                 let mut words = text.split('.');
                 for (place, number) in numbers.iter_mut().enumerate() {
@@ -110,11 +112,22 @@ impl Expression {
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err("`value` is no list".to_owned()),
         };
-        let kind = match map.get("type").and_then(Value::as_str) {
-            None | Some("") => Kind::Integer,
-            Some("version") => Kind::Version,
-            Some(other) => return Err(format!("the type {other:?} is not known, only version")),
+        let kind = match map.get("type") {
+            None | Some(Value::Null) => Kind::Integer,
+            Some(Value::String(kind)) if kind.is_empty() => Kind::Integer,
+            Some(Value::String(kind)) if kind == "version" => Kind::Version,
+            Some(Value::String(other)) => {
+                return Err(format!("the type {other:?} is not known, only version"));
+            }
+            Some(_) => return Err("`type` is no text".to_owned()),
         };
+        let known = ["op", "value", "type"];
+        if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(format!(
+                "the key {key:?} is not known, only {}",
+                known.join(", ")
+            ));
+        }
         Self::build(operator, values, kind)
     }
 

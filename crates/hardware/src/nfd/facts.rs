@@ -9,11 +9,59 @@ use crate::feature::Feature;
 use crate::keys::Key;
 use crate::provided::Provided;
 
+/// Where rules that matched leave what they give.
+pub(super) const MATCHED: &str = "rule.matched";
+
 /// Node Feature Discovery's domains. A provided feature such as
 /// `kernel.loadedmodule:vfio-pci` or `pci.device:class=0200,vendor=15b3` states such a fact.
-const DOMAINS: &[&str] = &[
+pub(super) const DOMAINS: &[&str] = &[
     "cpu", "kernel", "local", "memory", "network", "pci", "storage", "system", "usb",
 ];
+
+/// Its features, by domain. A site may state others, of later versions.
+const FEATURES: &[&str] = &[
+    "cpu.coprocessor",
+    "cpu.cpuid",
+    "cpu.cstate",
+    "cpu.model",
+    "cpu.pstate",
+    "cpu.rdt",
+    "cpu.security",
+    "cpu.sst",
+    "cpu.topology",
+    "kernel.config",
+    "kernel.enabledmodule",
+    "kernel.loadedmodule",
+    "kernel.selinux",
+    "kernel.version",
+    "local.feature",
+    "local.label",
+    "memory.hugepages",
+    "memory.numa",
+    "memory.nv",
+    "memory.swap",
+    "network.device",
+    "network.virtual",
+    "pci.device",
+    "storage.block",
+    "system.dmiid",
+    "system.name",
+    "system.osrelease",
+    "usb.device",
+];
+
+/// Whether a source of facts lies in one of the domains, or is what rules leave.
+pub(super) fn is_in_a_domain(source: &str) -> bool {
+    let in_domain = source
+        .split_once('.')
+        .is_some_and(|(domain, rest)| DOMAINS.contains(&domain) && !rest.is_empty());
+    in_domain || source == MATCHED
+}
+
+/// Whether Node Feature Discovery has such a feature.
+pub(super) fn is_feature(source: &str) -> bool {
+    FEATURES.contains(&source) || source == MATCHED
+}
 
 /// Flags that every 64-bit x86 processor has.
 const X86_BASE: &[&str] = &[
@@ -59,6 +107,16 @@ pub(super) struct Source {
     flags: Option<BTreeSet<String>>,
     attributes: Option<Attributes>,
     instances: Vec<Attributes>,
+    /// Whether instances are stated as such, and not only what other features imply.
+    instances_stated: bool,
+}
+
+/// Why not all expressions about a source hold.
+pub(super) enum Failing<'e> {
+    /// This one does not.
+    Expression(&'e str, &'e Expression),
+    /// Each may hold of some instance, and all of none.
+    Instances,
 }
 
 /// Facts, and what rules that matched before have added to them.
@@ -69,7 +127,7 @@ pub(super) struct Tried<'a> {
 
 impl Tried<'_> {
     pub(super) fn source(&self, name: &str) -> Option<&Source> {
-        if name == "rule.matched" {
+        if name == MATCHED {
             return Some(self.matched);
         }
         self.facts.0.get(name)
@@ -89,12 +147,11 @@ impl Source {
         attributes.extend(more.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
 
-    /// The expression that does not hold, or `Some(None)` when each holds for some instance
-    /// and all for none. `None` when they hold.
+    /// Why not all expressions hold; `None` when they do.
     pub(super) fn failing<'e>(
         &self,
         expressions: &'e [(String, Expression)],
-    ) -> Option<Option<(&'e str, &'e Expression)>> {
+    ) -> Option<Failing<'e>> {
         if expressions.is_empty() {
             return None;
         }
@@ -107,12 +164,28 @@ impl Source {
             return None;
         }
         if self.flags.is_none() && self.attributes.is_none() {
-            return Some(None);
+            return Some(Failing::Instances);
         }
         let failing = expressions
             .iter()
             .find(|(name, expression)| !self.holds(name, expression))?;
-        Some(Some((failing.0.as_str(), &failing.1)))
+        Some(Failing::Expression(failing.0.as_str(), &failing.1))
+    }
+
+    /// Whether it is known of `name` that it is there, or that it is not: of flags all are
+    /// stated, of attributes those that are.
+    pub(super) fn states(&self, name: &str) -> bool {
+        let has = |attributes: &Attributes| attributes.contains_key(name);
+        self.flags.is_some() || self.attributes.as_ref().is_some_and(has)
+    }
+
+    pub(super) fn states_instances(&self) -> bool {
+        self.instances_stated
+    }
+
+    /// Whether all names of the source are known.
+    pub(super) fn states_names(&self) -> bool {
+        self.flags.is_some() || self.instances_stated
     }
 
     /// Whether an expression holds of a flag or an attribute; absence, of both.
@@ -203,8 +276,9 @@ impl Facts {
             // Who states a driver or a capability has the GPU.
             Key::Driver | Key::Cc => self.add_device("gpu", "nvidia"),
             Key::Gfx => self.add_device("gpu", "amd"),
+            Key::Gpu => self.add_device("gpu", feature.canonical().trim_start_matches("gpu:")),
             Key::Other(key) => match &**key {
-                "gpu" | "fabric" => self.add_device(key, value),
+                "fabric" => self.add_device(key, value),
                 "smt" => {
                     let on = if value == "on" { "true" } else { "false" };
                     let topology = self.source("cpu.topology");
@@ -246,10 +320,7 @@ impl Facts {
     /// A fact under its own name: `NAME` is a flag, `NAME=VALUE` an attribute, several of
     /// them with commas between are one device.
     fn add_stated(&mut self, key: &str, value: &str) {
-        let known = key
-            .split_once('.')
-            .is_some_and(|(domain, rest)| DOMAINS.contains(&domain) && !rest.is_empty());
-        if !known {
+        if !is_in_a_domain(key) || key == MATCHED {
             return;
         }
         let source = self.source(key);
@@ -264,6 +335,7 @@ impl Facts {
             None => source.flag(value),
             Some(pairs) if key.ends_with(".device") || pairs.len() > 1 => {
                 source.instances.push(pairs);
+                source.instances_stated = true;
             }
             Some(pairs) => source.add(&pairs),
         }

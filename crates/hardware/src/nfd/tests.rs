@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Feature, Provided, fit};
+use crate::{Feature, Mismatch, Provided, fit};
 use rstest::rstest;
 use serde_json::json;
 
@@ -160,11 +160,13 @@ fn every_operator_holds_as_it_should(
 #[case("5.14.1", false)]
 #[case("5.4", true)]
 #[case("6", false)]
+#[case("5.14.0-427", true)]
+#[case("5.14.1-rc1", false)]
 fn versions_compare_number_by_number(#[case] least: &str, #[case] holds: bool) {
     let wanted = json!({"op": "Ge", "value": [least], "type": "version"});
     let refusal = refusal(
         &one("system.os", "version", wanted),
-        "system.os:version=5.14.0",
+        "system.os:version=5.14.0-3.el9",
     );
     assert_eq!(refusal.is_none(), holds, "{refusal:?}");
 }
@@ -228,17 +230,31 @@ fn a_later_rule_may_ask_what_an_earlier_one_gave() {
 #[rstest]
 #[case(json!({"version": "v2"}), "version \"v2\" is not known")]
 #[case(json!({"compatibilities": {}}), "`compatibilities` is no list")]
-#[case(one("a.b", "x", json!({"op": "Like"})), "there is no operator \"Like\"")]
-#[case(one("a.b", "x", json!({"op": "Exists", "value": ["1"]})), "Exists takes no value")]
-#[case(one("a.b", "x", json!({"op": "In"})), "In takes at least one value")]
-#[case(one("a.b", "x", json!({"op": "Gt", "value": ["1", "2"]})), "Gt takes one value, not 2")]
-#[case(one("a.b", "x", json!({"op": "Gt", "value": ["x"]})), "\"x\" is no whole number")]
-#[case(one("a.b", "x", json!({"op": "Gt", "value": ["1.2.3.4"], "type": "version"})), "is no version")]
-#[case(one("a.b", "x", json!({"op": "GtLt", "value": ["3", "2"]})), "must be less")]
-#[case(one("a.b", "x", json!({"op": "InRegexp", "value": ["("]})), "no usable regular expression")]
-#[case(one("a.b", "x", json!({"op": "InRegexp", "value": ["(a{1000}){1000}"]})), "no usable regular")]
-#[case(one("a.b", "x", json!({"op": "In", "value": "x"})), "`value` is no list")]
-#[case(one("a.b", "x", json!({"op": "Gt", "value": ["1"], "type": "float"})), "type \"float\"")]
+#[case(one("cpu.model", "x", json!({"op": "Like"})), "there is no operator \"Like\"")]
+#[case(one("cpu.model", "x", json!({"op": "Exists", "value": ["1"]})), "Exists takes no value")]
+#[case(one("cpu.model", "x", json!({"op": "In"})), "In takes at least one value")]
+#[case(one("cpu.model", "x", json!({"op": "Gt", "value": ["1", "2"]})), "Gt takes one value, not 2")]
+#[case(one("cpu.model", "x", json!({"op": "Gt", "value": ["x"]})), "\"x\" is no whole number")]
+#[case(one("cpu.model", "x", json!({"op": "Gt", "value": ["1.2.3.4"], "type": "version"})), "is no version")]
+#[case(one("cpu.model", "x", json!({"op": "GtLt", "value": ["3", "2"]})), "must be less")]
+#[case(one("cpu.model", "x", json!({"op": "InRegexp", "value": ["("]})), "no usable regular expression")]
+#[case(one("cpu.model", "x", json!({"op": "InRegexp", "value": ["(a{1000}){1000}"]})), "no usable regular")]
+#[case(one("cpu.model", "x", json!({"op": "In", "value": "x"})), "`value` is no list")]
+#[case(one("cpu.model", "x", json!({"op": "Gt", "value": ["1"], "type": "float"})), "type \"float\"")]
+#[case(one("cpu.model", "x", json!({"op": "Gt", "value": ["1"], "type": 3})), "`type` is no text")]
+#[case(one("cpu.model", "x", json!({"op": "Exists", "not": true})), "the key \"not\" is not known")]
+#[case(one("gpu.cuda", "x", json!({"op": "Exists"})), "the feature \"gpu.cuda\" is not known")]
+#[case(one("cpu", "x", json!({"op": "Exists"})), "the feature \"cpu\" is not known")]
+#[case(json!({"compatibilites": []}), "the key \"compatibilites\" is not known")]
+#[case(json!({"compatibilities": [{"rule": []}]}), "the key \"rule\" is not known")]
+#[case(json!({"compatibilities": [{"rules": [{"matchFeature": []}]}]}), "\"matchFeature\" is not")]
+#[case(json!({"compatibilities": [{"rules": [{"matchAny": [{"matchAll": []}]}]}]}), "\"matchAll\"")]
+#[case(
+    json!({"compatibilities": [{"rules": [{"matchFeatures": [
+        {"feature": "cpu.cpuid", "matchExpression": {}}
+    ]}]}]}),
+    "\"matchExpression\" is not"
+)]
 #[case(json!({"compatibilities": [{"rules": [{"matchFeatures": [{}]}]}]}), "needs `feature`")]
 #[case(json!([]), "expected an object")]
 fn what_has_no_meaning_is_refused_with_the_reason(#[case] document: Value, #[case] says: &str) {
@@ -254,7 +270,7 @@ fn a_document_is_bounded() {
         .map(|n| (n.to_string(), json!({"op": "Exists"})))
         .collect();
     let document = json!({"compatibilities": [{"rules": [{
-        "matchFeatures": [{"feature": "a.b", "matchExpressions": many}]
+        "matchFeatures": [{"feature": "cpu.model", "matchExpressions": many}]
     }]}]});
     let error = Compatibility::parse(&document.to_string())
         .unwrap_err()
@@ -262,4 +278,61 @@ fn a_document_is_bounded() {
     assert!(error.contains("more than 1000 expressions"), "{error}");
     let long = format!("{{\"x\": \"{}\"}}", "a".repeat(MOST_BYTES));
     assert!(Compatibility::parse(&long).is_err());
+}
+
+#[rstest]
+#[case::another_vendor("cpu.model", "vendor_id", "arch:zen3", Mismatch::Proven)]
+#[case::no_vendor("cpu.model", "vendor_id", "arch:x86_64_v3", Mismatch::Unstated)]
+#[case::no_flag("cpu.cpuid", "SVE", "arch:zen3", Mismatch::Proven)]
+#[case::no_cpu("cpu.cpuid", "SVE", "cuda:12.4", Mismatch::Unstated)]
+#[case::another_module(
+    "kernel.loadedmodule",
+    "vfio",
+    "kernel.loadedmodule:kvm",
+    Mismatch::Proven
+)]
+#[case::no_module("kernel.loadedmodule", "vfio", "arch:zen3", Mismatch::Unstated)]
+#[case::another_setting("kernel.config", "NO_HZ", "kernel.config:NO_HZ=y", Mismatch::Proven)]
+#[case::no_setting("kernel.config", "NO_HZ", "kernel.config:X=y", Mismatch::Unstated)]
+#[case::a_gpu_is_not_all_devices("pci.device", "class", "gpu:nvidia", Mismatch::Unstated)]
+#[case::another_device(
+    "pci.device",
+    "class",
+    "pci.device:class=0300,vendor=10de",
+    Mismatch::Proven
+)]
+#[case::nobody_knows("cpu.magic", "x", "arch:zen3", Mismatch::Unknown)]
+#[case::stated_all_the_same("cpu.magic", "x", "cpu.magic:x=1", Mismatch::Proven)]
+#[case::no_earlier_rule("rule.matched", "x", "arch:zen3", Mismatch::Unstated)]
+fn what_is_not_stated_is_another_thing_than_what_is_not_met(
+    #[case] feature: &str,
+    #[case] name: &str,
+    #[case] machine: &str,
+    #[case] mismatch: Mismatch,
+) {
+    let document = one(feature, name, json!({"op": "In", "value": ["wanted"]}));
+    let wanted = [Feature::new("nfd", &document.to_string()).unwrap()];
+    let machine = provided(machine);
+    let found = fit(&wanted, &machine);
+    assert_eq!(found.mismatch(), Some(mismatch), "{found}");
+}
+
+#[test]
+fn of_rules_the_most_certain_objection_counts_and_of_sets_the_least_certain() {
+    let rule = |feature: &str| {
+        json!({"matchFeatures": [{
+            "feature": feature, "matchExpressions": {"SVE": {"op": "Exists"}}
+        }]})
+    };
+    let (proven, unstated) = (rule("cpu.cpuid"), rule("kernel.config"));
+    let mismatch = |document: Value| {
+        let wanted = [Feature::new("nfd", &document.to_string()).unwrap()];
+        fit(&wanted, &provided("arch:zen3")).mismatch()
+    };
+    let both = json!({"compatibilities": [{"rules": [unstated, proven]}]});
+    assert_eq!(mismatch(both), Some(Mismatch::Proven));
+    let either = json!({"compatibilities": [{"rules": [proven]}, {"rules": [unstated]}]});
+    assert_eq!(mismatch(either), Some(Mismatch::Unstated));
+    let any = json!({"compatibilities": [{"rules": [{"matchAny": [proven, unstated]}]}]});
+    assert_eq!(mismatch(any), Some(Mismatch::Unstated));
 }

@@ -167,13 +167,16 @@ fn doubts(entry: &Entry, says: ImageSays, catalog: &Catalog) -> Vec<Doubt> {
             help: Some(format!("write which it is: `features: [{a_says}]`")),
         });
     }
-    doubts.extend(statements.unread.iter().map(|unread| Doubt {
-        code: "unread-requirement",
-        message: format!(
-            "{image} says something by {} that cannot be read: {}",
-            unread.at, unread.value
-        ),
-        help: Some("it requires nothing by that: write what it needs in `features`".to_owned()),
+    doubts.extend(statements.unread.iter().map(|unread| {
+        Doubt {
+            code: "unread-requirement",
+            message: format!("{image} says something that cannot be read: {unread}"),
+            help: Some(
+                "it requires something unknown by that and fits nothing: have the image say it as \
+             expected"
+                    .to_owned(),
+            ),
+        }
     }));
     doubts
 }
