@@ -29,7 +29,7 @@ fn kind_of(table: &[(&'static str, &[&str])], word: &str) -> Option<&'static str
     let sold_as = |name: &&str| name.eq_ignore_ascii_case(word);
     table
         .iter()
-        .find(|(_, names)| names.iter().any(|name| sold_as(name)))
+        .find(|(_, names)| names.iter().any(sold_as))
         .map(|(kind, _)| *kind)
 }
 

@@ -632,12 +632,12 @@ manifests:
         (
             lines[1],
             "app.yaml:5:9: warning: ",
-            "that cannot be read: new",
+            "says \"new\"; expected a version without an operator",
         ),
         (
             lines[2],
             "app.yaml:6:9: warning: ",
-            "that cannot be read: new",
+            "says \"new\"; expected a version without an operator",
         ),
         (
             lines[3],
