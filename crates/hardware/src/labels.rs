@@ -148,7 +148,11 @@ fn statement(name: &str, value: &str, host_mpi: Option<bool>) -> Statement {
 }
 
 fn required(key: &Key, value: &str) -> Statement {
-    match Feature::new(key.as_str(), value) {
+    // Some write the whole feature: `arch:zen3`.
+    let whole = Feature::parse(value)
+        .ok()
+        .filter(|feature| feature.key() == key);
+    match whole.map_or_else(|| Feature::new(key.as_str(), value), Ok) {
         Ok(feature) if feature.is_understood() => Statement::Requires(feature),
         _ => Statement::Unknown(key.expects().to_owned()),
     }
@@ -312,6 +316,7 @@ mod tests {
     fn labels_of_the_hpc_conventions_state_requirements() {
         let labels = [
             ("io.archspec.cpu.target", "zen3"),
+            ("org.supercontainers.cpu.target", "arch:zen2"),
             ("org.supercontainers.hardware.cpu.target.microarch", "zenn3"),
             ("org.supercontainers.hardware.gpu.cuda.version", "12.4"),
             ("org.supercontainers.hardware.gpu.architecture", "sm_80"),
@@ -323,6 +328,7 @@ mod tests {
             requirements(&labels),
             [
                 "arch:zen3",
+                "arch:zen2",
                 "? org.supercontainers.hardware.cpu.target.microarch=zenn3",
                 "cuda:12.4",
                 "cc:sm_80"

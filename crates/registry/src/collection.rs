@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use metahub_catalog::{Collection, Entry};
 use metahub_hardware::Statements;
 use metahub_oci::{Digest, Document, RepositoryName};
 use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
 
+use crate::judgement::Own;
 use crate::place::Place;
 use crate::source::{Children, Source};
 use crate::{Registry, RegistryError, SourceKind};
@@ -110,10 +111,8 @@ impl Registry {
         for (entry, lookup) in collection.entries.iter().zip(lookups) {
             readings.push(self.pointed(entry, lookup, &complete));
         }
-        let pointed: Vec<(Pointed, Option<Place>)> = stream::iter(readings)
-            .buffered(LOOKUPS)
-            .try_collect()
-            .await?;
+        let pointed: Vec<(Pointed, Option<Place>)> =
+            stream::iter(readings).buffered(LOOKUPS).collect().await;
         let mut places = HashMap::new();
         for (pointed, place) in &pointed {
             let Some(place) = place else { continue };
@@ -127,7 +126,8 @@ impl Registry {
             }
         }
         let pointed: Vec<Pointed> = pointed.into_iter().map(|(pointed, _)| pointed).collect();
-        let candidates = collection_candidates(collection, &pointed);
+        let unknown = self.settings().policy.unknown;
+        let candidates = collection_candidates(collection, &pointed, unknown);
         for left_out in &candidates.left_out {
             tracing::warn!(
                 collection = %collection.name, image = left_out.image, reason = left_out.reason,
@@ -150,43 +150,64 @@ impl Registry {
     }
 
     /// What an entry's image is, and where its manifests lie. Only what the entry leaves open is
-    /// read of the image.
+    /// read of the image. One that cannot be read now is missing, and asked for again.
     async fn pointed(
         &self,
         entry: &Entry,
         lookup: Lookup,
         complete: &AtomicBool,
-    ) -> Result<(Pointed, Option<Place>), RegistryError> {
-        let source = match lookup {
-            Ok(source) => source,
-            Err(error) => return Ok((Pointed::Missing(error.to_string()), None)),
+    ) -> (Pointed, Option<Place>) {
+        let found = match lookup {
+            Ok(source) => self.pointed_at(entry, &source).await,
+            Err(error) => Ok((Pointed::Missing(error.to_string()), None, false)),
         };
+        let (pointed, place, gap) = found.unwrap_or_else(|error| {
+            tracing::warn!(image = %entry.image, %error, "an entry could not be read");
+            (Pointed::Missing(error.to_string()), None, true)
+        });
+        if gap {
+            complete.store(false, Ordering::Relaxed);
+        }
+        (pointed, place)
+    }
+
+    /// The same, and whether something of it is not there and may come.
+    async fn pointed_at(
+        &self,
+        entry: &Entry,
+        source: &Source,
+    ) -> Result<(Pointed, Option<Place>, bool), RegistryError> {
         let Children::At(place) = &source.children else {
-            return Ok((
-                Pointed::Missing("it is a collection itself".to_owned()),
-                None,
-            ));
+            let missing = Pointed::Missing("it is a collection itself".to_owned());
+            return Ok((missing, None, false));
         };
+        let mut gap = false;
         let pointed = match source.document()? {
-            Document::Index(index) => Pointed::Index(index.manifests().to_vec()),
+            Document::Index(index) => {
+                let (entries, gaps) = self.flattened(place, &index).await?;
+                gap = gaps;
+                Pointed::Index(entries)
+            }
             Document::Manifest(manifest) if manifest.is_image() && says_everything(entry) => {
                 let descriptor = Document::from(manifest).descriptor();
                 Pointed::Image(descriptor, Statements::default())
             }
-            Document::Manifest(manifest) if manifest.is_image() => {
-                let descriptor = Document::from(manifest.clone()).descriptor();
-                let image = self.image_at(place, manifest).await?;
-                let says = self.says(place, &image).await;
-                if let Some(problem) = says.incomplete {
-                    let image = place.image(descriptor.digest());
-                    tracing::warn!(%image, problem, "its compatibility is not known");
-                    complete.store(false, Ordering::Relaxed);
+            Document::Manifest(manifest) => {
+                let descriptor = Document::from(manifest).descriptor();
+                match self.own_words(place, descriptor.digest(), true).await? {
+                    Own::Image(said) => {
+                        let descriptor = descriptor.with_platform(&said.platform);
+                        Pointed::Image(descriptor, said.statements.clone())
+                    }
+                    Own::NoImage => Pointed::Missing("it is no runnable image".to_owned()),
+                    Own::Absent(reason) => {
+                        gap = true;
+                        Pointed::Missing(reason)
+                    }
                 }
-                Pointed::Image(descriptor.with_platform(&says.platform), says.statements)
             }
-            Document::Manifest(_) => Pointed::Missing("it is no runnable image".to_owned()),
         };
-        Ok((pointed, Some(place.clone())))
+        Ok((pointed, Some(place.clone()), gap))
     }
 }
 

@@ -37,6 +37,12 @@ pub struct Counts {
     pub derived_known: u64,
     /// Tags whose content was derived.
     pub derived_made: u64,
+    /// Choices of an image of which something that it requires cannot be read.
+    pub unknown_served: u64,
+    /// Refusals because no image fits the login.
+    pub nothing_fitted: u64,
+    /// Look-ups of what refers to an image that an upstream refused or does not offer.
+    pub referrers_refused: u64,
     /// Images and artifacts of upstreams that were evicted.
     pub evicted: u64,
     /// Bytes that came free by that.
@@ -82,6 +88,9 @@ pub(crate) struct Counters {
     pub(crate) fetches_failed: Counter,
     pub(crate) derived_known: Counter,
     pub(crate) derived_made: Counter,
+    pub(crate) unknown_served: Counter,
+    pub(crate) nothing_fitted: Counter,
+    pub(crate) referrers_refused: Counter,
     pub(crate) evicted: Counter,
     pub(crate) bytes_evicted: Counter,
     /// Bytes that are kept of upstreams, as they were last looked at.
@@ -130,6 +139,9 @@ impl Registry {
             fetches_failed: counters.fetches_failed.get(),
             derived_known: counters.derived_known.get(),
             derived_made: counters.derived_made.get(),
+            unknown_served: counters.unknown_served.get(),
+            nothing_fitted: counters.nothing_fitted.get(),
+            referrers_refused: counters.referrers_refused.get(),
             evicted: counters.evicted.get(),
             bytes_evicted: counters.bytes_evicted.get(),
             gc_runs: counters.gc_runs.get(),

@@ -8,10 +8,11 @@ use metahub_catalog::Composed;
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, Manifest, RepositoryName, Tag,
 };
-use metahub_resolve::Verdicts;
+use metahub_resolve::{UNKNOWN, Verdicts};
 use metahub_store::{PutManifest, StoredManifest};
 
 use crate::blob::write_sources;
+use crate::candidates::Candidates;
 use crate::derive::{Derived, LayerImage, nothing_fits};
 use crate::images::{Image, missing};
 use crate::place::Place;
@@ -27,6 +28,7 @@ pub(crate) struct Derivation<'a> {
     pub(crate) home: &'a RepositoryName,
     pub(crate) tag: &'a Tag,
     pub(crate) source: &'a Source,
+    pub(crate) candidates: &'a Candidates,
     pub(crate) profile: &'a Composed,
     pub(crate) layers: &'a [LayerImage],
 }
@@ -42,9 +44,19 @@ impl Derivation<'_> {
     /// `post-manifest-list-get`, then `post-manifest-get` on every child that survives: the index
     /// that is served must already name the derived children.
     async fn index(&self, index: &Index) -> Result<Derived, RegistryError> {
-        let narrowed = metahub_resolve::narrow(index, self.profile)
+        let policy = self.registry.settings().policy;
+        let narrowed = self
+            .candidates
+            .narrow(index, self.profile, policy)
             .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
         let mut explanation = self.explanation();
+        for _ in narrowed
+            .chosen
+            .iter()
+            .filter(|one| one.annotation(UNKNOWN).is_some())
+        {
+            self.registry.counters().unknown_served.one_more();
+        }
         explanation.entries = narrowed.verdicts;
         explanation.warnings = narrowed.warnings;
         let mut served = Vec::new();
@@ -116,16 +128,26 @@ impl Derivation<'_> {
         Ok(result)
     }
 
-    /// A tag that names a manifest passes only `post-manifest-get`.
+    /// A tag that names a manifest passes only `post-manifest-get`. An image that the hardware
+    /// cannot run is refused, as it would be in an index.
     async fn single(&self, manifest: Manifest) -> Result<Derived, RegistryError> {
         let mut explanation = self.explanation();
+        let policy = self.registry.settings().policy;
+        (explanation.entries, explanation.warnings) =
+            self.candidates
+                .judge(self.profile, policy)
+                .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
         let digest = manifest.digest().clone();
         let (Children::At(place), true) = (
             &self.source.children,
             manifest.is_image() && !self.layers.is_empty(),
         ) else {
+            let platform = match &self.source.children {
+                Children::At(place) => self.registry.platform_of(place, &manifest).await,
+                Children::Each(_) => None,
+            };
             explanation.children.push(Child {
-                platform: None,
+                platform,
                 digest,
                 derived_from: None,
                 requires: Vec::new(),

@@ -15,6 +15,7 @@ use metahub_oci::{
 use metahub_store::{Origin, StoredManifest};
 use moka::future::Cache;
 
+use crate::candidates::Judged;
 use crate::derivation::Derivation;
 use crate::enter::Wanted;
 use crate::place::Search;
@@ -22,7 +23,7 @@ use crate::source::{Source, parse};
 use crate::{Explanation, Registry, RegistryError, SourceKind};
 
 /// The form in which the records of derivations are kept; a new form derives anew.
-const RECORD_VERSION: u32 = 2;
+const RECORD_VERSION: u32 = 3;
 
 /// What a manifest request is answered with.
 #[derive(Clone, Debug)]
@@ -212,7 +213,8 @@ impl Registry {
             return Ok(Outcome::Plain(source));
         }
         let layers = self.layer_images(name, profile).await?;
-        let key = key(name, &source, profile, &layers);
+        let judged = self.judged(&source, profile).await?;
+        let key = key(name, &judged, profile, &layers);
         let mut warnings: Vec<String> = source.warning.iter().cloned().collect();
         let derivations = &self.inner.derivations.0;
         let derived = match derivations.get(&key).await {
@@ -224,7 +226,8 @@ impl Registry {
             // room for them.
             None => {
                 let work = |source| {
-                    Box::pin(self.find_or_derive(&key, name, tag, source, profile, &layers))
+                    let judged = &judged;
+                    Box::pin(self.find_or_derive(&key, name, tag, source, judged, profile, &layers))
                 };
                 match derivations
                     .try_get_with(key.clone(), work(source.clone()))
@@ -242,12 +245,14 @@ impl Registry {
         Ok(Outcome::Derived(derived, warning))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a derivation is made of")]
     async fn find_or_derive(
         &self,
         key: &Digest,
         name: &RepositoryName,
         tag: &Tag,
         source: Source,
+        judged: &Judged,
         profile: &Composed,
         layers: &[LayerImage],
     ) -> Result<Arc<Derived>, RegistryError> {
@@ -262,16 +267,23 @@ impl Registry {
                 explanation,
             }));
         }
+        let candidates = self.candidates(judged, &source, profile).await?;
         let work = Derivation {
             registry: self,
             name,
             home: &home,
             tag,
             source: &source,
+            candidates: &candidates,
             profile,
             layers,
         };
-        let derived = work.run().await?;
+        let derived = work.run().await.inspect_err(|error| {
+            if matches!(error.root(), RegistryError::NothingFits { .. }) {
+                self.counters().nothing_fitted.one_more();
+                tracing::warn!(repository = %name, %tag, login = %profile, %error, "nothing fits");
+            }
+        })?;
         self.counters().derived_made.one_more();
         let record = serde_json::to_value(&derived.explanation).unwrap_or_default();
         self.store()
@@ -355,7 +367,7 @@ pub(crate) fn nothing_fits(
 /// What a derivation depends on, as one digest.
 fn key(
     name: &RepositoryName,
-    source: &Source,
+    judged: &Judged,
     profile: &Composed,
     layers: &[LayerImage],
 ) -> Digest {
@@ -367,7 +379,7 @@ fn key(
     let inputs = (
         RECORD_VERSION,
         name.as_str(),
-        source.stored.digest.as_str(),
+        judged.digest.as_str(),
         profile.digest().as_str(),
         layers,
     );

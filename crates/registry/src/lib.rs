@@ -9,6 +9,7 @@
 //! `derivation`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
 
 mod blob;
+mod candidates;
 mod collection;
 mod counters;
 mod derivation;
@@ -24,6 +25,7 @@ mod images;
 mod immutable;
 mod import;
 mod import_check;
+mod judgement;
 mod list;
 mod maintenance;
 mod personal;
@@ -42,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_catalog::Catalog;
-use metahub_oci::RepositoryName;
+use metahub_oci::{Descriptor, Digest, RepositoryName};
 use metahub_store::Store;
 use metahub_upstream::{Logins, Upstreams};
 use tokio::sync::watch;
@@ -58,6 +60,7 @@ pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};
 pub use list::{ListPage, Referrers, TagList};
 pub use maintenance::Scrubbed;
+pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_upstream::NamespaceError;
 pub use place::LocalContent;
 pub use plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
@@ -80,6 +83,8 @@ pub struct Settings {
     pub immutable_tags: ImmutableTags,
     /// How much may be kept of upstreams.
     pub cache: CacheSettings,
+    /// What is done where it is not known whether a machine runs an image.
+    pub policy: Policy,
     /// Who accounts are at upstreams that are read under each account's own identity.
     pub logins: Option<Logins>,
 }
@@ -93,6 +98,7 @@ impl Default for Settings {
             delete: true,
             immutable_tags: ImmutableTags::default(),
             cache: CacheSettings::default(),
+            policy: Policy::default(),
             logins: None,
         }
     }
@@ -114,7 +120,13 @@ struct Inner {
     fills: fill::Fills,
     leads: share::Leads,
     derivations: derive::Derivations,
-    collections: moka::future::Cache<metahub_oci::Digest, collection::Built>,
+    collections: moka::future::Cache<Digest, collection::Built>,
+    /// The candidates of sources, as logins were judged by them lately.
+    judged: candidates::JudgedLately,
+    /// What manifests and configurations say, by the manifest's digest.
+    said: moka::future::Cache<Digest, Arc<judgement::Said>>,
+    /// The compatibility artifacts of images, as their upstreams listed them lately.
+    artifacts: moka::future::Cache<(RepositoryName, Digest), Arc<[Descriptor]>>,
     rechecks: recheck::Rechecks,
     referrers: list::ReferrersLately,
     personal: personal::Personals,
@@ -146,6 +158,12 @@ impl Registry {
                 collections: moka::future::Cache::builder()
                     .max_capacity(1000)
                     .time_to_live(collection::LIFETIME)
+                    .build(),
+                judged: candidates::JudgedLately::new(),
+                said: judgement::said_lately(),
+                artifacts: moka::future::Cache::builder()
+                    .max_capacity(4_000)
+                    .time_to_live(candidates::LIFETIME)
                     .build(),
                 rechecks: recheck::Rechecks::default(),
                 referrers: list::referrers_lately(),

@@ -292,7 +292,7 @@ impl Registry {
         Ok(held.is_some_and(|stored| stored.origin == Origin::Derived))
     }
 
-    async fn upstream_referrers(
+    pub(crate) async fn upstream_referrers(
         &self,
         route: &Route,
         kept: &RepositoryName,

@@ -61,6 +61,9 @@ impl Registry {
             .put_manifest(name, &document, put)
             .await
             .map_err(put_error)?;
+        if document.subject().is_some() && is_compatibility(&document) {
+            self.judge_anew();
+        }
         Ok(Pushed {
             digest: document.digest().clone(),
             subject: document.subject().map(|subject| subject.digest().clone()),
@@ -96,6 +99,7 @@ impl Registry {
             None => Deletion::from(store.delete_manifest(&home, digest).await?),
             Some(stays) => store.delete_manifest_unless(&home, digest, stays).await?,
         };
+        self.judge_anew();
         let absent = || RegistryError::unknown(name, digest.clone());
         outcome(name, digest, deletion, absent)
     }
@@ -116,6 +120,12 @@ impl Registry {
         outcome(name, digest, deletion, absent)
     }
 
+    /// Forgets how images were judged lately: something that they are judged by has changed.
+    fn judge_anew(&self) {
+        self.inner.judged.forget();
+        self.inner.collections.invalidate_all();
+    }
+
     /// The one guard of every way to delete (CVE-2026-41888).
     fn may_delete(&self) -> Result<(), RegistryError> {
         if self.settings().delete {
@@ -134,6 +144,19 @@ impl Registry {
         let name = name.clone();
         (!immutable.is_empty()).then_some(move |tag: &Tag| immutable.has(&name, tag))
     }
+}
+
+/// Whether a document is a compatibility artifact of Node Feature Discovery.
+fn is_compatibility(document: &Document) -> bool {
+    let Document::Manifest(manifest) = document else {
+        return false;
+    };
+    let kind = manifest
+        .as_json()
+        .get("artifactType")
+        .and_then(|kind| kind.as_str());
+    let config = manifest.config().map(|config| config.media_type().as_str());
+    kind.or(config) == Some(metahub_hardware::nfd::ARTIFACT_TYPE)
 }
 
 fn outcome(

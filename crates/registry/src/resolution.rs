@@ -6,6 +6,7 @@ use metahub_resolve::Verdicts;
 
 use crate::derive::Outcome;
 use crate::enter::Wanted;
+use crate::place::Place;
 use crate::source::{Source, parse};
 use crate::{Child, Explanation, Registry, RegistryError, Resolution, SourceKind};
 
@@ -27,7 +28,16 @@ impl Registry {
                 let stored = self.store().manifest(&home, &digest).await?;
                 let children = match stored.as_deref().map(parse).transpose()? {
                     Some(Document::Index(index)) => children_of(&index),
-                    _ => vec![Child {
+                    Some(Document::Manifest(manifest)) => {
+                        let place = Place::Local(home.into_owned());
+                        vec![Child {
+                            platform: self.platform_of(&place, &manifest).await,
+                            digest: digest.clone(),
+                            derived_from: None,
+                            requires: Vec::new(),
+                        }]
+                    }
+                    None => vec![Child {
                         platform: None,
                         digest: digest.clone(),
                         derived_from: None,
@@ -94,10 +104,8 @@ impl Registry {
             Document::Manifest(manifest) => {
                 let digest = manifest.digest().clone();
                 let platform = match source.place_of(&digest) {
-                    Some(place) if manifest.is_image() => {
-                        Some(self.image_at(place, manifest).await?.config.platform())
-                    }
-                    _ => None,
+                    Some(place) => self.platform_of(place, &manifest).await,
+                    None => None,
                 };
                 Ok(vec![Child {
                     platform,

@@ -1,17 +1,17 @@
-//! What an image says of itself: its platform, and what it requires, read from its manifest,
-//! its configuration and the compatibility artifact that refers to it.
-//!
-//! Only single images are read. What an index says of its entries stands in the index.
+//! The compatibility artifact that refers to an image, and what `metahub check --images` and
+//! `metahub coverage` ask of images.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
 };
+use metahub_upstream::{Problem, Route, UpstreamError};
 use serde_json::Value;
 
-use crate::images::Image;
+use crate::judgement::{Own, unreadable};
 use crate::place::{Place, is_offline};
 use crate::source::Children;
 use crate::{Registry, RegistryError};
@@ -48,8 +48,16 @@ impl Registry {
         };
         match source.document()? {
             Document::Manifest(manifest) if manifest.is_image() => {
-                let image = self.image_at(place, manifest).await?;
-                Ok(Some(self.says(place, &image).await))
+                match self.own_words(place, manifest.digest(), true).await {
+                    Ok(Own::Image(said)) => Ok(Some(ImageSays {
+                        platform: said.platform.clone(),
+                        statements: said.statements.clone(),
+                        incomplete: None,
+                    })),
+                    Ok(Own::NoImage) => Ok(None),
+                    Ok(Own::Absent(problem)) => Ok(Some(ImageSays::incomplete(problem))),
+                    Err(error) => Ok(Some(ImageSays::incomplete(error.to_string()))),
+                }
             }
             _ => Ok(None),
         }
@@ -65,13 +73,11 @@ impl Registry {
         let source = self.source(name, tag).await?;
         let index = match source.document()? {
             Document::Index(index) => index,
-            Document::Manifest(manifest) => {
+            Document::Manifest(ref manifest) => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
                 let platform = match source.place_of(manifest.digest()) {
-                    Some(place) if manifest.is_image() => {
-                        Some(self.image_at(place, manifest).await?.config.platform())
-                    }
-                    _ => None,
+                    Some(place) => self.platform_of(place, manifest).await,
+                    None => None,
                 };
                 Index::new(vec![match platform {
                     Some(platform) => descriptor.with_platform(&platform),
@@ -82,83 +88,148 @@ impl Registry {
         Ok((index, source.warning))
     }
 
-    /// What the image at `place` says of itself.
-    pub(crate) async fn says(&self, place: &Place, image: &Image) -> ImageSays {
-        let mut statements = Statements::default();
-        statements.add_annotations(texts(image.manifest.as_json().get("annotations")));
-        let labels = image.config.as_json().get("config");
-        statements.add_labels(texts(labels.and_then(|config| config.get("Labels"))));
-        statements.add_env(image.config.env());
-        let digest = image.manifest.digest();
-        let incomplete = match self.compatibility(place, digest).await {
-            Ok(None) => None,
-            Ok(Some(specification)) => {
-                if let Err(problem) = add(&mut statements, &specification) {
-                    tracing::warn!(
-                        repository = %place.kept(), %digest, problem,
-                        "a compatibility artifact cannot be read, and requires something unknown"
-                    );
-                }
-                None
-            }
-            Err(error) => Some(error.to_string()),
-        };
-        ImageSays {
-            platform: image.config.platform(),
-            statements,
-            incomplete,
-        }
-    }
-
-    /// The specification of the newest compatibility artifact of an image, if it has one.
-    async fn compatibility(
+    /// What the newest compatibility artifact of an image says.
+    ///
+    /// # Errors
+    /// An upstream that could not be asked now, of which nothing is known from before.
+    pub(crate) async fn compatibility(
         &self,
         place: &Place,
         digest: &Digest,
-    ) -> Result<Option<Bytes>, RegistryError> {
-        let Some(artifact) = newest(self.artifacts(place, digest).await?) else {
-            return Ok(None);
+    ) -> Result<Compatibility, RegistryError> {
+        let artifacts = match self.artifacts(place, digest).await? {
+            Ok(artifacts) => artifacts,
+            Err(reason) => return Ok(Compatibility::Unreadable(reason)),
         };
-        let Some(stored) = self.manifest_at(place, artifact.digest()).await? else {
-            return Ok(None);
+        let Some(artifact) = newest(artifacts) else {
+            return Ok(Compatibility::None);
         };
-        let Document::Manifest(manifest) = crate::source::parse(&stored)? else {
-            return Ok(None);
+        let said = match self.specification(place, artifact.digest()).await {
+            Ok(said) => said,
+            Err(error) => Err(unreadable(error)?),
         };
-        match manifest.layers().first() {
-            Some(layer) => self
-                .small_blob_at(place, layer.digest(), MAX_SPECIFICATION)
-                .await
-                .map(Some),
-            None => Ok(None),
-        }
+        Ok(match said {
+            Ok(json) => Compatibility::Specification(json),
+            Err(problem) => {
+                tracing::warn!(repository = %place.kept(), %digest, problem,
+                    "a compatibility artifact cannot be read");
+                Compatibility::Unreadable(problem)
+            }
+        })
     }
 
-    /// The compatibility artifacts of an image that are held here or at its upstream.
+    /// The specification that an artifact holds, as JSON; or why it cannot be read.
+    async fn specification(
+        &self,
+        place: &Place,
+        artifact: &Digest,
+    ) -> Result<Result<String, String>, RegistryError> {
+        let Some(stored) = self.manifest_at(place, artifact).await? else {
+            return Ok(Err("its manifest is not there".to_owned()));
+        };
+        let Document::Manifest(manifest) = crate::source::parse(&stored)? else {
+            return Ok(Err("it is an index".to_owned()));
+        };
+        let Some(layer) = manifest.layers().first() else {
+            return Ok(Err("it holds no specification".to_owned()));
+        };
+        let bytes = self.small_blob_at(place, layer.digest(), MAX_SPECIFICATION);
+        Ok(json(&bytes.await?))
+    }
+
+    /// The compatibility artifacts of an image that are held here or at its upstream; or why they
+    /// cannot be told.
     async fn artifacts(
         &self,
         place: &Place,
         digest: &Digest,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
+    ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
         let kind = Some(nfd::ARTIFACT_TYPE);
         let held = self
             .store()
             .referrers(place.kept(), digest, kind, None, MAX_ARTIFACTS)
             .await?;
+        if held.more {
+            let problem = format!("more than {MAX_ARTIFACTS} compatibility artifacts refer to it");
+            return Ok(Err(problem));
+        }
         let mut found: Vec<Descriptor> = held
             .items
             .into_iter()
             .filter_map(|map| Descriptor::from_json(&Value::Object(map)).ok())
             .collect();
-        if let Place::Upstream { route, .. } = place {
-            match route.upstream.referrers(&route.name, digest).await {
-                Ok(more) => found.extend(more.into_iter().filter(is_compatibility)),
-                // What was seen before is better than nothing.
-                Err(error) if is_offline(&error) || !found.is_empty() => {}
-                Err(error) => return Err(error.into()),
-            }
+        let Place::Upstream { route, kept } = place else {
+            return Ok(Ok(found));
+        };
+        match self.upstream_artifacts(route, kept, digest).await? {
+            Ok(more) => found.extend(more),
+            Err(reason) => return Ok(Err(reason)),
         }
-        Ok(found)
+        Ok(Ok(found))
+    }
+
+    /// The compatibility artifacts that an upstream says refer to an image.
+    async fn upstream_artifacts(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
+        let key = (kept.clone(), digest.clone());
+        if let Some(known) = self.inner.artifacts.get(&key).await {
+            return Ok(Ok(known.to_vec()));
+        }
+        let found: Vec<Descriptor> = match self.upstream_referrers(route, kept, digest).await {
+            Ok(all) => all
+                .iter()
+                .filter(|one| is_compatibility(one))
+                .cloned()
+                .collect(),
+            Err(error) if is_offline(&error) => return Ok(Ok(Vec::new())),
+            Err(error) if keeps_none(&error) => {
+                self.counters().referrers_refused.one_more();
+                Vec::new()
+            }
+            Err(error) => {
+                let reason = unreadable(RegistryError::Upstream(error))?;
+                return Ok(Err(format!("what refers to it cannot be told: {reason}")));
+            }
+        };
+        self.inner
+            .artifacts
+            .insert(key, Arc::from(found.as_slice()))
+            .await;
+        Ok(Ok(found))
+    }
+}
+
+/// What the newest compatibility artifact of an image says.
+pub(crate) enum Compatibility {
+    /// There is none.
+    None,
+    /// A specification, as JSON.
+    Specification(String),
+    /// There is one, or may be, and it cannot be read.
+    Unreadable(String),
+}
+
+/// Whether an upstream answers that it tells nobody, or not us, what refers to a manifest: then
+/// nothing does, as far as this registry is concerned.
+fn keeps_none(error: &UpstreamError) -> bool {
+    match error.problem() {
+        Problem::Denied { .. } => true,
+        Problem::Status { status, .. } => matches!(status, 400 | 401 | 403 | 405 | 406 | 410 | 501),
+        _ => false,
+    }
+}
+
+impl ImageSays {
+    fn incomplete(problem: String) -> Self {
+        Self {
+            platform: Platform::default(),
+            statements: Statements::default(),
+            incomplete: Some(problem),
+        }
     }
 }
 
@@ -177,26 +248,15 @@ fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
     })
 }
 
-/// Adds a specification, which is YAML, or that there is one which cannot be read, and why.
-/// Aliases and depth are bounded by the parser.
-fn add(statements: &mut Statements, specification: &[u8]) -> Result<(), String> {
-    let read = || -> Result<Value, String> {
-        let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
-    };
-    match read() {
-        Ok(value) => statements
-            .add_compatibility(&value.to_string())
-            .map_err(|error| error.to_string()),
-        Err(problem) => {
-            statements.add_unread_compatibility(&problem);
-            Err(problem)
-        }
-    }
+/// A specification, which is YAML, as JSON. Aliases and depth are bounded by the parser.
+fn json(specification: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    Ok(value.to_string())
 }
 
 /// The texts of a JSON object, in its order.
-fn texts(map: Option<&Value>) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn texts(map: Option<&Value>) -> impl Iterator<Item = (&str, &str)> {
     let map: Option<&JsonMap> = map.and_then(Value::as_object);
     map.into_iter()
         .flatten()
@@ -250,14 +310,16 @@ compatibilities:
         AVX2: {op: Exists}
 ";
         let mut statements = Statements::default();
-        add(&mut statements, yaml.as_bytes()).unwrap();
+        let mut add = |text: &str| -> Result<(), String> {
+            let added = statements.add_compatibility(&json(text.as_bytes())?);
+            added.map_err(|error| error.to_string())
+        };
+        for bad in ["compatibilities: 3", "a: [", "\u{0}"] {
+            assert!(add(bad).is_err(), "{bad}");
+        }
+        add(yaml).unwrap();
         assert_eq!(statements.requirements.len(), 1);
         let feature = statements.requirements[0].feature.brief().to_string();
         assert_eq!(feature, "nfd:rules cpu");
-        for bad in ["compatibilities: 3", "a: [", "\u{0}"] {
-            let mut statements = Statements::default();
-            assert!(add(&mut statements, bad.as_bytes()).is_err(), "{bad}");
-            assert_eq!(statements.unread.len(), 1, "{bad}");
-        }
     }
 }

@@ -10,3 +10,15 @@ pub const WEIGHT: &str = "org.metahub-registry.weight";
 /// On a derived image: the digest of the manifest that it was derived from
 /// (image specification, `annotations.md`).
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// On a candidate: why the image cannot be known to run, in words. It is never chosen, and the
+/// annotation is not served.
+pub const EXCLUDED: &str = "org.metahub-registry.excluded";
+
+/// On a candidate: what the image says of itself that cannot be read, where the configuration
+/// lets such images be served. Not served.
+pub const UNKNOWN: &str = "org.metahub-registry.unknown-requirements";
+
+/// On a candidate: whether what the image says of itself is among its requirements (`yes`), or is
+/// not to be asked for, since the collection's entry has the last word (`entry`). Not served.
+pub const READ: &str = "org.metahub-registry.read";

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use metahub_oci::{Descriptor, PlatformView};
+use metahub_oci::{Descriptor, MediaType, PlatformView};
 
-use crate::annotation::{IMAGE, WEIGHT};
+use crate::annotation::{EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
 use crate::numbers::Numbers;
 use crate::verdict::{Line, Span, Texts, Told, Verdicts};
 
@@ -28,6 +28,9 @@ pub(crate) struct Candidate<'a> {
 struct Annotated<'a> {
     image: Option<&'a str>,
     weight: Option<&'a str>,
+    excluded: Option<&'a str>,
+    unknown: Option<&'a str>,
+    read: bool,
     describes_another: bool,
 }
 
@@ -39,6 +42,9 @@ impl<'a> Annotated<'a> {
             match key.as_str() {
                 IMAGE => found.image = Some(text),
                 WEIGHT => found.weight = Some(text),
+                EXCLUDED => found.excluded = Some(text),
+                UNKNOWN => found.unknown = Some(text),
+                READ => found.read = text == "yes",
                 Descriptor::REFERENCE_TYPE => found.describes_another = true,
                 _ => {}
             }
@@ -70,7 +76,9 @@ impl<'a> CandidateList<'a> {
         let mut platforms = Numbers::default();
         let mut texts = Numbers::default();
         for (position, descriptor) in descriptors.iter().enumerate() {
+            // Half a platform names no machine.
             let platform = descriptor.platform_view();
+            let platform = platform.filter(|p| !p.os.is_empty() && !p.architecture.is_empty());
             let platform_number = platform.map(|p| {
                 let key = (p.os, p.architecture, p.variant, p.os_version);
                 platforms.of(key, || {
@@ -146,6 +154,7 @@ impl<'a> CandidateList<'a> {
                 .platform_number
                 .and_then(|number| self.platforms.get(number).copied()),
             requires: candidate.requires,
+            read: candidate.is_read(),
             told,
         });
         Verdicts {
@@ -174,8 +183,29 @@ impl<'a> Candidate<'a> {
         weight.and_then(|w| w.parse().ok()).unwrap_or(0)
     }
 
-    /// Why this entry is none to run, if so: it describes another entry, or is an index itself,
-    /// which the clients that take the first match do not follow.
+    /// Why the image cannot be known to run, if so.
+    pub(crate) fn excluded(&self) -> Option<&'a str> {
+        self.annotated.excluded
+    }
+
+    /// What the image says of itself that cannot be read, though it may be chosen.
+    pub(crate) fn unknown(&self) -> Option<&'a str> {
+        self.annotated.unknown
+    }
+
+    /// Whether what the image says of itself is among its requirements.
+    pub(crate) fn is_read(&self) -> bool {
+        self.annotated.read
+    }
+
+    /// Whether it is for a WebAssembly runtime rather than for hardware.
+    pub(crate) fn is_wasm(&self) -> bool {
+        self.platform
+            .is_some_and(|p| p.architecture.starts_with("wasm") || p.os.starts_with("wasi"))
+    }
+
+    /// Why this entry is none to run, if so: it describes another entry, is an artifact of another
+    /// kind, or is an index, which the clients that take the first match do not follow.
     pub(crate) fn not_to_run(&self) -> Option<&'static str> {
         let unknown = self
             .platform
@@ -186,6 +216,23 @@ impl<'a> Candidate<'a> {
         if self.descriptor.media_type().is_index() {
             return Some("an index within the index, which is not followed");
         }
+        if !self.descriptor.media_type().is_manifest() {
+            return Some("not an image: its media type is not a manifest's");
+        }
+        if is_artifact(self.descriptor) {
+            return Some("not an image: an artifact of another kind");
+        }
         None
     }
+}
+
+/// Whether a descriptor says that it leads to an artifact that is no image (`artifactType`,
+/// image specification, `descriptor.md`).
+fn is_artifact(descriptor: &Descriptor) -> bool {
+    let mut fields = descriptor.as_json().iter();
+    let kind = fields.find_map(|(key, value)| (key == "artifactType").then_some(value.as_str()?));
+    kind.is_some_and(|kind| {
+        let parsed: Result<MediaType, _> = kind.parse();
+        !kind.is_empty() && !parsed.is_ok_and(|kind| kind.is_image_config())
+    })
 }

@@ -2,11 +2,13 @@
 //! is the collection's source index, and goes the way of any other.
 
 use metahub_catalog::{Collection, Entry, PlatformSpec};
-use metahub_hardware::Statements;
+use metahub_hardware::{Feature, Key, Statements, Unread};
 use metahub_oci::{Descriptor, Index, JsonMap, Platform};
 use serde_json::Value;
 
-use crate::annotation::{IMAGE, WEIGHT};
+use crate::annotation::{IMAGE, READ, WEIGHT};
+use crate::own::{annotated, as_listed, marked};
+use crate::policy::Unsure;
 use crate::rewrite::edited;
 
 /// What a collection's entry points to.
@@ -15,7 +17,7 @@ pub enum Pointed {
     /// A single image: its manifest's descriptor, with the platform that its configuration says
     /// ([`Descriptor::with_platform`]), and what manifest and configuration say it requires.
     Image(Descriptor, Statements),
-    /// An index: its entries.
+    /// An index: its entries, those of indexes within it in their place.
     Index(Vec<Descriptor>),
     /// Nothing that could be read, and why.
     Missing(String),
@@ -49,13 +51,20 @@ pub struct LeftOut {
 /// image says itself; an entry that writes `features: []` requires nothing whatever its image
 /// says. An image of an index requires what its entry requires and what the index says of it:
 /// there one word of the entry stands for many images, and cannot replace what tells them apart.
+///
+/// A single image of which something cannot be read is excluded, or marked where `unknown` lets
+/// such be served; not where the entry says itself what could not be read.
 #[must_use]
-pub fn collection_candidates(collection: &Collection, pointed: &[Pointed]) -> Candidates {
+pub fn collection_candidates(
+    collection: &Collection,
+    pointed: &[Pointed],
+    unknown: Unsure,
+) -> Candidates {
     let mut manifests = Vec::new();
     let mut left_out = Vec::new();
     let nothing = Pointed::Missing("it was not looked up".to_owned());
     for (at, entry) in collection.entries.iter().enumerate() {
-        match images(entry, pointed.get(at).unwrap_or(&nothing)) {
+        match images(entry, pointed.get(at).unwrap_or(&nothing), unknown) {
             Ok(images) => manifests.extend(images),
             Err(reason) => left_out.push(LeftOut {
                 image: entry.image.to_string(),
@@ -87,22 +96,14 @@ pub fn says_everything(entry: &Entry) -> bool {
     names_the_machine && written.architecture.is_some() && entry.requires_nothing
 }
 
-fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
+fn images(entry: &Entry, pointed: &Pointed, unknown: Unsure) -> Result<Vec<Descriptor>, String> {
     let nothing_written = PlatformSpec::default();
     let written = entry.platform.as_ref().unwrap_or(&nothing_written);
     match pointed {
         Pointed::Missing(reason) => Err(reason.clone()),
-        Pointed::Image(descriptor, statements) => {
-            let mut found = descriptor.platform().unwrap_or_default();
-            if entry.requires_nothing {
-                found.variant = None;
-                found.os_features.clear();
-            } else {
-                let own = statements.beside(&entry.requires);
-                found.features.extend(own.map(ToString::to_string));
-            }
-            Ok(vec![candidate(entry, descriptor, overlay(written, &found))])
-        }
+        Pointed::Image(descriptor, statements) => Ok(vec![single(
+            entry, written, descriptor, statements, unknown,
+        )]),
         Pointed::Index(entries) => {
             let images: Vec<Descriptor> = entries
                 .iter()
@@ -111,7 +112,13 @@ fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
                 .filter_map(|descriptor| {
                     let platform = descriptor.platform().unwrap_or_default();
                     let wanted = agrees(written, &platform);
-                    wanted.then(|| candidate(entry, descriptor, overlay(written, &platform)))
+                    wanted.then(|| {
+                        let image = candidate(entry, descriptor, overlay(written, &platform));
+                        match entry.requires_nothing {
+                            true => annotated(&image, READ, "entry"),
+                            false => image,
+                        }
+                    })
                 })
                 .collect();
             if images.is_empty() {
@@ -125,6 +132,60 @@ fn images(entry: &Entry, pointed: &Pointed) -> Result<Vec<Descriptor>, String> {
             Ok(images)
         }
     }
+}
+
+/// A single image as a candidate. Of a matter that the entry's features name, its own statements
+/// do not count, its variant and `os.features` included.
+fn single(
+    entry: &Entry,
+    written: &PlatformSpec,
+    descriptor: &Descriptor,
+    statements: &Statements,
+    unknown: Unsure,
+) -> Descriptor {
+    let mut found = descriptor.platform().unwrap_or_default();
+    if entry.requires_nothing {
+        found.variant = None;
+        found.os_features.clear();
+        return as_listed(&candidate(entry, descriptor, overlay(written, &found)));
+    }
+    let names = |key: &Key| entry.requires.iter().any(|own| own.key() == key);
+    // Variants of 32-bit Arm are no CPU targets.
+    if names(&Key::Arch) && found.architecture != "arm" {
+        found.variant = None;
+    }
+    let named = |word: &String| Feature::parse(word).is_ok_and(|feature| names(feature.key()));
+    found.os_features.retain(|word| !named(word));
+    let own = statements.beside(&entry.requires);
+    found.features.extend(own.map(ToString::to_string));
+    let image = candidate(entry, descriptor, overlay(written, &found));
+    let open = Statements {
+        requirements: Vec::new(),
+        unread: statements
+            .unread
+            .iter()
+            .filter(|unread| !speaks_of(entry, unread))
+            .cloned()
+            .collect(),
+    };
+    marked(&image, &open, unknown)
+}
+
+/// Whether the entry says itself what could not be read of its image.
+fn speaks_of(entry: &Entry, unread: &Unread) -> bool {
+    let at = unread.at.as_str();
+    let nvidia = at.contains("variable ");
+    entry.requires.iter().any(|own| match own.key() {
+        Key::Arch => at.contains(".cpu."),
+        Key::Cuda => at.contains("cuda") || nvidia,
+        Key::Driver => at.contains("driver") || nvidia,
+        Key::Cc => at.contains("gpu.architecture") || nvidia,
+        Key::Gfx => at.contains("gpu.architecture"),
+        Key::Mpi => at.contains("mpi"),
+        Key::NvidiaRequire => nvidia,
+        Key::Nfd => at.contains("compatibility artifact"),
+        _ => false,
+    })
 }
 
 /// Whether an entry of an index is for the platform that is written.

@@ -70,34 +70,39 @@ impl<'a> Filters<'a> {
         )
     }
 
-    /// Why each candidate is left out, if it is. An error if all are. Without a filter, none is.
-    pub(crate) fn objections(
+    /// Why each candidate is left out, if it is. Without a filter, none is.
+    pub(crate) fn each(
         &self,
         index: &Index,
         candidates: &CandidateList<'_>,
-    ) -> Result<Vec<Option<String>>, NothingFits> {
+    ) -> Vec<Option<String>> {
         if self.0.is_empty() {
-            return Ok(vec![None; candidates.len()]);
+            return vec![None; candidates.len()];
         }
         let steps = DEFAULT_STEPS.saturating_add(STEPS_PER_ENTRY * candidates.len() as u64);
         let filters = self.0.iter();
         let mut runs: Vec<Run<'_>> = filters.map(|filter| Run::new(filter, steps)).collect();
         let mut single = Single::new(index);
-        let mut any = false;
-        let objections: Vec<Option<String>> = candidates
+        candidates
             .iter()
-            .map(|candidate| {
-                let objection = match candidate.not_to_run() {
-                    Some(reason) => Some(reason.to_owned()),
-                    None => runs
-                        .iter_mut()
-                        .find_map(|run| run.objects_to(single.holding(candidate.descriptor))),
-                };
-                any |= objection.is_none();
-                objection
+            .map(|candidate| match candidate.not_to_run() {
+                Some(reason) => Some(reason.to_owned()),
+                None => runs
+                    .iter_mut()
+                    .find_map(|run| run.objects_to(single.holding(candidate.descriptor))),
             })
-            .collect();
-        if any {
+            .collect()
+    }
+
+    /// The same. An error if all are left out.
+    pub(crate) fn objections(
+        &self,
+        index: &Index,
+        candidates: &CandidateList<'_>,
+    ) -> Result<Vec<Option<String>>, NothingFits> {
+        let objections = self.each(index, candidates);
+        let any = objections.iter().any(Option::is_none);
+        if any || self.0.is_empty() {
             return Ok(objections);
         }
         let values: Vec<&str> = self.0.iter().map(|f| f.value.as_str()).collect();

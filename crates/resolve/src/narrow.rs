@@ -1,12 +1,13 @@
 //! From a source index to the index that a login gets.
 
-use metahub_catalog::Composed;
+use metahub_catalog::{Composed, Selection};
 use metahub_oci::{Descriptor, Index};
 
 use crate::candidate::CandidateList;
 use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
 use crate::one_per_machine::shape;
+use crate::policy::Policy;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;
 use crate::verdict::Verdicts;
@@ -35,25 +36,56 @@ pub struct Narrowed {
 /// served without a profile. An index that someone pushed is then served as it is instead; that
 /// is the caller's to decide, by [`applies`](crate::applies).
 pub fn narrow(index: &Index, profile: &Composed) -> Result<Narrowed, NothingFits> {
-    let candidates = CandidateList::of(index.manifests());
+    narrow_candidates(index, index, profile, Policy::default())
+}
+
+/// The same where `candidates` stand for the entries of `source`: with what the images say of
+/// themselves ([`with_own`](crate::with_own)), and those of indexes within it. The derived index
+/// is the source with other entries; verdicts are on the candidates.
+pub fn narrow_candidates(
+    source: &Index,
+    candidates: &Index,
+    profile: &Composed,
+    policy: Policy,
+) -> Result<Narrowed, NothingFits> {
+    let list = CandidateList::of(candidates.manifests());
     let shaped = Filters::of(profile)
-        .objections(index, &candidates)
+        .objections(candidates, &list)
         .and_then(|objections| {
-            shape(
-                &candidates,
-                objections,
-                profile.provided(),
-                profile.selection(),
-            )
+            let (provided, selection) = (profile.provided(), profile.selection());
+            shape(&list, objections, provided, selection, policy)
         })
         .map_err(|error| in_terms_of(error, profile))?;
     let served = shaped.chosen.iter().map(served_descriptor).collect();
     Ok(Narrowed {
-        index: with_entries(index, served),
+        index: with_entries(source, served),
         chosen: shaped.chosen,
         verdicts: shaped.verdicts,
         warnings: shaped.warnings,
     })
+}
+
+/// Judges a single image, the only entry of `candidate`: refuses it where the profile's hardware
+/// cannot run it. Filters do not apply, since there is nothing to choose from.
+pub fn judge(
+    candidate: &Index,
+    profile: &Composed,
+    policy: Policy,
+) -> Result<(Verdicts, Vec<String>), NothingFits> {
+    let list = CandidateList::of(candidate.manifests());
+    let selection = Selection {
+        minimum_weight: None,
+        ..profile.selection().clone()
+    };
+    let objections = vec![None; list.len()];
+    let shaped = shape(&list, objections, profile.provided(), &selection, policy);
+    match shaped {
+        Ok(shaped) => Ok((shaped.verdicts, shaped.warnings)),
+        Err(error) => Err(NothingFits {
+            single: true,
+            ..in_terms_of(error, profile)
+        }),
+    }
 }
 
 /// Whoever reads the error logged in with selectors, so they are named if they say something

@@ -20,6 +20,8 @@ pub struct NothingFits {
     pub existing: Vec<String>,
     /// What became of each entry, and why.
     pub verdicts: Box<Verdicts>,
+    /// Whether there was nothing to choose from: the source is a single image.
+    pub single: bool,
 }
 
 impl NothingFits {
@@ -41,9 +43,11 @@ impl NothingFits {
                 [] => "no requirement".to_owned(),
                 requires => brief(requires).join(" + "),
             };
-            let text = match candidates.platform_of(candidate) {
-                Some(platform) => format!("{requires} ({platform})"),
-                None => requires,
+            let text = match (candidates.platform_of(candidate), candidate.excluded()) {
+                (Some(platform), None) => format!("{requires} ({platform})"),
+                (Some(platform), Some(reason)) => format!("{requires} ({platform}; {reason})"),
+                (None, None) => requires,
+                (None, Some(reason)) => format!("{requires} ({reason})"),
             };
             if seen.insert(text.clone()) {
                 existing.push(text);
@@ -53,6 +57,7 @@ impl NothingFits {
             wanted,
             existing,
             verdicts: Box::new(verdicts),
+            single: false,
         }
     }
 }
@@ -66,6 +71,11 @@ impl fmt::Display for NothingFits {
             f.write_str("no image fits")?;
         } else {
             write!(f, "no image fits {}", self.wanted)?;
+        }
+        if self.single {
+            let image = self.existing.first().map_or("", String::as_str);
+            let why = self.verdicts.get(0).map_or("", |verdict| verdict.reason);
+            return write!(f, "; this one is for {image}: it {why}");
         }
         let listed = self.existing.iter().take(MAX_LISTED);
         let listed: Vec<&str> = listed.map(String::as_str).collect();

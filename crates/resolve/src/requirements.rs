@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use metahub_hardware::{Feature, Fit, Key, from_os_features, from_platform};
+use metahub_hardware::{Feature, Fit, from_os_features, from_platform};
 
 use crate::candidate::{Candidate, CandidateList};
 
@@ -67,10 +67,11 @@ impl<'c, 'a> Requirements<'c, 'a> {
             let number = self.know(feature);
             self.numbers.push(number);
         }
-        // Who names a CPU target says more by it than by the variant.
+        // The variant counts beside a CPU target that `features` name: an index that tells its
+        // builds apart by variant must not lose that when somebody names a family for all of them.
         if let Some(variant) = platform.variant
-            && !self.names_a_target(start)
             && let Some(number) = self.variant(platform.architecture, variant)
+            && !self.has(start, number)
         {
             self.numbers.push(number);
         }
@@ -110,13 +111,11 @@ impl<'c, 'a> Requirements<'c, 'a> {
         self.known.len() - 1
     }
 
-    /// Whether one of the requirements from `start` on names a CPU target.
-    fn names_a_target(&self, start: usize) -> bool {
+    /// Whether one of the requirements from `start` on is the same as the known one.
+    fn has(&self, start: usize, number: usize) -> bool {
+        let wanted = self.known.get(number);
         let mut numbers = self.numbers.get(start..).unwrap_or_default().iter();
-        numbers.any(|number| {
-            let feature = self.known.get(*number);
-            feature.is_some_and(|feature| *feature.key() == Key::Arch)
-        })
+        numbers.any(|number| self.known.get(*number) == wanted)
     }
 }
 

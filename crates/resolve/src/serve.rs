@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use metahub_oci::{Descriptor, Digest, Index, Platform};
 
-use crate::annotation::WEIGHT;
+use crate::annotation::{EXCLUDED, READ, UNKNOWN, WEIGHT};
 use crate::rewrite::{edited, remove_annotation, with_entries};
 
 /// The entry as it is served: its platform is operating system and architecture (and the system's
@@ -12,7 +12,11 @@ use crate::rewrite::{edited, remove_annotation, with_entries};
 /// since containerd rejects, Podman ignores and Apptainer skips over what they say.
 #[must_use]
 pub fn served_descriptor(descriptor: &Descriptor) -> Descriptor {
-    let served = edited(descriptor, |map| remove_annotation(map, WEIGHT));
+    let served = edited(descriptor, |map| {
+        for ours in [WEIGHT, EXCLUDED, UNKNOWN, READ] {
+            remove_annotation(map, ours);
+        }
+    });
     match descriptor.platform() {
         None => served,
         Some(platform) => served.with_platform(&Platform {

@@ -21,6 +21,9 @@ pub struct Verdict<'a> {
     pub platform: Option<&'a str>,
     /// What it requires, as written, in order.
     pub requires: Vec<&'a str>,
+    /// Whether what the image says of itself was read, and is among what it requires.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read: bool,
     /// Whether it is served.
     pub kept: bool,
     /// Its place among the entries for its machine that fit, from 1.
@@ -85,6 +88,7 @@ pub(crate) struct Line {
     pub(crate) platform: Option<Span>,
     /// Which of `requires`.
     pub(crate) requires: Span,
+    pub(crate) read: bool,
     pub(crate) told: Told,
 }
 
@@ -94,6 +98,8 @@ pub(crate) struct Told {
     pub(crate) kept: bool,
     pub(crate) rank: Option<usize>,
     pub(crate) runner_up: bool,
+    /// Whether all that it requires is met.
+    pub(crate) fits: bool,
     pub(crate) reason: Span,
 }
 
@@ -103,6 +109,7 @@ impl Told {
             kept: false,
             rank: None,
             runner_up: false,
+            fits: false,
             reason,
         }
     }
@@ -175,6 +182,7 @@ impl Verdicts {
             digest: &line.digest,
             platform: stated(line.platform),
             requires: requires.iter().map(|span| self.stated.at(*span)).collect(),
+            read: line.read,
             kept: line.told.kept,
             rank: line.told.rank,
             runner_up: line.told.runner_up,
@@ -212,6 +220,8 @@ impl<'de> Deserialize<'de> for Verdicts {
             digest: Digest,
             platform: Option<String>,
             requires: Vec<String>,
+            #[serde(default)]
+            read: bool,
             kept: bool,
             rank: Option<usize>,
             #[serde(default)]
@@ -235,10 +245,12 @@ impl<'de> Deserialize<'de> for Verdicts {
                 digest: written.digest,
                 platform: written.platform.map(|text| stated.add(&text)),
                 requires: Span { start, end },
+                read: written.read,
                 told: Told {
                     kept: written.kept,
                     rank: written.rank,
                     runner_up: written.runner_up,
+                    fits: false,
                     reason: told.add(&written.reason),
                 },
             });

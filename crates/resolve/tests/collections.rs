@@ -13,7 +13,9 @@ use common::{attestation, digest, entry, profile};
 use metahub_catalog::{Catalog, Collection};
 use metahub_hardware::Statements;
 use metahub_oci::{Descriptor, Document, MediaType, Platform};
-use metahub_resolve::{IMAGE, LeftOut, Pointed, collection_candidates, narrow, says_everything};
+use metahub_resolve::{
+    IMAGE, LeftOut, Pointed, Unsure, collection_candidates, narrow, says_everything,
+};
 
 fn collection(text: &str) -> Collection {
     let loaded = Catalog::from_documents(&[("collection.yaml", text)]);
@@ -69,16 +71,16 @@ fn gromacs() -> [Pointed; 3] {
 
 #[test]
 fn a_collection_is_an_index_of_what_its_entries_point_to() {
-    let candidates = collection_candidates(&collection(GROMACS), &gromacs());
+    let candidates = collection_candidates(&collection(GROMACS), &gromacs(), Unsure::Refuse);
     assert_eq!(candidates.left_out, []);
     insta::assert_json_snapshot!(candidates.index.as_json());
-    let again = collection_candidates(&collection(GROMACS), &gromacs());
+    let again = collection_candidates(&collection(GROMACS), &gromacs(), Unsure::Refuse);
     assert_eq!(candidates.index.digest(), again.index.digest());
 }
 
 #[test]
 fn a_collections_index_goes_the_way_of_any_index() {
-    let index = collection_candidates(&collection(GROMACS), &gromacs()).index;
+    let index = collection_candidates(&collection(GROMACS), &gromacs(), Unsure::Refuse).index;
     for (login, expected) in [
         ("zen3", vec!["zen3"]),
         ("cascadeLake", vec!["cascade"]),
@@ -131,7 +133,7 @@ manifests:
         index(),
         Pointed::Missing("no such image".to_owned()),
     ];
-    let candidates = collection_candidates(&collection(text), &pointed);
+    let candidates = collection_candidates(&collection(text), &pointed, Unsure::Refuse);
     let platforms: Vec<String> = candidates
         .index
         .manifests()
@@ -175,7 +177,7 @@ manifests:
             &["arch:zen2"],
         )])]);
     let pointed: Vec<Pointed> = pointed.collect();
-    let index = collection_candidates(&collection(text), &pointed).index;
+    let index = collection_candidates(&collection(text), &pointed, Unsure::Refuse).index;
     let features: Vec<String> = index
         .manifests()
         .iter()
@@ -215,7 +217,8 @@ fn of_an_image_whose_entry_says_everything_nothing_counts_that_the_image_says() 
     );
     let read = labelled("x", "linux/amd64/v3", "zen3", "cuda>=12.4");
     let index = |collection: &Collection, pointed: &Pointed| {
-        let candidates = collection_candidates(collection, std::slice::from_ref(pointed));
+        let candidates =
+            collection_candidates(collection, std::slice::from_ref(pointed), Unsure::Refuse);
         Document::from(candidates.index).bytes().clone()
     };
     for (platform, everything) in [

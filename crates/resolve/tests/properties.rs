@@ -157,6 +157,10 @@ proptest! {
             let platform = served.platform().unwrap();
             prop_assert!(platform.variant.is_none() && platform.features.is_empty());
             let machine = (platform.os, platform.architecture);
+            // Half a platform is for no machine, and stays only where no entry has a whole one.
+            if machine.0.is_empty() {
+                continue;
+            }
             prop_assert!(!machines.contains(&machine));
             machines.push(machine);
         }

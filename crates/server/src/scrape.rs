@@ -188,6 +188,21 @@ impl Scrape {
                 by("outcome", "known", counts.derived_known),
                 by("outcome", "made", counts.derived_made),
             ],
+        )?;
+        page.total(
+            "metahub_nothing_fits",
+            "Pulls that were refused because no image fits the login",
+            counts.nothing_fitted,
+        )?;
+        page.total(
+            "metahub_unknown_requirements",
+            "Choices of an image of which something that it requires cannot be read",
+            counts.unknown_served,
+        )?;
+        page.total(
+            "metahub_referrers_refused",
+            "Look-ups of what refers to an image that an upstream refused or does not offer",
+            counts.referrers_refused,
         )
     }
 

@@ -3,7 +3,7 @@
 use metahub_catalog::{Collection, Entry};
 use metahub_hardware::{Feature, Key, Microarchitectures, Statements, Target, from_platform};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
-use metahub_resolve::{Pointed, collection_candidates, narrow};
+use metahub_resolve::{Pointed, Unsure, collection_candidates, narrow};
 use serde::Serialize;
 
 use super::Column;
@@ -136,7 +136,10 @@ impl Matrix {
             "some entries state no architecture, and are counted for every one: --images reads it"
                 .to_owned()
         });
-        (collection_candidates(collection, &pointed).index, note)
+        (
+            collection_candidates(collection, &pointed, Unsure::Refuse).index,
+            note,
+        )
     }
 
     fn stated_architecture(&self, entry: &Entry) -> Option<String> {

@@ -1,0 +1,32 @@
+//! What is done where it is not known whether a machine runs an image.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether an image is served though something about it is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsure {
+    /// It is, with a warning.
+    Serve,
+    /// It is not.
+    Refuse,
+}
+
+/// What is done where something is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Policy {
+    /// An image requires a key of which the login states nothing, and nothing that the login
+    /// does not meet: CUDA, on a build host that states its CPU only.
+    pub unstated: Unsure,
+    /// What an image says of itself cannot be read.
+    pub unknown: Unsure,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            unstated: Unsure::Serve,
+            unknown: Unsure::Refuse,
+        }
+    }
+}
