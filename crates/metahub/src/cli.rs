@@ -11,6 +11,7 @@ use metahub_auth::{AccountName, AnonymousAccess, Role};
 use metahub_oci::{Host, ImageReference, Platform};
 use url::Url;
 
+use crate::commands::backup::{BackupArgs, RestoreArgs};
 use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::upkeep::{GcArgs, ScrubArgs};
 use crate::commands::warm::WarmArgs;
@@ -81,6 +82,10 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Reread all content, set damaged content aside, and fetch it again where it came from
     Scrub(ScrubArgs),
+    /// Copy content, accounts and keys into a folder, while the server runs or without one
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    Restore(RestoreArgs),
     /// Fetch images from their upstreams before anybody pulls them
     Warm(WarmArgs),
     /// Write images, collections and profiles into one file, for a site without a network

@@ -1,30 +1,40 @@
-//! Orders to a data folder: `metahub gc`, `scrub`, `warm`, `export` and `import`.
+//! Orders to a data folder: `metahub gc`, `scrub`, `backup`, `warm`, `export` and `import`.
 //!
 //! Only one process may change a folder's content, because it keeps what it serves in memory. If
 //! a server runs there, an order goes to it through a Unix socket in the folder, which only its
 //! owner may open; otherwise the command carries it out itself. One JSON object a line: the order,
 //! then words about its progress, last its report or its failure.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metahub_oci::{ImageReference, Platform};
 use metahub_registry::{Gathering, Import, Importing, Plan, Registry, RegistryError, Wanted};
-use metahub_store::{GcOptions, ScrubOptions};
+use metahub_store::{BackupOptions, GcOptions, ScrubOptions};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::control_socket::{self, Socket};
 use crate::imported::ImportedDocuments;
 
 /// Longest order, in bytes: it may name many images.
 const MAX_ORDER: u64 = 4 * 1024 * 1024;
 /// Longest line read of the other side, in bytes: a report may name many findings.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
+
+/// How long a client may take to send its order.
+const SENDING: Duration = Duration::from_secs(10);
+/// A client that takes nothing for so long has gone away; its order ends.
+const STALLED: Duration = Duration::from_mins(10);
+/// How long a client may take to read its report.
+const READING: Duration = Duration::from_secs(60);
 
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +50,15 @@ pub(crate) enum Order {
     Scrub {
         bytes_per_second: Option<u64>,
         dry_run: bool,
+        /// Absent in what an earlier version's command sends.
+        #[serde(default)]
+        accept_loss: bool,
+    },
+    /// Copy everything.
+    Backup {
+        /// An absolute path.
+        folder: PathBuf,
+        prune: bool,
     },
     /// Fetch what is missing of images.
     Warm(Images),
@@ -102,11 +121,6 @@ enum Word {
     NothingFits(String),
 }
 
-/// The socket of the data folder `data`.
-fn socket(data: &Path) -> PathBuf {
-    data.join("control.sock")
-}
-
 /// Carries out an order here.
 pub(crate) async fn carry_out(
     registry: &Registry,
@@ -128,25 +142,17 @@ pub(crate) async fn carry_out(
         Order::Scrub {
             bytes_per_second,
             dry_run,
+            accept_loss,
         } => {
             let options = ScrubOptions {
                 bytes_per_second,
                 dry_run,
+                accept_loss,
             };
-            let told = |now: metahub_store::ScrubProgress| {
-                progress(Progress {
-                    done: now.checked,
-                    total: now.total,
-                    bytes: now.bytes,
-                });
-            };
-            let scrubbed = registry.scrub(options, told).await.into_diagnostic()?;
-            let whole = scrubbed.is_whole();
-            let mut report = serde_json::to_value(scrubbed).into_diagnostic()?;
-            if let Some(report) = report.as_object_mut() {
-                report.insert("whole".to_owned(), whole.into());
-            }
-            Ok(report)
+            scrub(registry, options, progress).await
+        }
+        Order::Backup { folder, prune } => {
+            backup(registry, &folder, BackupOptions { prune }, progress).await
         }
         Order::Warm(images) => {
             let plan = gather(registry, &images, progress).await?;
@@ -188,6 +194,55 @@ pub(crate) async fn carry_out(
     }
 }
 
+/// Rereads everything.
+async fn scrub(
+    registry: &Registry,
+    options: ScrubOptions,
+    mut progress: impl FnMut(Progress) + Send + Sync,
+) -> miette::Result<Value> {
+    let told = |now: metahub_store::ScrubProgress| {
+        progress(Progress {
+            done: now.checked,
+            total: now.total,
+            bytes: now.bytes,
+        });
+    };
+    let scrubbed = registry.scrub(options, told).await.into_diagnostic()?;
+    let whole = scrubbed.is_whole();
+    with_whole(serde_json::to_value(scrubbed).into_diagnostic()?, whole)
+}
+
+/// Copies everything into `folder`.
+async fn backup(
+    registry: &Registry,
+    folder: &Path,
+    options: BackupOptions,
+    mut progress: impl FnMut(Progress) + Send + Sync,
+) -> miette::Result<Value> {
+    let told = |now: metahub_store::Copying| {
+        progress(Progress {
+            done: now.bytes,
+            total: now.total,
+            bytes: now.bytes,
+        });
+    };
+    let store = registry.store();
+    let report = store
+        .backup(folder, options, told)
+        .await
+        .into_diagnostic()?;
+    let whole = report.is_whole();
+    with_whole(serde_json::to_value(report).into_diagnostic()?, whole)
+}
+
+/// A report that says whether everything is whole.
+pub(crate) fn with_whole(mut report: Value, whole: bool) -> miette::Result<Value> {
+    if let Some(report) = report.as_object_mut() {
+        report.insert("whole".to_owned(), whole.into());
+    }
+    Ok(report)
+}
+
 pub(crate) async fn gather(
     registry: &Registry,
     images: &Images,
@@ -209,84 +264,85 @@ pub(crate) async fn gather(
     }
 }
 
-/// Takes orders for as long as the server runs. A folder whose path is too long for a socket has
-/// none: commands then say that a server is in the way.
+/// Takes orders for as long as the server runs.
 pub(crate) fn listen(data: &Path, registry: Registry) -> Option<Socket> {
-    let path = socket(data);
-    // What a killed server left behind. Nobody listens there: this process holds the folder.
-    let _ = std::fs::remove_file(&path);
-    let listener = match UnixListener::bind(&path) {
-        Ok(listener) => listener,
+    match control_socket::bind(data) {
+        Ok((listener, socket)) => {
+            tokio::spawn(control_socket::serve(listener, move |stream| {
+                answer(stream, registry.clone())
+            }));
+            Some(socket)
+        }
         Err(error) => {
-            tracing::warn!(socket = %path.display(), %error, "takes no orders from commands");
-            return None;
+            tracing::warn!(data = %data.display(), %error, "takes no orders from commands");
+            None
         }
-    };
-    if let Err(error) = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)) {
-        tracing::warn!(socket = %path.display(), %error, "takes no orders from commands");
-        return None;
-    }
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let registry = registry.clone();
-            tokio::spawn(async move {
-                if let Err(error) = answer(stream, &registry).await {
-                    tracing::warn!(%error, "an order ended early");
-                }
-            });
-        }
-    });
-    Some(Socket(path))
-}
-
-/// The socket's file; goes away with this.
-pub(crate) struct Socket(PathBuf);
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
-async fn answer(stream: UnixStream, registry: &Registry) -> std::io::Result<()> {
+async fn answer(stream: UnixStream, registry: Registry) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let bounded = tokio::io::AsyncReadExt::take(read, MAX_ORDER);
-    BufReader::new(bounded).read_line(&mut line).await?;
-    let order = match serde_json::from_str::<Order>(&line) {
-        Ok(order) => order,
-        Err(error) => {
-            return say(
-                &mut write,
-                &Word::Failure(format!("no such order: {error}")),
-            )
-            .await;
+    let mut read = BufReader::new(bounded);
+    let sent = timeout(SENDING, read.read_line(&mut line)).await;
+    let order = match sent {
+        Ok(sent) => {
+            sent?;
+            serde_json::from_str::<Order>(&line).map_err(|error| format!("no such order: {error}"))
         }
+        Err(_) => Err(format!("no order came within {} s", SENDING.as_secs())),
+    };
+    let order = match order {
+        Ok(order) => order,
+        Err(problem) => return finish(&mut write, &Word::Failure(problem)).await,
     };
     tracing::info!(?order, "carrying out an order");
-    let (sender, mut words) = mpsc::channel(16);
-    let work = carry_out(registry, order, move |now| {
-        // A slow reader misses words about progress, and nothing else.
-        let _ = sender.try_send(now);
+    let (sender, now) = watch::channel(None);
+    // By itself, so that a client which reads slowly holds up nothing but its own view of it; what
+    // runs ends with this, when the client has gone away.
+    let mut work = JoinSet::new();
+    work.spawn(async move {
+        carry_out(&registry, order, move |now| {
+            sender.send_replace(Some(now));
+        })
+        .await
     });
-    let mut work = std::pin::pin!(work);
-    let outcome = loop {
-        tokio::select! {
-            outcome = &mut work => break outcome,
-            Some(now) = words.recv() => say(&mut write, &Word::Progress(now)).await?,
-        }
-    };
+    tell(&mut write, now).await?;
+    let outcome = work.join_next().await;
     let last = match outcome {
-        Ok(report) => Word::Report(report),
-        Err(error) => match error.downcast::<NothingFits>() {
+        Some(Ok(Ok(report))) => Word::Report(report),
+        Some(Ok(Err(error))) => match error.downcast::<NothingFits>() {
             Ok(nothing) => Word::NothingFits(nothing.0),
             Err(error) => Word::Failure(match error.help() {
                 Some(help) => format!("{error}: {help}"),
                 None => error.to_string(),
             }),
         },
+        Some(Err(_)) | None => Word::Failure("the order failed: see the server's log".to_owned()),
     };
-    say(&mut write, &last).await
+    finish(&mut write, &last).await
+}
+
+/// Tells a client how far its order is, until that has ended. Slow readers miss some of it.
+async fn tell(
+    write: &mut OwnedWriteHalf,
+    mut now: watch::Receiver<Option<Progress>>,
+) -> std::io::Result<()> {
+    while now.changed().await.is_ok() {
+        let progress = *now.borrow_and_update();
+        if let Some(progress) = progress {
+            let said = timeout(STALLED, say(write, &Word::Progress(progress))).await;
+            said.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says the last word. A client that does not take it loses it.
+async fn finish(write: &mut OwnedWriteHalf, word: &Word) -> std::io::Result<()> {
+    let said = timeout(READING, say(write, word)).await;
+    said.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 async fn say(write: &mut (impl tokio::io::AsyncWrite + Unpin), word: &Word) -> std::io::Result<()> {
@@ -301,14 +357,13 @@ pub(crate) async fn send(
     order: Order,
     mut progress: impl FnMut(Progress) + Send + Sync,
 ) -> miette::Result<Value> {
-    let path = socket(data);
-    let stream = UnixStream::connect(&path)
+    let stream = control_socket::connect(data)
         .await
         .into_diagnostic()
         .wrap_err_with(|| {
             format!(
-                "a server uses this folder and takes no orders at {}",
-                path.display()
+                "a server uses the data folder {} and takes no orders there",
+                data.display()
             )
         })?;
     let (read, mut write) = stream.into_split();

@@ -23,6 +23,11 @@ Exit codes:
   2  wrong arguments
   3  nothing fits: no image can run on what the login provides";
 
+/// The same after a command's examples.
+pub(crate) fn table_after(examples: &str) -> String {
+    format!("{examples}\n{TABLE}")
+}
+
 /// How a command ends that failed: nothing fitting has a code of its own.
 pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
     let nothing = error.downcast::<NothingFits>()?;

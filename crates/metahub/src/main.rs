@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod control_socket;
 mod data;
 mod descriptors;
 mod documents;

@@ -31,6 +31,7 @@ pub(crate) fn keep(registry: &Registry, data: &Path, upkeep: &Upkeep) {
     let scrubbing = ScrubOptions {
         bytes_per_second: Some(upkeep.scrub_rate),
         dry_run: false,
+        accept_loss: false,
     };
     let scrubber = registry.clone();
     repeat(data.join("last-scrub"), upkeep.scrub_every, move || {

@@ -154,9 +154,11 @@ impl RegistryError {
                 _ => ErrorCode::Denied,
             },
             Self::Store(error) => match error {
-                StoreError::NoSpace(_) | StoreError::ReadOnly(_) | StoreError::Busy => {
-                    ErrorCode::Unavailable
-                }
+                StoreError::NoSpace(_)
+                | StoreError::ReadOnly(_)
+                | StoreError::Busy
+                | StoreError::Superseded
+                | StoreError::ContentAbsent { .. } => ErrorCode::Unavailable,
                 _ => ErrorCode::Unknown,
             },
             Self::Shared(error) => error.code(),

@@ -35,6 +35,7 @@ impl Scrubbed {
             && rest.manifests.is_empty()
             && rest.missing.is_empty()
             && rest.database.is_empty()
+            && rest.notes.is_empty()
     }
 }
 
@@ -67,7 +68,8 @@ impl Registry {
     ) -> Result<Scrubbed, RegistryError> {
         let report = self.store().scrub(options, progress).await?;
         let mut refilled = Vec::new();
-        if !options.dry_run {
+        // What was left where it is may only be out of reach.
+        if !options.dry_run && report.withheld.is_none() {
             for finding in &report.blobs {
                 if self.refill(finding).await {
                     refilled.push(finding.digest.clone());
@@ -76,8 +78,10 @@ impl Registry {
         }
         let counters = self.counters();
         counters.scrub_runs.one_more();
-        let damaged = report.blobs.len() + report.manifests.len() + report.missing.len();
-        counters.scrub_findings.add(damaged as u64);
+        let others = report.manifests.len() + report.missing.len();
+        counters
+            .scrub_findings
+            .add(report.absent + report.damaged + others as u64);
         counters.scrub_refilled.add(refilled.len() as u64);
         Ok(Scrubbed { report, refilled })
     }

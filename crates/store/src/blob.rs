@@ -18,6 +18,9 @@ use crate::{StoreError, encoding};
 /// configurations, and what artifacts hold.
 pub(crate) const INLINE: u64 = 64 * 1024;
 
+/// What is wrong with a blob whose file is missing.
+pub(crate) const MISSING: &str = "its file is missing";
+
 /// What is known of a blob that may be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
@@ -106,7 +109,9 @@ impl Blob {
                 self.size()
             ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(self.problem("its file is missing".to_owned()))
+                // Unless all of them are.
+                self.inner.check_in_place_now()?;
+                Err(self.problem(MISSING.to_owned()))
             }
             Err(error) => Err(StoreError::io("open", &path, error)),
         }
@@ -248,6 +253,8 @@ impl Store {
         if let Some(path) = blob.path()
             && !blocking(move || exists(&path)).await?
         {
+            // Unless all of them have: that it is not there would not be true.
+            self.check_in_place().await?;
             tracing::error!(%digest, "the file of a stored blob has vanished");
             return Ok(None);
         }

@@ -27,6 +27,18 @@ pub(crate) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
     format!("{algorithm}:{}", hex::encode(value)).parse().ok()
 }
 
+/// Between which keys the digests of `algorithm` lie whose value begins with `first`.
+pub(crate) fn first_key(algorithm: Algorithm, first: u8) -> (Vec<u8>, Vec<u8>) {
+    let start = match algorithm {
+        Algorithm::Sha256 => vec![1, first],
+        Algorithm::Sha512 => vec![2, first],
+    };
+    let mut end = start.clone();
+    // Longer than any digest that begins so.
+    end.extend([0xff; 65]);
+    (start, end)
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn time_to_millis(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH)

@@ -18,6 +18,44 @@ pub enum StoreError {
         .0.display()
     )]
     InUse(PathBuf),
+    /// Another process took the data folder over while this one did not answer.
+    #[error(
+        "another process serves this data folder now: this one writes nothing any more, end it"
+    )]
+    Superseded,
+    /// A server of another version holds the folder, whose schema must not change under it.
+    #[error(
+        "the data folder {} is served by an older metahub, and this version would have to change \
+         its database: run the command of the server's version, or start the server with this one",
+        .0.display()
+    )]
+    OlderServer(PathBuf),
+    /// The folder of blobs is not the one that the database was written with.
+    #[error(
+        "{} does not hold what the database names: {problem}; mount it, or restore it, and try \
+         again; if the content is lost for good, run metahub scrub --accept-loss",
+        .folder.display()
+    )]
+    ContentAbsent {
+        /// The folder of blobs.
+        folder: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A restore into this folder was not finished.
+    #[error(
+        "the data folder {} is not restored completely: run metahub restore again",
+        .0.display()
+    )]
+    Restoring(PathBuf),
+    /// A backup cannot be made or used.
+    #[error("{}: {problem}", .folder.display())]
+    Backup {
+        /// The folder of the backup, or the target of the restore.
+        folder: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// The disk, or the quota on it, is full.
     #[error(
         "no space left on the disk that holds {}: free some, or run metahub gc; nothing was stored",
@@ -130,6 +168,17 @@ impl StoreError {
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::InUse(path) => Self::InUse(path.clone()),
+            Self::Superseded => Self::Superseded,
+            Self::OlderServer(path) => Self::OlderServer(path.clone()),
+            Self::ContentAbsent { folder, problem } => Self::ContentAbsent {
+                folder: folder.clone(),
+                problem: problem.clone(),
+            },
+            Self::Restoring(path) => Self::Restoring(path.clone()),
+            Self::Backup { folder, problem } => Self::Backup {
+                folder: folder.clone(),
+                problem: problem.clone(),
+            },
             Self::NoSpace(path) => Self::NoSpace(path.clone()),
             Self::ReadOnly(path) => Self::ReadOnly(path.clone()),
             Self::Io {

@@ -46,6 +46,7 @@ impl Store {
         digest: &Digest,
         unused_since: SystemTime,
     ) -> Result<Option<Evicted>, StoreError> {
+        self.check_removable().await?;
         let (repository, digest) = (repository.clone(), digest.clone());
         let cutoff = time_to_millis(unused_since);
         let writer = &self.inner.database.writer;
@@ -64,6 +65,7 @@ impl Store {
 
     /// Gives back blobs of upstreams that no manifest there names, and that came a while ago.
     pub async fn evict_strays(&self) -> Result<Evicted, StoreError> {
+        self.check_removable().await?;
         let cutoff = SystemTime::now()
             .checked_sub(STRAY)
             .map_or(0, time_to_millis);

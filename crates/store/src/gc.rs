@@ -7,6 +7,7 @@
 //! names, blobs that no repository may read, files without a row, repositories that hold nothing. Every removal checks again, in the transaction
 //! that removes, that the thing is still garbage.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -94,10 +95,14 @@ impl Store {
         };
         let mut report = GcReport::default();
         if options.dry_run {
+            self.check_in_place().await?;
             report.derived = gc.derived(made_from).await?;
             gc.count_blobs(&mut report).await?;
             gc.files(&mut report).await?;
         } else {
+            // Not while a backup needs what is here.
+            let _removing = self.inner.removing.lock().await;
+            self.check_removable().await?;
             let reserve = self.inner.layout.reserve();
             let released = reserve.clone();
             blocking(move || reserve::release(&released)).await?;
@@ -305,8 +310,15 @@ impl Gc<'_> {
         if !removed {
             return Ok(None);
         }
-        let path = inner.blob_path(&digest);
-        let gone = blocking(move || remove_file(&path)).await;
+        let (path, this) = (inner.blob_path(&digest), Arc::clone(inner));
+        let gone = blocking(move || {
+            // Whoever took the folder over since may have stored the same content again.
+            if let Some(lease) = this.lease() {
+                lease.check_now(false)?;
+            }
+            remove_file(&path)
+        })
+        .await;
         inner.verified.forget(&digest);
         gone?;
         Ok(Some(u64::try_from(size).unwrap_or(0)))

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use metahub_oci::{Algorithm, Digest};
 
 use crate::StoreError;
+use crate::marker::ALGORITHMS;
 
 /// The paths of one data folder.
 #[derive(Clone, Debug)]
@@ -19,15 +20,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Creates what is missing. Folders are readable by their owner only: blobs are private to
-    /// the repositories that hold them.
+    /// Creates what is missing, but for the folders of blobs: those may only be not mounted yet,
+    /// see [`crate::marker`]. Folders are readable by their owner only: blobs are private to the
+    /// repositories that hold them.
     pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
             root: root.to_owned(),
-        };
-        let make = |path: &Path| match DirBuilder::new().mode(0o700).recursive(true).create(path) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(StoreError::io("create the folder", path, error)),
         };
         let fresh = !layout.root.exists();
         make(&layout.root)?;
@@ -41,18 +39,6 @@ impl Layout {
             sync_folder(parent)?;
         }
         make(&layout.staging())?;
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let folder = layout.root.join("blobs").join(algorithm.as_str());
-            // All 256 at once, so that publishing a blob never has to make one durable.
-            if folder.join("ff").is_dir() {
-                continue;
-            }
-            for first in 0..=u8::MAX {
-                make(&folder.join(format!("{first:02x}")))?;
-            }
-            sync_folder(&folder)?;
-            sync_folder(&layout.root.join("blobs"))?;
-        }
         // SQLite would make it readable by whatever the umask allows; its log inherits the mode.
         let database = layout.database();
         OpenOptions::new()
@@ -64,6 +50,27 @@ impl Layout {
             .map_err(|error| StoreError::io("open", &database, error))?;
         sync_folder(&layout.root)?;
         Ok(layout)
+    }
+
+    /// The paths of a folder that is there already. Creates nothing.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// Creates the folders of blobs that are missing. Blocks.
+    pub(crate) fn create_blobs(&self) -> Result<(), StoreError> {
+        for algorithm in ALGORITHMS {
+            let folder = self.blobs(algorithm);
+            // All 256 at once, so that publishing a blob never has to make one durable.
+            for first in 0..=u8::MAX {
+                make(&self.fan_out(algorithm, first))?;
+            }
+            sync_folder(&folder)?;
+        }
+        sync_folder(&self.root.join("blobs"))?;
+        sync_folder(&self.root)
     }
 
     /// The data folder itself.
@@ -106,6 +113,21 @@ impl Layout {
         self.root.join("blobs").join(algorithm.as_str())
     }
 
+    /// The folder of the blobs whose digest begins with `first`.
+    pub(crate) fn fan_out(&self, algorithm: Algorithm, first: u8) -> PathBuf {
+        self.blobs(algorithm).join(format!("{first:02x}"))
+    }
+
+    /// Says who serves the folder.
+    pub(crate) fn lease(&self) -> PathBuf {
+        self.root.join("lease")
+    }
+
+    /// There while a restore into the folder is not finished.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
+    }
+
     /// The file of a blob. A digest is valid by construction, so this never leaves the folder.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
@@ -118,6 +140,15 @@ impl Layout {
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }
+}
+
+/// Creates a folder and those above it, unless it is there.
+pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(path)
+        .map_err(|error| StoreError::io("create the folder", path, error))
 }
 
 /// Makes a folder's entries durable.

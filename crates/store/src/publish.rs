@@ -17,7 +17,9 @@ use crate::cache::Change;
 use crate::encoding::{digest_to_bytes, now};
 use crate::layout::{remove_file, sync_folder};
 use crate::open_blob::Stamp;
+use crate::publishing::Publishing;
 use crate::staged::Staged;
+use crate::steps::Steps;
 use crate::store::{Inner, Store, blocking};
 use crate::upload_id::UploadId;
 use crate::writer::{Durability, Transaction};
@@ -65,17 +67,71 @@ impl Inner {
             }
             let guard = this.guard(&publish.digest).await;
             let place = this.place(&publish.digest, size).await?;
-            let stamp = blocking(move || {
-                let stamp = place.take(&file, staged.path())?;
-                staged.moved();
-                Ok::<_, StoreError>(stamp)
-            })
-            .await?;
-            let blob = this.enter(publish, Source::File(size, stamp)).await;
+            let publishing = match &publish.upload {
+                Some(_) => Some(this.begin_publishing(&staged, &publish.digest).await?),
+                None => None,
+            };
+            let outcome = this.publish_at(place, (file, size), staged, publish).await;
+            if let Some(publishing) = publishing {
+                this.end_publishing(publishing, outcome.is_ok()).await;
+            }
             drop(guard);
-            blob
+            outcome
         });
         task.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn begin_publishing(
+        &self,
+        staged: &Staged,
+        digest: &Digest,
+    ) -> Result<Publishing, StoreError> {
+        let (path, digest) = (staged.path().to_owned(), digest.clone());
+        let steps = self.options.steps.clone();
+        blocking(move || {
+            steps.before("note that it is published", &path)?;
+            Publishing::begin(&path, &digest)
+        })
+        .await
+    }
+
+    /// What was acknowledged of an upload that did not become a blob is there again afterwards.
+    async fn end_publishing(self: &Arc<Self>, publishing: Publishing, published: bool) {
+        let ended = if published {
+            let steps = self.options.steps.clone();
+            let staging = self.layout.staging();
+            blocking(move || {
+                steps.before("remove the note", &staging)?;
+                publishing.end();
+                Ok(())
+            })
+            .await
+        } else {
+            self.put_back(publishing).await
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "an upload that was interrupted is taken up at the next start");
+        }
+    }
+
+    /// Moves a staged file to its place and enters it.
+    async fn publish_at(
+        self: &Arc<Self>,
+        place: Place,
+        (file, size): (Arc<File>, u64),
+        staged: Staged,
+        publish: Publish,
+    ) -> Result<Blob, StoreError> {
+        let (this, keep) = (Arc::clone(self), publish.upload.is_some());
+        let stamp = blocking(move || {
+            this.check_in_place_now()?;
+            let stamp = place.take(&file, staged.path(), &this.options.steps, keep)?;
+            staged.moved();
+            Ok::<_, StoreError>(stamp)
+        })
+        .await?;
+        self.options.steps.before("enter", self.layout.root())?;
+        self.enter(publish, Source::File(size, stamp)).await
     }
 
     /// Publishes bytes that are at hand. One visit to a blocking thread for all file work.
@@ -93,8 +149,12 @@ impl Inner {
             let guard = this.guard(&publish.digest).await;
             let place = this.place(&publish.digest, size).await?;
             let from = this.layout.staged(&Self::staging_name("put"));
+            let inner = Arc::clone(&this);
             let stamp = blocking(move || {
-                let taken = write(&from, &bytes).and_then(|file| place.take(&file, &from));
+                inner.check_in_place_now()?;
+                let steps = &inner.options.steps;
+                let taken =
+                    write(&from, &bytes).and_then(|file| place.take(&file, &from, steps, false));
                 if taken.is_err() {
                     let _ = remove_file(&from);
                 }
@@ -202,8 +262,15 @@ impl Place {
     ///
     /// A file that no row names is opened by nobody. So if there is no row yet, the file is moved
     /// first and then flushed together with its folder's entry: file systems that keep a journal
-    /// write that once for both.
-    fn take(&self, file: &File, from: &Path) -> Result<Stamp, StoreError> {
+    /// write that once for both. After a failure the file is gone, unless the caller says that it
+    /// is to `keep` it where it is then.
+    fn take(
+        &self,
+        file: &File,
+        from: &Path,
+        steps: &Steps,
+        keep: bool,
+    ) -> Result<Stamp, StoreError> {
         let durable = || {
             file.sync_data()
                 .map_err(|error| StoreError::io("make durable", from, error))
@@ -211,11 +278,14 @@ impl Place {
         if self.careful {
             durable()?;
         }
+        steps.before("move a blob to", &self.path)?;
         fs::rename(from, &self.path)
             .map_err(|error| StoreError::io("move a blob to", &self.path, error))?;
-        let file_settled = if self.careful { Ok(()) } else { durable() };
+        let file_settled = steps
+            .before("make durable", &self.path)
+            .and_then(|()| if self.careful { Ok(()) } else { durable() });
         let settled = file_settled.and_then(|()| self.path.parent().map_or(Ok(()), sync_folder));
-        if settled.is_err() && !self.careful {
+        if settled.is_err() && !self.careful && !keep {
             let _ = remove_file(&self.path);
         }
         settled?;
@@ -223,7 +293,7 @@ impl Place {
     }
 }
 
-async fn enter_blob(
+pub(crate) async fn enter_blob(
     transaction: &mut Transaction,
     digest: &Digest,
     access: Access,

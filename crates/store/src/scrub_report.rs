@@ -10,6 +10,9 @@ pub struct ScrubOptions {
     pub bytes_per_second: Option<u64>,
     /// Only say what is wrong.
     pub dry_run: bool,
+    /// Take blobs from their repositories however many are missing or damaged, and let go of
+    /// files that the database does not name.
+    pub accept_loss: bool,
 }
 
 /// How far a scrub is.
@@ -41,7 +44,7 @@ pub struct Finding {
 pub struct ScrubReport {
     /// How much was checked.
     pub progress: ScrubProgress,
-    /// Blobs that are damaged or gone.
+    /// Blobs that are damaged or gone; of very many the first, see `absent` and `damaged`.
     pub blobs: Vec<Finding>,
     /// Manifests that are damaged.
     pub manifests: Vec<Finding>,
@@ -49,6 +52,21 @@ pub struct ScrubReport {
     pub missing: Vec<Finding>,
     /// What SQLite finds wrong with the database itself.
     pub database: Vec<String>,
+    /// How many blobs lie in files.
+    pub files: u64,
+    /// How many files are missing.
+    pub absent: u64,
+    /// How many blobs are damaged.
+    pub damaged: u64,
+    /// Why what is wrong was left in its repositories, if it was.
+    pub withheld: Option<String>,
+    /// Blobs whose files were there, right and without a row, and that a pushed manifest names:
+    /// they are in its repository again.
+    pub adopted: Vec<Digest>,
+    /// Files in the places of blobs that no row names. Interrupted work leaves some.
+    pub orphans: u64,
+    /// What speaks for a database and blobs that are not of the same time.
+    pub notes: Vec<String>,
 }
 
 impl ScrubReport {
@@ -59,5 +77,6 @@ impl ScrubReport {
             && self.manifests.is_empty()
             && self.missing.is_empty()
             && self.database.is_empty()
+            && self.notes.is_empty()
     }
 }

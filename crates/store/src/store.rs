@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metahub_oci::Digest;
@@ -15,13 +15,18 @@ use crate::StoreError;
 use crate::blob_stream::Streams;
 use crate::cache::Caches;
 use crate::database::Database;
+use crate::identity::Identity;
 use crate::interrupted::Interrupted;
 use crate::layout::Layout;
-use crate::lock::FolderLock;
+use crate::lease::{self, EXPIRY, Lease};
+use crate::lock::{FolderLock, Locking};
+use crate::process::Process;
 use crate::reserve;
+use crate::steps::Steps;
 use crate::upload::Session;
 use crate::upload_id::UploadId;
 use crate::verified::Verified;
+use crate::writer::Fence;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,20 @@ pub struct Options {
     /// An upload that nobody appended to for so long is discarded by a sweep, and so is what came
     /// of a fill that was interrupted and not taken up.
     pub upload_idle: Duration,
+    /// Open the folder although content is missing that the database names, as
+    /// `metahub scrub --accept-loss` does.
+    pub accept_loss: bool,
+    /// A lease of another machine that is not renewed for so long has expired.
+    pub lease_expiry: Duration,
+    /// How processes keep apart; for tests.
+    #[doc(hidden)]
+    pub locking: Locking,
+    /// Which process this is; for tests.
+    #[doc(hidden)]
+    pub process: Option<Process>,
+    /// Told at each step of what must survive an interruption; for tests.
+    #[doc(hidden)]
+    pub steps: Steps,
 }
 
 impl Default for Options {
@@ -48,6 +67,11 @@ impl Default for Options {
         Self {
             cache_bytes: 32 * 1024 * 1024,
             upload_idle: Duration::from_hours(24),
+            accept_loss: false,
+            lease_expiry: EXPIRY,
+            locking: Locking::System,
+            process: None,
+            steps: Steps::default(),
         }
     }
 }
@@ -76,10 +100,22 @@ pub(crate) struct Inner {
     pub(crate) interrupted: Arc<Interrupted>,
     /// How many uploads and fills receive bytes now.
     pub(crate) receiving: Arc<AtomicUsize>,
+    /// Which store this is, and whether its blobs are in place.
+    pub(crate) identity: Identity,
+    /// Held by whoever removes content or must not miss any: garbage collection, the end of a
+    /// scrub, a backup.
+    pub(crate) removing: tokio::sync::Mutex<()>,
+    pub(crate) fence: Arc<OnceLock<Fence>>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
-    lock: Mutex<Option<FolderLock>>,
+    held: Mutex<Option<Held>>,
     /// Removes a temporary store's folder at last.
     _folder: Option<tempfile::TempDir>,
+}
+
+/// What keeps other processes out of the folder. The lease is given back before the lock.
+struct Held {
+    lease: Lease,
+    _lock: FolderLock,
 }
 
 impl fmt::Debug for Store {
@@ -120,24 +156,19 @@ impl Store {
         options: Options,
         folder: Option<tempfile::TempDir>,
     ) -> Result<Self, StoreError> {
-        let dir = dir.to_owned();
-        let (layout, lock) = blocking(move || {
-            let layout = Layout::create(&dir)?;
-            let lock = match mode {
-                Mode::Beside => None,
-                Mode::Serve => match FolderLock::try_take(&layout.lock())? {
-                    None => return Err(StoreError::InUse(dir)),
-                    held => {
-                        reserve::keep(&layout.reserve());
-                        held
-                    }
-                },
-            };
-            Ok((layout, lock))
-        })
-        .await?;
+        let (layout, held) = match mode {
+            Mode::Beside => (create(dir).await?, None),
+            Mode::Serve => {
+                let (layout, held) = hold(dir, &options).await?;
+                (layout, Some(held))
+            }
+        };
         let caches = Arc::new(Caches::new(options.cache_bytes));
-        let database = Database::open(&layout, Arc::clone(&caches)).await?;
+        let fence: Arc<OnceLock<Fence>> = Arc::default();
+        let serving = mode == Mode::Serve;
+        let database =
+            Database::open(&layout, Arc::clone(&caches), Arc::clone(&fence), serving).await?;
+        let accept_loss = options.accept_loss;
         let store = Self {
             inner: Arc::new(Inner {
                 layout,
@@ -149,15 +180,37 @@ impl Store {
                 streams: Arc::default(),
                 interrupted: Arc::default(),
                 receiving: Arc::default(),
+                identity: Identity::default(),
+                removing: tokio::sync::Mutex::default(),
+                fence,
                 stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
-                lock: Mutex::new(lock),
+                held: Mutex::new(held),
                 _folder: folder,
             }),
         };
-        if mode == Mode::Serve {
-            store.sweep_staging().await?;
+        if serving && let Err(error) = store.begin(accept_loss).await {
+            store.close().await;
+            return Err(error);
         }
         Ok(store)
+    }
+
+    /// What is done once, before anybody uses a store that is served.
+    async fn begin(&self, accept_loss: bool) -> Result<(), StoreError> {
+        self.claim().await?;
+        self.settle(accept_loss).await?;
+        self.sweep_staging().await
+    }
+
+    /// Completes when another process has taken over the folder: nothing can be written any more.
+    pub async fn superseded(&self) {
+        let lease = self.inner.lease();
+        let Some(mut lost) = lease.map(|lease| lease.watch()) else {
+            return std::future::pending().await;
+        };
+        if lost.wait_for(|lost| *lost).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// The data folder.
@@ -170,11 +223,55 @@ impl Store {
     /// later operation answers [`StoreError::Closed`].
     pub async fn close(&self) {
         self.inner.database.close().await;
-        self.inner.lock.lock().take();
+        let held = self.inner.held.lock().take();
+        drop(held);
     }
 }
 
+/// Creates what is missing of a data folder.
+async fn create(dir: &Path) -> Result<Layout, StoreError> {
+    let dir = dir.to_owned();
+    blocking(move || {
+        let layout = Layout::create(&dir)?;
+        if layout.restoring().exists() {
+            return Err(StoreError::Restoring(dir));
+        }
+        Ok(layout)
+    })
+    .await
+}
+
+/// Creates what is missing of a data folder and keeps other processes from serving it.
+async fn hold(dir: &Path, options: &Options) -> Result<(Layout, Held), StoreError> {
+    let layout = create(dir).await?;
+    let (path, locking) = (layout.lock(), options.locking);
+    let locked = blocking(move || {
+        let lock = FolderLock::try_take(&path, locking)?;
+        let excludes = lock
+            .as_ref()
+            .is_some_and(|lock| lock.excludes(&path, locking));
+        Ok::<_, StoreError>(lock.map(|lock| (lock, excludes)))
+    });
+    let in_use = || StoreError::InUse(dir.to_owned());
+    let (lock, excludes) = locked.await?.ok_or_else(in_use)?;
+    let me = options.process.clone().unwrap_or_else(Process::this);
+    let lease = Lease::take(&layout.lease(), me, excludes, options.lease_expiry).await?;
+    let lease = lease.ok_or_else(in_use)?;
+    let reserve = layout.reserve();
+    blocking(move || {
+        reserve::keep(&reserve);
+        Ok::<_, StoreError>(())
+    })
+    .await?;
+    Ok((layout, Held { lease, _lock: lock }))
+}
+
 impl Inner {
+    /// The lease on the folder, if this process serves it.
+    pub(crate) fn lease(&self) -> Option<Arc<lease::Shared>> {
+        self.held.lock().as_ref().map(|held| held.lease.shared())
+    }
+
     /// Keeps publishing and collecting of `digest` apart for as long as the guard lives.
     pub(crate) async fn guard(&self, digest: &Digest) -> Option<OwnedMutexGuard<()>> {
         let first_two = digest.hex().get(..2)?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use metahub_oci::{Algorithm, Digest};
 
 use crate::StoreError;
-use crate::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::encoding::{digest_from_bytes, digest_to_bytes, first_key};
 use crate::gc::{Gc, GcReport};
 use crate::layout::remove_file;
 use crate::store::blocking;
@@ -30,13 +30,12 @@ impl Gc<'_> {
     }
 
     /// The files of one folder that are old enough and have no row.
-    async fn strays(
+    pub(crate) async fn strays(
         &self,
         algorithm: Algorithm,
         first: u8,
     ) -> Result<Vec<(PathBuf, Option<Digest>, u64)>, StoreError> {
-        let folder = self.store.inner.layout.blobs(algorithm);
-        let folder = folder.join(format!("{first:02x}"));
+        let folder = self.store.inner.layout.fan_out(algorithm, first);
         let cutoff = self.cutoff;
         let files = blocking(move || {
             let list = |error| StoreError::io("list", &folder, error);
@@ -60,15 +59,14 @@ impl Gc<'_> {
         if files.is_empty() {
             return Ok(files);
         }
-        let start = match algorithm {
-            Algorithm::Sha256 => vec![1, first],
-            Algorithm::Sha512 => vec![2, first],
-        };
-        let mut end = start.clone();
-        // Longer than any digest that begins so.
-        end.extend([0xff; 65]);
+        let (start, end) = first_key(algorithm, first);
         let known: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT digest FROM blobs WHERE digest >= $1 AND digest <= $2 AND body IS NULL",
+            // What a pushed manifest names was not left by interrupted work: its row went when its
+            // file was missing, and now that the file is back scrub enters it again.
+            "SELECT digest FROM blobs WHERE digest >= $1 AND digest <= $2 AND body IS NULL
+             UNION SELECT f.digest FROM refs f
+                 JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+                 WHERE f.digest >= $1 AND f.digest <= $2 AND f.kind IN (1, 2) AND h.origin = 1",
         )
         .bind(start)
         .bind(end)
@@ -95,7 +93,10 @@ impl Gc<'_> {
         };
         if let Some(digest) = &digest {
             let known: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)",
+                "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)
+                     OR EXISTS (SELECT 1 FROM refs f
+                         JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+                         WHERE f.digest = $1 AND f.kind IN (1, 2) AND h.origin = 1)",
             )
             .bind(digest_to_bytes(digest))
             .fetch_one(&inner.database.readers)

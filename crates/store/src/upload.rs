@@ -302,9 +302,16 @@ impl Upload {
             upload: Some(self.session.id.clone()),
         };
         let staged = guard.take().ok_or(FinishError::Gone)?;
-        let result = self.inner.publish(staged, publish).await;
-        self.inner.sessions.lock().remove(&self.session.id);
-        Ok(result?)
+        let this = self.clone();
+        // To its end even if the caller goes away: after a failure the upload goes on, and whoever
+        // asks for it meanwhile is told that it is over.
+        let finishing = tokio::spawn(async move {
+            let result = this.inner.publish(staged, publish).await;
+            this.inner.sessions.lock().remove(&this.session.id);
+            drop(guard);
+            result
+        });
+        Ok(finishing.await.unwrap_or(Err(StoreError::Closed))?)
     }
 
     /// Discards the upload. Whether it was still in progress.

@@ -5,7 +5,7 @@
 //! it hears of it. Work that entered the queue is done even if the caller has gone away.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::StoreError;
 use crate::cache::{Caches, Change};
 use crate::checkpoint::Checkpoints;
+use crate::lease;
 
 /// How many pieces of work share a transaction at most.
 const BATCH: usize = 64;
@@ -34,6 +35,15 @@ pub(crate) struct Transaction {
     changes: Vec<Change>,
     path: PathBuf,
     synchronous: Durability,
+    fence: Arc<OnceLock<Fence>>,
+}
+
+/// What keeps a server from writing that lost the folder to another one: the lease, and the
+/// owner that the database names. The owner is read within the transaction, so that it cannot
+/// change before the commit.
+pub(crate) struct Fence {
+    pub(crate) lease: Arc<lease::Shared>,
+    pub(crate) owner: String,
 }
 
 impl Transaction {
@@ -61,6 +71,23 @@ impl Transaction {
             .await
             .map(|_| ())
             .map_err(|error| self.error(error))
+    }
+
+    /// Fails if another process has taken over the folder.
+    async fn check_owner(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.fence);
+        let Some(fence) = shared.get() else {
+            return Ok(());
+        };
+        lease::Shared::check(&fence.lease, false).await?;
+        let result = sqlx::query_scalar("SELECT value FROM store WHERE name = 'owner'")
+            .fetch_optional(&mut self.connection)
+            .await;
+        let owner: Option<String> = result.map_err(|error| self.error(error))?;
+        if owner.as_ref() == Some(&fence.owner) {
+            return Ok(());
+        }
+        Err(fence.lease.lose())
     }
 
     async fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
@@ -141,6 +168,7 @@ impl Writer {
         path: PathBuf,
         caches: Arc<Caches>,
         checkpoints: Checkpoints,
+        fence: Arc<OnceLock<Fence>>,
     ) -> Self {
         let (queue, messages) = mpsc::channel(4 * BATCH);
         let transaction = Transaction {
@@ -148,6 +176,7 @@ impl Writer {
             changes: Vec::new(),
             path,
             synchronous: Durability::Full,
+            fence,
         };
         tokio::spawn(serve(transaction, messages, caches, checkpoints));
         Self { queue }
@@ -257,6 +286,7 @@ async fn commit(
         })
         .await?;
     transaction.run("BEGIN IMMEDIATE").await?;
+    transaction.check_owner().await?;
     if let [only] = batch {
         let succeeded = only.run(transaction).await;
         return if succeeded {

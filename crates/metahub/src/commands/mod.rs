@@ -1,6 +1,7 @@
 //! One file per command. Here: which command runs, and how its failure is shown.
 
 mod account;
+pub(crate) mod backup;
 pub(crate) mod bundle;
 mod check;
 mod completions;
@@ -59,6 +60,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),
+        Command::Backup(args) => block_on(backup::backup(args)),
+        Command::Restore(args) => block_on(backup::restore(args)),
         Command::Warm(args) => block_on(warm::run(args)),
         Command::Export(args) => block_on(bundle::export(args)),
         Command::Import(args) => block_on(bundle::import(args)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use metahub_catalog::Catalog;
-use metahub_store::{Mode, Store, StoreError};
+use metahub_store::{Mode, Options, Store, StoreError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -20,17 +20,30 @@ use crate::documents::Documents;
 
 /// Has the order carried out; what it reports.
 pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value> {
-    if matches!(order, Order::Gc { .. } | Order::Scrub { .. }) {
+    if is_upkeep(&order) {
         data::must_exist(&config.data)?;
     }
-    let bar = bar();
+    let bar = match order {
+        Order::Backup { .. } => bytes_bar(0),
+        _ => bar(),
+    };
     let shown = bar.clone();
     let progress = move |now: Progress| {
         shown.set_length(now.total);
         shown.set_position(now.done);
         shown.set_message(indicatif::HumanBytes(now.bytes).to_string());
     };
-    let report = match Store::open(&config.data, Mode::Serve).await {
+    let options = Options {
+        accept_loss: matches!(
+            order,
+            Order::Scrub {
+                accept_loss: true,
+                ..
+            }
+        ),
+        ..Options::default()
+    };
+    let report = match Store::open_with(&config.data, Mode::Serve, options).await {
         Ok(store) => {
             let report = here(&store, config, order, progress).await;
             store.close().await;
@@ -43,14 +56,21 @@ pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value>
     report
 }
 
+/// Whether an order has nothing to do with documents, which may then be wrong.
+fn is_upkeep(order: &Order) -> bool {
+    matches!(
+        order,
+        Order::Gc { .. } | Order::Scrub { .. } | Order::Backup { .. }
+    )
+}
+
 async fn here(
     store: &Store,
     config: &Config,
     order: Order,
     progress: impl FnMut(Progress) + Send + Sync,
 ) -> miette::Result<Value> {
-    // Documents with an error do not stand in the way of what has nothing to do with them.
-    let documents = if matches!(order, Order::Gc { .. } | Order::Scrub { .. }) {
+    let documents = if is_upkeep(&order) {
         None
     } else {
         let graph = config

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use metahub_store::{Mode, Options, Store};
+use metahub_store::{Mode, Options, Store, StoreError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
@@ -62,7 +62,21 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     warm::keep(app.registry(), &config.warm);
     greet(server.address(), &config)?;
     let again = stop.clone().told_again();
-    let exit = app.serve(server, stop.told(), again).await;
+    let store = app.registry().store().clone();
+    let stopped = async {
+        tokio::select! {
+            () = stop.told() => false,
+            () = store.superseded() => true,
+        }
+    };
+    let (says, superseded) = tokio::sync::oneshot::channel();
+    let stopped = async {
+        let _ = says.send(stopped.await);
+    };
+    let exit = app.serve(server, stopped, again).await;
+    if superseded.await.unwrap_or(false) {
+        return Err(data::failed(&config.data, &StoreError::Superseded));
+    }
     tracing::info!("ended");
     Ok(exit)
 }

@@ -41,6 +41,10 @@ pub(crate) struct ScrubArgs {
     /// Only say what is wrong: set nothing aside and fetch nothing again
     #[arg(long)]
     dry_run: bool,
+    /// Give up content however much is missing or damaged, and files that the database does not
+    /// name; without a server, also where the folder of blobs is empty or another one
+    #[arg(long)]
+    accept_loss: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -92,6 +96,7 @@ pub(crate) async fn scrub(args: ScrubArgs) -> miette::Result<Exit> {
     let order = Order::Scrub {
         bytes_per_second,
         dry_run: args.dry_run,
+        accept_loss: args.accept_loss,
     };
     let config = load_config(&args.settings, Layer::default())?;
     let report = order::done(&config, order).await?;
@@ -138,14 +143,23 @@ pub(crate) async fn scrub(args: ScrubArgs) -> miette::Result<Exit> {
     for problem in list(&report, "database").iter().filter_map(Value::as_str) {
         output::line(output::bad(&format!("database: {problem}")))?;
     }
+    for digest in list(&report, "adopted").iter().filter_map(Value::as_str) {
+        output::line(output::faint(&format!("{digest}: is back")))?;
+    }
+    let withheld = report.get("withheld").and_then(Value::as_str);
+    let notes = list(&report, "notes").iter().filter_map(Value::as_str);
+    for note in notes.chain(withheld) {
+        output::line(output::bad(note))?;
+    }
     output::line(match exit {
         Exit::Ok => output::good("everything is whole"),
+        _ if withheld.is_some() => output::bad("not everything is whole: see above"),
         _ => output::bad("not everything is whole: push again what is named above"),
     })?;
     Ok(exit)
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value
         .get(key)
         .and_then(Value::as_array)

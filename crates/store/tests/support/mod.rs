@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test uses everything")]
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
@@ -122,4 +122,53 @@ pub(crate) fn fast_folder() -> tempfile::TempDir {
         .prefix("metahub-store-")
         .tempdir_in(parent)
         .unwrap()
+}
+
+/// Copies a folder as it is at this moment, which is what a kill at this moment leaves. Links are
+/// none there; sockets are left out.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy_folder(&path, &target);
+        } else if kind.is_file() {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// What a kill at this moment leaves of a data folder: its content, and no lease that holds.
+pub(crate) fn killed(folder: &Path) -> tempfile::TempDir {
+    let copy = fast_folder();
+    copy_folder(folder, copy.path());
+    let _ = std::fs::remove_file(copy.path().join("lease"));
+    copy
+}
+
+/// The file of a blob.
+pub(crate) fn blob_file(folder: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    folder.join("blobs/sha256").join(&hex[..2]).join(hex)
+}
+
+/// All files below a folder, sorted, with their sizes.
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let size = path.metadata().unwrap().len();
+                found.push((path, size));
+            }
+        }
+    }
+    found.sort();
+    found
 }

@@ -1,0 +1,431 @@
+//! The marks in the folders of blobs that say which store they belong to, and whether they and
+//! the database are of the same time.
+//!
+//! A file system that is not mounted, a folder that was emptied, or half a restore must not look
+//! like blobs that were lost: nothing is removed or stored while the marks are not in place. Each
+//! start and each backup begins an epoch, which the database and the marks both know, so that
+//! restoring one of the two alone is noticed.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use metahub_oci::Algorithm;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::layout::{Layout, sync_folder};
+
+/// The mark's name in the folder of an algorithm.
+const NAME: &str = "store.json";
+
+/// The folders that are marked.
+pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+
+/// What a mark says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    /// The store that the blobs belong to.
+    pub(crate) store: String,
+    /// When it was written, as the database counts.
+    pub(crate) epoch: i64,
+}
+
+/// What the database knows of the blobs' folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) store: String,
+    pub(crate) epoch: i64,
+    /// The epoch whose marks are, or were, being written.
+    pub(crate) next: Option<i64>,
+}
+
+/// What the file system and the database say when a store is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Survey {
+    pub(crate) known: Option<Known>,
+    /// Whether the database names any content or repository.
+    pub(crate) has_rows: bool,
+    /// Blobs whose files were looked for, at most one for each folder.
+    pub(crate) looked: usize,
+    /// Those that were not there.
+    pub(crate) absent: usize,
+    /// The mark of each algorithm's folder.
+    pub(crate) marks: Vec<Option<Marker>>,
+    /// Whether there is any file in a blob's place.
+    pub(crate) holds_files: bool,
+}
+
+/// What follows from a survey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The folder belongs to the database.
+    Fits,
+    /// It does, but one of the two is older than the other.
+    Suspect(String),
+    /// Opening it could turn a mishap into a loss.
+    Refuse(String),
+}
+
+/// So many blobs may be missing of `files` before it is taken for a mishap: one, or one in a
+/// hundred.
+pub(crate) fn bearable(files: u64) -> u64 {
+    (files / 100).max(1)
+}
+
+/// Decides whether a folder of blobs is the one that the database was written with.
+pub(crate) fn judge(survey: &Survey) -> Verdict {
+    let refuse = |problem: &str| Verdict::Refuse(problem.to_owned());
+    let marks = || survey.marks.iter().flatten();
+    let marked = survey.marks.iter().all(Option::is_some);
+    if survey.absent as u64 > bearable(survey.looked as u64) {
+        return Verdict::Refuse(format!(
+            "of {} files that were looked for, {} are missing",
+            survey.looked, survey.absent
+        ));
+    }
+    let Some(known) = &survey.known else {
+        // A new database, or one of an earlier version.
+        return if survey.holds_files && !survey.has_rows {
+            refuse("it holds content and the database names none: the database is new")
+        } else {
+            Verdict::Fits
+        };
+    };
+    if let Some(other) = marks().find(|mark| mark.store != known.store) {
+        return Verdict::Refuse(format!(
+            "it belongs to another data folder (its mark is {}, not {})",
+            other.store, known.store
+        ));
+    }
+    if !marked && survey.absent > 0 {
+        return refuse("its marks are gone and files are missing");
+    }
+    if !marked && survey.holds_files && survey.looked == 0 {
+        return Verdict::Suspect(
+            "the folder of blobs has no marks and holds files that the database does not name"
+                .to_owned(),
+        );
+    }
+    let current = |epoch: i64| epoch == known.epoch || Some(epoch) == known.next;
+    match marks().find(|mark| !current(mark.epoch)) {
+        Some(mark) if mark.epoch > known.epoch => Verdict::Suspect(format!(
+            "the database is older than its blobs (epoch {} against {}): it was restored without \
+             them",
+            known.epoch, mark.epoch
+        )),
+        Some(mark) => Verdict::Suspect(format!(
+            "the blobs are older than the database (epoch {} against {}): they were restored \
+             without it",
+            mark.epoch, known.epoch
+        )),
+        None => Verdict::Fits,
+    }
+}
+
+fn path(layout: &Layout, algorithm: Algorithm) -> PathBuf {
+    layout.blobs(algorithm).join(NAME)
+}
+
+/// The mark of an algorithm's folder, if it has one that can be read. Blocks.
+pub(crate) fn read(layout: &Layout, algorithm: Algorithm) -> Result<Option<Marker>, StoreError> {
+    let path = path(layout, algorithm);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(StoreError::io("read", &path, error)),
+    }
+}
+
+/// Marks both folders, durably. Blocks.
+pub(crate) fn write(layout: &Layout, marker: &Marker) -> Result<(), StoreError> {
+    for algorithm in ALGORITHMS {
+        let path = path(layout, algorithm);
+        let new = path.with_extension("new");
+        let written = serde_json::to_vec(marker)
+            .map_err(io::Error::from)
+            .and_then(|bytes| {
+                let mut file = File::create(&new)?;
+                file.write_all(&bytes)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&new, &path));
+        written.map_err(|error| StoreError::io("write", &path, error))?;
+        sync_folder(&layout.blobs(algorithm))?;
+    }
+    Ok(())
+}
+
+/// Whether there is any file in a blob's place. Blocks.
+pub(crate) fn holds_files(layout: &Layout) -> Result<bool, StoreError> {
+    for algorithm in ALGORITHMS {
+        for first in 0..=u8::MAX {
+            let folder = layout.fan_out(algorithm, first);
+            match fs::read_dir(&folder) {
+                Ok(mut entries) => {
+                    if entries.next().is_some() {
+                        return Ok(true);
+                    }
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(error) => return Err(StoreError::io("list", &folder, error)),
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Fails unless the folders of blobs are marked as those of `store`. Blocks.
+pub(crate) fn check(layout: &Layout, store: &str) -> Result<(), StoreError> {
+    for algorithm in ALGORITHMS {
+        let mark = read(layout, algorithm)?;
+        if mark.is_none_or(|mark| mark.store != store) {
+            return Err(absent(
+                layout,
+                format!(
+                    "{} is not marked as this store's",
+                    path(layout, algorithm).display()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The error for a folder of blobs that is not the database's.
+pub(crate) fn absent(layout: &Layout, problem: String) -> StoreError {
+    StoreError::ContentAbsent {
+        folder: layout.root().join("blobs"),
+        problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(store: &str, epoch: i64) -> Option<Marker> {
+        let store = store.to_owned();
+        Some(Marker { store, epoch })
+    }
+
+    /// A store in order: known, marked, and every file there.
+    fn whole() -> Survey {
+        Survey {
+            known: Some(Known {
+                store: "a".to_owned(),
+                epoch: 5,
+                next: None,
+            }),
+            has_rows: true,
+            looked: 20,
+            absent: 0,
+            marks: vec![mark("a", 5), mark("a", 5)],
+            holds_files: true,
+        }
+    }
+
+    fn kind(survey: &Survey) -> &'static str {
+        match judge(survey) {
+            Verdict::Fits => "fits",
+            Verdict::Suspect(why) if why.contains("the database is older") => "database older",
+            Verdict::Suspect(why) if why.contains("the blobs are older") => "blobs older",
+            Verdict::Suspect(_) => "suspect",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
+
+    #[test]
+    fn each_mishap_is_told_from_a_store_that_is_in_order() {
+        let new = Survey {
+            marks: vec![None, None],
+            ..Survey::default()
+        };
+        let unmarked = vec![None, None];
+        let next = |epoch| {
+            whole().known.map(|known| Known {
+                next: Some(epoch),
+                ..known
+            })
+        };
+        let cases = [
+            ("in order", whole(), "fits"),
+            ("a new folder", new.clone(), "fits"),
+            (
+                "a new database over content",
+                Survey {
+                    holds_files: true,
+                    ..new.clone()
+                },
+                "refuse",
+            ),
+            (
+                "an earlier version's",
+                Survey {
+                    known: None,
+                    marks: unmarked.clone(),
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "an earlier version's that is not mounted",
+                Survey {
+                    known: None,
+                    marks: unmarked.clone(),
+                    absent: 20,
+                    holds_files: false,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "not mounted",
+                Survey {
+                    marks: unmarked.clone(),
+                    absent: 20,
+                    holds_files: false,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "one file, not mounted",
+                Survey {
+                    marks: unmarked.clone(),
+                    looked: 1,
+                    absent: 1,
+                    holds_files: false,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "one file gone",
+                Survey {
+                    looked: 1,
+                    absent: 1,
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "some folders gone",
+                Survey {
+                    absent: 3,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "one algorithm not mounted",
+                Survey {
+                    marks: vec![mark("a", 5), None],
+                    absent: 1,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "copied without marks",
+                Survey {
+                    marks: unmarked.clone(),
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "no files yet, marks removed",
+                Survey {
+                    marks: unmarked.clone(),
+                    looked: 0,
+                    holds_files: false,
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "no rows, files of somebody",
+                Survey {
+                    marks: unmarked,
+                    looked: 0,
+                    ..whole()
+                },
+                "suspect",
+            ),
+            (
+                "another store's",
+                Survey {
+                    marks: vec![mark("b", 5), mark("b", 5)],
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "another store's, empty",
+                Survey {
+                    marks: vec![mark("b", 5), mark("b", 5)],
+                    looked: 0,
+                    ..whole()
+                },
+                "refuse",
+            ),
+            (
+                "database restored",
+                Survey {
+                    marks: vec![mark("a", 7), mark("a", 7)],
+                    ..whole()
+                },
+                "database older",
+            ),
+            (
+                "blobs restored",
+                Survey {
+                    marks: vec![mark("a", 3), mark("a", 3)],
+                    ..whole()
+                },
+                "blobs older",
+            ),
+            (
+                "killed while marking",
+                Survey {
+                    known: next(6),
+                    marks: vec![mark("a", 6), mark("a", 5)],
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "killed before marking",
+                Survey {
+                    known: next(6),
+                    ..whole()
+                },
+                "fits",
+            ),
+            (
+                "killed after marking",
+                Survey {
+                    known: next(6),
+                    marks: vec![mark("a", 6), mark("a", 6)],
+                    ..whole()
+                },
+                "fits",
+            ),
+        ];
+        for (name, survey, expected) in cases {
+            assert_eq!(kind(&survey), expected, "{name}: {survey:?}");
+        }
+    }
+}

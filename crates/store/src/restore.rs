@@ -1,0 +1,228 @@
+//! Restoring a backup into a new data folder. Every blob is hashed while it is copied; the
+//! database comes last, and a folder that is not finished says so to whoever opens it.
+
+use std::fs;
+use std::path::Path;
+
+use metahub_oci::Digest;
+use serde::Serialize;
+use sqlx::Connection as _;
+
+use crate::StoreError;
+use crate::backup::Copying;
+use crate::backup_folder::{self, Copied, copy, copy_blob, failed};
+use crate::database::open_snapshot;
+use crate::encoding::digest_from_bytes;
+use crate::layout::{Layout, make, sync_folder};
+use crate::marker::{self, ALGORITHMS, Marker};
+use crate::scrub_report::{ScrubOptions, ScrubReport};
+use crate::store::{Mode, Options, Store, blocking};
+
+/// Rows that are read at once.
+const BATCH: i64 = 200;
+
+/// How a backup is restored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestoreOptions {
+    /// Read back and hash everything afterwards, manifests included.
+    pub verify: bool,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// Blobs in files that are right.
+    pub blobs: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Blobs that the backup's database names and that the backup does not hold.
+    pub missing: Vec<Digest>,
+    /// Blobs that are damaged in the backup.
+    pub damaged: Vec<Digest>,
+    /// What reading it back found, if that was asked for.
+    pub verified: Option<ScrubReport>,
+}
+
+impl RestoreReport {
+    /// Whether everything is there and right.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let verified = self.verified.as_ref().is_none_or(ScrubReport::is_clean);
+        self.missing.is_empty() && self.damaged.is_empty() && verified
+    }
+}
+
+/// Restores the backup in `from` into the folder `to`, which must be empty, not there yet, or
+/// left by a restore of the same backup that was interrupted. `progress` is told after each blob.
+///
+/// # Errors
+/// When `from` is no backup, `to` is in use, or a folder cannot be read or written. Content that
+/// is missing or damaged is no error: it is reported.
+pub async fn restore(
+    from: &Path,
+    to: &Path,
+    options: RestoreOptions,
+    mut progress: impl FnMut(Copying) + Send,
+) -> Result<RestoreReport, StoreError> {
+    let (source, target) = (from.to_owned(), to.to_owned());
+    blocking(move || begin(&source, &target)).await?;
+    let mut report = copy_blobs(from, to, &mut progress).await?;
+    let (source, target) = (from.to_owned(), to.to_owned());
+    let database = Layout::at(from).database();
+    let known = known(&database).await?;
+    blocking(move || finish(&source, &target, known)).await?;
+    if options.verify {
+        report.verified = Some(verify(to).await?);
+    }
+    Ok(report)
+}
+
+/// Checks both folders, and marks the target as one that is not finished. Blocks.
+fn begin(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let Some(label) = backup_folder::label(from)? else {
+        return Err(failed(
+            from,
+            "it is no backup: give the folder that metahub backup wrote",
+        ));
+    };
+    if !Layout::at(from).database().is_file() {
+        return Err(failed(
+            from,
+            "its first backup was never finished: it holds no database to restore",
+        ));
+    }
+    make(to)?;
+    let layout = Layout::at(to);
+    let restoring = layout.restoring();
+    let before = fs::read_to_string(&restoring).ok();
+    if before.as_deref() == Some(label.store.as_str()) {
+        return layout.create_blobs();
+    }
+    let mut entries = fs::read_dir(to).map_err(|error| StoreError::io("list", to, error))?;
+    if entries.next().is_some() {
+        return Err(failed(
+            to,
+            "it is not empty: restore into a new folder, and put that in the place of this one",
+        ));
+    }
+    backup_folder::write(&restoring, label.store.as_bytes())?;
+    layout.create_blobs()
+}
+
+async fn copy_blobs(
+    from: &Path,
+    to: &Path,
+    progress: &mut (dyn FnMut(Copying) + Send),
+) -> Result<RestoreReport, StoreError> {
+    let (source, target) = (Layout::at(from), Layout::at(to));
+    let database = source.database();
+    let fail = |error| StoreError::database(&database, error);
+    let mut copy = open_snapshot(&database).await?;
+    let total: i64 =
+        sqlx::query_scalar("SELECT coalesce(sum(size), 0) FROM blobs WHERE body IS NULL")
+            .fetch_one(&mut copy)
+            .await
+            .map_err(fail)?;
+    let mut now = Copying {
+        bytes: 0,
+        total: u64::try_from(total).unwrap_or(0),
+    };
+    let (mut report, mut after) = (RestoreReport::default(), 0);
+    loop {
+        let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
+            "SELECT id, digest, size FROM blobs WHERE id > $1 AND body IS NULL
+             ORDER BY id LIMIT $2",
+        )
+        .bind(after)
+        .bind(BATCH)
+        .fetch_all(&mut copy)
+        .await
+        .map_err(fail)?;
+        let Some(last) = rows.last() else {
+            break;
+        };
+        after = last.0;
+        for (_, digest, size) in rows {
+            let Some(digest) = digest_from_bytes(&digest) else {
+                continue;
+            };
+            let size = u64::try_from(size).unwrap_or(0);
+            let (source, target, key) = (source.clone(), target.clone(), digest.clone());
+            let copied =
+                blocking(move || copy_blob(&source, &target, &key, size, &mut |_| {})).await?;
+            now.bytes += size;
+            progress(now);
+            match copied {
+                Copied::Right | Copied::There => {
+                    report.blobs += 1;
+                    report.bytes += size;
+                }
+                Copied::Missing => report.missing.push(digest),
+                Copied::Damaged => report.damaged.push(digest),
+            }
+        }
+    }
+    copy.close().await.map_err(fail)?;
+    blocking(move || {
+        for algorithm in ALGORITHMS {
+            for first in 0..=u8::MAX {
+                sync_folder(&target.fan_out(algorithm, first))?;
+            }
+        }
+        Ok(report)
+    })
+    .await
+}
+
+/// The mark that belongs to a backup's database.
+async fn known(database: &Path) -> Result<Marker, StoreError> {
+    let fail = |error| StoreError::database(database, error);
+    let mut copy = open_snapshot(database).await?;
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, value FROM store")
+        .fetch_all(&mut copy)
+        .await
+        .map_err(fail)?;
+    copy.close().await.map_err(fail)?;
+    let value = |name: &str| {
+        rows.iter()
+            .find(|row| row.0 == name)
+            .map(|row| row.1.clone())
+    };
+    let number = |name: &str| value(name).and_then(|text| text.parse().ok());
+    Ok(Marker {
+        store: value("id").unwrap_or_default(),
+        epoch: number("next_epoch")
+            .or_else(|| number("epoch"))
+            .unwrap_or(0),
+    })
+}
+
+/// Puts the rest in place, the database last, and then takes the mark away that says that the
+/// folder is not finished. Blocks.
+fn finish(from: &Path, to: &Path, known: Marker) -> Result<(), StoreError> {
+    let (source, target) = (Layout::at(from), Layout::at(to));
+    backup_folder::copy_rest_back(from, to)?;
+    marker::write(&target, &known)?;
+    copy(&source.database(), &target.database())?;
+    sync_folder(to)?;
+    let restoring = target.restoring();
+    fs::remove_file(&restoring).map_err(|error| StoreError::io("remove", &restoring, error))?;
+    sync_folder(to)
+}
+
+/// Reads everything back.
+async fn verify(folder: &Path) -> Result<ScrubReport, StoreError> {
+    let options = Options {
+        // What is missing is to be reported, not refused.
+        accept_loss: true,
+        ..Options::default()
+    };
+    let store = Store::open_with(folder, Mode::Serve, options).await?;
+    let options = ScrubOptions {
+        dry_run: true,
+        ..ScrubOptions::default()
+    };
+    let report = store.scrub(options, |_| {}).await;
+    store.close().await;
+    report
+}

@@ -1,0 +1,111 @@
+//! The part of scrubbing that looks at files which no row names: a pushed manifest may name them,
+//! or the database may be older than they are.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use metahub_oci::{Digest, RepositoryName};
+
+use crate::StoreError;
+use crate::blob::{Access, Blob};
+use crate::cache::Change;
+use crate::encoding::digest_to_bytes;
+use crate::gc::Gc;
+use crate::marker::ALGORITHMS;
+use crate::publish::{enter_blob, link};
+use crate::repository;
+use crate::scrub::Scrub;
+use crate::scrub_blobs::check;
+use crate::store::blocking;
+use crate::writer::Durability;
+
+impl Scrub<'_> {
+    /// Enters a blob again that a manifest pushed to `repository` names, that no row names, and
+    /// whose file is there and right: its row was removed while the file was missing. Whether
+    /// the repository holds it now.
+    pub(crate) async fn adopt(
+        &mut self,
+        digest: &Digest,
+        repository: &RepositoryName,
+    ) -> Result<bool, StoreError> {
+        if self.options.dry_run {
+            return Ok(false);
+        }
+        let inner = Arc::clone(&self.store.inner);
+        let _guard = inner.guard(digest).await;
+        let known: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
+                .bind(digest_to_bytes(digest))
+                .fetch_one(&inner.database.readers)
+                .await
+                .map_err(|error| self.error(error))?;
+        // One that this scrub entered a moment ago goes to whoever else named it.
+        if known && !self.report.adopted.contains(digest) {
+            return Ok(false);
+        }
+        let path = inner.blob_path(digest);
+        let size = blocking(move || match fs::metadata(&path) {
+            Ok(file) => Ok(Some(file.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("look at", &path, error)),
+        });
+        let Some(size) = size.await? else {
+            return Ok(false);
+        };
+        let access = Access { size, body: None };
+        let blob = Blob::new(Arc::clone(&inner), digest.clone(), access.clone(), None);
+        if !known && check(&blob).await?.is_some() {
+            return Ok(false);
+        }
+        let (key, name) = (digest.clone(), repository.clone());
+        inner
+            .database
+            .writer
+            .write(Durability::Full, move |transaction| {
+                Box::pin(async move {
+                    let blob = enter_blob(transaction, &key, access).await?;
+                    let repository = repository::ensure(transaction, &name).await?;
+                    link(transaction, repository, blob, false).await?;
+                    transaction.changed(Change::Blob(name, key));
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await?;
+        tracing::info!(%digest, %repository, "a blob is back that was missing");
+        if !known {
+            self.report.adopted.push(digest.clone());
+        }
+        Ok(true)
+    }
+
+    /// Counts the files that no row and no pushed manifest names.
+    pub(crate) async fn orphans(&mut self) -> Result<(), StoreError> {
+        let gc = Gc::now(self.store);
+        for algorithm in ALGORITHMS {
+            for first in 0..=u8::MAX {
+                self.report.orphans += gc.strays(algorithm, first).await?.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether the database and the blobs are of the same time, or settles that they are.
+    pub(crate) async fn settle(&mut self) -> Result<(), StoreError> {
+        let Some(problem) = self.store.suspect() else {
+            return Ok(());
+        };
+        let report = &mut self.report;
+        let settled = self.options.accept_loss
+            || (report.blobs.is_empty() && report.missing.is_empty() && report.orphans == 0);
+        if settled && !self.options.dry_run {
+            return self.store.trust().await;
+        }
+        report.notes.push(format!(
+            "{problem}; {} files are missing and {} are named by no row: restore the other half, \
+             or take what is here as it is with --accept-loss",
+            report.absent, report.orphans
+        ));
+        Ok(())
+    }
+}
