@@ -37,6 +37,15 @@ struct Partial {
     content: Vec<u8>,
 }
 
+/// An upload whose end was asked for and not yet acknowledged.
+struct Ending {
+    path: String,
+    /// What was acknowledged before, in bytes.
+    acknowledged: usize,
+    digest: String,
+    began: Instant,
+}
+
 pub(crate) struct Worker {
     number: u64,
     /// What there is to push.
@@ -48,6 +57,7 @@ pub(crate) struct Worker {
     tags: BTreeMap<u64, BTreeSet<Option<u64>>>,
     loose: BTreeMap<u64, Loose>,
     partial: Option<Partial>,
+    ending: Option<Ending>,
     uploads: u64,
     /// Operations that were acknowledged.
     pub(crate) acknowledged: u64,
@@ -83,6 +93,7 @@ impl Worker {
             tags: BTreeMap::new(),
             loose: BTreeMap::new(),
             partial: None,
+            ending: None,
             uploads: 0,
             acknowledged: 0,
             resumed: 0,
@@ -189,10 +200,17 @@ impl Worker {
         if !begun.is_empty() {
             let patched = client.send("PATCH", &location, &[], begun).await?;
             expect(&patched, &[202], "a chunk");
+            self.ending = Some(Ending {
+                path: location.clone(),
+                acknowledged: begun.len(),
+                digest: digest.clone(),
+                began: Instant::now(),
+            });
         }
         let end = with_query(&location, &format!("digest={digest}"));
         let reply = client.send("PUT", &end, &[], rest).await?;
         expect(&reply, &[201], "the end of an upload");
+        self.ending = None;
         Ok(())
     }
 
@@ -398,12 +416,51 @@ impl Worker {
                 _ => None,
             };
         }
+        if let Some(ending) = self.ending.take()
+            && let Err(problem) = self.settle(client, ending).await?
+        {
+            return Ok(Err(problem));
+        }
         if let Some(partial) = self.partial.take()
             && let Err(problem) = self.resume(client, partial).await?
         {
             return Ok(Err(problem));
         }
         Ok(Ok(whole))
+    }
+
+    /// An upload whose end a kill interrupted has all that was acknowledged of it, or its blob is
+    /// there.
+    async fn settle(
+        &mut self,
+        client: &mut Client,
+        ending: Ending,
+    ) -> Result<Result<(), String>, Lost> {
+        let reply = client.send("GET", &ending.path, &[], &[]).await?;
+        if reply.status == 204 {
+            let last = reply.header("range").split_once('-').map(|(_, last)| last);
+            let last = last.and_then(|last| last.parse::<usize>().ok());
+            if last.map_or(0, |last| last + 1) < ending.acknowledged {
+                let range = reply.header("range");
+                let acknowledged = ending.acknowledged;
+                return Ok(Err(format!(
+                    "an ending upload of {acknowledged} has {range}"
+                )));
+            }
+            let gone = client.send("DELETE", &ending.path, &[], &[]).await?;
+            expect(&gone, &[204], "the cancelling of an upload");
+            self.resumed += 1;
+            return Ok(Ok(()));
+        }
+        let blob = self
+            .get(client, &format!("blobs/{}", ending.digest))
+            .await?;
+        // Nothing names it, so it may have been collected by now.
+        if blob.status != 200 && ending.began.elapsed() < self.grace {
+            let (status, digest) = (blob.status, ending.digest);
+            return Ok(Err(format!("neither upload nor blob {digest}: {status}")));
+        }
+        Ok(Ok(()))
     }
 
     /// An upload goes on where it stands, which is no less than what was acknowledged.
