@@ -291,7 +291,7 @@ fn every_command_in_a_block_is_known_and_takes_the_arguments_it_is_given() {
                 // What it works on is not here, so only wrong arguments (2) are told apart.
                 let right = match args.first() {
                     Some(&"account") => code == 0,
-                    Some(&("export" | "import")) => code != 2,
+                    Some(&("export" | "import" | "backup" | "restore" | "scrub")) => code != 2,
                     _ => panic!("{}: what is {command:?} to end with?", page.display()),
                 };
                 assert!(right, "{}: {command}: {code}: {error}", page.display());
