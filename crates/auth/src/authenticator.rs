@@ -14,7 +14,6 @@ use metahub_catalog::{Catalog, Composed, Login, LoginError};
 use tokio::sync::watch;
 
 use crate::identity::TokenLimits;
-use crate::limiter::Limiter;
 use crate::remembered::Remembered;
 use crate::role::Grants;
 use crate::token::{Access, Claims, until};
@@ -71,7 +70,6 @@ pub struct Authenticator {
     config: AuthConfig,
     key: SigningKey,
     verifier: Verifier,
-    limiter: Limiter,
     remembered: Remembered,
     anonymous: Option<Arc<Identity>>,
 }
@@ -111,7 +109,6 @@ impl Authenticator {
             remembered: Remembered::new(catalog, config.recheck),
             key,
             verifier: Verifier::new(),
-            limiter: Limiter::new(),
             anonymous,
             config,
         }
@@ -193,6 +190,20 @@ impl Authenticator {
     /// # Errors
     /// The token cannot be signed.
     pub fn issue(&self, identity: &Identity, asked: &[Scope]) -> Result<Issued, AuthError> {
+        self.issue_for(identity, asked, false)
+    }
+
+    /// The same, also for the list of repositories if `catalog` is asked for and the identity may
+    /// read that.
+    ///
+    /// # Errors
+    /// The token cannot be signed.
+    pub fn issue_for(
+        &self,
+        identity: &Identity,
+        asked: &[Scope],
+        catalog: bool,
+    ) -> Result<Issued, AuthError> {
         let issued_at =
             Timestamp::from_second(Timestamp::now().as_second()).map_err(AuthError::unavailable)?;
         let lifetime = self.config.token_lifetime.max(MIN_TOKEN_LIFETIME);
@@ -218,6 +229,7 @@ impl Authenticator {
             account: identity.account().cloned(),
             version: identity.version.clone(),
             access: granted.collect(),
+            catalog: catalog && identity.may_list(),
             ..Claims::new(&self.config.service, issued_at, lifetime)
         };
         let token = self.key.sign(&claims)?;
@@ -285,6 +297,7 @@ impl Authenticator {
     async fn check_claims(&self, claims: Claims, catalog: &Catalog) -> Result<Identity, AuthError> {
         let token = Some(TokenLimits {
             scopes: claims.scopes(),
+            catalog: claims.catalog,
             expires: claims.expires(),
         });
         let identity = match &claims.account {
@@ -371,14 +384,10 @@ impl Authenticator {
             // Somebody else's failures do not stop those who are known to be right.
             return Ok(true);
         }
-        let attempt = Limiter::attempt(name.as_str(), from);
-        self.limiter.check(attempt.as_ref()).await?;
-        let right = self.verifier.verify(name.as_str(), hash, password).await?;
-        if right {
-            self.limiter.succeeded(attempt.as_ref()).await;
-        } else {
+        let verifying = self.verifier.verify(name.as_str(), hash, password, from);
+        let right = verifying.await?;
+        if !right {
             tracing::info!(account = %name, ?from, "login refused");
-            self.limiter.failed(attempt).await;
         }
         Ok(right)
     }

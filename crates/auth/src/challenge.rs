@@ -4,9 +4,7 @@
 //! `, ` and cuts a value at a blank. Values are made safe, so that a `Host` header that reached
 //! a realm cannot add parameters of its own.
 
-use std::fmt::Write as _;
-
-use crate::Scope;
+use std::fmt::{Display, Write as _};
 
 /// `Bearer realm="…",service="…"[,scope="…"][,error="…"]`, several scopes separated by a blank.
 ///
@@ -16,7 +14,7 @@ use crate::Scope;
 pub fn bearer_challenge(
     realm: &str,
     service: &str,
-    scopes: &[Scope],
+    scopes: &[impl Display],
     error: Option<&str>,
 ) -> String {
     let mut text = format!(

@@ -50,6 +50,8 @@ fn hint(role: Role, right: Right, account: &AccountName) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct TokenLimits {
     pub(crate) scopes: Box<[Scope]>,
+    /// Whether it was issued for the list of repositories.
+    pub(crate) catalog: bool,
     /// When it expires, and every token made from it.
     pub(crate) expires: Timestamp,
 }
@@ -121,11 +123,25 @@ impl Identity {
         self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
     }
 
-    /// Whether the names of repositories may be listed: for whoever may pull everywhere. Names
-    /// are no scope of a token.
+    /// Whether the names of repositories may be listed: by whoever may pull everywhere, with a
+    /// token only if it was issued for that.
     #[must_use]
     pub fn may_list(&self) -> bool {
+        self.may_be_granted_list() && self.token.as_ref().is_none_or(|token| token.catalog)
+    }
+
+    /// Whether a token for listing the names of repositories would be of use: with another token
+    /// than this one, the names may be listed.
+    #[must_use]
+    pub fn may_be_granted_list(&self) -> bool {
         self.grants.allows(Right::Pull, None)
+    }
+
+    /// Whether `repository` may be named in a list. What a token was issued for does not narrow
+    /// that, since a client does not know yet what there is.
+    #[must_use]
+    pub fn may_see(&self, repository: &RepositoryName) -> bool {
+        self.may_list() && self.grants.allows(Right::Pull, Some(repository))
     }
 
     /// Whether the registry itself may be changed: by admins who sent their password, never
@@ -168,6 +184,7 @@ pub(crate) mod tests {
             profile: Arc::new(Composed::none()),
             token: scopes.map(|scopes| TokenLimits {
                 scopes: scopes.iter().map(|s| s.parse().unwrap()).collect(),
+                catalog: false,
                 expires: Timestamp::now(),
             }),
             version: None,

@@ -1,29 +1,40 @@
-//! A brake on guessing passwords: after too many failures of one name from one address, the
-//! next try is refused unseen. Counts failures only, in bounded memory, per process.
+//! A brake on guessing passwords: after too many failures of one name from one client network,
+//! the next try is refused unseen. A try counts as failed from before it is checked until it turns
+//! out right, so that no number of tries at once gets past the limit. In bounded memory, per
+//! process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use metahub_limits::Network;
 use moka::future::Cache;
 
-use crate::AuthError;
-
-/// Failures of one name from one address before it must wait.
-const MAX_FAILURES: u32 = 20;
+/// Failures of one name from one network before it must wait.
+pub(crate) const MAX_FAILURES: u32 = 20;
 /// How long failures count, from the first.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
-/// Names and addresses remembered.
+/// Names and networks remembered. Names are chosen by whoever asks, so there is an end to them.
 const CAPACITY: u64 = 20_000;
 
-/// Who tries: an account's name, and the address.
-pub(crate) type Attempt = (Box<str>, IpAddr);
+/// Who tries: an account's name, and the client network.
+pub(crate) type Attempt = (Box<str>, Network);
 
 #[derive(Debug)]
 pub(crate) struct Limiter {
     failures: Cache<Attempt, Arc<AtomicU32>>,
 }
+
+/// A try that is being checked: a failure, unless it is said to be something else.
+#[derive(Debug)]
+pub(crate) struct Try {
+    counted: Option<(Attempt, Arc<AtomicU32>)>,
+}
+
+/// Too many failures of late.
+#[derive(Debug)]
+pub(crate) struct TooMany;
 
 impl Limiter {
     pub(crate) fn new() -> Self {
@@ -34,47 +45,41 @@ impl Limiter {
         Self { failures }
     }
 
-    /// What is counted together. An IPv6 customer holds a whole /64, so that is one address.
-    /// Without an address nothing is counted, or anybody could lock an account out.
+    /// What is counted together. Without an address nothing is counted, or anybody could lock an
+    /// account out.
     pub(crate) fn attempt(name: &str, from: Option<IpAddr>) -> Option<Attempt> {
-        let from = match from?.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                IpAddr::V6(network.into())
-            }
-            address @ IpAddr::V4(_) => address,
-        };
-        Some((name.into(), from))
+        Some((name.into(), Network::of(from?)))
     }
 
-    /// Refuses an attempt that has failed too often of late.
-    pub(crate) async fn check(&self, attempt: Option<&Attempt>) -> Result<(), AuthError> {
+    /// Counts a try before it is checked, or refuses it.
+    pub(crate) async fn begin(&self, attempt: Option<Attempt>) -> Result<Try, TooMany> {
         let Some(attempt) = attempt else {
-            return Ok(());
+            return Ok(Try { counted: None });
         };
-        let failed = self.failures.get(attempt).await;
-        match failed {
-            Some(count) if count.load(Ordering::Relaxed) >= MAX_FAILURES => {
-                Err(AuthError::TooMany {
-                    retry_after: WINDOW,
-                })
-            }
-            _ => Ok(()),
+        let none = async { Arc::default() };
+        let count = self.failures.get_with(attempt.clone(), none).await;
+        let one_more = |failed: u32| (failed < MAX_FAILURES).then_some(failed + 1);
+        count
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .map_err(|_| TooMany)?;
+        Ok(Try {
+            counted: Some((attempt, count)),
+        })
+    }
+
+    /// The password was right: what failed before is forgotten.
+    pub(crate) async fn succeeded(&self, tried: Try) {
+        if let Some((attempt, _)) = tried.counted {
+            self.failures.invalidate(&attempt).await;
         }
     }
+}
 
-    pub(crate) async fn failed(&self, attempt: Option<Attempt>) {
-        let Some(attempt) = attempt else { return };
-        let count = self
-            .failures
-            .get_with(attempt, async { Arc::default() })
-            .await;
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) async fn succeeded(&self, attempt: Option<&Attempt>) {
-        if let Some(attempt) = attempt {
-            self.failures.invalidate(attempt).await;
+impl Try {
+    /// It was not checked after all.
+    pub(crate) fn was_not_checked(self) {
+        if let Some((_, count)) = self.counted {
+            count.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
@@ -88,25 +93,23 @@ mod tests {
         let limiter = Limiter::new();
         let here = Limiter::attempt("alice", Some("192.0.2.1".parse().unwrap()));
         let there = Limiter::attempt("alice", Some("192.0.2.2".parse().unwrap()));
+        let mut last = None;
         for _ in 0..MAX_FAILURES {
-            assert!(limiter.check(here.as_ref()).await.is_ok());
-            limiter.failed(here.clone()).await;
+            last = Some(limiter.begin(here.clone()).await.unwrap());
         }
-        assert!(matches!(
-            limiter.check(here.as_ref()).await,
-            Err(AuthError::TooMany { .. })
-        ));
-        assert!(limiter.check(there.as_ref()).await.is_ok());
-        limiter.succeeded(here.as_ref()).await;
-        assert!(limiter.check(here.as_ref()).await.is_ok());
+        assert!(limiter.begin(here.clone()).await.is_err());
+        assert!(limiter.begin(there).await.is_ok());
+        limiter.succeeded(last.unwrap()).await;
+        assert!(limiter.begin(here).await.is_ok());
     }
 
-    #[test]
-    fn addresses_of_one_network_count_as_one() {
-        let attempt = |address: &str| Limiter::attempt("a", Some(address.parse().unwrap()));
-        assert_eq!(attempt("2001:db8::1"), attempt("2001:db8::ffff"));
-        assert_ne!(attempt("2001:db8::1"), attempt("2001:db8:0:1::1"));
-        assert_eq!(attempt("::ffff:192.0.2.1"), attempt("192.0.2.1"));
-        assert_ne!(attempt("192.0.2.1"), attempt("192.0.2.2"));
+    #[tokio::test]
+    async fn what_was_not_checked_does_not_count() {
+        let limiter = Limiter::new();
+        let here = Limiter::attempt("alice", Some("192.0.2.1".parse().unwrap()));
+        for _ in 0..10 * MAX_FAILURES {
+            limiter.begin(here.clone()).await.unwrap().was_not_checked();
+        }
+        assert!(limiter.begin(here).await.is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 use rand::RngExt;
 
 /// Shortest password that an account may be given, in bytes.
@@ -118,13 +118,35 @@ impl PasswordHash {
         Ok(Self(hash.to_string().into()))
     }
 
-    /// Whether `password` is the one that was hashed. As slow as [`compute`](Self::compute).
+    /// Whether `password` is the one that was hashed. As slow as [`compute`](Self::compute). The
+    /// work is done in `blocks`, which are made as many as are needed.
+    pub(crate) fn matches_in(&self, password: &Password, blocks: &mut Vec<Block>) -> bool {
+        let verify = || {
+            let stored = phc::PasswordHash::new(&self.0).ok()?;
+            let (salt, expected) = (stored.salt.as_ref()?, stored.hash.as_ref()?);
+            let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+            let version = match stored.version {
+                Some(version) => Version::try_from(version).ok()?,
+                None => Version::default(),
+            };
+            let params = Params::try_from(&stored).ok()?;
+            if blocks.len() < params.block_count() {
+                blocks.resize(params.block_count(), Block::default());
+            }
+            let mut buffer = [0; phc::Output::MAX_LENGTH];
+            let output = buffer.get_mut(..expected.len())?;
+            Argon2::new(algorithm, version, params)
+                .hash_password_into_with_memory(password.expose().as_bytes(), salt, output, blocks)
+                .ok()?;
+            // Compared in constant time.
+            Some(phc::Output::new(output).ok()? == *expected)
+        };
+        verify().unwrap_or(false)
+    }
+
+    #[cfg(test)]
     pub(crate) fn matches(&self, password: &Password) -> bool {
-        phc::PasswordHash::new(&self.0).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.expose().as_bytes(), &hash)
-                .is_ok()
-        })
+        self.matches_in(password, &mut Vec::new())
     }
 }
 
@@ -177,6 +199,18 @@ mod tests {
             assert!(!hash.matches(&Password::new(wrong)), "{wrong}");
         }
         assert_eq!(PasswordHash::parse(hash.as_str()).unwrap(), hash);
+    }
+
+    #[test]
+    fn memory_that_was_used_before_changes_no_answer() {
+        let (one, two) = (Password::new("one"), Password::new("two"));
+        let hash = PasswordHash::compute(&one, HashCost::CHEAP).unwrap();
+        let mut blocks = Vec::new();
+        assert!(!nobodys_hash().matches_in(&two, &mut blocks));
+        for _ in 0..3 {
+            assert!(hash.matches_in(&one, &mut blocks));
+            assert!(!hash.matches_in(&two, &mut blocks));
+        }
     }
 
     #[test]

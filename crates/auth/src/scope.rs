@@ -134,6 +134,26 @@ impl Scope {
         }
     }
 
+    /// How a token request asks for the list of repositories (`_catalog`).
+    pub const CATALOG: &'static str = "registry:catalog:*";
+
+    /// Whether a token request asks for the list of repositories: `registry:catalog:*`, among the
+    /// first 32 scopes.
+    #[must_use]
+    pub fn asks_for_catalog<T: AsRef<str>>(parameters: impl IntoIterator<Item = T>) -> bool {
+        let mut left = MAX_SCOPES;
+        for parameter in parameters {
+            for text in parameter.as_ref().split_ascii_whitespace().take(left) {
+                left -= 1;
+                let actions = text.strip_prefix("registry:catalog:");
+                if actions.is_some_and(|actions| actions.split(',').any(|one| one == "*")) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// The scopes of a token request: any number of `scope` parameters, each one or several
     /// scopes joined by blanks. What is not a scope of a repository is passed over, because a
     /// scope that cannot be granted makes a reduced token, never an error; actions on the same
@@ -233,6 +253,27 @@ mod tests {
 
         let many = (0..1000).map(|n| format!("repository:r{n}:pull"));
         assert_eq!(Scope::parse_all(many).len(), MAX_SCOPES);
+    }
+
+    #[test]
+    fn the_list_of_repositories_is_asked_for_by_its_own_scope() {
+        for (parameters, expected) in [
+            (vec!["registry:catalog:*"], true),
+            (vec!["repository:a:pull registry:catalog:*"], true),
+            (vec!["repository:a:pull", "registry:catalog:read,*"], true),
+            (vec!["registry:catalog:read"], false),
+            (vec!["registry:other:*"], false),
+            (vec!["repository:catalog:*"], false),
+            (vec![], false),
+        ] {
+            assert_eq!(
+                Scope::asks_for_catalog(&parameters),
+                expected,
+                "{parameters:?}"
+            );
+        }
+        let late = (0..MAX_SCOPES).map(|_| "repository:a:pull");
+        assert!(!Scope::asks_for_catalog(late.chain(["registry:catalog:*"])));
     }
 
     #[test]

@@ -98,6 +98,9 @@ pub(crate) struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<Box<str>>,
     pub(crate) access: Vec<Access>,
+    /// Whether the list of repositories may be read with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) catalog: bool,
 }
 
 impl Claims {
@@ -113,6 +116,7 @@ impl Claims {
             account: None,
             version: None,
             access: Vec::new(),
+            catalog: false,
         }
     }
 

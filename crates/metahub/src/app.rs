@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metahub_auth::{Authenticator, SigningKey};
 use metahub_catalog::Catalog;
+use metahub_limits::DocumentBudget;
 use metahub_registry::{Registry, Settings};
 use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server};
 use metahub_store::Store;
@@ -50,7 +51,9 @@ impl App {
         catalog: watch::Receiver<Arc<Catalog>>,
         config: &Config,
     ) -> miette::Result<Self> {
-        let upstreams = Upstreams::new(&config.upstreams).into_diagnostic()?;
+        let documents = DocumentBudget::new(config.documents);
+        let upstreams =
+            Upstreams::within(&config.upstreams, documents.clone()).into_diagnostic()?;
         let secret = store
             .secret(TOKEN_SECRET)
             .await
@@ -64,6 +67,7 @@ impl App {
         );
         let settings = Settings {
             logins: Some(logins(config)),
+            documents,
             ..config.registry.clone()
         };
         let registry = Registry::new(store, upstreams, catalog, settings);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use metahub_auth::AuthConfig;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
+use metahub_limits::DocumentBudget;
 use metahub_registry::Settings;
 use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamsConfig;
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) metrics: MetricsAccess,
     pub(crate) limits: Limits,
     pub(crate) upload_idle: Duration,
+    /// Memory for manifests and indexes at work, in bytes.
+    pub(crate) documents: u64,
     pub(crate) upkeep: Upkeep,
     pub(crate) read_only: bool,
     pub(crate) send_blobs: SendBlobs,
@@ -94,6 +97,7 @@ impl Default for Config {
             metrics: MetricsAccess::default(),
             limits: Limits::default(),
             upload_idle: Duration::from_hours(24),
+            documents: DocumentBudget::DEFAULT,
             upkeep: Upkeep::default(),
             read_only: false,
             send_blobs: SendBlobs::default(),
@@ -218,6 +222,10 @@ impl Config {
     fn apply_limits(&mut self, layer: &LimitsLayer) {
         let limits = &mut self.limits;
         set(&mut limits.connections, layer.connections.map(|n| n.0));
+        set(&mut limits.requests, layer.requests.map(|n| n.0));
+        let per_client = layer.requests_per_client.map(|n| n.0);
+        set(&mut limits.requests_per_client, per_client);
+        set(&mut self.documents, layer.documents.map(|size| size.0));
         set(
             &mut limits.header_timeout,
             layer.header_timeout.map(Time::duration),

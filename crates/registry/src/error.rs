@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metahub_limits::BudgetError;
 use metahub_oci::{
     ConfigError, Digest, DigestError, DocumentError, ErrorCode, Host, NameError, Reference,
     RepositoryName,
@@ -117,6 +118,9 @@ pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There was no memory for a large document in time.
+    #[error(transparent)]
+    Documents(#[from] BudgetError),
     /// Another request for the same thing failed, and this one waited on it.
     #[error("{0}")]
     Shared(Arc<RegistryError>),
@@ -161,6 +165,10 @@ impl RegistryError {
                 | StoreError::ContentAbsent { .. } => ErrorCode::Unavailable,
                 _ => ErrorCode::Unknown,
             },
+            Self::Documents(error) => match error {
+                BudgetError::Busy { .. } => ErrorCode::Unavailable,
+                BudgetError::Failed => ErrorCode::Unknown,
+            },
             Self::Shared(error) => error.code(),
         }
     }
@@ -179,6 +187,7 @@ impl RegistryError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Upstream(error) => error.retry_after(),
+            Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
             Self::Shared(error) => error.retry_after(),
             _ => None,
         }

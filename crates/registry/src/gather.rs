@@ -324,11 +324,12 @@ impl Gather<'_> {
 }
 
 impl Registry {
-    /// The name by which a client asks this registry for an image.
-    pub(crate) fn client_name(
-        &self,
-        image: &ImageReference,
-    ) -> Result<RepositoryName, RegistryError> {
+    /// The name by which a client asks this registry for an image: whose rights count, whatever
+    /// places it leads to.
+    ///
+    /// # Errors
+    /// Host and name together are no name.
+    pub fn client_name(&self, image: &ImageReference) -> Result<RepositoryName, RegistryError> {
         Ok(match image.host() {
             Some(host) => crate::place::kept_name(host, image.name())?,
             None => image.name().clone(),

@@ -44,6 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_catalog::Catalog;
+use metahub_limits::DocumentBudget;
 use metahub_oci::{Descriptor, Digest, RepositoryName};
 use metahub_store::Store;
 use metahub_upstream::{Logins, Upstreams};
@@ -87,6 +88,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Who accounts are at upstreams that are read under each account's own identity.
     pub logins: Option<Logins>,
+    /// Memory for documents that are read, parsed or derived from; shared with the upstreams.
+    pub documents: DocumentBudget,
 }
 
 impl Default for Settings {
@@ -100,6 +103,7 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             policy: Policy::default(),
             logins: None,
+            documents: DocumentBudget::default(),
         }
     }
 }
@@ -183,6 +187,21 @@ impl Registry {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Whether the registry can do its work.
+    ///
+    /// # Errors
+    /// Why it cannot, in words for whoever looks after it.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// The memory for documents that are read, parsed or derived from. Large ones are worked on
+    /// with [`DocumentBudget::run`] only.
+    #[must_use]
+    pub fn documents(&self) -> &DocumentBudget {
+        &self.inner.settings.documents
     }
 
     /// What the repository is called here that a client calls `name` on the registry `ns`.

@@ -33,19 +33,14 @@ impl Registry {
         bytes: Bytes,
         tags: Vec<Tag>,
     ) -> Result<Pushed, RegistryError> {
-        let document = match reference {
-            Reference::Tag(_) => Document::parse(bytes, content_type)?,
-            Reference::Digest(expected) => {
-                let found = Digest::of(expected.algorithm(), &bytes);
-                if found != *expected {
-                    return Err(RegistryError::DigestMismatch {
-                        expected: expected.clone(),
-                        found,
-                    });
-                }
-                Document::parse_as(bytes, found, content_type)?
-            }
-        };
+        let (asked, content_type) = (reference.clone(), content_type.cloned());
+        let size = bytes.len() as u64;
+        let parsing = self.documents().run(size, move || {
+            parse_pushed(bytes, &asked, content_type.as_ref())
+        });
+        // The memory is held until the document is stored.
+        let (document, _memory) = parsing.await?;
+        let document = document?;
         let mut all = tags.clone();
         if let Reference::Tag(tag) = reference {
             all.push(tag.clone());
@@ -157,6 +152,25 @@ fn is_compatibility(document: &Document) -> bool {
         .and_then(|kind| kind.as_str());
     let config = manifest.config().map(|config| config.media_type().as_str());
     kind.or(config) == Some(metahub_hardware::nfd::ARTIFACT_TYPE)
+}
+
+/// The document that was pushed under `reference`, verified if that is a digest.
+fn parse_pushed(
+    bytes: Bytes,
+    reference: &Reference,
+    content_type: Option<&MediaType>,
+) -> Result<Document, RegistryError> {
+    let Reference::Digest(expected) = reference else {
+        return Ok(Document::parse(bytes, content_type)?);
+    };
+    let found = Digest::of(expected.algorithm(), &bytes);
+    if found != *expected {
+        return Err(RegistryError::DigestMismatch {
+            expected: expected.clone(),
+            found,
+        });
+    }
+    Ok(Document::parse_as(bytes, found, content_type)?)
 }
 
 fn outcome(

@@ -5,6 +5,7 @@
 //! that never arrives would silently yield the image for no hardware at all. Whoever has none
 //! gets a token for the asking.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,14 +54,23 @@ pub(crate) fn refuse(
                 &retry_after.as_secs().max(1).to_string(),
             ),
         AuthError::Unavailable(_) => HttpError::code(ErrorCode::Unavailable, message),
-        _ => challenge(authenticator, origin, &[], error.challenge_code(), message),
+        _ => challenge(
+            authenticator,
+            origin,
+            NO_SCOPES,
+            error.challenge_code(),
+            message,
+        ),
     }
 }
+
+/// For a challenge that asks for no scope.
+const NO_SCOPES: &[Scope] = &[];
 
 fn challenge(
     authenticator: &Authenticator,
     origin: &Origin<'_>,
-    scopes: &[Scope],
+    scopes: &[impl Display],
     code: Option<&str>,
     message: String,
 ) -> HttpError {
@@ -77,7 +87,7 @@ pub(crate) fn require(
 ) -> Result<Arc<Identity>, HttpError> {
     identity.ok_or_else(|| {
         let message = "log in: docker login HOST -u PROFILE, for example zen3".to_owned();
-        challenge(authenticator, origin, &[], None, message)
+        challenge(authenticator, origin, NO_SCOPES, None, message)
     })
 }
 
@@ -166,10 +176,28 @@ pub(crate) fn may_mount(
     }
 }
 
-/// For operations that list across repositories.
-pub(crate) fn may_list(identity: &Identity) -> Result<(), HttpError> {
+/// For the list of repositories. A client that has no token for it, or another one, is told which
+/// scope to ask for.
+pub(crate) fn may_list(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin<'_>,
+) -> Result<Arc<Identity>, HttpError> {
+    let scopes = [Scope::CATALOG];
+    let Some(identity) = identity else {
+        let message = "log in, or ask for a token, to list repositories".to_owned();
+        return Err(challenge(authenticator, origin, &scopes, None, message));
+    };
     if identity.may_list() {
-        return Ok(());
+        return Ok(identity);
+    }
+    if identity.may_be_granted_list() {
+        let message = format!(
+            "this token is not for that: ask for one with the scope {}",
+            Scope::CATALOG
+        );
+        let code = Some("insufficient_scope");
+        return Err(challenge(authenticator, origin, &scopes, code, message));
     }
     Err(
         HttpError::code(ErrorCode::Denied, "this login may not list repositories")

@@ -1,8 +1,11 @@
 //! One request's way: route → identity → right → handler → answer → log line.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use metahub_auth::{AccountName, Identity, Right, Role};
@@ -10,11 +13,13 @@ use metahub_oci::{ErrorCode, Reference, RepositoryName};
 use metahub_registry::{NamespaceError, Registry};
 
 use crate::access;
+use crate::admission::Admission;
 use crate::app::App;
 use crate::body::Body;
 use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
+use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
 use crate::metrics::{Metrics, MetricsAccess};
@@ -32,6 +37,7 @@ const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 pub(crate) struct Answering {
     app: App,
     metrics: Arc<Metrics>,
+    admission: Admission,
 }
 
 /// One request, taken apart.
@@ -46,7 +52,11 @@ struct Call<'a> {
 
 impl Answering {
     pub(crate) fn new(app: App, metrics: Arc<Metrics>) -> Self {
-        Self { app, metrics }
+        Self {
+            admission: Admission::new(&app.limits),
+            app,
+            metrics,
+        }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer too.
@@ -71,7 +81,7 @@ impl Answering {
             sendfile: peer.sendfile && head.version != Version::HTTP_2,
             head: &head,
         };
-        let result = self.dispatch(&call, body, &mut record).await;
+        let result = self.admitted(&call, body, &mut record).await;
         let mut response = result.unwrap_or_else(|error| {
             record.code = Some(error.error_code());
             error.into_response()
@@ -87,6 +97,28 @@ impl Answering {
             response.headers_mut().insert(OCI_NAMESPACE, ns);
         }
         response.map(|body| body.logged(record))
+    }
+
+    /// Answers one request if there is room for it. A panic on the way is an answer too, and what
+    /// the request held is given back.
+    async fn admitted(
+        &self,
+        call: &Call<'_>,
+        body: RequestBody,
+        record: &mut Record,
+    ) -> Result<Response<Body>, HttpError> {
+        let path = call.head.uri.path();
+        record.share = self.admission.enter(path, call.client, &self.metrics)?;
+        host_header::check(call.head)?;
+        let answering = AssertUnwindSafe(self.dispatch(call, body, record));
+        answering.catch_unwind().await.unwrap_or_else(|_| {
+            self.metrics.panics.fetch_add(1, Relaxed);
+            tracing::error!("the handling of a request panicked");
+            Err(HttpError::code(
+                ErrorCode::Unknown,
+                "the registry failed; its log says why. Try again later",
+            ))
+        })
     }
 
     async fn dispatch(
@@ -108,6 +140,7 @@ impl Answering {
         }
         match &*route {
             Route::Health => Ok(base::health()),
+            Route::Ready => base::ready(&self.app.registry),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
             Route::Metrics => self.metrics(call, record).await,
@@ -117,8 +150,7 @@ impl Answering {
             }
             Route::Repositories => {
                 let identity = self.identify(call, record).await?;
-                let identity = self.require(call, identity)?;
-                access::may_list(&identity)?;
+                let identity = access::may_list(&self.app.authenticator, identity, &call.origin)?;
                 lists::repositories(
                     &self.app.registry,
                     &identity,
@@ -131,7 +163,10 @@ impl Answering {
                 let image = resolve::image(query)?;
                 let identity = self.identify(call, record).await?;
                 let identity = identity.or_else(|| self.app.authenticator.anonymous());
-                let identity = self.authorize(call, identity, Right::Pull, image.name())?;
+                // The name that is read: the one that a pull of this image asks for.
+                let name = self.app.registry.client_name(&image)?;
+                self.check_name(&name)?;
+                let identity = self.authorize(call, identity, Right::Pull, &name)?;
                 let registry = self.registry(&identity);
                 resolve::get(&registry, &identity, &head.headers, query, &image).await
             }
@@ -203,7 +238,12 @@ impl Answering {
             }
             MetricsAccess::Everybody => {}
         }
-        Ok(base::metrics(scrape(&self.metrics, &self.app.registry)))
+        let in_flight = self.admission.used();
+        Ok(base::metrics(scrape(
+            &self.metrics,
+            &self.app.registry,
+            in_flight,
+        )))
     }
 
     /// Who asks, if they say so.
@@ -291,7 +331,9 @@ impl Answering {
                 Ok(answer)
             }
             Operation::PutManifest(reference) => {
-                let bytes = request::read(body, limits.manifest_size, "a manifest").await?;
+                let (limit, documents) = (limits.manifest_size, registry.documents());
+                let read = request::read_document(body, limit, "a manifest", documents);
+                let (bytes, _until_stored) = read.await?;
                 manifests::put(registry, headers, query, name, reference, bytes).await
             }
             Operation::DeleteManifest(reference) => {

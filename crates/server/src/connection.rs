@@ -34,6 +34,9 @@ const MAX_HEAD_BYTES: u32 = 64 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What waits to be sent of one HTTP/2 stream, in bytes, beside the part of its body that is in
+/// hand.
+const STREAM_SENDS: usize = 64 * 1024;
 /// How long a client that rests has to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests of one HTTP/2 connection at once.
@@ -90,6 +93,7 @@ where
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HEAD_BYTES)
             .max_concurrent_streams(STREAMS)
+            .max_send_buf_size(STREAM_SENDS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         Self {

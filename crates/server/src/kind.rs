@@ -32,6 +32,7 @@ kinds! {
     Token => "token",
     Resolve => "resolve",
     Health => "health",
+    Ready => "ready",
     Metrics => "metrics",
     Welcome => "welcome",
     GetBlob => "get-blob",
@@ -64,6 +65,7 @@ impl From<&Route> for Kind {
             Route::Token => Self::Token,
             Route::Resolve => Self::Resolve,
             Route::Health => Self::Health,
+            Route::Ready => Self::Ready,
             Route::Metrics => Self::Metrics,
             Route::Welcome => Self::Welcome,
             Route::In(_, operation) => match operation {

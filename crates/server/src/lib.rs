@@ -3,12 +3,14 @@
 //! `error`, and both happen nowhere else.
 
 mod access;
+mod admission;
 mod answering;
 mod app;
 mod body;
 mod connection;
 mod error;
 mod handlers;
+mod host_header;
 mod kind;
 mod limits;
 mod listen;
@@ -18,6 +20,7 @@ mod operation;
 mod origin;
 mod outlet;
 mod pace;
+mod path;
 mod range;
 mod request;
 mod request_body;

@@ -9,6 +9,10 @@ use metahub_oci::MAX_MANIFEST_BYTES;
 pub struct Limits {
     /// Most connections open at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Most requests answered at once, over all connections; others are told to try again.
+    pub requests: usize,
+    /// The same of one client: an IPv4 address, or the /64 network of an IPv6 address.
+    pub requests_per_client: usize,
     /// Time for a client to send a request's headers, and for a TLS handshake.
     pub header_timeout: Duration,
     /// How long a connection may rest between two requests.
@@ -30,6 +34,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            requests: 2048,
+            requests_per_client: 512,
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode, header};
 use metahub_auth::Identity;
+use metahub_limits::Share;
 use metahub_oci::ErrorCode;
 
 use crate::kind::Kind;
@@ -33,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) code: Option<ErrorCode>,
     pub(crate) announced: u64,
     pub(crate) sent: u64,
+    /// The room that it takes up among the requests that are being answered.
+    pub(crate) share: Option<Share>,
 }
 
 impl Record {
@@ -60,6 +63,7 @@ impl Record {
             code: None,
             announced: 0,
             sent: 0,
+            share: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use metahub_catalog::Composed;
+use metahub_limits::Full;
 use metahub_oci::Digest;
 use parking_lot::RwLock;
 
@@ -51,6 +52,10 @@ pub(crate) struct Metrics {
     pub(crate) connections: AtomicU64,
     pub(crate) open: AtomicU64,
     pub(crate) overdue: [AtomicU64; 3],
+    /// Requests refused because all room for requests was in use, and because their client's was.
+    pub(crate) shed: [AtomicU64; 2],
+    /// Requests whose handling panicked.
+    pub(crate) panics: AtomicU64,
     pub(crate) profiles: RwLock<HashMap<Digest, (String, AtomicU64)>>,
     pub(crate) other_profiles: AtomicU64,
 }
@@ -75,6 +80,8 @@ impl Default for Metrics {
             connections: AtomicU64::new(0),
             open: AtomicU64::new(0),
             overdue: Default::default(),
+            shed: Default::default(),
+            panics: AtomicU64::new(0),
             profiles: RwLock::default(),
             other_profiles: AtomicU64::new(0),
         }
@@ -142,6 +149,16 @@ impl Metrics {
         self.connections.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
         Open(Arc::clone(self))
+    }
+
+    /// A request is refused for want of room.
+    pub(crate) fn shed(&self, full: Full) {
+        let [all, client] = &self.shed;
+        match full {
+            Full::All => all,
+            Full::Share => client,
+        }
+        .fetch_add(1, Relaxed);
     }
 
     /// A connection is ended because of its client.

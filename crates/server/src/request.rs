@@ -5,13 +5,19 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
+use metahub_limits::{DocumentBudget, DocumentUse, Reservation};
 use metahub_oci::ErrorCode;
+use metahub_registry::RegistryError;
 
 use crate::error::HttpError;
 use crate::request_body::RequestBody;
 
 /// How much of a refused body is read before the answer.
 const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// Memory for a body, in bytes, before any of it came.
+const UNRESERVED: usize = 16 * 1024;
+/// How long a large manifest may take to arrive.
+const READ_TIME: Duration = Duration::from_secs(60);
 /// How long it is read.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -53,20 +59,71 @@ impl Pairs {
 
 /// Reads a whole body of at most `limit` bytes. `what` names it in the error.
 pub(crate) async fn read(body: RequestBody, limit: usize, what: &str) -> Result<Bytes, HttpError> {
-    let too_large = || {
-        HttpError::code(
-            ErrorCode::SizeInvalid,
-            format!("{what} is too large: at most {limit} bytes are accepted"),
-        )
-        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-    };
     let announced = http_body::Body::size_hint(&body).lower();
     if announced > limit as u64 {
         drain(body).await;
-        return Err(too_large());
+        return Err(too_large(what, limit));
     }
-    let mut collected = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-    let mut body = body;
+    // Whoever announces much and sends little costs little.
+    let room = usize::try_from(announced).unwrap_or(0).min(UNRESERVED);
+    collect(body, BytesMut::with_capacity(room), limit, what).await
+}
+
+/// The same for a manifest, with memory reserved for it: for what is announced, or for `limit`
+/// where nothing is. A large one must arrive within [`READ_TIME`] then, since others wait for its
+/// memory.
+pub(crate) async fn read_document(
+    body: RequestBody,
+    limit: usize,
+    what: &str,
+    documents: &DocumentBudget,
+) -> Result<(Bytes, Reservation), HttpError> {
+    let hint = http_body::Body::size_hint(&body);
+    let announced = hint.exact().unwrap_or(limit as u64);
+    if announced.max(hint.lower()) > limit as u64 {
+        drain(body).await;
+        return Err(too_large(what, limit));
+    }
+    let memory = documents
+        .reserve(DocumentUse::FromClient, announced)
+        .await
+        .map_err(RegistryError::from)?;
+    let room = usize::try_from(hint.lower()).unwrap_or(0);
+    let reading = collect(body, BytesMut::with_capacity(room), limit, what);
+    let bytes = if memory.bytes() == 0 {
+        reading.await?
+    } else {
+        let read = tokio::time::timeout(READ_TIME, reading).await;
+        read.map_err(|_| too_slow(what))??
+    };
+    Ok((bytes, memory))
+}
+
+fn too_large(what: &str, limit: usize) -> HttpError {
+    HttpError::code(
+        ErrorCode::SizeInvalid,
+        format!("{what} is too large: at most {limit} bytes are accepted"),
+    )
+    .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+fn too_slow(what: &str) -> HttpError {
+    HttpError::code(
+        ErrorCode::SizeInvalid,
+        format!(
+            "{what} did not arrive within {} s. Send it again",
+            READ_TIME.as_secs()
+        ),
+    )
+    .with_status(StatusCode::REQUEST_TIMEOUT)
+}
+
+async fn collect(
+    mut body: RequestBody,
+    mut collected: BytesMut,
+    limit: usize,
+    what: &str,
+) -> Result<Bytes, HttpError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             body.stalled().unwrap_or_else(|| {
@@ -80,7 +137,7 @@ pub(crate) async fn read(body: RequestBody, limit: usize, what: &str) -> Result<
         if let Some(data) = frame.data_ref() {
             if collected.len() + data.len() > limit {
                 drain(body).await;
-                return Err(too_large());
+                return Err(too_large(what, limit));
             }
             collected.extend_from_slice(data);
         }

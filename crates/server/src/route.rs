@@ -9,6 +9,7 @@ use metahub_oci::{ErrorCode, Reference, RepositoryName};
 
 use crate::error::HttpError;
 use crate::operation::Operation;
+use crate::path::decode;
 
 /// What a request asks for, with its parameters from the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) enum Route {
     Resolve,
     /// `GET /healthz`.
     Health,
+    /// `GET /readyz`.
+    Ready,
     /// `GET /metrics`.
     Metrics,
     /// `GET /`.
@@ -34,6 +37,7 @@ pub(crate) enum Route {
 impl Route {
     /// Parses a request line. The error is the answer to give.
     pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, HttpError> {
+        let path = &*decode(path)?;
         match path {
             "/" => return only(method, &[Method::GET, Method::HEAD], Self::Welcome),
             "/v2" | "/v2/" => return only(method, &[Method::GET, Method::HEAD], Self::Base),
@@ -41,6 +45,7 @@ impl Route {
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
+            "/readyz" => return only(method, &[Method::GET, Method::HEAD], Self::Ready),
             "/metrics" => return only(method, &[Method::GET], Self::Metrics),
             _ => {}
         }
@@ -221,6 +226,33 @@ mod tests {
             panic!("{route:?}");
         };
         assert_eq!(name.as_str(), "blobs/manifests");
+    }
+
+    #[test]
+    fn a_percent_encoded_path_means_what_the_plain_one_means() {
+        let plain = format!("/v2/a/b/manifests/{DIGEST}");
+        let expected = parse("GET", &plain).unwrap();
+        for encoded in [
+            plain.replace(':', "%3A"),
+            plain.replace(':', "%3a"),
+            plain.replace("a/b", "a%2Fb"),
+            plain.replace("a/b", "%61/%62"),
+            plain.replace("manifests", "%6danifests"),
+        ] {
+            assert_eq!(parse("GET", &encoded).unwrap(), expected, "{encoded}");
+        }
+        for refused in [
+            plain.replace(':', "%253A"),
+            plain.replace("a/b", "a%252Fb"),
+            plain.replace("a/b", "a%2F..%2Fb"),
+            plain.replace("a/b", "%2e%2e/b"),
+            plain.replace("a/b", "a%2F%2Fb"),
+            plain.replace("a/b", "a%00b"),
+            plain.replace("a/b", "a%2"),
+        ] {
+            let error = parse("GET", &refused).unwrap_err();
+            assert_eq!(error.status().as_u16(), 400, "{refused}: {error}");
+        }
     }
 
     #[test]

@@ -19,8 +19,11 @@ use crate::metrics::{BUCKETS, Histogram, Metrics, STATUSES};
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All that was counted, as text.
-pub(crate) fn scrape(metrics: &Arc<Metrics>, registry: &Registry) -> String {
+pub(crate) fn scrape(metrics: &Arc<Metrics>, registry: &Registry, in_flight: usize) -> String {
+    let documents = registry.documents();
     write(Scrape {
+        in_flight,
+        documents: [documents.used(), documents.size(), documents.refused()],
         metrics: Arc::clone(metrics),
         counts: registry.counts(),
         upstreams: registry.upstream_counts(),
@@ -44,6 +47,10 @@ struct Scrape {
     counts: Counts,
     upstreams: Vec<UpstreamCounts>,
     kept: BTreeMap<String, u64>,
+    /// Requests that are being answered.
+    in_flight: usize,
+    /// Memory for documents: bytes in use, bytes in all, and documents that were refused.
+    documents: [u64; 3],
 }
 
 impl Collector for Scrape {
@@ -52,6 +59,7 @@ impl Collector for Scrape {
         self.process(&mut page)?;
         self.requests(&mut page)?;
         self.connections(&mut page)?;
+        self.room(&mut page)?;
         self.resolutions(&mut page)?;
         self.content(&mut page)?;
         self.upkeep(&mut page)?;
@@ -115,6 +123,45 @@ impl Scrape {
             "metahub_received_bytes",
             "Bytes of requests' bodies",
             received,
+        )
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    fn room(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.level(
+            "metahub_requests_in_flight",
+            "Requests that are being answered",
+            self.in_flight as f64,
+        )?;
+        let [all, client] = &self.metrics.shed;
+        page.counter(
+            "metahub_requests_shed",
+            "Requests refused because too many were being answered, of all or of their client",
+            &[
+                ([("reason", "all")], all.load(Relaxed)),
+                ([("reason", "client")], client.load(Relaxed)),
+            ],
+        )?;
+        page.total(
+            "metahub_requests_panicked",
+            "Requests whose handling failed by a fault of the program",
+            self.metrics.panics.load(Relaxed),
+        )?;
+        let [used, size, refused] = self.documents;
+        page.level(
+            "metahub_document_memory_used_bytes",
+            "Memory reserved for manifests and indexes that are read, parsed or derived from",
+            used as f64,
+        )?;
+        page.level(
+            "metahub_document_memory_bytes",
+            "The most that is ever reserved for them",
+            size as f64,
+        )?;
+        page.total(
+            "metahub_documents_refused",
+            "Manifests and indexes refused because there was no memory for them in time",
+            refused,
         )
     }
 

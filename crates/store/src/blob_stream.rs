@@ -22,8 +22,11 @@ use crate::pool::{PIECE, Pool};
 /// Largest portion in buffers, a mebibyte: larger ones gain nothing.
 const LARGEST: usize = 8;
 
-/// Buffers that all streams together are meant to hold: 16 MiB, until a single one for each
-/// portion of very many streams makes more.
+/// Smallest portion in bytes, however many streams there are: the largest frame of HTTP/2.
+const SMALLEST: usize = 16 * 1024;
+
+/// Buffers that all streams together are meant to hold: 16 MiB, until the smallest portions of
+/// very many streams make more.
 const BUFFERS: usize = 128;
 
 /// What streams share.
@@ -34,10 +37,16 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// How many buffers a portion may have now.
+    /// How many bytes a portion may have now: whole buffers, and parts of one where there are so
+    /// many streams that those would take too much.
     fn portion(&self) -> usize {
         let active = self.active.load(Ordering::Relaxed).max(1);
-        (BUFFERS / 2 / active).clamp(1, LARGEST)
+        let bytes = BUFFERS * PIECE / 2 / active;
+        if bytes >= PIECE {
+            (bytes / PIECE).min(LARGEST) * PIECE
+        } else {
+            (bytes / SMALLEST * SMALLEST).max(SMALLEST)
+        }
     }
 }
 
@@ -98,7 +107,7 @@ impl BlobStream {
         };
         let file = Arc::clone(file);
         let start = self.range.start;
-        let end = (start + (self.streams.portion() * PIECE) as u64).min(self.range.end);
+        let end = (start + self.streams.portion() as u64).min(self.range.end);
         self.range.start = end;
         let last = self.range.is_empty();
         let pool = Arc::clone(&self.streams.pool);
@@ -162,10 +171,16 @@ fn read_range(file: &File, range: Range<u64>, pool: &Arc<Pool>) -> io::Result<Ve
     let mut pieces = VecDeque::new();
     let mut offset = range.start;
     while offset < range.end {
-        let mut buffer = pool.take();
         let wanted = usize::try_from(range.end - offset)
             .unwrap_or(PIECE)
             .min(PIECE);
+        // A small part does not occupy a whole buffer for as long as its client takes.
+        let small = wanted <= PIECE / 2;
+        let mut buffer = if small {
+            Vec::with_capacity(wanted)
+        } else {
+            pool.take()
+        };
         while buffer.len() < wanted {
             let at = offset + buffer.len() as u64;
             match pread(file, spare_capacity(&mut buffer), at) {
@@ -182,7 +197,11 @@ fn read_range(file: &File, range: Range<u64>, pool: &Arc<Pool>) -> io::Result<Ve
         // There may have been room for more than was asked for.
         buffer.truncate(wanted);
         offset += wanted as u64;
-        pieces.push_back(pool.lend(buffer));
+        pieces.push_back(if small {
+            Bytes::from(buffer)
+        } else {
+            pool.lend(buffer)
+        });
     }
     Ok(pieces)
 }
@@ -231,9 +250,13 @@ mod tests {
     #[test]
     fn many_streams_take_smaller_portions() {
         let streams = Streams::default();
-        for (active, portion) in [(0, 8), (1, 8), (8, 8), (16, 4), (64, 1), (1000, 1)] {
+        for (active, pieces) in [(0, 8), (1, 8), (8, 8), (16, 4), (64, 1)] {
             streams.active.store(active, Ordering::Relaxed);
-            assert_eq!(streams.portion(), portion, "{active}");
+            assert_eq!(streams.portion(), pieces * PIECE, "{active}");
+        }
+        for (active, kib) in [(65, 112), (128, 64), (500, 16), (100_000, 16)] {
+            streams.active.store(active, Ordering::Relaxed);
+            assert_eq!(streams.portion(), kib * 1024, "{active}");
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::pieces::{Pace, Pieces};
 use crate::retry::retry_after;
-use crate::room::Room;
+use crate::room::{Place, Room};
 use crate::secret::Secret;
 
 /// As much of an error body as is read.
@@ -84,37 +84,59 @@ pub(crate) async fn body(
     limit: usize,
     pace: Pace,
 ) -> Result<Bytes, Problem> {
-    document(response, what, limit, pace, &Room::new()).await
-}
-
-/// The same of more bytes, when there is room for them.
-pub(crate) async fn document(
-    response: Response,
-    what: &'static str,
-    limit: usize,
-    pace: Pace,
-    room: &Room,
-) -> Result<Bytes, Problem> {
-    let too_large = Problem::TooLarge { what, limit };
-    let announced = response.content_length();
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large);
-    }
-    let announced = announced.unwrap_or(0).min(limit as u64);
-    let mut place = room.for_bytes(announced).await;
+    let announced = announced(&response, what, limit)?.unwrap_or(0);
     let mut read = BytesMut::with_capacity(announced as usize);
     let mut pieces = Pieces::new(response, pace);
     while let Some(piece) = pieces.next().await? {
-        let length = read.len() + piece.len();
-        if length > limit {
-            return Err(too_large);
-        }
-        if place.is_none() {
-            place = room.for_bytes(length as u64).await;
+        if read.len() + piece.len() > limit {
+            return Err(Problem::TooLarge { what, limit });
         }
         read.extend_from_slice(&piece);
     }
     Ok(read.freeze())
+}
+
+/// How many bytes the answer says that it has, if it does.
+fn announced(
+    response: &Response,
+    what: &'static str,
+    limit: usize,
+) -> Result<Option<u64>, Problem> {
+    let announced = response.content_length();
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Problem::TooLarge { what, limit });
+    }
+    Ok(announced)
+}
+
+/// The same of more bytes, with memory reserved for them: what was announced, or the limit as
+/// soon as an answer that announces nothing has more than few.
+pub(crate) async fn document<'r>(
+    response: Response,
+    what: &'static str,
+    limit: usize,
+    pace: Pace,
+    room: &'r Room,
+) -> Result<(Bytes, Place<'r>), Problem> {
+    /// As much of an answer that does not say its length is read without a reservation.
+    const UNANNOUNCED: usize = 16 * 1024;
+    let announced = announced(&response, what, limit)?;
+    let mut place = room.for_bytes(announced.unwrap_or(0)).await?;
+    let mut reserved = announced.map_or(UNANNOUNCED, |length| length as usize);
+    let mut read = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+    let mut pieces = Pieces::new(response, pace);
+    while let Some(piece) = pieces.next().await? {
+        let length = read.len() + piece.len();
+        if length > limit {
+            return Err(Problem::TooLarge { what, limit });
+        }
+        if length > reserved {
+            reserved = limit;
+            place = room.for_bytes(limit as u64).await?;
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok((read.freeze(), place))
 }
 
 /// The content type as sent, cleaned; empty if there is none.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+use metahub_limits::Reservation;
 use metahub_oci::RepositoryName;
 use reqwest::Response;
 use url::Url;
@@ -61,6 +62,8 @@ pub(crate) struct Whole {
     pub(crate) headers: HeaderMap,
     pub(crate) content_type: String,
     pub(crate) body: Bytes,
+    /// What is reserved for the body.
+    pub(crate) memory: Reservation,
 }
 
 impl Upstream {
@@ -86,11 +89,12 @@ impl Upstream {
             };
             let content_type = answer::content_type(&response);
             let headers = response.headers().clone();
-            let body = answer::document(response, what, limit, pace, room).await?;
+            let (body, place) = answer::document(response, what, limit, pace, room).await?;
             Ok(Some(Whole {
                 headers,
                 content_type,
                 body,
+                memory: place.into_memory(),
             }))
         };
         self.retrying(ask.lane, ask.limit, attempt).await
@@ -133,8 +137,11 @@ impl Upstream {
                 Ok(answer) => return Ok(answer),
                 Err(problem) => self.error(problem),
             };
-            // A range outside of a blob is the caller's mistake.
-            if !matches!(error.problem(), Problem::RangeOutside) {
+            // A range outside of a blob is the caller's mistake, and a lack of memory our own.
+            if !matches!(
+                error.problem(),
+                Problem::RangeOutside | Problem::Busy { .. }
+            ) {
                 shared.failed.fetch_add(1, Relaxed);
             }
             if let Problem::RateLimited { .. } = error.problem() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metahub_limits::DocumentBudget;
 use reqwest::{Certificate, Client, Response, redirect};
 use url::Url;
 
@@ -58,6 +59,7 @@ impl Connections {
         configured: bool,
         authorities: Vec<Certificate>,
         timeouts: Timeouts,
+        documents: DocumentBudget,
     ) -> Self {
         Self {
             origin,
@@ -66,7 +68,7 @@ impl Connections {
             guard,
             authorities,
             timeouts,
-            room: Room::new(),
+            room: Room::new(documents),
             home: OnceLock::new(),
             away: OnceLock::new(),
         }
@@ -80,7 +82,7 @@ impl Connections {
         &self.timeouts
     }
 
-    /// The room for large documents from there.
+    /// The memory for documents from there.
     pub(crate) fn room(&self) -> &Room {
         &self.room
     }
@@ -318,7 +320,16 @@ mod tests {
         let origin = Url::parse("https://localhost:1").unwrap();
         let timeouts = Timeouts::default();
         let guard = Guard::public_only();
-        Connections::new(origin, true, guard, configured, Vec::new(), timeouts)
+        let documents = DocumentBudget::default();
+        Connections::new(
+            origin,
+            true,
+            guard,
+            configured,
+            Vec::new(),
+            timeouts,
+            documents,
+        )
     }
 
     async fn get(connections: &Connections, url: &str) -> Problem {

@@ -118,6 +118,11 @@ pub enum Problem {
     },
     /// `offline: true`: nothing is asked of anybody.
     Offline,
+    /// There was no memory here for a large document in time. No fault of the upstream's.
+    Busy {
+        /// When to ask again.
+        retry_after: Duration,
+    },
 }
 
 impl UpstreamError {
@@ -148,6 +153,7 @@ impl UpstreamError {
             | Problem::RateLimited { .. }
             | Problem::Cut { .. }
             | Problem::Resting { .. }
+            | Problem::Busy { .. }
             | Problem::Offline => true,
             // 501 and 505 are said of the request, however often it comes (RFC 9110, 15.6).
             Problem::Status { status, .. } => {
@@ -192,7 +198,9 @@ impl UpstreamError {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.problem {
             Problem::RateLimited { retry_after, .. } => *retry_after,
-            Problem::Resting { retry_after, .. } => Some(*retry_after),
+            Problem::Resting { retry_after, .. } | Problem::Busy { retry_after } => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }
@@ -272,6 +280,12 @@ impl fmt::Display for Problem {
                 retry_after.as_secs().max(1)
             ),
             Self::Offline => f.write_str("is not asked, since this registry runs offline"),
+            Self::Busy { retry_after } => write!(
+                f,
+                "sent a large document while this registry reads too many others; ask again in \
+                 {} s",
+                retry_after.as_secs().max(1)
+            ),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metahub_limits::Reservation;
 use metahub_oci::{
     Digest, Document, MAX_MANIFEST_BYTES, MediaType, Reference, RepositoryName, Tag,
 };
 
 use crate::answer;
-use crate::ask::Ask;
+use crate::ask::{Ask, Whole};
 use crate::error::{Problem, UpstreamError};
 use crate::pause::Lane;
 use crate::upstream::Upstream;
@@ -51,6 +52,8 @@ pub struct Fetched {
     pub document: Document,
     /// The upstream's validator, for [`Upstream::revalidate`].
     pub etag: Option<String>,
+    /// The memory reserved for the parsed document. Whoever holds it waits for no other.
+    pub memory: Reservation,
 }
 
 /// What became of a tag since it was read.
@@ -165,12 +168,22 @@ impl Upstream {
             return Ok(None);
         };
         let head = Head::of(&whole.headers);
-        let announced = head.digest.as_ref();
-        let document = read(&whole.body, reference, announced, &whole.content_type)
-            .map_err(|problem| self.error(problem))?;
+        let (announced, asked) = (head.digest, reference.clone());
+        let Whole {
+            body,
+            content_type,
+            memory: _until_parsed,
+            ..
+        } = whole;
+        let documents = self.shared.connections.room().documents();
+        let reading = documents.run(body.len() as u64, move || {
+            read(&body, &asked, announced.as_ref(), &content_type)
+        });
+        let (document, memory) = reading.await.map_err(|error| self.error(error.into()))?;
         Ok(Some(Fetched {
-            document,
+            document: document.map_err(|problem| self.error(problem))?,
             etag: head.etag,
+            memory,
         }))
     }
 

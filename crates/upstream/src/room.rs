@@ -1,34 +1,83 @@
-//! Room in memory for what an upstream sends at once. Ordinary documents need none; of larger
-//! ones few are read at a time, so that an upstream which makes up manifests of the greatest size
-//! for everybody who asks cannot fill this registry's memory.
+//! Memory for the documents that one upstream sends. Ordinary ones need no reservation; of larger
+//! ones only a few of one upstream are read at a time, and all upstreams share one budget, so that
+//! upstreams which make up manifests of the greatest size cannot fill this registry's memory.
 //!
-//! It bounds documents that are read whole. Blobs stream, and have room of their own.
+//! It bounds documents that are read whole. Blobs stream, and have bounds of their own.
 
+use std::time::Duration;
+
+use metahub_limits::{BudgetError, DocumentBudget, DocumentUse, Reservation};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// A document up to this size needs no room: nearly all manifests have a few KiB.
-const ORDINARY: usize = 64 * 1024;
+use crate::error::Problem;
+
+/// A document up to this size needs no place of its upstream: nearly all manifests have a few KiB.
+const ORDINARY: u64 = 64 * 1024;
 /// Larger documents of one upstream that are read at once.
 const MOST_LARGE: usize = 2;
 
-/// The room of one upstream.
-#[derive(Debug)]
-pub(crate) struct Room(Semaphore);
+/// How long a large document waits for others of its upstream, and when to ask again after that.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A place for one large document, while it is held.
-pub(crate) struct Place<'a>(#[expect(dead_code, reason = "it is held")] SemaphorePermit<'a>);
+/// What one upstream may take up.
+#[derive(Debug)]
+pub(crate) struct Room {
+    large: Semaphore,
+    documents: DocumentBudget,
+}
+
+/// Memory for one document, while it is held.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    _large: Option<SemaphorePermit<'a>>,
+    memory: Reservation,
+}
+
+impl Place<'_> {
+    /// The memory alone, once the document was read: its upstream may send the next one.
+    pub(crate) fn into_memory(self) -> Reservation {
+        self.memory
+    }
+}
 
 impl Room {
-    pub(crate) fn new() -> Self {
-        Self(Semaphore::new(MOST_LARGE))
+    pub(crate) fn new(documents: DocumentBudget) -> Self {
+        Self {
+            large: Semaphore::new(MOST_LARGE),
+            documents,
+        }
     }
 
-    /// A place for one document of `bytes` or more; none if that needs none.
-    pub(crate) async fn for_bytes(&self, bytes: u64) -> Option<Place<'_>> {
-        if bytes <= ORDINARY as u64 {
-            return None;
+    /// The budget that all upstreams share.
+    pub(crate) fn documents(&self) -> &DocumentBudget {
+        &self.documents
+    }
+
+    /// A place for one document of `bytes`.
+    pub(crate) async fn for_bytes(&self, bytes: u64) -> Result<Place<'_>, Problem> {
+        let large = if bytes <= ORDINARY {
+            None
+        } else {
+            let place = tokio::time::timeout(PATIENCE, self.large.acquire()).await;
+            let place = place.ok().and_then(Result::ok).ok_or(Problem::Busy {
+                retry_after: RETRY_AFTER,
+            })?;
+            Some(place)
+        };
+        let memory = self.documents.reserve(DocumentUse::FromUpstream, bytes);
+        Ok(Place {
+            _large: large,
+            memory: memory.await?,
+        })
+    }
+}
+
+impl From<BudgetError> for Problem {
+    fn from(error: BudgetError) -> Self {
+        match error {
+            BudgetError::Busy { retry_after } => Self::Busy { retry_after },
+            BudgetError::Failed => Self::BadAnswer(error.to_string()),
         }
-        // It is never closed, so there is always a place in the end.
-        self.0.acquire().await.ok().map(Place)
     }
 }

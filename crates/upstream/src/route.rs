@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use metahub_limits::DocumentBudget;
 use metahub_oci::{Host, ImageReference, NameError, Reference, RepositoryName};
 use parking_lot::Mutex;
 
@@ -27,6 +28,7 @@ pub struct Upstreams {
     passes_through: bool,
     /// Public hosts that were asked for by name, the latest last.
     any_hosts: Mutex<VecDeque<Arc<Upstream>>>,
+    documents: DocumentBudget,
 }
 
 #[derive(Debug)]
@@ -82,13 +84,24 @@ impl Upstreams {
     /// # Errors
     /// A URL that is none, a secret or certificate that cannot be read.
     pub fn new(config: &UpstreamsConfig) -> Result<Self, ConfigError> {
+        Self::within(config, DocumentBudget::default())
+    }
+
+    /// The same, with the memory for documents that they send taken from `documents`.
+    ///
+    /// # Errors
+    /// As of [`Upstreams::new`].
+    pub fn within(
+        config: &UpstreamsConfig,
+        documents: DocumentBudget,
+    ) -> Result<Self, ConfigError> {
         pass_through::check(&config.upstreams).map_err(|(_, error)| error)?;
         let environment = |name: &str| std::env::var(name).ok();
         let configured: Vec<Configured> = config
             .upstreams
             .iter()
             .map(|one| {
-                let upstream = Upstream::configured(one, config.offline, &environment)?;
+                let upstream = Upstream::configured(one, config.offline, &environment, &documents)?;
                 Ok(Configured {
                     named: named_host(upstream.host()).into(),
                     upstream: Arc::new(upstream),
@@ -105,6 +118,7 @@ impl Upstreams {
             allow_any_host: config.allow_any_host,
             offline: config.offline,
             any_hosts: Mutex::new(VecDeque::new()),
+            documents,
         })
     }
 
@@ -272,7 +286,7 @@ impl Upstreams {
         let found = known.iter().position(|upstream| *upstream.host() == host);
         let upstream = match found.and_then(|place| known.remove(place)) {
             Some(upstream) => upstream,
-            None => Arc::new(Upstream::any_host(host, self.offline).ok()?),
+            None => Arc::new(Upstream::any_host(host, self.offline, &self.documents).ok()?),
         };
         known.push_back(Arc::clone(&upstream));
         if known.len() > MAX_ANY_HOSTS {

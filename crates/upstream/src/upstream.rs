@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use metahub_limits::DocumentBudget;
 use metahub_oci::{Host, RepositoryName, Tag};
 use reqwest::Certificate;
 use tokio::sync::Semaphore;
@@ -57,6 +58,7 @@ impl Upstream {
         config: &UpstreamConfig,
         offline: bool,
         environment: &dyn Fn(&str) -> Option<String>,
+        documents: &DocumentBudget,
     ) -> Result<Self, ConfigError> {
         let origin = config.origin()?;
         let identity = match (&config.given_credentials, &config.credentials) {
@@ -73,11 +75,16 @@ impl Upstream {
             authorities,
             identity,
             offline,
+            documents.clone(),
         ))
     }
 
     /// A public host that nobody configured: anonymous, by TLS, public addresses only.
-    pub(crate) fn any_host(host: Host, offline: bool) -> Result<Self, ConfigError> {
+    pub(crate) fn any_host(
+        host: Host,
+        offline: bool,
+        documents: &DocumentBudget,
+    ) -> Result<Self, ConfigError> {
         let config = UpstreamConfig::new(host);
         let origin = config.origin()?;
         let guard = Guard::public_only();
@@ -89,9 +96,11 @@ impl Upstream {
             Vec::new(),
             Identity::given(config.host.clone(), None),
             offline,
+            documents.clone(),
         ))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "its two callers name each")]
     fn new(
         config: &UpstreamConfig,
         origin: Url,
@@ -100,6 +109,7 @@ impl Upstream {
         authorities: Vec<Certificate>,
         identity: Identity,
         offline: bool,
+        documents: DocumentBudget,
     ) -> Self {
         let connections = Connections::new(
             origin,
@@ -108,6 +118,7 @@ impl Upstream {
             configured,
             authorities,
             config.timeouts.clone(),
+            documents,
         );
         Self {
             auth: Authorizer::new(identity, &config.host, &config.realm_hosts),

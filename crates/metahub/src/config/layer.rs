@@ -11,7 +11,7 @@ use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::{Count, ManifestSize, Rate, Size, Time, UpstreamList};
+use super::values::{Count, DocumentMemory, ManifestSize, Rate, Size, Time, UpstreamList};
 use super::yaml::{ConfigError, Problem, parse};
 use crate::warm::WarmConfig;
 
@@ -86,6 +86,9 @@ pub(crate) struct ScrubLayer {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsLayer {
     pub(crate) connections: Option<Count<1, 1_000_000>>,
+    pub(crate) requests: Option<Count<1, 1_000_000>>,
+    pub(crate) requests_per_client: Option<Count<1, 1_000_000>>,
+    pub(crate) documents: Option<DocumentMemory>,
     pub(crate) header_timeout: Option<Time>,
     pub(crate) idle_timeout: Option<Time>,
     pub(crate) stall_timeout: Option<Time>,
@@ -100,6 +103,9 @@ impl LimitsLayer {
     fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             connections: variable(environment, "METAHUB_LIMITS_CONNECTIONS")?,
+            requests: variable(environment, "METAHUB_LIMITS_REQUESTS")?,
+            requests_per_client: variable(environment, "METAHUB_LIMITS_REQUESTS_PER_CLIENT")?,
+            documents: variable(environment, "METAHUB_LIMITS_DOCUMENTS")?,
             header_timeout: variable(environment, "METAHUB_LIMITS_HEADER_TIMEOUT")?,
             idle_timeout: variable(environment, "METAHUB_LIMITS_IDLE_TIMEOUT")?,
             stall_timeout: variable(environment, "METAHUB_LIMITS_STALL_TIMEOUT")?,

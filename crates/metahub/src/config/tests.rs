@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 40] = [
+const OTHER_VALUES: [(&str, &str); 43] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -172,6 +172,9 @@ const OTHER_VALUES: [(&str, &str); 40] = [
     ("scrub.every", "24h"),
     ("scrub.rate", "1 MiB"),
     ("limits.connections", "7"),
+    ("limits.requests", "7"),
+    ("limits.requests_per_client", "7"),
+    ("limits.documents", "64 MiB"),
     ("limits.header_timeout", "1s"),
     ("limits.idle_timeout", "1s"),
     ("limits.stall_timeout", "1s"),
@@ -260,6 +263,8 @@ fn a_wrong_variable_is_named() {
 #[case("limits:\n  page_size: 0\n", 2, 14, "from 1 to")]
 #[case("limits:\n  name_length: 256\n", 2, 16, "1 to 255")]
 #[case("limits:\n  manifest_size: 5 MiB\n", 2, 18, "4 MiB")]
+#[case("limits:\n  documents: 1 MiB\n", 2, 14, "at least 16 MiB")]
+#[case("limits:\n  requests: 0\n", 2, 13, "from 1 to")]
 #[case("limits:\n  connection: 1\n", 2, 3, "connection")]
 #[case("immutable_tags: ['a(']\n", 1, 17, "regular expression")]
 #[case("tls: {cert: a}\n", 1, 7, "cert")]

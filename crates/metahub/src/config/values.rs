@@ -97,6 +97,29 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// Memory for manifests and indexes at work in bytes, written with a unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DocumentMemory(pub(super) u64);
+
+impl<'de> Deserialize<'de> for DocumentMemory {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        /// With less, one large manifest after the other is worked on.
+        const MIN: u64 = 16 * 1024 * 1024;
+        let text = String::deserialize(from)?;
+        ByteSize::from_str(&text)
+            .ok()
+            .map(|size| size.as_u64())
+            .filter(|size| *size >= MIN)
+            .map(Self)
+            .ok_or_else(|| {
+                D::Error::custom(format!(
+                    "'{text}' is no size of memory for manifests: expected at least 16 MiB, such \
+                     as 256 MiB"
+                ))
+            })
+    }
+}
+
 /// Bytes a second, written with a unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate(pub(super) u64);

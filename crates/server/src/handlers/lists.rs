@@ -1,7 +1,7 @@
 //! Lists: tags, repositories, referrers. All are paged by the last item seen.
 
 use http::{Response, StatusCode, header};
-use metahub_auth::{Identity, Right};
+use metahub_auth::Identity;
 use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
 use metahub_registry::{ListPage, Registry, TagList};
 use serde_json::json;
@@ -100,7 +100,7 @@ pub(crate) async fn repositories(
     max: usize,
 ) -> Result<Response<Body>, HttpError> {
     let Paging { limit, last } = paging(query, max)?;
-    let may_read = |name: &RepositoryName| identity.may(Right::Pull, name);
+    let may_read = |name: &RepositoryName| identity.may_see(name);
     let page = registry
         .repositories(last.as_deref(), limit, &may_read)
         .await?;

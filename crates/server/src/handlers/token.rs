@@ -35,7 +35,9 @@ pub(crate) async fn issue(
     } else {
         Pairs::default()
     };
-    let asked = Scope::parse_all(query.all("scope").chain(form.all("scope")));
+    let scopes = || query.all("scope").chain(form.all("scope"));
+    let asked = Scope::parse_all(scopes());
+    let catalog = Scope::asks_for_catalog(scopes());
     let identity = if method == Method::POST {
         by_form(authenticator, headers, &form, from, origin).await?
     } else {
@@ -48,7 +50,7 @@ pub(crate) async fn issue(
             .ok_or_else(|| refuse(authenticator, origin, &AuthError::LoginRequired))?,
     };
     let issued = authenticator
-        .issue(&identity, &asked)
+        .issue_for(&identity, &asked, catalog)
         .map_err(|error| refuse(authenticator, origin, &error))?;
     Ok(Answer::new(StatusCode::OK)
         .header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
