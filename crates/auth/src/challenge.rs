@@ -54,8 +54,10 @@ fn safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Right;
+    use crate::{Right, Scope};
     use proptest::prelude::*;
+
+    const NONE: &[Scope] = &[];
 
     #[test]
     fn a_bearer_challenge_is_what_clients_parse() {
@@ -66,7 +68,7 @@ mod tests {
              scope=\"repository:qnib/featuretest:pull,push\""
         );
         assert_eq!(
-            bearer_challenge("https://mh/token", "mh", &[], Some("invalid_token")),
+            bearer_challenge("https://mh/token", "mh", NONE, Some("invalid_token")),
             "Bearer realm=\"https://mh/token\",service=\"mh\",error=\"invalid_token\""
         );
         assert_eq!(basic_challenge("metahub"), "Basic realm=\"metahub\"");
@@ -75,7 +77,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_adds_a_parameter_or_a_blank(realm in ".*", service in ".*") {
-            let text = bearer_challenge(&realm, &service, &[], None);
+            let text = bearer_challenge(&realm, &service, NONE, None);
             prop_assert_eq!(text.matches(' ').count(), 1);
             prop_assert_eq!(text.matches('"').count(), 4);
             prop_assert_eq!(text.matches(',').count(), 1);

@@ -469,6 +469,8 @@ mod tests {
                 resting: true,
             }],
             kept: BTreeMap::from([("quay.io".to_owned(), 9)]),
+            in_flight: 2,
+            documents: [10, 20, 3],
         })
     }
 
@@ -483,6 +485,7 @@ mod tests {
         metrics.answered(Kind::GetManifest, ok, 20);
         metrics.answered(Kind::Unknown, StatusCode::NOT_FOUND, 0);
         metrics.received(7);
+        metrics.shed(metahub_limits::Full::Share);
         metrics.resolved(&Composed::none());
         metrics.overdue(Overdue::Stalled);
         let (_open, closed) = (metrics.connection(), metrics.connection());

@@ -197,6 +197,7 @@ async fn a_token_asked_for_with_a_token_lives_no_longer() {
     let mut identity = crate::Identity::clone(&*setup.alice().await);
     identity.token = Some(crate::identity::TokenLimits {
         scopes: Box::default(),
+        catalog: false,
         expires: Timestamp::now() + Duration::from_secs(30),
     });
     let issued = setup.authenticator.issue(&identity, &[]).unwrap();
