@@ -189,14 +189,6 @@ impl Registry {
         &self.inner.store
     }
 
-    /// Whether the registry can do its work.
-    ///
-    /// # Errors
-    /// Why it cannot, in words for whoever looks after it.
-    pub fn ready(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
     /// The memory for documents that are read, parsed or derived from. Large ones are worked on
     /// with [`DocumentBudget::run`] only.
     #[must_use]

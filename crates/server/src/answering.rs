@@ -140,7 +140,6 @@ impl Answering {
         }
         match &*route {
             Route::Health => Ok(base::health()),
-            Route::Ready => base::ready(&self.app.registry),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
             Route::Metrics => self.metrics(call, record).await,

@@ -32,7 +32,6 @@ kinds! {
     Token => "token",
     Resolve => "resolve",
     Health => "health",
-    Ready => "ready",
     Metrics => "metrics",
     Welcome => "welcome",
     GetBlob => "get-blob",
@@ -65,7 +64,6 @@ impl From<&Route> for Kind {
             Route::Token => Self::Token,
             Route::Resolve => Self::Resolve,
             Route::Health => Self::Health,
-            Route::Ready => Self::Ready,
             Route::Metrics => Self::Metrics,
             Route::Welcome => Self::Welcome,
             Route::In(_, operation) => match operation {

@@ -1,11 +1,8 @@
 //! What is not about content: the API's base, health, and a word to a browser.
 
 use http::{Response, StatusCode, header};
-use metahub_oci::ErrorCode;
-use metahub_registry::Registry;
 
 use crate::body::Body;
-use crate::error::HttpError;
 use crate::respond::Answer;
 use crate::scrape;
 
@@ -19,16 +16,6 @@ pub(crate) fn health() -> Response<Body> {
     Answer::new(StatusCode::OK)
         .text(header::CONTENT_TYPE, "text/plain")
         .bytes("ok\n".into())
-}
-
-/// Answers 200 as long as the registry can do its work, else 503 and why not.
-pub(crate) fn ready(registry: &Registry) -> Result<Response<Body>, HttpError> {
-    registry
-        .ready()
-        .map_err(|why| HttpError::code(ErrorCode::Unavailable, why))?;
-    Ok(Answer::new(StatusCode::OK)
-        .text(header::CONTENT_TYPE, "text/plain")
-        .bytes("ready\n".into()))
 }
 
 /// What is counted, as text.
