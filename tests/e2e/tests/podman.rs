@@ -6,7 +6,10 @@
     reason = "a test"
 )]
 
+use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::podman::{self, Podman};
+use metahub_e2e::pusher::Pusher;
+use metahub_e2e::require;
 use metahub_e2e::world::World;
 
 #[track_caller]
@@ -91,4 +94,44 @@ fn podman_is_told_when_a_profile_does_not_exist() {
     };
     let refused = Podman::new().login("zen33", world.metahub.host(), "zen33", "any");
     assert_ne!(refused.code, Some(0), "{refused}");
+}
+
+/// Podman asks for a token without a scope first, and then for the one that it is told to.
+#[test]
+fn podman_finds_the_repositories_that_are_here_with_a_login_and_without() {
+    if !require::tools(&["podman", "setpriv"]) {
+        return;
+    }
+    let config = "anonymous: write\noffline: true\nupstreams: []";
+    let metahub = MetaHub::start(config, &[]);
+    for repository in ["site/app", "site/tool"] {
+        let pusher = Pusher {
+            host: metahub.host(),
+            repository,
+            login: None,
+        };
+        let _ = pusher.image("1", "amd64", repository.as_bytes());
+    }
+    let podman = Podman::new();
+    let search = |who: &str, text: &str| {
+        let found = podman
+            .cli(who)
+            .args(["search", "--tls-verify=false", "--format={{.Name}}"])
+            .arg(metahub.image(text))
+            .shown(format!("podman search {text} as {who}"))
+            .ok();
+        let mut names: Vec<String> = found.stdout.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let done = podman.login("zen3", metahub.host(), "zen3", "any");
+    assert_eq!(done.code, Some(0), "{done}");
+    for who in ["nobody", "zen3"] {
+        assert_eq!(
+            search(who, ""),
+            [metahub.image("site/app"), metahub.image("site/tool")],
+            "{who}"
+        );
+        assert_eq!(search(who, "tool"), [metahub.image("site/tool")], "{who}");
+    }
 }
