@@ -3,6 +3,7 @@
 //! service says. What is absent is left out; nothing here fails, and nothing waits for long. It
 //! decides nothing: texts go in as they are, and detection reads them.
 
+mod ancestors;
 mod cloud;
 mod nvml;
 mod tools;
@@ -15,25 +16,31 @@ use metahub_hardware::detect::DetectOptions;
 
 pub use cloud::{Cloud, MetadataService};
 
+/// Set for every tool that is run. A tool may be set up to run this program again, as a Slurm
+/// `cli_filter` does that asks for a login: with it, no tool is run a second time.
+pub const PROBING: &str = "METAHUB_PROBING";
+
 /// Whom to ask, and how patiently.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// Where tools are looked for, written as `$PATH` is; none are run without it.
+    /// Where tools are looked for, written as `$PATH` is; none are run without it, nor when
+    /// this program was itself started by a tool that a probe runs ([`PROBING`]).
     pub path: Option<OsString>,
     /// The library to load for NVML; without one, wherever the system finds
     /// `libnvidia-ml.so.1`.
     pub nvml: Option<PathBuf>,
     /// The clouds' metadata services to ask, none unless told to.
     pub clouds: Vec<MetadataService>,
-    /// How long one tool, or one service, may take.
+    /// How long one tool, or one service, may take in all.
     pub patience: Duration,
 }
 
 impl Default for Probe {
-    /// The tools on `$PATH` and NVML; no cloud.
+    /// The tools on `$PATH` and NVML; no cloud. No tools where one of them started this.
     fn default() -> Self {
+        let probing = std::env::var_os(PROBING).is_some();
         Self {
-            path: std::env::var_os("PATH"),
+            path: std::env::var_os("PATH").filter(|_| !probing),
             nvml: None,
             clouds: Vec::new(),
             patience: Duration::from_secs(5),

@@ -1,22 +1,29 @@
-//! Runs the node's own tools: each once, without input, for as long as is allowed.
-//! What they print is not read here.
+//! Runs the node's own tools: each once, without input, in a process group of its own that is
+//! killed when its time is over. What they print is not read here.
 
 use std::env;
 use std::ffi::OsStr;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metahub_hardware::detect::ToolOutputs;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::{PROBING, ancestors};
 
 /// No tool has more to say.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// Runs all tools at once.
 pub(crate) fn ask(path: &OsStr, patience: Duration) -> ToolOutputs {
+    let in_slurm = ancestors::of_this(Path::new("/proc"))
+        .iter()
+        .any(|name| is_slurm(name));
     let run = |name: &str, args: &[&str]| run(path, name, args, patience);
     thread::scope(|scope| {
         let start = |name: &'static str, args: &'static [&'static str]| {
@@ -32,7 +39,9 @@ pub(crate) fn ask(path: &OsStr, patience: Duration) -> ToolOutputs {
         let fi_info = start("fi_info", &["--version"]);
         let mpichversion = start("mpichversion", &[]);
         let ompi_info = start("ompi_info", &["--version"]);
-        let srun_mpi_list = start("srun", &["--mpi=list"]);
+        // Within Slurm's own programs (a plug-in, a `cli_filter`) srun would start what
+        // started this. Its plug-ins' files tell the same.
+        let srun_mpi_list = (!in_slurm).then(|| start("srun", &["--mpi=list"]));
         let ldd = start("ldd", &["--version"]);
         ToolOutputs {
             nvml: None,
@@ -40,10 +49,16 @@ pub(crate) fn ask(path: &OsStr, patience: Duration) -> ToolOutputs {
             fi_info: fi_info.join().ok().flatten(),
             mpichversion: mpichversion.join().ok().flatten(),
             ompi_info: ompi_info.join().ok().flatten(),
-            srun_mpi_list: srun_mpi_list.join().ok().flatten(),
+            srun_mpi_list: srun_mpi_list.and_then(|tool| tool.join().ok().flatten()),
             ldd: ldd.join().ok().flatten(),
         }
     })
+}
+
+/// Whether a process is one of Slurm's programs that run plug-ins.
+fn is_slurm(name: &str) -> bool {
+    let clients = ["srun", "sbatch", "salloc", "sattach", "scrontab"];
+    clients.contains(&name) || name.starts_with("slurm")
 }
 
 /// What a tool prints, on both its streams, for some say it on standard error; `None` when there
@@ -53,14 +68,18 @@ fn run(path: &OsStr, name: &str, args: &[&str], patience: Duration) -> Option<St
     let mut child = Command::new(program)
         .args(args)
         .env("LC_ALL", "C")
+        .env(PROBING, "1")
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .ok()?;
     let printed = printed(&mut child, patience);
-    // It has closed its streams, or has had its time.
-    let _ = child.kill();
+    // It has closed its streams, or has had its time; so have those that it started.
+    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
     let _ = child.wait();
     printed
 }
@@ -81,8 +100,10 @@ fn printed(child: &mut Child, patience: Duration) -> Option<String> {
         let _ = errors.send((true, read.map(|_| text)));
     });
     let mut both: Vec<(bool, Vec<u8>)> = Vec::new();
+    let end = Instant::now() + patience;
     for _ in 0..2 {
-        let (is_error, text) = receiver.recv_timeout(patience).ok()?;
+        let left = end.saturating_duration_since(Instant::now());
+        let (is_error, text) = receiver.recv_timeout(left).ok()?;
         both.push((is_error, text.ok()?));
     }
     both.sort_by_key(|(is_error, _)| *is_error);
@@ -97,4 +118,26 @@ fn find(path: &OsStr, name: &str) -> Option<PathBuf> {
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_run_slurms_plug_ins_are_known() {
+        for name in [
+            "srun",
+            "sbatch",
+            "salloc",
+            "slurmstepd",
+            "slurmd",
+            "slurmctld",
+        ] {
+            assert!(is_slurm(name), "{name}");
+        }
+        for name in ["bash", "sshd", "systemd", "srun-wrapper"] {
+            assert!(!is_slurm(name), "{name}");
+        }
+    }
 }

@@ -107,6 +107,69 @@ fn a_tool_that_hangs_or_fails_is_passed_over() {
     assert_eq!(features(&found), [""; 0]);
 }
 
+#[test]
+fn every_tool_is_told_that_a_probe_runs_it_and_one_that_asks_again_runs_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // As a Slurm cli_filter would: what asks for a login is run with what the tool was given.
+    for name in [
+        "nvidia-smi",
+        "fi_info",
+        "mpichversion",
+        "ompi_info",
+        "srun",
+        "ldd",
+    ] {
+        let file = path.join(format!("{name}.env"));
+        tool(
+            path,
+            name,
+            &format!("echo \"$METAHUB_PROBING\" >> {}", file.display()),
+        );
+    }
+    let probe = Probe {
+        path: Some(path.into()),
+        ..nobody(path)
+    };
+    let _ = probe.ask();
+    let mut told = 0;
+    for name in [
+        "nvidia-smi",
+        "fi_info",
+        "mpichversion",
+        "ompi_info",
+        "srun",
+        "ldd",
+    ] {
+        // srun is left out where Slurm runs this test.
+        if let Ok(text) = fs::read_to_string(path.join(format!("{name}.env"))) {
+            assert_eq!(text, "1\n", "{name}");
+            told += 1;
+        }
+    }
+    assert!(told >= 5, "{told}");
+}
+
+#[test]
+fn what_a_tool_starts_ends_with_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let held = path.join("held");
+    let made = Command::new("mkfifo").arg(&held).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    // What the tool starts holds the pipe open for as long as it lives.
+    let script = format!("tail -f /dev/null > {} & wait", held.display());
+    tool(path, "nvidia-smi", &script);
+    let reader = thread::spawn(move || fs::read(held).unwrap());
+    let probe = Probe {
+        path: Some(path.into()),
+        patience: Duration::from_secs(2),
+        ..nobody(path)
+    };
+    assert_eq!(probe.ask().tools.nvidia_smi, None);
+    assert_eq!(reader.join().unwrap(), b"");
+}
+
 /// Enough of NVML for what is asked: two GPUs.
 const NVML: &str = r#"
 #include <string.h>
