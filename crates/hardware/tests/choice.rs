@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests may assert by panicking")]
 
 use metahub_hardware::{
-    Choice, DecidedBy, Entry, Extension, Feature, How, Microarchitectures, Options, Outcome,
-    Provided, choose, choose_with, fit, least_required,
+    Choice, DecidedBy, Entry, Extension, Feature, How, Microarchitectures, Mismatch, Options,
+    Outcome, Provided, choose, choose_with, fit, least_required,
 };
 use rstest::rstest;
 use std::sync::Arc;
@@ -117,6 +117,111 @@ fn the_most_specific_image_is_chosen(
         let why = choice.explain(|at| images[at].to_owned());
         assert_eq!(choice.winner(), winner, "{why}");
     });
+}
+
+/// An entry may require several targets. The machine runs both, so the nearest one counts, and
+/// of equally near ones the one that demands more: however they are written.
+#[rstest]
+#[case("arch:x86_64_v4 arch:zen3")]
+#[case("arch:zen3 arch:x86_64_v4")]
+fn an_entrys_targets_count_in_any_order(#[case] both: &str) {
+    // Both are one step above zen4; zen3 descends from more.
+    for images in [["arch:x86_64_v4", both], [both, "arch:x86_64_v4"]] {
+        picking(&images, &provided("arch:zen4"), |choice| {
+            let winner = choice.winner().and_then(|at| images.get(at));
+            assert_eq!(winner, Some(&both), "{images:?}");
+        });
+    }
+    let (v4, both) = (features("arch:x86_64_v4 site:a"), features(both));
+    let entry = |requirements| Entry {
+        requirements,
+        weight: 0,
+    };
+    let machine = provided("arch:zen4 site:a");
+    for entries in [[entry(&v4), entry(&both)], [entry(&both), entry(&v4)]] {
+        let choice = choose(&entries, &machine);
+        let winner = choice.winner().map(|at| entries[at].requirements);
+        assert_eq!(winner, Some(both.as_slice()));
+        assert_eq!(choice.decided_by(), Some(DecidedBy::MoreDemandingTarget));
+    }
+}
+
+/// PTX is compiled by the driver, which minor-version compatibility does not cover.
+#[rstest]
+#[case::no_toolkit("cc:8.0+ptx", "cc:9.0", None)]
+#[case::same("cc:8.0+ptx cuda:12.4", "cc:9.0 driver:550.54", None)]
+#[case::older_driver("cc:8.0+ptx cuda:12.4", "cc:9.0 driver:535.54", Some(Mismatch::Proven))]
+#[case::older_cuda(
+    "cuda:12.4 cc:8.0+ptx",
+    "cc:9.0 driver:535.54 cuda:12.2",
+    Some(Mismatch::Proven)
+)]
+#[case::compat_package("cuda:12.4 cc:8.0+ptx", "cc:9.0 driver:535.54 cuda:12.4", None)]
+#[case::machine_code("cc:9.0,8.0+ptx cuda:12.4", "cc:9.0 driver:535.54", None)]
+#[case::machine_code_on_the_other_gpu("cc:8.0+ptx cuda:12.4", "cc:8.6 cc:9.0 driver:535.54", None)]
+#[case::no_driver("cc:8.0+ptx cuda:12.4", "cc:9.0", Some(Mismatch::Unstated))]
+#[case::latest_toolkit(
+    "cuda:12.0 cuda:12.4 cc:8.0+ptx",
+    "cc:9.0 driver:535.54",
+    Some(Mismatch::Proven)
+)]
+fn ptx_counts_where_the_driver_is_of_the_toolkits_cuda_or_a_later_one(
+    #[case] image: &str,
+    #[case] machine: &str,
+    #[case] mismatch: Option<Mismatch>,
+) {
+    let (image, machine) = (features(image), provided(machine));
+    let found = fit(&image, &machine);
+    assert_eq!(found.mismatch(), mismatch, "{found}");
+}
+
+#[rstest]
+#[case::cpu("arch:zen4", "arch:zen3", Some(Mismatch::Proven))]
+#[case::other_family("arch:aarch64", "arch:zen3", Some(Mismatch::Proven))]
+#[case::no_cpu("arch:zen4", "cuda:12.4", Some(Mismatch::Unstated))]
+#[case::unknown_cpu("arch:zenn4", "arch:zen4", Some(Mismatch::Unknown))]
+#[case::unknown_cpu_by_the_same_name("arch:zenn4", "arch:zenn4", None)]
+#[case::operator("cuda:>=12.4", "cuda:13.0", Some(Mismatch::Unknown))]
+#[case::operator_and_nothing_stated("cuda:>=12.4", "arch:zen4", Some(Mismatch::Unknown))]
+#[case::factor(
+    "nvidia-require:cuda>=12,memory>=8",
+    "driver:580",
+    Some(Mismatch::Unknown)
+)]
+#[case::mpi("mpi:spectrum", "mpi:mpich", Some(Mismatch::Unknown))]
+#[case::cuda_on_a_cpu_host("cuda:12.4", "arch:zen4", Some(Mismatch::Unstated))]
+#[case::cuda_by_driver("cuda:13.0", "driver:550", Some(Mismatch::Proven))]
+#[case::cuda_on_amd("cuda:12.4", "gpu:amd", Some(Mismatch::Proven))]
+#[case::cuda_on_amd_by_processor("driver:550", "gfx:gfx90a", Some(Mismatch::Proven))]
+#[case::cuda_with_rocm_installed("cuda:12.4", "rocm:6.2", Some(Mismatch::Unstated))]
+#[case::cuda_on_both("cuda:12.4", "gpu:amd gpu:nvidia", Some(Mismatch::Unstated))]
+#[case::cuda_on_any("cuda:12.4", "gpu:any", Some(Mismatch::Unstated))]
+#[case::rocm_on_nvidia("rocm:6.2", "cc:9.0", Some(Mismatch::Proven))]
+#[case::gfx_on_nvidia("gfx:gfx90a", "driver:550", Some(Mismatch::Proven))]
+#[case::gpu("gpu:nvidia", "driver:550", None)]
+#[case::gpu_by_software("gpu:cuda", "gpu:nvidia", None)]
+#[case::gpu_of_amd("gpu:amd", "gfx:gfx942", None)]
+#[case::any_gpu("gpu:any", "gpu:intel", None)]
+#[case::any_gpu_by_capability("gpu:any", "cc:9.0", None)]
+#[case::other_gpu("gpu:nvidia", "gpu:amd", Some(Mismatch::Proven))]
+#[case::no_gpu("gpu:nvidia", "arch:zen4", Some(Mismatch::Unstated))]
+#[case::text("site:blue", "site:green", Some(Mismatch::Proven))]
+#[case::no_text("site:blue", "arch:zen4", Some(Mismatch::Unstated))]
+#[case::the_most_certain_counts("cuda:12.4 arch:zen5", "arch:zen4", Some(Mismatch::Proven))]
+#[case::fits("arch:zen3", "arch:zen4", None)]
+fn a_requirement_that_is_not_met_is_proven_unknown_or_not_stated(
+    #[case] image: &str,
+    #[case] machine: &str,
+    #[case] mismatch: Option<Mismatch>,
+) {
+    let (image, machine) = (features(image), provided(machine));
+    let found = fit(&image, &machine);
+    assert_eq!(found.mismatch(), mismatch, "{found}");
+    assert_eq!(found.fits(), mismatch.is_none());
+    assert_eq!(found.is_unstated(), mismatch == Some(Mismatch::Unstated));
+    if mismatch == Some(Mismatch::Unknown) {
+        assert!(found.to_string().contains("expected"), "{found}");
+    }
 }
 
 #[test]

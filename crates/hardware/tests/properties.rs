@@ -1,7 +1,8 @@
 //! What holds for every choice, whatever the images and the machine.
 
 use metahub_hardware::{
-    Entry, Feature, Microarchitectures, Nearness, Provided, Target, choose, fit, least_required,
+    DecidedBy, Entry, Feature, Microarchitectures, Mismatch, Nearness, Provided, Target, choose,
+    fit, least_required,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -114,6 +115,58 @@ proptest! {
         let machine = Provided::new(machine);
         let standing = |images: &[Image]| winner(images, &machine).map(|i| standing(i, &machine));
         prop_assert_eq!(standing(&images), standing(&shuffled));
+    }
+
+    #[test]
+    fn the_order_of_features_never_matters(
+        (images, shuffled) in any_images().prop_flat_map(|images| {
+            let shuffled: Vec<_> = images
+                .iter()
+                .map(|image| Just(image.requirements.clone()).prop_shuffle())
+                .collect();
+            (Just(images), shuffled)
+        }),
+        (machine, other_machine) in any_features(5)
+            .prop_flat_map(|machine| (Just(machine.clone()), Just(machine).prop_shuffle())),
+    ) {
+        let (machine, other_machine) = (Provided::new(machine), Provided::new(other_machine));
+        let turned: Vec<Image> = images
+            .iter()
+            .zip(shuffled)
+            .map(|(image, requirements)| Image { requirements, weight: image.weight })
+            .collect();
+        let (one, other) = (entries(&images), entries(&turned));
+        let (one, other) = (choose(&one, &machine), choose(&other, &other_machine));
+        prop_assert_eq!(one.ranking(), other.ranking());
+        prop_assert_eq!(one.decided_by(), other.decided_by());
+    }
+
+    #[test]
+    fn of_entries_in_another_order_another_one_wins_only_in_a_full_tie(
+        (images, shuffled) in any_images()
+            .prop_flat_map(|images| (Just(images.clone()), Just(images).prop_shuffle())),
+        machine in any_features(5),
+    ) {
+        let machine = Provided::new(machine);
+        let (one, other) = (entries(&images), entries(&shuffled));
+        let (one, other) = (choose(&one, &machine), choose(&other, &machine));
+        let mine = one.winner().and_then(|at| images.get(at));
+        let theirs = other.winner().and_then(|at| shuffled.get(at));
+        if mine != theirs {
+            prop_assert_eq!(one.decided_by(), Some(DecidedBy::Order));
+            prop_assert_eq!(other.decided_by(), Some(DecidedBy::Order));
+        }
+        if one.decided_by() == Some(DecidedBy::Order) {
+            prop_assert!(one.winner() < one.runner_up());
+        }
+    }
+
+    #[test]
+    fn what_is_not_stated_is_never_a_proof(image in any_features(4)) {
+        let nothing = Provided::new([]);
+        let found = fit(&image, &nothing);
+        let proven = found.mismatch() == Some(Mismatch::Proven);
+        prop_assert!(!proven, "{}", found);
     }
 
     #[test]
