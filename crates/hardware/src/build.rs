@@ -3,6 +3,7 @@
 //! look-up. It never decides what fits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use archspec::schema::{Microarchitecture as Schema, MicroarchitecturesSchema};
 use serde::Deserialize;
@@ -15,17 +16,31 @@ use crate::target::Target;
 /// Distances are kept for every pair, so the number of targets has a bound.
 const MOST_TARGETS: usize = 2_000;
 
-#[derive(Deserialize)]
-struct Overlay {
-    microarchitectures: BTreeMap<String, NewTarget>,
+/// What is known beyond the crate's data.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Overlay {
+    /// archspec's targets that the crate lacks or has differently.
+    pub(crate) microarchitectures: BTreeMap<String, NewTarget>,
+    /// Targets that archspec does not have. They are detected by the processor's model
+    /// number only, so that archspec's rule is archspec's.
+    pub(crate) own: BTreeMap<String, NewTarget>,
+    /// Architectures, as OCI names them, that a target runs besides its own.
+    pub(crate) also_runs: BTreeMap<String, Vec<String>>,
+    /// RISC-V: the extensions without which a machine is not the target.
+    pub(crate) riscv_extensions: BTreeMap<String, Vec<String>>,
+    /// Folded names of processors and machines that are no target, and a target whose programs
+    /// they run for certain.
+    pub(crate) hints: BTreeMap<String, String>,
 }
 
 /// The overlay as shipped; a test holds that it parses, and that each entry is new
 /// or differs from the crate's.
-pub(crate) fn overlay() -> BTreeMap<String, NewTarget> {
-    serde_json::from_str::<Overlay>(include_str!("../data/overlay.json"))
-        .map(|overlay| overlay.microarchitectures)
-        .unwrap_or_default()
+pub(crate) fn overlay() -> &'static Overlay {
+    static OVERLAY: OnceLock<Overlay> = OnceLock::new();
+    OVERLAY.get_or_init(|| {
+        serde_json::from_str(include_str!("../data/overlay.json")).unwrap_or_default()
+    })
 }
 
 pub(crate) fn from_schema(entry: &Schema) -> NewTarget {
@@ -35,6 +50,7 @@ pub(crate) fn from_schema(entry: &Schema) -> NewTarget {
         features: entry.features.clone(),
         cpupart: entry.cpupart.clone(),
         generation: entry.generation.and_then(|g| u32::try_from(g).ok()),
+        also_runs: None,
     }
 }
 
@@ -54,7 +70,14 @@ impl Microarchitectures {
             .iter()
             .map(|(name, entry)| (name.clone(), from_schema(entry)))
             .collect();
-        data.extend(overlay());
+        let overlay = overlay();
+        data.extend(overlay.microarchitectures.clone());
+        data.extend(overlay.own.clone());
+        for (name, architectures) in &overlay.also_runs {
+            if let Some(entry) = data.get_mut(name) {
+                entry.also_runs = Some(architectures.clone());
+            }
+        }
         let mut graph = Self {
             targets: Vec::new(),
             spellings: HashMap::new(),
@@ -102,14 +125,18 @@ impl Microarchitectures {
                 let Ok(slot) = u16::try_from(self.targets.len()) else {
                     continue;
                 };
+                let parents: Vec<Target> = entry
+                    .from
+                    .iter()
+                    .filter_map(|p| self.look_up(p)?.ok())
+                    .collect();
+                let also_runs = entry.also_runs.unwrap_or_else(|| self.run_by_all(&parents));
                 self.spellings.insert(fold(&name), slot);
                 self.targets.push(Microarchitecture {
                     target: Target::new(&name, slot),
-                    parents: entry
-                        .from
-                        .iter()
-                        .filter_map(|p| self.look_up(p)?.ok())
-                        .collect(),
+                    parents,
+                    also_runs,
+                    by_model_only: overlay().own.contains_key(&name),
                     vendor: entry.vendor,
                     features: with_implied(entry.features),
                     generation: entry.generation,
@@ -117,6 +144,18 @@ impl Microarchitectures {
                 });
             }
         }
+    }
+
+    /// The architectures that all of some targets run besides their own.
+    fn run_by_all(&self, targets: &[Target]) -> Vec<String> {
+        let mut lists = targets
+            .iter()
+            .map(|target| self.get(target).map_or(&[][..], |known| &known.also_runs));
+        let first = lists.next().unwrap_or_default().to_vec();
+        lists.fold(first, |mut common, other| {
+            common.retain(|architecture| other.contains(architecture));
+            common
+        })
     }
 
     /// This graph with a site's additions.
@@ -280,6 +319,8 @@ impl Microarchitectures {
             entry.parents.iter().for_each(|parent| add(parent.as_str()));
             add("");
             entry.features.iter().for_each(|flag| add(flag));
+            add("");
+            entry.also_runs.iter().for_each(|other| add(other));
         }
         let spellings: BTreeMap<&String, &u16> = self.spellings.iter().collect();
         for (spelling, slot) in spellings {
@@ -311,20 +352,42 @@ mod tests {
     #[test]
     fn the_overlay_holds_only_what_the_crate_lacks_or_has_differently() {
         let overlay = overlay();
-        assert!(!overlay.is_empty(), "data/overlay.json does not parse");
+        let parsed = serde_json::from_str::<Overlay>(include_str!("../data/overlay.json"));
+        assert!(parsed.is_ok(), "data/overlay.json does not parse");
         let base = &MicroarchitecturesSchema::schema().microarchitectures;
         let facts = |mut entry: NewTarget| {
             entry.features.sort();
             entry
         };
-        for (name, entry) in overlay {
+        for (name, entry) in &overlay.microarchitectures {
             let same = base
-                .get(&name)
+                .get(name)
                 .is_some_and(|old| facts(from_schema(old)) == facts(entry.clone()));
             assert!(
                 !same,
                 "{name} is in the archspec crate as it is: run scripts/archspec-overlay"
             );
+        }
+        for name in overlay.own.keys() {
+            let theirs = base.contains_key(name) || overlay.microarchitectures.contains_key(name);
+            assert!(!theirs, "archspec has {name} now: remove MetaHub's own");
+        }
+    }
+
+    #[test]
+    fn what_the_overlay_says_is_said_of_known_targets() {
+        let graph = Microarchitectures::builtin();
+        let overlay = overlay();
+        let named = overlay
+            .also_runs
+            .keys()
+            .chain(overlay.riscv_extensions.keys());
+        for name in named.chain(overlay.hints.values()) {
+            assert_eq!(graph.find(name).unwrap().as_str(), name);
+        }
+        for hint in overlay.hints.keys() {
+            assert_eq!(fold(hint), *hint);
+            assert!(graph.look_up(hint).is_none(), "{hint} is a target's name");
         }
     }
 
@@ -333,14 +396,17 @@ mod tests {
         let graph = Microarchitectures::builtin();
         let base = &MicroarchitecturesSchema::schema().microarchitectures;
         let overlay = overlay();
-        let names: BTreeSet<&String> = base.keys().chain(overlay.keys()).collect();
+        let newer = overlay.microarchitectures.keys().chain(overlay.own.keys());
+        let names: BTreeSet<&String> = base.keys().chain(newer).collect();
         assert_eq!(graph.iter().count(), names.len());
         for name in names {
             let target = graph.find(name).unwrap();
             assert_eq!(target.as_str(), name);
             let known = graph.get(&target).unwrap();
             let from = overlay
+                .own
                 .get(name)
+                .or_else(|| overlay.microarchitectures.get(name))
                 .map_or_else(|| &base[name].from, |entry| &entry.from);
             let parents: Vec<&str> = known.parents().iter().map(Target::as_str).collect();
             assert_eq!(&parents, from);

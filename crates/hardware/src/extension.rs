@@ -41,6 +41,10 @@ pub struct NewTarget {
     /// Power's generation.
     #[serde(default)]
     pub generation: Option<u32>,
+    /// Architectures, as OCI names them, whose programs it runs besides its own; without it
+    /// those that all of `from` run.
+    #[serde(default)]
+    pub also_runs: Option<Vec<String>>,
 }
 
 fn generic() -> String {

@@ -1,6 +1,7 @@
 //! Finding a target by the name that a person, a compiler, OCI or EESSI gives it.
 //! It never guesses: what is not known is an error that lists the nearest names.
 
+use crate::build::overlay;
 use crate::graph::Microarchitectures;
 use crate::names::{self, fold};
 use crate::target::{Target, TargetError};
@@ -81,29 +82,89 @@ impl Microarchitectures {
 
     fn unknown(&self, spelling: &str) -> TargetError {
         let last = spelling.rsplit('/').next().unwrap_or(spelling);
-        let folded = fold(last);
-        let mut scored: Vec<(f64, Target)> = self
-            .spellings
-            .iter()
-            .map(|(known, slot)| {
-                (
-                    strsim::normalized_damerau_levenshtein(&folded, known),
-                    *slot,
-                )
-            })
-            .filter(|(score, _)| *score >= 0.6)
-            .filter_map(|(score, slot)| Some((score, self.at(slot)?.target.clone())))
-            .collect();
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        let mut near: Vec<Target> = Vec::new();
-        for (_, target) in scored {
-            if near.len() < 3 && !near.contains(&target) {
-                near.push(target);
-            }
-        }
+        let near = match self.hinted(last) {
+            Some(target) => vec![target],
+            None => self.slips(&fold(last)),
+        };
         TargetError::Unknown {
             spelling: spelling.to_owned(),
             near,
         }
     }
+
+    /// The target whose programs a processor or a cloud's machine of that name runs for
+    /// certain.
+    fn hinted(&self, name: &str) -> Option<Target> {
+        let hints = &overlay().hints;
+        let folded = fold(name);
+        let machine = folded.strip_prefix("standard").unwrap_or(&folded);
+        // Azure's HB120rs_v3 is an HBv3; `c5n.18xlarge` and `c3-standard-88` begin with their kind.
+        let azure = machine.strip_prefix("hb").and_then(|rest| {
+            let version = rest.rfind('v').and_then(|at| rest.get(at..))?;
+            Some(format!("hb{version}"))
+        });
+        let kind = name.split(['.', '-']).next().map(fold);
+        let spelled = [
+            Some(folded.clone()),
+            azure,
+            kind.filter(|_| name.contains(['.', '-'])),
+        ];
+        let mut targets = spelled.into_iter().flatten();
+        targets.find_map(|name| self.spelled(&fold(hints.get(&name)?)))
+    }
+
+    /// What `folded` may be a slip of. Another number is no slip: what comes before it is
+    /// named, since what comes after demands more. Of names equally near none is named that
+    /// demands more than another.
+    fn slips(&self, folded: &str) -> Vec<Target> {
+        let (stem, number) = numbered(folded);
+        let most = if folded.len() < 9 { 1 } else { 2 };
+        let mut earlier: Vec<(u64, u16)> = Vec::new();
+        let mut slips: Vec<(usize, u16)> = Vec::new();
+        for (known, slot) in &self.spellings {
+            let (known_stem, known_number) = numbered(known);
+            let digits = |number: u64| number.checked_ilog10();
+            if known_stem == stem && digits(known_number) == digits(number) {
+                if known_number < number {
+                    earlier.push((known_number, *slot));
+                }
+                continue;
+            }
+            // A digit too many: `zen33`.
+            let longer = known_stem == stem && known_number > 0 && known_number < number;
+            let steps = strsim::damerau_levenshtein(folded, known);
+            if steps <= most && steps < folded.len() && (known_number == number || longer) {
+                slips.push((steps, *slot));
+            }
+        }
+        let target = |slot: u16| self.at(slot).map(|entry| entry.target.clone());
+        let nearest = slips.iter().map(|(steps, _)| *steps).min();
+        let mut near: Vec<Target> = slips
+            .iter()
+            .filter(|(steps, _)| Some(*steps) == nearest)
+            .filter_map(|(_, slot)| target(*slot))
+            .collect();
+        near.sort();
+        near.dedup();
+        let all = near.clone();
+        near.retain(|mine| {
+            let demands_more = |other: &Target| other != mine && self.descends_from(mine, other);
+            !all.iter().any(demands_more)
+        });
+        earlier.sort_by(|a, b| b.cmp(a));
+        for target in earlier.into_iter().filter_map(|(_, slot)| target(slot)) {
+            if near.len() < 3 && !near.contains(&target) {
+                near.push(target);
+            }
+        }
+        near.truncate(3);
+        near
+    }
+}
+
+/// A folded name without the number at its end, and the number; 0 when there is none.
+fn numbered(folded: &str) -> (&str, u64) {
+    let stem = folded.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = folded.strip_prefix(stem).unwrap_or_default();
+    (stem, number.parse().unwrap_or(0))
 }

@@ -21,6 +21,8 @@ pub struct Microarchitecture {
     pub(crate) features: BTreeSet<String>,
     pub(crate) generation: Option<u32>,
     pub(crate) cpu_part: Option<String>,
+    pub(crate) also_runs: Vec<String>,
+    pub(crate) by_model_only: bool,
 }
 
 impl Microarchitecture {
@@ -53,6 +55,11 @@ impl Microarchitecture {
     #[must_use]
     pub fn cpu_part(&self) -> Option<&str> {
         self.cpu_part.as_deref()
+    }
+    /// Whether archspec does not have it: then only a processor's model number tells it.
+    #[must_use]
+    pub fn is_by_model_only(&self) -> bool {
+        self.by_model_only
     }
     /// Whether it is a vendor-neutral level such as `x86_64_v3`.
     #[must_use]
@@ -208,6 +215,26 @@ impl Microarchitectures {
             .filter(|entry| entry.is_generic() && self.descends_from(target, &entry.target))
             .max_by_key(|entry| self.depth(&entry.target))
             .map_or_else(|| target.clone(), |entry| entry.target.clone())
+    }
+
+    /// The architectures whose programs a target runs, as OCI names them: its own, then others
+    /// that it is known to run, such as `386` on every `x86_64` and `arm` on those Arm cores
+    /// that have AArch32. A target of a vendor-neutral level runs what every machine of that
+    /// level runs.
+    #[must_use]
+    pub fn architectures(&self, target: &Target) -> Vec<String> {
+        let others = self.get(target).map(|known| known.also_runs.clone());
+        let mut all = vec![self.oci_platform(target).architecture];
+        all.extend(others.unwrap_or_default());
+        all
+    }
+
+    /// Whether a target runs programs of an architecture, as OCI names it.
+    #[must_use]
+    pub fn runs_architecture(&self, target: &Target, architecture: &str) -> bool {
+        self.architectures(target)
+            .iter()
+            .any(|own| own == architecture)
     }
 
     /// How OCI names the platform of a target.

@@ -51,6 +51,19 @@ const ZEN5: (u32, u32, u32) = (26, 2, 1);
 #[case::zen3("zen3", (25, 1, 1), &["pku", "clzero"], "x86_64_v3")]
 #[case::zen2("zen2", (23, 49, 0), &["rdseed"], "x86_64_v3")]
 #[case::cascadelake("cascadelake", (6, 85, 7), &["clwb", "rdseed"], "x86_64_v4")]
+#[case::intersect("zen5", (26, 2, 1), &["avx512_vp2intersect"], "zen4")]
+#[case::turin_dense("zen5", (26, 17, 0), &["rdseed", "avx512_vp2intersect"], "x86_64_v4")]
+#[case::emerald("sapphirerapids", (6, 207, 2), &["amx_tile", "amx_bf16", "amx_int8"], "icelake")]
+#[case::granite("graniterapids", (6, 173, 1), &["amx_tile", "amx_bf16", "amx_int8", "amx_fp16"], "icelake")]
+#[case::granite_d("graniterapids", (6, 174, 1), &["movdiri", "amx_tile"], "icelake")]
+#[case::diamond("graniterapids", (19, 1, 1), &["cldemote", "serialize"], "icelake")]
+#[case::arrow("arrowlake", (6, 197, 2), &["waitpkg"], "skylake")]
+#[case::arrow_s("arrowlake_s", (6, 198, 2), &["waitpkg"], "skylake")]
+#[case::lunar("arrowlake_s", (6, 189, 1), &["rdseed", "movdiri"], "haswell")]
+#[case::panther("arrowlake_s", (6, 204, 1), &["rdseed"], "haswell")]
+#[case::sierra("arrowlake", (6, 175, 3), &["rdseed"], "haswell")]
+#[case::meteor("alderlake", (6, 170, 4), &["clwb"], "skylake")]
+#[case::cooper("cooperlake", (6, 85, 11), &["clwb", "rdseed"], "x86_64_v4")]
 #[case::sapphirerapids("sapphirerapids", (6, 143, 8), &["amx_tile", "amx_bf16", "amx_int8"], "icelake")]
 fn flags_that_no_compiler_emits_are_forgiven_when_the_model_is_known(
     #[case] target: &str,
@@ -76,7 +89,7 @@ fn flags_that_no_compiler_emits_are_forgiven_when_the_model_is_known(
 #[case::bf16("avx512_bf16")]
 #[case::vnni("avx_vnni")]
 #[case::gfni("gfni")]
-#[case::intersect("avx512_vp2intersect")]
+#[case::ifma("avx512ifma")]
 fn a_flag_that_code_generation_uses_is_never_forgiven(#[case] flag: &str) {
     let found = found(&x86("zen5", ZEN5, &["rdseed", flag]));
     let graph = Microarchitectures::builtin();
@@ -85,6 +98,28 @@ fn a_flag_that_code_generation_uses_is_never_forgiven(#[case] flag: &str) {
         !graph.get(&found.target).unwrap().features().contains(flag),
         "{found}"
     );
+}
+
+#[rstest]
+#[case::granite("graniterapids", (6, 173, 1), "sapphirerapids")]
+#[case::cooper("cooperlake", (6, 85, 11), "cascadelake")]
+fn a_target_that_archspec_does_not_have_is_known_by_its_model(
+    #[case] target: &str,
+    #[case] numbers: (u32, u32, u32),
+    #[case] by_flags: &str,
+) {
+    let whole = found(&x86(target, numbers, &[]));
+    assert_eq!(
+        (whole.target.as_str(), whole.by_flags.as_str()),
+        (target, by_flags)
+    );
+    assert!(whole.masked.is_empty());
+    // Another model with the same flags, and the model without its flag.
+    let (family, _, stepping) = numbers;
+    let other = found(&x86(target, (family, 0x01, stepping), &[]));
+    assert_eq!(other.target.as_str(), by_flags);
+    let less = found(&x86(by_flags, numbers, &[]));
+    assert_ne!(less.target.as_str(), "cooperlake");
 }
 
 #[test]
@@ -311,6 +346,37 @@ fn a_cluster_node_is_described_by_its_files() {
      sifive,u74-mc\n\n",
     "u74mc"
 )]
+#[case::risc_v_with_vectors(
+    "riscv64",
+    "isa\t: rv64imafdcv_zicbom_zba_zbb\nuarch\t: spacemit,x60\n\n",
+    "x60"
+)]
+#[case::risc_v_general("riscv64", "isa\t: rv64gcv\nmodel name\t: Spacemit(R) X60\n\n", "x60")]
+#[case::risc_v_without_vectors(
+    "riscv64",
+    "isa\t: rv64imafdc_zicbom_zve32x_zvfh\nmodel name\t: Spacemit(R) X60\n\n",
+    "riscv64"
+)]
+#[case::risc_v_of_one_hart_without(
+    "riscv64",
+    "isa : rv64gcv\nuarch : spacemit,x60\n\nisa : rv64gc\nuarch : spacemit,x60\n\n",
+    "riscv64"
+)]
+#[case::risc_v_that_states_nothing("riscv64", "uarch\t: spacemit,x60\n\n", "riscv64")]
+#[case::cobalt_100(
+    "aarch64",
+    "Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm \
+     jscvt fcma lrcpc dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs \
+     sb dcpodp sve2 sveaes svepmull svebitperm svesha3 svesm4 flagm2 frint svei8mm svebf16 i8mm \
+     bf16\nCPU implementer\t: 0x6d\nCPU architecture: 8\nCPU part\t: 0xd49\n\n",
+    "neoverse_n2"
+)]
+#[case::cobalt_100_without_vectors(
+    "aarch64",
+    "Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm \
+     lrcpc dcpop asimddp\nCPU implementer\t: 0x6d\nCPU architecture: 8\nCPU part\t: 0xd49\n\n",
+    "neoverse_n1"
+)]
 #[case::what_runs_32_bits("armv7l", "CPU architecture: 7\n", "arm")]
 fn a_machine_of_each_family_is_known_by_its_files(
     #[case] machine: &str,
@@ -370,18 +436,68 @@ fn a_given_cpuinfo_takes_the_place_of_the_nodes_own() {
         cpuinfo: Some("cpu : POWER9 (raw), altivec supported\n".to_owned()),
         ..DetectOptions::default()
     };
-    assert_eq!(
-        features(Path::new("/nonexistent"), &options),
-        ["arch:power9le"]
-    );
-    let big_endian = DetectOptions {
-        machine: Some("ppc64".to_owned()),
-        ..options
-    };
-    assert_eq!(
-        features(Path::new("/nonexistent"), &big_endian),
-        ["arch:power9"]
-    );
+    // The text does not tell the byte order.
+    assert_eq!(features(Path::new("/nonexistent"), &options), [""; 0]);
+    for (machine, target) in [("ppc64", "arch:power9"), ("ppc64le", "arch:power9le")] {
+        let told = DetectOptions {
+            machine: Some(machine.to_owned()),
+            ..options.clone()
+        };
+        assert_eq!(features(Path::new("/nonexistent"), &told), [target]);
+    }
+}
+
+/// The beginning of a program for 64-bit Power.
+const ELF_LITTLE: &str = "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x15\0";
+const ELF_BIG: &str = "\x7fELF\x02\x02\x01\0\0\0\0\0\0\0\0\0\0\x03\0\x15";
+const ELF_X86: &str = "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0";
+
+#[rstest]
+#[case::nothing(&[], None)]
+#[case::release_big(&[("proc/sys/kernel/osrelease", "4.18.0-80.el7.ppc64")], Some("power9"))]
+#[case::release_little(&[("proc/sys/kernel/osrelease", "5.14.0-427.el9.ppc64le")], Some("power9le"))]
+#[case::debian_big(&[("proc/sys/kernel/osrelease", "6.1.0-18-powerpc64")], Some("power9"))]
+#[case::program_big(&[("bin/sh", ELF_BIG)], Some("power9"))]
+#[case::program_little(&[("usr/bin/sh", ELF_LITTLE)], Some("power9le"))]
+#[case::program_of_another(&[("bin/sh", ELF_X86)], None)]
+#[case::script(&[("bin/sh", "#!/bin/busybox")], None)]
+#[case::kernel(&[("bin/sh", ELF_LITTLE), ("proc/sys/kernel/arch", "ppc64")], Some("power9"))]
+fn the_byte_order_of_power_is_told_by_the_system_and_never_assumed(
+    #[case] files: &[(&str, &str)],
+    #[case] target: Option<&str>,
+) {
+    let mut all = vec![("proc/cpuinfo", "cpu\t\t: POWER9, altivec supported\n")];
+    all.extend(files);
+    let root = tree(&all);
+    let found = features(root.path(), &DetectOptions::default());
+    let arch = found
+        .iter()
+        .find_map(|feature| feature.strip_prefix("arch:"));
+    assert_eq!(arch, target);
+}
+
+#[test]
+fn a_32_bit_kernel_on_a_64_bit_processor_is_a_32_bit_machine() {
+    let root = tree(&[
+        ("proc/cpuinfo", &x86("haswell", (6, 63, 2), &[])),
+        ("proc/sys/kernel/osrelease", "6.1.0-18-686-pae"),
+    ]);
+    let found = features(root.path(), &DetectOptions::default());
+    assert!(found.contains(&"arch:i686".to_owned()), "{found:?}");
+}
+
+#[rstest]
+#[case("rv64imac")]
+#[case("rv64imafd")]
+fn a_core_without_what_every_program_is_compiled_for_is_no_target(#[case] isa: &str) {
+    let root = tree(&[
+        (
+            "proc/cpuinfo",
+            &format!("isa : {isa}\nuarch : sifive,u74-mc\n"),
+        ),
+        ("proc/sys/kernel/arch", "riscv64"),
+    ]);
+    assert_eq!(features(root.path(), &DetectOptions::default()), [""; 0]);
 }
 
 #[test]

@@ -1,12 +1,179 @@
 //! What the graph of CPU targets knows: names in every spelling, descent, distance,
 //! platforms, and what a site may add.
-#![expect(clippy::unwrap_used, reason = "tests may assert by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may assert by panicking"
+)]
 
 use std::collections::BTreeSet;
 
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures, Target, TargetError};
 use rstest::rstest;
 use serde_json::json;
+
+fn near(spelling: &str) -> Vec<String> {
+    match Microarchitectures::builtin().find(spelling) {
+        Err(TargetError::Unknown { near, .. }) => near.iter().map(ToString::to_string).collect(),
+        other => panic!("{spelling}: {other:?}"),
+    }
+}
+
+#[rstest]
+#[case("icl", "icelake")]
+#[case("emr", "sapphirerapids")]
+#[case("gnr", "graniterapids")]
+#[case("Granite-Rapids", "graniterapids")]
+#[case("cooperlake", "cooperlake")]
+#[case("cpx", "cooperlake")]
+#[case("milan-x", "zen3")]
+#[case("genoa-x", "zen4")]
+#[case("siena", "zen4")]
+#[case("lunarlake", "arrowlake_s")]
+#[case("kabylake", "skylake")]
+fn names_that_people_type_are_targets(#[case] spelling: &str, #[case] name: &str) {
+    assert_eq!(target(spelling).as_str(), name);
+}
+
+#[rstest]
+#[case("graviton5", &["neoverse_v2"])]
+#[case("c5n.18xlarge", &["skylake_avx512"])]
+#[case("HBv4", &["zen4"])]
+#[case("Standard_HB120rs_v3", &["zen3"])]
+#[case("c3", &["ivybridge"])]
+#[case("c3-standard-88", &["ivybridge"])]
+#[case("tigerlake", &["x86_64_v4"])]
+#[case("sierraforest", &["x86_64_v3"])]
+#[case("diamondrapids", &["sapphirerapids"])]
+#[case("zen7", &["zen6", "zen5", "zen4"])]
+#[case("x86_64_v5", &["x86_64_v4", "x86_64_v3", "x86_64_v2"])]
+#[case("graviton9", &["neoverse_v2", "neoverse_v1", "neoverse_n1"])]
+#[case("zn3", &["zen3"])]
+#[case("haswel", &["haswell"])]
+#[case("saphirerapids", &["sapphirerapids"])]
+#[case("skylakeu", &["skylake"])]
+#[case("neoverse_v4", &["neoverse_v2", "neoverse_v1"])]
+#[case("thunderx", &[])]
+#[case("x86_65_v3", &["x86_64_v3"])]
+#[case("a100", &[])]
+#[case("somelake", &[])]
+fn a_hint_names_what_was_meant_and_never_more(#[case] spelling: &str, #[case] hints: &[&str]) {
+    assert_eq!(near(spelling), hints);
+}
+
+/// Processors that are no target, by the target of theirs that demands most: no hint may
+/// demand more.
+#[rstest]
+#[case("rocketlake", "icelake")]
+#[case("tigerlake", "icelake")]
+#[case("pantherlake", "arrowlake_s")]
+#[case("goldmont", "x86_64_v2")]
+#[case("tremont", "x86_64_v2")]
+#[case("gracemont", "alderlake")]
+#[case("grandridge", "arrowlake")]
+#[case("neoverse_e1", "armv8.2a")]
+#[case("cortex_a53", "aarch64")]
+#[case("cortex_a55", "armv8.2a")]
+#[case("cortex_a57", "aarch64")]
+#[case("cortex_a76", "neoverse_n1")]
+#[case("power12", "power10le")]
+#[case("thunderx", "aarch64")]
+#[case("bonnell", "x86_64")]
+#[case("penryn", "core2")]
+#[case("yonah", "i686")]
+#[case("geode", "i686")]
+#[case("jaguar", "x86_64_v2")]
+#[case("m9", "m4")]
+fn no_hint_demands_more_than_the_processor_runs(#[case] name: &str, #[case] runs: &str) {
+    let graph = Microarchitectures::builtin();
+    let runs = target(runs);
+    for hint in near(name) {
+        let hint = target(&hint);
+        let big_endian = graph.family(&hint) != graph.family(&runs);
+        assert!(graph.runs(&runs, &hint) || big_endian, "{name}: {hint}");
+    }
+}
+
+#[test]
+fn a_slip_in_any_name_is_never_answered_with_more_than_the_name_itself() {
+    let graph = Microarchitectures::builtin();
+    let mut tried = 0;
+    for entry in graph.iter() {
+        let name = entry.target().as_str();
+        for at in 0..name.len() {
+            let mut left_out = name.to_owned();
+            left_out.remove(at);
+            let mut doubled = name.to_owned();
+            doubled.insert(at, name.as_bytes()[at].into());
+            let digit = |text: &str| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+            for slip in [left_out, doubled] {
+                let Err(TargetError::Unknown { near, .. }) = graph.find(&slip) else {
+                    continue;
+                };
+                tried += 1;
+                // Where a number is wrong, another number may be meant.
+                if digit(name) || near.contains(entry.target()) {
+                    continue;
+                }
+                for hint in near {
+                    let more = graph.descends_from(&hint, entry.target());
+                    assert!(!more, "{slip}, a slip of {name}, is answered with {hint}");
+                }
+            }
+        }
+    }
+    assert!(tried > 500, "{tried}");
+}
+
+#[rstest]
+#[case("x86_64", "386", true)]
+#[case("zen4", "386", true)]
+#[case("mic_knl", "386", true)]
+#[case("zen4", "amd64", true)]
+#[case("zen4", "arm", false)]
+#[case("neoverse_n1", "arm", true)]
+#[case("neoverse_n2", "arm", true)]
+#[case("neoverse_v1", "arm", true)]
+#[case("cortex_a72", "arm", true)]
+#[case("graviton4", "arm", false)]
+#[case("grace", "arm", false)]
+#[case("neoverse_v3ae", "arm", false)]
+#[case("olympus", "arm", false)]
+#[case("a64fx", "arm", false)]
+#[case("thunderx2", "arm", false)]
+#[case("ampere1", "arm", false)]
+#[case("m1", "arm", false)]
+#[case("m4", "arm", false)]
+#[case("aarch64", "arm", false)]
+#[case("armv9.2a", "arm", false)]
+#[case("neoverse_n1", "arm64", true)]
+#[case("i686", "386", true)]
+#[case("i686", "amd64", false)]
+#[case("power9le", "ppc64", false)]
+fn a_target_runs_32_bit_programs_where_that_is_known(
+    #[case] name: &str,
+    #[case] architecture: &str,
+    #[case] runs: bool,
+) {
+    let graph = Microarchitectures::builtin();
+    assert_eq!(graph.runs_architecture(&target(name), architecture), runs);
+}
+
+#[test]
+fn a_site_says_what_its_targets_run_besides_their_own() {
+    let graph = extend(json!({"targets": {
+        "ours": {"from": ["neoverse_n1"]},
+        "newer": {"from": ["neoverse_n1"], "also_runs": []},
+        "older": {"from": ["aarch64"], "also_runs": ["arm"]},
+    }}))
+    .unwrap();
+    let runs = |name| graph.runs_architecture(&graph.find(name).unwrap(), "arm");
+    assert_eq!(
+        (runs("ours"), runs("newer"), runs("older")),
+        (true, false, true)
+    );
+}
 
 fn target(name: &str) -> Target {
     Microarchitectures::builtin().find(name).unwrap()

@@ -252,15 +252,7 @@ impl<'s, 'a> Machines<'s, 'a> {
         let graph = provided.graph();
         let mut architectures: Vec<String> = Vec::new();
         for target in provided.targets() {
-            let own = graph.oci_platform(target).architecture;
-            // 64-bit machines run these 32-bit programs, too.
-            let narrow = match own.as_str() {
-                "amd64" => Some("386".to_owned()),
-                "arm64" => Some("arm".to_owned()),
-                _ => None,
-            };
-            architectures.push(own);
-            architectures.extend(narrow);
+            architectures.extend(graph.architectures(target));
         }
         Self {
             architectures,

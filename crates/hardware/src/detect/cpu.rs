@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::cpuinfo::Cpuinfo;
 use super::{exempt, models};
-use crate::build::with_implied;
+use crate::build::{overlay, with_implied};
 use crate::graph::{Microarchitecture, Microarchitectures};
 use crate::target::Target;
 
@@ -32,7 +32,7 @@ pub struct CpuFinding {
     /// What archspec's rule alone says.
     pub by_flags: Target,
     /// Why `target` is more than `by_flags`: flags hidden, each with the reason why that
-    /// is safe. Empty when both are the same.
+    /// is safe. Empty when both are the same, or when its model number alone tells it.
     pub masked: Vec<Masked>,
     /// Whether cores of different kinds were reduced to what they have in common.
     pub mixed_cores: bool,
@@ -61,18 +61,23 @@ impl fmt::Display for CpuFinding {
 /// One kind of core, as archspec's rule looks at it.
 struct Core {
     vendor: String,
+    /// Whose targets its numbers name: the vendor, or who designed the core for it.
+    designer: String,
     /// Arm.
     part: Option<String>,
     /// Power.
     generation: u32,
     /// RISC-V.
     name: Option<String>,
+    /// RISC-V's extensions; none when they are not stated.
+    extensions: Option<BTreeSet<String>>,
     /// The target that its numbers name.
     model: Option<Target>,
 }
 
 /// The CPU target of a machine whose `/proc/cpuinfo` is `info` and whose `uname -m` is
-/// `machine`. `None` when the machine's architecture is unknown.
+/// `machine`. `None` when the machine's architecture is unknown, or a core does not have
+/// what every program for that architecture is compiled for (RISC-V without `c` or `d`).
 #[must_use]
 pub fn cpu(info: &Cpuinfo, machine: &str, graph: &Microarchitectures) -> Option<CpuFinding> {
     let root = graph.look_up(machine)?.ok()?;
@@ -88,15 +93,18 @@ pub fn cpu(info: &Cpuinfo, machine: &str, graph: &Microarchitectures) -> Option<
     if kinds.is_empty() {
         kinds.push(&nothing);
     }
-    let found: Vec<CpuFinding> = kinds
+    let found: Option<Vec<CpuFinding>> = kinds
         .into_iter()
         .map(|block| {
             let core = core(block, info, root.as_str(), graph);
+            if !core.may_be(&root) {
+                return None;
+            }
             let by_flags = by_rule(&core, &flags, &root, graph);
-            unmask(&core, &flags, by_flags, graph)
+            Some(unmask(&core, &flags, by_flags, graph))
         })
         .collect();
-    in_common(&found, graph)
+    in_common(&found?, graph)
 }
 
 fn core(
@@ -115,13 +123,16 @@ fn core(
     let mut core = Core {
         vendor: "generic".to_owned(),
         part: None,
+        designer: "generic".to_owned(),
         generation: 0,
         name: None,
+        extensions: None,
         model: None,
     };
     match family {
         "x86_64" => {
             core.vendor = get("vendor_id").unwrap_or("generic").to_owned();
+            core.designer.clone_from(&core.vendor);
             core.model = match (number("cpu family"), number("model")) {
                 (Some(family), Some(model)) => {
                     let stepping = number("stepping").unwrap_or(0);
@@ -135,6 +146,7 @@ fn core(
             let vendors = &MicroarchitecturesSchema::schema().conversions.arm_vendors;
             if let Some(code) = get("CPU implementer") {
                 core.vendor = vendors.get(code).map_or(code, String::as_str).to_owned();
+                core.designer = models::arm_designer(code, &core.vendor).to_owned();
             }
             core.part = get("CPU part").map(str::to_owned);
             core.model = graph
@@ -142,7 +154,7 @@ fn core(
                 .find(|entry| {
                     core.part.is_some()
                         && entry.cpu_part() == core.part.as_deref()
-                        && entry.vendor() == core.vendor
+                        && entry.vendor() == core.designer
                 })
                 .map(|entry| entry.target().clone());
         }
@@ -153,10 +165,44 @@ fn core(
                 (Some("spacemit,x60"), _) | (_, Some("Spacemit(R) X60")) => Some("x60".to_owned()),
                 (uarch, _) => uarch.map(str::to_owned),
             };
+            core.extensions = get("isa").map(riscv_extensions);
         }
         _ => {}
     }
     core
+}
+
+impl Core {
+    /// RISC-V: whether no extension is known to be missing that the target is compiled for.
+    /// What only one kind of core has is to be stated.
+    fn may_be(&self, target: &Target) -> bool {
+        let Some(needed) = overlay().riscv_extensions.get(target.as_str()) else {
+            return true;
+        };
+        match &self.extensions {
+            Some(stated) => needed.iter().all(|extension| stated.contains(extension)),
+            None => target.as_str() == "riscv64",
+        }
+    }
+}
+
+/// `rv64imafdcv_zicsr_zba` is `i`, `m`, `a`, `f`, `d`, `c`, `v`, `zicsr`, `zba`; `g` stands
+/// for `imafd`.
+fn riscv_extensions(isa: &str) -> BTreeSet<String> {
+    let isa = isa.to_ascii_lowercase();
+    let mut parts = isa.trim_start_matches("rv64").split('_');
+    let base = parts.next().unwrap_or_default();
+    // Names of several letters begin with one of these.
+    let letters = base.find(['z', 's', 'x']).unwrap_or(base.len());
+    let (letters, rest) = base.split_at_checked(letters).unwrap_or((base, ""));
+    let general = if letters.contains('g') { "imafd" } else { "" };
+    letters
+        .chars()
+        .chain(general.chars())
+        .map(String::from)
+        .chain(parts.chain([rest]).map(str::to_owned))
+        .filter(|extension| !extension.is_empty())
+        .collect()
 }
 
 /// `POWER9 (raw), altivec supported` is 9; 0 when no generation is named.
@@ -181,7 +227,7 @@ fn by_rule(
     graph: &Microarchitectures,
 ) -> Target {
     let compatible = |entry: &&Microarchitecture| {
-        if !graph.descends_from(entry.target(), root) {
+        if !graph.descends_from(entry.target(), root) || entry.is_by_model_only() {
             return false;
         }
         let vendor = entry.is_generic() || entry.vendor() == core.vendor;
@@ -192,7 +238,8 @@ fn by_rule(
             "aarch64" => vendor && entry.features().is_subset(flags),
             "ppc64" | "ppc64le" => entry.generation().unwrap_or(0) <= core.generation,
             "riscv64" => {
-                entry.is_generic() || core.name.as_deref() == Some(entry.target().as_str())
+                let named = core.name.as_deref() == Some(entry.target().as_str());
+                (entry.is_generic() || named) && core.may_be(entry.target())
             }
             _ => entry.target() == root,
         }
@@ -244,7 +291,7 @@ fn unmask(
             continue;
         };
         let more = target != by_flags && graph.descends_from(&target, &by_flags);
-        if known.vendor() != core.vendor || !more {
+        if known.vendor() != core.designer || !more {
             continue;
         }
         let masked: Option<Vec<Masked>> = known

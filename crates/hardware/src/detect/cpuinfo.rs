@@ -109,7 +109,14 @@ impl Cpuinfo {
         self
     }
 
-    /// The machine (`uname -m`) that writes such a text, as far as it shows.
+    /// Whether a Power machine writes such a text; nothing in it tells the byte order.
+    #[must_use]
+    pub fn is_power(&self) -> bool {
+        self.first("cpu").is_some_and(|cpu| cpu.contains("POWER"))
+    }
+
+    /// The machine (`uname -m`) that writes such a text, as far as it shows. Power does not
+    /// show its byte order, so it is none.
     #[must_use]
     pub fn machine(&self) -> Option<&'static str> {
         let has = |key| self.first(key).is_some();
@@ -123,10 +130,6 @@ impl Cpuinfo {
         if let Some(architecture) = self.first("CPU architecture") {
             let old = architecture.parse::<u32>().is_ok_and(|version| version < 8);
             return Some(if old { "arm" } else { "aarch64" });
-        }
-        if self.first("cpu").is_some_and(|cpu| cpu.contains("POWER")) {
-            // Nothing here tells the byte order; little-endian is what is sold.
-            return Some("ppc64le");
         }
         match self.first("isa") {
             Some(isa) if isa.starts_with("rv64") => Some("riscv64"),

@@ -50,6 +50,50 @@ pub(crate) fn kernel(root: &Root, facts: &mut Facts) {
     }
 }
 
+/// What distributions append to a kernel's release, and the machine (`uname -m`) that it is
+/// for. Where the kernel does not state its machine, this does; the processor alone does not
+/// tell the byte order of Power, nor whether a 64-bit one runs a 32-bit kernel.
+const RELEASES: &[(&str, &str)] = &[
+    ("ppc64le", "ppc64le"),
+    ("ppc64el", "ppc64le"),
+    ("powerpc64le", "ppc64le"),
+    ("ppc64", "ppc64"),
+    ("powerpc64", "ppc64"),
+    ("i386", "i686"),
+    ("i586", "i686"),
+    ("i686", "i686"),
+    ("686", "i686"),
+    ("armv7hl", "arm"),
+    ("armv7l", "arm"),
+    ("armmp", "arm"),
+];
+
+/// The machine that the kernel's release names.
+pub(crate) fn machine_of_release(root: &Root) -> Option<&'static str> {
+    let release = root.text("/proc/sys/kernel/osrelease")?;
+    let mut words = release.rsplit(['.', '-', '_', '+']);
+    words.find_map(|word| {
+        let row = RELEASES.iter().find(|(name, _)| *name == word);
+        row.map(|(_, machine)| *machine)
+    })
+}
+
+/// The machine that a Power system's own programs were compiled for, by the header of one
+/// (System V ABI, `e_ident` and `e_machine`); `None` when there is none to look at.
+pub(crate) fn power_order(root: &Root) -> Option<String> {
+    const POWER64: u16 = 21;
+    let programs = ["/bin/sh", "/usr/bin/sh", "/sbin/init", "/usr/bin/env"];
+    let header = programs.iter().find_map(|path| root.bytes(path))?;
+    let order = header.strip_prefix(b"\x7fELF\x02")?.first()?;
+    let machine: [u8; 2] = header.get(18..20)?.try_into().ok()?;
+    let found = match order {
+        1 => (u16::from_le_bytes(machine), "ppc64le"),
+        2 => (u16::from_be_bytes(machine), "ppc64"),
+        _ => return None,
+    };
+    (found.0 == POWER64).then(|| found.1.to_owned())
+}
+
 pub(crate) fn smt(root: &Root, facts: &mut Facts) {
     let path = "/sys/devices/system/cpu/smt/active";
     match root.text(path).as_deref() {

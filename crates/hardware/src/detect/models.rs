@@ -1,7 +1,8 @@
 //! Which target an x86 processor is by its vendor, family, model and stepping: the
 //! numbers that hypervisors hand through when they hide flags. Ranges are the kernel's
 //! (`arch/x86/kernel/cpu/amd.c`, `asm/intel-family.h`). A number that is not here says
-//! nothing. Arm needs no such table: archspec's targets carry their `CPU part`.
+//! nothing. A number may name a target that the processor has more than: a target is only
+//! taken when its flags are there. archspec's Arm targets carry their `CPU part`.
 
 /// The target's archspec name, for `vendor_id`, `cpu family`, `model` and `stepping` as
 /// `/proc/cpuinfo` states them.
@@ -30,7 +31,20 @@ pub(crate) fn x86(vendor: &str, family: u32, model: u32, stepping: u32) -> Optio
             _ => None,
         },
         ("GenuineIntel", 6) => intel(model, stepping),
+        // Nova Lake, Diamond Rapids.
+        ("GenuineIntel", 0x12) if matches!(model, 0x01 | 0x03) => Some("arrowlake_s"),
+        ("GenuineIntel", 0x13) if model == 0x01 => Some("graniterapids"),
         _ => None,
+    }
+}
+
+/// Who designed the core of an Arm processor, by the name that archspec gives its vendor:
+/// some put their own number on Arm's core and keep its part (Azure Cobalt 100: `0x6d`,
+/// part `0xd49`, which is Neoverse N2).
+pub(crate) fn arm_designer<'v>(implementer: &str, vendor: &'v str) -> &'v str {
+    match implementer {
+        "0x6d" => "ARM",
+        _ => vendor,
     }
 }
 
@@ -44,15 +58,20 @@ fn intel(model: u32, stepping: u32) -> Option<&'static str> {
         0x3d | 0x47 | 0x4f | 0x56 => "broadwell",
         0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6 => "skylake",
         0x55 if stepping <= 4 => "skylake_avx512",
-        // Cascade Lake, and Cooper Lake, which archspec does not tell apart.
+        0x55 if stepping >= 10 => "cooperlake",
         0x55 => "cascadelake",
-        0x57 => "mic_knl",
+        0x57 | 0x85 => "mic_knl",
         0x66 => "cannonlake",
-        0x6a | 0x6c | 0x7d | 0x7e => "icelake",
+        // With Tiger Lake and Rocket Lake.
+        0x6a | 0x6c | 0x7d | 0x7e | 0x8c | 0x8d | 0xa7 => "icelake",
         0x8f | 0xcf => "sapphirerapids",
-        0x97 | 0x9a | 0xb7 | 0xba | 0xbf => "alderlake",
-        0xb5 | 0xc5 => "arrowlake",
-        0xc6 => "arrowlake_s",
+        0xad | 0xae => "graniterapids",
+        // With Raptor Lake, Meteor Lake, Bartlett Lake and those of small cores only.
+        0x97 | 0x9a | 0xaa | 0xac | 0xb7 | 0xba | 0xbe | 0xbf | 0xd7 => "alderlake",
+        // With Sierra Forest and Grand Ridge.
+        0xaf | 0xb5 | 0xb6 | 0xc5 => "arrowlake",
+        // With Lunar Lake, Panther Lake, Wildcat Lake and Clearwater Forest.
+        0xbd | 0xc6 | 0xcc | 0xd5 | 0xdd => "arrowlake_s",
         _ => return None,
     })
 }
@@ -69,7 +88,7 @@ mod tests {
             for (family, model) in
                 (0..0x20).flat_map(|family| (0..0x100).map(move |model| (family, model)))
             {
-                for stepping in [0, 4, 7] {
+                for stepping in [0, 4, 7, 11] {
                     if let Some(name) = x86(vendor, family, model, stepping) {
                         let target = graph.find(name).unwrap();
                         assert_eq!(target.as_str(), name);

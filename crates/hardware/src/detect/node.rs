@@ -116,6 +116,14 @@ pub fn detect(root: &Root, graph: &Microarchitectures, options: &DetectOptions) 
     }
 }
 
+/// The machine that this program was compiled for, as `uname -m` names it.
+fn own_machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => "powerpc64le",
+        other => other,
+    }
+}
+
 fn find_cpu(
     root: &Root,
     graph: &Microarchitectures,
@@ -133,8 +141,14 @@ fn find_cpu(
         .clone()
         .or_else(|| info.machine().filter(|_| given).map(str::to_owned))
         .or_else(|| root.text("/proc/sys/kernel/arch").filter(|_| !given))
+        .or_else(|| {
+            (!given)
+                .then(|| host::machine_of_release(root))?
+                .map(str::to_owned)
+        })
         .or_else(|| info.machine().map(str::to_owned))
-        .or_else(|| running.then(|| std::env::consts::ARCH.to_owned()))?;
+        .or_else(|| (info.is_power() && !given && !running).then(|| host::power_order(root))?)
+        .or_else(|| running.then(|| own_machine().to_owned()))?;
     if let (true, "x86_64", Some(facts)) = (running, machine.as_str(), cpuid::live()) {
         info = info.confirmed_by(&facts);
     }
