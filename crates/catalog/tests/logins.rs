@@ -242,7 +242,7 @@ fn without_an_account_of_that_name_a_namespace_is_a_namespace() {
 )]
 #[case(
     "cpu=zen33",
-    "no profile is called 'cpu=zen33': did you mean cpu=zen3, cpu=zen or cpu=zen2?"
+    "no profile is called 'cpu=zen33': did you mean cpu=zen3?"
 )]
 #[case("x86_64/intel/zen3", "no profile is called 'x86_64/intel/zen3'")]
 #[case("accel/nvidia/new", "no profile is called 'accel/nvidia/new'")]
@@ -353,7 +353,7 @@ fn a_digest_does_not_depend_on_how_documents_are_laid_out() {
     let expected = digest(&[("x.yaml", together)]);
     assert_eq!(digest(&[("b.yaml", layers), ("a.yaml", nodes)]), expected);
     // Derived content is found by it again: a new value means that all is computed anew.
-    insta::assert_snapshot!(expected, @"sha256:63ecf8a544b7712033f3d0250a3258ee58ffcbd879c05a8a1c566d86a5bd5e76");
+    insta::assert_snapshot!(expected, @"sha256:ff2c0859d337877df312c4d989fd9667b8ecb2c2b796ee1bf2de392cf46ac362");
 }
 
 #[test]

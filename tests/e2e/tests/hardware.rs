@@ -129,7 +129,7 @@ const GIVEN: &[(&str, &str)] = &[
     ),
     (
         "skylake_avx512",
-        "cascadelake icelake sapphirerapids skylake_avx512",
+        "cascadelake cooperlake graniterapids icelake sapphirerapids skylake_avx512",
     ),
     ("zen3", "zen3 zen4 zen5 zen6"),
     ("power9le", "power10le power9le"),
