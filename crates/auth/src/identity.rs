@@ -123,6 +123,12 @@ impl Identity {
         self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
     }
 
+    /// Whether this is a token for pushing to `repository`: whoever asked for it is about to.
+    #[must_use]
+    pub fn pushes_to(&self, repository: &RepositoryName) -> bool {
+        self.token.is_some() && self.may(Right::Push, repository)
+    }
+
     /// Whether the names of repositories may be listed: by whoever may pull everywhere, with a
     /// token only if it was issued for that.
     #[must_use]

@@ -6,6 +6,8 @@ use metahub_registry::{CacheSettings, Registry, RegistryError};
 use metahub_store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::guarded::guarded;
+
 /// Whether something was fetched is a number in memory.
 const LOOK: Duration = Duration::from_secs(2);
 /// Uses that are not written down yet are lost with the process.
@@ -28,19 +30,22 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
             clock.tick().await;
             let counts = registry.counts();
             // Of what broke off, a part may be kept.
-            let blobs = (counts.bytes_fetched, counts.fetches_failed);
+            let ended = counts.fetches_failed + counts.fetches_paused;
+            let blobs = (counts.bytes_fetched, ended);
             let fetched = (blobs, counts.manifests_fetched);
             let now = Instant::now();
             let outcome = if seen != Some(fetched) || now >= next {
                 seen = Some(fetched);
                 written = now;
-                let kept = registry.keep_bounds().await;
+                let bounded = registry.clone();
+                let kept = guarded(async move { bounded.keep_bounds().await }).await;
                 let holds = kept.as_ref().is_ok_and(|kept| !kept.over);
                 next = now + if holds { AT_LEAST } else { again };
                 kept.map(drop)
             } else if now >= written + WRITE {
                 written = now;
-                registry.write_usage().await
+                let used = registry.clone();
+                guarded(async move { used.write_usage().await }).await
             } else {
                 Ok(())
             };

@@ -16,7 +16,7 @@ use std::time::Duration;
 use metahub_auth::AuthConfig;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_limits::DocumentBudget;
-use metahub_registry::Settings;
+use metahub_registry::{Free, Settings};
 use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamsConfig;
 
@@ -138,6 +138,9 @@ impl Config {
             tls.key = layer.tls.key.take().or(tls.key);
             let over = std::mem::take(&mut layer.cache);
             cache.size = over.size.or(cache.size);
+            cache.keep_free = over.keep_free.or(cache.keep_free);
+            cache.largest_blob = over.largest_blob.or(cache.largest_blob);
+            cache.anonymous_share = over.anonymous_share.or(cache.anonymous_share);
             cache.pinned = over.pinned.or(cache.pinned);
             cache.spare = over.spare.or(cache.spare);
             config.apply(layer);
@@ -170,7 +173,18 @@ impl Config {
             &mut self.registry.cache.spare,
             cache.spare.map(Time::duration),
         );
+        let bounds = &mut self.registry.cache;
+        set(&mut bounds.keep_free, cache.keep_free);
+        set(
+            &mut bounds.largest_blob,
+            cache.largest_blob.map(|size| size.0),
+        );
+        set(
+            &mut bounds.anonymous_share,
+            cache.anonymous_share.map(|percent| percent.0),
+        );
         if self.upstreams.offline {
+            bounds.keep_free = Free::Bytes(0);
             return;
         }
         self.registry.cache.size = cache.size.map(|size| size.0);
@@ -215,6 +229,7 @@ impl Config {
             layer.upstreams.map(UpstreamList::into_upstreams),
         );
         set(&mut self.upstreams.allow_any_host, layer.allow_any_host);
+        set(&mut self.upstreams.proxied_private, layer.proxied_private);
         set(&mut self.upstreams.offline, layer.offline);
         set(&mut self.warm, layer.warm);
     }

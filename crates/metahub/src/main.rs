@@ -14,6 +14,7 @@ mod data;
 mod descriptors;
 mod documents;
 mod exit;
+mod guarded;
 mod imported;
 mod log_writer;
 mod logging;

@@ -13,6 +13,7 @@ use metahub_registry::{Registry, RegistryError};
 use metahub_store::{GcOptions, ScrubOptions, StoreError};
 
 use crate::config::Upkeep;
+use crate::guarded::guarded;
 
 /// A server that has just started has other things to do.
 const SETTLING: Duration = Duration::from_mins(1);
@@ -43,7 +44,7 @@ pub(crate) fn keep(registry: &Registry, data: &Path, upkeep: &Upkeep) {
 /// Does `work` every so often; `mark` is the file whose time says when it was last done.
 fn repeat<F>(mark: PathBuf, every: Duration, work: impl Fn() -> F + Send + 'static)
 where
-    F: Future<Output = Result<(), RegistryError>> + Send,
+    F: Future<Output = Result<(), RegistryError>> + Send + 'static,
 {
     if every.is_zero() {
         return;
@@ -51,7 +52,7 @@ where
     tokio::spawn(async move {
         tokio::time::sleep(first_wait(last(&mark), every)).await;
         loop {
-            match work().await {
+            match guarded(work()).await {
                 Ok(()) => done(&mark),
                 Err(RegistryError::Store(StoreError::Closed)) => return,
                 // The next time may do better; until then nothing is lost.

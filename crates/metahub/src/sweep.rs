@@ -5,6 +5,8 @@ use std::time::Duration;
 use metahub_store::Store;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::guarded::guarded;
+
 /// However long an upload may rest, looking is cheap.
 const OFTEN_ENOUGH: Duration = Duration::from_mins(10);
 const NOT_TOO_OFTEN: Duration = Duration::from_secs(1);
@@ -16,7 +18,8 @@ pub(crate) fn keep(store: Store, idle: Duration) {
     tokio::spawn(async move {
         loop {
             clock.tick().await;
-            match store.sweep_uploads(idle).await {
+            let swept = store.clone();
+            match guarded(async move { swept.sweep_uploads(idle).await }).await {
                 Ok(_) => {}
                 Err(metahub_store::StoreError::Closed) => return,
                 // It is tried again; until then they only take room.

@@ -6,6 +6,7 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -21,6 +22,10 @@ use crate::{Registry, RegistryError};
 /// Up to this many bytes a blob is verified before the first of them is given out, if nobody has
 /// verified it since it was last touched: about a millisecond.
 const SMALL: u64 = 1024 * 1024;
+
+/// How long an upstream may take to say whether it has a blob of a repository that nothing was
+/// pulled of yet: clients also ask before they push, when no upstream knows the name.
+const UNKNOWN_REPOSITORY: Duration = Duration::from_secs(5);
 
 /// A blob that can be read.
 #[derive(Clone)]
@@ -125,18 +130,43 @@ impl Registry {
         }
     }
 
-    /// The size in bytes of a blob that may be read through the repository `name`. Fetches
-    /// nothing, and asks an upstream only about repositories that were pulled from there before:
-    /// clients ask for sizes before they push, and that is no upstream's business.
+    /// The size in bytes of a blob that may be read through the repository `name`, as
+    /// [`Registry::find_blob`] has it.
     pub async fn blob_size(
         &self,
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
+        let size = self.find_blob(name, digest).await?;
+        size.ok_or_else(|| RegistryError::Broken(format!("no upstream says how large {digest} is")))
+    }
+
+    /// Whether a blob may be read through the repository `name`, and its size in bytes where that
+    /// is known. Fetches nothing; says what [`Registry::blob`] would give. What an upstream says
+    /// of a repository that nothing was pulled of yet counts only if it has the blob.
+    pub async fn find_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>, RegistryError> {
         let here = self.enter(name, Wanted::Blob(digest)).await?;
         match here.find(name, digest, Eagerness::Ask).await? {
-            Some(Found::Here(blob)) => Ok(blob.size()),
+            Some(Found::Here(blob)) => Ok(Some(blob.size())),
             Some(Found::Upstream(size)) => Ok(size),
+            None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+        }
+    }
+
+    /// The size in bytes of a blob that the repository `name` itself holds: what need not be
+    /// pushed to it. No upstream is asked, since a pushed manifest may not refer to what only an
+    /// upstream has.
+    pub async fn pushed_blob_size(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<u64, RegistryError> {
+        match self.held(name, digest).await? {
+            Some(blob) => Ok(blob.size()),
             None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
         }
     }
@@ -185,6 +215,14 @@ impl Registry {
             .filter(|place| matches!(place, Place::Upstream { .. }))
         {
             if eagerness == Eagerness::Ask && !self.store().has_repository(place.kept()).await? {
+                match self.find_at(place, digest, Eagerness::AskBriefly).await {
+                    Ok(Some(found)) => return Ok(Some(found)),
+                    Ok(None) => {}
+                    Err(error) if error.is_upstreams() => {
+                        tracing::debug!(repository = %place.kept(), %digest, %error, "not asked further");
+                    }
+                    Err(error) => return Err(error),
+                }
                 continue;
             }
             let found = search.answered(self.find_at(place, digest, eagerness).await)?;
@@ -231,9 +269,19 @@ impl Registry {
         let Place::Upstream { route, kept } = place else {
             return Ok(None);
         };
-        let size = there(route.upstream.blob_size(&route.name, digest).await);
-        let size = self.heed(kept, size).await?;
-        Ok(size.flatten().map(Found::Upstream))
+        let limit = (eagerness == Eagerness::AskBriefly).then_some(UNKNOWN_REPOSITORY);
+        let asked = route.upstream.find_blob(&route.name, digest, limit).await;
+        let Some(size) = self.heed(kept, there(asked)).await? else {
+            return Ok(None);
+        };
+        let size = match size {
+            Some(size) => Some(size),
+            None => match self.store().stated_sizes(kept, digest).await?.as_slice() {
+                [stated] => Some(*stated),
+                _ => None,
+            },
+        };
+        Ok(Some(Found::Upstream(size)))
     }
 
     /// A blob of one place, fetched if its upstream has it.
@@ -283,7 +331,7 @@ impl Registry {
             if let Some(blob) = self.held(kept, digest).await? {
                 return Ok(Some(blob));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(None)
     }
@@ -326,11 +374,14 @@ enum Eagerness {
     Fetch,
     /// Only whether it is there, and its size.
     Ask,
+    /// The same, of an upstream that may not know the repository.
+    AskBriefly,
 }
 
 enum Found {
     Here(BlobRead),
-    Upstream(u64),
+    /// Its size, where that is known.
+    Upstream(Option<u64>),
 }
 
 /// The images that a derived manifest was made from, as its record names them: separated by

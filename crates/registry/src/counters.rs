@@ -33,6 +33,8 @@ pub struct Counts {
     pub blobs_shared: u64,
     /// Blobs whose fetching broke off.
     pub fetches_failed: u64,
+    /// Blobs whose fetching paused, because nobody read them.
+    pub fetches_paused: u64,
     /// Tags whose derived content was known.
     pub derived_known: u64,
     /// Tags whose content was derived.
@@ -86,6 +88,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_fetched: Counter,
     pub(crate) blobs_shared: Counter,
     pub(crate) fetches_failed: Counter,
+    pub(crate) fetches_paused: Counter,
     pub(crate) derived_known: Counter,
     pub(crate) derived_made: Counter,
     pub(crate) unknown_served: Counter,
@@ -137,6 +140,7 @@ impl Registry {
             bytes_fetched: counters.bytes_fetched.get(),
             blobs_shared: counters.blobs_shared.get(),
             fetches_failed: counters.fetches_failed.get(),
+            fetches_paused: counters.fetches_paused.get(),
             derived_known: counters.derived_known.get(),
             derived_made: counters.derived_made.get(),
             unknown_served: counters.unknown_served.get(),

@@ -109,9 +109,11 @@ impl Registry {
     }
 
     fn seen_by(&self, caller: Caller) -> Self {
+        let looks_after = matches!(caller, Caller::Itself);
         Self {
             inner: Arc::clone(&self.inner),
             caller,
+            client: if looks_after { 0 } else { self.client },
         }
     }
 

@@ -67,6 +67,9 @@ pub enum RegistryError {
     /// Content broke off on its way from an upstream.
     #[error("{0}")]
     Broken(String),
+    /// The cache has no room for what is to be fetched.
+    #[error("{0}")]
+    NoRoom(String),
     /// Nothing of an index fits the login's profile.
     #[error("{name}:{reference}: {nothing}")]
     NothingFits {
@@ -137,7 +140,7 @@ impl RegistryError {
             }
             Self::BlobUnknown(..) => ErrorCode::BlobUnknown,
             Self::Immutable(_) => ErrorCode::Denied,
-            Self::Broken(_) => ErrorCode::Unavailable,
+            Self::Broken(_) | Self::NoRoom(_) => ErrorCode::Unavailable,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
             Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
             Self::UploadInvalid(_) => ErrorCode::BlobUploadInvalid,
@@ -162,7 +165,9 @@ impl RegistryError {
                 | StoreError::ReadOnly(_)
                 | StoreError::Busy
                 | StoreError::Superseded
-                | StoreError::ContentAbsent { .. } => ErrorCode::Unavailable,
+                | StoreError::ContentAbsent { .. }
+                | StoreError::Aborted
+                | StoreError::WriterEnded => ErrorCode::Unavailable,
                 _ => ErrorCode::Unknown,
             },
             Self::Documents(error) => match error {
@@ -188,6 +193,7 @@ impl RegistryError {
         match self {
             Self::Upstream(error) => error.retry_after(),
             Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
+            Self::NoRoom(_) => Some(crate::room::COME_AGAIN),
             Self::Shared(error) => error.retry_after(),
             _ => None,
         }

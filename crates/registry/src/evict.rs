@@ -2,22 +2,24 @@
 //! fetched again when somebody asks for it.
 //!
 //! Safe are pinned names, what the collections in force name, what was used a moment ago, and
-//! whatever pushed content refers to.
+//! whatever pushed content refers to. What only a single client without an account asked for has
+//! a share of its own, and goes first where that is passed, so that no such client makes what
+//! others use go. See `docs/decisions/what-goes-from-a-full-cache.md`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use metahub_oci::{Digest, Host, Reference, RepositoryName};
-use metahub_store::{Candidate, CandidatesAfter, Evicted, Origin};
+use metahub_store::{Candidate, CandidatesAfter, Disk, Evicted, Origin, Use, Which};
 
 use crate::blob::parse_sources;
 use crate::enter::{BEHIND, shown};
+use crate::free::Free;
 use crate::source::parse;
-use crate::usage::Used;
 use crate::{ImmutableTags, Registry, RegistryError};
 
-/// Candidates that are looked at at once.
-const PAGE: usize = 200;
+/// Candidates that are put in order at once: one ordering is enough for nearly every eviction.
+const PAGE: usize = 10_000;
 
 /// How much may be kept of upstreams.
 #[derive(Clone, Debug)]
@@ -26,6 +28,12 @@ pub struct CacheSettings {
     pub size: Option<u64>,
     /// Bytes of one, by its host.
     pub sizes: BTreeMap<Host, u64>,
+    /// What is left free of the disk.
+    pub keep_free: Free,
+    /// The largest blob that is fetched, in bytes.
+    pub largest_blob: u64,
+    /// Percent of the cache for what only single clients without an account asked for.
+    pub anonymous_share: u8,
     /// Names that never go: patterns of a whole `HOST/NAME:TAG`.
     pub pinned: ImmutableTags,
     /// What was used less than this ago stays, though the bound is passed.
@@ -37,6 +45,9 @@ impl Default for CacheSettings {
         Self {
             size: None,
             sizes: BTreeMap::new(),
+            keep_free: Free::Percent(10),
+            largest_blob: 64 * 1024 * 1024 * 1024,
+            anonymous_share: 50,
             pinned: ImmutableTags::default(),
             spare: Duration::from_secs(60),
         }
@@ -47,7 +58,7 @@ impl CacheSettings {
     /// Whether anything has a bound.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
-        self.size.is_some() || !self.sizes.is_empty()
+        self.size.is_some() || !self.sizes.is_empty() || self.keep_free != Free::Bytes(0)
     }
 }
 
@@ -64,6 +75,43 @@ pub struct Kept {
     pub over: bool,
 }
 
+/// Looks at what is over after an eviction: it can free less than it seemed to, where content is
+/// held twice.
+const MOST_PASSES: usize = 3;
+
+/// Bytes by which bounds are passed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Excess {
+    /// Of the whole cache, or of the disk.
+    total: u64,
+    /// So much of that is above the share of single clients without an account.
+    of_one_client: u64,
+    /// Of one upstream.
+    of_hosts: Vec<(String, u64)>,
+}
+
+impl Excess {
+    fn is_none(&self) -> bool {
+        self.total == 0 && self.of_hosts.is_empty()
+    }
+}
+
+/// How many bytes must go for `all` that is kept and being fetched, and `needed` more: for the
+/// cache's bound, or for the disk, on which `to_come` bytes of all this are not written yet.
+fn total_excess(cache: &CacheSettings, disk: Disk, all: u64, to_come: u64, needed: u64) -> u64 {
+    let bound = cache.size.unwrap_or(u64::MAX);
+    let over_bound = all.saturating_add(needed).saturating_sub(bound);
+    let least_free = cache.keep_free.of(disk.size).saturating_add(to_come);
+    over_bound.max(least_free.saturating_sub(disk.free))
+}
+
+/// How large the cache may be: as its bound says, or as the disk allows.
+fn whole_cache(cache: &CacheSettings, disk: Disk, all: u64, to_come: u64) -> u64 {
+    let more = disk.free.saturating_sub(cache.keep_free.of(disk.size));
+    let on_disk = all.saturating_sub(to_come).saturating_add(more);
+    cache.size.unwrap_or(u64::MAX).min(on_disk)
+}
+
 /// Manifests that stay: the repository that keeps them, and their digest.
 type Safe = HashSet<(RepositoryName, Digest)>;
 
@@ -71,7 +119,7 @@ impl Registry {
     /// Notes that a manifest is used, where that decides what stays.
     pub(crate) fn used(&self, repository: &RepositoryName, digest: &Digest) {
         if self.settings().cache.is_bounded() {
-            self.inner.usage.note(repository, digest);
+            self.inner.usage.note(repository, digest, self.client);
         }
     }
 
@@ -90,8 +138,12 @@ impl Registry {
     }
 
     /// What a derived manifest was made from is used with it.
-    async fn sources_of(&self, (name, digest, at): &Used) -> Result<Vec<Used>, RegistryError> {
-        let Some(stored) = self.store().manifest(name, digest).await? else {
+    async fn sources_of(&self, used: &Use) -> Result<Vec<Use>, RegistryError> {
+        let stored = self
+            .store()
+            .manifest(&used.repository, &used.digest)
+            .await?;
+        let Some(stored) = stored else {
             return Ok(Vec::new());
         };
         if stored.origin != Origin::Derived {
@@ -103,7 +155,11 @@ impl Registry {
                 continue;
             };
             for place in self.as_itself().places_of_image(&image)? {
-                sources.push((place.kept().clone(), digest.clone(), *at));
+                sources.push(Use {
+                    repository: place.kept().clone(),
+                    digest: digest.clone(),
+                    ..used.clone()
+                });
             }
         }
         Ok(sources)
@@ -111,36 +167,45 @@ impl Registry {
 
     /// Evicts until the bounds hold, as far as anything may go.
     pub async fn keep_bounds(&self) -> Result<Kept, RegistryError> {
+        let _making = self.inner.room.making().await;
+        self.make_room(0).await
+    }
+
+    /// Evicts until the bounds hold with `needed` bytes more, as far as anything may go. For one
+    /// caller at a time.
+    pub(crate) async fn make_room(&self, needed: u64) -> Result<Kept, RegistryError> {
         self.write_usage().await?;
-        let bytes = self.store().kept_bytes().await?;
         let mut kept = Kept {
-            bytes,
+            bytes: self.measured().await?,
             ..Kept::default()
         };
-        if !self.is_over(&kept) {
+        let excess = self.excess(&kept, needed).await?;
+        if excess.is_none() {
             return Ok(self.told(kept));
         }
-        let strays = self.store().evict_strays().await?;
-        kept.freed += strays.bytes;
         let spare = self.settings().cache.spare;
-        kept.freed += self.store().sweep_fills(spare).await?;
+        kept.freed += self.store().evict_strays(spare).await?.bytes;
+        // What is needed at once comes before what somebody may go on with.
+        let idle = if needed > 0 { Duration::ZERO } else { spare };
+        kept.freed += self.store().sweep_fills(idle).await?;
         let safe = self.safe().await?;
-        let cache = self.settings().cache.clone();
-        for (host, bound) in &cache.sizes {
-            let host = self.kept_host(host);
-            self.shrink(&mut kept, Some(&host), *bound, &safe).await?;
+        for _ in 0..MOST_PASSES {
+            kept.bytes = self.measured().await?;
+            let Some(excess) = self.excess(&kept, needed).await? else {
+                break;
+            };
+            if !self.shrink(&mut kept, &excess, &safe).await? {
+                break;
+            }
         }
-        if let Some(bound) = cache.size {
-            self.shrink(&mut kept, None, bound, &safe).await?;
-        }
-        kept.bytes = self.store().kept_bytes().await?;
+        kept.bytes = self.measured().await?;
+        kept.over = self.excess(&kept, needed).await?.is_some();
         tracing::info!(
             evicted = kept.evicted,
             freed = kept.freed,
             kept = kept.bytes.values().sum::<u64>(),
             "evicted what was used least recently"
         );
-        kept.over = self.is_over(&kept);
         if kept.over {
             tracing::warn!(
                 kept = kept.bytes.values().sum::<u64>(),
@@ -149,6 +214,118 @@ impl Registry {
             );
         }
         Ok(self.told(kept))
+    }
+
+    /// Bytes that are kept, and those of running fetches, by host.
+    async fn measured(&self) -> Result<BTreeMap<String, u64>, RegistryError> {
+        let mut bytes = self.store().kept_bytes().await?;
+        self.inner.room.counted(bytes.values().sum());
+        for (host, taken) in self.inner.room.taken() {
+            *bytes.entry(host).or_default() += taken;
+        }
+        Ok(bytes)
+    }
+
+    /// By how much what is kept passes its bounds, with `needed` bytes more; nothing where all
+    /// hold.
+    async fn excess(&self, kept: &Kept, needed: u64) -> Result<Option<Excess>, RegistryError> {
+        let cache = &self.settings().cache;
+        if self.upstreams().offline() {
+            return Ok(None);
+        }
+        let disk = self.store().disk().await?;
+        let to_come = self.inner.room.to_come().saturating_add(needed);
+        let all: u64 = kept.bytes.values().sum();
+        let total = total_excess(cache, disk, all, to_come, needed);
+        let of_hosts = cache.sizes.iter().filter_map(|(host, bound)| {
+            let host = self.kept_host(host);
+            let bytes = kept.bytes.get(&host).copied().unwrap_or(0);
+            let over = bytes.checked_sub(*bound).filter(|over| *over > 0)?;
+            Some((host, over))
+        });
+        let mut excess = Excess {
+            total,
+            of_one_client: 0,
+            of_hosts: of_hosts.collect(),
+        };
+        let whole = whole_cache(cache, disk, all, to_come);
+        let share = whole / 100 * u64::from(cache.anonymous_share.min(100));
+        // While there is room for all, nobody's share matters.
+        if total > 0 && cache.anonymous_share < 100 {
+            let brought = self.store().bytes_of_one_client().await?;
+            excess.of_one_client = brought.saturating_sub(share).min(total);
+        }
+        Ok((!excess.is_none()).then_some(excess))
+    }
+
+    /// Evicts by what is passed. Whether anything went.
+    async fn shrink(
+        &self,
+        kept: &mut Kept,
+        excess: &Excess,
+        safe: &Safe,
+    ) -> Result<bool, RegistryError> {
+        let (before, freed_before) = (kept.evicted, kept.freed);
+        let now = SystemTime::now();
+        let spared = now
+            .checked_sub(self.settings().cache.spare)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let one_client = Which {
+            host: None,
+            of_one_client: true,
+        };
+        // One that fills its share within a moment is not spared for having done so just now.
+        self.evict_some(kept, one_client, excess.of_one_client, now, safe)
+            .await?;
+        for (host, over) in &excess.of_hosts {
+            let of_host = Which {
+                host: Some(host),
+                of_one_client: false,
+            };
+            self.evict_some(kept, of_host, *over, spared, safe).await?;
+        }
+        let rest = excess.total.saturating_sub(kept.freed - freed_before);
+        self.evict_some(kept, Which::default(), rest, spared, safe)
+            .await?;
+        Ok(kept.evicted > before)
+    }
+
+    /// Evicts what was not used since `cutoff`, until about `excess` bytes are free.
+    async fn evict_some(
+        &self,
+        kept: &mut Kept,
+        which: Which<'_>,
+        excess: u64,
+        cutoff: SystemTime,
+        safe: &Safe,
+    ) -> Result<(), RegistryError> {
+        let (mut after, mut freed) = (CandidatesAfter::default(), 0);
+        while freed < excess {
+            let (candidates, next) = self.store().candidates(which, after, PAGE).await?;
+            after = next;
+            let last_page = candidates.len() < PAGE;
+            for candidate in candidates {
+                if candidate.used_at > cutoff || freed >= excess {
+                    return Ok(());
+                }
+                if self.stays(&candidate, safe).await? {
+                    continue;
+                }
+                let (repository, digest) = (&candidate.repository, &candidate.digest);
+                let went = self.store().evict(repository, digest, cutoff).await?;
+                let Some(Evicted { bytes, .. }) = went else {
+                    continue;
+                };
+                tracing::debug!(%repository, %digest, bytes, "evicted");
+                freed += bytes;
+                kept.evicted += 1;
+                kept.freed += bytes;
+            }
+            if last_page {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn told(&self, kept: Kept) -> Kept {
@@ -164,93 +341,18 @@ impl Registry {
         kept
     }
 
-    fn is_over(&self, kept: &Kept) -> bool {
-        let cache = &self.settings().cache;
-        let over = |bytes: u64, bound: Option<u64>| bound.is_some_and(|bound| bytes > bound);
-        let of = |host: &Host| {
-            let host = self.kept_host(host);
-            kept.bytes.get(&host).copied().unwrap_or(0)
-        };
-        over(kept.bytes.values().sum(), cache.size)
-            || cache
-                .sizes
-                .iter()
-                .any(|(host, size)| over(of(host), Some(*size)))
-    }
-
-    /// Evicts of one host, or of all, until at most `bound` bytes are kept.
-    async fn shrink(
-        &self,
-        kept: &mut Kept,
-        host: Option<&str>,
-        bound: u64,
-        safe: &Safe,
-    ) -> Result<(), RegistryError> {
-        loop {
-            let bytes = self.store().kept_bytes().await?;
-            let now = match host {
-                Some(host) => bytes.get(host).copied().unwrap_or(0),
-                None => bytes.values().sum(),
-            };
-            let Some(excess) = now.checked_sub(bound).filter(|excess| *excess > 0) else {
-                return Ok(());
-            };
-            if !self.evict_some(kept, host, excess, safe).await? {
-                return Ok(());
-            }
+    async fn stays(&self, candidate: &Candidate, safe: &Safe) -> Result<bool, RegistryError> {
+        let (repository, digest) = (&candidate.repository, &candidate.digest);
+        if safe.contains(&(repository.clone(), digest.clone())) {
+            return Ok(true);
         }
-    }
-
-    /// Evicts until about `excess` bytes are free. Whether anything went.
-    async fn evict_some(
-        &self,
-        kept: &mut Kept,
-        host: Option<&str>,
-        excess: u64,
-        safe: &Safe,
-    ) -> Result<bool, RegistryError> {
-        let cutoff = SystemTime::now()
-            .checked_sub(self.settings().cache.spare)
-            .unwrap_or(SystemTime::UNIX_EPOCH);
-        let (mut after, mut freed, mut any) = (CandidatesAfter::default(), 0, false);
-        loop {
-            let (candidates, next) = self.store().candidates(host, after, PAGE).await?;
-            after = next;
-            if candidates.is_empty() {
-                return Ok(any);
-            }
-            for candidate in candidates {
-                if candidate.used_at > cutoff || freed >= excess {
-                    return Ok(any);
-                }
-                if self.stays(&candidate, safe) {
-                    continue;
-                }
-                let (repository, digest) = (&candidate.repository, &candidate.digest);
-                let went = self.store().evict(repository, digest, cutoff).await?;
-                let Some(Evicted { bytes, .. }) = went else {
-                    continue;
-                };
-                tracing::debug!(%repository, %digest, bytes, "evicted");
-                any = true;
-                freed += bytes;
-                kept.evicted += 1;
-                kept.freed += bytes;
-            }
-        }
-    }
-
-    fn stays(&self, candidate: &Candidate, safe: &Safe) -> bool {
-        let Candidate {
-            repository,
-            digest,
-            tags,
-            ..
-        } = candidate;
         let pinned = &self.settings().cache.pinned;
+        if pinned.is_empty() {
+            return Ok(false);
+        }
         let name = shown(repository);
-        tags.iter().any(|tag| pinned.has(&name, tag))
-            || safe.contains(&(repository.clone(), digest.clone()))
+        let tags = self.store().tags_of(candidate).await?;
+        Ok(tags.iter().any(|tag| pinned.has(&name, tag)))
     }
 
     /// What the collections in force lead to.
@@ -278,5 +380,39 @@ impl Registry {
             }
         }
         Ok(safe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_go_is_what_passes_the_bound_or_the_free_space() {
+        let disk = |free| Disk { size: 1000, free };
+        let cache = |size| CacheSettings {
+            size,
+            keep_free: Free::Percent(10),
+            ..CacheSettings::default()
+        };
+        for (size, free, all, to_come, needed, total, whole) in [
+            (None, 500, 400, 0, 0, 0, 800),
+            (None, 100, 400, 0, 0, 0, 400),
+            (None, 50, 400, 0, 0, 50, 400),
+            // What is being fetched is not on the disk yet.
+            (None, 150, 400, 60, 0, 10, 390),
+            (None, 150, 400, 60, 60, 10, 390),
+            (Some(300), 500, 400, 0, 0, 100, 300),
+            (Some(300), 500, 200, 0, 100, 0, 300),
+            (Some(300), 500, 250, 0, 100, 50, 300),
+            (Some(300), 0, 250, 0, 100, 100, 250),
+        ] {
+            let cache = cache(size);
+            assert_eq!(
+                total_excess(&cache, disk(free), all, to_come, needed),
+                total
+            );
+            assert_eq!(whole_cache(&cache, disk(free), all, to_come), whole);
+        }
     }
 }

@@ -9,7 +9,9 @@
 //! `derivation`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
 
 mod blob;
+mod bound;
 mod candidates;
+mod client;
 mod collection;
 mod counters;
 mod derivation;
@@ -19,6 +21,7 @@ mod error;
 mod evict;
 mod explanation;
 mod fill;
+mod free;
 mod gather;
 mod gather_contents;
 mod images;
@@ -27,6 +30,7 @@ mod import;
 mod import_check;
 mod judgement;
 mod list;
+mod listing;
 mod maintenance;
 mod personal;
 mod place;
@@ -34,6 +38,7 @@ mod plan;
 mod push;
 mod recheck;
 mod resolution;
+mod room;
 mod share;
 mod source;
 mod statements;
@@ -57,6 +62,7 @@ pub use error::{NotAllowed, RegistryError};
 pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use fill::Scout;
+pub use free::{Free, FreeError};
 pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};
 pub use list::{ListPage, Referrers, TagList};
@@ -114,6 +120,8 @@ impl Default for Settings {
 pub struct Registry {
     inner: Arc<Inner>,
     caller: enter::Caller,
+    /// As [`Registry::of_client`] says.
+    client: i64,
 }
 
 struct Inner {
@@ -122,6 +130,7 @@ struct Inner {
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: Settings,
     fills: fill::Fills,
+    room: room::Room,
     leads: share::Leads,
     derivations: derive::Derivations,
     collections: moka::future::Cache<Digest, collection::Built>,
@@ -132,6 +141,7 @@ struct Inner {
     /// The compatibility artifacts of images, as their upstreams listed them lately.
     artifacts: moka::future::Cache<(RepositoryName, Digest), Arc<[Descriptor]>>,
     rechecks: recheck::Rechecks,
+    listings: listing::Listings,
     referrers: list::ReferrersLately,
     personal: personal::Personals,
     counters: counters::Counters,
@@ -150,6 +160,7 @@ impl Registry {
     ) -> Self {
         Self {
             caller: enter::Caller::Nobody,
+            client: 0,
             inner: Arc::new(Inner {
                 personal: personal::Personals::new(settings.logins.clone()),
                 store,
@@ -157,6 +168,7 @@ impl Registry {
                 catalog,
                 settings,
                 fills: fill::Fills::default(),
+                room: room::Room::default(),
                 leads: share::Leads::default(),
                 derivations: derive::Derivations::new(),
                 collections: moka::future::Cache::builder()
@@ -170,6 +182,7 @@ impl Registry {
                     .time_to_live(candidates::LIFETIME)
                     .build(),
                 rechecks: recheck::Rechecks::default(),
+                listings: listing::Listings::default(),
                 referrers: list::referrers_lately(),
                 counters: counters::Counters::default(),
                 usage: usage::Usage::default(),

@@ -135,14 +135,19 @@ impl Registry {
                     }
                 }
                 Place::Upstream { route, kept } => {
-                    match here
-                        .own(kept, there(route.upstream.tags(&route.name).await))
-                        .await?
-                    {
-                        Ok(Some(tags)) => {
+                    let listed = here.listing(route, kept, last.is_some()).await;
+                    match here.own(kept, there(listed)).await? {
+                        Ok(Some(listing)) => {
+                            let (page, more) = listing.page(last, limit);
                             found.known = true;
-                            found.items.extend(tags.iter().map(ToString::to_string));
-                            continue;
+                            found.more |= more;
+                            found.items.extend(page.iter().map(ToString::to_string));
+                            let Some(error) = &listing.failure else {
+                                continue;
+                            };
+                            // What was pulled before may be among the rest.
+                            tracing::warn!(repository = %kept, %error, "listed a part of the tags");
+                            found.failure.get_or_insert_with(|| error.clone());
                         }
                         Ok(None) => {}
                         Err(error) => {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 use metahub_store::{Origin, StoredManifest, TagRecord};
 use metahub_upstream::{Freshness, Gone, Lifetime, Route};
+use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use crate::enter::Caller;
@@ -30,8 +31,6 @@ type Outcome = Result<Option<Kept>, Arc<RegistryError>>;
 struct Last {
     ended: Instant,
     outcome: Outcome,
-    /// Whether the upstream failed, and the kept copy stood in for it.
-    stale: bool,
 }
 
 /// Held while a tag or a digest is asked for at its upstream.
@@ -40,19 +39,54 @@ type Recheck = Arc<tokio::sync::Mutex<Option<Last>>>;
 /// What is asked, and by whom, where that makes a difference.
 type Key = (RepositoryName, Reference, Option<Arc<str>>);
 
-/// One lock per upstream tag or digest, so that many clients cause one request.
-#[derive(Default)]
-pub(crate) struct Rechecks(Mutex<HashMap<Key, Recheck>>);
+/// One lock per upstream tag or digest that is being asked for, so that many clients cause one
+/// request. An entry goes with the last who waits for it, however that one ends: clients choose
+/// what they ask for, and an outcome holds a whole manifest.
+#[derive(Clone)]
+pub(crate) struct Rechecks {
+    running: Arc<Mutex<HashMap<Key, Recheck>>>,
+    /// Tags that the kept copy stood in for lately, because their upstream failed, and why.
+    failed: Cache<Key, Arc<str>>,
+}
+
+impl Default for Rechecks {
+    fn default() -> Self {
+        Self {
+            running: Arc::default(),
+            failed: Cache::builder()
+                .max_capacity(1024)
+                .time_to_live(AFTER_FAILURE)
+                .build(),
+        }
+    }
+}
 
 impl Rechecks {
-    fn lock(&self, name: &RepositoryName, reference: &Reference, caller: &Caller) -> Recheck {
-        let mut locks = self.0.lock();
-        // What nobody holds or waits for is dropped before the map grows large.
-        if locks.len() > 1024 {
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        }
+    fn wait(&self, name: &RepositoryName, reference: &Reference, caller: &Caller) -> Waiting {
         let key = (name.clone(), reference.clone(), caller.apart(name));
-        Arc::clone(locks.entry(key).or_default())
+        let lock = Arc::clone(self.running.lock().entry(key.clone()).or_default());
+        Waiting {
+            running: Arc::clone(&self.running),
+            key,
+            lock,
+        }
+    }
+}
+
+/// Somebody who asks, or waits for who does.
+struct Waiting {
+    running: Arc<Mutex<HashMap<Key, Recheck>>>,
+    key: Key,
+    lock: Recheck,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut running = self.running.lock();
+        // Counted under the lock: the map's, and ours.
+        if Arc::strong_count(&self.lock) <= 2 {
+            running.remove(&self.key);
+        }
     }
 }
 
@@ -72,13 +106,11 @@ impl Registry {
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
-        let lock = self
-            .inner
-            .rechecks
-            .lock(kept, &tag.clone().into(), &self.caller);
-        let mut last = lock.lock().await;
+        let rechecks = &self.inner.rechecks;
+        let waiting = rechecks.wait(kept, &tag.clone().into(), &self.caller);
+        let mut last = waiting.lock.lock().await;
         if let Some(last) = &*last
-            && (last.ended >= came || (last.stale && last.ended.elapsed() < AFTER_FAILURE))
+            && last.ended >= came
         {
             match &last.outcome {
                 Ok(Some((_, Some(_)))) => self.counters().tags_stale.one_more(),
@@ -86,17 +118,41 @@ impl Registry {
             }
             return last.outcome.clone().map_err(RegistryError::Shared);
         }
+        if let Some(warning) = rechecks.failed.get(&waiting.key)
+            && let Some((_, stored)) = self.kept_tag(kept, tag).await?
+        {
+            self.counters().tags_stale.one_more();
+            return Ok(Some((stored, Some(warning.to_string()))));
+        }
         self.counters().tags_asked.one_more();
-        let (outcome, stale) = match self.recheck(route, kept, tag).await {
-            Ok((found, stale)) => (Ok(found), stale),
-            Err(error) => (Err(Arc::new(error)), false),
+        let outcome = match self.recheck(route, kept, tag).await {
+            Ok((found, stale)) => {
+                if stale && let Some((_, Some(warning))) = &found {
+                    let warning = warning.as_str().into();
+                    rechecks.failed.insert(waiting.key.clone(), warning);
+                }
+                Ok(found)
+            }
+            Err(error) => Err(Arc::new(error)),
         };
         *last = Some(Last {
             ended: Instant::now(),
             outcome: outcome.clone(),
-            stale,
         });
         outcome.map_err(RegistryError::Shared)
+    }
+
+    /// What is kept of an upstream's tag.
+    async fn kept_tag(
+        &self,
+        kept: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<(Arc<TagRecord>, Arc<StoredManifest>)>, RegistryError> {
+        let Some(record) = self.store().tag(kept, tag).await? else {
+            return Ok(None);
+        };
+        let stored = self.store().manifest(kept, &record.digest).await?;
+        Ok(stored.map(|stored| (record, stored)))
     }
 
     /// The manifest `digest`, which is not here, from an upstream.
@@ -108,8 +164,8 @@ impl Registry {
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         let came = Instant::now();
         let reference = Reference::Digest(digest.clone());
-        let lock = self.inner.rechecks.lock(kept, &reference, &self.caller);
-        let mut last = lock.lock().await;
+        let waiting = self.inner.rechecks.wait(kept, &reference, &self.caller);
+        let mut last = waiting.lock.lock().await;
         // Only a failure is remembered, for those who waited: what was found is in the store.
         if let Some(last) = &*last
             && last.ended >= came
@@ -129,7 +185,6 @@ impl Registry {
         .map(|outcome| Last {
             ended: Instant::now(),
             outcome,
-            stale: false,
         });
         outcome.map_err(RegistryError::Shared)
     }
@@ -175,14 +230,7 @@ impl Registry {
         kept: &RepositoryName,
         tag: &Tag,
     ) -> Result<(Option<Kept>, bool), RegistryError> {
-        let known = self.store().tag(kept, tag).await?;
-        let known = match &known {
-            Some(record) => {
-                let stored = self.store().manifest(kept, &record.digest).await?;
-                stored.map(|stored| (record, stored))
-            }
-            None => None,
-        };
+        let known = self.kept_tag(kept, tag).await?;
         let answer = self.ask(route, kept, tag, known.as_ref()).await;
         let (why, failed) = match (answer, &known) {
             (Ok(Some(stored)), _) => return Ok((Some((stored, None)), false)),
@@ -215,7 +263,7 @@ impl Registry {
         route: &Route,
         kept: &RepositoryName,
         tag: &Tag,
-        known: Option<&(&Arc<TagRecord>, Arc<StoredManifest>)>,
+        known: Option<&(Arc<TagRecord>, Arc<StoredManifest>)>,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         if let Some((record, stored)) = known {
             let answer = route
@@ -241,5 +289,31 @@ impl Registry {
         self.keep(route, kept, &fetched, vec![tag.clone()])
             .await
             .map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_entry_goes_with_the_last_who_waits_also_when_that_one_panics_or_leaves() {
+        let rechecks = Rechecks::default();
+        let (name, tag): (RepositoryName, Tag) = ("a/b".parse().unwrap(), "1".parse().unwrap());
+        let wait = || rechecks.wait(&name, &tag.clone().into(), &Caller::Nobody);
+        let (one, other) = (wait(), wait());
+        let held = Arc::clone(&one.lock).lock_owned().await;
+        let waits = tokio::time::timeout(Duration::ZERO, other.lock.lock()).await;
+        assert!(waits.is_err(), "one asks at a time");
+        drop(other);
+        assert_eq!(rechecks.running.lock().len(), 1);
+        let task = tokio::spawn(async move {
+            let (_one, _held) = (one, held);
+            panic!("on purpose");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        // The guard that was held counts until it is dropped; both are now.
+        drop(wait());
+        assert_eq!(rechecks.running.lock().len(), 0);
     }
 }

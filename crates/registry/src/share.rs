@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_oci::{Digest, Host, RepositoryName};
-use metahub_store::{Follower, StoreError};
+use metahub_store::{FillHandle, StoreError};
 use metahub_upstream::Route;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 type Key = (Host, Digest);
 
-/// Who reads along with a fetch, once it has begun.
-type Announced = watch::Receiver<Option<Follower>>;
+/// A fetch, once it has begun.
+type Announced = watch::Receiver<Option<FillHandle>>;
 
 /// The blobs that are being fetched, by upstream: one fetch of each leads.
 #[derive(Default)]
@@ -54,13 +54,13 @@ impl Leads {
 pub(crate) struct Lead {
     leads: Arc<Mutex<HashMap<Key, Announced>>>,
     key: Key,
-    announce: watch::Sender<Option<Follower>>,
+    announce: watch::Sender<Option<FillHandle>>,
 }
 
 impl Lead {
     /// The fetch has begun.
-    pub(crate) fn announce(&self, follower: Follower) {
-        self.announce.send_replace(Some(follower));
+    pub(crate) fn announce(&self, fill: FillHandle) {
+        self.announce.send_replace(Some(fill));
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Share {
     /// It is stored, and the repository holds it now.
     Here,
     /// It is being fetched for another repository.
-    Arriving(Follower),
+    Arriving(FillHandle),
     /// By a fetch of its own, for the others too where it has the lead.
     Fetch(Option<Lead>),
 }
@@ -130,8 +130,8 @@ impl Registry {
                 }
                 (Proof::Has(says), None, Some(announced)) => {
                     match begun(announced, until).await {
-                        Begun::With(follower) if follower.size() == Some(says) => {
-                            return Ok(Share::Arriving(follower));
+                        Begun::With(fill) if fill.size() == Some(says) => {
+                            return Ok(Share::Arriving(fill));
                         }
                         // It had nothing to announce: now somebody else may try.
                         Begun::Never => continue,
@@ -162,14 +162,14 @@ impl Registry {
     /// Lets `kept`, whose upstream has the blob, hold it when it has come for another repository.
     pub(crate) async fn link_when_complete(
         &self,
-        mut follower: Follower,
+        mut fill: FillHandle,
         route: &Route,
         kept: &RepositoryName,
     ) {
-        if !follower.completed().await {
+        if !fill.completed().await {
             return;
         }
-        let (host, digest) = (self.kept_host(route.upstream.host()), follower.digest());
+        let (host, digest) = (self.kept_host(route.upstream.host()), fill.digest());
         match self.store().link_given(&host, kept, digest).await {
             Ok(true) => self.shared(kept, digest),
             Ok(false) => tracing::debug!(repository = %kept, %digest, "went before it was linked"),
@@ -187,18 +187,26 @@ impl Registry {
 
 /// How the fetch of another repository began.
 enum Begun {
-    With(Follower),
-    /// It ended before it began.
+    With(FillHandle),
+    /// It ended, or never began.
     Never,
     /// Nobody knows yet.
     Late,
 }
 
 async fn begun(mut announced: Announced, until: Instant) -> Begun {
-    match timeout_at(until, announced.wait_for(Option::is_some)).await {
-        Ok(Ok(follower)) => follower.clone().map_or(Begun::Never, Begun::With),
-        Ok(Err(_)) => Begun::Never,
-        Err(_) => Begun::Late,
+    let fill = match timeout_at(until, announced.wait_for(Option::is_some)).await {
+        Ok(Ok(fill)) => fill.clone(),
+        Ok(Err(_)) => return Begun::Never,
+        Err(_) => return Begun::Late,
+    };
+    match fill {
+        Some(fill) if !fill.is_over() => Begun::With(fill),
+        // It ends, and what came of it is there for the next in a moment.
+        _ => match timeout_at(until, async { while announced.changed().await.is_ok() {} }).await {
+            Ok(()) => Begun::Never,
+            Err(_) => Begun::Late,
+        },
     }
 }
 

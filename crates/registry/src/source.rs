@@ -182,6 +182,7 @@ impl Registry {
         let source = route.image(document.digest().clone().into()).to_string();
         let put = PutManifest {
             etag: fetched.etag.clone(),
+            brought_by: self.client,
             ..PutManifest::upstream(tags, source)
         };
         let stored = self.put(kept, document, put).await?;

@@ -7,19 +7,17 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName};
+use metahub_store::Use;
 use parking_lot::Mutex;
 
 /// Parts that are locked each for itself.
 const SHARDS: u64 = 16;
 
-/// A use of a manifest.
-pub(crate) type Used = (RepositoryName, Digest, SystemTime);
-
 /// Uses that are not written down yet.
 pub(crate) struct Usage {
     /// By the hash of repository and digest: noting the same again copies nothing. Two that
     /// share a hash share a use, which does no harm.
-    shards: Vec<Mutex<HashMap<u64, Used>>>,
+    shards: Vec<Mutex<HashMap<u64, Use>>>,
     hasher: RandomState,
 }
 
@@ -33,8 +31,8 @@ impl Default for Usage {
 }
 
 impl Usage {
-    /// Notes that a manifest is used now.
-    pub(crate) fn note(&self, repository: &RepositoryName, digest: &Digest) {
+    /// Notes that a manifest is used now, by whom the store's [`Use`] says.
+    pub(crate) fn note(&self, repository: &RepositoryName, digest: &Digest, by: i64) {
         let now = SystemTime::now();
         let hash = self.hasher.hash_one((repository, digest));
         let shard = usize::try_from(hash % SHARDS).unwrap_or(0);
@@ -44,12 +42,23 @@ impl Usage {
         shard
             .lock()
             .entry(hash)
-            .and_modify(|used| used.2 = now)
-            .or_insert_with(|| (repository.clone(), digest.clone(), now));
+            .and_modify(|used| {
+                used.at = now;
+                // By two is as good as by an account.
+                if used.by != by {
+                    used.by = 0;
+                }
+            })
+            .or_insert_with(|| Use {
+                repository: repository.clone(),
+                digest: digest.clone(),
+                at: now,
+                by,
+            });
     }
 
     /// All uses since the last call.
-    pub(crate) fn take(&self) -> Vec<Used> {
+    pub(crate) fn take(&self) -> Vec<Use> {
         let shards = self.shards.iter();
         shards
             .flat_map(|shard| std::mem::take(&mut *shard.lock()).into_values())
@@ -66,14 +75,16 @@ mod tests {
         let usage = Usage::default();
         let name: RepositoryName = "quay.io/x".parse().unwrap();
         let (a, b) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-        usage.note(&name, &a);
-        usage.note(&name, &b);
+        usage.note(&name, &a, 7);
+        usage.note(&name, &b, 7);
         let before = SystemTime::now();
-        usage.note(&name, &a);
+        usage.note(&name, &a, 8);
+        usage.note(&name, &b, 7);
         let used = usage.take();
         assert_eq!(used.len(), 2);
-        let again = used.iter().find(|(_, digest, _)| *digest == a);
-        assert!(again.is_some_and(|(_, _, at)| *at >= before));
+        let of = |digest: &Digest| used.iter().find(|used| used.digest == *digest).unwrap();
+        assert!(of(&a).at >= before);
+        assert_eq!((of(&a).by, of(&b).by), (0, 7), "two clients used the first");
         assert!(usage.take().is_empty());
     }
 }

@@ -140,6 +140,7 @@ impl Answering {
         }
         match &*route {
             Route::Health => Ok(base::health()),
+            Route::Ready => base::ready(self.app.registry.store()),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
             Route::Metrics => self.metrics(call, record).await,
@@ -166,7 +167,7 @@ impl Answering {
                 let name = self.app.registry.client_name(&image)?;
                 self.check_name(&name)?;
                 let identity = self.authorize(call, identity, Right::Pull, &name)?;
-                let registry = self.registry(&identity);
+                let registry = self.registry(call, &identity);
                 resolve::get(&registry, &identity, &head.headers, query, &image).await
             }
             Route::In(name, operation) => {
@@ -293,9 +294,13 @@ impl Answering {
     }
 
     /// The registry as `identity` sees it.
-    fn registry(&self, identity: &Identity) -> Registry {
+    fn registry(&self, call: &Call<'_>, identity: &Identity) -> Registry {
         let account = identity.account().map(AccountName::as_str);
-        self.app.registry.on_behalf_of(account)
+        let registry = self.app.registry.on_behalf_of(account);
+        match account {
+            Some(_) => registry,
+            None => registry.of_client(call.client),
+        }
     }
 
     /// Hands an operation that `identity` may do to its handler. `asked` is the repository's name as
@@ -308,7 +313,7 @@ impl Answering {
         operation: &Operation,
         body: RequestBody,
     ) -> Result<Response<Body>, HttpError> {
-        let (registry, limits) = (&self.registry(identity), &self.app.limits);
+        let (registry, limits) = (&self.registry(call, identity), &self.app.limits);
         if operation.right() != Right::Pull {
             let admin = identity.role() == Some(Role::Admin);
             registry.may_change(name, admin && operation.right() == Right::Delete)?;
@@ -317,7 +322,11 @@ impl Answering {
         let (method, headers) = (&head.method, &head.headers);
         match operation {
             Operation::GetBlob(digest) => {
-                blobs::get(registry, method, headers, name, digest, call.sendfile).await
+                let manner = blobs::Manner {
+                    sendfile: call.sendfile,
+                    pushes: identity.pushes_to(name),
+                };
+                blobs::get(registry, method, headers, name, digest, manner).await
             }
             Operation::DeleteBlob(digest) => blobs::delete(registry, name, digest).await,
             Operation::GetManifest(reference) => {

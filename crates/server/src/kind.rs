@@ -63,7 +63,7 @@ impl From<&Route> for Kind {
             Route::Repositories => Self::Repositories,
             Route::Token => Self::Token,
             Route::Resolve => Self::Resolve,
-            Route::Health => Self::Health,
+            Route::Health | Route::Ready => Self::Health,
             Route::Metrics => Self::Metrics,
             Route::Welcome => Self::Welcome,
             Route::In(_, operation) => match operation {

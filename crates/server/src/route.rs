@@ -26,6 +26,8 @@ pub(crate) enum Route {
     Resolve,
     /// `GET /healthz`.
     Health,
+    /// `GET /readyz`.
+    Ready,
     /// `GET /metrics`.
     Metrics,
     /// `GET /`.
@@ -43,6 +45,7 @@ impl Route {
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
+            "/readyz" => return only(method, &[Method::GET, Method::HEAD], Self::Ready),
             "/metrics" => return only(method, &[Method::GET], Self::Metrics),
             _ => {}
         }

@@ -316,6 +316,7 @@ impl Scrape {
                 outcome("done", self.counts.blobs_fetched),
                 outcome("shared", self.counts.blobs_shared),
                 outcome("failed", self.counts.fetches_failed),
+                outcome("paused", self.counts.fetches_paused),
             ],
         )?;
         page.total(

@@ -90,7 +90,8 @@ impl Database {
             .map_err(fail)?;
         let beside = options(&path).connect().await.map_err(fail)?;
         let checkpoints = Checkpoints::start(beside, &path);
-        let writer = Writer::start(connection, path.clone(), caches, checkpoints, fence);
+        let anew = options(&path).create_if_missing(false);
+        let writer = Writer::start(connection, anew, path.clone(), caches, checkpoints, fence);
         Ok(Self {
             path,
             readers,

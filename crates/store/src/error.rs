@@ -114,6 +114,14 @@ pub enum StoreError {
     /// Another process held the database's write lock for too long.
     #[error("the database is locked by another process: end it, or try again later")]
     Busy,
+    /// A task that worked for the operation panicked.
+    #[error(
+        "work on the data folder ended unexpectedly, which is a defect: the log says where; nothing was stored, try again"
+    )]
+    Aborted,
+    /// The task that writes the database ended and was not told to.
+    #[error("the task that writes the database has ended: restart metahub, its log says why")]
+    WriterEnded,
     /// The store was closed while the operation waited.
     #[error("the store is closed")]
     Closed,
@@ -209,6 +217,8 @@ impl StoreError {
             },
             Self::Newer(version) => Self::Newer(*version),
             Self::Busy => Self::Busy,
+            Self::Aborted => Self::Aborted,
+            Self::WriterEnded => Self::WriterEnded,
             Self::Closed => Self::Closed,
             Self::Database(error) => Self::Database(sqlx::Error::Protocol(error.to_string())),
         }

@@ -20,10 +20,6 @@ use crate::repository::{find, unlink};
 use crate::store::Store;
 use crate::writer::{Durability, Transaction};
 
-/// Blobs of an upstream's repository that no manifest names are given back after this time: the
-/// manifest of a blob that is on its way may have gone.
-const STRAY: Duration = Duration::from_hours(1);
-
 /// What was given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
@@ -63,11 +59,12 @@ impl Store {
         Ok(Some(evicted))
     }
 
-    /// Gives back blobs of upstreams that no manifest there names, and that came a while ago.
-    pub async fn evict_strays(&self) -> Result<Evicted, StoreError> {
+    /// Gives back blobs of upstreams that no manifest there names, and that came longer than
+    /// `spare` ago.
+    pub async fn evict_strays(&self, spare: Duration) -> Result<Evicted, StoreError> {
         self.check_removable().await?;
         let cutoff = SystemTime::now()
-            .checked_sub(STRAY)
+            .checked_sub(spare)
             .map_or(0, time_to_millis);
         let strays: Vec<(String, Vec<u8>)> = sqlx::query_as(concat!(
             "SELECT r.name, b.digest FROM repositories r

@@ -13,12 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::StoreError;
 use crate::blob::Blob;
-use crate::follow::{Follower, Progress};
+use crate::follow::{FillHandle, Follower, Progress};
 use crate::gather::{Disconnected, Gather, Piece};
 use crate::interrupted::Mark;
 use crate::publish::Publish;
+use crate::readers::Readers;
 use crate::staged::Staged;
-use crate::store::{Inner, Store};
+use crate::store::{Inner, Store, joined};
 
 /// Why a fill did not become a blob.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,9 @@ pub struct Fill {
     // Dropped before what ends the writing: nobody begins a part of a file that is let go.
     progress: Arc<watch::Sender<Progress>>,
     gather: Option<Gather>,
-    writing: JoinHandle<Result<Staged, StoreError>>,
+    /// Absent once its outcome was taken.
+    writing: Option<JoinHandle<Result<Staged, StoreError>>>,
+    readers: Arc<Readers>,
     /// Absent where nobody may go on with it.
     mark: Option<Arc<Mark>>,
 }
@@ -136,7 +139,8 @@ impl Fill {
             size,
             received,
             gather: Some(gather),
-            writing,
+            writing: Some(writing),
+            readers: Arc::default(),
             progress,
             mark,
         }
@@ -160,11 +164,39 @@ impl Fill {
         self.received
     }
 
-    /// Somebody who reads along.
+    /// What leads to it without reading it.
     #[must_use]
-    pub fn follower(&self) -> Follower {
-        let streams = Arc::clone(&self.inner.streams);
-        Follower::new(self.digest.clone(), self.size, &self.progress, streams)
+    pub fn handle(&self) -> FillHandle {
+        FillHandle::new(
+            self.digest.clone(),
+            self.size,
+            &self.progress,
+            Arc::clone(&self.inner.streams),
+            Arc::clone(&self.readers),
+        )
+    }
+
+    /// Somebody who reads along; none after [`Fill::close_if_unread`].
+    #[must_use]
+    pub fn follower(&self) -> Option<Follower> {
+        self.handle().follow()
+    }
+
+    /// Waits until nobody reads along.
+    pub async fn unread(&self) {
+        self.readers.until(false).await;
+    }
+
+    /// Waits until somebody reads along.
+    pub async fn read(&self) {
+        self.readers.until(true).await;
+    }
+
+    /// If nobody reads along, nobody will from now on. Whether that is so: then it is time for
+    /// [`Fill::give_up`].
+    #[must_use]
+    pub fn close_if_unread(&self) -> bool {
+        self.readers.close_if_unread()
     }
 
     /// Takes the bytes after those that were received.
@@ -274,11 +306,18 @@ impl Fill {
         if self.gather.take().is_none() {
             return Err(StoreError::Closed.into());
         }
-        let outcome = (&mut self.writing).await;
-        Err(match outcome {
-            Ok(Err(error)) => error.into(),
-            _ => StoreError::Closed.into(),
+        Err(match self.written_all().await {
+            Err(error) => error.into(),
+            Ok(_) => StoreError::Closed.into(),
         })
+    }
+
+    /// What the writing end came to; it is told once.
+    async fn written_all(&mut self) -> Result<Staged, StoreError> {
+        match self.writing.take() {
+            Some(writing) => joined(writing.await),
+            None => Err(StoreError::Closed),
+        }
     }
 
     fn spoil(&self) {
@@ -287,17 +326,22 @@ impl Fill {
         }
     }
 
-    /// Ends before the end. Returns when the next fill can go on with what came.
-    pub async fn give_up(self) {
-        let Self {
-            progress,
-            gather,
-            writing,
-            ..
-        } = self;
-        drop(progress);
-        drop(gather);
-        if let Ok(Ok(staged)) = writing.await {
+    /// What came is of no use to another fill.
+    pub fn discard(&self) {
+        self.spoil();
+    }
+
+    /// Ends before the end. Returns when the next fill can go on with what came, or when the
+    /// space of what is of no use is free.
+    pub async fn give_up(mut self) {
+        if let Some(gather) = self.gather.take() {
+            // What was gathered came as well as the rest.
+            let _ = gather.finish().await;
+        }
+        let written = self.written_all().await;
+        // Nobody begins a part of a file that another fill may take up.
+        drop(self);
+        if let Ok(staged) = written {
             staged.give_up().await;
         }
     }
@@ -319,9 +363,7 @@ impl Fill {
             // Fails only if writing did, which says why.
             let _ = gather.finish().await;
         }
-        let mut staged = (&mut self.writing)
-            .await
-            .unwrap_or(Err(StoreError::Closed))?;
+        let mut staged = self.written_all().await?;
         let found = staged.digest(self.digest.algorithm()).await?;
         if found != self.digest {
             self.spoil();
@@ -342,5 +384,17 @@ impl Fill {
         let blob = self.inner.publish(staged, publish).await?;
         self.progress.send_modify(|progress| progress.stored = true);
         Ok(blob)
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        // Who still follows holds no file of a fill that failed.
+        self.progress.send_if_modified(|progress| {
+            if !progress.stored {
+                progress.file = None;
+            }
+            false
+        });
     }
 }

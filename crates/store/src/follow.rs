@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::blob_stream::{BlobStream, Streams};
 use crate::portions::{Portion, Portions};
+use crate::readers::{Readers, Reading};
 use crate::stretch::{Stretch, Stretches};
 
 /// A part of a blob's end that is no longer than this is not held back: the footers and tables of
@@ -40,23 +41,25 @@ pub(crate) struct Progress {
     pub(crate) stored: bool,
 }
 
-/// One who reads along. Cloning is cheap.
+/// What leads to a fill without reading it: it does not keep a fill going. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Follower {
+pub struct FillHandle {
     digest: Digest,
     size: Option<u64>,
     progress: watch::Receiver<Progress>,
     /// Gone as soon as the fill is.
     fill: Weak<watch::Sender<Progress>>,
     streams: Arc<Streams>,
+    readers: Arc<Readers>,
 }
 
-impl Follower {
+impl FillHandle {
     pub(crate) fn new(
         digest: Digest,
         size: Option<u64>,
         fill: &Arc<watch::Sender<Progress>>,
         streams: Arc<Streams>,
+        readers: Arc<Readers>,
     ) -> Self {
         Self {
             digest,
@@ -64,21 +67,29 @@ impl Follower {
             progress: fill.subscribe(),
             fill: Arc::downgrade(fill),
             streams,
+            readers,
         }
     }
 
-    /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
-    /// is far from it and fewer than `most` do such a thing now.
+    /// Somebody who reads along; none if the fill ends because nobody did.
     #[must_use]
-    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<Stretch> {
-        let size = self.size?;
-        Stretch::claim(&self.fill, range.start..range.end.min(size), most)
+    pub fn follow(&self) -> Option<Follower> {
+        let reading = self.readers.join()?;
+        Some(Follower {
+            handle: self.clone(),
+            reading,
+        })
     }
 
-    /// What is being received.
+    /// Whether the fill has ended, or is about to since nobody read it.
     #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
+    pub fn is_over(&self) -> bool {
+        self.readers.is_closed() || self.fill.strong_count() == 0
+    }
+
+    /// Waits until nobody reads the fill.
+    pub async fn unread(&self) {
+        self.readers.until(false).await;
     }
 
     /// Its size in bytes, if the source said so.
@@ -87,13 +98,60 @@ impl Follower {
         self.size
     }
 
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// Waits until the fill is verified and stored, so that it is found as a blob; `false` if it
-    /// failed.
+    /// failed, or ended before.
     pub async fn completed(&mut self) -> bool {
         self.progress
             .wait_for(|progress| progress.stored)
             .await
             .is_ok()
+    }
+}
+
+/// One who reads along: while there is one, the fill goes on. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    handle: FillHandle,
+    reading: Reading,
+}
+
+impl Follower {
+    /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
+    /// is far from it and fewer than `most` do such a thing now.
+    #[must_use]
+    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<Stretch> {
+        let size = self.handle.size?;
+        Stretch::claim(&self.handle.fill, range.start..range.end.min(size), most)
+    }
+
+    /// The fill, for who does not read it.
+    #[must_use]
+    pub fn handle(&self) -> FillHandle {
+        self.handle.clone()
+    }
+
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.handle.digest
+    }
+
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.handle.size
+    }
+
+    /// Waits until the fill is verified and stored, so that it is found as a blob; `false` if it
+    /// failed.
+    pub async fn completed(&mut self) -> bool {
+        self.handle.completed().await
     }
 
     /// The bytes from `range.start` to `range.end`, or to the end of the content if that comes
@@ -102,7 +160,7 @@ impl Follower {
         &self,
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
-        let streams = Arc::clone(&self.streams);
+        let streams = Arc::clone(&self.handle.streams);
         self.parts(range)
             .map_ok(move |(file, part)| BlobStream::of_file(file, part, None, Arc::clone(&streams)))
             .try_flatten()
@@ -114,7 +172,7 @@ impl Follower {
         &self,
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<Portion>> + Send + 'static + use<> {
-        let streams = Arc::clone(&self.streams);
+        let streams = Arc::clone(&self.handle.streams);
         self.parts(range)
             .map_ok(move |(file, part)| Portions::windows(file, part, Arc::clone(&streams)))
             .try_flatten()
@@ -126,16 +184,19 @@ impl Follower {
         range: Range<u64>,
     ) -> impl Stream<Item = io::Result<(Arc<File>, Range<u64>)>> + Send + 'static + use<> {
         let footer = range.start > 0 && range.end.saturating_sub(range.start) <= FOOTER;
-        let size = self.size;
-        let state = (self.progress.clone(), range);
-        stream::try_unfold(state, move |(mut progress, mut range)| async move {
-            let next = wait(&mut progress, &range, size, footer).await?;
-            Ok(next.map(|(file, until)| {
-                let part = range.start..until;
-                range.start = until;
-                ((file, part), (progress, range))
-            }))
-        })
+        let size = self.handle.size;
+        let state = (self.handle.progress.clone(), self.reading.clone(), range);
+        stream::try_unfold(
+            state,
+            move |(mut progress, reading, mut range)| async move {
+                let next = wait(&mut progress, &range, size, footer).await?;
+                Ok(next.map(|(file, until)| {
+                    let part = range.start..until;
+                    range.start = until;
+                    ((file, part), (progress, reading, range))
+                }))
+            },
+        )
     }
 }
 
@@ -160,13 +221,16 @@ async fn wait(
     if range.is_empty() {
         return Ok(None);
     }
+    let broken = || io::Error::new(io::ErrorKind::UnexpectedEof, "the source broke off");
     let ready = progress
         .wait_for(|progress| progress.complete || readable(progress) > range.start)
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::UnexpectedEof, "the source broke off"))?;
+        .map_err(|_| broken())?;
     let until = readable(&ready);
-    Ok(match &ready.file {
-        Some(file) if until > range.start => Some((Arc::clone(file), until)),
-        _ => None,
-    })
+    match &ready.file {
+        _ if until <= range.start => Ok(None),
+        Some(file) => Ok(Some((Arc::clone(file), until))),
+        // It failed, and let go of its file.
+        None => Err(broken()),
+    }
 }

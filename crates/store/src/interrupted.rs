@@ -23,6 +23,9 @@ use crate::staged::hash_file;
 /// What a note's name has more than its file's.
 const NOTE: &str = "note";
 
+/// So many are kept at most: who asks for content and leaves chooses how many there are.
+const MOST: usize = 1024;
+
 /// Who gives a content, and which.
 type Key = (String, Digest);
 
@@ -109,8 +112,13 @@ impl Interrupted {
                 other
             }
         };
+        let oldest = (known.len() > MOST)
+            .then(|| known.iter().min_by_key(|(_, resting)| resting.since))
+            .flatten()
+            .map(|(key, _)| key.clone());
+        let too_many = oldest.and_then(|key| known.remove(&key));
         drop(known);
-        if let Some(left) = left {
+        for left in left.into_iter().chain(too_many) {
             left.remove();
         }
     }
@@ -273,8 +281,12 @@ impl Mark {
         };
         // As a whole or not at all: the note before it stands until then.
         let (to, draft) = (note_of(&self.path), self.path.with_extension("draft"));
-        fs::write(&draft, serde_json::to_vec(&note)?)?;
-        fs::rename(&draft, to)?;
+        let written = fs::write(&draft, serde_json::to_vec(&note)?);
+        if let Err(error) = written.and_then(|()| fs::rename(&draft, to)) {
+            // The disk may have had no room for it.
+            let _ = remove_file(&draft);
+            return Err(error);
+        }
         *state = State::Durable(note);
         Ok(())
     }

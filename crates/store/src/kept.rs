@@ -3,6 +3,7 @@
 //! back itself; see [`crate::evict`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName, Tag};
@@ -21,8 +22,30 @@ pub struct Candidate {
     pub digest: Digest,
     /// When it, or an index that leads to it, was used last.
     pub used_at: SystemTime,
-    /// The tags that lead to it.
-    pub tags: Vec<Tag>,
+    repository_id: i64,
+    manifest_id: i64,
+}
+
+/// A use of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The repository that keeps it.
+    pub repository: RepositoryName,
+    /// The manifest.
+    pub digest: Digest,
+    /// When.
+    pub at: SystemTime,
+    /// By whom: as [`crate::PutManifest::brought_by`] has it.
+    pub by: i64,
+}
+
+/// Which manifests are looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which<'h> {
+    /// Those of this host only.
+    pub host: Option<&'h str>,
+    /// Those only that a single client without an account asked for.
+    pub of_one_client: bool,
 }
 
 /// Where a list of candidates goes on.
@@ -58,8 +81,10 @@ macro_rules! evictable {
 macro_rules! kept {
     () => {
         "instr(r.name, '/') > 0
-         AND EXISTS (SELECT 1 FROM repo_manifests u
-             WHERE u.repository_id = r.id AND u.origin = 2)
+         AND (EXISTS (SELECT 1 FROM repo_manifests u
+                 WHERE u.repository_id = r.id AND u.origin = 2)
+             OR EXISTS (SELECT 1 FROM repo_blobs g
+                 WHERE g.repository_id = r.id AND g.given = 1))
          AND NOT EXISTS (SELECT 1 FROM repo_manifests x
              WHERE x.repository_id = r.id AND x.origin = 1)"
     };
@@ -68,25 +93,24 @@ macro_rules! kept {
 pub(crate) use {evictable, kept, last_used};
 
 impl Store {
-    /// Writes down when manifests were used. May be undone by a power cut.
-    pub async fn touch_manifests(
-        &self,
-        used: Vec<(RepositoryName, Digest, SystemTime)>,
-    ) -> Result<(), StoreError> {
+    /// Writes down when manifests were used, and by how many. May be undone by a power cut.
+    pub async fn touch_manifests(&self, used: Vec<Use>) -> Result<(), StoreError> {
         self.inner
             .database
             .writer
             .write(Durability::Relaxed, move |transaction| {
                 Box::pin(async move {
-                    for (repository, digest, at) in used {
+                    for one in used {
                         let result = sqlx::query(
-                            "UPDATE repo_manifests SET used_at = max(used_at, $1)
+                            "UPDATE repo_manifests SET used_at = max(used_at, $1),
+                                 brought_by = CASE WHEN brought_by = $4 THEN $4 ELSE 0 END
                              WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
                                AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)",
                         )
-                        .bind(time_to_millis(at))
-                        .bind(repository.as_str())
-                        .bind(digest_to_bytes(&digest))
+                        .bind(time_to_millis(one.at))
+                        .bind(one.repository.as_str())
+                        .bind(digest_to_bytes(&one.digest))
+                        .bind(one.by)
                         .execute(&mut transaction.connection)
                         .await;
                         result.map_err(|error| transaction.error(error))?;
@@ -131,15 +155,47 @@ impl Store {
         Ok(kept)
     }
 
-    /// Manifests that can be given back, least recently used first; of `host` only, if one is
-    /// given. At most `limit`, and where the next ones begin.
+    /// Bytes of what only single clients without an account asked for: blobs that no other
+    /// manifest of their repository names, and manifests. Reads all of what is kept.
+    pub async fn bytes_of_one_client(&self) -> Result<u64, StoreError> {
+        let bytes: i64 = sqlx::query_scalar(concat!(
+            "SELECT coalesce(sum(size), 0) FROM (
+                 SELECT DISTINCT b.id, b.size FROM repositories r
+                 JOIN repo_blobs l ON l.repository_id = r.id
+                 JOIN blobs b ON b.id = l.blob_id
+                 WHERE ",
+            kept!(),
+            " AND NOT EXISTS (SELECT 1 FROM refs f
+                     JOIN repo_manifests h
+                         ON h.manifest_id = f.manifest_id AND h.repository_id = r.id
+                     WHERE f.digest = b.digest AND f.kind <> 4 AND h.brought_by = 0)
+             UNION ALL SELECT * FROM (
+                 SELECT DISTINCT -m.id, length(m.body) FROM repositories r
+                 JOIN repo_manifests h ON h.repository_id = r.id AND h.brought_by <> 0
+                 JOIN manifests m ON m.id = h.manifest_id))"
+        ))
+        .fetch_one(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
+    /// How often all manifests that are kept were put in order since the start.
+    #[must_use]
+    pub fn orderings(&self) -> u64 {
+        self.inner.orderings.load(Ordering::Relaxed)
+    }
+
+    /// Manifests that can be given back, least recently used first. At most `limit`, and where
+    /// the next ones begin. Puts all in order, whatever the limit is: ask for many at once.
     pub async fn candidates(
         &self,
-        host: Option<&str>,
+        which: Which<'_>,
         after: CandidatesAfter,
         limit: usize,
     ) -> Result<(Vec<Candidate>, CandidatesAfter), StoreError> {
         type Found = (i64, i64, i64, String, Vec<u8>);
+        self.inner.orderings.fetch_add(1, Ordering::Relaxed);
         let rows: Vec<Found> = sqlx::query_as(concat!(
             "SELECT * FROM (
                  SELECT ",
@@ -148,16 +204,18 @@ impl Store {
                  FROM repo_manifests l
                  JOIN repositories r ON r.id = l.repository_id
                  JOIN manifests m ON m.id = l.manifest_id
-                 WHERE ($1 IS NULL OR substr(r.name, 1, instr(r.name, '/') - 1) = $1) AND ",
+                 WHERE ($1 IS NULL OR substr(r.name, 1, instr(r.name, '/') - 1) = $1)
+                     AND ($6 = 0 OR l.brought_by <> 0) AND ",
             evictable!(),
             ") WHERE (used, repository_id, manifest_id) > ($2, $3, $4)
              ORDER BY used, repository_id, manifest_id LIMIT $5"
         ))
-        .bind(host)
+        .bind(which.host)
         .bind(after.0)
         .bind(after.1)
         .bind(after.2)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(which.of_one_client)
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
@@ -172,27 +230,24 @@ impl Store {
             };
             candidates.push(Candidate {
                 digest: digest_from_bytes(&digest).ok_or_else(corrupt)?,
-                tags: self.tags_leading_to(repository, manifest, &digest).await?,
                 repository: name.parse().map_err(|_| corrupt())?,
                 used_at: time_from_millis(used),
+                repository_id: repository,
+                manifest_id: manifest,
             });
         }
         Ok((candidates, last))
     }
 
-    async fn tags_leading_to(
-        &self,
-        repository: i64,
-        manifest: i64,
-        digest: &[u8],
-    ) -> Result<Vec<Tag>, StoreError> {
+    /// The tags that lead to it.
+    pub async fn tags_of(&self, candidate: &Candidate) -> Result<Vec<Tag>, StoreError> {
         let names: Vec<String> = sqlx::query_scalar(
             "SELECT name FROM tags WHERE repository_id = $1 AND (manifest_id = $2
                  OR manifest_id IN (SELECT manifest_id FROM refs WHERE digest = $3 AND kind = 3))",
         )
-        .bind(repository)
-        .bind(manifest)
-        .bind(digest)
+        .bind(candidate.repository_id)
+        .bind(candidate.manifest_id)
+        .bind(digest_to_bytes(&candidate.digest))
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;

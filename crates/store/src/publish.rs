@@ -20,7 +20,7 @@ use crate::open_blob::Stamp;
 use crate::publishing::Publishing;
 use crate::staged::Staged;
 use crate::steps::Steps;
-use crate::store::{Inner, Store, blocking};
+use crate::store::{Inner, Store, blocking, joined};
 use crate::upload_id::UploadId;
 use crate::writer::{Durability, Transaction};
 use crate::{StoreError, repository};
@@ -57,6 +57,7 @@ impl Inner {
             if staged.len() <= INLINE {
                 let path = staged.path().to_owned();
                 let bytes = staged.read().await?;
+                staged.stays_readable();
                 let blob = this.enter(publish, Source::Bytes(bytes)).await?;
                 blocking(move || remove_file(&path)).await?;
                 return Ok(blob);
@@ -78,7 +79,7 @@ impl Inner {
             drop(guard);
             outcome
         });
-        task.await.unwrap_or(Err(StoreError::Closed))
+        joined(task.await)
     }
 
     async fn begin_publishing(
@@ -131,7 +132,10 @@ impl Inner {
         })
         .await?;
         self.options.steps.before("enter", self.layout.root())?;
-        self.enter(publish, Source::File(size, stamp)).await
+        if keep {
+            return self.enter(publish, Source::File(size, stamp)).await;
+        }
+        self.enter_file(publish, size, stamp).await
     }
 
     /// Publishes bytes that are at hand. One visit to a blocking thread for all file work.
@@ -161,11 +165,29 @@ impl Inner {
                 taken
             })
             .await?;
-            let blob = this.enter(publish, Source::File(size, stamp)).await;
+            let blob = this.enter_file(publish, size, stamp).await;
             drop(guard);
             blob
         });
-        task.await.unwrap_or(Err(StoreError::Closed))
+        joined(task.await)
+    }
+
+    /// Enters a file that is in place. If that fails and no row names the file, its space is free
+    /// again. To be called under the digest's guard.
+    async fn enter_file(
+        self: &Arc<Self>,
+        publish: Publish,
+        size: u64,
+        stamp: Stamp,
+    ) -> Result<Blob, StoreError> {
+        let digest = publish.digest.clone();
+        let entered = self.enter(publish, Source::File(size, stamp)).await;
+        // What the database says counts: a commit may have been done though it seemed to fail.
+        if entered.is_err() && matches!(self.has_row(&digest).await, Ok(false)) {
+            let path = self.blob_path(&digest);
+            blocking(move || remove_file(&path)).await?;
+        }
+        entered
     }
 
     /// Enters content in the database: a file that is in place, or bytes.
@@ -243,13 +265,17 @@ struct Place {
 }
 
 impl Inner {
+    /// Whether the database names a blob.
+    async fn has_row(&self, digest: &Digest) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
+            .bind(digest_to_bytes(digest))
+            .fetch_one(&self.database.readers)
+            .await
+            .map_err(|error| self.database.error(error))
+    }
+
     async fn place(&self, digest: &Digest, size: u64) -> Result<Place, StoreError> {
-        let known: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
-                .bind(digest_to_bytes(digest))
-                .fetch_one(&self.database.readers)
-                .await
-                .map_err(|error| self.database.error(error))?;
+        let known = self.has_row(digest).await?;
         Ok(Place {
             path: self.blob_path(digest),
             careful: known || size > TOGETHER,

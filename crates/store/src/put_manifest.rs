@@ -36,6 +36,9 @@ pub struct PutManifest {
     /// Whether the repository must hold everything that it refers to, as for a push. A subject
     /// and non-distributable layers never need to be there.
     pub require_references: bool,
+    /// Who had it fetched: a hash of the network address of a client without an account, which has
+    /// a bounded share of the cache, or 0.
+    pub brought_by: i64,
     /// Repositories whose blobs this one may read if the manifest names them. The caller vouches
     /// for the right to.
     pub mount_from: Vec<RepositoryName>,
@@ -52,6 +55,7 @@ impl PutManifest {
             source: None,
             etag: None,
             require_references: true,
+            brought_by: 0,
             mount_from: Vec::new(),
         }
     }
@@ -270,13 +274,14 @@ impl Put {
         // What was pushed stays pushed, even if an upstream has it too.
         let result = sqlx::query(
             "INSERT INTO repo_manifests
-                 (repository_id, manifest_id, media_type, origin, source, pushed_at)
-             VALUES ($1, $2, $3, $4, $5, $6)
+                 (repository_id, manifest_id, media_type, origin, source, pushed_at, brought_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (repository_id, manifest_id) DO UPDATE SET
                  media_type = excluded.media_type,
                  origin = min(origin, excluded.origin),
                  source = coalesce(excluded.source, source),
-                 pushed_at = excluded.pushed_at",
+                 pushed_at = excluded.pushed_at,
+                 brought_by = CASE WHEN brought_by = excluded.brought_by THEN brought_by ELSE 0 END",
         )
         .bind(repository_id)
         .bind(manifest_id)
@@ -284,6 +289,7 @@ impl Put {
         .bind(self.options.origin.number())
         .bind(self.options.source.as_deref())
         .bind(now())
+        .bind(self.options.brought_by)
         .execute(&mut transaction.connection)
         .await;
         result.map_err(|error| transaction.error(error))?;

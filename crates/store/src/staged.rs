@@ -20,6 +20,10 @@ use crate::interrupted::{Beginning, Mark};
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
 
+/// What came of a fill that was interrupted is kept from this size on, in bytes: less is asked
+/// for again sooner than it is hashed again.
+const WORTH_KEEPING: u64 = 256 * 1024;
+
 /// A file being received.
 pub(crate) struct Staged {
     path: PathBuf,
@@ -33,8 +37,10 @@ pub(crate) struct Staged {
     flush: Option<JoinHandle<()>>,
     /// What an early flush met.
     flush_error: Arc<Mutex<Option<io::Error>>>,
-    /// Removed when dropped.
+    /// Removed when dropped,
     temporary: bool,
+    /// and emptied before, since others may hold it open, and its space with it.
+    emptied: bool,
     /// Unless somebody may take it up later.
     mark: Option<Arc<Mark>>,
 }
@@ -75,6 +81,7 @@ impl Staged {
             flush: None,
             flush_error: Arc::default(),
             temporary: false,
+            emptied: true,
             mark: None,
         }
     }
@@ -242,11 +249,34 @@ impl Staged {
         }
     }
 
-    /// Ends before the end: waits until what is being made durable is.
+    /// Ends before the end: makes durable what came, where another may take it up.
     pub(crate) async fn give_up(mut self) {
         if let Some(flush) = self.flush.take() {
             let _ = flush.await;
         }
+        let Some(mark) = self.mark.clone() else {
+            return;
+        };
+        if self.len < WORTH_KEEPING || self.flush_error.lock().is_some() {
+            mark.spoil();
+            return;
+        }
+        let (file, prefix) = (self.file().await, self.digest(Algorithm::Sha256).await);
+        if let (Ok(file), Ok(prefix)) = (file, prefix) {
+            let len = self.len;
+            let kept = run(move || {
+                file.sync_data()?;
+                mark.durable(len, prefix)
+            });
+            if let Err(error) = kept.await {
+                tracing::debug!(%error, "a fill could not be taken up where it is");
+            }
+        }
+    }
+
+    /// What is read of it stays readable when it is removed: its content is known to be right.
+    pub(crate) fn stays_readable(&mut self) {
+        self.emptied = false;
     }
 
     /// What the bytes received so far hash to.
@@ -334,8 +364,11 @@ impl Drop for Staged {
             return;
         }
         let path = std::mem::take(&mut self.path);
-        self.file = None;
+        let file = self.file.take().filter(|_| self.emptied);
         let remove = move || {
+            if let Some(file) = file {
+                let _ = file.set_len(0);
+            }
             let _ = std::fs::remove_file(path);
             if let Some(mark) = mark {
                 mark.forget();

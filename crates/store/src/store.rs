@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) streams: Arc<Streams>,
     /// Fills that ended before their end.
     pub(crate) interrupted: Arc<Interrupted>,
+    /// How often kept manifests were put in order, for [`Store::orderings`].
+    pub(crate) orderings: AtomicU64,
     /// How many uploads and fills receive bytes now.
     pub(crate) receiving: Arc<AtomicUsize>,
     /// Which store this is, and whether its blobs are in place.
@@ -179,6 +181,7 @@ impl Store {
                 sessions: Mutex::default(),
                 streams: Arc::default(),
                 interrupted: Arc::default(),
+                orderings: AtomicU64::new(0),
                 receiving: Arc::default(),
                 identity: Identity::default(),
                 removing: tokio::sync::Mutex::default(),
@@ -217,6 +220,15 @@ impl Store {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.inner.layout.root()
+    }
+
+    /// Whether anything can be written: the task that writes the database runs.
+    ///
+    /// # Errors
+    /// [`StoreError::WriterEnded`] if it ended by itself, [`StoreError::Closed`] if the store was
+    /// closed.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        self.inner.database.writer.takes_work()
     }
 
     /// Finishes what is being written, closes the database and lets go of the folder. Every
@@ -292,8 +304,20 @@ where
     E: From<StoreError> + Send + 'static,
     F: FnOnce() -> Result<T, E> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// What a task came to. One that panicked failed; one that was cancelled met the end of the
+/// process.
+pub(crate) fn joined<T, E: From<StoreError>>(
+    outcome: Result<Result<T, E>, tokio::task::JoinError>,
+) -> Result<T, E> {
+    match outcome {
         Ok(result) => result,
+        Err(error) if error.is_panic() => {
+            tracing::error!(%error, "a task of the store panicked");
+            Err(StoreError::Aborted.into())
+        }
         Err(_) => Err(StoreError::Closed.into()),
     }
 }

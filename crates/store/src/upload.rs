@@ -21,7 +21,7 @@ use crate::gather::{Gather, Piece};
 use crate::layout::remove_file;
 use crate::publish::Publish;
 use crate::staged::Staged;
-use crate::store::{Inner, Store, blocking};
+use crate::store::{Inner, Store, blocking, joined};
 use crate::upload_id::UploadId;
 use crate::writer::Durability;
 
@@ -274,7 +274,7 @@ impl Upload {
         }
         // Fails only if writing did, which says why.
         let _ = gather.finish().await;
-        let size = writing.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        let size = joined(writing.await)?;
         match broken {
             Some(error) => Err(AppendError::Stream(error)),
             None => Ok(size),
@@ -306,12 +306,14 @@ impl Upload {
         // To its end even if the caller goes away: after a failure the upload goes on, and whoever
         // asks for it meanwhile is told that it is over.
         let finishing = tokio::spawn(async move {
-            let result = this.inner.publish(staged, publish).await;
-            this.inner.sessions.lock().remove(&this.session.id);
+            let result = {
+                let _over = Over(&this);
+                this.inner.publish(staged, publish).await
+            };
             drop(guard);
             result
         });
-        Ok(finishing.await.unwrap_or(Err(StoreError::Closed))?)
+        Ok(joined(finishing.await)?)
     }
 
     /// Discards the upload. Whether it was still in progress.
@@ -323,8 +325,19 @@ impl Upload {
         if guard.take().is_none() {
             return Ok(false);
         }
+        let _over = Over(self);
         self.inner.discard_upload(&self.session.id).await?;
         Ok(true)
+    }
+}
+
+/// Forgets an upload's session when dropped. Its row and file, if they are still there, are found
+/// again by whoever asks for it.
+struct Over<'u>(&'u Upload);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.inner.sessions.lock().remove(&self.0.session.id);
     }
 }
 

@@ -3,12 +3,19 @@
 //!
 //! Caches forget what a transaction changed after it is durable and before anyone who waits for
 //! it hears of it. Work that entered the queue is done even if the caller has gone away.
+//!
+//! Work that panics is undone and answered with an error, and the writer goes on; a connection
+//! that broke is opened anew.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
@@ -159,12 +166,15 @@ enum Message {
 #[derive(Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    /// It was told to end.
+    closing: Arc<AtomicBool>,
 }
 
 impl Writer {
-    /// Starts the writer on `connection`, whose `synchronous` is FULL.
+    /// Starts the writer on `connection`, which `options` opened and whose `synchronous` is FULL.
     pub(crate) fn start(
         connection: SqliteConnection,
+        options: SqliteConnectOptions,
         path: PathBuf,
         caches: Arc<Caches>,
         checkpoints: Checkpoints,
@@ -178,8 +188,31 @@ impl Writer {
             synchronous: Durability::Full,
             fence,
         };
-        tokio::spawn(serve(transaction, messages, caches, checkpoints));
-        Self { queue }
+        tokio::spawn(serve(transaction, options, messages, caches, checkpoints));
+        Self {
+            queue,
+            closing: Arc::default(),
+        }
+    }
+
+    /// Why nothing is written any more.
+    fn ended(&self) -> StoreError {
+        if self.closing.load(Ordering::Acquire) {
+            StoreError::Closed
+        } else {
+            StoreError::WriterEnded
+        }
+    }
+
+    /// Whether it takes work.
+    ///
+    /// # Errors
+    /// [`StoreError::WriterEnded`], or [`StoreError::Closed`] when it was told to end.
+    pub(crate) fn takes_work(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() {
+            return Err(self.ended());
+        }
+        Ok(())
     }
 
     /// Runs `work` in a transaction and answers once that is committed.
@@ -197,17 +230,23 @@ impl Writer {
             reply,
         });
         if self.queue.send(Message::Work(job)).await.is_err() {
-            return Err(StoreError::Closed.into());
+            return Err(self.ended().into());
         }
         match answer.await {
             Ok(answer) => answer,
-            Err(_) => Err(StoreError::Closed.into()),
+            // It was dropped by a panic, or left in the queue of a writer that ended.
+            Err(_) => Err(match self.takes_work() {
+                Ok(()) => StoreError::Aborted,
+                Err(ended) => ended,
+            }
+            .into()),
         }
     }
 
     /// Finishes what is queued and closes the connection.
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
+        self.closing.store(true, Ordering::Release);
         if self.queue.send(Message::Close(done)).await.is_ok() {
             let _ = closed.await;
         }
@@ -216,6 +255,7 @@ impl Writer {
 
 async fn serve(
     mut transaction: Transaction,
+    options: SqliteConnectOptions,
     mut messages: mpsc::Receiver<Message>,
     caches: Arc<Caches>,
     mut checkpoints: Checkpoints,
@@ -237,7 +277,20 @@ async fn serve(
                 .flatten();
         }
         if !batch.is_empty() {
-            process(&mut transaction, batch, &caches).await;
+            let work = AssertUnwindSafe(process(&mut transaction, batch, &caches));
+            let failed = match work.catch_unwind().await {
+                Ok(committed) => !committed,
+                Err(_) => {
+                    tracing::error!("work on the database panicked: its transaction is undone");
+                    transaction.changes.clear();
+                    // Fails when it had not begun.
+                    let _ = transaction.run("ROLLBACK").await;
+                    true
+                }
+            };
+            if failed {
+                heal(&mut transaction, &options).await;
+            }
             checkpoints
                 .after_transaction(&mut transaction.connection)
                 .await;
@@ -252,8 +305,29 @@ async fn serve(
     }
 }
 
-/// Runs a batch in one transaction and answers everyone in it.
-async fn process(transaction: &mut Transaction, mut batch: Vec<Box<dyn Job>>, caches: &Caches) {
+/// Opens the connection anew if it is of no use any more. Where that fails, it is tried again
+/// after the next failure.
+async fn heal(transaction: &mut Transaction, options: &SqliteConnectOptions) {
+    if transaction.connection.ping().await.is_ok() {
+        return;
+    }
+    match options.connect().await {
+        Ok(connection) => {
+            tracing::warn!("the writer's connection to the database broke and was opened anew");
+            transaction.connection = connection;
+            transaction.synchronous = Durability::Full;
+        }
+        Err(error) => tracing::error!(%error, "the database cannot be opened anew"),
+    }
+}
+
+/// Runs a batch in one transaction and answers everyone in it. Whether that was committed, or
+/// undone as its work asked for.
+async fn process(
+    transaction: &mut Transaction,
+    mut batch: Vec<Box<dyn Job>>,
+    caches: &Caches,
+) -> bool {
     transaction.changes.clear();
     let outcome = commit(transaction, &mut batch).await;
     if let Err(error) = &outcome {
@@ -271,6 +345,7 @@ async fn process(transaction: &mut Transaction, mut batch: Vec<Box<dyn Job>>, ca
             Err(error) => Err(error.again()),
         });
     }
+    outcome.is_ok()
 }
 
 async fn commit(
@@ -315,4 +390,68 @@ async fn commit(
     transaction
         .run(if any { "COMMIT" } else { "ROLLBACK" })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use metahub_oci::{Digest, RepositoryName};
+
+    use super::*;
+    use crate::Store;
+
+    async fn panicking(store: &Store) -> Result<(), StoreError> {
+        let writer = &store.inner.database.writer;
+        writer
+            .write(Durability::Full, |transaction| {
+                Box::pin(async move {
+                    sqlx::query("DELETE FROM repositories")
+                        .execute(&mut transaction.connection)
+                        .await
+                        .unwrap();
+                    panic!("on purpose")
+                })
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_undone_and_the_writer_goes_on() {
+        let store = Store::temporary().await.unwrap();
+        let name: RepositoryName = "lab/app".parse().unwrap();
+        for round in 0..3u8 {
+            let digest = Digest::sha256(&[round]);
+            let bytes = bytes::Bytes::copy_from_slice(&[round]);
+            // Beside it, in the same transaction or another, others are told or done.
+            let (panicked, put) = tokio::join!(
+                panicking(&store),
+                store.put_blob(&name, &digest, bytes.clone())
+            );
+            assert!(matches!(panicked, Err(StoreError::Aborted)), "{panicked:?}");
+            if put.is_err() {
+                store.put_blob(&name, &digest, bytes).await.unwrap();
+            }
+            assert!(store.has_repository(&name).await.unwrap(), "it was undone");
+            assert!(store.blob(&name, &digest).await.unwrap().is_some());
+            store.ready().unwrap();
+        }
+        store.close().await;
+        assert!(matches!(store.ready(), Err(StoreError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_ended_by_itself_is_told_of() {
+        let store = Store::temporary().await.unwrap();
+        let writer = &store.inner.database.writer;
+        let (done, closed) = oneshot::channel();
+        // As if its task had ended: nobody said that the store is to close.
+        writer.queue.send(Message::Close(done)).await.ok();
+        closed.await.unwrap();
+        let name: RepositoryName = "lab/app".parse().unwrap();
+        let refused = store
+            .put_blob(&name, &Digest::sha256(b"x"), "x".into())
+            .await;
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("restart metahub"), "{text}");
+        assert!(matches!(store.ready(), Err(StoreError::WriterEnded)));
+    }
 }

@@ -287,7 +287,7 @@ async fn a_dropped_fill_leaves_nothing() {
     for _ in 0..10 {
         fill.write(Bytes::from(vec![0; 100_000])).await.unwrap();
     }
-    let mut follower = fill.follower();
+    let mut follower = fill.follower().unwrap();
     drop(fill);
     assert!(!follower.completed().await);
     let staging = folder.path().join("staging");

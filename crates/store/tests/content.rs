@@ -438,8 +438,18 @@ async fn followers_read_a_fill_while_it_comes_but_get_its_end_only_when_it_is_ri
             Digest::sha256(b"something else")
         };
         let mut fill = store.fill(&digest, Some(content.len() as u64));
-        let all = tokio::spawn(fill.follower().stream(0..u64::MAX).try_collect::<Vec<_>>());
-        let some = tokio::spawn(fill.follower().stream(10..500).try_collect::<Vec<_>>());
+        let all = tokio::spawn(
+            fill.follower()
+                .unwrap()
+                .stream(0..u64::MAX)
+                .try_collect::<Vec<_>>(),
+        );
+        let some = tokio::spawn(
+            fill.follower()
+                .unwrap()
+                .stream(10..500)
+                .try_collect::<Vec<_>>(),
+        );
         for part in content.chunks(100_000) {
             fill.write(Bytes::copy_from_slice(part)).await.unwrap();
         }
@@ -501,7 +511,7 @@ async fn a_stretch_that_came_ahead_becomes_part_of_the_fill_and_is_read_before_i
     let digest = Digest::sha256(&whole);
     let size = whole.len() as u64;
     let mut fill = store.fill(&digest, Some(size));
-    let follower = fill.follower();
+    let follower = fill.follower().unwrap();
     assert!(follower.claim(1_000..2_000, 4).is_none(), "it is not far");
     let mut broken = follower.claim(6_000_000..9_000_000, 4).unwrap();
     assert!(
@@ -559,7 +569,11 @@ async fn a_stretch_with_other_bytes_spoils_the_fill() {
     let whole = Bytes::from(vec![1; 6_000_000]);
     let digest = Digest::sha256(&whole);
     let mut fill = store.fill(&digest, Some(6_000_000));
-    let mut tail = fill.follower().claim(5_000_000..6_000_000, 1).unwrap();
+    let mut tail = fill
+        .follower()
+        .unwrap()
+        .claim(5_000_000..6_000_000, 1)
+        .unwrap();
     tail.write(Bytes::from(vec![2; 1_000_000])).await.unwrap();
     drop(tail);
     fill.write_at(0, whole).await.unwrap();
@@ -572,7 +586,7 @@ async fn a_stretch_with_other_bytes_spoils_the_fill() {
 async fn after_a_stretch_that_brought_nothing_none_is_tried_again() {
     let store = Store::temporary().await.unwrap();
     let fill = store.fill(&Digest::sha256(b"x"), Some(60_000_000));
-    let follower = fill.follower();
+    let follower = fill.follower().unwrap();
     drop(follower.claim(20_000_000..21_000_000, 4).unwrap());
     assert!(follower.claim(30_000_000..31_000_000, 4).is_none());
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, Document, RepositoryName};
-use metahub_store::{Candidate, CandidatesAfter, PutManifest, Store};
+use metahub_store::{Candidate, CandidatesAfter, PutManifest, Store, Use, Which};
 
 mod support;
 use support::{artifact, content, image, index, name, put, read, tag};
@@ -60,7 +60,11 @@ fn size(document: &Document) -> u64 {
 
 async fn candidates(store: &Store, host: Option<&str>) -> Vec<Candidate> {
     let first = CandidatesAfter::default();
-    store.candidates(host, first, 100).await.unwrap().0
+    let which = Which {
+        host,
+        ..Which::default()
+    };
+    store.candidates(which, first, 100).await.unwrap().0
 }
 
 fn digests(candidates: &[Candidate]) -> Vec<&Digest> {
@@ -72,8 +76,13 @@ fn digests(candidates: &[Candidate]) -> Vec<&Digest> {
 
 async fn touch(store: &Store, kept: &RepositoryName, digest: &Digest, seconds: u64) {
     let at = SystemTime::now() + Duration::from_secs(seconds);
-    let used = vec![(kept.clone(), digest.clone(), at)];
-    store.touch_manifests(used).await.unwrap();
+    let used = Use {
+        repository: kept.clone(),
+        digest: digest.clone(),
+        at,
+        by: 0,
+    };
+    store.touch_manifests(vec![used]).await.unwrap();
 }
 
 /// Evicts whatever was used in the next hundred seconds or before.
@@ -100,14 +109,15 @@ async fn what_was_used_least_recently_is_first_and_only_what_upstreams_gave() {
     touch(&store, &ghcr, c.digest(), 10).await;
     let found = candidates(&store, None).await;
     assert_eq!(digests(&found), [b.digest(), c.digest(), a.digest()]);
-    assert_eq!(found[0].tags, [tag("also"), tag("b")]);
+    let tags = store.tags_of(&found[0]).await.unwrap();
+    assert_eq!(tags, [tag("also"), tag("b")]);
     let of_quay = candidates(&store, Some("quay.io")).await;
     assert_eq!(digests(&of_quay), [b.digest(), a.digest()]);
     let (first, after) = store
-        .candidates(None, CandidatesAfter::default(), 1)
+        .candidates(Which::default(), CandidatesAfter::default(), 1)
         .await
         .unwrap();
-    let (second, _) = store.candidates(None, after, 1).await.unwrap();
+    let (second, _) = store.candidates(Which::default(), after, 1).await.unwrap();
     assert_eq!(digests(&first), [b.digest()]);
     assert_eq!(digests(&second), [c.digest()]);
     let bytes = store.kept_bytes().await.unwrap();
@@ -224,7 +234,8 @@ async fn an_index_counts_as_use_of_what_it_leads_to_and_goes_with_the_last_of_it
         digests(&found),
         [c.digest(), about.digest(), last[0], last[1]]
     );
-    assert_eq!(found[2].tags, [tag("1")], "the tag leads to it");
+    let tags = store.tags_of(&found[2]).await.unwrap();
+    assert_eq!(tags, [tag("1")], "the tag leads to it");
     assert!(evict(&store, &kept, a.digest()).await.is_some());
     assert!(store.tag(&kept, &tag("1")).await.unwrap().is_some());
     assert!(evict(&store, &kept, b.digest()).await.is_some());
@@ -276,4 +287,64 @@ async fn whoever_reads_a_blob_reads_it_to_its_end() {
     // It comes again as if it had never been here.
     keep_of(&store, &kept, b"{}", &[&layer], &["1"]).await;
     assert!(read(&store, &kept, &digest).await.unwrap().unwrap() == layer);
+}
+
+#[tokio::test]
+async fn what_one_client_brought_is_told_apart_until_another_or_an_account_uses_it() {
+    let store = Store::temporary().await.unwrap();
+    let kept = name("quay.io/x/app");
+    let layer = content(1, LAYER);
+    let document = image(b"{}", &[&layer]);
+    let bring = |by| PutManifest {
+        brought_by: by,
+        ..PutManifest::upstream(vec![tag("1")], "quay.io/x/app:1")
+    };
+    let used = |by| Use {
+        repository: kept.clone(),
+        digest: document.digest().clone(),
+        at: SystemTime::now(),
+        by,
+    };
+    let whole = (LAYER + 2) as u64 + size(&document);
+    for (first, uses, established) in [
+        (7, vec![], false),
+        (7, vec![7, 7], false),
+        (7, vec![7, 8], true),
+        (7, vec![0, 7], true),
+        (7, vec![8, 7], true),
+        (0, vec![7], true),
+    ] {
+        store
+            .put_manifest(&kept, &document, bring(first))
+            .await
+            .unwrap();
+        put(&store, &kept, b"{}").await;
+        put(&store, &kept, &layer).await;
+        let uses: Vec<Use> = uses.into_iter().map(used).collect();
+        store.touch_manifests(uses.clone()).await.unwrap();
+        let bytes = store.bytes_of_one_client().await.unwrap();
+        assert_eq!(
+            bytes,
+            if established { 0 } else { whole },
+            "{first} {uses:?}"
+        );
+        let which = Which {
+            host: None,
+            of_one_client: true,
+        };
+        let after = CandidatesAfter::default();
+        let (found, _) = store.candidates(which, after, 10).await.unwrap();
+        assert_eq!(found.is_empty(), established, "{first} {uses:?}");
+        evict(&store, &kept, document.digest()).await.unwrap();
+    }
+    // Fetched again by another, it is not that one's alone either.
+    store
+        .put_manifest(&kept, &document, bring(7))
+        .await
+        .unwrap();
+    store
+        .put_manifest(&kept, &document, bring(8))
+        .await
+        .unwrap();
+    assert_eq!(store.bytes_of_one_client().await.unwrap(), 0);
 }

@@ -15,10 +15,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{
-    AppendError, FillError, GcOptions, Mode, PutBlobError, PutError, PutManifest, ScrubOptions,
-    Store, StoreError, Upload,
+    AppendError, Fill, FillError, GcOptions, Mode, PutBlobError, PutError, PutManifest,
+    ScrubOptions, Store, StoreError, Upload,
 };
 use support::{chunks, content, image, name, put, read, tag};
 
@@ -203,6 +204,88 @@ async fn a_full_disk_refuses_clearly_and_works_again_when_there_is_space() {
             .count(),
         0
     );
+}
+
+/// Free bytes on the disk.
+fn free(disk: &Mounted) -> u64 {
+    let stat = rustix::fs::statvfs(disk.0.path()).unwrap();
+    stat.f_bavail * stat.f_frsize
+}
+
+/// Writes `bytes` into a fill until it fails.
+async fn write_until_it_fails(fill: &mut Fill, bytes: &[u8]) -> FillError {
+    for part in bytes.chunks(65_536) {
+        if let Err(error) = fill.write(Bytes::copy_from_slice(part)).await {
+            return error;
+        }
+    }
+    // The last portions are on their way.
+    loop {
+        if let Err(error) = fill.flush().await {
+            return error;
+        }
+        if let Err(error) = fill.write(Bytes::from_static(&[0; 200_000])).await {
+            return error;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_meets_a_full_disk_frees_its_space_and_the_next_one_comes_through() {
+    let Some(disk) = Mounted::new() else {
+        return;
+    };
+    let store = Store::open(disk.0.path(), Mode::Serve).await.unwrap();
+    let kept = name("quay.io/a");
+    let large = content(7, 40_000_000);
+    let digest = Digest::sha256(&large);
+    for marked in [false, true] {
+        for followed in [false, true] {
+            let before = free(&disk);
+            let mut fill = if marked {
+                store.fill_from("quay.io", &digest, None)
+            } else {
+                store.fill(&digest, None)
+            };
+            // Who reads along, and reads no further, holds the file open.
+            let follower = followed.then(|| fill.follower().unwrap());
+            let mut reading = follower
+                .as_ref()
+                .map(|one| Box::pin(one.stream(0..u64::MAX)));
+            let error = write_until_it_fails(&mut fill, &large).await;
+            assert!(
+                matches!(error, FillError::Store(StoreError::NoSpace(_))),
+                "{error:?}"
+            );
+            if let Some(reading) = &mut reading {
+                assert!(reading.next().await.is_some());
+            }
+            // Whatever is done with it from here on is refused, and nothing panics.
+            assert!(fill.write(Bytes::from_static(b"more")).await.is_err());
+            assert!(fill.flush().await.is_err());
+            if marked {
+                fill.give_up().await;
+            } else {
+                assert!(fill.commit(Some(&kept)).await.is_err());
+            }
+            let begin = std::time::Instant::now();
+            while free(&disk) + 1_000_000 < before {
+                assert!(begin.elapsed() < Duration::from_secs(30), "space is kept");
+                tokio::task::yield_now().await;
+            }
+            let staged = std::fs::read_dir(disk.0.path().join("staging")).unwrap();
+            let left: Vec<_> = staged.map(|entry| entry.unwrap().file_name()).collect();
+            assert!(left.is_empty(), "{left:?}");
+            let small = content(8, 3_000_000);
+            let mut next = store.fill_from("quay.io", &Digest::sha256(&small), None);
+            next.write(Bytes::from(small.clone())).await.unwrap();
+            next.commit(Some(&kept)).await.unwrap();
+            assert_eq!(
+                read(&store, &kept, &Digest::sha256(&small)).await.unwrap(),
+                Some(small)
+            );
+        }
+    }
 }
 
 #[tokio::test]

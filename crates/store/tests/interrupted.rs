@@ -65,7 +65,11 @@ async fn the_next_fill_goes_on_behind_what_was_durable_and_is_read_from_its_begi
     let from = taken.received();
     assert!((16 * MIB..=SENT).contains(&(from as usize)), "{from}");
     let mut fill = taken.go_on(Some(SIZE as u64));
-    let read = fill.follower().stream(0..u64::MAX).try_collect::<Vec<_>>();
+    let read = fill
+        .follower()
+        .unwrap()
+        .stream(0..u64::MAX)
+        .try_collect::<Vec<_>>();
     let write = async {
         assert_eq!(fill.received(), from);
         fill.write(whole.slice(from as usize..)).await.unwrap();
@@ -181,12 +185,22 @@ async fn a_file_that_somebody_may_still_write_a_part_of_is_not_left_for_another_
         }
     };
     let one = fill(whole.slice(..SENT)).await;
-    let mut part = one.follower().claim(50_000_000..60_000_000, 4).unwrap();
+    let mut part = one
+        .follower()
+        .unwrap()
+        .claim(50_000_000..60_000_000, 4)
+        .unwrap();
     one.give_up().await;
     assert_eq!(begun(&store, SOURCE, &digest).await, None);
     assert!(part.write(Bytes::from_static(b"late")).await.is_err());
     let other = fill(whole.slice(..SENT)).await;
-    drop(other.follower().claim(50_000_000..60_000_000, 4).unwrap());
+    drop(
+        other
+            .follower()
+            .unwrap()
+            .claim(50_000_000..60_000_000, 4)
+            .unwrap(),
+    );
     other.give_up().await;
     assert!(begun(&store, SOURCE, &digest).await.is_some());
 }

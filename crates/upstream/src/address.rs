@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -111,6 +112,18 @@ impl fmt::Display for Forbidden {
 
 impl std::error::Error for Forbidden {}
 
+/// What is done with names that a forward proxy resolves for us: which addresses they have, we do
+/// not see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxiedPrivate {
+    /// They go to the proxy, whose own rules count.
+    #[default]
+    Allow,
+    /// They are resolved here as well, and refused unless an address is found and may be reached.
+    Refuse,
+}
+
 /// Says which addresses one upstream may lead to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard(Arc<Inner>);
@@ -123,30 +136,32 @@ struct Inner {
     home_reach: OnceCell<Vec<Reach>>,
     /// Proxies from the environment are resolved by the same resolver, and are our own choice.
     proxies: Vec<String>,
+    proxied: ProxiedPrivate,
 }
 
 impl Guard {
     /// Public addresses only: for hosts that nobody configured.
-    pub(crate) fn public_only() -> Self {
-        Self::new(None, false)
+    pub(crate) fn public_only(proxied: ProxiedPrivate) -> Self {
+        Self::new(None, false, proxied)
     }
 
     /// Public addresses, and addresses of the same reach as those of `home`: a registry on the
     /// site's network may redirect to storage on that network.
-    pub(crate) fn beside(home: &Url, allow_private: bool) -> Self {
+    pub(crate) fn beside(home: &Url, allow_private: bool, proxied: ProxiedPrivate) -> Self {
         let host = home.host_str().map(|host| {
             let port = home.port_or_known_default().unwrap_or(443);
             (unbracketed(host).to_owned(), port)
         });
-        Self::new(host, allow_private)
+        Self::new(host, allow_private, proxied)
     }
 
-    fn new(home: Option<(String, u16)>, allow_private: bool) -> Self {
+    fn new(home: Option<(String, u16)>, allow_private: bool, proxied: ProxiedPrivate) -> Self {
         Self(Arc::new(Inner {
             allow_private,
             home,
             home_reach: OnceCell::new(),
             proxies: proxies(),
+            proxied,
         }))
     }
 
@@ -189,6 +204,10 @@ impl Guard {
                 let is_proxy = self.0.proxies.iter().any(|p| p.eq_ignore_ascii_case(name));
                 return if is_proxy && !self.0.allow_private {
                     Err(forbidden("private"))
+                } else if self.0.proxied == ProxiedPrivate::Refuse && !self.0.proxies.is_empty() {
+                    self.check_name(name, url.port_or_known_default().unwrap_or(443))
+                        .await
+                        .map_err(forbidden)
                 } else {
                     Ok(())
                 };
@@ -198,6 +217,22 @@ impl Guard {
         self.allows(address)
             .await
             .map_err(|reach| forbidden(reach.name()))
+    }
+}
+
+impl Guard {
+    /// Resolves a name that a proxy would resolve for us. Every address that it has must be
+    /// allowed: which of them the proxy takes is its choice.
+    async fn check_name(&self, name: &str, port: u16) -> Result<(), &'static str> {
+        let found = tokio::net::lookup_host((name, port)).await;
+        let mut found = found.map_err(|_| "unknown")?.peekable();
+        if found.peek().is_none() {
+            return Err("unknown");
+        }
+        for address in found {
+            self.allows(address.ip()).await.map_err(Reach::name)?;
+        }
+        Ok(())
     }
 }
 
@@ -300,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn an_upstream_may_lead_to_its_own_kind_of_network_only() {
         let url = |text: &str| Url::parse(text).unwrap();
-        let public = Guard::public_only();
+        let public = Guard::public_only(ProxiedPrivate::Allow);
         assert!(public.check(&url("http://1.1.1.1/")).await.is_ok());
         for inside in [
             "http://127.0.0.1/",
@@ -313,20 +348,51 @@ mod tests {
         ] {
             assert!(public.check(&url(inside)).await.is_err(), "{inside}");
         }
-        let local = Guard::beside(&url("http://127.0.0.1:5000"), false);
+        let local = Guard::beside(&url("http://127.0.0.1:5000"), false, ProxiedPrivate::Allow);
         assert!(local.check(&url("http://127.0.0.1:9000/")).await.is_ok());
         assert!(local.check(&url("http://10.0.0.1/")).await.is_err());
         assert!(local.check(&url("http://169.254.169.254/")).await.is_err());
-        let any = Guard::beside(&url("https://1.1.1.1"), true);
+        let any = Guard::beside(&url("https://1.1.1.1"), true, ProxiedPrivate::Allow);
         assert!(any.check(&url("http://10.0.0.1/")).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_name_that_resolves_to_this_machine_is_refused() {
         let name: Name = "localhost".parse().unwrap();
-        let Err(error) = Guard::public_only().resolve(name).await else {
+        let Err(error) = Guard::public_only(ProxiedPrivate::Allow)
+            .resolve(name)
+            .await
+        else {
             panic!("localhost is not public");
         };
         assert!(error.downcast_ref::<Forbidden>().is_some());
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_names_are_judged_here_where_that_is_wanted() {
+        let url = Url::parse("http://localhost/").unwrap();
+        for (proxied, behind, refused) in [
+            (ProxiedPrivate::Allow, true, false),
+            (ProxiedPrivate::Refuse, true, true),
+            // Without a proxy the resolver of the connection judges.
+            (ProxiedPrivate::Refuse, false, false),
+        ] {
+            let mut guard = Guard::public_only(proxied);
+            let inner = Arc::get_mut(&mut guard.0).unwrap();
+            inner.proxies = behind
+                .then(|| "proxy.test".to_owned())
+                .into_iter()
+                .collect();
+            assert_eq!(
+                guard.check(&url).await.is_err(),
+                refused,
+                "{proxied:?} {behind}"
+            );
+        }
+        let mut guard = Guard::public_only(ProxiedPrivate::Refuse);
+        Arc::get_mut(&mut guard.0).unwrap().proxies = vec!["proxy.test".to_owned()];
+        let unknown = Url::parse("http://no-such-host.invalid/").unwrap();
+        let error = guard.check(&unknown).await.unwrap_err().to_string();
+        assert!(error.contains("unknown"), "{error}");
     }
 }

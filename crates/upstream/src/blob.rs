@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -159,6 +160,41 @@ impl Upstream {
         let ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
         let response = self.ask(&ask).await?;
         Ok(response.map(|response| content_length(response.headers())))
+    }
+
+    /// Whether the upstream has a blob, and its size, where the upstream says it in any way: by
+    /// `HEAD`, or where that is refused or says no size, by a `GET` of the first byte, whose body
+    /// is not read. None: it has none. At most `limit` long, if one is given.
+    ///
+    /// # Errors
+    /// As [`UpstreamError`] says.
+    pub async fn find_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        limit: Option<Duration>,
+    ) -> Result<Option<Option<u64>>, UpstreamError> {
+        let mut ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
+        ask.limit = limit;
+        match self.ask(&ask).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(response)) => {
+                let size = content_length(response.headers());
+                if size.is_some() {
+                    return Ok(Some(size));
+                }
+            }
+            // 401 and 403 are said of the blob, these of the method.
+            Err(error) if matches!(error.status(), Some(400 | 405 | 406 | 501)) => {}
+            Err(error) => return Err(error),
+        }
+        ask.method = Method::GET;
+        match self.open(&ask, Some(&(0..1))).await {
+            Ok(part) => Ok(part.map(|part| part.size)),
+            // It is there, and has no first byte.
+            Err(error) if *error.problem() == Problem::RangeOutside => Ok(Some(Some(0))),
+            Err(error) => Err(error),
+        }
     }
 
     fn pieces(&self, response: Response) -> Pieces {

@@ -12,12 +12,14 @@ use std::time::Duration;
 use http::header::{ACCEPT, ACCEPT_ENCODING, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use metahub_limits::DocumentBudget;
-use reqwest::{Certificate, Client, Response, redirect};
+use reqwest::{Client, Response, redirect};
+use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::address::{Forbidden, Guard};
 use crate::config::Timeouts;
 use crate::error::{Problem, Waiting};
+use crate::pinned;
 use crate::room::Room;
 
 /// Redirects followed for one request.
@@ -34,7 +36,7 @@ pub(crate) struct Connections {
     /// Whether the upstream itself was configured; else it, too, must be public.
     configured: bool,
     guard: Guard,
-    authorities: Vec<Certificate>,
+    authorities: Vec<CertificateDer<'static>>,
     timeouts: Timeouts,
     room: Room,
     // Built when first used: a client loads the system's certificates, which takes memory and
@@ -57,7 +59,7 @@ impl Connections {
         plain_http: bool,
         guard: Guard,
         configured: bool,
-        authorities: Vec<Certificate>,
+        authorities: Vec<CertificateDer<'static>>,
         timeouts: Timeouts,
         documents: DocumentBudget,
     ) -> Self {
@@ -192,7 +194,12 @@ impl Connections {
                 builder
             }
         };
-        let trusting = builder().tls_certs_merge(self.authorities.iter().cloned());
+        let trusting = if self.authorities.is_empty() {
+            builder()
+        } else {
+            let config = pinned::client_config(&self.authorities);
+            builder().tls_backend_preconfigured(config.map_err(|error| chain(&error))?)
+        };
         match trusting.build() {
             Ok(client) => Ok(client),
             // A machine without any certificates can still reach plain upstreams; others fail
@@ -319,7 +326,7 @@ mod tests {
     fn connections(configured: bool) -> Connections {
         let origin = Url::parse("https://localhost:1").unwrap();
         let timeouts = Timeouts::default();
-        let guard = Guard::public_only();
+        let guard = Guard::public_only(crate::address::ProxiedPrivate::Allow);
         let documents = DocumentBudget::default();
         Connections::new(
             origin,

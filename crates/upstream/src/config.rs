@@ -11,6 +11,7 @@ use metahub_oci::{Host, RepositoryName};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use crate::address::ProxiedPrivate;
 use crate::credentials::{Credentials, CredentialsConfig};
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
 use crate::parts::MOST_PARALLEL;
@@ -78,16 +79,50 @@ pub struct UpstreamsConfig {
     pub upstreams: Vec<UpstreamConfig>,
     /// Whether a name may lead to a public host that is not listed here, such as `quay.io/x/y`.
     /// Hosts that resolve to private addresses must always be listed.
-    pub allow_any_host: bool,
+    pub allow_any_host: AnyHost,
+    /// What is done with names that a forward proxy resolves.
+    pub proxied_private: ProxiedPrivate,
     /// Never ask anybody.
     pub offline: bool,
+}
+
+/// Which hosts that are not listed a name may lead to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnyHost {
+    /// None: `false`.
+    None,
+    /// Well-known public registries ([`crate::REGISTRIES`]): `well-known`.
+    #[default]
+    WellKnown,
+    /// Any public host: `true`. Whoever may pull chooses whom this registry speaks to.
+    Any,
+}
+
+impl<'de> Deserialize<'de> for AnyHost {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bool(bool),
+            Text(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Bool(true) => Ok(Self::Any),
+            Written::Bool(false) => Ok(Self::None),
+            Written::Text(text) if text == "well-known" => Ok(Self::WellKnown),
+            Written::Text(text) => Err(serde::de::Error::custom(format!(
+                "'{text}' says not which hosts: expected true, false or well-known"
+            ))),
+        }
+    }
 }
 
 impl Default for UpstreamsConfig {
     fn default() -> Self {
         Self {
             upstreams: vec![UpstreamConfig::docker_hub()],
-            allow_any_host: true,
+            allow_any_host: AnyHost::WellKnown,
+            proxied_private: ProxiedPrivate::Allow,
             offline: false,
         }
     }
@@ -328,7 +363,8 @@ mod tests {
     fn without_configuration_docker_hub_is_the_default() {
         let config = UpstreamsConfig::default();
         let hub = &config.upstreams[0];
-        assert!(hub.default && config.allow_any_host && !config.offline);
+        assert!(hub.default && !config.offline);
+        assert_eq!(config.allow_any_host, AnyHost::WellKnown);
         assert_eq!(
             hub.origin().unwrap().as_str(),
             "https://registry-1.docker.io/"
@@ -339,6 +375,7 @@ mod tests {
     fn unknown_keys_and_wrong_durations_are_refused() {
         for json in [
             r#"{"upstream": []}"#,
+            r#"{"allow_any_host": "some"}"#,
             r#"{"upstreams": [{"host": "quay.io", "user": "x"}]}"#,
             r#"{"upstreams": [{"host": "quay.io", "timeouts": {"connect": "soon"}}]}"#,
             r#"{"upstreams": [{"host": "quay.io", "timeouts": {"connect": "-1s"}}]}"#,

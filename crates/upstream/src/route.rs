@@ -1,5 +1,6 @@
 //! Which upstream a name belongs to, and what it is called there.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use metahub_limits::DocumentBudget;
 use metahub_oci::{Host, ImageReference, NameError, Reference, RepositoryName};
 use parking_lot::Mutex;
 
-use crate::address::Reach;
+use crate::address::{ProxiedPrivate, Reach};
 use crate::answer::clean;
-use crate::config::{ConfigError, Prefix, UpstreamsConfig};
+use crate::config::{AnyHost, ConfigError, Prefix, UpstreamsConfig};
 use crate::pass_through;
 use crate::upstream::Upstream;
 use crate::well_known;
@@ -23,7 +24,8 @@ const MAX_ANY_HOSTS: usize = 64;
 #[derive(Debug)]
 pub struct Upstreams {
     configured: Vec<Configured>,
-    allow_any_host: bool,
+    allow_any_host: AnyHost,
+    proxied: ProxiedPrivate,
     offline: bool,
     passes_through: bool,
     /// Public hosts that were asked for by name, the latest last.
@@ -70,7 +72,7 @@ pub enum NamespaceError {
     /// Nothing is read from there.
     #[error(
         "ns={0}: this registry does not read from {0}; list it under upstreams, or set \
-         allow_any_host for public hosts"
+         allow_any_host: true for all public hosts"
     )]
     NotServed(Host),
     /// Host and name together are no name.
@@ -101,7 +103,9 @@ impl Upstreams {
             .upstreams
             .iter()
             .map(|one| {
-                let upstream = Upstream::configured(one, config.offline, &environment, &documents)?;
+                let proxied = config.proxied_private;
+                let upstream =
+                    Upstream::configured(one, config.offline, proxied, &environment, &documents)?;
                 Ok(Configured {
                     named: named_host(upstream.host()).into(),
                     upstream: Arc::new(upstream),
@@ -116,13 +120,14 @@ impl Upstreams {
                 .any(|one| one.upstream.pass_through().is_some()),
             configured,
             allow_any_host: config.allow_any_host,
+            proxied: config.proxied_private,
             offline: config.offline,
             any_hosts: Mutex::new(VecDeque::new()),
             documents,
         })
     }
 
-    /// Docker Hub as the default, and any public host by its name.
+    /// Docker Hub as the default, and well-known public registries by their names.
     ///
     /// # Errors
     /// None in practice; the type is that of [`Upstreams::new`].
@@ -144,7 +149,7 @@ impl Upstreams {
         if !Host::is_written_as_host(first) {
             return whole();
         }
-        match first.parse::<Host>() {
+        match with_port(first).parse::<Host>() {
             Ok(host) if self.serves(&host) => (Some(host), rest),
             _ => whole(),
         }
@@ -238,8 +243,23 @@ impl Upstreams {
         known
     }
 
+    /// Whether nobody is ever asked.
+    #[must_use]
+    pub fn offline(&self) -> bool {
+        self.offline
+    }
+
     fn serves(&self, host: &Host) -> bool {
-        self.by_host(host).next().is_some() || (self.allow_any_host && may_be_public(host))
+        self.by_host(host).next().is_some() || self.serves_unlisted(host)
+    }
+
+    /// Whether names may lead to `host`, which is not listed.
+    fn serves_unlisted(&self, host: &Host) -> bool {
+        match self.allow_any_host {
+            AnyHost::None => false,
+            AnyHost::WellKnown => well_known::is_well_known(host.as_str()),
+            AnyHost::Any => may_be_public(host),
+        }
     }
 
     fn by_host(&self, host: &Host) -> impl Iterator<Item = &Configured> {
@@ -278,7 +298,7 @@ impl Upstreams {
     }
 
     fn any_host(&self, host: &Host) -> Option<Arc<Upstream>> {
-        if !self.allow_any_host || !may_be_public(host) {
+        if !self.serves_unlisted(host) {
             return None;
         }
         let host: Host = well_known::canonical(host.as_str()).parse().ok()?;
@@ -286,7 +306,10 @@ impl Upstreams {
         let found = known.iter().position(|upstream| *upstream.host() == host);
         let upstream = match found.and_then(|place| known.remove(place)) {
             Some(upstream) => upstream,
-            None => Arc::new(Upstream::any_host(host, self.offline, &self.documents).ok()?),
+            None => {
+                let any = Upstream::any_host(host, self.offline, self.proxied, &self.documents);
+                Arc::new(any.ok()?)
+            }
         };
         known.push_back(Arc::clone(&upstream));
         if known.len() > MAX_ANY_HOSTS {
@@ -325,6 +348,19 @@ pub fn named_host(host: &Host) -> String {
     host.as_str().replace(':', "_").replace(['[', ']'], "")
 }
 
+/// The opposite for a host that is not listed: no public host's name ends in `_` and digits.
+fn with_port(component: &str) -> Cow<'_, str> {
+    match component.rsplit_once('_') {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit())
+                && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+        {
+            Cow::Owned(format!("{host}:{port}"))
+        }
+        _ => Cow::Borrowed(component),
+    }
+}
+
 /// `name` with `prefix` replaced, if it begins with it.
 fn rewrite(name: &RepositoryName, prefix: &Prefix) -> Option<RepositoryName> {
     let rest = name.as_str().strip_prefix(prefix.prefix.as_str())?;
@@ -359,6 +395,7 @@ fn may_be_public(host: &Host) -> bool {
 mod tests {
     use super::*;
     use crate::config::UpstreamConfig;
+    use crate::well_known::REGISTRIES;
 
     fn upstreams(json: &str) -> Upstreams {
         let config: UpstreamsConfig = serde_json::from_str(json).unwrap();
@@ -404,8 +441,89 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_this_machine_and_its_network_must_be_listed() {
+    fn by_default_only_well_known_registries_are_read_without_being_listed() {
         let builtin = Upstreams::builtin().unwrap();
+        for host in REGISTRIES {
+            assert_eq!(
+                found(&builtin, &format!("{host}/x/y")),
+                [format!("{host}/x/y")]
+            );
+            let parsed: Host = host.parse().unwrap();
+            assert!(may_be_public(&parsed), "{host}");
+        }
+        for host in [
+            "evil.example.org",
+            "quay.io.example.org",
+            "x.quay.io",
+            "1.1.1.1",
+        ] {
+            let parsed: Host = host.parse().unwrap();
+            assert!(
+                builtin.route(Some(&parsed), &name("x/y")).is_none(),
+                "{host}"
+            );
+            assert!(builtin.namespaced(host, &name("x/y")).is_err(), "{host}");
+            // What looks like a host is a name of the default upstream then, as any other.
+            let as_name = format!("{host}/x/y");
+            assert_eq!(found(&builtin, &as_name), [format!("docker.io/{as_name}")]);
+        }
+        let other_port: Host = "quay.io:8443".parse().unwrap();
+        assert!(builtin.route(Some(&other_port), &name("x/y")).is_none());
+        let usual_port: Host = "quay.io:443".parse().unwrap();
+        let route = builtin.route(Some(&usual_port), &name("x/y")).unwrap();
+        assert_eq!(route.upstream.host().as_str(), "quay.io");
+    }
+
+    #[test]
+    fn a_host_with_a_port_is_found_again_by_the_name_that_clients_use() {
+        let open = upstreams(r#"{"allow_any_host": true}"#);
+        for (ns, named, leads) in [
+            (
+                "r.example.org:5000",
+                "r.example.org_5000/a/b",
+                "r.example.org:5000/a/b",
+            ),
+            ("1.1.1.1:5000", "1.1.1.1_5000/a/b", "1.1.1.1:5000/a/b"),
+            ("r.example.org", "r.example.org/a/b", "r.example.org/a/b"),
+            (
+                "r.example.org:443",
+                "r.example.org/a/b",
+                "r.example.org/a/b",
+            ),
+            (
+                "a_b.example.org",
+                "a_b.example.org/a/b",
+                "a_b.example.org/a/b",
+            ),
+        ] {
+            let here = open.namespaced(ns, &name("a/b")).unwrap();
+            assert_eq!(here.as_str(), named);
+            assert_eq!(found(&open, named), [leads], "{named}");
+            let image: ImageReference = format!("{ns}/a/b:1").parse().unwrap();
+            let route = open.route(image.host(), image.name()).unwrap();
+            assert_eq!(format!("{}/{}", route.upstream.host(), route.name), leads);
+        }
+        // A port of nothing is a part of a name, and private hosts must be listed.
+        for text in [
+            "localhost_5000/x",
+            "127.0.0.1_5000/x",
+            "r.example.org_0/x",
+            "10.0.0.1_80/x",
+        ] {
+            let (host, rest) = open.split(&name(text));
+            let private = host.as_ref().is_some_and(|host| !may_be_public(host));
+            assert!(!private, "{text} {host:?} {rest}");
+        }
+        let listed =
+            upstreams(r#"{"upstreams": [{"host": "localhost:5001", "plain_http": true}]}"#);
+        assert_eq!(found(&listed, "localhost_5001/x"), ["localhost:5001/x"]);
+        let image: ImageReference = "localhost:5001/x:1".parse().unwrap();
+        assert!(listed.route(image.host(), image.name()).is_some());
+    }
+
+    #[test]
+    fn hosts_of_this_machine_and_its_network_must_be_listed() {
+        let builtin = upstreams(r#"{"allow_any_host": true}"#);
         for host in [
             "localhost",
             "127.0.0.1",
@@ -484,7 +602,7 @@ mod tests {
 
     #[test]
     fn hosts_named_by_callers_are_remembered_within_bounds() {
-        let builtin = Upstreams::builtin().unwrap();
+        let builtin = upstreams(r#"{"allow_any_host": true}"#);
         let host = |number: usize| format!("r{number}.example.org").parse::<Host>().unwrap();
         let first = builtin.route(Some(&host(0)), &name("x")).unwrap();
         let again = builtin.route(Some(&host(0)), &name("x")).unwrap();

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use metahub_limits::DocumentBudget;
 use metahub_oci::{Host, RepositoryName, Tag};
-use reqwest::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use crate::address::Guard;
+use crate::address::{Guard, ProxiedPrivate};
 use crate::auth::Authorizer;
 use crate::breaker::Breaker;
 use crate::client::Connections;
@@ -57,6 +58,7 @@ impl Upstream {
     pub(crate) fn configured(
         config: &UpstreamConfig,
         offline: bool,
+        proxied: ProxiedPrivate,
         environment: &dyn Fn(&str) -> Option<String>,
         documents: &DocumentBudget,
     ) -> Result<Self, ConfigError> {
@@ -65,7 +67,7 @@ impl Upstream {
             (None, Some(written)) => Identity::configured(&config.host, written, environment)?,
             (given, _) => Identity::given(config.host.clone(), given.clone()),
         };
-        let guard = Guard::beside(&origin, config.allow_private);
+        let guard = Guard::beside(&origin, config.allow_private, proxied);
         let authorities = authorities(config)?;
         Ok(Self::new(
             config,
@@ -83,11 +85,12 @@ impl Upstream {
     pub(crate) fn any_host(
         host: Host,
         offline: bool,
+        proxied: ProxiedPrivate,
         documents: &DocumentBudget,
     ) -> Result<Self, ConfigError> {
         let config = UpstreamConfig::new(host);
         let origin = config.origin()?;
-        let guard = Guard::public_only();
+        let guard = Guard::public_only(proxied);
         Ok(Self::new(
             &config,
             origin,
@@ -106,7 +109,7 @@ impl Upstream {
         origin: Url,
         guard: Guard,
         configured: bool,
-        authorities: Vec<Certificate>,
+        authorities: Vec<CertificateDer<'static>>,
         identity: Identity,
         offline: bool,
         documents: DocumentBudget,
@@ -210,7 +213,7 @@ impl fmt::Debug for Upstream {
     }
 }
 
-fn authorities(config: &UpstreamConfig) -> Result<Vec<Certificate>, ConfigError> {
+fn authorities(config: &UpstreamConfig) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let Some(file) = &config.ca_file else {
         return Ok(Vec::new());
     };
@@ -220,7 +223,8 @@ fn authorities(config: &UpstreamConfig) -> Result<Vec<Certificate>, ConfigError>
         problem,
     };
     let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| wrong(error.to_string()))?;
     if found.is_empty() {
         return Err(wrong("it holds no certificate in PEM form".to_owned()));
     }

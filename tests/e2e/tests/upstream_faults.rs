@@ -143,6 +143,11 @@ fn a_blob_that_goes_wrong_never_looks_whole_and_is_not_kept(#[case] fault: Fault
     upstream.break_path(&path, fault.clone());
     let answer = get(&metahub, &path);
     // It may have been streaming when it found out: then the body must end early.
+    if fault == Fault::Long && answer.status == 200 && !answer.cut {
+        // No more of it is read than the manifest says, and that is right.
+        assert!(answer.body == upstream.image.layer);
+        return;
+    }
     if answer.status == 200 {
         assert!(answer.cut, "{fault:?}: a wrong blob was served as if whole");
     } else {

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
-use metahub_registry::{ImmutableTags, LocalContent};
+use metahub_registry::{Free, ImmutableTags, LocalContent};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
+use metahub_upstream::{AnyHost, ProxiedPrivate};
 use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
-use super::values::{Count, DocumentMemory, ManifestSize, Rate, Size, Time, UpstreamList};
+use super::values::{Count, DocumentMemory, ManifestSize, Percent, Rate, Size, Time, UpstreamList};
 use super::yaml::{ConfigError, Problem, parse};
 use crate::warm::WarmConfig;
 
@@ -42,7 +43,8 @@ pub(crate) struct Layer {
     pub(crate) tag_lifetime: Option<Time>,
     pub(crate) local: Option<LocalContent>,
     pub(crate) upstreams: Option<UpstreamList>,
-    pub(crate) allow_any_host: Option<bool>,
+    pub(crate) allow_any_host: Option<AnyHost>,
+    pub(crate) proxied_private: Option<ProxiedPrivate>,
     pub(crate) offline: Option<bool>,
     pub(crate) warm: Option<Vec<WarmConfig>>,
     pub(crate) cache: CacheLayer,
@@ -53,6 +55,9 @@ pub(crate) struct Layer {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CacheLayer {
     pub(crate) size: Option<Size>,
+    pub(crate) keep_free: Option<Free>,
+    pub(crate) largest_blob: Option<Size>,
+    pub(crate) anonymous_share: Option<Percent>,
     pub(crate) pinned: Option<ImmutableTags>,
     pub(crate) spare: Option<Time>,
 }
@@ -192,10 +197,14 @@ impl Layer {
             local: variable(environment, "METAHUB_LOCAL")?,
             upstreams,
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
+            proxied_private: variable(environment, "METAHUB_PROXIED_PRIVATE")?,
             offline: variable(environment, "METAHUB_OFFLINE")?,
             warm: variable(environment, "METAHUB_WARM")?,
             cache: CacheLayer {
                 size: variable(environment, "METAHUB_CACHE_SIZE")?,
+                keep_free: variable(environment, "METAHUB_CACHE_KEEP_FREE")?,
+                largest_blob: variable(environment, "METAHUB_CACHE_LARGEST_BLOB")?,
+                anonymous_share: variable(environment, "METAHUB_CACHE_ANONYMOUS_SHARE")?,
                 pinned: variable(environment, "METAHUB_CACHE_PINNED")?,
                 spare: variable(environment, "METAHUB_CACHE_SPARE")?,
             },

@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 43] = [
+const OTHER_VALUES: [(&str, &str); 47] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -192,9 +192,13 @@ const OTHER_VALUES: [(&str, &str); 43] = [
     ("local", "last"),
     ("upstreams", "[{host: quay.io, default: true}]"),
     ("allow_any_host", "false"),
+    ("proxied_private", "refuse"),
     ("offline", "true"),
     ("warm", "[{images: [gromacs]}]"),
     ("cache.size", "500 GiB"),
+    ("cache.keep_free", "50 GiB"),
+    ("cache.largest_blob", "10 GiB"),
+    ("cache.anonymous_share", "100%"),
     ("cache.pinned", "['quay.io/.*']"),
     ("cache.spare", "1h"),
     // One means nothing without the other.

@@ -120,6 +120,23 @@ impl<'de> Deserialize<'de> for DocumentMemory {
     }
 }
 
+/// A part of something, from 0% to 100%.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Percent(pub(super) u8);
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let number = text.strip_suffix('%').map(|number| number.trim().parse());
+        match number {
+            Some(Ok(percent)) if percent <= 100 => Ok(Self(percent)),
+            _ => Err(D::Error::custom(format!(
+                "'{text}' is no part of something: expected 0% to 100%"
+            ))),
+        }
+    }
+}
+
 /// Bytes a second, written with a unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate(pub(super) u64);

@@ -1,8 +1,11 @@
 //! What is not about content: the API's base, health, and a word to a browser.
 
 use http::{Response, StatusCode, header};
+use metahub_oci::ErrorCode;
+use metahub_store::Store;
 
 use crate::body::Body;
+use crate::error::HttpError;
 use crate::respond::Answer;
 use crate::scrape;
 
@@ -16,6 +19,14 @@ pub(crate) fn health() -> Response<Body> {
     Answer::new(StatusCode::OK)
         .text(header::CONTENT_TYPE, "text/plain")
         .bytes("ok\n".into())
+}
+
+/// Answers while content can be stored, too.
+pub(crate) fn ready(store: &Store) -> Result<Response<Body>, HttpError> {
+    match store.ready() {
+        Ok(()) => Ok(health()),
+        Err(error) => Err(HttpError::code(ErrorCode::Unavailable, error.to_string())),
+    }
 }
 
 /// What is counted, as text.

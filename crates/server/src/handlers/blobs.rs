@@ -11,14 +11,23 @@ use crate::range::{self, Asked};
 use crate::request::header;
 use crate::respond::{Answer, matches_etag};
 
-/// end-2. `sendfile`: whether parts of its file may be left to the connection.
+/// How a blob is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    /// Parts of its file may be left to the connection.
+    pub(crate) sendfile: bool,
+    /// By somebody who is about to push to the repository.
+    pub(crate) pushes: bool,
+}
+
+/// end-2.
 pub(crate) async fn get(
     registry: &Registry,
     method: &Method,
     headers: &http::HeaderMap,
     name: &RepositoryName,
     digest: &Digest,
-    sendfile: bool,
+    Manner { sendfile, pushes }: Manner,
 ) -> Result<Response<Body>, HttpError> {
     let answer = Answer::new(StatusCode::OK)
         .content(digest)
@@ -29,11 +38,17 @@ pub(crate) async fn get(
             HeaderValue::from_static("application/octet-stream"),
         );
     if matches_etag(header(headers, header::IF_NONE_MATCH), digest) {
-        registry.blob_size(name, digest).await?;
+        registry.find_blob(name, digest).await?;
         return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
     }
     if method == Method::HEAD {
-        return Ok(answer.head(registry.blob_size(name, digest).await?));
+        if pushes {
+            return Ok(answer.head(registry.pushed_blob_size(name, digest).await?));
+        }
+        return Ok(match registry.find_blob(name, digest).await? {
+            Some(size) => answer.head(size),
+            None => answer.empty(),
+        });
     }
     let blob = registry.blob(name, digest).await?;
     let size = blob.size();

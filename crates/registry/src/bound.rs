@@ -1,0 +1,138 @@
+//! How much of a blob is read from its upstream: what manifests here say of it; else what the
+//! upstream's answer says; else up to a bound.
+
+use metahub_oci::Digest;
+use metahub_upstream::Route;
+
+use crate::{Registry, RegistryError};
+
+/// How many bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// It has exactly so many.
+    Exactly(u64),
+    /// Nobody says how many it has; so many are read at most.
+    AtMost(u64),
+}
+
+impl Bound {
+    /// The size, if it is known.
+    pub(crate) fn known(self) -> Option<u64> {
+        match self {
+            Self::Exactly(size) => Some(size),
+            Self::AtMost(_) => None,
+        }
+    }
+
+    /// The most that the blob may have, in bytes.
+    pub(crate) fn most(self) -> u64 {
+        match self {
+            Self::Exactly(size) | Self::AtMost(size) => size,
+        }
+    }
+
+    /// Up to where it is read: of unknown size one byte more tells whether there are too many.
+    pub(crate) fn end(self) -> u64 {
+        match self {
+            Self::Exactly(size) => size,
+            Self::AtMost(most) => most.saturating_add(1),
+        }
+    }
+
+    /// The bound of a blob of which manifests state the sizes `stated` and an answer `said`.
+    ///
+    /// # Errors
+    /// The reason for which nothing is read: they contradict each other, or it is larger than
+    /// `largest`. `unsized_most` is for content whose size nobody says.
+    fn of(
+        stated: &[u64],
+        said: Option<u64>,
+        largest: u64,
+        unsized_most: u64,
+    ) -> Result<Self, String> {
+        let bound = match (stated, said) {
+            ([], None) => Self::AtMost(unsized_most.min(largest)),
+            ([], Some(size)) => Self::Exactly(size),
+            ([size], None) => Self::Exactly(*size),
+            (sizes, Some(size)) if sizes.contains(&size) => Self::Exactly(size),
+            (sizes, Some(size)) => {
+                let stated: Vec<String> = sizes.iter().map(u64::to_string).collect();
+                return Err(format!(
+                    "it has {size} bytes there, and {} as the manifest says",
+                    stated.join(" or ")
+                ));
+            }
+            (sizes, None) => {
+                let most = sizes.iter().copied().max().unwrap_or(0);
+                Self::AtMost(most.min(largest))
+            }
+        };
+        if let Self::Exactly(size) = bound
+            && size > largest
+        {
+            return Err(format!(
+                "it has {size} bytes, and {largest} are fetched at most (cache.largest_blob)"
+            ));
+        }
+        Ok(bound)
+    }
+}
+
+impl Registry {
+    /// How much of the blob is read from there, whose answer says that it has `said` bytes.
+    ///
+    /// # Errors
+    /// If nothing is to be read of it.
+    pub(crate) fn bound(
+        &self,
+        route: &Route,
+        digest: &Digest,
+        stated: &[u64],
+        said: Option<u64>,
+    ) -> Result<Bound, RegistryError> {
+        let cache = &self.settings().cache;
+        let unsized_most = cache.size.unwrap_or(u64::MAX);
+        Bound::of(stated, said, cache.largest_blob, unsized_most).map_err(|why| {
+            let host = route.upstream.host();
+            RegistryError::Broken(format!("{digest} is not fetched from {host}: {why}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_comes_before_the_answer_and_a_contradiction_is_refused() {
+        let of = |stated: &[u64], said| Bound::of(stated, said, 1000, 100);
+        for (stated, said, expected) in [
+            (&[][..], Some(7), Some(Bound::Exactly(7))),
+            (&[], None, Some(Bound::AtMost(100))),
+            (&[7], None, Some(Bound::Exactly(7))),
+            (&[7], Some(7), Some(Bound::Exactly(7))),
+            (&[7], Some(8), None),
+            (&[7], Some(6), None),
+            (&[7, 9], Some(9), Some(Bound::Exactly(9))),
+            (&[7, 9], Some(8), None),
+            (&[7, 9], None, Some(Bound::AtMost(9))),
+            (&[], Some(1000), Some(Bound::Exactly(1000))),
+            (&[], Some(1001), None),
+            (&[2000], None, None),
+            (&[2000], Some(2000), None),
+            (&[0], None, Some(Bound::Exactly(0))),
+        ] {
+            assert_eq!(of(stated, said).ok(), expected, "{stated:?} {said:?}");
+        }
+        assert_eq!(Bound::of(&[], None, 50, u64::MAX), Ok(Bound::AtMost(50)));
+        let error = of(&[7], Some(8)).unwrap_err();
+        assert!(error.contains('7') && error.contains('8'), "{error}");
+    }
+
+    #[test]
+    fn no_byte_more_is_read_than_tells_that_there_are_too_many() {
+        assert_eq!(Bound::Exactly(7).end(), 7);
+        assert_eq!(Bound::AtMost(7).end(), 8);
+        assert_eq!(Bound::AtMost(u64::MAX).end(), u64::MAX);
+    }
+}

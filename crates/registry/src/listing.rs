@@ -1,0 +1,151 @@
+//! The tags that upstreams list, kept for the time in which a client reads page after page:
+//! upstreams order tags as they like, so a page in lexical order needs the whole list, which is
+//! read once and not for every page.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metahub_oci::{RepositoryName, Tag};
+use metahub_upstream::{Route, UpstreamError};
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use crate::Registry;
+
+/// How long a list serves the pages after its first.
+const LIFETIME: Duration = Duration::from_mins(1);
+/// Memory for lists, in bytes.
+const MEMORY: u64 = 32 * 1024 * 1024;
+/// What a tag takes beside its text, about.
+const PER_TAG: usize = 24;
+/// Lists that are read at once: each may take some MiB while it is read.
+const AT_ONCE: usize = 8;
+
+/// Whose tags, and by whom they were asked for where that makes a difference.
+type Key = (RepositoryName, Option<Arc<str>>);
+
+/// The lists that were read lately.
+pub(crate) struct Listings {
+    kept: Cache<Key, Arc<Listing>>,
+    at_once: Semaphore,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        let weigh = |key: &Key, listing: &Arc<Listing>| {
+            let texts = listing.tags.iter().map(|tag| tag.as_str().len() + PER_TAG);
+            u32::try_from(key.0.as_str().len() + 256 + texts.sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        Self {
+            kept: Cache::builder()
+                .weigher(weigh)
+                .max_capacity(MEMORY)
+                .time_to_live(LIFETIME)
+                .build(),
+            at_once: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+/// All tags of an upstream's repository, as far as they could be read.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// In lexical order, each once.
+    tags: Box<[Tag]>,
+    /// Why some may be missing.
+    pub(crate) failure: Option<UpstreamError>,
+    read_at: Instant,
+}
+
+impl Listing {
+    fn of(mut tags: Vec<Tag>, failure: Option<UpstreamError>) -> Self {
+        tags.sort_unstable();
+        tags.dedup();
+        Self {
+            tags: tags.into_boxed_slice(),
+            failure,
+            read_at: Instant::now(),
+        }
+    }
+
+    /// The first `limit` tags after `last`, and whether others follow.
+    pub(crate) fn page(&self, last: Option<&str>, limit: usize) -> (&[Tag], bool) {
+        let start = last.map_or(0, |last| {
+            self.tags.partition_point(|tag| tag.as_str() <= last)
+        });
+        let end = start.saturating_add(limit).min(self.tags.len());
+        let page = self.tags.get(start..end).unwrap_or_default();
+        (page, end < self.tags.len())
+    }
+}
+
+/// Why there is no list.
+#[derive(Debug)]
+enum NoList {
+    /// The upstream has no such repository.
+    Absent,
+    Failed(UpstreamError),
+}
+
+impl Registry {
+    /// What the upstream lists. `goes_on`: for a page after the first, which may come from a list
+    /// that is a little old. None: it has no such repository.
+    pub(crate) async fn listing(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        goes_on: bool,
+    ) -> Result<Option<Arc<Listing>>, UpstreamError> {
+        let listings = &self.inner.listings;
+        let key = (kept.clone(), self.caller.apart(kept));
+        if let Some(listing) = listings.kept.get(&key).await {
+            if goes_on || listing.read_at.elapsed() < self.settings().tag_lifetime {
+                return Ok(Some(listing));
+            }
+            listings.kept.invalidate(&key).await;
+        }
+        let read = async {
+            // Never closed, so there is always a turn in the end.
+            let _turn = listings.at_once.acquire().await;
+            let listed = route.upstream.list_tags(&route.name).await;
+            match listed.map_err(NoList::Failed)? {
+                Some(listed) => Ok(Arc::new(Listing::of(listed.tags, listed.failure))),
+                None => Err(NoList::Absent),
+            }
+        };
+        match listings.kept.try_get_with(key, read).await {
+            Ok(listing) => Ok(Some(listing)),
+            Err(error) => match &*error {
+                NoList::Absent => Ok(None),
+                NoList::Failed(error) => Err(error.clone()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_cut_from_the_list_in_order() {
+        let tags = ["b", "a", "d", "c", "a"].map(|text| text.parse().unwrap());
+        let listing = Listing::of(tags.to_vec(), None);
+        for (last, limit, expected, more) in [
+            (None, 2, &["a", "b"][..], true),
+            (Some("b"), 2, &["c", "d"], false),
+            (Some("bb"), 1, &["c"], true),
+            (Some("d"), 5, &[], false),
+            (None, 0, &[], true),
+            (None, usize::MAX, &["a", "b", "c", "d"], false),
+        ] {
+            let (page, follows) = listing.page(last, limit);
+            let page: Vec<&str> = page.iter().map(Tag::as_str).collect();
+            assert_eq!(
+                (page.as_slice(), follows),
+                (expected, more),
+                "{last:?} {limit}"
+            );
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Room for content that is being fetched: what staging will hold counts towards the cache's
+//! bound and towards the free space of the disk before the first byte comes, so that however many
+//! fetches run, neither is passed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Registry, RegistryError};
+
+/// How long a fetch waits for room before its client is told to come again.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What to tell that client, in seconds of `Retry-After`.
+pub(crate) const COME_AGAIN: Duration = Duration::from_secs(10);
+/// Room for content of unknown size is taken in steps of so many bytes.
+const STEP: u64 = 16 * 1024 * 1024;
+
+/// What running fetches have taken.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    state: Arc<Mutex<State>>,
+    freed: Arc<Notify>,
+    /// One at a time makes room for others.
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes that are or will be in staging, by the host as repositories' names have it.
+    taken: BTreeMap<String, u64>,
+    /// Those of them that were not written yet.
+    to_come: u64,
+    /// Bytes that are kept, as last counted, and what came since.
+    kept: Option<u64>,
+}
+
+impl State {
+    fn all(&self) -> u64 {
+        self.taken.values().sum()
+    }
+}
+
+/// What stands in the way of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Short {
+    /// The cache's bound would be passed.
+    Bound,
+    /// The disk would be fuller than it may be.
+    Disk,
+}
+
+impl Room {
+    /// Bytes that running fetches have taken, by host.
+    pub(crate) fn taken(&self) -> BTreeMap<String, u64> {
+        self.state.lock().taken.clone()
+    }
+
+    /// Bytes of running fetches that are not on the disk yet.
+    pub(crate) fn to_come(&self) -> u64 {
+        self.state.lock().to_come
+    }
+
+    /// So many bytes are kept now, beside what is being fetched.
+    pub(crate) fn counted(&self, kept: u64) {
+        self.state.lock().kept = Some(kept);
+        self.freed.notify_waiters();
+    }
+
+    /// One at a time makes room for others, and evicts.
+    pub(crate) async fn making(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.making.lock().await
+    }
+
+    fn take(&self, host: &str, bytes: u64) -> Taken {
+        let mut state = self.state.lock();
+        *state.taken.entry(host.to_owned()).or_default() += bytes;
+        state.to_come += bytes;
+        Taken {
+            state: Arc::clone(&self.state),
+            freed: Arc::clone(&self.freed),
+            host: host.to_owned(),
+            bytes,
+            written: 0,
+            stored: false,
+        }
+    }
+}
+
+/// Room that one fetch has taken. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    state: Arc<Mutex<State>>,
+    freed: Arc<Notify>,
+    host: String,
+    bytes: u64,
+    written: u64,
+    stored: bool,
+}
+
+impl Taken {
+    /// Up to so many bytes are on the disk.
+    pub(crate) fn written(&mut self, up_to: u64) {
+        let new = up_to.min(self.bytes).saturating_sub(self.written);
+        self.written += new;
+        let mut state = self.state.lock();
+        state.to_come = state.to_come.saturating_sub(new);
+    }
+
+    /// It is a blob now, and counts as kept.
+    pub(crate) fn stored(&mut self) {
+        self.stored = true;
+    }
+
+    /// How many bytes may be written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn grow(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        let mut state = self.state.lock();
+        *state.taken.entry(self.host.clone()).or_default() += bytes;
+        state.to_come += bytes;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut state = self.state.lock();
+        state.to_come = state.to_come.saturating_sub(self.bytes - self.written);
+        if let Some(taken) = state.taken.get_mut(&self.host) {
+            *taken = taken.saturating_sub(self.bytes);
+            if *taken == 0 {
+                state.taken.remove(&self.host);
+            }
+        }
+        if self.stored {
+            let written = self.written;
+            state.kept = state.kept.map(|kept| kept.saturating_add(written));
+        }
+        drop(state);
+        self.freed.notify_waiters();
+    }
+}
+
+impl Registry {
+    /// Room for `bytes` more of what `host` gives. Evicts for it, and waits where other fetches
+    /// have it. Content that is larger than the whole bound gets its turn alone: it is served, and
+    /// goes again.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoRoom`] if there is none in time.
+    pub(crate) async fn room_for(&self, host: &str, bytes: u64) -> Result<Taken, RegistryError> {
+        let room = &self.inner.room;
+        if self.upstreams().offline() {
+            return Ok(room.take(host, bytes));
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let freed = room.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Ok(taken) = self.take_room(host, bytes).await? {
+                return Ok(taken);
+            }
+            let making = room.making().await;
+            // Whoever had the lock may have made enough for all.
+            if let Ok(taken) = self.take_room(host, bytes).await? {
+                return Ok(taken);
+            }
+            self.make_room(bytes).await?;
+            let short = match self.take_room(host, bytes).await? {
+                Ok(taken) => return Ok(taken),
+                Err(short) => short,
+            };
+            if short == Short::Bound && room.taken().is_empty() {
+                return Ok(room.take(host, bytes));
+            }
+            drop(making);
+            if timeout_at(until, freed).await.is_err() {
+                return Err(RegistryError::NoRoom(self.in_the_way(short, bytes)));
+            }
+        }
+    }
+
+    /// Room for `bytes`, if there is some now. Taken before it is looked for, so that two never
+    /// take the same.
+    async fn take_room(
+        &self,
+        host: &str,
+        bytes: u64,
+    ) -> Result<Result<Taken, Short>, RegistryError> {
+        let taken = self.inner.room.take(host, bytes);
+        Ok(match self.short_of().await? {
+            None => Ok(taken),
+            Some(short) => Err(short),
+        })
+    }
+
+    /// Has room for what comes up to `end`, of content whose size nobody said. Never waits.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoRoom`] if there is none.
+    pub(crate) async fn grow_room(&self, taken: &mut Taken, end: u64) -> Result<(), RegistryError> {
+        while taken.bytes() < end {
+            taken.grow(STEP);
+            if !self.upstreams().offline()
+                && let Some(short) = self.short_of().await?
+            {
+                return Err(RegistryError::NoRoom(self.in_the_way(short, STEP)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is passed with all that is taken.
+    async fn short_of(&self) -> Result<Option<Short>, RegistryError> {
+        let (cache, room) = (&self.settings().cache, &self.inner.room);
+        let disk = self.store().disk().await?;
+        if disk.free.saturating_sub(room.to_come()) < cache.keep_free.of(disk.size) {
+            return Ok(Some(Short::Disk));
+        }
+        let Some(bound) = cache.size else {
+            return Ok(None);
+        };
+        let counted = room.state.lock().kept;
+        let kept = match counted {
+            Some(kept) => kept,
+            None => {
+                let kept = self.store().kept_bytes().await?.values().sum();
+                room.counted(kept);
+                kept
+            }
+        };
+        let taken = room.state.lock().all();
+        Ok((kept.saturating_add(taken) > bound).then_some(Short::Bound))
+    }
+
+    fn in_the_way(&self, short: Short, bytes: u64) -> String {
+        match short {
+            Short::Disk => format!(
+                "no room to fetch {bytes} bytes: the cache leaves {} of the disk free \
+                 (cache.keep_free), and nothing more can be evicted",
+                self.settings().cache.keep_free
+            ),
+            Short::Bound => format!(
+                "no room to fetch {bytes} bytes: the cache is full (cache.size) of what was used \
+                 a moment ago or is pinned, and other fetches run"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_free_again_and_what_was_stored_counts_as_kept() {
+        let room = Room::default();
+        room.counted(100);
+        let mut one = room.take("quay.io", 50);
+        let other = room.take("ghcr.io", 7);
+        one.written(30);
+        assert_eq!((room.state.lock().all(), room.to_come()), (57, 27));
+        drop(other);
+        assert_eq!((room.state.lock().all(), room.to_come()), (50, 20));
+        one.written(50);
+        one.stored();
+        drop(one);
+        let state = room.state.lock();
+        assert_eq!((state.all(), state.to_come, state.kept), (0, 0, Some(150)));
+        assert!(state.taken.is_empty(), "no host stays in the map");
+    }
+}

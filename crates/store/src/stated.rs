@@ -1,0 +1,73 @@
+//! What manifests of a repository say of a blob that is not here yet: its size.
+
+use metahub_oci::{Digest, RepositoryName};
+use serde::Deserialize;
+
+use crate::StoreError;
+use crate::encoding::digest_to_bytes;
+use crate::store::{Store, blocking};
+
+/// Manifests that are read for it: images of one repository share their layers, and say the same
+/// of them.
+const MANIFESTS: u32 = 4;
+
+/// The descriptors of a manifest or an index.
+#[derive(Deserialize)]
+struct Document {
+    config: Option<Named>,
+    #[serde(default)]
+    layers: Vec<Named>,
+    #[serde(default)]
+    manifests: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    digest: String,
+    size: u64,
+}
+
+impl Store {
+    /// The sizes in bytes that the latest manifests of `repository` which name the blob `digest`
+    /// state for it, each once. Empty where none names it.
+    pub async fn stated_sizes(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<u64>, StoreError> {
+        let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT m.body FROM refs f
+             JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+             JOIN manifests m ON m.id = f.manifest_id
+             WHERE f.digest = $1 AND f.kind IN (1, 2, 3)
+               AND h.repository_id = (SELECT id FROM repositories WHERE name = $2)
+             ORDER BY h.pushed_at DESC LIMIT $3",
+        )
+        .bind(digest_to_bytes(digest))
+        .bind(repository.as_str())
+        .bind(MANIFESTS)
+        .fetch_all(&self.inner.database.readers)
+        .await
+        .map_err(|error| self.inner.database.error(error))?;
+        if bodies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let digest = digest.to_string();
+        blocking(move || {
+            let mut sizes: Vec<u64> = bodies
+                .iter()
+                .filter_map(|body| serde_json::from_slice::<Document>(body).ok())
+                .flat_map(|document| {
+                    let named = document.config.into_iter().chain(document.layers);
+                    named.chain(document.manifests).collect::<Vec<_>>()
+                })
+                .filter(|named| named.digest == digest)
+                .map(|named| named.size)
+                .collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            Ok(sizes)
+        })
+        .await
+    }
+}
