@@ -15,6 +15,7 @@ use crate::keys::Key;
 use crate::mpi::Mpi;
 use crate::nfd::Compatibility;
 use crate::nvidia_require::NvidiaRequire;
+use crate::products::{capability_of_product, gfx_of_product};
 use crate::target::Target;
 use crate::version::Version;
 
@@ -124,6 +125,39 @@ impl Feature {
             canonical: format!("arch:{target}").into(),
             meaning: Meaning::Target(target.clone()),
         }))
+    }
+
+    /// What a word without a key plainly means, beside CPU targets: a GPU, its code, software
+    /// with its version, an MPI library. `h100` and `sm_90` are `cc:9.0`, `mi250x` is
+    /// `gfx:gfx90a`, `cuda12.4` is `cuda:12.4`. For hints: nothing is taken for it silently.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        let lower = word.trim().to_ascii_lowercase();
+        let understood =
+            |key: &str, value: &str| Self::new(key, value).ok().filter(Self::is_understood);
+        if let Some(capability) = capability_of_product(&lower) {
+            return understood("cc", capability);
+        }
+        if let Some(processor) = gfx_of_product(&lower) {
+            return understood("gfx", processor);
+        }
+        if lower.starts_with("gfx") {
+            return understood("gfx", &lower);
+        }
+        if ["sm", "cc", "compute_"]
+            .iter()
+            .any(|form| lower.starts_with(form))
+        {
+            return understood("cc", &lower);
+        }
+        let versioned = ["cuda", "rocm", "driver", "libfabric", "glibc", "kernel"];
+        let versioned = versioned.iter().find_map(|key| {
+            let version = lower
+                .strip_prefix(key)?
+                .trim_start_matches(['-', '_', '=', ':']);
+            understood(key, version)
+        });
+        versioned.or_else(|| understood("mpi", &lower))
     }
 
     fn build(found: &str, key: &str, value: &str) -> Result<Self, FeatureError> {
@@ -429,6 +463,26 @@ mod tests {
         assert_eq!(Feature::parse_login("cpu=zen2").unwrap(), written);
         assert_eq!(Feature::parse_login("cpu#zen2").unwrap(), written);
         assert!(Feature::parse_login("cpu:zen2").is_err());
+    }
+
+    #[rstest]
+    #[case("a100", Some("cc:8.0"))]
+    #[case("H100", Some("cc:9.0"))]
+    #[case("mi250x", Some("gfx:gfx90a"))]
+    #[case("gfx90a", Some("gfx:gfx90a"))]
+    #[case("sm_80", Some("cc:sm_80"))]
+    #[case("cc80", Some("cc:cc80"))]
+    #[case("cuda12.4", Some("cuda:12.4"))]
+    #[case("CUDA-12.4", Some("cuda:12.4"))]
+    #[case("rocm6.2", Some("rocm:6.2"))]
+    #[case("openmpi-4.1", Some("mpi:openmpi-4.1"))]
+    #[case("cuda", None)]
+    #[case("cuda>=12", None)]
+    #[case("small", None)]
+    #[case("blue", None)]
+    fn a_word_may_plainly_mean_a_feature(#[case] word: &str, #[case] feature: Option<&str>) {
+        let found = Feature::of_word(word).map(|feature| feature.to_string());
+        assert_eq!(found.as_deref(), feature);
     }
 
     #[rstest]

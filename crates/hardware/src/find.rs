@@ -2,6 +2,7 @@
 //! It never guesses: what is not known is an error that lists the nearest names.
 
 use crate::build::overlay;
+use crate::feature::Feature;
 use crate::graph::Microarchitectures;
 use crate::names::{self, fold};
 use crate::target::{Target, TargetError};
@@ -82,13 +83,17 @@ impl Microarchitectures {
 
     fn unknown(&self, spelling: &str) -> TargetError {
         let last = spelling.rsplit('/').next().unwrap_or(spelling);
-        let near = match self.hinted(last) {
-            Some(target) => vec![target],
-            None => self.slips(&fold(last)),
+        let instead = Feature::of_word(last);
+        let near = match (self.hinted(last), &instead) {
+            (Some(target), _) => vec![target],
+            (None, Some(_)) => Vec::new(),
+            (None, None) => self.slips(&fold(last)),
         };
+        let instead = instead.filter(|_| near.is_empty());
         TargetError::Unknown {
             spelling: spelling.to_owned(),
             near,
+            instead: instead.map(|feature| feature.to_string()),
         }
     }
 

@@ -184,6 +184,29 @@ pub const KEYS: &[KeyInfo] = &[
     },
 ];
 
+/// Other words for built-in keys, letters and digits only.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("target", "arch"),
+    ("cputarget", "arch"),
+    ("march", "arch"),
+    ("microarch", "arch"),
+    ("microarchitecture", "arch"),
+    ("architecture", "arch"),
+    ("cup", "arch"),
+    ("cpus", "arch"),
+    ("cudaversion", "cuda"),
+    ("nvidiadriver", "driver"),
+    ("driverversion", "driver"),
+    ("computecapability", "cc"),
+    ("cudaarch", "cc"),
+    ("sm", "cc"),
+    ("gfxarch", "gfx"),
+    ("gpus", "gpu"),
+    ("gup", "gpu"),
+    ("libc", "glibc"),
+    ("ofi", "libfabric"),
+];
+
 impl Key {
     /// The canonical form of a key that is already known to be well written.
     pub(crate) fn canonical(written: &str) -> Self {
@@ -225,6 +248,31 @@ impl Key {
             Self::Nfd => "nfd",
             Self::Other(name) => name,
         }
+    }
+
+    /// The built-in key that a name which is none may be a slip of, or another word for:
+    /// `acrh` and `target` for `arch`, `cudda` for `cuda`. Short names are near to too much.
+    #[must_use]
+    pub fn near(name: &str) -> Option<&'static KeyInfo> {
+        let bare: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+        let row = |key: &str| KEYS.iter().find(|row| row.name == key);
+        let known = |row: &KeyInfo| row.name == name || row.aliases.contains(&name);
+        if KEYS.iter().any(known) {
+            return None;
+        }
+        if let Some((_, key)) = SYNONYMS.iter().find(|(word, _)| *word == bare) {
+            return row(key);
+        }
+        let names = KEYS.iter().filter(|row| row.name.len() >= 4);
+        let slip = |row: &&KeyInfo| {
+            let folded: String = row.name.chars().filter(|c| *c != '-').collect();
+            strsim::damerau_levenshtein(&bare, &folded) <= 1
+        };
+        names.clone().find(slip)
     }
 
     /// The form of its values, for a message about one that cannot be read.
@@ -274,6 +322,27 @@ impl Serialize for Key {
 mod tests {
     use super::*;
     use crate::Feature;
+
+    #[test]
+    fn a_slip_or_another_word_is_near_to_its_key() {
+        let near = |name: &str| Key::near(name).map(|row| row.name);
+        for (name, key) in [
+            ("acrh", "arch"),
+            ("target", "arch"),
+            ("micro-arch", "arch"),
+            ("cudda", "cuda"),
+            ("drvier", "driver"),
+            ("glib", "glibc"),
+            ("nvidia_require", "nvidia-require"),
+        ] {
+            assert_eq!(near(name), Some(key), "{name}");
+        }
+        for name in [
+            "arch", "cpu", "cc", "mpi", "site", "fabric", "brand", "smt", "pmix", "api",
+        ] {
+            assert_eq!(near(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn every_row_of_the_table_is_a_key_that_the_code_knows() {

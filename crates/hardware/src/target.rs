@@ -98,12 +98,14 @@ impl Serialize for Target {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// No target, synonym or site alias is spelled like this.
-    #[error("no CPU target is called {spelling:?}{}", Near(.near))]
+    #[error("no CPU target is called {spelling:?}{}", Near(.near, .instead.as_deref()))]
     Unknown {
         /// What was asked for, as written.
         spelling: String,
         /// Known targets with similar names, nearest first; at most three.
         near: Vec<Target>,
+        /// The feature that the word plainly means, where it is no CPU: `cc:9.0` for `h100`.
+        instead: Option<String>,
     },
     /// A path such as `aarch64/amd/zen3` puts a target where it does not belong.
     #[error("{spelling:?} puts {target} under {stated}, but {target} belongs to {actual}")]
@@ -119,10 +121,13 @@ pub enum TargetError {
     },
 }
 
-struct Near<'a>(&'a [Target]);
+struct Near<'a>(&'a [Target], Option<&'a str>);
 
 impl fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(feature) = self.1 {
+            return write!(f, "; it is no CPU, did you mean {feature}?");
+        }
         match self.0 {
             [] => f.write_str("; targets are named as archspec names them, e.g. zen3, x86_64_v3"),
             [only] => write!(f, "; did you mean {only}?"),

@@ -62,6 +62,17 @@ fn a_hint_names_what_was_meant_and_never_more(#[case] spelling: &str, #[case] hi
     assert_eq!(near(spelling), hints);
 }
 
+#[rstest]
+#[case("h100", "did you mean cc:9.0?")]
+#[case("mi250x", "did you mean gfx:gfx90a?")]
+#[case("sm_80", "did you mean cc:sm_80?")]
+#[case("cuda12.4", "did you mean cuda:12.4?")]
+#[case("accel/nvidia/cc90", "did you mean cc:cc90?")]
+fn what_is_no_cpu_is_told_as_the_feature_that_it_means(#[case] word: &str, #[case] says: &str) {
+    let error = Microarchitectures::builtin().find(word).unwrap_err();
+    assert!(error.to_string().contains(says), "{error}");
+}
+
 /// Processors that are no target, by the target of theirs that demands most: no hint may
 /// demand more.
 #[rstest]
