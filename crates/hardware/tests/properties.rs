@@ -67,6 +67,26 @@ fn any_images() -> impl Strategy<Value = Vec<Image>> {
     vec(image, 0..12)
 }
 
+/// Images that all fit a zen4, for targets of which two are equally near.
+fn images_of_one_line() -> impl Strategy<Value = Vec<Image>> {
+    let pool = [
+        "arch:zen3",
+        "arch:x86_64_v4",
+        "arch:zen2",
+        "arch:x86_64_v3",
+        "site:a",
+    ];
+    let pool: Vec<Feature> = pool
+        .iter()
+        .filter_map(|text| Feature::parse(text).ok())
+        .collect();
+    let image = (subsequence(pool, 0..4), 0..2_i64).prop_map(|(requirements, weight)| Image {
+        requirements,
+        weight,
+    });
+    vec(image, 2..6)
+}
+
 fn entries(images: &[Image]) -> Vec<Entry<'_>> {
     images
         .iter()
@@ -137,6 +157,29 @@ proptest! {
             .collect();
         let (one, other) = (entries(&images), entries(&turned));
         let (one, other) = (choose(&one, &machine), choose(&other, &other_machine));
+        prop_assert_eq!(one.ranking(), other.ranking());
+        prop_assert_eq!(one.decided_by(), other.decided_by());
+    }
+
+    #[test]
+    fn the_order_of_an_entrys_targets_never_matters(
+        (images, shuffled) in images_of_one_line().prop_flat_map(|images| {
+            let shuffled: Vec<_> = images
+                .iter()
+                .map(|image| Just(image.requirements.clone()).prop_shuffle())
+                .collect();
+            (Just(images), shuffled)
+        }),
+    ) {
+        let machine = ["arch:zen4", "site:a"].iter().filter_map(|text| Feature::parse(text).ok());
+        let machine = Provided::new(machine);
+        let turned: Vec<Image> = images
+            .iter()
+            .zip(shuffled)
+            .map(|(image, requirements)| Image { requirements, weight: image.weight })
+            .collect();
+        let (one, other) = (entries(&images), entries(&turned));
+        let (one, other) = (choose(&one, &machine), choose(&other, &machine));
         prop_assert_eq!(one.ranking(), other.ranking());
         prop_assert_eq!(one.decided_by(), other.decided_by());
     }
