@@ -247,6 +247,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn each_mishap_is_told_from_a_store_that_is_in_order() {
         let new = Survey {
             marks: vec![None, None],
@@ -266,7 +267,7 @@ mod tests {
                 "a new database over content",
                 Survey {
                     holds_files: true,
-                    ..new.clone()
+                    ..new
                 },
                 "refuse",
             ),

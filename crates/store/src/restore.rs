@@ -70,7 +70,7 @@ pub async fn restore(
     let (source, target) = (from.to_owned(), to.to_owned());
     let database = Layout::at(from).database();
     let known = known(&database).await?;
-    blocking(move || finish(&source, &target, known)).await?;
+    blocking(move || finish(&source, &target, &known)).await?;
     if options.verify {
         report.verified = Some(verify(to).await?);
     }
@@ -199,10 +199,10 @@ async fn known(database: &Path) -> Result<Marker, StoreError> {
 
 /// Puts the rest in place, the database last, and then takes the mark away that says that the
 /// folder is not finished. Blocks.
-fn finish(from: &Path, to: &Path, known: Marker) -> Result<(), StoreError> {
+fn finish(from: &Path, to: &Path, known: &Marker) -> Result<(), StoreError> {
     let (source, target) = (Layout::at(from), Layout::at(to));
     backup_folder::copy_rest_back(from, to)?;
-    marker::write(&target, &known)?;
+    marker::write(&target, known)?;
     copy(&source.database(), &target.database())?;
     sync_folder(to)?;
     let restoring = target.restoring();

@@ -212,7 +212,7 @@ impl Store {
             return std::future::pending().await;
         };
         if lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
