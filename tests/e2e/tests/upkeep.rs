@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use metahub_e2e::faulty::{Faulty, Image};
 use metahub_e2e::http::digest_of;
-use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::process::wait_until;
 use metahub_e2e::pusher::{MANIFEST, Pusher};
 use metahub_e2e::require;
@@ -221,4 +221,77 @@ fn damaged_content_that_came_from_an_upstream_is_fetched_again() {
     let quarantine = std::fs::read_dir(metahub.data().join("quarantine")).unwrap();
     assert_eq!(quarantine.count(), 1, "the damaged file is kept aside");
     metahub.command(&["scrub"]).ok().says("everything is whole");
+}
+
+#[test]
+fn a_backup_is_made_while_the_server_runs_and_is_restored_whole() {
+    let Some((metahub, layer, _)) = with_garbage() else {
+        return;
+    };
+    metahub.add_account("alice", "admin", "a long password");
+    let folder = tempfile::tempdir().unwrap();
+    let (backup, new) = (folder.path().join("backup"), folder.path().join("new"));
+    let (backup, new) = (backup.to_str().unwrap(), new.to_str().unwrap());
+    let made = |copied: u64| {
+        let report = metahub
+            .command(&["backup", backup, "--format", "json"])
+            .ok()
+            .ok_json();
+        assert_eq!(
+            (&report["whole"], &report["blobs"], &report["copied"]),
+            (&json!(true), &json!(2), &json!(copied)),
+            "{report}"
+        );
+    };
+    made(2);
+    made(0);
+    let data = metahub.data();
+    metahub
+        .command(&["backup", data.to_str().unwrap()])
+        .fails()
+        .says("choose another folder");
+    let restore = ["restore", backup, "--data", new, "--verify"];
+    command(&restore).ok().says("everything is whole");
+    command(&restore).fails().says("it is not empty");
+    command(&["scrub", "--data", new])
+        .ok()
+        .says("everything is whole");
+    command(&["account", "list", "--data", new])
+        .ok()
+        .says("alice");
+    assert_eq!(status_of(&metahub, &layer), 200);
+}
+
+#[test]
+fn a_server_does_not_start_while_its_blobs_are_away_and_loses_nothing() {
+    let Some((mut metahub, layer, _)) = with_garbage() else {
+        return;
+    };
+    let (blobs, away) = (metahub.data().join("blobs"), metahub.data().join("away"));
+    // While it runs: out of reach, not unknown; nothing is stored where a mount would hide it.
+    std::fs::rename(&blobs, &away).unwrap();
+    assert_eq!(status_of(&metahub, &layer), 503);
+    metahub
+        .command(&["scrub"])
+        .fails()
+        .says("does not hold what the database names");
+    metahub
+        .command(&["gc", "--grace", "0s"])
+        .fails()
+        .says("does not hold");
+    assert!(metahub.terminate().unwrap().success());
+    for order in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["scrub"],
+        &["gc"],
+    ] {
+        metahub
+            .command(order)
+            .fails()
+            .says("does not hold what the database names");
+    }
+    std::fs::rename(&away, &blobs).unwrap();
+    metahub.command(&["scrub"]).ok().says("everything is whole");
+    let metahub = metahub.restart();
+    assert_eq!(status_of(&metahub, &layer), 200);
 }
