@@ -200,7 +200,10 @@ async fn a_folder_that_goes_while_the_store_is_open_loses_nothing(#[case] mishap
         .evict(&repository, &layers[0], SystemTime::now())
         .await;
     absent(evicted.map(drop), "eviction");
-    absent(store.evict_strays().await.map(drop), "eviction of strays");
+    absent(
+        store.evict_strays(Duration::ZERO).await.map(drop),
+        "eviction of strays",
+    );
     // What is stored now would be hidden by the mount.
     let bytes = content(60, LAYER);
     let pushed = store
@@ -352,7 +355,7 @@ async fn a_database_older_than_its_blobs_is_told_and_removes_none_of_them() {
         matches!(collected, Err(StoreError::ContentAbsent { .. })),
         "{collected:?}"
     );
-    let evicted = store.evict_strays().await;
+    let evicted = store.evict_strays(Duration::ZERO).await;
     assert!(
         matches!(evicted, Err(StoreError::ContentAbsent { .. })),
         "{evicted:?}"
