@@ -229,7 +229,7 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    fn busy<T: std::fmt::Debug>(outcome: Result<T, BudgetError>) -> bool {
+    fn busy<T>(outcome: &Result<T, BudgetError>) -> bool {
         matches!(outcome, Err(BudgetError::Busy { .. }))
     }
 
@@ -287,7 +287,7 @@ mod tests {
             .unwrap();
         assert_eq!(before.elapsed(), Duration::ZERO);
         // Waiting ends, with a time to come back.
-        assert!(busy(waiting.await.unwrap()));
+        assert!(busy(&waiting.await.unwrap()));
         assert_eq!(budget.refused(), 1);
     }
 

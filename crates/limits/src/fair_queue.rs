@@ -204,7 +204,7 @@ impl Drop for Turn {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::pin::{Pin, pin};
+    use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
     use proptest::prelude::*;
@@ -292,8 +292,7 @@ mod tests {
     #[test]
     fn a_future_that_is_never_polled_takes_no_place() {
         let queue = FairQueue::new(1, 10, 10);
-        let unpolled = pin!(queue.turn(network(1)));
-        let _ = unpolled;
+        drop(queue.turn(network(1)));
         assert_eq!((queue.running(), queue.waiting()), (0, 0));
     }
 
