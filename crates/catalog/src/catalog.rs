@@ -24,7 +24,7 @@ pub struct Catalog {
     documents: Profiles,
     /// The folded names of those in `library`, whatever their versions.
     names: HashSet<String>,
-    /// How logins name each profile; made when a login names none.
+    /// How logins name each profile of a document; made when a login names none.
     selectors: OnceLock<Vec<near::Name<String>>>,
     /// One profile for each CPU target. A document of the same name comes before it.
     targets: Arc<Profiles>,
@@ -115,10 +115,11 @@ impl Catalog {
             || ProfileName::new(None, name, None).is_ok_and(|name| self.targets.contains_key(&name))
     }
 
-    /// How logins name each profile, for suggestions.
+    /// How logins name each profile that was read from a document, for suggestions.
     pub(crate) fn selectors(&self) -> &[near::Name<String>] {
         self.selectors.get_or_init(|| {
-            self.profiles()
+            self.documents
+                .values()
                 .map(|profile| near::Name::new(profile.name.selector()))
                 .collect()
         })

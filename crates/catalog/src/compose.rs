@@ -5,13 +5,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, Provided, Target, TargetError};
+use metahub_hardware::{Feature, KEYS, KeyInfo, Microarchitectures, Provided, Target, TargetError};
 use metahub_oci::Digest;
 use serde::Serialize;
 
 use crate::login::{self, GrammarError, Login, LoginError, Selector};
 use crate::meaning::Meaning;
-use crate::{Action, Catalog, ManifestSelect, Selection, near};
+use crate::provide::{Gathered, Parts};
+use crate::{Action, Catalog, Selection, hint, near};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -28,21 +29,24 @@ pub struct Composed {
     actions: Vec<Action>,
     selection: Selection,
     digest: Digest,
+    remarks: Vec<String>,
 }
 
 impl Composed {
     /// What a login without selectors comes to: nothing is provided, nothing is done.
     #[must_use]
     pub fn none() -> Self {
-        Self::new(&Catalog::builtin(), String::new(), Parts::default())
+        let catalog = Catalog::builtin();
+        let nothing = Gathered::new(catalog.graph()).joined();
+        Self::new(&catalog, String::new(), nothing)
     }
 
-    fn new(catalog: &Catalog, selectors: String, mut parts: Parts) -> Self {
-        parts.complete();
+    fn new(catalog: &Catalog, selectors: String, parts: Parts) -> Self {
         let Parts {
             features,
             fallback,
             actions,
+            remarks,
         } = parts;
         let digest = digest(catalog.graph(), &features, &fallback, &actions);
         let provided = Provided::in_graph(Arc::clone(catalog.graph()), features)
@@ -54,6 +58,7 @@ impl Composed {
             selection: selection(&actions),
             actions,
             digest,
+            remarks,
         }
     }
 
@@ -85,6 +90,13 @@ impl Composed {
     #[must_use]
     pub fn selection(&self) -> &Selection {
         &self.selection
+    }
+
+    /// What whoever logs in should know: which feature replaced another, which value is not known
+    /// here, which key was probably meant. Says nothing of any image.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// SHA-256 over the canonical JSON of actions, fallbacks and features, and of the CPU targets
@@ -146,62 +158,6 @@ fn selection(actions: &[Action]) -> Selection {
     selection
 }
 
-/// What is gathered from selectors before it is put together.
-#[derive(Default)]
-struct Parts {
-    features: Vec<Feature>,
-    fallback: Vec<Target>,
-    actions: Vec<Action>,
-}
-
-impl Parts {
-    fn add(&mut self, meaning: &Meaning<'_>) {
-        match meaning {
-            Meaning::Feature(feature) => self.features.push(feature.clone()),
-            Meaning::Profile(profile) => {
-                self.features.extend(profile.features.iter().cloned());
-                self.fall_back(&profile.fallback);
-                for action in &profile.actions {
-                    if let Action::ManifestSelect(select) = action {
-                        self.fall_back(&select.fallback);
-                    }
-                    // The same layers twice, or the same filter, would change nothing.
-                    if !self.actions.contains(action) {
-                        self.actions.push(action.clone());
-                    }
-                }
-            }
-        }
-    }
-
-    fn fall_back(&mut self, targets: &[Target]) {
-        for target in targets {
-            if !self.fallback.contains(target) {
-                self.fallback.push(target.clone());
-            }
-        }
-    }
-
-    /// A login that provides features must be served by them. What it filters by it provides
-    /// too, or nothing that passed the filter would fit.
-    fn complete(&mut self) {
-        if !self.features.is_empty() {
-            let filtered = self.actions.iter().filter_map(|action| match action {
-                Action::ManifestFilter(filter) => filter.feature(),
-                _ => None,
-            });
-            self.features.extend(filtered);
-            let selects = |action: &Action| matches!(action, Action::ManifestSelect(_));
-            if !self.actions.iter().any(selects) {
-                let select = ManifestSelect::default();
-                self.actions.push(Action::ManifestSelect(select));
-            }
-        }
-        self.features.sort();
-        self.features.dedup();
-    }
-}
-
 impl Catalog {
     /// What a user name means. `is_account` tells whether an account of that name exists.
     ///
@@ -226,18 +182,23 @@ impl Catalog {
         for text in others {
             meanings.push(self.meaning(text)?.ok_or_else(|| self.unknown(text))?);
         }
-        let mut parts = Parts::default();
+        let mut gathered = Gathered::new(self.graph());
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
         for meaning in &meanings {
-            parts.add(meaning);
+            match meaning {
+                Meaning::Feature(feature) => gathered.feature(feature),
+                Meaning::Unknown(feature) => gathered.unknown(feature),
+                Meaning::Profile(profile) => gathered.profile(profile),
+            }
+            // One that comes again after another may replace what that one said.
             let selector = meaning.selector();
-            if !selectors.contains(&selector) {
+            if selectors.last() != Some(&selector) {
                 selectors.push(selector);
             }
         }
         Ok(Login {
             account: account.map(str::to_owned),
-            profile: Arc::new(Composed::new(self, selectors.join("+"), parts)),
+            profile: Arc::new(Composed::new(self, selectors.join("+"), gathered.joined())),
         })
     }
 
@@ -279,6 +240,13 @@ impl Catalog {
 
     /// The error for a selector that names nothing.
     fn unknown(&self, text: &str) -> LoginError {
+        if let Some(row) = key_of(text) {
+            return LoginError::Value {
+                selector: text.to_owned(),
+                key: row.name,
+                example: row.example.replacen(':', "=", 1),
+            };
+        }
         LoginError::Unknown {
             selector: text.to_owned(),
             near: self.near(text),
@@ -304,36 +272,36 @@ impl Catalog {
         }
     }
 
-    /// What exists and is written much like the selector.
+    /// What exists and is written much like the selector. Of CPU targets only those that were
+    /// probably meant, as the graph tells: never one that needs more than what was written.
     fn near(&self, text: &str) -> Vec<String> {
-        if text.len() > MAX_NEAR_BYTES {
+        if text.len() > MAX_NEAR_BYTES || Selector::parse(text).is_err() {
             return Vec::new();
         }
-        let Ok(selector) = Selector::parse(text) else {
-            return Vec::new();
+        let feature = Feature::parse_login(text).ok();
+        let hint = feature.and_then(|feature| hint::of(self.graph(), &feature));
+        if let Some(hint) = hint.or_else(|| hint::of_gpu(text)) {
+            return vec![hint.written('=')];
+        }
+        let targets: Vec<near::Name<String>> = match self.graph().find(text) {
+            Err(TargetError::Unknown { near, .. }) => near
+                .iter()
+                .map(|t| near::Name::new(t.to_string()))
+                .collect(),
+            _ => Vec::new(),
         };
-        let feature = selector
-            .value
-            .and_then(|(_, value)| Feature::new(selector.name, value).ok())
-            .filter(|_| selector.namespace.is_none());
-        if let Some(feature) = &feature {
-            if *feature.key() == Key::Arch {
-                return match self.graph().find(feature.value()) {
-                    Err(TargetError::Unknown { near, .. }) => near
-                        .iter()
-                        .map(|target| format!("{}={target}", selector.name))
-                        .collect(),
-                    _ => Vec::new(),
-                };
-            }
-            if let Some(row) = KEYS.iter().find(|row| row.name == feature.key().as_str()) {
-                return vec![row.example.replacen(':', "=", 1)];
-            }
-        }
-        let wanted = text.replace('#', "=");
-        near::ranked(&wanted, self.selectors(), MOST_NEAR)
+        let names = self.selectors().iter().chain(&targets);
+        near::ranked(&text.replace('#', "="), names, MOST_NEAR)
             .into_iter()
             .cloned()
             .collect()
     }
+}
+
+/// The built-in key, other than that of CPU targets, of a selector that states a feature.
+fn key_of(text: &str) -> Option<&'static KeyInfo> {
+    let selector = Selector::parse(text).ok()?;
+    let (_, value) = selector.value.filter(|_| selector.namespace.is_none())?;
+    let feature = Feature::new(selector.name, value).ok()?;
+    KEYS.iter().find(|row| row.name == feature.key().as_str())
 }

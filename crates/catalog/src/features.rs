@@ -1,7 +1,11 @@
 //! Reading lists of features, and doubts about features that can be read and mean nothing.
 
+use std::collections::HashSet;
+
 use metahub_hardware::{Feature, Key, Target, TargetError};
 
+use crate::hint;
+use crate::provide::{Counting, noun};
 use crate::reader::Reader;
 use crate::yaml::Node;
 
@@ -9,34 +13,55 @@ fn example(what: &str) -> String {
     format!("{what}: [arch:zen3]")
 }
 
-/// The features of a list, in the order of the file.
+/// The features that an entry requires, in the order of the file.
 pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Feature>> {
-    read_as(reader, node, "features")
+    read_list(reader, node, "features", false)
 }
 
-/// The features of a list that stands under another key.
-pub(crate) fn read_as(
+/// The features under the key `what` that a machine provides: of what it has once, the last counts.
+pub(crate) fn read_provided(
     reader: &mut Reader<'_>,
     node: &Node,
     what: &'static str,
 ) -> Option<Vec<Feature>> {
+    read_list(reader, node, what, true)
+}
+
+fn read_list(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &'static str,
+    provided: bool,
+) -> Option<Vec<Feature>> {
     let items = reader.list(node, what, &example(what))?;
     let mut found: Vec<Feature> = Vec::with_capacity(items.len());
+    let mut counting = Counting::default();
+    let mut seen: HashSet<Feature> = HashSet::with_capacity(items.len());
     for item in items {
         let Some(feature) = feature(reader, item, what) else {
             continue;
         };
         doubt(reader, item, &feature);
-        if found.contains(&feature) {
+        if !seen.insert(feature.clone()) {
             reader.warn(
                 "repeated-feature",
                 item.mark,
                 format!("`{feature}` is listed twice"),
                 "remove one of the two".to_owned(),
             );
-        } else {
-            found.push(feature);
+            continue;
         }
+        let replaced = counting.add(&feature);
+        if provided && let Some(earlier) = replaced {
+            let noun = noun(feature.key());
+            reader.warn(
+                "replaced-feature",
+                item.mark,
+                format!("`{feature}` replaces `{earlier}`: a machine has one {noun}"),
+                "remove one of the two, or make two profiles of them".to_owned(),
+            );
+        }
+        found.push(feature);
     }
     Some(found)
 }
@@ -59,6 +84,16 @@ fn feature(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Feature> 
 
 /// Warns of a value that its key's rules cannot read: it equals itself and fits nothing else.
 pub(crate) fn doubt(reader: &mut Reader<'_>, node: &Node, feature: &Feature) {
+    if let Some(hint) = hint::of(reader.graph(), feature) {
+        let key = feature.key();
+        let message = if feature.is_understood() {
+            format!("`{feature}` is compared as text, and `{key}` is no key that has a meaning")
+        } else {
+            format!("`{feature}` does not say what `{key}` means")
+        };
+        let help = format!("did you mean `{}`?", hint.written(':'));
+        return reader.warn("near-miss", node.mark, message, help);
+    }
     if feature.is_understood() {
         return;
     }

@@ -11,6 +11,7 @@ mod compose;
 mod document;
 mod event;
 mod features;
+mod hint;
 mod load;
 mod login;
 mod meaning;
@@ -19,8 +20,10 @@ mod pattern;
 mod problem;
 mod profile;
 mod profile_name;
+mod provide;
 mod reader;
 mod schema;
+mod source;
 mod write;
 mod yaml;
 

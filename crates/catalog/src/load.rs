@@ -9,9 +9,10 @@ use std::{fs, io};
 
 use crate::collection::Collection;
 use crate::document::Document;
-use crate::problem::{Problem, Severity, Source};
+use crate::problem::{Problem, Severity};
 use crate::profile::Profile;
 use crate::reader::Reader;
+use crate::source::Source;
 use crate::yaml::{self, MAX_FILE_BYTES, Mark};
 use crate::{Catalog, Location};
 

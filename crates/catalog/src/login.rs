@@ -33,6 +33,16 @@ pub enum LoginError {
         /// Selectors that exist and are written much like it, best first; at most three.
         near: Vec<String>,
     },
+    /// A value that its key cannot have.
+    #[error("'{selector}' does not say what {key} means: write it as in {example}")]
+    Value {
+        /// The selector as written.
+        selector: String,
+        /// The built-in key.
+        key: &'static str,
+        /// How it is written.
+        example: String,
+    },
 }
 
 /// How a user name breaks the grammar of logins.

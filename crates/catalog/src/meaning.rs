@@ -13,13 +13,17 @@ use crate::{Catalog, ProfileName};
 pub(crate) enum Meaning<'c> {
     Profile(&'c Profile),
     Feature(Feature),
+    /// A value of a built-in key that is not known here, as a newer node may name.
+    Unknown(Feature),
 }
 
 impl Meaning<'_> {
     pub(crate) fn selector(&self) -> String {
         match self {
             Self::Profile(profile) => profile.name.selector(),
-            Self::Feature(feature) => format!("{}={}", feature.key(), feature.value()),
+            Self::Feature(feature) | Self::Unknown(feature) => {
+                format!("{}={}", feature.key(), feature.value())
+            }
         }
     }
 }
@@ -44,14 +48,23 @@ impl Catalog {
     /// `cpu=aarch64/nvidia/grace`, `accel/nvidia/cc90`.
     fn path(&self, text: &str) -> Option<Meaning<'_>> {
         let whole = text.split('/').all(|part| !part.is_empty());
-        if text.len() > MAX_NEAR_BYTES || !text.contains('/') || !whole {
+        if !text.contains('/') || !whole {
             return None;
         }
         if let Some((key, path)) = text.split_once(['=', '#']) {
             let feature = Feature::new(key, path).ok()?;
-            let target = self.graph().look_up(path)?.ok()?;
-            let is_target = *feature.key() == Key::Arch;
-            return is_target.then(|| Meaning::Feature(Feature::of_target(&target)));
+            if *feature.key() != Key::Arch {
+                return None;
+            }
+            let known = (text.len() <= MAX_NEAR_BYTES).then(|| self.graph().look_up(path));
+            return match known.flatten() {
+                Some(Ok(target)) => Some(Meaning::Feature(Feature::of_target(&target))),
+                // With `#` a version of a profile may be meant, and no version has a slash.
+                _ => text.contains('=').then_some(Meaning::Unknown(feature)),
+            };
+        }
+        if text.len() > MAX_NEAR_BYTES {
+            return None;
         }
         if let Some(accelerator) = text.strip_prefix("accel/") {
             let feature = match accelerator.split_once('/')? {
@@ -96,14 +109,17 @@ impl Catalog {
         }
         let feature = Feature::new(selector.name, value).ok()?;
         match feature.key() {
-            Key::Arch if value.len() > MAX_NEAR_BYTES => None,
-            Key::Arch => {
-                let target = self.graph().look_up(value)?.ok()?;
-                Some(Meaning::Feature(Feature::of_target(&target)))
-            }
+            Key::Arch if value.len() > MAX_NEAR_BYTES => Some(Meaning::Unknown(feature)),
+            Key::Arch => Some(match self.graph().look_up(value) {
+                Some(Ok(target)) => Meaning::Feature(Feature::of_target(&target)),
+                _ => Meaning::Unknown(feature),
+            }),
             // With `#` a version of a profile is meant; with `=`, too, if there are others.
             Key::Other(_) if separator == '#' || self.has_profile_called(selector.name) => None,
-            _ => feature.is_understood().then_some(Meaning::Feature(feature)),
+            _ if feature.is_understood() => Some(Meaning::Feature(feature)),
+            // A node may know a name that is newer than this registry, but no newer numbers.
+            Key::Cc | Key::Gfx | Key::Gpu | Key::Mpi => Some(Meaning::Unknown(feature)),
+            _ => None,
         }
     }
 }

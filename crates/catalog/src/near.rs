@@ -67,25 +67,24 @@ impl<T: AsRef<str>> Name<T> {
 /// The known name that is most like `name`.
 pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let names: Vec<Name<&str>> = known.map(Name::new).collect();
-    ranked(name, &names, 1).into_iter().next().copied()
+    ranked(name, names.iter(), 1).into_iter().next().copied()
 }
 
 /// The `most` known names that are most like `name`, best first, equals by name.
-pub(crate) fn ranked<'n, T: AsRef<str>>(
+pub(crate) fn ranked<'n, T: AsRef<str> + 'n>(
     name: &str,
-    known: &'n [Name<T>],
+    known: impl Iterator<Item = &'n Name<T>>,
     most: usize,
 ) -> Vec<&'n T> {
     let wanted = fold(name);
     let mut scored: Vec<(f64, &T)> = known
-        .iter()
         .filter_map(|known| Some((likeness(&wanted, &known.folded)?, &known.shown)))
         .collect();
     scored.sort_by(|a, b| {
         let by_name = || a.1.as_ref().cmp(b.1.as_ref());
         b.0.total_cmp(&a.0).then_with(by_name)
     });
-    scored.dedup_by(|a, b| a.1.as_ref() == b.1.as_ref());
+    scored.dedup_by(|a, b| fold(a.1.as_ref()) == fold(b.1.as_ref()));
     scored.truncate(most);
     let best = scored.first().map_or(0.0, |(alike, _)| *alike);
     scored.retain(|(alike, _)| best - *alike <= SPREAD);

@@ -5,10 +5,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use miette::{LabeledSpan, SourceCode, SourceSpan};
 use serde::{Serialize, Serializer};
 
-use crate::yaml::Mark;
+use crate::source::Source;
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -94,6 +94,25 @@ impl Problem {
         }
     }
 
+    /// A problem at a place of a text.
+    pub(crate) fn at(
+        location: Location,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+        help: Option<String>,
+        place: (Arc<Source>, SourceSpan),
+    ) -> Self {
+        Self {
+            location,
+            severity,
+            code,
+            message,
+            help,
+            source: Some(place),
+        }
+    }
+
     /// A warning about something that is not wrong in the document itself, such as what an
     /// image that it names turns out to be.
     #[must_use]
@@ -167,7 +186,7 @@ impl miette::Diagnostic for Problem {
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
         let (source, _) = self.source.as_ref()?;
-        Some(&source.code)
+        Some(&**source)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -208,71 +227,5 @@ impl miette::Diagnostic for Titled<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         self.0.labels()
-    }
-}
-
-/// A text that documents are read from, and its name.
-#[derive(Debug)]
-pub(crate) struct Source {
-    name: Arc<str>,
-    code: NamedSource<String>,
-}
-
-impl Source {
-    pub(crate) fn new(name: &str, text: &str) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            code: NamedSource::new(name, text.to_owned()).with_language("yaml"),
-        })
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        self.code.inner()
-    }
-
-    pub(crate) fn location(&self, mark: Mark) -> Location {
-        Location {
-            file: Arc::clone(&self.name),
-            line: mark.line,
-            column: mark.column,
-        }
-    }
-
-    pub(crate) fn problem(
-        self: &Arc<Self>,
-        severity: Severity,
-        code: &'static str,
-        mark: Mark,
-        message: String,
-        help: Option<String>,
-    ) -> Problem {
-        let start = self.offset(mark);
-        let first_line = self.text().get(start..).unwrap_or_default().lines().next();
-        // A label that runs over several lines hides what it points at.
-        let bytes = mark.bytes.min(first_line.map_or(0, str::len));
-        Problem {
-            location: self.location(mark),
-            severity,
-            code,
-            message,
-            help,
-            source: Some((Arc::clone(self), (start, bytes).into())),
-        }
-    }
-
-    /// The byte at which a line's column starts; the text's end for a place beyond it.
-    fn offset(&self, mark: Mark) -> usize {
-        let text = self.text();
-        let before: usize = text
-            .split_inclusive('\n')
-            .take(mark.line.saturating_sub(1))
-            .map(str::len)
-            .sum();
-        let line = text.get(before..).unwrap_or_default();
-        let within = line
-            .char_indices()
-            .nth(mark.column.saturating_sub(1))
-            .map_or(line.len(), |(offset, _)| offset);
-        before + within
     }
 }

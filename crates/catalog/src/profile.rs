@@ -49,7 +49,7 @@ impl Profile {
             .and_then(|n| reader.parsed(n, "name", "bad-name", "name: library/zen3:latest"));
         let features = fields
             .get("features")
-            .and_then(|n| features::read(reader, n))
+            .and_then(|n| features::read_provided(reader, n, "features"))
             .unwrap_or_default();
         let fallback = fields
             .get("fallback")

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use metahub_hardware::Microarchitectures;
 
 use crate::near;
-use crate::problem::{Location, Problem, Severity, Source};
+use crate::problem::{Location, Problem, Severity};
+use crate::source::Source;
 use crate::yaml::{Mark, Node, Value};
 
 /// Reads the documents of one source and collects their problems.

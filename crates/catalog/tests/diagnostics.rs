@@ -166,3 +166,45 @@ fn check_tells_what_loading_would() {
             .ends_with("slide_without_dash.yaml")
     );
 }
+
+#[test]
+fn a_near_miss_of_a_built_in_key_is_warned_of_wherever_features_stand() {
+    let text = "\
+manifests:
+  - name: app
+    manifests:
+      - image: a/b:1
+        platform: {features: [acrh:zen3, site:blue]}
+profile:
+  name: site/node
+  features: [target:zen4, gpu:h100, room:b12]
+  actions:
+    - name: manifest-select
+      event: post-manifest-list-get
+      args: {override: [cudda:12.4]}
+    - name: manifest-filter
+      event: post-manifest-list-get
+      args: {select: '.manifests[].platform.features', value: kernle:5.14}
+";
+    let loaded = Catalog::from_documents(&[("near.yaml", text)]);
+    let told: Vec<String> = loaded
+        .problems
+        .iter()
+        .map(|problem| {
+            assert_eq!(problem.code, "near-miss", "{problem}");
+            let (at, help) = (&problem.location, problem.help.as_deref().unwrap());
+            format!("{}:{} {help}", at.line, at.column)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "5:31 did you mean `arch:zen3`?",
+            "8:14 did you mean `cpu:zen4`?",
+            "8:27 did you mean `cc:9.0`?",
+            "12:25 did you mean `cuda:12.4`?",
+            "15:63 did you mean `kernel:5.14`?",
+        ]
+    );
+    assert!(loaded.catalog.profiles().any(|p| p.name.name() == "node"));
+}

@@ -1,6 +1,6 @@
 //! `manifest-filter`: of an index, keep the entries in which a jq program finds a value.
 
-use metahub_hardware::{Feature, Key};
+use metahub_hardware::Feature;
 use metahub_jq::{JqError, Program};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn program(reader: &mut Reader<'_>, node: &Node, example: &str) -> Option<Progra
 /// What can be read, and probably never finds anything.
 fn doubt(reader: &mut Reader<'_>, select: &Program, node: &Node, value: &str) {
     match value.parse::<Feature>() {
-        Ok(feature) if *feature.key() == Key::Arch => features::doubt(reader, node, &feature),
+        Ok(feature) => features::doubt(reader, node, &feature),
         Err(_) if select.source().trim_end().ends_with("features") => reader.warn(
             "bad-feature",
             node.mark,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::reader::{Fields, Reader};
-use crate::{Event, collection, features, profile};
+use crate::{Event, collection, features, profile, provide};
 
 /// What is done for a platform when none of its entries fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ impl ManifestSelect {
         });
         let overriding = args
             .get("override")
-            .and_then(|n| features::read_as(reader, n, "override"));
+            .and_then(|n| features::read_provided(reader, n, "override"));
         (errors == reader.errors()).then(|| Self {
             fallback: fallback.unwrap_or_default(),
             minimum_weight,
@@ -119,7 +119,7 @@ impl Selection {
         self.minimum_weight = action.minimum_weight.or(self.minimum_weight);
         self.none_fits = action.none_fits.unwrap_or(self.none_fits);
         if !action.overriding.is_empty() {
-            self.overriding.clone_from(&action.overriding);
+            self.overriding = provide::that_count(&action.overriding);
         }
     }
 }

@@ -1,0 +1,269 @@
+//! What the selectors of a login provide together: joined from left to right, where a key that a
+//! machine has once (its CPU target, its kernel) is replaced by a later one, and kinds of which it
+//! may have several (GPUs, MPI libraries, a site's own words) add up.
+
+use std::sync::Arc;
+
+use metahub_hardware::{Feature, Key, Microarchitectures, Provided, Target, TargetError, fit};
+
+use crate::profile::Profile;
+use crate::{Action, ManifestSelect, NoneFits, hint};
+
+/// What is provided of a key whose value is not known here. It meets no requirement, and is no
+/// word that an image would say.
+const UNKNOWN: &str = "(unknown to this registry)";
+/// Most remarks on one login.
+const MOST_REMARKS: usize = 16;
+
+/// Whether a machine has one value of `key`, so that a later one replaces an earlier one. Two CPU
+/// targets are no machine, and what both have together may run on neither.
+pub(crate) fn is_single(key: &Key) -> bool {
+    matches!(
+        key,
+        Key::Arch | Key::Cuda | Key::Driver | Key::Rocm | Key::Libfabric | Key::Glibc | Key::Kernel
+    )
+}
+
+/// Features of which the last of each single key counts, in canonical order once they are taken
+/// out.
+#[derive(Default)]
+pub(crate) struct Counting {
+    /// At most one of each single key.
+    single: Vec<Feature>,
+    others: Vec<Feature>,
+}
+
+impl Counting {
+    /// Adds a feature, and gives back the one that it replaces.
+    pub(crate) fn add(&mut self, feature: &Feature) -> Option<Feature> {
+        if !is_single(feature.key()) {
+            self.others.push(feature.clone());
+            return None;
+        }
+        match self.single.iter_mut().find(|f| f.key() == feature.key()) {
+            Some(same) if same == feature => None,
+            Some(earlier) => Some(std::mem::replace(earlier, feature.clone())),
+            None => {
+                self.single.push(feature.clone());
+                None
+            }
+        }
+    }
+
+    pub(crate) fn into_features(self) -> Vec<Feature> {
+        let mut features = self.others;
+        features.extend(self.single);
+        features.sort();
+        features.dedup();
+        features
+    }
+}
+
+/// Those of `features` that count.
+pub(crate) fn that_count(features: &[Feature]) -> Vec<Feature> {
+    let mut counting = Counting::default();
+    for feature in features {
+        counting.add(feature);
+    }
+    counting.into_features()
+}
+
+/// What selectors say, before it is put together.
+enum Statement {
+    Feature(Feature),
+    /// What a filter looks for.
+    Filtered(Feature),
+    Fallback(Target),
+}
+
+/// Gathers what selectors say, in their order.
+pub(crate) struct Gathered<'g> {
+    graph: &'g Arc<Microarchitectures>,
+    statements: Vec<Statement>,
+    actions: Vec<Action>,
+    remarks: Vec<String>,
+}
+
+/// What a login comes to.
+pub(crate) struct Parts {
+    /// In canonical order.
+    pub(crate) features: Vec<Feature>,
+    /// Best first.
+    pub(crate) fallback: Vec<Target>,
+    /// In order, each once.
+    pub(crate) actions: Vec<Action>,
+    /// What whoever logs in should know.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl<'g> Gathered<'g> {
+    pub(crate) fn new(graph: &'g Arc<Microarchitectures>) -> Self {
+        Self {
+            graph,
+            statements: Vec::new(),
+            actions: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// A feature of the login itself, or of a profile.
+    pub(crate) fn feature(&mut self, feature: &Feature) {
+        let known = match feature.key() {
+            Key::Arch => match self.graph.look_up(feature.value()) {
+                Some(Ok(target)) if feature.target() == Some(&target) => feature.clone(),
+                // A site's own name for a target.
+                Some(Ok(target)) => Feature::of_target(&target),
+                _ => return self.unknown(feature),
+            },
+            _ => feature.clone(),
+        };
+        if let Some(hint) = hint::of(self.graph, feature) {
+            let (key, value) = (feature.key(), feature.value());
+            self.remark(format!(
+                "{key}={value} is compared as text and says nothing of the hardware: did you \
+                 mean {}?",
+                hint.written('=')
+            ));
+        }
+        self.statements.push(Statement::Feature(known));
+    }
+
+    /// A feature of a built-in key whose value is not known here. It provides nothing, so that
+    /// only what needs nothing of the kind is served, and is told.
+    pub(crate) fn unknown(&mut self, feature: &Feature) {
+        let (key, value) = (feature.key(), feature.value());
+        let spelled = match key {
+            Key::Arch => "cpu",
+            other => other.as_str(),
+        };
+        let help = match self.graph.find(value) {
+            Err(TargetError::Unknown { near, .. }) if *key == Key::Arch && !near.is_empty() => {
+                let names: Vec<String> = near.iter().map(|t| format!("cpu={t}")).collect();
+                format!(": did you mean {}?", names.join(" or "))
+            }
+            Err(error @ TargetError::Misplaced { .. }) if *key == Key::Arch => format!(": {error}"),
+            _ => hint::of(self.graph, feature)
+                .map(|hint| format!(": did you mean {}?", hint.written('=')))
+                .unwrap_or_default(),
+        };
+        self.remark(format!(
+            "{spelled}={value} is not known to this registry, so only images that need no \
+             {spelled} are served{help}"
+        ));
+        if let Ok(unknown) = Feature::new(key.as_str(), UNKNOWN) {
+            self.statements.push(Statement::Feature(unknown));
+        }
+        if *key == Key::Arch {
+            // What every machine of its architecture runs, this one does.
+            self.action(&Action::ManifestSelect(ManifestSelect {
+                none_fits: Some(NoneFits::Generic),
+                ..ManifestSelect::default()
+            }));
+        }
+    }
+
+    pub(crate) fn profile(&mut self, profile: &Profile) {
+        for feature in &profile.features {
+            self.feature(feature);
+        }
+        self.fallback(&profile.fallback);
+        for action in &profile.actions {
+            match action {
+                Action::ManifestSelect(select) => self.fallback(&select.fallback),
+                Action::ManifestFilter(filter) => self
+                    .statements
+                    .extend(filter.feature().map(Statement::Filtered)),
+                Action::ManifestAdd(_) => {}
+            }
+            self.action(action);
+        }
+    }
+
+    fn fallback(&mut self, targets: &[Target]) {
+        let targets = targets.iter().cloned().map(Statement::Fallback);
+        self.statements.extend(targets);
+    }
+
+    fn action(&mut self, action: &Action) {
+        // The same layers twice, or the same filter, would change nothing.
+        if !self.actions.contains(action) {
+            self.actions.push(action.clone());
+        }
+    }
+
+    fn remark(&mut self, remark: String) {
+        if self.remarks.len() < MOST_REMARKS && !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
+
+    /// Puts all of it together.
+    pub(crate) fn joined(mut self) -> Parts {
+        let statements = std::mem::take(&mut self.statements);
+        let is_feature = |statement: &Statement| matches!(statement, Statement::Feature(_));
+        let provides = statements.iter().any(is_feature);
+        let mut counting = Counting::default();
+        let mut fallback: Vec<Target> = Vec::new();
+        for statement in statements {
+            let feature = match statement {
+                Statement::Fallback(target) => {
+                    if !fallback.contains(&target) {
+                        fallback.push(target);
+                    }
+                    continue;
+                }
+                Statement::Feature(feature) => feature,
+                // What a login that provides features filters by it provides too, or nothing that
+                // passed the filter would fit.
+                Statement::Filtered(feature) => {
+                    if !provides || self.is_met(&feature, &counting) {
+                        continue;
+                    }
+                    feature
+                }
+            };
+            let Some(earlier) = counting.add(&feature) else {
+                continue;
+            };
+            // What was vouched for beside a target is about that machine.
+            if *feature.key() == Key::Arch {
+                fallback.clear();
+            }
+            let noun = noun(feature.key());
+            self.remark(format!(
+                "{feature} replaces {earlier}: a machine has one {noun}"
+            ));
+        }
+        let selects = |action: &Action| matches!(action, Action::ManifestSelect(_));
+        if provides && !self.actions.iter().any(selects) {
+            let select = ManifestSelect::default();
+            self.actions.push(Action::ManifestSelect(select));
+        }
+        Parts {
+            features: counting.into_features(),
+            fallback,
+            actions: self.actions,
+            remarks: self.remarks,
+        }
+    }
+
+    fn is_met(&self, feature: &Feature, provided: &Counting) -> bool {
+        let features = provided.single.iter().chain(&provided.others).cloned();
+        let provided = Provided::in_graph(Arc::clone(self.graph), features);
+        fit(std::slice::from_ref(feature), &provided).fits()
+    }
+}
+
+/// What a single key states.
+pub(crate) fn noun(key: &Key) -> &'static str {
+    match key {
+        Key::Arch => "CPU target",
+        Key::Cuda => "CUDA version",
+        Key::Driver => "NVIDIA driver",
+        Key::Rocm => "ROCm version",
+        Key::Libfabric => "libfabric version",
+        Key::Glibc => "GNU C library",
+        Key::Kernel => "kernel",
+        _ => "value of the kind",
+    }
+}
