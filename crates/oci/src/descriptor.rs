@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::{Digest, DigestError, JsonMap, MediaType, MediaTypeError, Platform, PlatformView};
 
+/// Largest size, in bytes: `size` is an int64 (`descriptor.md#properties`).
+const MAX_SIZE: u64 = i64::MAX as u64;
+
 /// Why a JSON value is not a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
@@ -65,9 +68,10 @@ impl Descriptor {
         let size = raw
             .get("size")
             .and_then(Value::as_u64)
+            .filter(|size| *size <= MAX_SIZE)
             .ok_or(DescriptorError::Field(
                 "size",
-                "a whole number of bytes, not negative",
+                "a whole number of bytes from 0 to 2^63 - 1",
             ))?;
         Ok(Self {
             media_type,

@@ -41,6 +41,7 @@ impl Registry {
         // The memory is held until the document is stored.
         let (document, _memory) = parsing.await?;
         let document = document?;
+        self.check_subject(name, &document).await?;
         let mut all = tags.clone();
         if let Reference::Tag(tag) = reference {
             all.push(tag.clone());
@@ -64,6 +65,30 @@ impl Registry {
             subject: document.subject().map(|subject| subject.digest().clone()),
             tags,
         })
+    }
+
+    /// A subject need not be here; one that is has the size that its descriptor says.
+    async fn check_subject(
+        &self,
+        name: &RepositoryName,
+        document: &Document,
+    ) -> Result<(), RegistryError> {
+        let Some(subject) = document.subject() else {
+            return Ok(());
+        };
+        let Some(held) = self.store().manifest(name, subject.digest()).await? else {
+            return Ok(());
+        };
+        let (digest, stated, found) = (subject.digest(), subject.size(), held.bytes.len() as u64);
+        if stated == found {
+            return Ok(());
+        }
+        let digest = digest.clone();
+        Err(put_error(PutError::Size {
+            digest,
+            stated,
+            found,
+        }))
     }
 
     /// Takes away a tag. The manifest it named stays.
@@ -200,6 +225,7 @@ pub(crate) fn put_blob_error(error: PutBlobError) -> RegistryError {
 pub(crate) fn put_error(error: PutError) -> RegistryError {
     match error {
         PutError::Missing { .. } => RegistryError::MissingReference(error.to_string()),
+        PutError::Size { .. } => RegistryError::Size(error.to_string()),
         PutError::TagExists { .. } => RegistryError::Immutable(error.to_string()),
         PutError::Store(error) => RegistryError::Store(error),
     }

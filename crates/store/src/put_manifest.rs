@@ -1,6 +1,6 @@
 //! Storing a manifest: its body, what it refers to and its tags become visible in one commit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use metahub_oci::{Digest, Document, RepositoryName, Tag};
@@ -12,10 +12,10 @@ use crate::cache::Change;
 use crate::encoding::{digest_from_bytes, digest_to_bytes, now};
 use crate::manifest::Origin;
 use crate::references::{self, Kind, Reference};
-use crate::repository;
 use crate::store::Store;
 use crate::tag::{self, TagRecord};
 use crate::writer::{Durability, Transaction};
+use crate::repository;
 
 /// Values of one statement; SQLite takes 32,766 parameters at most.
 const CHUNK: usize = 500;
@@ -97,6 +97,19 @@ pub enum PutError {
         /// Entries of an index.
         manifests: Vec<Digest>,
     },
+    /// A descriptor says another size than the content has that it names.
+    #[error(
+        "the manifest says that {digest} has {stated} bytes, and it has {found}: build the \
+         manifest again and push that"
+    )]
+    Size {
+        /// The content.
+        digest: Digest,
+        /// What the manifest says.
+        stated: u64,
+        /// What it has.
+        found: u64,
+    },
     /// A tag that must not change names something else.
     #[error("the tag {tag} is immutable and names {digest}: push under another tag")]
     TagExists {
@@ -152,7 +165,8 @@ impl Put {
     async fn run(self, transaction: &mut Transaction) -> Result<(), PutError> {
         let repository_id = repository::ensure(transaction, &self.repository).await?;
         self.mount_blobs(transaction, repository_id).await?;
-        if self.options.require_references {
+        // What an upstream or a derivation says is kept as it is.
+        if self.options.origin == Origin::Pushed {
             self.check_references(transaction, repository_id).await?;
         }
         let manifest_id = self.write_body(transaction).await?;
@@ -194,31 +208,65 @@ impl Put {
         Ok(())
     }
 
+    /// What the repository holds of what the manifest refers to must have the sizes that the
+    /// manifest says, and be all of it where that is required.
     async fn check_references(
         &self,
         transaction: &mut Transaction,
         repository_id: i64,
     ) -> Result<(), PutError> {
-        const BLOBS: &str = "SELECT b.digest FROM blobs b
+        const BLOBS: &str = "SELECT b.digest, b.size FROM blobs b
             JOIN repo_blobs l ON l.blob_id = b.id WHERE l.repository_id = ";
-        const MANIFESTS: &str = "SELECT b.digest FROM manifests b
+        const MANIFESTS: &str = "SELECT b.digest, length(b.body) FROM manifests b
             JOIN repo_manifests l ON l.manifest_id = b.id WHERE l.repository_id = ";
-        let children: Vec<&Digest> = self
-            .references
-            .iter()
-            .filter(|reference| reference.kind == Kind::Child)
-            .map(|reference| &reference.digest)
-            .collect();
-        let blobs = missing(transaction, repository_id, BLOBS, &self.blobs()).await?;
-        let manifests = missing(transaction, repository_id, MANIFESTS, &children).await?;
         // An entry of an index may also be a blob: the specification leaves its type open.
-        let manifests: Vec<&Digest> = manifests.iter().collect();
-        let manifests = missing(transaction, repository_id, BLOBS, &manifests).await?;
-        if blobs.is_empty() && manifests.is_empty() {
-            Ok(())
-        } else {
-            Err(PutError::Missing { blobs, manifests })
+        let blobs = self.digests(&[Kind::Config, Kind::Layer, Kind::Child]);
+        let blobs = sizes(transaction, repository_id, BLOBS, &blobs).await?;
+        let manifests = self.digests(&[Kind::Child]);
+        let manifests = sizes(transaction, repository_id, MANIFESTS, &manifests).await?;
+        let mut missing = (Vec::new(), Vec::new());
+        let mut wrong = None;
+        for Reference {
+            kind,
+            digest,
+            size,
+            foreign,
+        } in &self.references
+        {
+            let found = match kind {
+                Kind::Config | Kind::Layer => blobs.get(digest),
+                Kind::Child => manifests.get(digest).or_else(|| blobs.get(digest)),
+                // It need not be there, and what refers to it says nothing of its content.
+                Kind::Subject => continue,
+            };
+            match (found, kind) {
+                (Some(found), _) if found != size => {
+                    wrong.get_or_insert(PutError::Size {
+                        digest: digest.clone(),
+                        stated: *size,
+                        found: *found,
+                    });
+                }
+                (Some(_), _) => {}
+                (None, Kind::Child) => missing.1.push(digest.clone()),
+                (None, Kind::Config | Kind::Layer) if *foreign => {}
+                (None, _) => missing.0.push(digest.clone()),
+            }
         }
+        let (blobs, manifests) = missing;
+        let complete = blobs.is_empty() && manifests.is_empty();
+        if self.options.require_references && !complete {
+            return Err(PutError::Missing { blobs, manifests });
+        }
+        wrong.map_or(Ok(()), Err)
+    }
+
+    fn digests(&self, kinds: &[Kind]) -> Vec<&Digest> {
+        let references = self.references.iter();
+        references
+            .filter(|reference| kinds.contains(&reference.kind))
+            .map(|reference| &reference.digest)
+            .collect()
     }
 
     /// Writes the body and the references, or finds them. A body that is there and differs was
@@ -337,25 +385,26 @@ impl Put {
     }
 }
 
-/// Those of `digests` that `select`, completed by the repository, does not give.
-async fn missing(
+/// The sizes in bytes of those of `digests` that `select`, completed by the repository, gives.
+async fn sizes(
     transaction: &mut Transaction,
     repository_id: i64,
     select: &'static str,
     digests: &[&Digest],
-) -> Result<Vec<Digest>, StoreError> {
-    let mut found = HashSet::new();
+) -> Result<HashMap<Digest, u64>, StoreError> {
+    let mut found = HashMap::new();
     for chunk in digests.chunks(CHUNK) {
         let mut query = QueryBuilder::<Sqlite>::new(select);
         query.push_bind(repository_id).push(" AND b.digest IN ");
         push_digests(&mut query, chunk);
-        let query = query.build_query_scalar();
+        let query = query.build_query_as();
         let result = query.fetch_all(&mut transaction.connection).await;
-        let rows: Vec<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
-        found.extend(rows.iter().filter_map(|row| digest_from_bytes(row)));
+        let rows: Vec<(Vec<u8>, i64)> = result.map_err(|error| transaction.error(error))?;
+        found.extend(rows.iter().filter_map(|(digest, size)| {
+            Some((digest_from_bytes(digest)?, u64::try_from(*size).ok()?))
+        }));
     }
-    let missing = digests.iter().filter(|digest| !found.contains(**digest));
-    Ok(missing.copied().cloned().collect())
+    Ok(found)
 }
 
 fn push_digests(query: &mut QueryBuilder<Sqlite>, digests: &[&Digest]) {

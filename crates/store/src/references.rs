@@ -29,6 +29,8 @@ impl Kind {
 pub(crate) struct Reference {
     pub(crate) kind: Kind,
     pub(crate) digest: Digest,
+    /// The size in bytes that the descriptor says.
+    pub(crate) size: u64,
     /// Whether the content is kept elsewhere by design: non-distributable layers.
     pub(crate) foreign: bool,
 }
@@ -38,6 +40,7 @@ pub(crate) fn of(document: &Document) -> BTreeSet<Reference> {
     let reference = |kind, descriptor: &Descriptor| Reference {
         kind,
         digest: descriptor.digest().clone(),
+        size: descriptor.size(),
         foreign: kind == Kind::Layer && descriptor.media_type().is_foreign_layer(),
     };
     let mut references: BTreeSet<_> = match document {
