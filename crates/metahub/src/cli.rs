@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::commands::backup::{BackupArgs, RestoreArgs};
 use crate::commands::bundle::{ExportArgs, ImportArgs};
+use crate::commands::release::ReleaseArgs;
 use crate::commands::upkeep::{GcArgs, ScrubArgs};
 use crate::commands::warm::WarmArgs;
 use crate::exit;
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a data folder of a backup
     Restore(RestoreArgs),
+    /// Let names that were pushed to be found at upstreams again, or list those that hold nothing
+    Release(ReleaseArgs),
     /// Fetch images from their upstreams before anybody pulls them
     Warm(WarmArgs),
     /// Write images, collections and profiles into one file, for a site without a network

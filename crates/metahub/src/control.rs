@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use metahub_oci::{ImageReference, Platform};
+use metahub_oci::{ImageReference, Platform, RepositoryName};
 use metahub_registry::{Gathering, Import, Importing, Plan, Registry, RegistryError, Wanted};
 use metahub_store::{BackupOptions, GcOptions, ScrubOptions};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
@@ -71,6 +71,10 @@ pub(crate) enum Order {
         name: Option<ImageReference>,
         documents: bool,
     },
+    /// Let names be found at upstreams again.
+    Release { names: Vec<RepositoryName> },
+    /// List the local names that hold nothing that was pushed.
+    EmptyNames,
 }
 
 /// Which images, for whom.
@@ -166,6 +170,14 @@ pub(crate) async fn carry_out(
         Order::Plan(images) => {
             let plan = gather(registry, &images, progress).await?;
             serde_json::to_value(plan).into_diagnostic()
+        }
+        Order::Release { names } => {
+            let released = registry.release_names(&names).await.into_diagnostic()?;
+            serde_json::to_value(released).into_diagnostic()
+        }
+        Order::EmptyNames => {
+            let names = registry.empty_local_names().await.into_diagnostic()?;
+            serde_json::to_value(names).into_diagnostic()
         }
         Order::Import {
             path,

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Failure,
     /// No image fits the login's hardware.
     NothingFits,
+    /// Some of what was asked for was done, and what was not is on standard error.
+    Partial,
 }
 
 /// The table for `--help`; usage errors (2) are reported by the argument parser.
@@ -21,7 +23,8 @@ Exit codes:
   0  done
   1  failed; the reason is on standard error
   2  wrong arguments
-  3  nothing fits: no image can run on what the login provides";
+  3  nothing fits: no image can run on what the login provides
+  4  done in part: what could not be had is on standard error";
 
 /// The same after a command's examples.
 pub(crate) fn table_after(examples: &str) -> String {
@@ -35,12 +38,25 @@ pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
     Ok(Exit::NothingFits)
 }
 
+/// How a command ends that could not have `failed`, which it tells.
+pub(crate) fn in_part(failed: &[String]) -> Exit {
+    for failure in failed {
+        anstream::eprintln!("failed: {failure}");
+    }
+    if failed.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Partial
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Ok => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
             Exit::NothingFits => Self::from(3),
+            Exit::Partial => Self::from(4),
         }
     }
 }

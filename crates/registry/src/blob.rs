@@ -177,7 +177,7 @@ impl Registry {
         digest: &Digest,
         eagerness: Eagerness,
     ) -> Result<Option<Found>, RegistryError> {
-        let places = self.places_of(name)?;
+        let places = self.places_of(name).await?;
         for place in &places {
             if let Some(blob) = self.held(place.kept(), digest).await? {
                 return Ok(Some(Found::Here(blob)));
@@ -187,7 +187,7 @@ impl Registry {
         let home = self.home(name)?;
         for sources in self.store().sources_of_blob(&home, digest).await? {
             for image in parse_sources(&sources) {
-                let places = match self.places_of_image(&image) {
+                let places = match self.places_of_image(&image).await {
                     // It was made before its source was read for each account as itself.
                     Err(error) if error.is_not_allowed() => continue,
                     places => places?,
@@ -203,11 +203,6 @@ impl Registry {
                     }
                 }
             }
-        }
-        if let Some(local) = places.first()
-            && self.ends_at(local).await?
-        {
-            return Ok(None);
         }
         let mut search = Search::default();
         for place in places

@@ -158,12 +158,9 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
         let mut search = Search::default();
-        for place in self.places_of(name)? {
+        for place in self.places_of(name).await? {
             if let Some(stored) = search.answered(self.manifest_at(&place, digest).await)? {
                 return Ok(stored);
-            }
-            if self.ends_at(&place).await? {
-                break;
             }
         }
         search.end()?;
@@ -335,7 +332,7 @@ impl Registry {
         image: &ImageReference,
     ) -> Result<Option<Source>, RegistryError> {
         let mut search = Search::default();
-        for place in self.places_of_image(image)? {
+        for place in self.places_of_image(image).await? {
             let answer = match image.reference() {
                 Reference::Tag(tag) => self.tag_at(&place, &tag).await,
                 Reference::Digest(digest) => self.digest_at(&place, &digest).await,
@@ -344,7 +341,7 @@ impl Registry {
             if let Some(source) = &mut found {
                 source.warn(search.passed_over());
             }
-            if found.is_some() || self.ends_at(&place).await? {
+            if found.is_some() {
                 return Ok(found);
             }
         }

@@ -96,9 +96,8 @@ impl Registry {
     #[must_use]
     pub fn on_behalf_of(&self, account: Option<&str>) -> Self {
         let caller = match account {
-            // Where every upstream is read as the registry, nobody need know who asks.
-            Some(account) if self.upstreams().pass_through() => Caller::Account(account.into()),
-            _ => Caller::Nobody,
+            Some(account) => Caller::Account(account.into()),
+            None => Caller::Nobody,
         };
         self.seen_by(caller)
     }
@@ -106,6 +105,15 @@ impl Registry {
     /// The registry as those see it who look after it.
     pub(crate) fn as_itself(&self) -> Self {
         self.seen_by(Caller::Itself)
+    }
+
+    /// The account that calls, if one does.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Account(account) => Some(account),
+            Caller::Proven(proof) => proof.personal.who.as_deref(),
+            Caller::Nobody | Caller::Itself => None,
+        }
     }
 
     fn seen_by(&self, caller: Caller) -> Self {

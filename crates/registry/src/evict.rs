@@ -154,7 +154,7 @@ impl Registry {
             let Reference::Digest(digest) = image.reference() else {
                 continue;
             };
-            for place in self.as_itself().places_of_image(&image)? {
+            for place in self.as_itself().places_of_image(&image).await? {
                 sources.push(Use {
                     repository: place.kept().clone(),
                     digest: digest.clone(),
@@ -360,7 +360,7 @@ impl Registry {
         let mut safe = Safe::new();
         let catalog = self.catalog();
         for entry in catalog.collections().flat_map(|c| &c.entries) {
-            for place in self.as_itself().places_of_image(&entry.image)? {
+            for place in self.as_itself().places_of_image(&entry.image).await? {
                 let kept = place.kept();
                 let digest = match entry.image.reference() {
                     Reference::Digest(digest) => Some(digest),

@@ -167,7 +167,8 @@ impl Registry {
             let (kept, origin) = match name.host() {
                 Some(host) => {
                     // Where a pull of that name looks, if anybody may pull it here.
-                    let places = self.as_itself().places_of_image(name)?;
+                    let itself = self.as_itself();
+                    let places = itself.upstream_places(Some(host), name.name())?;
                     let place = places.into_iter().next();
                     let kept = place.map(|place| place.kept().clone());
                     let kept = kept.map_or_else(|| kept_name(host, name.name()), Ok)?;

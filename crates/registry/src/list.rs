@@ -126,7 +126,7 @@ impl Registry {
             items: of_collection.iter().map(ToString::to_string).collect(),
             ..Found::default()
         };
-        for place in here.places_of(name)? {
+        for place in here.places_of(name).await? {
             match &place {
                 Place::Local(name) => {
                     // Else what lies under this name is what its upstream gave.
@@ -161,9 +161,6 @@ impl Registry {
                         found.add(&page);
                     }
                 }
-            }
-            if self.ends_at(&place).await? {
-                break;
             }
         }
         match found.failure {
@@ -236,7 +233,7 @@ impl Registry {
         // Where the first list that was not read to its end stopped: what follows is for later.
         let mut end: Option<Digest> = None;
         let mut warning = None;
-        for place in here.places_of(name)? {
+        for place in here.places_of(name).await? {
             let held = self
                 .store()
                 .referrers(place.kept(), subject, artifact_type, after, limit)
@@ -253,7 +250,7 @@ impl Registry {
                 end = end.into_iter().chain(last).min();
             }
             let Place::Upstream { route, kept } = &place else {
-                if self.ends_at(&place).await? || self.is_derived(name, subject).await? {
+                if self.is_derived(name, subject).await? {
                     break;
                 }
                 continue;

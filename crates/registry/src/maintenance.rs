@@ -108,7 +108,7 @@ impl Registry {
     ) -> Result<bool, RegistryError> {
         for source in finding.sources.iter().flat_map(|text| parse_sources(text)) {
             let itself = self.as_itself();
-            for place in itself.places_of_image(&source)? {
+            for place in itself.places_of_image(&source).await? {
                 let Some(blob) = itself.blob_at(&place, &finding.digest).await? else {
                     continue;
                 };

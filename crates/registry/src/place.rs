@@ -108,15 +108,32 @@ pub enum LocalContent {
 
 impl Registry {
     /// The places of the repository that clients call `name`, first to last: what was pushed here,
-    /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones.
-    pub(crate) fn places_of(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
+    /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones. A local
+    /// name has no other place, unless the configuration says that local content comes last:
+    /// what is missing there is never filled in by a stranger's repository of the same name.
+    pub(crate) async fn places_of(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Vec<Place>, RegistryError> {
+        let local = self.local(name);
+        if local.is_some() && self.is_wholly_local(name).await? {
+            return Ok(local.into_iter().collect());
+        }
         let mut places = self.elsewhere(name)?;
-        match (self.local(name), self.settings().local) {
+        match (local, self.settings().local) {
             (Some(local), LocalContent::First) => places.insert(0, local),
             (Some(local), LocalContent::Last) => places.push(local),
             (None, _) => {}
         }
         Ok(places)
+    }
+
+    /// Whether nothing of any upstream is found under `name`, which may be pushed to here.
+    pub(crate) async fn is_wholly_local(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<bool, RegistryError> {
+        Ok(self.settings().local == LocalContent::First && self.store().was_pushed(name).await?)
     }
 
     /// The place of what was pushed here under that name, if any may be: not where it leads to an
@@ -154,26 +171,18 @@ impl Registry {
 
     /// The places of an image as documents name it: with a host only that upstream's, without
     /// one the same as for a client's name.
-    pub(crate) fn places_of_image(
+    pub(crate) async fn places_of_image(
         &self,
         image: &ImageReference,
     ) -> Result<Vec<Place>, RegistryError> {
         match image.host() {
             Some(host) => self.upstream_places(Some(host), image.name()),
-            None => self.places_of(image.name()),
+            None => self.places_of(image.name()).await,
         }
     }
 
-    /// Whether nobody is asked after `place`: a name that somebody pushed to is wholly local, so
-    /// that what is missing there is never filled in by a stranger's repository of the same name.
-    pub(crate) async fn ends_at(&self, place: &Place) -> Result<bool, RegistryError> {
-        match place {
-            Place::Local(name) => Ok(self.store().was_pushed(name).await?),
-            Place::Upstream { .. } => Ok(false),
-        }
-    }
-
-    fn upstream_places(
+    /// The upstreams that `name` leads to: those of `host`, or the default ones.
+    pub(crate) fn upstream_places(
         &self,
         host: Option<&Host>,
         name: &RepositoryName,

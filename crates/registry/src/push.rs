@@ -50,6 +50,7 @@ impl Registry {
         let fixed = all.iter().filter(|tag| immutable.has(name, tag));
         let put = PutManifest {
             fixed: fixed.cloned().collect(),
+            account: self.account().map(str::to_owned),
             require_references: !self.settings().sparse,
             ..PutManifest::pushed(all)
         };

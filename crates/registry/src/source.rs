@@ -86,11 +86,7 @@ impl Registry {
             return Ok(source);
         }
         let mut search = Search::default();
-        let ends = match &before {
-            Some(local) => self.ends_at(local).await?,
-            None => false,
-        };
-        if !ends {
+        if before.is_none() || !self.is_wholly_local(name).await? {
             for place in self.elsewhere(name)? {
                 if let Some(mut source) = search.answered(self.tag_at(&place, tag).await)? {
                     source.warn(search.passed_over());

@@ -63,13 +63,13 @@ macro_rules! last_used {
     };
 }
 
-/// Whether `l` was read from an upstream, is in a repository that nobody pushed to, and leads to
+/// Whether `l` was read from an upstream, is in a repository whose name is not local, and leads to
 /// no other manifest that is here.
 macro_rules! evictable {
     () => {
         "l.origin = 2
-         AND NOT EXISTS (SELECT 1 FROM repo_manifests x
-             WHERE x.repository_id = l.repository_id AND x.origin = 1)
+         AND NOT EXISTS (SELECT 1 FROM local_names x JOIN repositories y ON y.name = x.name
+             WHERE y.id = l.repository_id)
          AND NOT EXISTS (SELECT 1 FROM refs f JOIN manifests c ON c.digest = f.digest
              JOIN repo_manifests h
                  ON h.manifest_id = c.id AND h.repository_id = l.repository_id
@@ -77,7 +77,7 @@ macro_rules! evictable {
     };
 }
 
-/// The repositories `r` that keep an upstream's content and nothing that was pushed.
+/// The repositories `r` that keep an upstream's content and whose names are not local.
 macro_rules! kept {
     () => {
         "instr(r.name, '/') > 0
@@ -85,8 +85,7 @@ macro_rules! kept {
                  WHERE u.repository_id = r.id AND u.origin = 2)
              OR EXISTS (SELECT 1 FROM repo_blobs g
                  WHERE g.repository_id = r.id AND g.given = 1))
-         AND NOT EXISTS (SELECT 1 FROM repo_manifests x
-             WHERE x.repository_id = r.id AND x.origin = 1)"
+         AND NOT EXISTS (SELECT 1 FROM local_names x WHERE x.name = r.name)"
     };
 }
 

@@ -82,6 +82,7 @@ pub use kept::{Candidate, CandidatesAfter, Use, Which};
 pub use lock::Locking;
 pub use manifest::{Origin, StoredManifest};
 pub use open_blob::{Content, OpenBlob};
+pub use ownership::{LocalName, Release};
 pub use portions::{Portion, Portions, WINDOW, Window};
 pub use process::Process;
 pub use publish::PutBlobError;

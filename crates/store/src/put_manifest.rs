@@ -15,7 +15,7 @@ use crate::references::{self, Kind, Reference};
 use crate::store::Store;
 use crate::tag::{self, TagRecord};
 use crate::writer::{Durability, Transaction};
-use crate::repository;
+use crate::{ownership, repository};
 
 /// Values of one statement; SQLite takes 32,766 parameters at most.
 const CHUNK: usize = 500;
@@ -29,6 +29,8 @@ pub struct PutManifest {
     pub fixed: Vec<Tag>,
     /// How it came here.
     pub origin: Origin,
+    /// The account that pushes it: its name stands beside a name that this push makes local.
+    pub account: Option<String>,
     /// The image that it was read from, if it came from elsewhere.
     pub source: Option<String>,
     /// What the upstream gave to ask again for the tags with.
@@ -52,6 +54,7 @@ impl PutManifest {
             tags,
             fixed: Vec::new(),
             origin: Origin::Pushed,
+            account: None,
             source: None,
             etag: None,
             require_references: true,
@@ -341,6 +344,14 @@ impl Put {
         .execute(&mut transaction.connection)
         .await;
         result.map_err(|error| transaction.error(error))?;
+        if self.options.origin == Origin::Pushed {
+            ownership::claim(
+                transaction,
+                &self.repository,
+                self.options.account.as_deref(),
+            )
+            .await?;
+        }
         let (repository, digest) = (self.repository.clone(), self.document.digest().clone());
         transaction.changed(Change::Pushed(repository.clone()));
         transaction.changed(Change::Manifest(repository, digest));

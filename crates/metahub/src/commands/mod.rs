@@ -9,6 +9,7 @@ mod coverage;
 mod demo;
 mod man;
 mod order;
+pub(crate) mod release;
 mod resolve;
 mod schema;
 pub(crate) mod selection;
@@ -62,6 +63,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Scrub(args) => block_on(upkeep::scrub(args)),
         Command::Backup(args) => block_on(backup::backup(args)),
         Command::Restore(args) => block_on(backup::restore(args)),
+        Command::Release(args) => block_on(release::run(args)),
         Command::Warm(args) => block_on(warm::run(args)),
         Command::Export(args) => block_on(bundle::export(args)),
         Command::Import(args) => block_on(bundle::import(args)),

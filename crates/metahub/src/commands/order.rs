@@ -60,7 +60,11 @@ pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value>
 fn is_upkeep(order: &Order) -> bool {
     matches!(
         order,
-        Order::Gc { .. } | Order::Scrub { .. } | Order::Backup { .. }
+        Order::Gc { .. }
+            | Order::Scrub { .. }
+            | Order::Backup { .. }
+            | Order::Release { .. }
+            | Order::EmptyNames
     )
 }
 

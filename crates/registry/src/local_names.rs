@@ -1,0 +1,76 @@
+//! Names that were pushed to, and letting go of them: a name stays local when all of its content
+//! is deleted, until an admin releases it.
+
+use metahub_oci::RepositoryName;
+use metahub_store::Release;
+use serde::{Deserialize, Serialize};
+
+use crate::{Registry, RegistryError};
+
+/// Names that are read of the store at once.
+const PAGE: usize = 1000;
+
+/// A local name that holds nothing that was pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmptyName {
+    /// The name.
+    pub name: RepositoryName,
+    /// Who pushed to it first, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+/// What became of the release of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The name.
+    pub name: RepositoryName,
+    /// Why it was not released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Registry {
+    /// Lets names be found at upstreams again that hold nothing that was pushed.
+    pub async fn release_names(
+        &self,
+        names: &[RepositoryName],
+    ) -> Result<Vec<Released>, RegistryError> {
+        let mut released = Vec::with_capacity(names.len());
+        for name in names {
+            let problem = match self.store().release_name(name).await? {
+                Release::Done => {
+                    tracing::info!(repository = %name, "the name is no longer local");
+                    None
+                }
+                Release::NotLocal => Some("nobody pushed to that name".to_owned()),
+                Release::Holds(count) => Some(format!(
+                    "{count} pushed manifests are there: delete those first"
+                )),
+            };
+            released.push(Released {
+                name: name.clone(),
+                problem,
+            });
+        }
+        Ok(released)
+    }
+
+    /// The local names that hold nothing that was pushed.
+    pub async fn empty_local_names(&self) -> Result<Vec<EmptyName>, RegistryError> {
+        let mut empty = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store().local_names(after.as_ref(), PAGE).await?;
+            after = page.items.last().map(|local| local.name.clone());
+            let held = page.items.into_iter().filter(|local| local.manifests == 0);
+            empty.extend(held.map(|local| EmptyName {
+                name: local.name,
+                account: local.account,
+            }));
+            if !page.more {
+                return Ok(empty);
+            }
+        }
+    }
+}
