@@ -165,6 +165,7 @@ pub(crate) async fn carry_out(
                 "contents": plan.contents.len(),
                 "bytes": plan.bytes(),
                 "warnings": plan.warnings,
+                "failed": plan.failed,
             }))
         }
         Order::Plan(images) => {

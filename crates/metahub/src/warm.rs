@@ -74,7 +74,7 @@ async fn fetch(registry: &Registry, item: &WarmConfig) {
         };
         match control::gather(registry, &images, |_| {}).await {
             Ok(plan) => {
-                for warning in &plan.warnings {
+                for warning in plan.warnings.iter().chain(&plan.failed) {
                     tracing::warn!(%image, warning, "warm, but for this");
                 }
                 tracing::info!(%image, bytes = plan.bytes(), "warm");

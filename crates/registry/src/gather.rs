@@ -4,23 +4,23 @@
 //! meanwhile. Of each image it takes what a login gets, or everything; of what a collection names
 //! and the login does not get, only what makes the collection the same at another place: its
 //! manifests and configurations.
+//!
+//! One image's failure is no matter of the others: each is gathered by itself, and so is what is
+//! attached to one (`gather_merge` joins them).
 
 use std::collections::{BTreeMap, HashSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use metahub_catalog::{Action, Collection, Composed};
 use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, RepositoryName};
 use metahub_store::StoredManifest;
 use serde_json::Value;
 
 use crate::derive::{Derived, Outcome};
+use crate::gather_merge::{Failures, Merged, fetch};
 use crate::place::Place;
 use crate::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
 use crate::source::{Children, Source};
 use crate::{BlobRead, Registry, RegistryError};
-
-/// Blobs that are fetched at once.
-const AT_ONCE: usize = 4;
 
 /// Which of the images that an index leads to are taken.
 pub(crate) enum Select {
@@ -48,7 +48,11 @@ pub(crate) struct Need {
 }
 
 impl Registry {
-    /// Fetches what is missing of the wanted images, and says what they consist of.
+    /// Fetches what is missing of the wanted images, and says what they consist of. An image that
+    /// cannot be had is named among the failures of the plan.
+    ///
+    /// # Errors
+    /// The first failure, if none of the images can be had.
     pub async fn gather(
         &self,
         wanted: &Wanted,
@@ -56,30 +60,37 @@ impl Registry {
     ) -> Result<Plan, RegistryError> {
         // Who has images gathered looks after the registry.
         let registry = &self.as_itself();
-        let mut gather = Gather {
-            registry,
-            wanted,
-            seen: HashSet::new(),
-            blobs: BTreeMap::new(),
-            manifests: BTreeMap::new(),
-            plan: Plan::default(),
-            beside: Vec::new(),
-        };
+        let mut failures = Failures::default();
+        let mut gathered = Vec::with_capacity(wanted.images.len());
         for image in &wanted.images {
-            gather.image(image).await?;
+            let mut gather = Gather::new(registry, wanted);
+            match gather.image(image).await {
+                Ok(()) => gathered.push((Some(image), gather)),
+                Err(error) => failures.add(image, error),
+            }
         }
         if wanted.profiles {
+            let mut gather = Gather::new(registry, wanted);
             gather.all_profiles().await?;
+            gathered.push((None, gather));
         }
-        gather.fetch(&mut progress).await?;
-        Ok(gather.finish())
+        let lost = fetch(registry, &gathered, &mut progress).await;
+        let mut merged = Merged::default();
+        for (image, gather) in gathered {
+            match (gather.lacks(&lost), image) {
+                (Some(error), Some(image)) => failures.add(image, error),
+                (Some(error), None) => failures.add(&"a profile's layers", error),
+                (None, _) => merged.add(gather, &lost),
+            }
+        }
+        merged.finish(failures)
     }
 }
 
-/// One gathering.
+/// The gathering of one image, of what is attached to one, or of the catalog's layers.
 pub(crate) struct Gather<'a> {
     pub(crate) registry: &'a Registry,
-    wanted: &'a Wanted,
+    pub(crate) wanted: &'a Wanted,
     /// Manifests that were looked at.
     pub(crate) seen: HashSet<(RepositoryName, Digest)>,
     pub(crate) blobs: BTreeMap<Digest, Need>,
@@ -87,6 +98,10 @@ pub(crate) struct Gather<'a> {
     pub(crate) plan: Plan,
     /// What belongs to the images and has a tag of its own.
     pub(crate) beside: Vec<PlanEntry>,
+    /// What is attached to the image and can be left out by itself.
+    pub(crate) attached: Vec<Gather<'a>>,
+    /// Why the first of the images that an index leads to could not be had.
+    pub(crate) absent: Option<RegistryError>,
 }
 
 impl Gather<'_> {
@@ -119,7 +134,15 @@ impl Gather<'_> {
             }
         }
         let taken = self.plan.entries.get(before..).unwrap_or_default();
-        if taken.iter().all(|entry| entry.name.is_none()) {
+        let of_parts = self.attached.iter().flat_map(|part| &part.plan.entries);
+        if taken
+            .iter()
+            .chain(of_parts)
+            .all(|entry| entry.name.is_none())
+        {
+            if let Some(error) = self.absent.take() {
+                return Err(error);
+            }
             return Err(RegistryError::ManifestUnknown {
                 name,
                 reference: image.reference(),
@@ -153,7 +176,16 @@ impl Gather<'_> {
         self.plan.documents.push(collection.to_document());
         for entry in &collection.entries {
             match self.registry.document_source(&entry.image).await {
-                Ok(Some(source)) => self.source(&source, &entry.image, &select).await?,
+                Ok(Some(source)) => {
+                    let mut part = self.begin();
+                    let gathered = part.source(&source, &entry.image, &select).await;
+                    // What the login gets is needed; of the others, what there is.
+                    if gathered.is_ok() && part.has_chosen(&select) {
+                        self.absorb(part);
+                    } else {
+                        self.end(part, gathered, || entry.image.to_string());
+                    }
+                }
                 Ok(None) => self.left_out(&entry.image, "there is no such image"),
                 Err(error) => self.left_out(&entry.image, error),
             }
@@ -162,9 +194,7 @@ impl Gather<'_> {
     }
 
     fn left_out(&mut self, image: &ImageReference, why: impl std::fmt::Display) {
-        self.plan
-            .warnings
-            .push(format!("{image} is left out: {why}"));
+        self.warn(format!("{image} is left out: {why}"));
     }
 
     /// The images whose layers were added, and the profiles that say so.
@@ -204,12 +234,14 @@ impl Gather<'_> {
                 let Action::ManifestAdd(add) = action else {
                     continue;
                 };
-                match self.registry.document_source(&add.layer).await? {
-                    Some(source) => {
-                        self.source(&source, &add.layer, &Select::ByPlatform)
-                            .await?;
+                match self.registry.document_source(&add.layer).await {
+                    Ok(Some(source)) => {
+                        let mut part = self.begin();
+                        let gathered = part.source(&source, &add.layer, &Select::ByPlatform).await;
+                        self.end(part, gathered, || add.layer.to_string());
                     }
-                    None => self.left_out(&add.layer, "there is no such image"),
+                    Ok(None) => self.left_out(&add.layer, "there is no such image"),
+                    Err(error) => self.left_out(&add.layer, error),
                 }
             }
         }
@@ -277,49 +309,6 @@ impl Gather<'_> {
     pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
         let wanted = &self.wanted.platforms;
         wanted.is_empty() || wanted.iter().any(|wanted| wanted.same_machine(platform))
-    }
-
-    async fn fetch(
-        &mut self,
-        progress: &mut (impl FnMut(Gathering) + Send + Sync),
-    ) -> Result<(), RegistryError> {
-        let mut now = Gathering {
-            done: 0,
-            total: self.blobs.len() as u64,
-            bytes: 0,
-        };
-        progress(now);
-        let mut fetches = Vec::with_capacity(self.blobs.len());
-        for (digest, need) in &self.blobs {
-            fetches.push(self.registry.have(&need.place, digest));
-        }
-        let mut fetches = stream::iter(fetches).buffer_unordered(AT_ONCE);
-        while let Some(size) = fetches.try_next().await? {
-            now.done += 1;
-            now.bytes += size;
-            progress(now);
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Plan {
-        let blobs = self.blobs.into_iter().map(|(digest, need)| {
-            let content = PlanContent {
-                digest: digest.clone(),
-                size: need.size,
-                repository: need.place.kept().clone(),
-                manifest: false,
-            };
-            (digest, content)
-        });
-        self.manifests.extend(blobs);
-        self.plan.entries.append(&mut self.beside);
-        self.plan.contents = self.manifests.into_values().collect();
-        self.plan.documents.sort();
-        self.plan.documents.dedup();
-        self.plan.warnings.sort();
-        self.plan.warnings.dedup();
-        self.plan
     }
 }
 

@@ -93,27 +93,65 @@ impl Gather<'_> {
                 extent.whole = false;
                 continue;
             }
-            let of = self.child(place, entry.digest()).await?;
+            let Some(of) = self.image_child(place, entry).await else {
+                extent.whole = false;
+                continue;
+            };
             extent.whole &= of.whole;
             extent.some |= of.some;
             taken.insert(entry.digest().to_string());
         }
         for entry in attestations {
-            if entry
+            let about_taken = entry
                 .annotation(ATTESTED)
-                .is_some_and(|of| taken.contains(of))
-            {
-                self.child(place, entry.digest()).await?;
-            } else {
+                .is_some_and(|of| taken.contains(of));
+            if !about_taken {
                 extent.whole = false;
+                continue;
             }
+            let mut part = self.begin();
+            let known = self.holds(entry.digest());
+            let outcome = part.child(place, entry.digest(), known).await;
+            let what = || format!("the attestation {}", entry.digest());
+            extent.whole &= self.end(part, outcome, what).is_some();
         }
         Ok(extent)
     }
 
-    async fn child(&mut self, place: &Place, digest: &Digest) -> Result<Extent, RegistryError> {
+    /// An entry of an index that is no attestation; nothing if it cannot be had. What can be run
+    /// is needed, and its absence a failure; anything else can be left out.
+    async fn image_child(&mut self, place: &Place, entry: &Descriptor) -> Option<Extent> {
+        let known = self.holds(entry.digest());
+        let mut part = self.begin();
+        let outcome = part.child(place, entry.digest(), known).await;
+        if !can_run(entry) {
+            return self.end(part, outcome, || format!("the artifact {}", entry.digest()));
+        }
+        let platform = entry
+            .platform()
+            .map_or_else(String::new, |p| format!("{p}, "));
+        match outcome {
+            Ok(extent) => {
+                self.absorb(part);
+                Some(extent)
+            }
+            Err(error) => {
+                self.seen = part.seen;
+                self.lost_child(format!("{platform}{}", place.image(entry.digest())), error);
+                None
+            }
+        }
+    }
+
+    /// A manifest that an index names; `known` says whether it was gathered before.
+    async fn child(
+        &mut self,
+        place: &Place,
+        digest: &Digest,
+        known: bool,
+    ) -> Result<Extent, RegistryError> {
         let found = self.registry.manifest_at(place, digest).await?;
-        if found.is_none() && self.manifests.contains_key(digest) {
+        if found.is_none() && known {
             // A derived index also names what was gathered, unchanged, where it came from.
             return Ok(Extent {
                 whole: true,
@@ -164,19 +202,26 @@ impl Gather<'_> {
             }
         }
         for referrer in found {
-            let Some(stored) = self.registry.manifest_at(place, referrer.digest()).await? else {
-                continue;
-            };
-            let extent = Box::pin(self.document(place, &stored, &Select::Chosen)).await?;
-            let image = place.named(stored.digest.clone().into());
-            if self.plan.entries.iter().all(|entry| entry.image != image) {
-                let unnamed = Extent {
-                    some: false,
-                    ..extent
-                };
-                self.entry(image, &stored, stored.origin.into(), unnamed);
-            }
+            let mut part = self.begin();
+            let gathered = part.referrer(place, referrer.digest()).await;
+            self.end(part, gathered, || {
+                format!("{}, which refers to {digest},", referrer.digest())
+            });
         }
+        Ok(())
+    }
+
+    async fn referrer(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
+        let Some(stored) = self.registry.manifest_at(place, digest).await? else {
+            return Ok(());
+        };
+        let extent = Box::pin(self.document(place, &stored, &Select::Chosen)).await?;
+        let image = place.named(stored.digest.clone().into());
+        let unnamed = Extent {
+            some: false,
+            ..extent
+        };
+        self.entry(image, &stored, stored.origin.into(), unnamed);
         Ok(())
     }
 
@@ -201,15 +246,28 @@ impl Gather<'_> {
             };
             self.plan.warnings.extend(source.warning);
             let stored = &source.stored;
-            let extent = Box::pin(self.document(place, stored, &Select::Chosen)).await?;
-            if self.beside.iter().all(|entry| entry.image != image) {
+            let mut part = self.begin();
+            let gathered = Box::pin(part.document(place, stored, &Select::Chosen)).await;
+            let gathered = gathered.map(|extent| {
                 let (name, origin) = (Some(image.to_string()), stored.origin.into());
-                let entry = entry_of(name, image, stored, origin, extent);
-                self.beside.push(entry);
-            }
+                let entry = entry_of(name, image.clone(), stored, origin, extent);
+                part.beside.push(entry);
+            });
+            self.end(part, gathered, || image.to_string());
         }
         Ok(())
     }
+}
+
+/// Whether an entry of an index is for a runtime to run, as far as the index tells.
+fn can_run(entry: &Descriptor) -> bool {
+    let media_type = entry.media_type();
+    let known = |name: &str| !name.is_empty() && name != "unknown";
+    let machine = entry
+        .platform()
+        .is_none_or(|p| known(&p.os) && known(&p.architecture));
+    let artifact = entry.as_json().contains_key("artifactType");
+    (media_type.is_index() || media_type.is_manifest()) && machine && !artifact
 }
 
 /// The tags under which cosign keeps what belongs to a manifest: `sha256-HEX.sig` and the like.

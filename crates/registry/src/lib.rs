@@ -24,6 +24,8 @@ mod fill;
 mod free;
 mod gather;
 mod gather_contents;
+mod gather_merge;
+mod gather_parts;
 mod images;
 mod immutable;
 mod import;

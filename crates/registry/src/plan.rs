@@ -43,6 +43,9 @@ pub struct Plan {
     pub documents: Vec<String>,
     /// What was left out, and why.
     pub warnings: Vec<String>,
+    /// Images that could not be had, and why; the others are in the plan.
+    #[serde(default)]
+    pub failed: Vec<String>,
 }
 
 /// One image, or something that refers to one.

@@ -134,6 +134,11 @@ impl Scripted {
         locked(&self.state).content.insert(path.to_owned(), content);
     }
 
+    /// Removes what is at a path.
+    pub fn remove_at(&self, path: &str) {
+        locked(&self.state).content.remove(path);
+    }
+
     /// Removes a tag.
     pub fn remove(&self, repository: &str, tag: &str) {
         let path = format!("/v2/{repository}/manifests/{tag}");

@@ -11,9 +11,10 @@ use std::time::Duration;
 use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::wait_until;
-use metahub_e2e::pusher::Pusher;
+use metahub_e2e::pusher::{INDEX, MANIFEST, Pusher};
 use metahub_e2e::require;
-use serde_json::Value;
+use metahub_e2e::scripted::Scripted;
+use serde_json::{Value, json};
 
 const OPEN: &str = "anonymous: write\noffline: true\nupstreams: []";
 
@@ -152,4 +153,118 @@ fn a_server_fetches_what_its_configuration_names_before_anybody_asks() {
     let warm = wait_until(Duration::from_secs(30), || site.holds(&ZEN3));
     assert!(warm, "{}", site.log());
     assert_eq!(held(&site), [true, false, false]);
+}
+
+/// The layer of an image that can be had: large enough for a file of its own.
+fn the_image() -> String {
+    "the image ".repeat(10_000)
+}
+
+/// An index with an image, an attestation and an artifact of which nothing but their names is
+/// there, and an image whose layer is gone.
+fn incomplete() -> Scripted {
+    let upstream = Scripted::start();
+    let image = upstream.put("team/app", "image", &the_image());
+    let lost = |text: &str| digest_of(text.as_bytes());
+    let entry =
+        |digest: &str, size: usize| json!({"mediaType": MANIFEST, "digest": digest, "size": size});
+    let mut runs = entry(&digest_of(&image), image.len());
+    runs["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    let mut attestation = entry(&lost("attestation"), 7);
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": digest_of(&image),
+    });
+    let mut artifact = entry(&lost("artifact"), 8);
+    artifact["artifactType"] = json!("application/vnd.example.sbom");
+    let index = json!({
+        "schemaVersion": 2, "mediaType": INDEX, "manifests": [runs, attestation, artifact],
+    });
+    let bytes = index.to_string();
+    upstream.put_at("/v2/team/app/manifests/1", INDEX, bytes.as_bytes());
+    let path = format!("/v2/team/app/manifests/{}", lost(&bytes));
+    upstream.put_at(&path, INDEX, bytes.as_bytes());
+    let broken = upstream.put("team/broken", "1", "a layer that is gone");
+    let manifest: Value = serde_json::from_slice(&broken).unwrap();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+    upstream.remove_at(&format!("/v2/team/broken/blobs/{layer}"));
+    upstream
+}
+
+fn before(upstream: &Scripted) -> MetaHub {
+    let config = format!(
+        "allow_any_host: false\nupstreams: [{}]\n",
+        upstream.entry("upstream.test", "default: true, retry: {attempts: 1}")
+    );
+    MetaHub::start(&config, &[])
+}
+
+#[test]
+fn what_is_attached_and_missing_is_left_out_with_a_warning() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let upstream = incomplete();
+    let site = before(&upstream);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bundle.tar");
+    for platform in [&["--platform", "linux/amd64"][..], &["--all-platforms"]] {
+        let warm = [&["warm", "team/app:1"], platform].concat();
+        let warmed = site.command(&warm).ok();
+        warmed
+            .says("the attestation")
+            .says("is left out")
+            .says("the artifact");
+        let output = format!("--output={}", file.display());
+        let export = [&["export", "team/app:1", output.as_str()], platform].concat();
+        site.command(&export).ok().says("the attestation");
+    }
+    assert!(site.holds(the_image().as_bytes()));
+    // The bundle says itself that it is not all of it, so another site takes it in.
+    let other = MetaHub::start("offline: true\nupstreams: []", &[]);
+    let bundle = file.display().to_string();
+    other.command(&["import", &bundle]).ok();
+    assert!(other.holds(the_image().as_bytes()));
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_no_matter_of_the_others() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let upstream = incomplete();
+    let site = before(&upstream);
+    let images = ["team/broken:1", "team/app:image", "team/none:1"];
+    let warmed = site
+        .command(&[&["warm", "--format=json"], &images[..]].concat())
+        .fails();
+    assert_eq!(warmed.code, Some(4), "{warmed}");
+    assert!(site.holds(the_image().as_bytes()));
+    let report: Value = serde_json::from_str(&warmed.stdout).unwrap();
+    let failed = report["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 2, "{report}");
+    for (failure, image) in failed.iter().zip(["team/none:1", "team/broken:1"]) {
+        assert!(failure.as_str().unwrap().starts_with(image), "{report}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bundle.tar").display().to_string();
+    let export = [&["export", "-o", &file], &images[..]].concat();
+    let exported = site.command(&export).fails();
+    assert_eq!(exported.code, Some(4), "{exported}");
+    exported
+        .says("team/app:image")
+        .says("team/broken:1")
+        .says("team/none:1");
+    let other = MetaHub::start("offline: true\nupstreams: []", &[]);
+    other
+        .command(&["import", &file])
+        .ok()
+        .says("team/app:image");
+
+    let none = site
+        .command(&["warm", "team/broken:1", "team/none:1"])
+        .fails();
+    assert_eq!(none.code, Some(1), "{none}");
 }

@@ -78,6 +78,8 @@ struct Exported {
     /// Those that a former run had written.
     resumed: usize,
     warnings: Vec<String>,
+    /// Images that could not be had, and why.
+    failed: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -102,7 +104,7 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
     let exported = exported?;
     if args.format == Format::Json {
         output::json(&exported)?;
-        return Ok(Exit::Ok);
+        return Ok(exit::in_part(&exported.failed));
     }
     for warning in &exported.warnings {
         anstream::eprintln!("warning: {warning}");
@@ -128,7 +130,7 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
         indicatif::HumanBytes(exported.bytes),
         exported.contents
     ))?;
-    Ok(Exit::Ok)
+    Ok(exit::in_part(&exported.failed))
 }
 
 /// Writes the bundle; what is in it.
@@ -204,6 +206,7 @@ async fn write(store: &Store, plan: &Plan, path: &Path) -> miette::Result<Export
         contents,
         resumed,
         warnings: plan.warnings.clone(),
+        failed: plan.failed.clone(),
     })
 }
 

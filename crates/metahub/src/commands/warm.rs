@@ -32,6 +32,9 @@ struct Warmed {
     /// The bytes of those.
     bytes: u64,
     warnings: Vec<String>,
+    /// Images that could not be had, and why.
+    #[serde(default)]
+    failed: Vec<String>,
 }
 
 pub(crate) async fn run(args: WarmArgs) -> miette::Result<Exit> {
@@ -44,7 +47,7 @@ pub(crate) async fn run(args: WarmArgs) -> miette::Result<Exit> {
     let warmed: Warmed = serde_json::from_value(report).into_diagnostic()?;
     if args.format == Format::Json {
         output::json(&warmed)?;
-        return Ok(Exit::Ok);
+        return Ok(exit::in_part(&warmed.failed));
     }
     for warning in &warmed.warnings {
         anstream::eprintln!("warning: {warning}");
@@ -57,5 +60,5 @@ pub(crate) async fn run(args: WarmArgs) -> miette::Result<Exit> {
         indicatif::HumanBytes(warmed.bytes),
         warmed.contents
     ))?;
-    Ok(Exit::Ok)
+    Ok(exit::in_part(&warmed.failed))
 }
