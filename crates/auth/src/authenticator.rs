@@ -44,6 +44,8 @@ pub struct AuthConfig {
     pub anonymous: AnonymousAccess,
     /// What a profile alone asks for.
     pub profile_password: ProfilePassword,
+    /// Whether the header `X-Meta-Profile` of a request chooses a profile.
+    pub profile_header: bool,
     /// The name of this registry in challenges and tokens. Replicas share it.
     pub service: String,
     /// How long a token lives; at least a minute.
@@ -57,6 +59,7 @@ impl Default for AuthConfig {
         Self {
             anonymous: AnonymousAccess::default(),
             profile_password: ProfilePassword::default(),
+            profile_header: false,
             service: "metahub".to_owned(),
             token_lifetime: Duration::from_secs(300),
             recheck: Duration::from_secs(5),
@@ -118,6 +121,11 @@ impl Authenticator {
     #[must_use]
     pub const fn config(&self) -> &AuthConfig {
         &self.config
+    }
+
+    /// The documents in force now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.remembered.catalog()
     }
 
     /// Who asks when nobody says who they are; `None` where that is not allowed.

@@ -207,6 +207,7 @@ impl Config {
         set(&mut self.hardware, layer.hardware);
         set(&mut self.auth.anonymous, layer.anonymous);
         set(&mut self.auth.profile_password, layer.profile_password);
+        set(&mut self.auth.profile_header, layer.profile_header);
         set(
             &mut self.auth.token_lifetime,
             layer.token_lifetime.map(Time::duration),

@@ -90,4 +90,8 @@ pub struct Resolution {
     /// Something the user should know, such as an upstream that could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// What the login does not mean though it seems to: a feature that another one replaced, a
+    /// value that is not known here, a key that was probably misspelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }

@@ -74,6 +74,7 @@ impl Registry {
             why: why(&explanation, child, profile),
             explanation,
             warning,
+            remarks: profile.remarks().to_vec(),
         })
     }
 

@@ -87,6 +87,9 @@ impl Answering {
             error.into_response()
         });
         record.answers(response.status());
+        if self.app.authenticator.config().profile_header {
+            access::vary_by_profile_header(response.headers_mut());
+        }
         response
             .headers_mut()
             .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -167,6 +170,7 @@ impl Answering {
                 let name = self.app.registry.client_name(&image)?;
                 self.check_name(&name)?;
                 let identity = self.authorize(call, identity, Right::Pull, &name)?;
+                let identity = self.profiled(call, identity)?;
                 let registry = self.registry(call, &identity);
                 resolve::get(&registry, &identity, &head.headers, query, &image).await
             }
@@ -175,7 +179,10 @@ impl Answering {
                     return Err(read_only());
                 }
                 let identity = self.identify(call, record).await?;
-                let identity = self.authorize(call, identity, operation.right(), name)?;
+                let mut identity = self.authorize(call, identity, operation.right(), name)?;
+                if matches!(operation, Operation::GetManifest(Reference::Tag(_))) {
+                    identity = self.profiled(call, identity)?;
+                }
                 let asked = match &*asked {
                     Route::In(asked, _) => asked,
                     _ => name,
@@ -265,6 +272,16 @@ impl Answering {
         identity: Option<Arc<Identity>>,
     ) -> Result<Arc<Identity>, HttpError> {
         access::require(&self.app.authenticator, identity, &call.origin)
+    }
+
+    /// The identity under the profile that the request's `X-Meta-Profile` names, where that
+    /// counts.
+    fn profiled(
+        &self,
+        call: &Call<'_>,
+        identity: Arc<Identity>,
+    ) -> Result<Arc<Identity>, HttpError> {
+        access::profiled(&self.app.authenticator, &call.head.headers, identity)
     }
 
     fn authorize(

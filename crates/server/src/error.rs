@@ -59,6 +59,18 @@ impl HttpError {
         self
     }
 
+    /// The same error; where there is no such manifest, also with what the login does not mean
+    /// though it seems to, since that may be why.
+    pub(crate) fn with_remarks(mut self, remarks: &[String]) -> Self {
+        if self.0.code == ErrorCode::ManifestUnknown {
+            for remark in remarks {
+                self.0.message.push_str("; ");
+                self.0.message.push_str(remark);
+            }
+        }
+        self
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::code(ErrorCode::Unsupported, message).with_status(StatusCode::NOT_FOUND)
     }

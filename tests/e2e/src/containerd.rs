@@ -70,6 +70,33 @@ impl Containerd {
         std::fs::write(folder.join("hosts.toml"), hosts).expect("the folder is writable");
     }
 
+    /// Has images of `host` read from `server` alone, as a node does that is to run only what fits
+    /// it. Every request carries the `headers`, in TOML.
+    ///
+    /// # Panics
+    /// When the temporary folder is not writable.
+    pub fn only(&self, host: &str, server: &str, headers: &str) {
+        let folder = self.home.path().join("hosts").join(host);
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        let hosts = format!(
+            "server = 'http://{server}'\ncapabilities = ['pull', 'resolve']\n[header]\n{headers}\n\
+             [host]\n"
+        );
+        std::fs::write(folder.join("hosts.toml"), hosts).expect("the folder is writable");
+    }
+
+    /// Has images of `host` read from `mirror`, and from `server` where that has none.
+    ///
+    /// # Panics
+    /// When the temporary folder is not writable.
+    pub fn mirror_before(&self, host: &str, mirror: &str, server: &str, headers: &str) {
+        self.mirror(host, mirror, headers);
+        let file = self.home.path().join("hosts").join(host).join("hosts.toml");
+        let text = std::fs::read_to_string(&file).expect("it was written");
+        let text = text.replace("http://127.0.0.1:1'", &format!("http://{server}'"));
+        std::fs::write(file, text).expect("the folder is writable");
+    }
+
     /// A `ctr` command.
     #[must_use]
     pub fn ctr(&self) -> Cmd {

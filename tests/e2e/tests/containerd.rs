@@ -141,3 +141,92 @@ fn a_login_given_to_ctr_reaches_the_registry_by_its_token() {
     assert!(content.contains(&digest_of(&zen3)), "{pulled}");
     assert!(!content.contains(&digest_of(&lake)), "{content}");
 }
+
+/// A collection for zen3 and cascadelake, and a MetaHub that reads `X-Meta-Profile`.
+fn with_profiles(hub: &Scripted) -> MetaHub {
+    put(hub, "site/build", "zen3", 2);
+    put(hub, "site/build", "lake", 4);
+    let catalog = "
+manifests:
+  - name: site/app
+    tag: 1
+    manifests:
+      - image: docker.io/site/build:zen3
+        platform: {features: [arch:zen3]}
+      - image: docker.io/site/build:lake
+        platform: {features: [arch:cascadelake]}
+";
+    let config = format!(
+        "anonymous: read\nprofile_header: true\nallow_any_host: false\nupstreams: [{}]\n",
+        hub.entry("docker.io", "default: true")
+    );
+    MetaHub::start(&config, &[("site.yaml", catalog)])
+}
+
+#[test]
+fn a_node_that_names_metahub_alone_runs_nothing_where_nothing_fits() {
+    if !require::root_and(containerd::NEEDS) {
+        return;
+    }
+    let (hub, origin) = (Scripted::start(), Scripted::start());
+    let generic = put(&origin, "site/app", "1", 8);
+    let metahub = with_profiles(&hub);
+    let haswell = "X-Meta-Profile = ['haswell']";
+    let image = "docker.io/site/app:1";
+
+    // With the registry as the last resort, the node goes on to it.
+    let lenient = Containerd::start();
+    lenient.mirror_before("docker.io", metahub.host(), origin.host(), haswell);
+    lenient.pull(image).ok();
+    let content = lenient.ctr().args(["content", "ls", "-q"]).ok().stdout;
+    assert!(content.contains(&digest_of(&generic)), "{content}");
+
+    let _ = origin.asked();
+    let strict = Containerd::start();
+    strict.only("docker.io", metahub.host(), haswell);
+    let pulled = strict.pull(image).fails();
+    pulled.says("?ns=docker.io");
+    assert_eq!(strict.digest(image), "", "{pulled}");
+    assert_eq!(origin.asked(), Vec::<String>::new());
+}
+
+#[test]
+fn a_header_says_what_the_node_is_and_the_login_stays_the_pods_own() {
+    if !require::root_and(containerd::NEEDS) {
+        return;
+    }
+    let hub = Scripted::start();
+    let metahub = with_profiles(&hub);
+    metahub.add_account("alice", "reader", "a long password");
+    let digests = |content: &str| -> Vec<bool> {
+        [2, 4]
+            .map(|blocks| content.contains(&digest_of(layer(blocks).as_bytes())))
+            .to_vec()
+    };
+    for (node, login, expected) in [
+        ("zen3", None, [true, false]),
+        ("cascadelake", None, [false, true]),
+        ("cascadelake", Some("alice:a long password"), [false, true]),
+        // A login that names hardware itself keeps to that.
+        ("cascadelake", Some("zen3:any"), [true, false]),
+        (
+            "cascadelake",
+            Some("alice/zen3:a long password"),
+            [true, false],
+        ),
+    ] {
+        let containerd = Containerd::start();
+        containerd.only(
+            "docker.io",
+            metahub.host(),
+            &format!("X-Meta-Profile = ['{node}']"),
+        );
+        let mut pull = containerd.pull("docker.io/site/app:1");
+        if let Some(login) = login {
+            pull = pull.args(["--user", login]);
+        }
+        let pulled = pull.ok();
+        let content = containerd.ctr().args(["content", "ls", "-q"]).ok().stdout;
+        assert_eq!(digests(&content), expected, "{node} {login:?}: {pulled}");
+    }
+}

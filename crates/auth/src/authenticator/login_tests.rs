@@ -280,3 +280,69 @@ async fn nothing_secret_is_printed() {
     }
     assert!(!format!("{identity:?}").contains("argon2"));
 }
+
+#[rstest]
+// A login without hardware takes it from the header, before what it names itself.
+#[case("alice", "zen3", "alice pusher [zen3]")]
+#[case("alice/aws/cli", "zen3", "alice pusher [zen3+aws/cli]")]
+#[case("aws/cli", "zen3+cuda=12.4", "- - [zen3+cuda=12.4+aws/cli]")]
+#[case("", "zen3", "- - [zen3]")]
+#[case("", "aws/cli", "- - [aws/cli]")]
+#[case("", "cpu=zen99", "- - [arch=zen99]")]
+// A login that names hardware keeps to that.
+#[case("alice/zen2", "zen3", "alice pusher [zen2]")]
+#[case("zen2", "zen3", "- - [zen2]")]
+#[case("cpu=zen99", "zen3", "- - [arch=zen99]")]
+// The header names no account.
+#[case("", "alice", "no profile is called 'alice'")]
+#[case("", "alice/zen3", "'alice/zen3' is not a selector")]
+#[case("bob", "root/zen3", "'root/zen3' is not a selector")]
+#[case("", "no-such-thing", "no profile is called 'no-such-thing'")]
+#[case("", "zen3 ", "' ' cannot be part of a user name")]
+#[case("", "", "the user name is empty")]
+#[tokio::test]
+async fn the_header_chooses_a_profile_and_adds_no_right(
+    #[case] user: &str,
+    #[case] header: &str,
+    #[case] expected: &str,
+) {
+    for profile_header in [true, false] {
+        let setup = setup(AuthConfig {
+            profile_header,
+            ..AuthConfig::default()
+        })
+        .await;
+        let identity = if user.is_empty() {
+            setup.authenticator.anonymous().unwrap()
+        } else {
+            let account = user.split('/').next().unwrap();
+            setup
+                .login(user, &format!("{account} password"))
+                .await
+                .unwrap()
+        };
+        let before = describe(&identity);
+        let after = setup.authenticator.with_profile_header(identity, header);
+        match after {
+            _ if !profile_header => assert_eq!(describe(&after.unwrap()), before),
+            Ok(identity) => assert_eq!(describe(&identity), expected),
+            Err(error) => assert!(error.to_string().starts_with(expected), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_profiles_ask_for_an_account_the_header_counts_beside_one_only() {
+    let setup = setup(AuthConfig {
+        profile_header: true,
+        profile_password: ProfilePassword::Account,
+        ..AuthConfig::default()
+    })
+    .await;
+    let anonymous = setup.authenticator.anonymous().unwrap();
+    let identity = setup.authenticator.with_profile_header(anonymous, "zen3");
+    assert_eq!(describe(&identity.unwrap()), "- - []");
+    let bob = setup.login("bob", "bob password").await.unwrap();
+    let identity = setup.authenticator.with_profile_header(bob, "zen3");
+    assert_eq!(describe(&identity.unwrap()), "bob reader [zen3]");
+}

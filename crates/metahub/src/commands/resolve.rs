@@ -35,6 +35,9 @@ pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
             if let Some(warning) = &resolution.warning {
                 anstream::eprintln!("warning: {warning}");
             }
+            for remark in &resolution.remarks {
+                anstream::eprintln!("warning: {remark}");
+            }
             if args.explain {
                 explain(&resolution)?;
             }
@@ -145,6 +148,12 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
         ("manifest", resolution.manifest.to_string()),
         ("why", resolution.why.clone()),
     ];
+    facts.extend(
+        resolution
+            .remarks
+            .iter()
+            .map(|remark| ("note", remark.clone())),
+    );
     for added in &explanation.added {
         let platform = added
             .platform

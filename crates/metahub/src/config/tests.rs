@@ -165,6 +165,7 @@ const OTHER_VALUES: [(&str, &str); 47] = [
     ("hardware", "{fallbacks: {zen5: [zen2]}}"),
     ("anonymous", "none"),
     ("profile_password", "account"),
+    ("profile_header", "true"),
     ("token_lifetime", "1h"),
     ("metrics", "everybody"),
     ("gc.every", "0s"),

@@ -25,11 +25,10 @@ pub(crate) async fn get(
 ) -> Result<Response<Body>, HttpError> {
     let served = match reference {
         Reference::Digest(digest) => registry.manifest(name, digest).await?,
-        Reference::Tag(tag) => {
-            registry
-                .tagged(name, tag, profile, accepts(headers))
-                .await?
-        }
+        Reference::Tag(tag) => registry
+            .tagged(name, tag, profile, accepts(headers))
+            .await
+            .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?,
     };
     let mut answer = Answer::new(StatusCode::OK)
         .media_type(&served.media_type)
@@ -38,7 +37,19 @@ pub(crate) async fn get(
         Reference::Digest(_) => answer.immutable(),
         Reference::Tag(_) => answer.depends_on_login(),
     };
-    answer = answer.warning(served.warning.as_deref());
+    let remarks = match reference {
+        Reference::Digest(_) => &[],
+        Reference::Tag(_) => profile.remarks(),
+    };
+    let warnings: Vec<&str> = served
+        .warning
+        .as_deref()
+        .into_iter()
+        .chain(remarks.iter().map(String::as_str))
+        .collect();
+    if !warnings.is_empty() {
+        answer = answer.warning(Some(&warnings.join("; ")));
+    }
     if matches_etag(header(headers, header::IF_NONE_MATCH), &served.digest) {
         return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
     }

@@ -33,9 +33,11 @@ pub(crate) async fn get(
         .map(str::parse)
         .transpose()
         .map_err(|error| bad(format!("platform: {error}")))?;
+    let profile = identity.profile();
     let resolution = registry
-        .resolve(image, identity.profile(), platform.as_ref())
-        .await?;
+        .resolve(image, profile, platform.as_ref())
+        .await
+        .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?;
     Ok(Answer::new(StatusCode::OK)
         .header(
             header::CACHE_CONTROL,
