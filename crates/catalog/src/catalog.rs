@@ -35,12 +35,14 @@ fn profiles_of(graph: &Microarchitectures) -> Arc<Profiles> {
     let profiles = graph
         .iter()
         .filter_map(|known| Profile::of_target(known.target()))
+        .chain(Profile::any())
         .map(|profile| (profile.name.clone(), profile));
     Arc::new(profiles.collect())
 }
 
 impl Catalog {
-    /// The catalog without any document: a profile for each CPU target that archspec knows.
+    /// The catalog without any document: a profile for each CPU target that archspec knows, and
+    /// [`any`](Profile::ANY).
     #[must_use]
     pub fn builtin() -> Self {
         static TARGETS: OnceLock<Arc<Profiles>> = OnceLock::new();

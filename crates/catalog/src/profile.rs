@@ -38,6 +38,20 @@ impl Profile {
         })
     }
 
+    /// The login that sees everything as it is: it provides nothing and does nothing.
+    pub const ANY: &'static str = "any";
+
+    /// The built-in profile [`ANY`](Self::ANY). No document may be called that.
+    pub(crate) fn any() -> Option<Self> {
+        Some(Self {
+            name: ProfileName::new(None, Self::ANY, None).ok()?,
+            features: Vec::new(),
+            fallback: Vec::new(),
+            actions: Vec::new(),
+            location: None,
+        })
+    }
+
     /// Reads a `profile:` or one item of `profiles:`, and where its name stands.
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<(Self, Mark)> {
         const NAME: &str = "library/zen3:latest";
@@ -47,6 +61,17 @@ impl Profile {
         let name_node = fields.required(reader, "name", NAME);
         let name = name_node
             .and_then(|n| reader.parsed(n, "name", "bad-name", "name: library/zen3:latest"));
+        if let Some(node) = name_node
+            && name.is_some()
+            && name == ProfileName::new(None, Self::ANY, None).ok()
+        {
+            reader.error(
+                "reserved-name",
+                node.mark,
+                "a profile cannot be called `any`: that login gets everything as it is".to_owned(),
+                "give it another name, as in `name: library/zen3:latest`".to_owned(),
+            );
+        }
         let features = fields
             .get("features")
             .and_then(|n| features::read_provided(reader, n, "features"))

@@ -225,6 +225,9 @@ impl Config {
             layer.tag_lifetime.map(Time::duration),
         );
         set(&mut self.registry.local, layer.local);
+        let policy = &mut self.registry.policy;
+        set(&mut policy.unstated, layer.unstated);
+        set(&mut policy.unknown, layer.unknown_requirements);
         set(
             &mut self.upstreams.upstreams,
             layer.upstreams.map(UpstreamList::into_upstreams),

@@ -13,14 +13,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use metahub_catalog::Composed;
 use metahub_oci::{Descriptor, Digest, Document, Index, Manifest, RepositoryName};
 use metahub_resolve::{
-    Narrowed, NothingFits, Policy, Verdicts, as_listed, below, entry_has_last_word, excluded,
-    judge, narrow_candidates, to_read, unmarked, with_own,
+    Narrowed, NothingFits, Policy, Verdicts, below, excluded, judge, narrow_candidates, to_read,
+    unmarked, with_own,
 };
 
 use crate::judgement::Own;
 use crate::place::Place;
 use crate::source::{Children, Source, parse};
-use crate::{Registry, RegistryError, SourceKind};
+use crate::{Registry, RegistryError};
 
 /// Images read at once.
 const LOOKUPS: usize = 8;
@@ -403,14 +403,12 @@ impl Registry {
         let Some(place) = source.place_of(digest) else {
             return Ok((excluded(candidate, "it is at no place that is known"), true));
         };
-        let heeded = source.kind != SourceKind::Collection || !entry_has_last_word(candidate);
         let unknown = self.settings().policy.unknown;
-        Ok(match self.own_words(place, digest, heeded).await? {
-            Own::Image(said) if heeded => {
+        Ok(match self.own_words(place, digest).await? {
+            Own::Image(said) => {
                 let read = with_own(candidate, &said.platform, &said.statements, unknown);
                 (read, false)
             }
-            Own::Image(_) => (as_listed(candidate), false),
             Own::NoImage => {
                 let reason = "it is an artifact of another kind, and no image";
                 (excluded(candidate, reason), false)

@@ -15,6 +15,7 @@ use metahub_hardware::Statements;
 use metahub_oci::{Digest, Document, RepositoryName};
 use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
+use parking_lot::Mutex;
 
 use crate::judgement::Own;
 use crate::place::Place;
@@ -35,6 +36,8 @@ pub(crate) struct Built {
     places: Arc<HashMap<Digest, Place>>,
     /// Whether all could be read that the images say of themselves.
     complete: bool,
+    /// Why one could not be read, if that may pass.
+    failure: Option<Arc<RegistryError>>,
 }
 
 /// What became of looking up one entry's image.
@@ -68,6 +71,11 @@ impl Registry {
                 Err(error) => Some(format!("{} could not be read: {error}", entry.image)),
             })
             .collect();
+        let failure = lookups
+            .iter()
+            .filter_map(|lookup| lookup.as_ref().err())
+            .find(|error| error.is_upstreams())
+            .cloned();
         let key = key(collection, &lookups);
         let built = self
             .inner
@@ -84,6 +92,7 @@ impl Registry {
             stored: built.stored,
             children: Children::Each(built.places),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+            failure: failure.or(built.failure),
         })
     }
 
@@ -107,9 +116,10 @@ impl Registry {
         lookups: Vec<Lookup>,
     ) -> Result<Built, RegistryError> {
         let complete = AtomicBool::new(true);
+        let failure = Mutex::new(None);
         let mut readings = Vec::with_capacity(lookups.len());
         for (entry, lookup) in collection.entries.iter().zip(lookups) {
-            readings.push(self.pointed(entry, lookup, &complete));
+            readings.push(self.pointed(entry, lookup, &complete, &failure));
         }
         let pointed: Vec<(Pointed, Option<Place>)> =
             stream::iter(readings).buffered(LOOKUPS).collect().await;
@@ -146,6 +156,7 @@ impl Registry {
             stored: Arc::new(stored),
             places: Arc::new(places),
             complete: complete.into_inner(),
+            failure: failure.into_inner(),
         })
     }
 
@@ -156,6 +167,7 @@ impl Registry {
         entry: &Entry,
         lookup: Lookup,
         complete: &AtomicBool,
+        failure: &Mutex<Option<Arc<RegistryError>>>,
     ) -> (Pointed, Option<Place>) {
         let found = match lookup {
             Ok(source) => self.pointed_at(entry, &source).await,
@@ -163,7 +175,9 @@ impl Registry {
         };
         let (pointed, place, gap) = found.unwrap_or_else(|error| {
             tracing::warn!(image = %entry.image, %error, "an entry could not be read");
-            (Pointed::Missing(error.to_string()), None, true)
+            let missing = Pointed::Missing(error.to_string());
+            failure.lock().get_or_insert(Arc::new(error));
+            (missing, None, true)
         });
         if gap {
             complete.store(false, Ordering::Relaxed);
@@ -194,7 +208,7 @@ impl Registry {
             }
             Document::Manifest(manifest) => {
                 let descriptor = Document::from(manifest).descriptor();
-                match self.own_words(place, descriptor.digest(), true).await? {
+                match self.own_words(place, descriptor.digest()).await? {
                     Own::Image(said) => {
                         let descriptor = descriptor.with_platform(&said.platform);
                         Pointed::Image(descriptor, said.statements.clone())

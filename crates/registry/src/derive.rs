@@ -275,11 +275,16 @@ impl Registry {
             profile,
             layers,
         };
-        let derived = work.run().await.inspect_err(|error| {
-            if matches!(error.root(), RegistryError::NothingFits { .. }) {
-                self.counters().nothing_fitted.one_more();
-                tracing::warn!(repository = %name, %tag, login = %profile, %error, "nothing fits");
+        let derived = work.run().await.map_err(|error| {
+            if !matches!(error.root(), RegistryError::NothingFits { .. }) {
+                return error;
             }
+            if let Some(failure) = &source.failure {
+                return RegistryError::Shared(Arc::clone(failure));
+            }
+            self.counters().nothing_fitted.one_more();
+            tracing::warn!(repository = %name, %tag, login = %profile, %error, "nothing fits");
+            error
         })?;
         self.counters().derived_made.one_more();
         let record = serde_json::to_value(&derived.explanation).unwrap_or_default();

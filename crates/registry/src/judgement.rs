@@ -54,8 +54,7 @@ pub(crate) fn said_lately() -> moka::future::Cache<Digest, Arc<Said>> {
 }
 
 impl Registry {
-    /// What the image `digest` at `place` says of itself. Where `heeded` is false only whether it
-    /// is there is looked at.
+    /// What the image `digest` at `place` says of itself.
     ///
     /// # Errors
     /// What may well pass: an upstream that is down or busy, a store that cannot be read. What
@@ -64,7 +63,6 @@ impl Registry {
         &self,
         place: &Place,
         digest: &Digest,
-        heeded: bool,
     ) -> Result<Own, RegistryError> {
         let stored = match self.manifest_at(place, digest).await {
             Ok(Some(stored)) => stored,
@@ -78,9 +76,6 @@ impl Registry {
         };
         if !manifest.is_image() {
             return Ok(Own::NoImage);
-        }
-        if !heeded {
-            return Ok(Own::Image(Arc::default()));
         }
         let basics = match self.basics(place, &manifest).await? {
             Ok(basics) => basics,

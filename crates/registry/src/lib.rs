@@ -49,7 +49,7 @@ mod upload;
 mod usage;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
@@ -142,8 +142,8 @@ struct Inner {
     judged: candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<judgement::Said>>,
-    /// The compatibility artifacts of images, as their upstreams listed them lately.
-    artifacts: moka::future::Cache<(RepositoryName, Digest), Arc<[Descriptor]>>,
+    /// The compatibility artifacts of images, as their upstreams listed them last, and when.
+    artifacts: moka::future::Cache<(RepositoryName, Digest), (Instant, Arc<[Descriptor]>)>,
     rechecks: recheck::Rechecks,
     listings: listing::Listings,
     referrers: list::ReferrersLately,
@@ -181,10 +181,7 @@ impl Registry {
                     .build(),
                 judged: candidates::JudgedLately::new(),
                 said: judgement::said_lately(),
-                artifacts: moka::future::Cache::builder()
-                    .max_capacity(4_000)
-                    .time_to_live(candidates::LIFETIME)
-                    .build(),
+                artifacts: moka::future::Cache::builder().max_capacity(20_000).build(),
                 rechecks: recheck::Rechecks::default(),
                 listings: listing::Listings::default(),
                 referrers: list::referrers_lately(),

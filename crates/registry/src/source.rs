@@ -20,6 +20,9 @@ pub(crate) struct Source {
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) children: Children,
     pub(crate) warning: Option<String>,
+    /// Why an entry of a collection could not be read, if that may pass: where nothing else fits,
+    /// it is not known that nothing does.
+    pub(crate) failure: Option<Arc<RegistryError>>,
 }
 
 /// Where the manifests that a source leads to are found.
@@ -244,5 +247,6 @@ fn source_at(
         stored,
         children: Children::At(place.clone()),
         warning,
+        failure: None,
     }
 }

@@ -2,6 +2,7 @@
 //! `metahub coverage` ask of images.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use metahub_hardware::{Statements, nfd};
@@ -11,6 +12,7 @@ use metahub_oci::{
 use metahub_upstream::{Problem, Route, UpstreamError};
 use serde_json::Value;
 
+use crate::candidates::LIFETIME;
 use crate::judgement::{Own, unreadable};
 use crate::place::{Place, is_offline};
 use crate::source::Children;
@@ -48,7 +50,7 @@ impl Registry {
         };
         match source.document()? {
             Document::Manifest(manifest) if manifest.is_image() => {
-                match self.own_words(place, manifest.digest(), true).await {
+                match self.own_words(place, manifest.digest()).await {
                     Ok(Own::Image(said)) => Ok(Some(ImageSays {
                         platform: said.platform.clone(),
                         statements: said.statements.clone(),
@@ -176,8 +178,11 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
         let key = (kept.clone(), digest.clone());
-        if let Some(known) = self.inner.artifacts.get(&key).await {
-            return Ok(Ok(known.to_vec()));
+        let known = self.inner.artifacts.get(&key).await;
+        if let Some((asked, artifacts)) = &known
+            && asked.elapsed() < LIFETIME
+        {
+            return Ok(Ok(artifacts.to_vec()));
         }
         let found: Vec<Descriptor> = match self.upstream_referrers(route, kept, digest).await {
             Ok(all) => all
@@ -190,15 +195,20 @@ impl Registry {
                 self.counters().referrers_refused.one_more();
                 Vec::new()
             }
-            Err(error) => {
-                let reason = unreadable(RegistryError::Upstream(error))?;
-                return Ok(Err(format!("what refers to it cannot be told: {reason}")));
-            }
+            Err(error) => match (unreadable(RegistryError::Upstream(error)), known) {
+                (Ok(reason), _) => {
+                    return Ok(Err(format!("what refers to it cannot be told: {reason}")));
+                }
+                // What it said last stands until it can be asked again.
+                (Err(error), Some((_, artifacts))) => {
+                    tracing::warn!(repository = %kept, %digest, %error, "the last answer counts");
+                    return Ok(Ok(artifacts.to_vec()));
+                }
+                (Err(error), None) => return Err(error),
+            },
         };
-        self.inner
-            .artifacts
-            .insert(key, Arc::from(found.as_slice()))
-            .await;
+        let now = (Instant::now(), Arc::from(found.as_slice()));
+        self.inner.artifacts.insert(key, now).await;
         Ok(Ok(found))
     }
 }

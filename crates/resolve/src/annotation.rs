@@ -19,6 +19,5 @@ pub const EXCLUDED: &str = "org.metahub-registry.excluded";
 /// lets such images be served. Not served.
 pub const UNKNOWN: &str = "org.metahub-registry.unknown-requirements";
 
-/// On a candidate: whether what the image says of itself is among its requirements (`yes`), or is
-/// not to be asked for, since the collection's entry has the last word (`entry`). Not served.
+/// On a candidate: `yes` once what the image says of itself is among its requirements. Not served.
 pub const READ: &str = "org.metahub-registry.read";

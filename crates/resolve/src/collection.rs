@@ -6,8 +6,8 @@ use metahub_hardware::{Feature, Key, Statements, Unread};
 use metahub_oci::{Descriptor, Index, JsonMap, Platform};
 use serde_json::Value;
 
-use crate::annotation::{IMAGE, READ, WEIGHT};
-use crate::own::{annotated, as_listed, marked};
+use crate::annotation::{IMAGE, WEIGHT};
+use crate::own::{as_listed, marked};
 use crate::policy::Unsure;
 use crate::rewrite::edited;
 
@@ -112,13 +112,7 @@ fn images(entry: &Entry, pointed: &Pointed, unknown: Unsure) -> Result<Vec<Descr
                 .filter_map(|descriptor| {
                     let platform = descriptor.platform().unwrap_or_default();
                     let wanted = agrees(written, &platform);
-                    wanted.then(|| {
-                        let image = candidate(entry, descriptor, overlay(written, &platform));
-                        match entry.requires_nothing {
-                            true => annotated(&image, READ, "entry"),
-                            false => image,
-                        }
-                    })
+                    wanted.then(|| candidate(entry, descriptor, overlay(written, &platform)))
                 })
                 .collect();
             if images.is_empty() {

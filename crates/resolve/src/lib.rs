@@ -35,7 +35,7 @@ pub use layers::{applies, layers_for};
 pub use narrow::{Narrowed, judge, narrow, narrow_candidates};
 pub use nothing_fits::NothingFits;
 pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};
-pub use own::{as_listed, below, entry_has_last_word, excluded, unmarked, with_own};
+pub use own::{below, excluded, unmarked, with_own};
 pub use policy::{Policy, Unsure};
 pub use reading::{MAX_READ_AT_ONCE, to_read};
 pub use serve::{replace_children, served_descriptor};

@@ -130,8 +130,7 @@ pub fn excluded(candidate: &Descriptor, reason: &str) -> Descriptor {
 }
 
 /// The candidate, read, with nothing of its own to add.
-#[must_use]
-pub fn as_listed(candidate: &Descriptor) -> Descriptor {
+pub(crate) fn as_listed(candidate: &Descriptor) -> Descriptor {
     annotated(candidate, READ, "yes")
 }
 
@@ -151,13 +150,7 @@ pub fn unmarked(entry: &Descriptor) -> Descriptor {
     })
 }
 
-/// Whether only the entry of the collection says what this image requires.
-#[must_use]
-pub fn entry_has_last_word(candidate: &Descriptor) -> bool {
-    candidate.annotation(READ) == Some("entry")
-}
-
-pub(crate) fn annotated(candidate: &Descriptor, key: &str, value: &str) -> Descriptor {
+fn annotated(candidate: &Descriptor, key: &str, value: &str) -> Descriptor {
     edited(candidate, |map| {
         let annotations = map
             .entry("annotations")

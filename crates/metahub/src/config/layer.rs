@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use metahub_auth::{AnonymousAccess, ProfilePassword};
 use metahub_hardware::Extension;
-use metahub_registry::{Free, ImmutableTags, LocalContent};
+use metahub_registry::{Free, ImmutableTags, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::{AnyHost, ProxiedPrivate};
 use serde::Deserialize;
@@ -43,6 +43,8 @@ pub(crate) struct Layer {
     pub(crate) sparse: Option<bool>,
     pub(crate) tag_lifetime: Option<Time>,
     pub(crate) local: Option<LocalContent>,
+    pub(crate) unstated: Option<Unsure>,
+    pub(crate) unknown_requirements: Option<Unsure>,
     pub(crate) upstreams: Option<UpstreamList>,
     pub(crate) allow_any_host: Option<AnyHost>,
     pub(crate) proxied_private: Option<ProxiedPrivate>,
@@ -197,6 +199,8 @@ impl Layer {
             sparse: variable(environment, "METAHUB_SPARSE")?,
             tag_lifetime: variable(environment, "METAHUB_TAG_LIFETIME")?,
             local: variable(environment, "METAHUB_LOCAL")?,
+            unstated: variable(environment, "METAHUB_UNSTATED")?,
+            unknown_requirements: variable(environment, "METAHUB_UNKNOWN_REQUIREMENTS")?,
             upstreams,
             allow_any_host: variable(environment, "METAHUB_ALLOW_ANY_HOST")?,
             proxied_private: variable(environment, "METAHUB_PROXIED_PRIVATE")?,

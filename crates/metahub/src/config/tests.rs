@@ -191,6 +191,8 @@ const OTHER_VALUES: [(&str, &str); 47] = [
     ("sparse", "true"),
     ("tag_lifetime", "0s"),
     ("local", "last"),
+    ("unstated", "refuse"),
+    ("unknown_requirements", "serve"),
     ("upstreams", "[{host: quay.io, default: true}]"),
     ("allow_any_host", "false"),
     ("proxied_private", "refuse"),

@@ -1,0 +1,679 @@
+//! What hardware is served, held against an oracle that knows nothing of the code: a table of
+//! which machine runs which CPU target, and a rule of a few lines. Sources are generated: single
+//! images, indexes, indexes within indexes, collections of all of these.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests assert by panicking"
+)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metahub_catalog::Catalog;
+use metahub_oci::{Digest, Document, ImageReference, MediaType, Reference, RepositoryName};
+use metahub_registry::{Accepts, Policy, Registry, RegistryError, Settings, Unsure};
+use metahub_store::Store;
+use metahub_upstream::{Upstreams, UpstreamsConfig};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// A machine: its login, its architecture, the CPU targets that it runs, whether it has CUDA 12.
+const MACHINES: &[(&str, &str, &[&str], bool)] = &[
+    ("x86_64_v2", "amd64", &["x86_64", "x86_64_v2"], false),
+    ("haswell", "amd64", HASWELL, false),
+    ("zen2", "amd64", ZEN2, false),
+    ("zen3", "amd64", ZEN3, false),
+    ("zen4", "amd64", ZEN4, false),
+    ("icelake", "amd64", ICELAKE, false),
+    ("zen3+cuda=12.8", "amd64", ZEN3, true),
+    ("icelake+cuda=12.8", "amd64", ICELAKE, true),
+    ("neoverse_v1", "arm64", &["aarch64", "neoverse_v1"], false),
+];
+const HASWELL: &[&str] = &["x86_64", "x86_64_v2", "x86_64_v3", "haswell"];
+const ZEN2: &[&str] = &["x86_64", "x86_64_v2", "x86_64_v3", "zen2"];
+const ZEN3: &[&str] = &["x86_64", "x86_64_v2", "x86_64_v3", "zen2", "zen3"];
+const ZEN4: &[&str] = &[
+    "x86_64",
+    "x86_64_v2",
+    "x86_64_v3",
+    "x86_64_v4",
+    "zen2",
+    "zen3",
+    "zen4",
+];
+const ICELAKE: &[&str] = &[
+    "x86_64",
+    "x86_64_v2",
+    "x86_64_v3",
+    "x86_64_v4",
+    "haswell",
+    "icelake",
+];
+const TARGETS: &[&str] = &[
+    "x86_64",
+    "x86_64_v2",
+    "x86_64_v3",
+    "x86_64_v4",
+    "haswell",
+    "zen2",
+    "zen3",
+    "zen4",
+    "icelake",
+    "zenn3",
+];
+
+const REPOSITORY: &str = "lab/pool";
+
+/// Numbers that look random, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap()
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+/// What is true of one image: what it needs.
+#[derive(Clone, Default)]
+struct Needs {
+    architecture: String,
+    targets: Vec<String>,
+    cuda: bool,
+    /// Something of it cannot be read.
+    unreadable: bool,
+    /// It can be run by nobody: it is not there, or no image.
+    nothing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    Yes,
+    /// Nothing speaks against it but what the login does not state.
+    Perhaps,
+    No,
+}
+
+impl Needs {
+    fn on(&self, machine: usize) -> Runs {
+        let (_, architecture, targets, cuda) = MACHINES[machine];
+        let all = self
+            .targets
+            .iter()
+            .all(|one| targets.contains(&one.as_str()));
+        if self.nothing || self.unreadable || self.architecture != architecture || !all {
+            Runs::No
+        } else if self.cuda && !cuda {
+            Runs::Perhaps
+        } else {
+            Runs::Yes
+        }
+    }
+}
+
+/// What a tag leads to: images by digest, and what each needs there.
+type Leads = Vec<(Digest, Needs)>;
+
+struct World {
+    registry: Registry,
+    sender: watch::Sender<Arc<Catalog>>,
+    /// What there is to point to, with its descriptor.
+    pool: Vec<(Value, Needs)>,
+    tags: Vec<(String, Leads)>,
+    /// The own words of single images by tag, where an entry of a collection replaces them.
+    singles: HashMap<String, Needs>,
+}
+
+impl World {
+    async fn new(policy: Policy) -> Self {
+        let catalog = Arc::new(Catalog::builtin());
+        let sender = watch::Sender::new(catalog);
+        let upstreams = Upstreams::new(&UpstreamsConfig {
+            offline: true,
+            ..UpstreamsConfig::default()
+        });
+        let settings = Settings {
+            sparse: true,
+            policy,
+            ..Settings::default()
+        };
+        let store = Store::temporary().await.unwrap();
+        Self {
+            registry: Registry::new(store, upstreams.unwrap(), sender.subscribe(), settings),
+            sender,
+            pool: Vec::new(),
+            tags: Vec::new(),
+            singles: HashMap::new(),
+        }
+    }
+
+    async fn blob(&self, bytes: Vec<u8>, media_type: &str) -> Value {
+        let digest = Digest::sha256(&bytes);
+        let size = bytes.len();
+        let name: RepositoryName = REPOSITORY.parse().unwrap();
+        let store = self.registry.store();
+        store
+            .put_blob(&name, &digest, Bytes::from(bytes))
+            .await
+            .unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": size})
+    }
+
+    async fn push(&self, document: &Value, tag: Option<&str>) -> Value {
+        let bytes = serde_json::to_vec(document).unwrap();
+        let (digest, size) = (Digest::sha256(&bytes), bytes.len());
+        let media_type = document["mediaType"].as_str().unwrap();
+        let reference = match tag {
+            Some(tag) => Reference::Tag(tag.parse().unwrap()),
+            None => Reference::Digest(digest.clone()),
+        };
+        let name = REPOSITORY.parse().unwrap();
+        let content: MediaType = media_type.parse().unwrap();
+        self.registry
+            .push_manifest(&name, &reference, Some(&content), bytes.into(), Vec::new())
+            .await
+            .unwrap();
+        json!({"mediaType": media_type, "digest": digest, "size": size})
+    }
+
+    /// Pushes an image, of which anything may be said anywhere.
+    async fn image(&mut self, at: usize, random: &mut Random) {
+        let arm = random.one_in(5);
+        let mut needs = Needs {
+            architecture: if arm { "arm64" } else { "amd64" }.to_owned(),
+            ..Needs::default()
+        };
+        let (mut labels, mut annotations) = (json!({}), json!({"name": at.to_string()}));
+        for said in [&mut labels, &mut annotations] {
+            if random.one_in(3) {
+                let target = match arm {
+                    true => random.of(&["aarch64", "neoverse_v1"]),
+                    false => random.of(TARGETS),
+                };
+                said["io.archspec.cpu.target"] = target.into();
+                needs.targets.push(target.to_owned());
+            }
+        }
+        let mut variant = None;
+        if !arm && random.one_in(5) {
+            let one = random.of(&["v2", "v3", "v4"]);
+            needs.targets.push(format!("x86_64_{one}"));
+            variant = Some(one);
+        }
+        let mut env = vec!["PATH=/bin"];
+        if random.one_in(5) {
+            env.push("NVIDIA_REQUIRE_CUDA=cuda>=12.4");
+            needs.cuda = true;
+        }
+        let config = json!({
+            "os": "linux", "architecture": needs.architecture, "variant": variant,
+            "config": {"Labels": labels, "Env": env, "n": at},
+            "rootfs": {"type": "layers", "diff_ids": []},
+        });
+        let config = self
+            .blob(config.to_string().into_bytes(), MediaType::OCI_CONFIG)
+            .await;
+        let tag = format!("p{at}");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config,
+            "layers": [], "annotations": annotations,
+        });
+        let descriptor = self.push(&manifest, Some(&tag)).await;
+        if random.one_in(12) {
+            needs.unreadable = true;
+            self.unreadable_artifact(&descriptor).await;
+        }
+        needs.unreadable |= needs.targets.iter().any(|target| target == "zenn3");
+        let digest: Digest = descriptor["digest"].as_str().unwrap().parse().unwrap();
+        self.tags.push((tag.clone(), vec![(digest, needs.clone())]));
+        self.singles.insert(tag, needs.clone());
+        self.pool.push((descriptor, needs));
+    }
+
+    async fn unreadable_artifact(&self, subject: &Value) {
+        let spec = self.blob(b"compatibilities: 3".to_vec(), "text/yaml").await;
+        let empty = self.blob(b"{}".to_vec(), MediaType::OCI_EMPTY).await;
+        let artifact = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+            "artifactType": "application/vnd.nfd.image-compatibility.v1alpha1",
+            "config": empty, "layers": [spec], "subject": subject,
+        });
+        self.push(&artifact, None).await;
+    }
+
+    /// What is in an index and runs nowhere.
+    async fn others(&mut self) {
+        let nothing = || Needs {
+            nothing: true,
+            ..Needs::default()
+        };
+        let absent = json!({
+            "mediaType": MediaType::OCI_MANIFEST, "digest": Digest::sha256(b"absent"), "size": 7,
+        });
+        self.pool.push((absent, nothing()));
+        let config = self
+            .blob(b"{}".to_vec(), "application/vnd.example.model.v1+json")
+            .await;
+        let model = json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [],
+        });
+        let model = self.push(&model, None).await;
+        self.pool.push((model.clone(), nothing()));
+        let mut typed = model;
+        typed["artifactType"] = "application/vnd.example.model".into();
+        self.pool.push((typed, nothing()));
+    }
+
+    /// An entry of an index, and what its image needs there.
+    fn entry(&self, random: &mut Random) -> (Value, Digest, Needs) {
+        let (mut entry, mut needs) = self.pool[random.below(self.pool.len())].clone();
+        let digest = entry["digest"].as_str().unwrap().parse().unwrap();
+        match random.below(8) {
+            0 => {}
+            1 => entry["platform"] = json!({}),
+            2 => entry["platform"] = json!({"os": "", "architecture": ""}),
+            3 if random.one_in(3) => {
+                // The index and the image cannot both be right.
+                let other = if needs.architecture == "amd64" {
+                    "arm64"
+                } else {
+                    "amd64"
+                };
+                entry["platform"] = json!({"os": "linux", "architecture": other});
+                needs.nothing = true;
+            }
+            _ => {
+                let architecture = match needs.architecture.as_str() {
+                    "" => "amd64",
+                    own => own,
+                };
+                entry["platform"] = json!({"os": "linux", "architecture": architecture});
+                if architecture == "amd64" && random.one_in(3) {
+                    let target = random.of(TARGETS);
+                    entry["platform"]["features"] = json!([format!("arch:{target}")]);
+                    needs.targets.push(target.to_owned());
+                }
+                if architecture == "amd64" && random.one_in(4) {
+                    let variant = random.of(&["v2", "v3", "v4"]);
+                    entry["platform"]["variant"] = variant.into();
+                    needs.targets.push(format!("x86_64_{variant}"));
+                }
+            }
+        }
+        (entry, digest, needs)
+    }
+
+    /// Pushes an index of up to `most` entries, some of which are indexes.
+    async fn index(&mut self, at: usize, most: usize, random: &mut Random) {
+        let (mut entries, mut leads) = (Vec::new(), Vec::new());
+        for number in 0..=random.below(most) {
+            if random.one_in(8) {
+                let (mut inner, mut led) = (Vec::new(), Vec::new());
+                for _ in 0..=random.below(3) {
+                    let (entry, digest, needs) = self.entry(random);
+                    inner.push(entry);
+                    led.push((digest, needs));
+                }
+                let mut outer = self
+                    .push(&index(&inner, &format!("{at}-{number}")), None)
+                    .await;
+                if random.one_in(2) {
+                    let target = random.of(TARGETS);
+                    outer["platform"] = json!({
+                        "os": "linux", "architecture": "amd64", "features": [format!("arch:{target}")],
+                    });
+                    for (_, needs) in &mut led {
+                        needs.nothing |= needs.architecture == "arm64";
+                        needs.targets.push(target.to_owned());
+                    }
+                }
+                entries.push(outer);
+                leads.extend(led);
+            } else {
+                let (entry, digest, needs) = self.entry(random);
+                entries.push(entry);
+                leads.push((digest, needs));
+            }
+        }
+        let tag = format!("i{at}");
+        self.push(&index(&entries, &tag), Some(&tag)).await;
+        self.tags.push((tag, leads));
+    }
+
+    /// Collections of what was pushed, as documents.
+    fn collections(&self, count: usize, random: &mut Random) -> Vec<(String, Leads)> {
+        let (mut all, mut text) = (Vec::new(), "manifests:\n".to_owned());
+        for at in 0..count {
+            let mut leads = Leads::new();
+            text.push_str(&format!("  - name: c{at}\n    manifests:\n"));
+            for _ in 0..=random.below(4) {
+                let (tag, led) = &self.tags[random.below(self.tags.len())];
+                let written = random.of(&[None, None, Some("x86_64"), Some("zen3"), Some("")]);
+                let features = match written {
+                    None => String::new(),
+                    Some("") => ", platform: {features: []}".to_owned(),
+                    Some(target) => format!(", platform: {{features: ['arch:{target}']}}"),
+                };
+                text.push_str(&format!(
+                    "      - {{image: '{REPOSITORY}:{tag}'{features}}}\n"
+                ));
+                leads.extend(self.by_entry(tag, led, written));
+            }
+            all.push((format!("c{at}:latest"), leads));
+        }
+        let loaded = Catalog::from_documents(&[("generated.yaml", text)]);
+        assert!(loaded.problems.iter().all(|problem| !problem.is_error()));
+        self.sender.send_replace(Arc::new(loaded.catalog));
+        all
+    }
+
+    /// What images need, of which an entry of a collection says something.
+    fn by_entry(&self, tag: &str, led: &Leads, written: Option<&str>) -> Leads {
+        let single = self.singles.contains_key(tag);
+        let mut led = led.clone();
+        for (_, needs) in &mut led {
+            match written {
+                None => {}
+                // The entry has the last word on a single image.
+                Some("") if single => {
+                    *needs = Needs {
+                        architecture: needs.architecture.clone(),
+                        ..Needs::default()
+                    };
+                }
+                Some(target) if single => {
+                    // What refers to it counts all the same.
+                    let label = needs.targets.iter().any(|target| target == "zenn3");
+                    needs.unreadable &= !label;
+                    needs.targets = vec![target.to_owned()];
+                }
+                // It cannot replace what tells the images of an index apart.
+                Some("") => {}
+                Some(target) => needs.targets.push(target.to_owned()),
+            }
+        }
+        led
+    }
+
+    /// Holds what a login is served against what its machine runs.
+    async fn holds(&self, image: &str, leads: &Leads, machine: usize, heed: bool) -> Runs {
+        let login = MACHINES[machine].0;
+        let profile = self
+            .registry
+            .catalog()
+            .interpret(login, &|_| false)
+            .unwrap()
+            .profile;
+        let reference: ImageReference = image.parse().unwrap();
+        let tag = match reference.reference() {
+            Reference::Tag(tag) => tag,
+            Reference::Digest(_) => panic!("a tag"),
+        };
+        let answer = self
+            .registry
+            .tagged(reference.name(), &tag, &profile, Accepts::Index)
+            .await;
+        let best = |wanted: Runs| leads.iter().any(|(_, needs)| needs.on(machine) == wanted);
+        let images = leads.iter().any(|(_, needs)| !needs.nothing);
+        let served = match answer {
+            Ok(served) => served,
+            Err(error) => {
+                let nothing = matches!(
+                    error.root(),
+                    RegistryError::NothingFits { .. } | RegistryError::ManifestUnknown { .. }
+                );
+                assert!(nothing, "{image} as {login}: {error}");
+                assert!(!heed || !best(Runs::Yes), "{image} as {login}: {error}");
+                assert!(!heed || !best(Runs::Perhaps), "{image} as {login}: {error}");
+                return Runs::No;
+            }
+        };
+        let digests: Vec<Digest> = match Document::parse(served.bytes, Some(&served.media_type)) {
+            Ok(Document::Index(index)) => index
+                .manifests()
+                .iter()
+                .map(|entry| entry.digest().clone())
+                .collect(),
+            _ => vec![served.digest],
+        };
+        let mut worst = Runs::Yes;
+        for digest in digests {
+            // The same image may be led to in several ways; one that runs is enough.
+            let ways = leads.iter().filter(|(own, _)| *own == digest);
+            let ways: Vec<Runs> = ways.map(|(_, needs)| needs.on(machine)).collect();
+            let way = [Runs::Yes, Runs::Perhaps]
+                .into_iter()
+                .find(|way| ways.contains(way));
+            match way {
+                Some(Runs::Perhaps) => {
+                    assert!(
+                        !best(Runs::Yes),
+                        "{image} as {login}: another is known to run"
+                    );
+                    let warning = served.warning.as_deref().unwrap_or_default();
+                    assert!(warning.contains("states nothing"), "{image}: {warning}");
+                    worst = Runs::Perhaps;
+                }
+                Some(_) => {}
+                None => assert!(!images, "{image} as {login} was served {digest}: {ways:?}"),
+            }
+        }
+        worst
+    }
+}
+
+fn index(entries: &[Value], name: &str) -> Value {
+    json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": entries,
+        "annotations": {"name": name},
+    })
+}
+
+#[tokio::test]
+async fn no_machine_is_served_what_it_cannot_run_and_every_one_what_fits() {
+    let mut random = Random(0x5eed_0001);
+    let mut world = World::new(Policy::default()).await;
+    for at in 0..120 {
+        world.image(at, &mut random).await;
+    }
+    world.others().await;
+    for at in 0..160 {
+        let most = if at % 10 == 0 { 60 } else { 6 };
+        world.index(at, most, &mut random).await;
+    }
+    let collections = world.collections(80, &mut random);
+    let tags = world
+        .tags
+        .iter()
+        .map(|(tag, leads)| (format!("{REPOSITORY}:{tag}"), leads.clone()));
+    let sources: Vec<(String, Leads)> = tags.chain(collections).collect();
+    let mut seen = HashMap::new();
+    for (image, leads) in &sources {
+        for machine in 0..MACHINES.len() {
+            // Of a large index only some images are read, so that one that fits may stay unread.
+            let runs = world.holds(image, leads, machine, true).await;
+            *seen.entry(format!("{runs:?}")).or_insert(0) += 1;
+        }
+    }
+    let all: usize = seen.values().sum();
+    assert_eq!(all, sources.len() * MACHINES.len());
+    assert!(all > 3_000, "{seen:?}");
+    assert!(
+        seen.len() == 3 && seen.values().all(|count| *count > 100),
+        "{seen:?}"
+    );
+}
+
+/// A world of one image and what is said of it.
+async fn one(policy: Policy, architecture: &str, labels: Value, env: &[&str]) -> World {
+    let world = World::new(policy).await;
+    let config = json!({
+        "os": "linux", "architecture": architecture,
+        "config": {"Labels": labels, "Env": env}, "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    let config = world
+        .blob(config.to_string().into_bytes(), MediaType::OCI_CONFIG)
+        .await;
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [],
+    });
+    world.push(&manifest, Some("one")).await;
+    world
+}
+
+async fn asked(world: &World, login: &str) -> Result<Option<String>, String> {
+    let profile = world
+        .registry
+        .catalog()
+        .interpret(login, &|_| false)
+        .unwrap()
+        .profile;
+    let (name, tag) = (REPOSITORY.parse().unwrap(), "one".parse().unwrap());
+    let answer = world
+        .registry
+        .tagged(&name, &tag, &profile, Accepts::Index)
+        .await;
+    answer
+        .map(|served| served.warning)
+        .map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_single_image_is_judged_by_what_it_says() {
+    let zen4 = json!({"io.archspec.cpu.target": "zen4"});
+    let cuda = ["NVIDIA_REQUIRE_CUDA=cuda>=12.4"];
+    let refuse = Policy {
+        unstated: Unsure::Refuse,
+        ..Policy::default()
+    };
+    let serve = Policy {
+        unknown: Unsure::Serve,
+        ..Policy::default()
+    };
+    let odd = json!({"io.archspec.cpu.target": "zenn3"});
+    let usual = Policy::default();
+    for (policy, architecture, labels, env, login, expected) in [
+        (usual, "amd64", json!({}), &[][..], "haswell", Ok("")),
+        (usual, "x86_64", json!({}), &[], "haswell", Ok("")),
+        (
+            usual,
+            "arm64",
+            json!({}),
+            &[],
+            "haswell",
+            Err("is for arm64, and the machine is amd64"),
+        ),
+        (
+            usual,
+            "amd64",
+            zen4.clone(),
+            &[],
+            "haswell",
+            Err("arch:zen4 is not met by arch:haswell"),
+        ),
+        (usual, "amd64", zen4.clone(), &[], "zen5", Ok("")),
+        (
+            usual,
+            "amd64",
+            json!({}),
+            &cuda,
+            "haswell",
+            Ok("states nothing"),
+        ),
+        (
+            refuse,
+            "amd64",
+            json!({}),
+            &cuda,
+            "haswell",
+            Err("no image fits"),
+        ),
+        (
+            usual,
+            "amd64",
+            json!({}),
+            &cuda,
+            "haswell+cuda=12.8",
+            Ok(""),
+        ),
+        (
+            usual,
+            "amd64",
+            json!({}),
+            &cuda,
+            "haswell+cuda=11.8",
+            Err("no image fits"),
+        ),
+        (usual, "amd64", odd.clone(), &[], "zen3", Err("zenn3")),
+        (serve, "amd64", odd.clone(), &[], "zen3", Ok("zenn3")),
+        (serve, "arm64", odd, &[], "zen3", Err("is for arm64")),
+    ] {
+        let world = one(policy, architecture, labels, env).await;
+        let answer = asked(&world, login).await;
+        match (&answer, expected) {
+            (Ok(None), Ok("")) => {}
+            (Ok(Some(text)), Ok(says)) if !says.is_empty() => {
+                assert!(text.contains(says), "{login}: {text}");
+            }
+            (Err(text), Err(says)) => assert!(text.contains(says), "{login}: {text}"),
+            _ => panic!("{architecture} as {login}: {answer:?}, expected {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_login_any_gets_everything_as_it_is() {
+    let zen4 = json!({"io.archspec.cpu.target": "zen4"});
+    let world = one(
+        Policy::default(),
+        "arm64",
+        zen4,
+        &["NVIDIA_REQUIRE_CUDA=cuda>=12.4"],
+    )
+    .await;
+    assert_eq!(asked(&world, "any").await, Ok(None));
+    let loaded = Catalog::from_documents(&[(
+        "any.yaml",
+        "profile:\n  name: any\n  features: [arch:zen3]\n".to_owned(),
+    )]);
+    assert!(loaded.problems.iter().any(|problem| problem.is_error()));
+}
+
+#[tokio::test]
+async fn a_single_images_platform_is_told_as_it_is() {
+    let world = one(Policy::default(), "arm64", json!({}), &[]).await;
+    let image: ImageReference = format!("{REPOSITORY}:one").parse().unwrap();
+    for login in ["neoverse_v1", "none"] {
+        let profile = match login {
+            "none" => Arc::default(),
+            login => {
+                world
+                    .registry
+                    .catalog()
+                    .interpret(login, &|_| false)
+                    .unwrap()
+                    .profile
+            }
+        };
+        let resolution = world
+            .registry
+            .resolve(&image, &profile, None)
+            .await
+            .unwrap();
+        assert_eq!(resolution.platform.to_string(), "linux/arm64", "{login}");
+    }
+}
