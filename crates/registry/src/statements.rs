@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use metahub_catalog::Composed;
 use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
@@ -12,10 +13,10 @@ use metahub_oci::{
 use metahub_upstream::{Problem, Route, UpstreamError};
 use serde_json::Value;
 
-use crate::candidates::LIFETIME;
+use crate::candidates::{Candidates, LIFETIME};
 use crate::judgement::{Own, unreadable};
 use crate::place::{Place, is_offline};
-use crate::source::Children;
+use crate::source::{Children, Source};
 use crate::{Registry, RegistryError};
 
 /// Referrers of one image that are looked at.
@@ -74,7 +75,7 @@ impl Registry {
     ) -> Result<(Index, Option<String>), RegistryError> {
         let source = self.source(name, tag).await?;
         let index = match source.document()? {
-            Document::Index(index) => index,
+            Document::Index(index) => self.read_entries(&source, index).await?,
             Document::Manifest(ref manifest) => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
                 let platform = match source.place_of(manifest.digest()) {
@@ -88,6 +89,16 @@ impl Registry {
             }
         };
         Ok((index, source.warning))
+    }
+
+    /// The entries of an index with what their images say, as a choice among them sees them.
+    async fn read_entries(&self, source: &Source, index: Index) -> Result<Index, RegistryError> {
+        let nobody = Composed::none();
+        let judged = self.judged(source, &nobody).await?;
+        Ok(match &*self.candidates(&judged, source, &nobody).await? {
+            Candidates::Index(candidates) => candidates.clone(),
+            Candidates::Single(_) | Candidates::None => index,
+        })
     }
 
     /// What the newest compatibility artifact of an image says.

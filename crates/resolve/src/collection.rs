@@ -6,7 +6,7 @@ use metahub_hardware::{Feature, Key, Statements, Unread};
 use metahub_oci::{Descriptor, Index, JsonMap, Platform};
 use serde_json::Value;
 
-use crate::annotation::{IMAGE, WEIGHT};
+use crate::annotation::{EXCLUDED, IMAGE, WEIGHT};
 use crate::own::{as_listed, marked};
 use crate::policy::Unsure;
 use crate::rewrite::edited;
@@ -232,6 +232,10 @@ fn candidate(entry: &Entry, image: &Descriptor, platform: Platform) -> Descripto
     };
     let mut annotations = JsonMap::new();
     annotations.insert(IMAGE.into(), entry.image.to_string().into());
+    // What indexes within indexes contradict stays left out.
+    if let Some(reason) = image.annotation(EXCLUDED) {
+        annotations.insert(EXCLUDED.into(), reason.into());
+    }
     if entry.weight != 0 {
         annotations.insert(WEIGHT.into(), entry.weight.to_string().into());
     }
