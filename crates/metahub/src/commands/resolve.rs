@@ -165,6 +165,15 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
             format!("{} layers of {}{platform}", added.layers, added.image),
         ));
     }
+    let entries = &explanation.entries;
+    if !entries.is_empty() {
+        let read = entries.iter().filter(|verdict| verdict.read).count();
+        let of = entries.len();
+        facts.push((
+            "read",
+            format!("what {read} of {of} images say of themselves"),
+        ));
+    }
     output::line("")?;
     for (name, fact) in facts {
         output::line(format!(
