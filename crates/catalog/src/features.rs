@@ -36,13 +36,13 @@ fn read_list(
     let items = reader.list(node, what, &example(what))?;
     let mut found: Vec<Feature> = Vec::with_capacity(items.len());
     let mut counting = Counting::default();
-    let mut seen: HashSet<Feature> = HashSet::with_capacity(items.len());
+    let mut seen: HashSet<String> = HashSet::with_capacity(items.len());
     for item in items {
         let Some(feature) = feature(reader, item, what) else {
             continue;
         };
         doubt(reader, item, &feature);
-        if !seen.insert(feature.clone()) {
+        if !seen.insert(feature.canonical().to_owned()) {
             reader.warn(
                 "repeated-feature",
                 item.mark,
