@@ -137,7 +137,7 @@ impl Gather<'_> {
             }
             Err(error) => {
                 self.seen = part.seen;
-                self.lost_child(format!("{platform}{}", place.image(entry.digest())), error);
+                self.lost_child(&format!("{platform}{}", place.image(entry.digest())), error);
                 None
             }
         }

@@ -89,7 +89,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Notes an image of an index that cannot be had.
-    pub(crate) fn lost_child(&mut self, what: String, error: RegistryError) {
+    pub(crate) fn lost_child(&mut self, what: &str, error: RegistryError) {
         self.plan.failed.push(format!("{what}: {error}"));
         self.absent.get_or_insert(error);
     }

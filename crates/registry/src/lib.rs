@@ -118,6 +118,10 @@ impl Default for Settings {
     }
 }
 
+/// The compatibility artifacts of images by storage repository and digest, and when their upstream
+/// listed them.
+type ListedArtifacts = moka::future::Cache<(RepositoryName, Digest), (Instant, Arc<[Descriptor]>)>;
+
 /// The registry: everything between HTTP and the store, as one caller sees it. Cheap to clone.
 /// Nobody in particular calls, unless [`Registry::on_behalf_of`] says who.
 #[derive(Clone)]
@@ -143,7 +147,7 @@ struct Inner {
     /// What manifests and configurations say, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<judgement::Said>>,
     /// The compatibility artifacts of images, as their upstreams listed them last, and when.
-    artifacts: moka::future::Cache<(RepositoryName, Digest), (Instant, Arc<[Descriptor]>)>,
+    artifacts: ListedArtifacts,
     rechecks: recheck::Rechecks,
     listings: listing::Listings,
     referrers: list::ReferrersLately,

@@ -111,8 +111,7 @@ fn metric(metahub: &MetaHub, name: &str) -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix(&format!("{name} ")));
     line.and_then(|number| number.parse::<f64>().ok())
-        .map(|number| number as u64)
-        .unwrap_or_else(|| panic!("no {name} in {page}"))
+        .map_or_else(|| panic!("no {name} in {page}"), |number| number as u64)
 }
 
 /// Nothing is held for clients that are gone; the request that asks counts itself.
