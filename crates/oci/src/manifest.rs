@@ -87,12 +87,21 @@ impl Manifest {
         self.subject.as_ref()
     }
 
-    /// Whether this describes a runnable image rather than an artifact of another kind.
+    /// Whether this describes a runnable image rather than an artifact of another kind: its
+    /// configuration and all of its layers are an image's. Signatures, attestations and models
+    /// often have an image's configuration and layers of their own.
     #[must_use]
     pub fn is_image(&self) -> bool {
-        self.config
-            .as_ref()
-            .is_some_and(|config| config.media_type().is_image_config())
+        let config = self.config.as_ref();
+        let kind = self.parts.map.get("artifactType").and_then(Value::as_str);
+        config.is_some_and(|config| config.media_type().is_image_config())
+            && self
+                .layers
+                .iter()
+                .all(|layer| layer.media_type().is_layer())
+            && kind.is_none_or(|kind| {
+                kind.is_empty() || kind.parse::<MediaType>().is_ok_and(|k| k.is_image_config())
+            })
     }
 
     /// The whole document as JSON, fields in their order.

@@ -75,6 +75,13 @@ impl MediaType {
         matches!(&*self.0, Self::OCI_CONFIG | Self::DOCKER_CONFIG)
     }
 
+    /// Whether this is an image's layer, OCI's or Docker's, however it is compressed or encrypted.
+    #[must_use]
+    pub fn is_layer(&self) -> bool {
+        self.0.starts_with("application/vnd.oci.image.layer.")
+            || self.0.starts_with("application/vnd.docker.image.rootfs.")
+    }
+
     /// Whether content of this type stays outside registries: non-distributable layers.
     #[must_use]
     pub fn is_foreign_layer(&self) -> bool {
