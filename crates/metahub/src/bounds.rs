@@ -18,6 +18,7 @@ const AT_LEAST: Duration = Duration::from_mins(10);
 /// Keeps the bounds for as long as the store is open.
 pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
     if !settings.is_bounded() {
+        write_usage(registry);
         return;
     }
     // What was used a moment ago may go when it was not used for a while.
@@ -53,6 +54,22 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
                 Ok(()) => {}
                 Err(RegistryError::Store(StoreError::Closed)) => return,
                 Err(error) => tracing::warn!(%error, "the bounds of the cache were not kept"),
+            }
+        }
+    });
+}
+
+/// Writes down what was used, where nothing of upstreams has a bound: what is derived here has one.
+fn write_usage(registry: Registry) {
+    let mut clock = interval(WRITE);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        loop {
+            clock.tick().await;
+            match registry.write_usage().await {
+                Ok(()) => {}
+                Err(RegistryError::Store(StoreError::Closed)) => return,
+                Err(error) => tracing::warn!(%error, "what was used is not written down"),
             }
         }
     });

@@ -143,6 +143,7 @@ impl Config {
             cache.anonymous_share = over.anonymous_share.or(cache.anonymous_share);
             cache.pinned = over.pinned.or(cache.pinned);
             cache.spare = over.spare.or(cache.spare);
+            cache.derived = over.derived.or(cache.derived);
             config.apply(layer);
         }
         config.bound(cache);
@@ -183,6 +184,7 @@ impl Config {
             &mut bounds.anonymous_share,
             cache.anonymous_share.map(|percent| percent.0),
         );
+        set(&mut bounds.derived, cache.derived.map(|size| size.0));
         if self.upstreams.offline {
             bounds.keep_free = Free::Bytes(0);
             return;

@@ -215,9 +215,10 @@ impl Registry {
             source,
             gaps: false,
         };
-        let candidates = match source.document()? {
-            Document::Index(index) => search.of_index(&index, profile).await?,
-            Document::Manifest(manifest) => search.of_manifest(&manifest, profile).await?,
+        let document = self.document(&source.stored).await?;
+        let candidates = match &*document {
+            Document::Index(index) => search.of_index(index, profile).await?,
+            Document::Manifest(manifest) => search.of_manifest(manifest, profile).await?,
         };
         Ok((candidates, search.gaps))
     }

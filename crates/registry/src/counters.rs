@@ -45,6 +45,8 @@ pub struct Counts {
     pub nothing_fitted: u64,
     /// Look-ups of what refers to an image that an upstream refused or does not offer.
     pub referrers_refused: u64,
+    /// Records of derived content that were evicted.
+    pub derived_evicted: u64,
     /// Images and artifacts of upstreams that were evicted.
     pub evicted: u64,
     /// Bytes that came free by that.
@@ -94,6 +96,7 @@ pub(crate) struct Counters {
     pub(crate) unknown_served: Counter,
     pub(crate) nothing_fitted: Counter,
     pub(crate) referrers_refused: Counter,
+    pub(crate) derived_evicted: Counter,
     pub(crate) evicted: Counter,
     pub(crate) bytes_evicted: Counter,
     /// Bytes that are kept of upstreams, as they were last looked at.
@@ -146,6 +149,7 @@ impl Registry {
             unknown_served: counters.unknown_served.get(),
             nothing_fitted: counters.nothing_fitted.get(),
             referrers_refused: counters.referrers_refused.get(),
+            derived_evicted: counters.derived_evicted.get(),
             evicted: counters.evicted.get(),
             bytes_evicted: counters.bytes_evicted.get(),
             gc_runs: counters.gc_runs.get(),

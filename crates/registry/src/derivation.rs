@@ -1,24 +1,22 @@
 //! One run of the events: `post-manifest-list-get` on an index, then `post-manifest-get` on every
-//! child that it leaves. What comes out is stored as it is made, children before the index that
-//! names them. Whether a run is needed at all is decided in [`derive`](crate::derive).
+//! child that it leaves. In steps: decide (what the source has, and what of it the login gets),
+//! find the outcome, and only where nobody had it before, make its documents and keep them. Whether
+//! a run is needed at all is decided in [`derive`](crate::derive).
 
 use std::sync::Arc;
 
 use metahub_catalog::Composed;
-use metahub_oci::{
-    Descriptor, Digest, Document, ImageReference, Index, Manifest, RepositoryName, Tag,
-};
-use metahub_resolve::{UNKNOWN, Verdicts};
-use metahub_store::{PutManifest, StoredManifest};
+use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, RepositoryName, Tag};
+use metahub_resolve::{Narrowed, UNKNOWN, Verdicts};
+use metahub_store::StoredManifest;
 
-use crate::blob::write_sources;
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, Judged};
+use crate::choice::{Chosen, Form, Held, OUTCOME_VERSION};
 use crate::derive::{Derived, LayerImage, nothing_fits};
-use crate::images::{Image, missing};
+use crate::images::missing;
 use crate::place::Place;
-use crate::push::put_blob_error;
 use crate::source::{Children, Source, parse};
-use crate::{AddedLayers, Child, Explanation, Registry, RegistryError};
+use crate::{Explanation, Registry, RegistryError};
 
 /// One run of the events.
 pub(crate) struct Derivation<'a> {
@@ -28,232 +26,310 @@ pub(crate) struct Derivation<'a> {
     pub(crate) home: &'a RepositoryName,
     pub(crate) tag: &'a Tag,
     pub(crate) source: &'a Source,
-    pub(crate) candidates: &'a Candidates,
+    /// What of it can be chosen from.
+    pub(crate) judged: &'a Judged,
     pub(crate) profile: &'a Composed,
     pub(crate) layers: &'a [LayerImage],
+    pub(crate) form: Form,
 }
 
-impl Derivation<'_> {
-    pub(crate) async fn run(&self) -> Result<Derived, RegistryError> {
-        match self.source.document()? {
-            Document::Index(index) => self.index(&index).await,
-            Document::Manifest(manifest) => self.single(manifest).await,
-        }
-    }
+/// What a login gets of a source, before anything is made.
+pub(crate) struct Decided {
+    pub(crate) choice: Choice,
+    /// One verdict for each entry of the source; none where there was nothing to choose from.
+    pub(crate) verdicts: Verdicts,
+    pub(crate) warnings: Vec<String>,
+}
 
-    /// `post-manifest-list-get`, then `post-manifest-get` on every child that survives: the index
-    /// that is served must already name the derived children.
-    async fn index(&self, index: &Index) -> Result<Derived, RegistryError> {
-        let policy = self.registry.settings().policy;
-        let narrowed = self
-            .candidates
-            .narrow(index, self.profile, policy)
-            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
-        let mut explanation = self.explanation();
-        for _ in narrowed
-            .chosen
-            .iter()
-            .filter(|one| one.annotation(UNKNOWN).is_some())
-        {
-            self.registry.counters().unknown_served.one_more();
-        }
-        explanation.entries = narrowed.verdicts;
-        explanation.warnings = narrowed.warnings;
-        let mut served = Vec::new();
-        let mut refused = None;
-        for (entry, child) in narrowed.chosen.iter().zip(narrowed.index.manifests()) {
-            match self.child(entry, child, &mut explanation).await {
-                Ok(child) => served.push(child),
-                // A child that the layers are not for is left out; the others still work.
-                Err(error @ RegistryError::Layers { .. }) => refused = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(error) = refused.filter(|_| served.is_empty()) {
-            return Err(error);
-        }
-        let document = Document::from(narrowed.index.with_manifests(served));
-        // A collection's own index is at no place.
-        let source = match &self.source.children {
-            Children::At(place) => vec![(place, self.source.stored.digest.clone())],
-            Children::Each(_) => Vec::new(),
-        };
-        let stored = self.put(&document, &source).await?;
-        Ok(Derived {
-            stored,
-            explanation,
-        })
-    }
+/// What is served.
+pub(crate) enum Choice {
+    /// The source, as it is.
+    Source,
+    /// The one image that is left of an index, as it is.
+    Image {
+        place: Place,
+        stored: Arc<StoredManifest>,
+        platform: Option<Platform>,
+        requires: Vec<String>,
+    },
+    /// What is left of an index: its entries as they are in the source, and as they are listed.
+    Index(Narrowed),
+    /// A single image with layers on top.
+    Layered(Manifest),
+}
 
-    /// One child of the derived index, as it is to be listed.
-    async fn child(
-        &self,
-        entry: &Descriptor,
-        listed: &Descriptor,
-        explanation: &mut Explanation,
-    ) -> Result<Descriptor, RegistryError> {
-        let digest = entry.digest();
-        let platform = listed.platform();
-        let place = self.source.place_of(digest);
-        let from_elsewhere = matches!(self.source.children, Children::Each(_));
-        let mut result = listed.clone();
-        let mut derived_from = None;
-        if let Some(place) = place.filter(|_| from_elsewhere || !self.layers.is_empty()) {
-            let found = self.registry.manifest_at(place, digest).await?;
-            let found = found.ok_or_else(|| missing(place.kept(), digest))?;
-            let document = parse(&found)?;
-            match document {
-                Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
-                    let image = self.registry.image_at(place, manifest).await?;
-                    let derived = self.add_layers(place, image, explanation).await?;
-                    result = listed.with_content(
-                        derived.media_type.clone(),
-                        derived.digest.clone(),
-                        derived.bytes.len() as u64,
-                    );
-                    derived_from = Some(digest.clone());
-                }
-                other if from_elsewhere => {
-                    self.put(&other, &[(place, digest.clone())]).await?;
-                }
-                _ => {}
-            }
-        }
-        explanation.children.push(Child {
-            platform,
-            digest: result.digest().clone(),
-            derived_from,
-            requires: entry.platform().map(|p| p.features).unwrap_or_default(),
-        });
-        Ok(result)
-    }
-
-    /// A tag that names a manifest passes only `post-manifest-get`. An image that the hardware
-    /// cannot run is refused, as it would be in an index.
-    async fn single(&self, manifest: Manifest) -> Result<Derived, RegistryError> {
-        let mut explanation = self.explanation();
-        let policy = self.registry.settings().policy;
-        (explanation.entries, explanation.warnings) =
-            self.candidates
-                .judge(self.profile, policy)
-                .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
-        let digest = manifest.digest().clone();
-        let (Children::At(place), true) = (
-            &self.source.children,
-            manifest.is_image() && !self.layers.is_empty(),
-        ) else {
-            let platform = match &self.source.children {
-                Children::At(place) => self.registry.platform_of(place, &manifest).await,
-                Children::Each(_) => None,
-            };
-            explanation.children.push(Child {
-                platform,
-                digest,
-                derived_from: None,
-                requires: Vec::new(),
-            });
-            return Ok(Derived {
-                stored: Arc::clone(&self.source.stored),
-                explanation,
-            });
-        };
-        let image = self.registry.image_at(place, manifest).await?;
-        let platform = image.config.platform();
-        let stored = self.add_layers(place, image, &mut explanation).await?;
-        explanation.children.push(Child {
-            platform: Some(platform),
-            digest: stored.digest.clone(),
-            derived_from: Some(digest),
-            requires: Vec::new(),
-        });
-        Ok(Derived {
-            stored,
-            explanation,
-        })
-    }
-
-    /// Puts every layer image on top of `base`, in the profile's order, and keeps the result.
-    async fn add_layers(
-        &self,
-        place: &Place,
-        base: Image,
-        explanation: &mut Explanation,
-    ) -> Result<Arc<StoredManifest>, RegistryError> {
-        let platform = base.config.platform();
-        let mut sources = vec![(place, base.manifest.digest().clone())];
-        let mut image = base;
-        for layer in self.layers {
-            let refuse = |problem: String| RegistryError::Layers {
-                name: self.name.clone(),
-                layer: layer.reference.to_string(),
-                problem,
-            };
-            let Children::At(layer_place) = &layer.source.children else {
-                continue;
-            };
-            let document = layer.source.document()?;
-            let manifest = self
-                .registry
-                .manifest_for(layer_place, &document, &platform)
-                .await?
-                .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
-            let added = self.registry.image_at(layer_place, manifest).await?;
-            let (manifest, config) = metahub_resolve::add_layers(
-                &image.manifest,
-                &image.config,
-                &added.manifest,
-                &added.config,
-                &format!("metahub manifest-add {}", layer.reference),
-            )
-            .map_err(|error| RegistryError::layers(self.name, &layer.reference, &error))?;
-            sources.push((layer_place, added.manifest.digest().clone()));
-            explanation.added.push(AddedLayers {
-                image: layer.reference.to_string(),
-                manifest: added.manifest.digest().clone(),
-                layers: added.manifest.layers().len(),
-                platform: Some(platform.clone()),
-            });
-            image = Image { manifest, config };
-        }
-        let config = &image.config;
-        let store = self.registry.store();
-        store
-            .put_blob(self.home, config.digest(), config.bytes().clone())
-            .await
-            .map_err(put_blob_error)?;
-        self.put(&Document::from(image.manifest), &sources).await
-    }
-
-    /// Keeps a document under the name that clients ask for, with where its blobs come from.
-    async fn put(
-        &self,
-        document: &Document,
-        sources: &[(&Place, Digest)],
-    ) -> Result<Arc<StoredManifest>, RegistryError> {
-        let images: Vec<ImageReference> = sources
-            .iter()
-            .map(|(place, digest)| place.image(digest))
-            .collect();
-        let put = PutManifest {
-            // What the sources hold already is readable through the derived name at once; the
-            // rest is fetched from where it came when somebody asks for it.
-            mount_from: sources
-                .iter()
-                .map(|(place, _)| place.kept().clone())
-                .collect(),
-            ..PutManifest::derived(write_sources(&images))
-        };
-        self.registry.put(self.home, document, put).await
-    }
-
-    fn explanation(&self) -> Explanation {
-        Explanation {
-            source: self.source.kind,
-            source_digest: self.source.stored.digest.clone(),
-            entries: Verdicts::default(),
-            children: Vec::new(),
-            added: Vec::new(),
+impl Decided {
+    fn as_it_is() -> Self {
+        Self {
+            choice: Choice::Source,
+            verdicts: Verdicts::default(),
             warnings: Vec::new(),
         }
     }
+}
+
+impl Derivation<'_> {
+    /// What the login's choice depends on, as one digest.
+    pub(crate) fn key(&self) -> Digest {
+        // A tuple, since every pull by a login with a profile comes by here: no document is built.
+        digest_over(&(
+            OUTCOME_VERSION,
+            self.name.as_str(),
+            self.judged.digest.as_str(),
+            self.profile.digest().as_str(),
+            self.layer_digests(),
+            self.form == Form::Index,
+        ))
+    }
+
+    /// Chooses, and finds or makes what was chosen.
+    pub(crate) async fn run(&self) -> Result<Arc<Chosen>, RegistryError> {
+        let decided = self.decide().await?;
+        let held = self.held(&decided.choice).await?;
+        Ok(Arc::new(Chosen {
+            held,
+            warnings: decided.warnings,
+        }))
+    }
+
+    /// The same, with how it came about.
+    pub(crate) async fn explain(&self) -> Result<Derived, RegistryError> {
+        let decided = self.decide().await?;
+        let held = self.held(&decided.choice).await?;
+        let made = self.make(&decided.choice).await?;
+        let stored = self.registry.manifest_held(&held).await?;
+        let stored = stored.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
+        Ok(Derived {
+            stored,
+            explanation: Explanation {
+                source: self.source.kind,
+                source_digest: self.source.stored.digest.clone(),
+                entries: decided.verdicts,
+                children: made.children,
+                added: made.added,
+                warnings: decided.warnings,
+            },
+        })
+    }
+
+    /// The first step: what of the source the login gets.
+    async fn decide(&self) -> Result<Decided, RegistryError> {
+        let decided = self.decide_by(self.registry.document(&self.source.stored).await?);
+        decided.await.map_err(|error| {
+            if !matches!(error.root(), RegistryError::NothingFits { .. }) {
+                return error;
+            }
+            // What fits may be what could not be read.
+            if let Some(failure) = &self.source.failure {
+                return RegistryError::Shared(Arc::clone(failure));
+            }
+            self.registry.counters().nothing_fitted.one_more();
+            let (name, tag, login) = (self.name, self.tag, self.profile);
+            tracing::warn!(repository = %name, %tag, %login, %error, "nothing fits");
+            error
+        })
+    }
+
+    async fn decide_by(&self, document: Arc<Document>) -> Result<Decided, RegistryError> {
+        match &*document {
+            Document::Manifest(manifest) if manifest.is_image() => self.judge(manifest).await,
+            // Only what can run is changed.
+            Document::Manifest(_) => Ok(Decided::as_it_is()),
+            Document::Index(index) => {
+                if !self.registry.can_run(self.source, index).await? {
+                    return Ok(Decided::as_it_is());
+                }
+                let narrowed = self.narrow(document).await?;
+                let unknown = narrowed.chosen.iter();
+                for _ in unknown.filter(|one| one.annotation(UNKNOWN).is_some()) {
+                    self.registry.counters().unknown_served.one_more();
+                }
+                self.choose(narrowed).await
+            }
+        }
+    }
+
+    /// A single image: refused where the hardware cannot run it, as it would be in an index.
+    async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
+        let policy = self.registry.settings().policy;
+        let (verdicts, warnings) = self
+            .candidates()
+            .await?
+            .judge(self.profile, policy)
+            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
+        let choice = if self.layers.is_empty() {
+            Choice::Source
+        } else {
+            Choice::Layered(manifest.clone())
+        };
+        Ok(Decided {
+            choice,
+            verdicts,
+            warnings,
+        })
+    }
+
+    async fn candidates(&self) -> Result<Arc<Candidates>, RegistryError> {
+        let (source, profile) = (self.source, self.profile);
+        self.registry.candidates(self.judged, source, profile).await
+    }
+
+    /// What the profile leaves of an index.
+    async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
+        let candidates = self.candidates().await?;
+        let (bytes, profile) = (document.bytes().len(), self.profile.clone());
+        let policy = self.registry.settings().policy;
+        let narrowed = self
+            .registry
+            .on_document(bytes, move || match &*document {
+                Document::Index(index) => Some(candidates.narrow(index, &profile, policy)),
+                Document::Manifest(_) => None,
+            })
+            .await?;
+        narrowed
+            .ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?
+            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))
+    }
+
+    /// In which form what is left of an index is served.
+    async fn choose(&self, narrowed: Narrowed) -> Result<Decided, RegistryError> {
+        let untouched = self.layers.is_empty()
+            && matches!(self.source.children, Children::At(_))
+            && *narrowed.index.digest() == self.source.stored.digest;
+        let choice = if untouched {
+            Choice::Source
+        } else if let Some(image) = self.only_image(&narrowed).await? {
+            image
+        } else {
+            return Ok(Decided {
+                verdicts: narrowed.verdicts.clone(),
+                warnings: narrowed.warnings.clone(),
+                choice: Choice::Index(narrowed),
+            });
+        };
+        Ok(Decided {
+            choice,
+            verdicts: narrowed.verdicts,
+            warnings: narrowed.warnings,
+        })
+    }
+
+    /// The image that is left of an index, where it is served itself: it is the only one, nothing
+    /// is added to it, and the login says that the machine is of its architecture, so that no
+    /// client needs an index to see that it is not for it. Its own digest is what its publisher
+    /// signed.
+    async fn only_image(&self, narrowed: &Narrowed) -> Result<Option<Choice>, RegistryError> {
+        let [entry] = narrowed.chosen.as_slice() else {
+            return Ok(None);
+        };
+        if self.form == Form::Index || !self.layers.is_empty() || !self.is_of_the_login(entry) {
+            return Ok(None);
+        }
+        let Some(place) = self.source.place_of(entry.digest()) else {
+            return Ok(None);
+        };
+        let Some(stored) = self.registry.manifest_at(place, entry.digest()).await? else {
+            return Ok(None);
+        };
+        Ok(match parse(&stored)? {
+            Document::Manifest(manifest) if manifest.is_image() => Some(Choice::Image {
+                place: place.clone(),
+                stored,
+                platform: entry.platform(),
+                requires: entry.platform().map(|p| p.features).unwrap_or_default(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Whether an entry is for Linux on the architecture of the CPU that the login names.
+    fn is_of_the_login(&self, entry: &Descriptor) -> bool {
+        let provided = self.profile.provided();
+        let graph = provided.graph();
+        entry.platform().is_some_and(|platform| {
+            let own = |target| graph.oci_platform(target).architecture == platform.architecture;
+            platform.os == "linux" && provided.targets().any(own)
+        })
+    }
+
+    /// The second step: where what was chosen lies, found or made.
+    async fn held(&self, choice: &Choice) -> Result<Held, RegistryError> {
+        let here = |place: &Place, digest: &Digest| Held {
+            repository: place.kept().clone(),
+            digest: digest.clone(),
+        };
+        match (choice, &self.source.children) {
+            (Choice::Source, Children::At(place)) => {
+                self.registry.counters().derived_known.one_more();
+                return Ok(here(place, &self.source.stored.digest));
+            }
+            (Choice::Image { place, stored, .. }, Children::At(_)) => {
+                self.registry.counters().derived_known.one_more();
+                return Ok(here(place, &stored.digest));
+            }
+            _ => {}
+        }
+        let key = self.outcome_key(choice);
+        let make = async {
+            let made = self.make(choice).await?;
+            self.keep(&key, made).await
+        };
+        let held = self.registry.outcome_of(&key, self.home, Box::pin(make));
+        let held = match held.await {
+            Err(error) if error.is_not_allowed() => {
+                let made = self.make(choice).await?;
+                self.keep(&key, made).await?
+            }
+            held => held?,
+        };
+        self.registry.bound_derived().await;
+        Ok(held)
+    }
+
+    /// What the bytes of an outcome depend on, as one digest. Nothing of it is a login's own words:
+    /// the layers' names are written in the catalog.
+    fn outcome_key(&self, choice: &Choice) -> Digest {
+        let (form, chosen) = match choice {
+            Choice::Source => ("source", &self.source.stored.digest),
+            Choice::Image { stored, .. } => ("image", &stored.digest),
+            Choice::Index(narrowed) => ("index", narrowed.index.digest()),
+            Choice::Layered(manifest) => ("layered", manifest.digest()),
+        };
+        let names: Vec<String> = self
+            .layers
+            .iter()
+            .map(|layer| layer.reference.to_string())
+            .collect();
+        digest_over(&(
+            OUTCOME_VERSION,
+            self.home.as_str(),
+            self.source.stored.digest.as_str(),
+            (form, chosen.as_str()),
+            (names, self.layer_digests()),
+        ))
+    }
+
+    fn layer_digests(&self) -> Vec<&str> {
+        let layers = self.layers.iter();
+        layers
+            .map(|layer| layer.source.stored.digest.as_str())
+            .collect()
+    }
+
+    /// A manifest that the source leads to.
+    pub(crate) async fn child_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Document, RegistryError> {
+        let found = self.registry.manifest_at(place, digest).await?;
+        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
+        Ok(parse(&found)?)
+    }
+}
+
+fn digest_over(inputs: &impl serde::Serialize) -> Digest {
+    #[expect(clippy::expect_used, reason = "numbers and texts always have a form")]
+    let inputs = serde_json::to_vec(inputs).expect("plain JSON");
+    Digest::sha256(&inputs)
 }

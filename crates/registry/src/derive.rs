@@ -1,9 +1,9 @@
-//! What a login gets for a tag: the events of its profile run once for each source, and what
-//! they derive is stored, found again by what it was derived from, and never changes.
+//! What a login gets for a tag: the events of its profile run once for each choice, and what they
+//! derive is stored, found again by what it was derived from, and never changes.
 //!
-//! The result depends only on the name, the source's digest, the profile's digest and the layer
-//! images' digests. Those four make the key, so every replica derives the same bytes and nothing
-//! is computed twice.
+//! The bytes depend only on the name, the source's digest, what of it was chosen, and the layer
+//! images. Those make the key of an outcome, so every replica derives the same bytes, and logins
+//! that come to the same share them however they are worded.
 
 use std::sync::Arc;
 
@@ -13,17 +13,13 @@ use metahub_oci::{
     Digest, Document, ImageReference, MediaType, Platform, Reference, RepositoryName, Tag,
 };
 use metahub_store::{Origin, StoredManifest};
-use moka::future::Cache;
 
-use crate::candidates::Judged;
+use crate::choice::Form;
 use crate::derivation::Derivation;
 use crate::enter::Wanted;
 use crate::place::Search;
-use crate::source::{Source, parse};
+use crate::source::Source;
 use crate::{Explanation, Registry, RegistryError, SourceKind};
-
-/// The form in which the records of derivations are kept; a new form derives anew.
-const RECORD_VERSION: u32 = 3;
 
 /// What a manifest request is answered with.
 #[derive(Clone, Debug)]
@@ -54,6 +50,8 @@ impl From<&StoredManifest> for Served {
 pub enum Accepts {
     /// Indexes and manifests.
     Index,
+    /// Only indexes: it gets one even where a single image is left of it.
+    IndexOnly,
     /// Only manifests: it gets the one that an index would lead it to.
     ManifestOnly,
 }
@@ -65,37 +63,12 @@ pub(crate) struct Derived {
     pub(crate) explanation: Explanation,
 }
 
-/// What a login gets for a tag, before the client's `Accept` is looked at.
+/// What a login gets for a tag, explained.
 pub(crate) enum Outcome {
     /// The source as it is.
     Plain(Source),
-    /// Something derived from it.
+    /// Something chosen or derived from it.
     Derived(Arc<Derived>, Option<String>),
-}
-
-/// Derivations found or made lately. Many requests for one key make one derivation.
-pub(crate) struct Derivations(Cache<Digest, Arc<Derived>>);
-
-impl Derivations {
-    pub(crate) fn new() -> Self {
-        let weigh = |_: &Digest, derived: &Arc<Derived>| {
-            // Explanations are larger than what they explain; eight times is a fair guess.
-            u32::try_from(derived.stored.bytes.len().saturating_mul(8)).unwrap_or(u32::MAX)
-        };
-        Self(
-            Cache::builder()
-                .weigher(weigh)
-                .max_capacity(16 * 1024 * 1024)
-                .build(),
-        )
-    }
-}
-
-impl Registry {
-    /// Forgets what was derived lately: the store says what still stands.
-    pub(crate) fn forget_derivations(&self) {
-        self.inner.derivations.0.invalidate_all();
-    }
 }
 
 /// A layer image that the profile adds, as it is now.
@@ -114,13 +87,11 @@ impl Registry {
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
         let here = self.enter(name, Wanted::Tag(tag)).await?;
-        let (stored, warning) = match here.outcome(name, tag, profile).await? {
-            Outcome::Plain(source) => (source.stored, source.warning),
-            Outcome::Derived(derived, warning) => {
-                self.used(&*self.home(name)?, &derived.stored.digest);
-                (Arc::clone(&derived.stored), warning)
-            }
+        let form = match accepts {
+            Accepts::IndexOnly => Form::Index,
+            Accepts::Index | Accepts::ManifestOnly => Form::Any,
         };
+        let (stored, warning) = here.answer(name, tag, profile, form).await?;
         let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
             here.manifest_of(name, tag, &stored, profile).await?
         } else {
@@ -142,8 +113,10 @@ impl Registry {
         let home = self.home(name)?;
         let stored = match self.store().manifest(&home, digest).await? {
             Some(stored) => {
-                if stored.origin != Origin::Pushed {
-                    self.used(&home, digest);
+                match stored.origin {
+                    Origin::Derived => self.inner.usage.note(&home, digest, self.client),
+                    Origin::Upstream => self.used(&home, digest),
+                    Origin::Pushed => {}
                 }
                 stored
             }
@@ -176,11 +149,19 @@ impl Registry {
         stored: &Arc<StoredManifest>,
         profile: &Composed,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
-        let Document::Index(index) = parse(stored)? else {
+        let document = self.document(stored).await?;
+        let (bytes, provided) = (stored.bytes.len(), profile.provided().clone());
+        let shaped = self
+            .on_document(bytes, move || match &*document {
+                Document::Index(index) => {
+                    metahub_resolve::one_per_machine(index.manifests(), &provided).map(Some)
+                }
+                Document::Manifest(_) => Ok(None),
+            })
+            .await?;
+        let Some(narrowed) = shaped.map_err(|nothing| nothing_fits(name, tag, nothing))? else {
             return Ok(Arc::clone(stored));
         };
-        let narrowed = metahub_resolve::one_per_machine(index.manifests(), profile.provided())
-            .map_err(|nothing| nothing_fits(name, tag, nothing))?;
         let usual = Platform::linux_amd64();
         let entry = narrowed
             .chosen
@@ -198,104 +179,91 @@ impl Registry {
         }
     }
 
-    /// Runs the events of `profile` on what `tag` names, or finds what they gave before.
-    pub(crate) async fn outcome(
+    /// What `tag` names under `profile`, in one of the forms that the client takes, and what to
+    /// tell it.
+    async fn answer(
         &self,
         name: &RepositoryName,
         tag: &Tag,
         profile: &Composed,
-    ) -> Result<Outcome, RegistryError> {
+        form: Form,
+    ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
         let source = self.source(name, tag).await?;
-        if source.kind != SourceKind::Collection && !metahub_resolve::applies(profile, name) {
-            return Ok(Outcome::Plain(source));
-        }
-        let layers = self.layer_images(name, profile).await?;
-        let judged = self.judged(&source, profile).await?;
-        let key = key(name, &judged, profile, &layers);
-        let mut warnings: Vec<String> = source.warning.iter().cloned().collect();
-        let derivations = &self.inner.derivations.0;
-        let derived = match derivations.get(&key).await {
-            Some(derived) => {
-                self.counters().derived_known.one_more();
-                derived
-            }
-            // Boxed: deriving keeps whole documents at hand, and a warm pull should not carry
-            // room for them.
-            None => {
-                let work = |source| {
-                    let judged = &judged;
-                    Box::pin(self.find_or_derive(&key, name, tag, source, judged, profile, &layers))
-                };
-                match derivations
-                    .try_get_with(key.clone(), work(source.clone()))
-                    .await
-                {
-                    Ok(derived) => derived,
-                    // What an upstream refused to another account it may give to this one.
-                    Err(error) if error.is_not_allowed() => work(source).await?,
-                    Err(error) => return Err(RegistryError::Shared(error)),
-                }
-            }
+        let Some(layers) = self.layers_to_add(name, &source, profile).await? else {
+            return Ok((source.stored, source.warning));
         };
-        warnings.extend(derived.explanation.warnings.iter().cloned());
-        let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
-        Ok(Outcome::Derived(derived, warning))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a derivation is made of")]
-    async fn find_or_derive(
-        &self,
-        key: &Digest,
-        name: &RepositoryName,
-        tag: &Tag,
-        source: Source,
-        judged: &Judged,
-        profile: &Composed,
-        layers: &[LayerImage],
-    ) -> Result<Arc<Derived>, RegistryError> {
+        let judged = self.judged(&source, profile).await?;
         let home = self.home(name)?;
-        if let Some(known) = self.store().derived(key).await?
-            && let Ok(explanation) = serde_json::from_value(known.record.clone())
-            && let Some(stored) = self.store().manifest(&home, &known.digest).await?
-        {
-            self.counters().derived_known.one_more();
-            return Ok(Arc::new(Derived {
-                stored,
-                explanation,
-            }));
-        }
-        let candidates = self.candidates(judged, &source, profile).await?;
         let work = Derivation {
             registry: self,
             name,
             home: &home,
             tag,
             source: &source,
-            candidates: &candidates,
+            judged: &judged,
             profile,
-            layers,
+            layers: &layers,
+            form,
         };
-        let derived = work.run().await.map_err(|error| {
-            if !matches!(error.root(), RegistryError::NothingFits { .. }) {
-                return error;
-            }
-            if let Some(failure) = &source.failure {
-                return RegistryError::Shared(Arc::clone(failure));
-            }
-            self.counters().nothing_fitted.one_more();
-            tracing::warn!(repository = %name, %tag, login = %profile, %error, "nothing fits");
-            error
-        })?;
-        self.counters().derived_made.one_more();
-        let record = serde_json::to_value(&derived.explanation).unwrap_or_default();
-        self.store()
-            .put_derived(key, &home, &derived.stored.digest, &record)
-            .await?;
-        tracing::info!(
-            repository = %name, %tag, profile = %profile, digest = %derived.stored.digest,
-            "derived"
-        );
-        Ok(Arc::new(derived))
+        let (stored, chosen) = self.chosen(&work).await?;
+        Ok((stored, joined(source.warning.as_ref(), &chosen.warnings)))
+    }
+
+    /// The same with the whole story, which nobody keeps: it is large, and seldom asked for.
+    pub(crate) async fn explained(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        profile: &Composed,
+        form: Form,
+    ) -> Result<Outcome, RegistryError> {
+        let source = self.source(name, tag).await?;
+        let Some(layers) = self.layers_to_add(name, &source, profile).await? else {
+            return Ok(Outcome::Plain(source));
+        };
+        let judged = self.judged(&source, profile).await?;
+        let home = self.home(name)?;
+        let work = Derivation {
+            registry: self,
+            name,
+            home: &home,
+            tag,
+            source: &source,
+            judged: &judged,
+            profile,
+            layers: &layers,
+            form,
+        };
+        let derived = Box::pin(work.explain()).await?;
+        let warning = joined(source.warning.as_ref(), &derived.explanation.warnings);
+        Ok(Outcome::Derived(Arc::new(derived), warning))
+    }
+
+    /// The layer images that the events of `profile` would add to the source. Nothing where no
+    /// event applies, so that the source is served as it is.
+    async fn layers_to_add(
+        &self,
+        name: &RepositoryName,
+        source: &Source,
+        profile: &Composed,
+    ) -> Result<Option<Vec<LayerImage>>, RegistryError> {
+        if source.kind != SourceKind::Collection && !metahub_resolve::applies(profile, name) {
+            return Ok(None);
+        }
+        match self.layer_images(name, profile).await {
+            Ok(layers) => Ok(Some(layers)),
+            // What cannot run gets no layers, so it does not matter that there are none.
+            Err(_) if !self.is_runnable(source).await? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a source is, or leads to, something that can run.
+    async fn is_runnable(&self, source: &Source) -> Result<bool, RegistryError> {
+        match &*self.document(&source.stored).await? {
+            Document::Manifest(manifest) => Ok(manifest.is_image()),
+            Document::Index(index) => self.can_run(source, index).await,
+        }
     }
 
     /// The layer images that `profile` adds to images of `name`, as they are now.
@@ -366,26 +334,12 @@ pub(crate) fn nothing_fits(
     }
 }
 
-/// What a derivation depends on, as one digest.
-fn key(
-    name: &RepositoryName,
-    judged: &Judged,
-    profile: &Composed,
-    layers: &[LayerImage],
-) -> Digest {
-    let layers: Vec<&str> = layers
-        .iter()
-        .map(|l| l.source.stored.digest.as_str())
+/// All warnings in one.
+fn joined(first: Option<&String>, others: &[String]) -> Option<String> {
+    let all: Vec<&str> = first
+        .into_iter()
+        .chain(others)
+        .map(String::as_str)
         .collect();
-    // A tuple, since every pull by a login with a profile comes by here: no document is built.
-    let inputs = (
-        RECORD_VERSION,
-        name.as_str(),
-        judged.digest.as_str(),
-        profile.digest().as_str(),
-        layers,
-    );
-    #[expect(clippy::expect_used, reason = "numbers and texts always have a form")]
-    let inputs = serde_json::to_vec(&inputs).expect("plain JSON");
-    Digest::sha256(&inputs)
+    (!all.is_empty()).then(|| all.join("; "))
 }

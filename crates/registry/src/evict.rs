@@ -13,6 +13,7 @@ use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_store::{Candidate, CandidatesAfter, Disk, Evicted, Origin, Use, Which};
 
 use crate::blob::parse_sources;
+use crate::choice::Held;
 use crate::enter::{BEHIND, shown};
 use crate::free::Free;
 use crate::source::parse;
@@ -38,6 +39,8 @@ pub struct CacheSettings {
     pub pinned: ImmutableTags,
     /// What was used less than this ago stays, though the bound is passed.
     pub spare: Duration,
+    /// Bytes of what was derived here: of the documents, whose layers lie elsewhere.
+    pub derived: u64,
 }
 
 impl Default for CacheSettings {
@@ -50,12 +53,13 @@ impl Default for CacheSettings {
             anonymous_share: 50,
             pinned: ImmutableTags::default(),
             spare: Duration::from_secs(60),
+            derived: 1024 * 1024 * 1024,
         }
     }
 }
 
 impl CacheSettings {
-    /// Whether anything has a bound.
+    /// Whether anything of upstreams has a bound.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         self.size.is_some() || !self.sizes.is_empty() || self.keep_free != Free::Bytes(0)
@@ -121,6 +125,13 @@ impl Registry {
         if self.settings().cache.is_bounded() {
             self.inner.usage.note(repository, digest, self.client);
         }
+    }
+
+    /// Notes that what a login chose is used: what is derived has a bound in any case.
+    pub(crate) fn used_derived(&self, held: &Held) {
+        self.inner
+            .usage
+            .note(&held.repository, &held.digest, self.client);
     }
 
     /// Writes down what was used since the last call.

@@ -15,6 +15,7 @@ use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, Repos
 use metahub_store::StoredManifest;
 use serde_json::Value;
 
+use crate::choice::Form;
 use crate::derive::{Derived, Outcome};
 use crate::gather_merge::{Failures, Merged, fetch};
 use crate::place::Place;
@@ -120,7 +121,9 @@ impl Gather<'_> {
                 let profile = self.wanted.profile.as_deref().unwrap_or(&nobody);
                 let catalog = registry.catalog();
                 let collection = registry.collection_called(&catalog, &name, &tag);
-                match registry.outcome(&name, &tag, profile).await? {
+                // A bundle names what tools find under the name that was asked for: an index.
+                let form = Form::Index;
+                match registry.explained(&name, &tag, profile, form).await? {
                     Outcome::Plain(source) => {
                         self.source(&source, image, &Select::ByPlatform).await?;
                     }

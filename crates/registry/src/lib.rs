@@ -6,16 +6,18 @@
 //! but by the caller; decisions about documents are not made here but in `resolve`.
 //!
 //! Files are named by what they do on the way of a pull: `place` → `source` → `derive` (and
-//! `derivation`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
+//! `choice`, `derivation`, `made`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
 
 mod blob;
 mod bound;
 mod candidates;
+mod choice;
 mod client;
 mod collection;
 mod counters;
 mod derivation;
 mod derive;
+mod documents;
 mod enter;
 mod error;
 mod evict;
@@ -34,6 +36,7 @@ mod judgement;
 mod list;
 mod listing;
 mod local_names;
+mod made;
 mod maintenance;
 mod personal;
 mod place;
@@ -42,6 +45,7 @@ mod push;
 mod recheck;
 mod resolution;
 mod room;
+mod runnable;
 mod share;
 mod source;
 mod statements;
@@ -140,7 +144,6 @@ struct Inner {
     fills: fill::Fills,
     room: room::Room,
     leads: share::Leads,
-    derivations: derive::Derivations,
     collections: moka::future::Cache<Digest, collection::Built>,
     /// The candidates of sources, as logins were judged by them lately.
     judged: candidates::JudgedLately,
@@ -148,6 +151,8 @@ struct Inner {
     said: moka::future::Cache<Digest, Arc<judgement::Said>>,
     /// The compatibility artifacts of images, as their upstreams listed them last, and when.
     artifacts: ListedArtifacts,
+    derivations: choice::Derivations,
+    documents: documents::Documents,
     rechecks: recheck::Rechecks,
     listings: listing::Listings,
     referrers: list::ReferrersLately,
@@ -178,7 +183,8 @@ impl Registry {
                 fills: fill::Fills::default(),
                 room: room::Room::default(),
                 leads: share::Leads::default(),
-                derivations: derive::Derivations::new(),
+                derivations: choice::Derivations::default(),
+                documents: documents::Documents::default(),
                 collections: moka::future::Cache::builder()
                     .max_capacity(1000)
                     .time_to_live(collection::LIFETIME)

@@ -8,7 +8,7 @@ use metahub_store::{
 use serde::Serialize;
 
 use crate::blob::parse_sources;
-use crate::{BlobRead, Explanation, Registry, RegistryError, SourceKind};
+use crate::{BlobRead, Registry, RegistryError};
 
 /// What a scrub found, and what was fetched again from where it had come from.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -42,16 +42,17 @@ impl Scrubbed {
 impl Registry {
     /// Collects garbage, derived content whose source is gone included.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, RegistryError> {
+        // What is in use now is not garbage.
+        self.write_usage().await?;
+        if !options.dry_run {
+            self.bound_derived().await;
+        }
         let report = self
             .store()
-            .collect_garbage_and_derived(options, &made_from)
+            .collect_garbage_and_derived(options, made_from)
             .await?;
         if options.dry_run {
             return Ok(report);
-        }
-        if report.derived > 0 {
-            // What was remembered may name what is gone now.
-            self.forget_derivations();
         }
         let counters = self.counters();
         counters.gc_runs.one_more();
@@ -129,23 +130,8 @@ impl Registry {
     }
 }
 
-/// The manifests that a derived one was made from, as far as this registry ever holds them: the
-/// index of a collection is built anew from the catalog, and is none of them.
+/// The manifests that a derived one was made from.
 fn made_from(derived: &DerivedManifest) -> Vec<Digest> {
     let named = derived.source.iter().flat_map(|text| parse_sources(text));
-    let mut sources: Vec<Digest> = named.filter_map(|image| image.digest().cloned()).collect();
-    for record in &derived.records {
-        // A record of another version: nobody asks for it any more, but its text is not known.
-        let Ok(record) = serde_json::from_value::<Explanation>(record.clone()) else {
-            continue;
-        };
-        if record.source == SourceKind::Collection {
-            let children = record.children.into_iter();
-            sources.extend(children.map(|child| child.derived_from.unwrap_or(child.digest)));
-        } else {
-            sources.push(record.source_digest);
-        }
-        sources.extend(record.added.into_iter().map(|added| added.manifest));
-    }
-    sources
+    named.filter_map(|image| image.digest().cloned()).collect()
 }

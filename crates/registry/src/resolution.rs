@@ -4,6 +4,7 @@ use metahub_catalog::Composed;
 use metahub_oci::{Document, ImageReference, Index, Platform, Reference, RepositoryName, Tag};
 use metahub_resolve::Verdicts;
 
+use crate::choice::Form;
 use crate::derive::Outcome;
 use crate::enter::Wanted;
 use crate::place::Place;
@@ -84,7 +85,7 @@ impl Registry {
         tag: &Tag,
         profile: &Composed,
     ) -> Result<(crate::Served, Explanation, Option<String>), RegistryError> {
-        match self.outcome(name, tag, profile).await? {
+        match self.explained(name, tag, profile, Form::Any).await? {
             Outcome::Derived(derived, warning) => Ok((
                 (&*derived.stored).into(),
                 derived.explanation.clone(),
@@ -130,7 +131,7 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
     }
 }
 
-fn children_of(index: &Index) -> Vec<Child> {
+pub(crate) fn children_of(index: &Index) -> Vec<Child> {
     index
         .manifests()
         .iter()

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 
 /// Parts that are locked each for itself.
 const SHARDS: u64 = 16;
+/// Uses that a part holds; more are not noted until they were written down.
+const MOST: usize = 16 * 1024;
 
 /// Uses that are not written down yet.
 pub(crate) struct Usage {
@@ -39,8 +41,11 @@ impl Usage {
         let Some(shard) = self.shards.get(shard) else {
             return;
         };
+        let mut shard = shard.lock();
+        if shard.len() >= MOST && !shard.contains_key(&hash) {
+            return;
+        }
         shard
-            .lock()
             .entry(hash)
             .and_modify(|used| {
                 used.at = now;

@@ -87,7 +87,7 @@ impl World {
         let tag: Tag = tag.parse().unwrap();
         let pulled = self
             .registry
-            .tagged(image, &tag, &profile, Accepts::Index)
+            .tagged(image, &tag, &profile, Accepts::IndexOnly)
             .await
             .unwrap();
         let Document::Index(index) =

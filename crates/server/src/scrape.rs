@@ -250,6 +250,11 @@ impl Scrape {
             "metahub_referrers_refused",
             "Look-ups of what refers to an image that an upstream refused or does not offer",
             counts.referrers_refused,
+        )?;
+        page.total(
+            "metahub_derived_evicted",
+            "Records of derived content that were evicted to keep their bound",
+            counts.derived_evicted,
         )
     }
 

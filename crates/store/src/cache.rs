@@ -137,7 +137,7 @@ impl Caches {
                 ENTRY + 128 + access.body.as_ref().map_or(0, Bytes::len)
             }),
             derived: ExactCache::new(bytes / 8, |_, derived: &Arc<Derived>| {
-                2 * ENTRY + derived.weight
+                2 * ENTRY + derived.repository.as_str().len()
             }),
         }
     }

@@ -30,7 +30,7 @@ pub struct Evicted {
 }
 
 /// A blob's row, its digest and its size.
-type Row = (i64, Vec<u8>, i64);
+pub(crate) type Row = (i64, Vec<u8>, i64);
 
 impl Store {
     /// Gives back a manifest that was not used since `unused_since`, with the indexes that lead
@@ -263,7 +263,7 @@ async fn holders(
 
 /// Which manifests of a repository count as naming a blob.
 #[derive(Clone, Copy)]
-enum Naming {
+pub(crate) enum Naming {
     /// All.
     Any,
     /// Those that were pushed or read from an upstream.
@@ -272,7 +272,7 @@ enum Naming {
     GivenOrNone,
 }
 
-async fn is_named(
+pub(crate) async fn is_named(
     transaction: &mut Transaction,
     repository_id: i64,
     blob: &Digest,
@@ -296,7 +296,7 @@ async fn is_named(
 }
 
 /// Takes a blob from a repository; its row, for whoever looks whether another still has it.
-async fn take(
+pub(crate) async fn take(
     transaction: &mut Transaction,
     repository: &RepositoryName,
     blob: &Digest,

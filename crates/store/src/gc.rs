@@ -3,15 +3,17 @@
 //!
 //! Needed is whatever a manifest of the repository refers to. Manifests that were pushed or read
 //! are never garbage: they are removed by name. In order: uploads that nobody continued, derived
-//! manifests whose sources are gone, a repository's right to blobs that none of its manifests
-//! names, blobs that no repository may read, files without a row, repositories that hold nothing. Every removal checks again, in the transaction
-//! that removes, that the thing is still garbage.
+//! manifests whose sources or records are gone, a repository's right to blobs that none of its
+//! manifests names, blobs that no repository may read, files without a row, repositories that hold
+//! nothing. Every removal checks again, in the transaction that removes, that the thing is still
+//! garbage. Everything is read in pages, so that memory does not grow with what is held.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use metahub_oci::RepositoryName;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::StoreError;
@@ -19,7 +21,7 @@ use crate::cache::Change;
 use crate::encoding::{digest_from_bytes, time_to_millis};
 use crate::layout::remove_file;
 use crate::reserve;
-use crate::stale::MadeFrom;
+use crate::stale::{Held, MadeFrom};
 use crate::store::{Store, blocking};
 use crate::writer::Durability;
 
@@ -44,7 +46,7 @@ pub struct GcOptions {
 pub struct GcReport {
     /// Uploads that nobody continued.
     pub uploads: u64,
-    /// Derived manifests whose sources are gone.
+    /// Derived manifests whose sources are gone, or that no record leads to.
     pub derived: u64,
     /// Rights of a repository to read a blob that none of its manifests names.
     pub links: u64,
@@ -72,7 +74,7 @@ macro_rules! unneeded_link {
 impl Store {
     /// Collects garbage, derived manifests left aside. Other work goes on meanwhile.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
-        self.collect_garbage_and_derived(options, &|_| Vec::new())
+        self.collect_garbage_and_derived(options, |_| Vec::new())
             .await
     }
 
@@ -81,7 +83,7 @@ impl Store {
     pub async fn collect_garbage_and_derived(
         &self,
         options: &GcOptions,
-        made_from: &MadeFrom,
+        made_from: MadeFrom,
     ) -> Result<GcReport, StoreError> {
         let cutoff = SystemTime::now()
             .checked_sub(options.grace)
@@ -92,6 +94,7 @@ impl Store {
             cutoff,
             cutoff_millis: time_to_millis(cutoff),
             dry_run: options.dry_run,
+            held: Mutex::default(),
         };
         let mut report = GcReport::default();
         if options.dry_run {
@@ -129,6 +132,8 @@ pub(crate) struct Gc<'s> {
     pub(crate) dry_run: bool,
     grace: Duration,
     pub(crate) cutoff_millis: i64,
+    /// Sources of derived manifests that were looked for lately.
+    pub(crate) held: Mutex<Held>,
 }
 
 impl<'s> Gc<'s> {
@@ -141,6 +146,7 @@ impl<'s> Gc<'s> {
             cutoff,
             cutoff_millis: time_to_millis(cutoff),
             dry_run: false,
+            held: Mutex::default(),
         }
     }
 }
@@ -150,7 +156,7 @@ impl Gc<'_> {
         self.store.inner.database.error(error)
     }
 
-    async fn remove(&self, report: &mut GcReport, made_from: &MadeFrom) -> Result<(), StoreError> {
+    async fn remove(&self, report: &mut GcReport, made_from: MadeFrom) -> Result<(), StoreError> {
         let idle = self.store.inner.options.upload_idle.max(self.grace);
         report.uploads = self.store.sweep_uploads(idle).await? as u64;
         report.derived = self.derived(made_from).await?;

@@ -113,6 +113,17 @@ impl Store {
                         .execute(&mut transaction.connection)
                         .await;
                         result.map_err(|error| transaction.error(error))?;
+                        let result = sqlx::query(
+                            "UPDATE derived SET used_at = max(used_at, $1)
+                             WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
+                               AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)",
+                        )
+                        .bind(time_to_millis(one.at))
+                        .bind(one.repository.as_str())
+                        .bind(digest_to_bytes(&one.digest))
+                        .execute(&mut transaction.connection)
+                        .await;
+                        result.map_err(|error| transaction.error(error))?;
                     }
                     Ok::<_, StoreError>(())
                 })

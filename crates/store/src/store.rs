@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub(crate) interrupted: Arc<Interrupted>,
     /// How often kept manifests were put in order, for [`Store::orderings`].
     pub(crate) orderings: AtomicU64,
+    /// Held for reading while derived content is stored, for writing while some of it is removed.
+    pub(crate) deriving: Arc<tokio::sync::RwLock<()>>,
     /// How many uploads and fills receive bytes now.
     pub(crate) receiving: Arc<AtomicUsize>,
     /// Which store this is, and whether its blobs are in place.
@@ -182,6 +184,7 @@ impl Store {
                 streams: Arc::default(),
                 interrupted: Arc::default(),
                 orderings: AtomicU64::new(0),
+                deriving: Arc::default(),
                 receiving: Arc::default(),
                 identity: Identity::default(),
                 removing: tokio::sync::Mutex::default(),

@@ -59,6 +59,16 @@ impl Transaction {
         self.changes.push(change);
     }
 
+    /// How much was noted so far.
+    pub(crate) fn noted(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Forgets what was noted since, in work that will be undone: it would only take memory.
+    pub(crate) fn forget_noted(&mut self, since: usize) {
+        self.changes.truncate(since);
+    }
+
     /// The error for what SQLite said.
     pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
         StoreError::database(&self.path, error)

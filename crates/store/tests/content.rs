@@ -197,15 +197,17 @@ async fn a_derived_manifest_brings_the_blobs_of_the_repositories_it_was_made_fro
     );
     assert!(store.blob(&derived, &unrelated).await.unwrap().is_none());
     let key = Digest::sha256(b"inputs");
-    let record = serde_json::json!({"base": "x"});
     assert!(
         store
-            .put_derived(&key, &derived, document.digest(), &record)
+            .put_derived(&key, &derived, document.digest(), 100)
             .await
             .unwrap()
     );
     let found = store.derived(&key).await.unwrap().unwrap();
-    assert_eq!((&found.digest, &found.record), (document.digest(), &record));
+    assert_eq!(
+        (&found.repository, &found.digest),
+        (&derived, document.digest())
+    );
     assert!(
         store
             .delete_manifest(&derived, document.digest())

@@ -280,10 +280,9 @@ impl Run<'_> {
             }
             Step::Derive(r, d) => {
                 let digest = world.documents[d].digest();
-                let record = serde_json::json!({ "r": r });
                 let key = derived_key(r, d);
                 let put = store
-                    .put_derived(&key, &repository(r), digest, &record)
+                    .put_derived(&key, &repository(r), digest, 100)
                     .await
                     .unwrap();
                 assert_eq!(put, self.model.held.contains(&(r, d)));

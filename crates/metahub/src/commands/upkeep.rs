@@ -82,7 +82,10 @@ pub(crate) async fn gc(args: GcArgs) -> miette::Result<Exit> {
             "blobs taken from repositories whose manifests do not name them",
         ),
         ("files", "files that interrupted work left"),
-        ("derived", "derived manifests whose source was deleted"),
+        (
+            "derived",
+            "derived manifests whose source or record is gone",
+        ),
         ("uploads", "uploads that nobody continued"),
         ("repositories", "repositories that held nothing"),
     ] {

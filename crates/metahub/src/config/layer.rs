@@ -63,6 +63,7 @@ pub(crate) struct CacheLayer {
     pub(crate) anonymous_share: Option<Percent>,
     pub(crate) pinned: Option<ImmutableTags>,
     pub(crate) spare: Option<Time>,
+    pub(crate) derived: Option<Size>,
 }
 
 /// The keys under `tls`.
@@ -213,6 +214,7 @@ impl Layer {
                 anonymous_share: variable(environment, "METAHUB_CACHE_ANONYMOUS_SHARE")?,
                 pinned: variable(environment, "METAHUB_CACHE_PINNED")?,
                 spare: variable(environment, "METAHUB_CACHE_SPARE")?,
+                derived: variable(environment, "METAHUB_CACHE_DERIVED")?,
             },
         })
     }

@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 47] = [
+const OTHER_VALUES: [(&str, &str); 51] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -204,6 +204,7 @@ const OTHER_VALUES: [(&str, &str); 47] = [
     ("cache.anonymous_share", "100%"),
     ("cache.pinned", "['quay.io/.*']"),
     ("cache.spare", "1h"),
+    ("cache.derived", "64 MiB"),
     // One means nothing without the other.
     ("tls.certificate", ""),
     ("tls.key", ""),

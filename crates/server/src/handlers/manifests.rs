@@ -60,9 +60,10 @@ pub(crate) async fn get(
 }
 
 /// Which forms the client takes. A client that names none (Enroot's `HEAD`), or anything, takes
-/// an index; one that names only manifest types gets the manifest itself.
+/// an index; one that names only manifest types gets the manifest itself, and one that names only
+/// index types an index.
 fn accepts(headers: &HeaderMap) -> Accepts {
-    let mut named_any = false;
+    let (mut named_any, mut index, mut anything) = (false, false, false);
     for value in headers.get_all(header::ACCEPT) {
         for item in value.to_str().unwrap_or("").split(',') {
             let essence = item.split(';').next().unwrap_or("").trim();
@@ -70,13 +71,8 @@ fn accepts(headers: &HeaderMap) -> Accepts {
                 continue;
             }
             named_any = true;
-            let index = matches!(
-                essence,
-                MediaType::OCI_INDEX | MediaType::DOCKER_LIST | "*/*"
-            ) || essence == "application/*";
-            if index {
-                return Accepts::Index;
-            }
+            index |= matches!(essence, MediaType::OCI_INDEX | MediaType::DOCKER_LIST);
+            anything |= matches!(essence, "*/*" | "application/*");
         }
     }
     // A client that names no manifest type at all (application/json, say) is no image client.
@@ -84,10 +80,11 @@ fn accepts(headers: &HeaderMap) -> Accepts {
         let text = value.to_str().unwrap_or("");
         text.contains(MediaType::OCI_MANIFEST) || text.contains(MediaType::DOCKER_MANIFEST)
     });
-    if named_any && manifest {
-        Accepts::ManifestOnly
-    } else {
-        Accepts::Index
+    match (manifest, index, anything) {
+        (_, _, true) | (true, true, _) => Accepts::Index,
+        (false, true, false) => Accepts::IndexOnly,
+        (true, false, false) if named_any => Accepts::ManifestOnly,
+        (_, false, false) => Accepts::Index,
     }
 }
 
@@ -163,6 +160,11 @@ mod tests {
                 Accepts::ManifestOnly,
             ),
             (vec!["application/json"], Accepts::Index),
+            (
+                vec![MediaType::OCI_INDEX, MediaType::DOCKER_LIST],
+                Accepts::IndexOnly,
+            ),
+            (vec![MediaType::OCI_INDEX, "*/*;q=0.1"], Accepts::Index),
             (
                 vec!["application/vnd.docker.distribution.manifest.v2+json, */*"],
                 Accepts::Index,

@@ -1,0 +1,98 @@
+//! Parsed documents, each parsed once however many ask for it, and heavy work on them, which is
+//! done on blocking threads and by a few at once, so that everybody else goes on.
+
+use std::sync::Arc;
+
+use metahub_oci::{Digest, Document, DocumentError, MediaType};
+use metahub_store::StoredManifest;
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use crate::source::parse;
+use crate::{Registry, RegistryError};
+
+/// Documents up to this many bytes are worked on where they are asked for: about a millisecond.
+const SMALL: usize = 32 * 1024;
+/// What a parsed document takes in memory, as a multiple of its text.
+const PARSED: usize = 16;
+/// Bytes of parsed documents that are kept in memory.
+const KEPT: u64 = 96 * 1024 * 1024;
+/// Large documents that are worked on at once, at most. Each takes up to 64 MiB meanwhile, and
+/// more at once than there are processors would only wait for each other.
+const MOST_AT_ONCE: usize = 4;
+
+/// Documents that were parsed lately.
+pub(crate) struct Documents {
+    parsed: Cache<(Digest, MediaType), Arc<Document>>,
+    at_once: Semaphore,
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        let weigh = |_: &(Digest, MediaType), document: &Arc<Document>| {
+            u32::try_from(document.bytes().len().saturating_mul(PARSED)).unwrap_or(u32::MAX)
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            parsed: Cache::builder().weigher(weigh).max_capacity(KEPT).build(),
+            at_once: Semaphore::new(processors.clamp(1, MOST_AT_ONCE)),
+        }
+    }
+}
+
+impl Registry {
+    /// The document of what is stored.
+    pub(crate) async fn document(
+        &self,
+        stored: &Arc<StoredManifest>,
+    ) -> Result<Arc<Document>, RegistryError> {
+        if stored.bytes.len() <= SMALL {
+            return Ok(Arc::new(parse(stored)?));
+        }
+        let key = (stored.digest.clone(), stored.media_type.clone());
+        let work = async {
+            let stored = Arc::clone(stored);
+            let parsed = self
+                .on_document(stored.bytes.len(), move || parse(&stored))
+                .await?;
+            Ok::<_, RegistryError>(Arc::new(parsed?))
+        };
+        let documents = &self.inner.documents.parsed;
+        documents
+            .try_get_with(key, work)
+            .await
+            .map_err(|error| match error.document_error() {
+                Some(error) => error.into(),
+                None => RegistryError::Shared(error),
+            })
+    }
+
+    /// Does `work` on a document of `bytes` bytes: at once if that is small, else on a blocking
+    /// thread when it is this work's turn. Whatever bounds the memory of such work is taken here.
+    pub(crate) async fn on_document<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        if bytes <= SMALL {
+            return Ok(work());
+        }
+        let broken =
+            |why: String| RegistryError::Broken(format!("work on a document ended: {why}"));
+        let turn = self.inner.documents.at_once.acquire().await;
+        let _turn = turn.map_err(|error| broken(error.to_string()))?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| broken(error.to_string()))
+    }
+}
+
+impl RegistryError {
+    /// What is wrong with a document, if that is it.
+    fn document_error(&self) -> Option<DocumentError> {
+        match self {
+            Self::Document(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
