@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::connection::Peer;
 use crate::error::HttpError;
-use crate::handlers::{base, blobs, lists, manifests, resolve, token, uploads};
+use crate::handlers::{base, blobs, hardware, lists, manifests, resolve, token, uploads};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
@@ -144,6 +144,7 @@ impl Answering {
         match &*route {
             Route::Health => Ok(base::health()),
             Route::Ready => base::ready(self.app.registry.store()),
+            Route::Hardware => Ok(hardware::get(&self.app.registry)),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::Token => self.token(call, body).await,
             Route::Metrics => self.metrics(call, record).await,

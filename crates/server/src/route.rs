@@ -24,6 +24,8 @@ pub(crate) enum Route {
     Token,
     /// `GET /api/v1/resolve`.
     Resolve,
+    /// `GET /api/v1/hardware`.
+    Hardware,
     /// `GET /healthz`.
     Health,
     /// `GET /readyz`.
@@ -44,6 +46,7 @@ impl Route {
             "/v2/_catalog" => return only(method, &[Method::GET], Self::Repositories),
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
+            "/api/v1/hardware" => return only(method, &[Method::GET], Self::Hardware),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
             "/readyz" => return only(method, &[Method::GET, Method::HEAD], Self::Ready),
             "/metrics" => return only(method, &[Method::GET], Self::Metrics),
