@@ -5,6 +5,7 @@
 
 mod ancestors;
 mod cloud;
+#[cfg(not(target_env = "musl"))]
 mod nvml;
 mod tools;
 
@@ -27,7 +28,7 @@ pub struct Probe {
     /// this program was itself started by a tool that a probe runs ([`PROBING`]).
     pub path: Option<OsString>,
     /// The library to load for NVML; without one, wherever the system finds
-    /// `libnvidia-ml.so.1`.
+    /// `libnvidia-ml.so.1`. A static program of musl loads none.
     pub nvml: Option<PathBuf>,
     /// The clouds' metadata services to ask, none unless told to.
     pub clouds: Vec<MetadataService>,
@@ -54,7 +55,10 @@ impl Probe {
     pub fn ask(&self) -> DetectOptions {
         let path = self.path.as_deref();
         let mut outputs = path.map_or_else(Default::default, |p| tools::ask(p, self.patience));
-        outputs.nvml = nvml::ask(self.nvml.as_deref());
+        #[cfg(not(target_env = "musl"))]
+        {
+            outputs.nvml = nvml::ask(self.nvml.as_deref());
+        }
         DetectOptions {
             tools: outputs,
             cloud: !self.clouds.is_empty(),
