@@ -1,0 +1,63 @@
+//! Why a registry gave no answer, as far as somebody can do something about it.
+
+/// Why a registry could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, or no answer in time.
+    #[error("{registry} cannot be reached: {problem}")]
+    Unreachable {
+        /// `HOST[:PORT]`.
+        registry: String,
+        /// What went wrong, as the system or the TLS library says it.
+        problem: String,
+    },
+    /// A connection, and a certificate that is not accepted.
+    #[error("the certificate of {registry} is not accepted: {problem}")]
+    Certificate {
+        /// `HOST[:PORT]`.
+        registry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An answer that says no.
+    #[error("{registry} answered {status}: {message}")]
+    Refused {
+        /// `HOST[:PORT]`.
+        registry: String,
+        /// The HTTP status.
+        status: u16,
+        /// The message of the first error in the body (distribution specification, error
+        /// codes), or what the status means.
+        message: String,
+        /// `reason` in the detail of that error, by which a MetaHub tells programs why:
+        /// `nothing-fits`.
+        reason: Option<String>,
+    },
+    /// An answer that is not what the specification says.
+    #[error("{registry} does not answer as a registry: {problem}")]
+    BadAnswer {
+        /// `HOST[:PORT]`.
+        registry: String,
+        /// What was expected, and what came.
+        problem: String,
+    },
+    /// Certificates that were to be trusted could not be read.
+    #[error("the certificates to trust cannot be read from {file}: {problem}")]
+    Authorities {
+        /// The file.
+        file: String,
+        /// Why not.
+        problem: String,
+    },
+}
+
+impl ClientError {
+    /// The HTTP status, where the registry said no.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The command line: which command is called, under which name, with what.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use metahub_hardware::detect::Root;
+
+use crate::answer::Answer;
+use crate::cache::Cache;
+use crate::detect::{Detected, Look, detect};
+use crate::helper::{Helper, MOST_INPUT, MOST_TIME, NOT_FOUND, within};
+use crate::known::NodeFacts;
+use crate::logins::LoginsFile;
+use crate::policy::Policy;
+use crate::setup::{Client, Request, Scope};
+use crate::{doctor, exec, format, refresh, resolve, setup};
+
+/// Under this name the program is a credential helper.
+const HELPER: &str = "docker-credential-metahub";
+
+/// What a node is, and the logins and client configurations that follow from it.
+#[derive(Debug, Parser)]
+#[command(name = "metahub-node", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what this node provides
+    Detect(DetectArgs),
+    /// Print this node's login
+    Login {
+        /// The login for this registry, which may know the node by an older target only
+        #[arg(long, value_name = "HOST")]
+        registry: Option<String>,
+    },
+    /// Look at this node, ask the registries what they know of it, and write the cache
+    Refresh,
+    /// Answer as a credential helper: get, store, erase, list or version
+    Credential {
+        /// get, store, erase, list or version
+        action: String,
+    },
+    /// Print the reference by digest that this node gets; exit 3 where nothing fits
+    Resolve {
+        /// HOST/NAME:TAG
+        image: String,
+    },
+    /// Run a client with digests in the place of HOST/NAME:TAG
+    Exec {
+        /// CLIENT ARGS...
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Configure clients, or take that back
+    Setup(SetupArgs),
+    /// Say what stands between this node and its images, and what to do
+    Doctor {
+        /// Images to resolve, as HOST/NAME:TAG
+        images: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DetectArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Also say how the CPU target was chosen, and which missing flags were forgiven
+    #[arg(long)]
+    why: bool,
+    /// Read files below this folder; no tools are run then
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Read this file in place of /proc/cpuinfo
+    #[arg(long, value_name = "FILE")]
+    cpuinfo: Option<PathBuf>,
+}
+
+/// How `detect` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For Node Feature Discovery's features.d.
+    Nfd,
+    /// For slurm.conf.
+    Slurm,
+}
+
+#[derive(Debug, Args)]
+struct SetupArgs {
+    /// The clients; with --all those that are installed
+    #[arg(value_enum, required_unless_present = "all", conflicts_with = "all")]
+    clients: Vec<Client>,
+    /// Every client that is installed here
+    #[arg(long)]
+    all: bool,
+    /// The MetaHub, as NAME or NAME:PORT
+    #[arg(long, value_name = "HOST")]
+    registry: String,
+    /// For all users of this machine
+    #[arg(long, conflicts_with = "user")]
+    system: bool,
+    /// For the caller
+    #[arg(long)]
+    user: bool,
+    /// Print the files and write nothing
+    #[arg(long)]
+    print: bool,
+    /// Take it back
+    #[arg(long)]
+    undo: bool,
+    /// Write system-wide files below this folder, as for an image of a node
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "system")]
+    root: PathBuf,
+}
+
+/// Runs the command that `arguments` name, the program's own name first.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> Answer {
+    let called = arguments.first().map(PathBuf::from).unwrap_or_default();
+    if called.file_name().is_some_and(|name| name == HELPER) {
+        let action = arguments.get(1).and_then(|word| word.to_str());
+        return credential(action.unwrap_or_default());
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            return Answer::error(2, error.to_string().trim_end().to_owned());
+        }
+        Err(error) => return Answer::ok(error.to_string()),
+    };
+    if let Command::Credential { action } = &cli.command {
+        return credential(action);
+    }
+    let policy = match policy() {
+        Ok(policy) => policy,
+        Err(error) => return Answer::error(1, error),
+    };
+    let exe = std::env::current_exe().unwrap_or(called);
+    command(cli.command, &policy, &exe)
+}
+
+fn command(command: Command, policy: &Policy, exe: &Path) -> Answer {
+    match command {
+        Command::Detect(args) => detect_command(policy, &args),
+        Command::Login { registry } => login(policy, registry.as_deref()),
+        Command::Refresh => refresh::refresh(policy),
+        Command::Credential { action } => credential(&action),
+        Command::Resolve { image } => resolve::resolve(policy, &environment, &image),
+        Command::Exec { command } => exec::exec(policy, &environment, &command),
+        Command::Setup(args) => setup_command(policy, args, exe),
+        Command::Doctor { images } => doctor::doctor(policy, &environment, &images, exe),
+    }
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The site's policy, with the MetaHubs that the caller set clients up for.
+fn policy() -> Result<Policy, String> {
+    let mut policy = Policy::read(&environment).map_err(|error| error.to_string())?;
+    if let Ok(logins) = LoginsFile::of_user(&environment).and_then(|file| file.read()) {
+        for host in logins.registries {
+            if !policy.is_metahub(&host) {
+                policy.registries.push(host);
+            }
+        }
+    }
+    Ok(policy)
+}
+
+/// Answers within [`MOST_TIME`], whatever happens.
+fn credential(action: &str) -> Answer {
+    let action = action.to_owned();
+    let answer = within(MOST_TIME, move || {
+        let mut input = String::new();
+        let needs_input = matches!(action.as_str(), "get" | "store" | "erase");
+        let mut stdin = std::io::stdin().lock().take(MOST_INPUT);
+        if needs_input && stdin.read_to_string(&mut input).is_err() {
+            return Answer::failure(1, NOT_FOUND);
+        }
+        // A broken policy must not break pulls from all other registries.
+        let policy = match policy() {
+            Ok(policy) => policy,
+            Err(error) => return Answer::failure(1, NOT_FOUND).noting(vec![error]),
+        };
+        let helper = Helper {
+            policy: &policy,
+            environment: &environment,
+            root: &Root::new("/"),
+        };
+        helper.run(&action, &input)
+    });
+    answer.unwrap_or_else(|| {
+        let note = "no answer in time, so this pull is anonymous: run metahub-node doctor";
+        Answer::failure(1, NOT_FOUND).noting(vec![note.to_owned()])
+    })
+}
+
+fn detect_command(policy: &Policy, args: &DetectArgs) -> Answer {
+    let cpuinfo = match args
+        .cpuinfo
+        .as_ref()
+        .map(|file| read_text(file))
+        .transpose()
+    {
+        Ok(cpuinfo) => cpuinfo,
+        Err(problem) => return Answer::error(1, problem),
+    };
+    let look = Look {
+        root: args.root.clone(),
+        cpuinfo,
+        tools: Some(refresh::TOOL_TIME),
+    };
+    let found = detect(policy, &look);
+    let login = own_login(&found, policy);
+    Answer::ok(match args.format {
+        Format::Text => format::text(&found, login.as_deref(), args.why),
+        Format::Json => format::json(&found, login.as_deref()),
+        Format::Nfd => format::nfd(&found),
+        Format::Slurm => {
+            let name = Root::new(&args.root).text("/proc/sys/kernel/hostname");
+            let name = name.as_deref().and_then(|name| name.split('.').next());
+            format::slurm(&found, name.unwrap_or("DEFAULT"))
+        }
+    })
+}
+
+fn read_text(file: &Path) -> Result<String, String> {
+    let wrong = |error| format!("cannot read {}: {error}", file.display());
+    let opened = std::fs::File::open(file).map_err(wrong)?;
+    let mut bytes = Vec::new();
+    opened
+        .take(16 << 20)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn own_login(found: &Detected, policy: &Policy) -> Option<String> {
+    let features = found.features();
+    let node = NodeFacts {
+        target: found.target.as_ref(),
+        features: &features,
+        policy,
+    };
+    node.own_login()
+}
+
+fn login(policy: &Policy, registry: Option<&str>) -> Answer {
+    let root = Root::new("/");
+    if let Some(host) = registry {
+        let Some(host) = crate::server::host_of(host) else {
+            return Answer::error(2, format!("'{host}' is no registry: expected NAME[:PORT]"));
+        };
+        let mut notes = Vec::new();
+        let helper = Helper {
+            policy,
+            environment: &environment,
+            root: &root,
+        };
+        return no_login_is_an_error(helper.known(&host, &mut notes).login).noting(notes);
+    }
+    match Cache::read(policy, &root) {
+        Ok(cache) => no_login_is_an_error(cache.login),
+        Err(_) => {
+            let look = Look {
+                tools: Some(refresh::TOOL_TIME),
+                ..Look::default()
+            };
+            no_login_is_an_error(own_login(&detect(policy, &look), policy))
+        }
+    }
+}
+
+fn no_login_is_an_error(login: Option<String>) -> Answer {
+    match login {
+        Some(login) => Answer::ok(login),
+        None => Answer::error(
+            1,
+            "nothing is known of this node: see metahub-node detect --why",
+        ),
+    }
+}
+
+fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
+    let scope = match (args.system, args.user) {
+        (true, _) => Some(Scope::System),
+        (_, true) => Some(Scope::User),
+        _ => None,
+    };
+    let mut notes = Vec::new();
+    let node = crate::server::host_of(&args.registry)
+        .filter(|_| !args.undo && (args.all || args.clients.contains(&Client::Containerd)))
+        .and_then(|host| {
+            let helper = Helper {
+                policy,
+                environment: &environment,
+                root: &Root::new("/"),
+            };
+            helper.known(&host, &mut notes).login
+        });
+    let request = Request {
+        clients: args.clients,
+        registry: args.registry,
+        scope,
+        print: args.print,
+        undo: args.undo,
+        root: args.root,
+    };
+    setup::run(&request, policy, &environment, node.as_deref(), exe)
+}

@@ -1,0 +1,22 @@
+//! The program on a node: what the node is, the login that follows from it, and the clients that
+//! use it. The registry decides what fits; this only says truthfully what is there.
+
+pub mod answer;
+pub mod cache;
+pub mod cli;
+mod cred_file;
+pub mod detect;
+pub mod doctor;
+pub mod exec;
+pub mod format;
+pub mod helper;
+pub mod known;
+pub mod login;
+pub mod logins;
+pub mod policy;
+pub mod reference;
+pub mod refresh;
+pub mod resolve;
+pub mod server;
+pub mod setup;
+pub mod trusted;

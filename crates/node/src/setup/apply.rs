@@ -1,0 +1,308 @@
+//! Carries setups out, client by client: the program first, then who may be asked, then the
+//! client's files; and the other way round when it is taken back.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{
+    Change, Client, Context, Plan, Request, Scope, SetupError, apptainer, docker, existing, podman,
+    policy_file, program,
+};
+use crate::answer::Answer;
+use crate::cred_file::names_helper;
+use crate::logins::LoginsFile;
+use crate::policy::{Environment, Policy};
+use crate::server::host_of;
+
+/// Carries out `request`; `node` is this node's login at the registry, `exe` this program.
+#[must_use]
+pub fn run(
+    request: &Request,
+    policy: &Policy,
+    environment: Environment<'_>,
+    node: Option<&str>,
+    exe: &Path,
+) -> Answer {
+    let mut out = String::new();
+    let mut notes = Vec::new();
+    match carry_out(
+        request,
+        policy,
+        environment,
+        node,
+        exe,
+        &mut out,
+        &mut notes,
+    ) {
+        Ok(()) => Answer::ok(out).noting(notes),
+        Err(error) => {
+            notes.push(error.to_string());
+            Answer {
+                stdout: out,
+                notes,
+                code: 1,
+            }
+        }
+    }
+}
+
+fn carry_out(
+    request: &Request,
+    policy: &Policy,
+    environment: Environment<'_>,
+    node: Option<&str>,
+    exe: &Path,
+    out: &mut String,
+    notes: &mut Vec<String>,
+) -> Result<(), SetupError> {
+    let host = host_of(&request.registry)
+        .filter(|_| !request.registry.contains('/'))
+        .ok_or_else(|| SetupError::Registry(request.registry.clone()))?;
+    let policy = policy_file::naming(policy, &host);
+    let is_root = rustix::process::geteuid().is_root();
+    let file = LoginsFile::of_user(environment);
+    let mut clients = request.clients.clone();
+    let base = |scope| Context {
+        host: &host,
+        undo: request.undo,
+        scope,
+        root: &request.root,
+        environment,
+        policy: &policy,
+        logins: &EMPTY,
+        node,
+    };
+    if clients.is_empty() {
+        let context = base(Scope::User);
+        let here = |name: &str| program::find(&context, name).is_some();
+        clients.extend(
+            Client::ALL
+                .iter()
+                .filter(|c| c.programs().iter().any(|n| here(n))),
+        );
+    }
+    if clients.is_empty() {
+        return Err(SetupError::NoClient);
+    }
+    for client in clients {
+        let scope = request.scope.unwrap_or(client.usual_scope(is_root));
+        let logins = match (&file, scope) {
+            (Ok(file), Scope::User) => file.read()?,
+            _ => crate::logins::Logins::default(),
+        };
+        let context = Context {
+            logins: &logins,
+            ..base(scope)
+        };
+        let mut plan = client.plan(&context)?;
+        notes.append(&mut plan.notes);
+        if request.print {
+            show(&plan, out);
+            continue;
+        }
+        let logins_file = match scope {
+            Scope::User => Some(file.as_ref().map_err(|_| SetupError::NoHome)?),
+            Scope::System => None,
+        };
+        if request.undo {
+            take_back(&context, plan, logins_file, out)?;
+        } else {
+            set_up(&context, plan, logins_file, exe, out)?;
+        }
+    }
+    Ok(())
+}
+
+static EMPTY: crate::logins::Logins = crate::logins::Logins::none();
+
+fn set_up(
+    context: &Context<'_>,
+    plan: Plan,
+    logins: Option<&LoginsFile>,
+    exe: &Path,
+    out: &mut String,
+) -> Result<(), SetupError> {
+    if plan.uses_helper
+        && let Some(installed) = program::install(context, exe)?
+    {
+        let _ = writeln!(out, "installed {}", installed.display());
+    }
+    match logins {
+        Some(file) => {
+            let planned = plan.logins.unwrap_or_else(|| context.logins.clone());
+            let host = context.host;
+            file.change(|all| {
+                all.helpers.extend(planned.helpers);
+                all.created.extend(planned.created);
+                for (host, login) in planned.logins {
+                    all.logins.entry(host).or_insert(login);
+                }
+                all.registries.insert(host.to_owned());
+            })?;
+        }
+        None => {
+            let change = policy_file::change(context)?;
+            write_all(change.as_slice(), out)?;
+        }
+    }
+    write_all(&plan.changes, out)
+}
+
+fn take_back(
+    context: &Context<'_>,
+    plan: Plan,
+    logins: Option<&LoginsFile>,
+    out: &mut String,
+) -> Result<(), SetupError> {
+    write_all(&plan.changes, out)?;
+    let host = context.host;
+    match logins {
+        Some(file) => {
+            let planned = plan.logins.unwrap_or_else(|| context.logins.clone());
+            let still = names_host_in_user_files(context);
+            file.change(|all| {
+                all.created = planned.created;
+                if !still {
+                    all.logins.remove(host);
+                    all.helpers.remove(host);
+                    all.registries.remove(host);
+                }
+            })?;
+            if file.read()? == crate::logins::Logins::none() {
+                let _ = std::fs::remove_file(file.path());
+                let _ = std::fs::remove_file(file.path().with_extension("lock"));
+            }
+        }
+        None if !system_names_helper(context) => {
+            let change = policy_file::change(context)?;
+            write_all(change.as_slice(), out)?;
+        }
+        None => {}
+    }
+    let used = plan.uses_helper || system_names_helper(context) || user_names_helper(context);
+    if !used && let Some(removed) = program::remove(context)? {
+        let _ = writeln!(out, "removed {}", removed.display());
+    }
+    Ok(())
+}
+
+fn user_files(context: &Context<'_>) -> Vec<std::path::PathBuf> {
+    let user = Context {
+        scope: Scope::User,
+        logins: context.logins,
+        ..*context
+    };
+    let mut files: Vec<_> = docker::user_file(&user).into_iter().collect();
+    files.extend(apptainer::own_file(&user));
+    files.extend(podman::user_files(&user));
+    files
+}
+
+fn user_names_helper(context: &Context<'_>) -> bool {
+    user_files(context)
+        .iter()
+        .any(|file| names_helper(file, None))
+}
+
+fn names_host_in_user_files(context: &Context<'_>) -> bool {
+    user_files(context)
+        .iter()
+        .any(|file| names_helper(file, Some(context.host)))
+}
+
+fn system_names_helper(context: &Context<'_>) -> bool {
+    let skeleton = context.system("/etc/skel/.docker/config.json");
+    podman::drop_in_names_helper(context) || names_helper(&skeleton, None)
+}
+
+/// Writes all, or puts back what was written.
+fn write_all(changes: &[Change], out: &mut String) -> Result<(), SetupError> {
+    for (number, change) in changes.iter().enumerate() {
+        // A client may have written meanwhile.
+        let moved = existing(&change.path)? != change.before;
+        let written = if moved {
+            Err(std::io::Error::other(
+                "it changed meanwhile: run this again",
+            ))
+        } else {
+            write_one(&change.path, change.after.as_deref(), change.mode)
+        };
+        if let Err(problem) = written {
+            for done in changes.iter().take(number).rev() {
+                let _ = write_one(&done.path, done.before.as_deref(), done.mode);
+            }
+            return Err(SetupError::Io {
+                file: change.path.clone(),
+                problem,
+            });
+        }
+    }
+    for change in changes {
+        let verb = if change.after.is_some() {
+            "wrote"
+        } else {
+            "removed"
+        };
+        let _ = writeln!(out, "{verb} {}", change.path.display());
+    }
+    Ok(())
+}
+
+fn write_one(path: &Path, bytes: Option<&[u8]>, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    match bytes {
+        Some(bytes) => {
+            let mode = std::fs::metadata(path).map_or(mode, |found| found.mode() & 0o777);
+            let folders = if mode & 0o077 == 0 { 0o700 } else { 0o755 };
+            crate::trusted::write(path, bytes, mode, folders)
+        }
+        None => match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => {
+                // A folder that was made for it alone.
+                if let Some(folder) = path.parent() {
+                    let _ = std::fs::remove_dir(folder);
+                }
+                Ok(())
+            }
+        },
+    }
+}
+
+fn show(plan: &Plan, out: &mut String) {
+    for change in &plan.changes {
+        match &change.after {
+            Some(bytes) => {
+                let _ = writeln!(out, "# {}", change.path.display());
+                // Passwords of other registries are nobody's business on a terminal.
+                out.push_str(&without_secrets(&String::from_utf8_lossy(bytes)));
+            }
+            None => {
+                let _ = writeln!(out, "# {}: removed", change.path.display());
+            }
+        }
+    }
+}
+
+fn without_secrets(text: &str) -> String {
+    let hidden = |line: &str| {
+        let secret = [
+            "\"auth\":",
+            "\"identitytoken\":",
+            "\"password\":",
+            "\"registrytoken\":",
+        ];
+        match line.split_once(':') {
+            Some((key, value)) if secret.iter().any(|s| line.trim_start().starts_with(s)) => {
+                let comma = if value.trim_end().ends_with(',') {
+                    ","
+                } else {
+                    ""
+                };
+                format!("{key}: \"...\"{comma}\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(hidden).collect()
+}
