@@ -22,6 +22,7 @@ pub mod fleet;
 pub mod http;
 pub mod metahub;
 pub mod meter;
+pub mod node;
 pub mod podman;
 pub mod process;
 pub mod pusher;
