@@ -13,6 +13,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("scripts/test", "runs this very test"),
     ("cargo build", "built what runs here"),
     (
+        "metahub-node ",
+        "`tests/e2e/tests/node_*.rs` run its commands",
+    ),
+    (
+        "docker pull hub.example/",
+        "`tests/e2e/tests/node_docker.rs` pulls so",
+    ),
+    (
         "cargo run --release -- demo",
         "`metahub demo --check` runs below",
     ),

@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
 
-/// Set for the node's tools: one that calls this program again finds no tools to run.
-const PROBING: &str = "METAHUB_PROBING";
-
 /// A fact and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -73,16 +70,16 @@ pub fn detect(policy: &Policy, look: &Look) -> Detected {
 }
 
 fn probe(policy: &Policy, patience: Duration) -> DetectOptions {
-    let may_run = policy.tools && std::env::var_os(PROBING).is_none();
+    let usual = Probe::default();
     let probe = Probe {
-        path: std::env::var_os("PATH").filter(|_| may_run),
+        path: usual.path.clone().filter(|_| policy.tools),
         clouds: if policy.cloud {
             MetadataService::all()
         } else {
             Vec::new()
         },
         patience,
-        ..Probe::default()
+        ..usual
     };
     probe.ask()
 }

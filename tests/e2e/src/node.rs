@@ -64,7 +64,7 @@ impl NodeUser {
         }
         let features: Vec<String> = features.iter().map(|text| format!("\"{text}\"")).collect();
         let policy = format!(
-            "tools: false\ncache: {}\nfeatures: [{}]\nkeys: [arch, cuda, mpi]\n",
+            "tools: false\ntimeout: 120s\ncache: {}\nfeatures: [{}]\nkeys: [arch, cuda, mpi]\n",
             user.path("cache").display(),
             features.join(", ")
         );
