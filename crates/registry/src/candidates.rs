@@ -5,7 +5,6 @@
 //! to [`MAX_READ_AT_ONCE`](metahub_resolve::MAX_READ_AT_ONCE) for one platform all, of more the
 //! one that would be chosen, until one is. What is read of an image is kept by its digest.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,25 +12,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use metahub_catalog::Composed;
 use metahub_oci::{Descriptor, Digest, Document, Index, Manifest, RepositoryName};
 use metahub_resolve::{
-    Narrowed, NothingFits, Policy, Verdicts, below, excluded, judge, narrow_candidates, to_read,
-    unmarked, with_own,
+    Narrowed, NothingFits, Policy, Verdicts, excluded, judge, narrow_candidates, to_read, with_own,
 };
 
 use crate::judgement::Own;
 use crate::place::Place;
-use crate::source::{Children, Source, parse};
+use crate::source::{Children, Source};
 use crate::{Registry, RegistryError};
 
 /// Images read at once.
 const LOOKUPS: usize = 8;
 /// Images read for one choice. Those beyond are left out: what they require is not known.
 const MAX_READ: usize = 256;
-/// Levels of indexes within indexes that are followed, indexes read, and entries and bytes of them
-/// in all.
-const MAX_DEPTH: usize = 4;
-const MAX_NESTED: usize = 32;
-const MAX_ENTRIES: usize = 20_000;
-const MAX_NESTED_BYTES: usize = 16 * 1024 * 1024;
 /// How long candidates are taken as they are: a compatibility artifact may come later than its
 /// image.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
@@ -221,93 +213,6 @@ impl Registry {
             Document::Manifest(manifest) => search.of_manifest(manifest, profile).await?,
         };
         Ok((candidates, search.gaps))
-    }
-
-    /// The entries of an index at `place`, those of indexes within it in their place, and whether
-    /// one was not there.
-    pub(crate) async fn flattened(
-        &self,
-        place: &Place,
-        index: &Index,
-    ) -> Result<(Vec<Descriptor>, bool), RegistryError> {
-        let mut nested = Nested::default();
-        // Last first, so that what an index holds takes its place.
-        let mut waiting: Vec<(Descriptor, usize)> = index
-            .manifests()
-            .iter()
-            .rev()
-            .map(|entry| (unmarked(entry), 0))
-            .collect();
-        let mut all = Vec::with_capacity(waiting.len());
-        while let Some((entry, depth)) = waiting.pop() {
-            if !entry.media_type().is_index() || entry.is_attestation() {
-                all.push(entry);
-                continue;
-            }
-            match nested.read(self, place, &entry, depth).await? {
-                Ok(within) => {
-                    let within = within.manifests().iter().rev();
-                    waiting.extend(within.map(|inner| (below(&entry, inner), depth + 1)));
-                }
-                Err(reason) => all.push(excluded(&entry, &reason)),
-            }
-        }
-        Ok((all, nested.gaps))
-    }
-}
-
-/// Indexes within an index, as far as they were followed.
-#[derive(Default)]
-struct Nested {
-    seen: HashSet<Digest>,
-    entries: usize,
-    bytes: usize,
-    gaps: bool,
-}
-
-impl Nested {
-    /// The index that an entry leads to, or why it is not followed.
-    async fn read(
-        &mut self,
-        registry: &Registry,
-        place: &Place,
-        entry: &Descriptor,
-        depth: usize,
-    ) -> Result<Result<Index, String>, RegistryError> {
-        if depth >= MAX_DEPTH || self.seen.len() >= MAX_NESTED {
-            return Ok(Err(format!(
-                "an index within the index, of which {MAX_NESTED} on {MAX_DEPTH} levels are read"
-            )));
-        }
-        if !self.seen.insert(entry.digest().clone()) {
-            return Ok(Err(
-                "an index within the index that is listed twice".to_owned()
-            ));
-        }
-        let stored = match registry.manifest_at(place, entry.digest()).await {
-            Ok(Some(stored)) => stored,
-            Ok(None) => {
-                self.gaps = true;
-                return Ok(Err("an index within the index that is not there".to_owned()));
-            }
-            Err(error) => return crate::judgement::unreadable(error).map(Err),
-        };
-        self.bytes += stored.bytes.len();
-        let index = match parse(&stored) {
-            Ok(Document::Index(index)) => index,
-            Ok(Document::Manifest(_)) => {
-                return Ok(Err("is said to be an index, and is none".to_owned()));
-            }
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        self.entries += index.manifests().len();
-        if self.bytes > MAX_NESTED_BYTES || self.entries > MAX_ENTRIES {
-            return Ok(Err(format!(
-                "an index within the index: more than {MAX_ENTRIES} entries or \
-                 {MAX_NESTED_BYTES} bytes are not read"
-            )));
-        }
-        Ok(Ok(index))
     }
 }
 

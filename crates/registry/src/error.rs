@@ -12,6 +12,11 @@ use metahub_resolve::{AddError, NothingFits};
 use metahub_store::StoreError;
 use metahub_upstream::{Problem, UpstreamError};
 
+use crate::place::is_offline;
+
+/// When to ask again after a failure of an upstream that may pass and did not say when.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Why the registry does not answer with content.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -191,7 +196,11 @@ impl RegistryError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Upstream(error) => error.retry_after(),
+            Self::Upstream(error) if is_offline(error) => None,
+            Self::Upstream(error) => {
+                let passes = error.is_transient().then_some(ASK_AGAIN);
+                error.retry_after().or(passes)
+            }
             Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
             Self::NoRoom(_) => Some(crate::room::COME_AGAIN),
             Self::Shared(error) => error.retry_after(),

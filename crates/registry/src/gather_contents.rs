@@ -193,7 +193,7 @@ impl Gather<'_> {
         }
         if let Place::Upstream { route, .. } = place {
             match route.upstream.referrers(&route.name, digest).await {
-                Ok(more) => found.extend(more),
+                Ok(more) => found.extend(more.descriptors),
                 Err(error) if is_offline(&error) => {}
                 Err(error) => self
                     .plan

@@ -38,6 +38,7 @@ mod listing;
 mod local_names;
 mod made;
 mod maintenance;
+mod nested;
 mod personal;
 mod place;
 mod plan;

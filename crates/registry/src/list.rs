@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
+use metahub_oci::{Digest, JsonMap, RepositoryName, Tag};
 use metahub_store::{Origin, Page, Store};
-use metahub_upstream::{Route, UpstreamError};
+use metahub_upstream::{Referring, Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
@@ -98,8 +98,7 @@ impl Referrers {
 
 /// What upstreams said of referrers a moment ago, by kept repository and subject, and by who asked
 /// where that makes a difference. A thousand nodes that verify one image ask its upstream once.
-pub(crate) type ReferrersLately =
-    Cache<(RepositoryName, Digest, Option<Arc<str>>), Arc<Vec<Descriptor>>>;
+pub(crate) type ReferrersLately = Cache<(RepositoryName, Digest, Option<Arc<str>>), Arc<Referring>>;
 
 pub(crate) fn referrers_lately() -> ReferrersLately {
     Cache::builder()
@@ -258,7 +257,7 @@ impl Registry {
             let said = here.upstream_referrers(route, kept, subject).await;
             match here.own(kept, said).await? {
                 Ok(referrers) => {
-                    for entry in referrers.iter() {
+                    for entry in &referrers.descriptors {
                         let its_type = entry.as_json().get("artifactType").and_then(Value::as_str);
                         if artifact_type.is_none_or(|wanted| its_type == Some(wanted))
                             && after.is_none_or(|after| entry.digest() > after)
@@ -299,7 +298,7 @@ impl Registry {
         route: &Route,
         kept: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Arc<Vec<Descriptor>>, UpstreamError> {
+    ) -> Result<Arc<Referring>, UpstreamError> {
         let ask = async {
             let referrers = route.upstream.referrers(&route.name, subject).await?;
             Ok::<_, UpstreamError>(Arc::new(referrers))

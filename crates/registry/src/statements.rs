@@ -10,7 +10,7 @@ use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
 };
-use metahub_upstream::{Problem, Route, UpstreamError};
+use metahub_upstream::Route;
 use serde_json::Value;
 
 use crate::candidates::{Candidates, LIFETIME};
@@ -196,13 +196,16 @@ impl Registry {
             return Ok(Ok(artifacts.to_vec()));
         }
         let found: Vec<Descriptor> = match self.upstream_referrers(route, kept, digest).await {
-            Ok(all) => all
-                .iter()
-                .filter(|one| is_compatibility(one))
-                .cloned()
-                .collect(),
+            Ok(all) => {
+                if all.refused {
+                    self.counters().referrers_refused.one_more();
+                }
+                let all = all.descriptors.iter();
+                all.filter(|one| is_compatibility(one)).cloned().collect()
+            }
             Err(error) if is_offline(&error) => return Ok(Ok(Vec::new())),
-            Err(error) if keeps_none(&error) => {
+            // It tells us nothing: for us there are none.
+            Err(error) if error.is_refusal() => {
                 self.counters().referrers_refused.one_more();
                 Vec::new()
             }
@@ -232,16 +235,6 @@ pub(crate) enum Compatibility {
     Specification(String),
     /// There is one, or may be, and it cannot be read.
     Unreadable(String),
-}
-
-/// Whether an upstream answers that it tells nobody, or not us, what refers to a manifest: then
-/// nothing does, as far as this registry is concerned.
-fn keeps_none(error: &UpstreamError) -> bool {
-    match error.problem() {
-        Problem::Denied { .. } => true,
-        Problem::Status { status, .. } => matches!(status, 400 | 401 | 403 | 405 | 406 | 410 | 501),
-        _ => false,
-    }
 }
 
 impl ImageSays {

@@ -53,6 +53,7 @@ pub use lifetime::{Gone, Lifetime, TagLifetimes};
 pub use logins::{Login, LoginError, Logins};
 pub use manifest::{Fetched, Freshness, Head};
 pub use pass_through::{PassThrough, PassThroughError};
+pub use referrers::Referring;
 pub use retry::RetryPolicy;
 pub use route::{NamespaceError, Route, Upstreams, named_host};
 pub use secret::Secret;

@@ -17,10 +17,19 @@ use crate::upstream::Upstream;
 /// Referrers read at most.
 const MAX_REFERRERS: usize = 100_000;
 
+/// What an upstream says refers to a manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Referring {
+    /// The descriptors; empty if there are none.
+    pub descriptors: Vec<Descriptor>,
+    /// Whether it answered that it does not offer the referrers API (400, 405, 406, 410, 501).
+    pub refused: bool,
+}
+
 impl Upstream {
-    /// Descriptors of all manifests that refer to `digest`, all pages read. Empty if there are
-    /// none. An upstream without the API (404, 400, 405, 406, 410, 501, or a page that is no
-    /// list) is asked for the referrers tag instead.
+    /// Descriptors of all manifests that refer to `digest`, all pages read. An upstream without
+    /// the API (404, 400, 405, 406, 410, 501, or a page that is no list) is asked for the
+    /// referrers tag instead.
     ///
     /// # Errors
     /// As [`UpstreamError`] says: one that [`UpstreamError::is_refusal`] means that the upstream
@@ -30,7 +39,7 @@ impl Upstream {
         &self,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<Vec<Descriptor>, UpstreamError> {
+    ) -> Result<Referring, UpstreamError> {
         let mut ask = Ask::new(self, Method::GET, name, &format!("referrers/{digest}"));
         ask.headers
             .insert(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
@@ -53,14 +62,21 @@ impl Upstream {
                 Ok(found.len() > before)
             })
             .await;
-        match by_api {
-            Ok(true) => Ok(found),
-            Ok(false) => self.referrers_by_tag(name, digest).await,
-            Err(error) if lacks_the_api(error.problem()) => {
-                self.referrers_by_tag(name, digest).await
+        let refused = match by_api {
+            Ok(true) => {
+                return Ok(Referring {
+                    descriptors: found,
+                    refused: false,
+                });
             }
-            Err(error) => Err(error),
-        }
+            Ok(false) => false,
+            Err(error) if lacks_the_api(error.problem()) => error.is_refusal(),
+            Err(error) => return Err(error),
+        };
+        Ok(Referring {
+            descriptors: self.referrers_by_tag(name, digest).await?,
+            refused,
+        })
     }
 
     async fn referrers_by_tag(

@@ -247,6 +247,7 @@ async fn read_all(upstream: &Arc<Upstream>, manifest: &Bytes, layer: &Bytes) {
             .referrers(&repository, &digest)
             .await
             .unwrap()
+            .descriptors
             .is_empty()
     );
     assert!(

@@ -77,8 +77,9 @@ async fn referrers_come_by_the_api() {
         .referrers(&name("a/b"), &digest)
         .await
         .unwrap();
-    assert_eq!(found.len(), 3);
-    assert_eq!(found[0].annotation("k"), Some("v"));
+    assert_eq!(found.descriptors.len(), 3);
+    assert_eq!(found.descriptors[0].annotation("k"), Some("v"));
+    assert!(!found.refused);
     assert_eq!(fake.seen()[0].path, format!("/v2/a/b/referrers/{digest}"));
 }
 
@@ -101,7 +102,8 @@ async fn referrers_come_by_the_tag_schema_where_there_is_no_api() {
             .referrers(&name("a/b"), &digest)
             .await
             .unwrap();
-        assert_eq!(found.len(), 2, "{status}");
+        assert_eq!(found.descriptors.len(), 2, "{status}");
+        assert_eq!(found.refused, status == 405, "{status}");
     }
     let nothing = Fake::start(|_| Answer::not_found()).await;
     let found = nothing
@@ -109,7 +111,7 @@ async fn referrers_come_by_the_tag_schema_where_there_is_no_api() {
         .referrers(&name("a/b"), &digest)
         .await
         .unwrap();
-    assert!(found.is_empty());
+    assert!(found.descriptors.is_empty() && !found.refused);
 }
 
 #[tokio::test]
