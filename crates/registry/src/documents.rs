@@ -1,12 +1,11 @@
 //! Parsed documents, each parsed once however many ask for it, and heavy work on them, which is
-//! done on blocking threads and by a few at once, so that everybody else goes on.
+//! done on blocking threads within the document budget, so that everybody else goes on.
 
 use std::sync::Arc;
 
 use metahub_oci::{Digest, Document, DocumentError, MediaType};
 use metahub_store::StoredManifest;
 use moka::future::Cache;
-use tokio::sync::Semaphore;
 
 use crate::source::parse;
 use crate::{Registry, RegistryError};
@@ -17,14 +16,10 @@ const SMALL: usize = 32 * 1024;
 const PARSED: usize = 16;
 /// Bytes of parsed documents that are kept in memory.
 const KEPT: u64 = 96 * 1024 * 1024;
-/// Large documents that are worked on at once, at most. Each takes up to 64 MiB meanwhile, and
-/// more at once than there are processors would only wait for each other.
-const MOST_AT_ONCE: usize = 4;
 
 /// Documents that were parsed lately.
 pub(crate) struct Documents {
     parsed: Cache<(Digest, MediaType), Arc<Document>>,
-    at_once: Semaphore,
 }
 
 impl Default for Documents {
@@ -32,10 +27,8 @@ impl Default for Documents {
         let weigh = |_: &(Digest, MediaType), document: &Arc<Document>| {
             u32::try_from(document.bytes().len().saturating_mul(PARSED)).unwrap_or(u32::MAX)
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             parsed: Cache::builder().weigher(weigh).max_capacity(KEPT).build(),
-            at_once: Semaphore::new(processors.clamp(1, MOST_AT_ONCE)),
         }
     }
 }
@@ -67,8 +60,12 @@ impl Registry {
             })
     }
 
-    /// Does `work` on a document of `bytes` bytes: at once if that is small, else on a blocking
-    /// thread when it is this work's turn. Whatever bounds the memory of such work is taken here.
+    /// Does `work` on a document of `bytes` bytes: at once if that is small, else with memory of
+    /// the document budget, which is given back when the work ends; what is then kept of it is
+    /// bounded by the cache.
+    ///
+    /// # Errors
+    /// The budget's: too many documents at once, or work that panics.
     pub(crate) async fn on_document<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -77,13 +74,8 @@ impl Registry {
         if bytes <= SMALL {
             return Ok(work());
         }
-        let broken =
-            |why: String| RegistryError::Broken(format!("work on a document ended: {why}"));
-        let turn = self.inner.documents.at_once.acquire().await;
-        let _turn = turn.map_err(|error| broken(error.to_string()))?;
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| broken(error.to_string()))
+        let (result, _memory) = self.documents().run(bytes as u64, work).await?;
+        Ok(result)
     }
 }
 
