@@ -12,6 +12,7 @@ use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::pusher::{CONFIG, LAYER, MANIFEST, Pusher, descriptor};
 use metahub_e2e::require;
+use metahub_e2e::skopeo::{self, Skopeo};
 use serde_json::{Value, json};
 
 const CONFIG_FILE: &str = "anonymous: write\nallow_any_host: false\nupstreams: []\n";
@@ -70,7 +71,7 @@ fn docker_is_refused_what_the_machine_of_its_login_cannot_run() {
         ("zen5", "zen4", false),
         ("any", "zen4", false),
     ] {
-        docker.login(login, metahub.host(), login, "any");
+        let _ = docker.login(login, metahub.host(), login, "any");
         let image = metahub.image(&format!("lab/app:{tag}"));
         let pulled = docker.cli(login).args(["pull", "--quiet", &image]).run();
         if refused {
@@ -80,6 +81,50 @@ fn docker_is_refused_what_the_machine_of_its_login_cannot_run() {
             assert_eq!(pulled.code, Some(0), "{login} {tag}: {pulled}");
         }
     }
+}
+
+#[test]
+fn skopeo_is_shown_the_reason_and_copies_what_is_not_refused() {
+    if !require::tools(skopeo::NEEDS) {
+        return;
+    }
+    let metahub = MetaHub::start(CONFIG_FILE, &[]);
+    let zen4 = json!({"io.archspec.cpu.target": "zen4"});
+    push(&metahub, "zen4", "amd64", &zen4, &[]);
+    let cuda = ["NVIDIA_REQUIRE_CUDA=cuda>=12.4"];
+    push(&metahub, "cuda", "amd64", &json!({}), &cuda);
+    for (login, tag, served) in [
+        ("haswell", "zen4", false),
+        ("zen5", "zen4", true),
+        ("any", "zen4", true),
+        ("haswell", "cuda", true),
+        ("haswell+cuda=11.8", "cuda", false),
+        ("haswell+cuda=12.8", "cuda", true),
+    ] {
+        let skopeo = Skopeo::new();
+        let logged_in = skopeo.login(metahub.host(), login, "any");
+        assert_eq!(logged_in.code, Some(0), "{logged_in}");
+        let image = format!("docker://{}", metahub.image(&format!("lab/app:{tag}")));
+        let layout = format!("oci:{}:copied", skopeo.path("layout").display());
+        let copied = skopeo.copy(&image, &layout, true);
+        assert_eq!(copied.code == Some(0), served, "{login} {tag}: {copied}");
+        if !served {
+            copied.says("no image fits").says(login);
+        }
+    }
+    // The warning of an image that may not run is in the answer, for clients that show it.
+    let manifest = |login: &str| {
+        metahub
+            .get("/v2/lab/app/manifests/cuda")
+            .header("Accept", MANIFEST)
+            .login(Some((login, "any")))
+            .send()
+            .expect(200)
+    };
+    let warning = manifest("haswell").header("warning").to_owned();
+    assert!(warning.contains("the login states nothing"), "{warning}");
+    assert_eq!(manifest("haswell+cuda=12.8").header("warning"), "");
+    assert_eq!(manifest("any").header("warning"), "");
 }
 
 #[test]
