@@ -160,3 +160,38 @@ async fn an_artifact_is_never_taken_for_the_image() {
         assert_eq!(kinds.chosen(&[nearer, amd64.clone()]).await, own);
     }
 }
+
+#[tokio::test]
+async fn an_index_within_the_index_is_followed_and_the_nearest_in_it_chosen() {
+    let kinds = Kinds::start().await;
+    let mut absent = on(&kinds.absent, "linux", "amd64");
+    absent["platform"]["features"] = json!(["arch:zen4"]);
+    let amd64 = on(&kinds.amd64, "linux", "amd64");
+    let inner = kinds.fake.document(&index(&[absent, amd64]), &[]);
+    let chosen = kinds.chosen(&[kinds.model.clone(), inner]).await;
+    assert_eq!(chosen, Ok(digest(&kinds.amd64)));
+}
+
+#[tokio::test]
+async fn what_an_entry_requires_and_the_variants_of_its_index_both_count() {
+    let kinds = Kinds::start().await;
+    let mut entries = Vec::new();
+    for variant in [Some("v4"), Some("v3"), None] {
+        let image = kinds.fake.image(&format!("{variant:?}"), &json!({}), &[]);
+        let mut entry = on(&image, "linux", "amd64");
+        if let Some(variant) = variant {
+            entry["platform"]["variant"] = variant.into();
+        }
+        entries.push(entry);
+    }
+    kinds.fake.document(&index(&entries), &["levels"]);
+    let catalog = "
+manifests:
+  - name: site/levels
+    tag: latest
+    manifests: [{image: 'up.test/lab/app:levels', platform: {features: ['arch:x86_64']}}]
+";
+    let world = kinds.fake.registry(Policy::default(), catalog).await;
+    let chosen = chosen(&world, "site/levels:latest").await;
+    assert_eq!(chosen, Ok(digest(&entries[1])), "haswell runs v3, not v4");
+}
