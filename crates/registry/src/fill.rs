@@ -496,7 +496,7 @@ mod tests {
         let (one, other) = (fills.wait(&key()), fills.wait(&key()));
         let never = async { std::future::pending::<Begun>().await };
         let asked = one.cell.get_or_init(|| never);
-        let gone = tokio::time::timeout(Duration::ZERO, asked).await;
+        let gone = timeout(Duration::ZERO, asked).await;
         assert!(gone.is_err());
         drop(one);
         assert_eq!(fills.len(), 1, "another waits");

@@ -42,6 +42,33 @@ impl State {
     fn all(&self) -> u64 {
         self.taken.values().sum()
     }
+
+    /// What would be passed if `bytes` more were taken.
+    fn short_of(&self, bytes: u64, limits: &Limits) -> Option<Short> {
+        let to_come = self.to_come.saturating_add(bytes);
+        if limits.free.saturating_sub(to_come) < limits.keep_free {
+            return Some(Short::Disk);
+        }
+        let kept = self.kept.unwrap_or(limits.kept);
+        let all = kept.saturating_add(self.all()).saturating_add(bytes);
+        limits
+            .bound
+            .is_some_and(|bound| all > bound)
+            .then_some(Short::Bound)
+    }
+}
+
+/// What taking room is held against, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Free on the disk now.
+    free: u64,
+    /// To be left free.
+    keep_free: u64,
+    /// Kept, as last counted.
+    kept: u64,
+    /// The cache's bound.
+    bound: Option<u64>,
 }
 
 /// What stands in the way of a fetch.
@@ -64,10 +91,13 @@ impl Room {
         self.state.lock().to_come
     }
 
-    /// So many bytes are kept now, beside what is being fetched.
+    /// So many bytes are kept now, beside what is being fetched. Wakes those who wait for room only
+    /// if it is less than before: each of them counts too, and they would wake each other for ever.
     pub(crate) fn counted(&self, kept: u64) {
-        self.state.lock().kept = Some(kept);
-        self.freed.notify_waiters();
+        let before = self.state.lock().kept.replace(kept);
+        if before.is_some_and(|before| kept < before) {
+            self.freed.notify_waiters();
+        }
     }
 
     /// One at a time makes room for others, and evicts.
@@ -76,7 +106,10 @@ impl Room {
     }
 
     fn take(&self, host: &str, bytes: u64) -> Taken {
-        let mut state = self.state.lock();
+        self.take_from(&mut self.state.lock(), host, bytes)
+    }
+
+    fn take_from(&self, state: &mut State, host: &str, bytes: u64) -> Taken {
         *state.taken.entry(host.to_owned()).or_default() += bytes;
         state.to_come += bytes;
         Taken {
@@ -161,9 +194,6 @@ impl Registry {
         }
         let until = Instant::now() + PATIENCE;
         loop {
-            let freed = room.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
             if let Ok(taken) = self.take_room(host, bytes).await? {
                 return Ok(taken);
             }
@@ -173,6 +203,11 @@ impl Registry {
                 return Ok(taken);
             }
             self.make_room(bytes).await?;
+            // Waiting begins before the last look, so that nothing is missed between the two, and
+            // after evicting, so that nobody wakes itself.
+            let freed = room.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
             let short = match self.take_room(host, bytes).await? {
                 Ok(taken) => return Ok(taken),
                 Err(short) => short,
@@ -181,22 +216,24 @@ impl Registry {
                 return Ok(room.take(host, bytes));
             }
             drop(making);
-            if timeout_at(until, freed).await.is_err() {
+            if timeout_at(until, freed).await.is_err() || Instant::now() >= until {
                 return Err(RegistryError::NoRoom(self.in_the_way(short, bytes)));
             }
         }
     }
 
-    /// Room for `bytes`, if there is some now. Taken before it is looked for, so that two never
-    /// take the same.
+    /// Room for `bytes`, if there is some now. Looked for and taken under one lock, so that two
+    /// never take the same, and who finds none stands in nobody's way.
     async fn take_room(
         &self,
         host: &str,
         bytes: u64,
     ) -> Result<Result<Taken, Short>, RegistryError> {
-        let taken = self.inner.room.take(host, bytes);
-        Ok(match self.short_of().await? {
-            None => Ok(taken),
+        let limits = self.limits().await?;
+        let room = &self.inner.room;
+        let mut state = room.state.lock();
+        Ok(match state.short_of(bytes, &limits) {
+            None => Ok(room.take_from(&mut state, host, bytes)),
             Some(short) => Err(short),
         })
     }
@@ -207,37 +244,35 @@ impl Registry {
     /// [`RegistryError::NoRoom`] if there is none.
     pub(crate) async fn grow_room(&self, taken: &mut Taken, end: u64) -> Result<(), RegistryError> {
         while taken.bytes() < end {
-            taken.grow(STEP);
-            if !self.upstreams().offline()
-                && let Some(short) = self.short_of().await?
-            {
+            let limits = self.limits().await?;
+            let short = taken.state.lock().short_of(STEP, &limits);
+            if let Some(short) = short.filter(|_| !self.upstreams().offline()) {
                 return Err(RegistryError::NoRoom(self.in_the_way(short, STEP)));
             }
+            taken.grow(STEP);
         }
         Ok(())
     }
 
-    /// What is passed with all that is taken.
-    async fn short_of(&self) -> Result<Option<Short>, RegistryError> {
+    async fn limits(&self) -> Result<Limits, RegistryError> {
         let (cache, room) = (&self.settings().cache, &self.inner.room);
         let disk = self.store().disk().await?;
-        if disk.free.saturating_sub(room.to_come()) < cache.keep_free.of(disk.size) {
-            return Ok(Some(Short::Disk));
-        }
-        let Some(bound) = cache.size else {
-            return Ok(None);
-        };
         let counted = room.state.lock().kept;
         let kept = match counted {
             Some(kept) => kept,
+            None if cache.size.is_none() => 0,
             None => {
                 let kept = self.store().kept_bytes().await?.values().sum();
                 room.counted(kept);
                 kept
             }
         };
-        let taken = room.state.lock().all();
-        Ok((kept.saturating_add(taken) > bound).then_some(Short::Bound))
+        Ok(Limits {
+            free: disk.free,
+            keep_free: cache.keep_free.of(disk.size),
+            kept,
+            bound: cache.size,
+        })
     }
 
     fn in_the_way(&self, short: Short, bytes: u64) -> String {
@@ -266,14 +301,55 @@ mod tests {
         let mut one = room.take("quay.io", 50);
         let other = room.take("ghcr.io", 7);
         one.written(30);
-        assert_eq!((room.state.lock().all(), room.to_come()), (57, 27));
+        let now = || (room.taken().values().sum::<u64>(), room.to_come());
+        assert_eq!(now(), (57, 27));
         drop(other);
-        assert_eq!((room.state.lock().all(), room.to_come()), (50, 20));
+        assert_eq!(now(), (50, 20));
         one.written(50);
         one.stored();
         drop(one);
         let state = room.state.lock();
         assert_eq!((state.all(), state.to_come, state.kept), (0, 0, Some(150)));
         assert!(state.taken.is_empty(), "no host stays in the map");
+    }
+    #[tokio::test]
+    async fn only_a_count_that_is_smaller_wakes_who_waits() {
+        let room = Room::default();
+        room.counted(100);
+        for (kept, wakes) in [(100, false), (120, false), (119, true), (119, false)] {
+            let waits = room.freed.notified();
+            tokio::pin!(waits);
+            waits.as_mut().enable();
+            room.counted(kept);
+            let woken = timeout_at(Instant::now(), waits).await.is_ok();
+            assert_eq!(woken, wakes, "{kept}");
+        }
+    }
+
+    #[test]
+    fn looking_for_room_holds_what_is_asked_for_against_both_limits() {
+        let limits = |free, bound| Limits {
+            free,
+            keep_free: 10,
+            kept: 0,
+            bound,
+        };
+        let room = Room::default();
+        room.counted(30);
+        let _taken = room.take("quay.io", 20);
+        for (bytes, limits, expected) in [
+            (50, limits(80, Some(100)), None),
+            (51, limits(80, Some(100)), Some(Short::Disk)),
+            (50, limits(79, None), Some(Short::Disk)),
+            (51, limits(81, Some(100)), Some(Short::Bound)),
+            (51, limits(81, None), None),
+            (
+                u64::MAX,
+                limits(u64::MAX, Some(u64::MAX)),
+                Some(Short::Disk),
+            ),
+        ] {
+            assert_eq!(room.state.lock().short_of(bytes, &limits), expected);
+        }
     }
 }
