@@ -63,49 +63,13 @@ const OTHER_KEYS: &[(&str, &str)] = &[
 /// Keys under which people name a GPU by its product.
 const GPU_KEYS: &[&str] = &["gpus", "gputype", "gpumodel", "accelerator", "accel"];
 
-/// Products, folded, and the feature that states what they run.
-const GPUS: &[(&str, &str, &str)] = &[
-    ("p100", "cc", "6.0"),
-    ("v100", "cc", "7.0"),
-    ("v100s", "cc", "7.0"),
-    ("t4", "cc", "7.5"),
-    ("a100", "cc", "8.0"),
-    ("a30", "cc", "8.0"),
-    ("a10", "cc", "8.6"),
-    ("a40", "cc", "8.6"),
-    ("a6000", "cc", "8.6"),
-    ("l4", "cc", "8.9"),
-    ("l40", "cc", "8.9"),
-    ("l40s", "cc", "8.9"),
-    ("h100", "cc", "9.0"),
-    ("h200", "cc", "9.0"),
-    ("gh200", "cc", "9.0"),
-    ("b200", "cc", "10.0"),
-    ("gb200", "cc", "10.0"),
-    ("mi50", "gfx", "gfx906"),
-    ("mi60", "gfx", "gfx906"),
-    ("mi100", "gfx", "gfx908"),
-    ("mi200", "gfx", "gfx90a"),
-    ("mi210", "gfx", "gfx90a"),
-    ("mi250", "gfx", "gfx90a"),
-    ("mi250x", "gfx", "gfx90a"),
-    ("mi300a", "gfx", "gfx942"),
-    ("mi300x", "gfx", "gfx942"),
-    ("mi325x", "gfx", "gfx942"),
-];
-
 /// The feature that a GPU's product name stands for.
 pub(crate) fn of_gpu(product: &str) -> Option<Hint> {
-    let folded = fold(product);
-    let bare = ["nvidia", "tesla", "amd", "instinct"]
-        .iter()
-        .fold(folded.as_str(), |name, maker| {
-            name.strip_prefix(maker).unwrap_or(name)
-        });
-    let (_, key, value) = GPUS.iter().find(|(name, ..)| *name == bare)?;
+    let feature = Feature::of_product(product)?;
+    let key = KEYS.iter().find(|row| row.name == feature.key().as_str())?;
     Some(Hint {
-        key,
-        value: (*value).to_owned(),
+        key: key.name,
+        value: feature.value().to_owned(),
     })
 }
 
@@ -250,6 +214,8 @@ mod tests {
     #[case("gpu:h100", "cc:9.0")]
     #[case("gpu:NVIDIA-H100", "cc:9.0")]
     #[case("gpu:mi250x", "gfx:gfx90a")]
+    #[case("gpu:Tesla-V100", "cc:7.0")]
+    #[case("accelerator:mi355x", "gfx:gfx950")]
     #[case("gpu:gfx942", "gfx:gfx942")]
     #[case("gpu:sm_90", "cc:sm_90")]
     #[case("openmpi:4.1", "mpi:openmpi")]

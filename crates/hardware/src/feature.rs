@@ -127,6 +127,17 @@ impl Feature {
         }))
     }
 
+    /// What a GPU that is called by its product's name provides: `cc:9.0` for `h100` and
+    /// `NVIDIA-H100`, `gfx:gfx90a` for `mi250x`. For hints, as [`of_word`](Self::of_word) is.
+    #[must_use]
+    pub fn of_product(name: &str) -> Option<Self> {
+        let found = capability_of_product(name)
+            .map(|capability| ("cc", capability))
+            .or_else(|| gfx_of_product(name).map(|processor| ("gfx", processor)));
+        let (key, value) = found?;
+        Self::new(key, value).ok()
+    }
+
     /// What a word without a key plainly means, beside CPU targets: a GPU, its code, software
     /// with its version, an MPI library. `h100` and `sm_90` are `cc:9.0`, `mi250x` is
     /// `gfx:gfx90a`, `cuda12.4` is `cuda:12.4`. For hints: nothing is taken for it silently.
@@ -135,11 +146,8 @@ impl Feature {
         let lower = word.trim().to_ascii_lowercase();
         let understood =
             |key: &str, value: &str| Self::new(key, value).ok().filter(Self::is_understood);
-        if let Some(capability) = capability_of_product(&lower) {
-            return understood("cc", capability);
-        }
-        if let Some(processor) = gfx_of_product(&lower) {
-            return understood("gfx", processor);
+        if let Some(product) = Self::of_product(&lower) {
+            return Some(product);
         }
         if lower.starts_with("gfx") {
             return understood("gfx", &lower);
@@ -469,6 +477,9 @@ mod tests {
     #[case("a100", Some("cc:8.0"))]
     #[case("H100", Some("cc:9.0"))]
     #[case("mi250x", Some("gfx:gfx90a"))]
+    #[case("NVIDIA-H100", Some("cc:9.0"))]
+    #[case("Tesla V100S", Some("cc:7.0"))]
+    #[case("amd_instinct_mi300x", Some("gfx:gfx942"))]
     #[case("gfx90a", Some("gfx:gfx90a"))]
     #[case("sm_80", Some("cc:sm_80"))]
     #[case("cc80", Some("cc:cc80"))]

@@ -25,8 +25,16 @@ const AMD: &[(&str, &[&str])] = &[
     ("gfx906", &["MI50", "MI60"]),
 ];
 
+/// The makers' names before those of their products, and what they call their series, folded.
+const MAKERS: &[&str] = &["nvidia", "tesla", "amd", "instinct"];
+
 fn kind_of(table: &[(&'static str, &[&str])], word: &str) -> Option<&'static str> {
-    let sold_as = |name: &&str| name.eq_ignore_ascii_case(word);
+    let word: String = word.chars().filter(|c| !"-_ ".contains(*c)).collect();
+    let word = word.to_ascii_lowercase();
+    let bare = MAKERS.iter().fold(word.as_str(), |word, maker| {
+        word.strip_prefix(maker).unwrap_or(word)
+    });
+    let sold_as = |name: &&str| name.eq_ignore_ascii_case(bare);
     table
         .iter()
         .find(|(_, names)| names.iter().any(sold_as))
