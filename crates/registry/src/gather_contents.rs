@@ -38,9 +38,11 @@ impl Gather<'_> {
             manifest: true,
         };
         self.manifests.insert(stored.digest.clone(), content);
+        let mut is_image = false;
         let extent = match parse(stored)? {
             Document::Index(index) => self.children(place, index.manifests(), select).await?,
             Document::Manifest(manifest) => {
+                is_image = manifest.is_image();
                 let wanted = match select {
                     Select::Chosen => true,
                     Select::Only(chosen) => chosen.contains(&stored.digest),
@@ -65,6 +67,11 @@ impl Gather<'_> {
             .insert((place.kept().clone(), stored.digest.clone()))
         {
             self.referrers(place, &stored.digest).await?;
+            if is_image && extent.some {
+                // So that it can be judged while its upstream is away. A failure is among the
+                // warnings: the same upstream was just asked for the same.
+                let _ = self.registry.compatibility(place, &stored.digest).await;
+            }
             self.by_tag(place, &stored.digest).await?;
         }
         Ok(extent)
@@ -191,9 +198,10 @@ impl Gather<'_> {
             found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
             more = page.more && found.len() > before;
         }
-        if let Place::Upstream { route, .. } = place {
-            match route.upstream.referrers(&route.name, digest).await {
-                Ok(more) => found.extend(more.descriptors),
+        if let Place::Upstream { route, kept } = place {
+            let told = self.registry.upstream_referrers(route, kept, digest).await;
+            match told {
+                Ok(more) => found.extend(more.descriptors.iter().cloned()),
                 Err(error) if is_offline(&error) => {}
                 Err(error) => self
                     .plan

@@ -154,9 +154,15 @@ impl Registry {
             now.bytes += size;
         }
         progress(now);
-        for place in placed {
-            self.show(import, &place).await?;
+        for place in &placed {
+            self.show(import, place).await?;
             imported.images.push(place.image.image.clone());
+        }
+        // Now that what refers to them is here, too.
+        for place in placed.iter().filter(|p| p.origin == Origin::Upstream) {
+            for document in &place.image.documents {
+                self.told_by_bundle(&place.kept, document).await?;
+            }
         }
         Ok(imported)
     }

@@ -50,15 +50,16 @@ mod runnable;
 mod share;
 mod source;
 mod statements;
+mod told;
 mod upload;
 mod usage;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
-use metahub_oci::{Descriptor, Digest, RepositoryName};
+use metahub_oci::{Digest, RepositoryName};
 use metahub_store::Store;
 use metahub_upstream::{Logins, Upstreams};
 use tokio::sync::watch;
@@ -123,10 +124,6 @@ impl Default for Settings {
     }
 }
 
-/// The compatibility artifacts of images by storage repository and digest, and when their upstream
-/// listed them.
-type ListedArtifacts = moka::future::Cache<(RepositoryName, Digest), (Instant, Arc<[Descriptor]>)>;
-
 /// The registry: everything between HTTP and the store, as one caller sees it. Cheap to clone.
 /// Nobody in particular calls, unless [`Registry::on_behalf_of`] says who.
 #[derive(Clone)]
@@ -150,8 +147,8 @@ struct Inner {
     judged: candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<judgement::Said>>,
-    /// The compatibility artifacts of images, as their upstreams listed them last, and when.
-    artifacts: ListedArtifacts,
+    /// The newest compatibility artifacts of images, as their upstreams told them last.
+    told: told::Told,
     derivations: choice::Derivations,
     documents: documents::Documents,
     rechecks: recheck::Rechecks,
@@ -192,7 +189,7 @@ impl Registry {
                     .build(),
                 judged: candidates::JudgedLately::new(),
                 said: judgement::said_lately(),
-                artifacts: moka::future::Cache::builder().max_capacity(20_000).build(),
+                told: moka::future::Cache::builder().max_capacity(20_000).build(),
                 rechecks: recheck::Rechecks::default(),
                 listings: listing::Listings::default(),
                 referrers: list::referrers_lately(),

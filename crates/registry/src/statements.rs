@@ -1,21 +1,17 @@
 //! The compatibility artifact that refers to an image, and what `metahub check --images` and
 //! `metahub coverage` ask of images.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use jiff::Timestamp;
 use metahub_catalog::Composed;
 use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
     Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
 };
-use metahub_upstream::Route;
 use serde_json::Value;
 
-use crate::candidates::{Candidates, LIFETIME};
+use crate::candidates::Candidates;
 use crate::judgement::{Own, unreadable};
-use crate::place::{Place, is_offline};
+use crate::place::Place;
 use crate::source::{Children, Source};
 use crate::{Registry, RegistryError};
 
@@ -24,7 +20,7 @@ const MAX_ARTIFACTS: usize = 100;
 /// Largest compatibility specification, in bytes.
 const MAX_SPECIFICATION: u64 = 64 * 1024;
 /// When an artifact was made (image specification, `annotations.md`).
-const CREATED: &str = "org.opencontainers.image.created";
+pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 
 /// What an image says of itself.
 #[derive(Clone, Debug)]
@@ -174,55 +170,10 @@ impl Registry {
         let Place::Upstream { route, kept } = place else {
             return Ok(Ok(found));
         };
-        match self.upstream_artifacts(route, kept, digest).await? {
+        match self.upstream_artifact(route, kept, digest).await? {
             Ok(more) => found.extend(more),
             Err(reason) => return Ok(Err(reason)),
         }
-        Ok(Ok(found))
-    }
-
-    /// The compatibility artifacts that an upstream says refer to an image.
-    async fn upstream_artifacts(
-        &self,
-        route: &Route,
-        kept: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
-        let key = (kept.clone(), digest.clone());
-        let known = self.inner.artifacts.get(&key).await;
-        if let Some((asked, artifacts)) = &known
-            && asked.elapsed() < LIFETIME
-        {
-            return Ok(Ok(artifacts.to_vec()));
-        }
-        let found: Vec<Descriptor> = match self.upstream_referrers(route, kept, digest).await {
-            Ok(all) => {
-                if all.refused {
-                    self.counters().referrers_refused.one_more();
-                }
-                let all = all.descriptors.iter();
-                all.filter(|one| is_compatibility(one)).cloned().collect()
-            }
-            Err(error) if is_offline(&error) => return Ok(Ok(Vec::new())),
-            // It tells us nothing: for us there are none.
-            Err(error) if error.is_refusal() => {
-                self.counters().referrers_refused.one_more();
-                Vec::new()
-            }
-            Err(error) => match (unreadable(RegistryError::Upstream(error)), known) {
-                (Ok(reason), _) => {
-                    return Ok(Err(format!("what refers to it cannot be told: {reason}")));
-                }
-                // What it said last stands until it can be asked again.
-                (Err(error), Some((_, artifacts))) => {
-                    tracing::warn!(repository = %kept, %digest, %error, "the last answer counts");
-                    return Ok(Ok(artifacts.to_vec()));
-                }
-                (Err(error), None) => return Err(error),
-            },
-        };
-        let now = (Instant::now(), Arc::from(found.as_slice()));
-        self.inner.artifacts.insert(key, now).await;
         Ok(Ok(found))
     }
 }
@@ -247,14 +198,9 @@ impl ImageSays {
     }
 }
 
-fn is_compatibility(descriptor: &Descriptor) -> bool {
-    let kind = descriptor.as_json().get("artifactType");
-    kind.and_then(Value::as_str) == Some(nfd::ARTIFACT_TYPE)
-}
-
 /// The artifact that says it was made last; of several such, the one whose digest is greatest,
 /// so that every replica takes the same.
-fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
+pub(crate) fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
     artifacts.into_iter().max_by_key(|artifact| {
         let created = artifact.annotation(CREATED);
         let created: Option<Timestamp> = created.and_then(|text| text.parse().ok());

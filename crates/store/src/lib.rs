@@ -14,6 +14,7 @@ mod blob;
 mod blob_stream;
 mod cache;
 mod checkpoint;
+mod compatibility;
 mod database;
 mod derived;
 mod derived_evict;

@@ -73,6 +73,8 @@ fn what_was_warmed_is_pulled_without_the_upstream() {
         .says("team/app:1");
     assert_eq!(held(&site), [true, true, false]);
     upstream.terminate();
+    // What was told of the images must survive, too.
+    let site = site.restart();
     let index = site
         .get("/v2/team/app/manifests/1")
         .login(Some(("zen3", "any")))
