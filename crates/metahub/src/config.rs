@@ -175,7 +175,7 @@ impl Config {
             cache.spare.map(Time::duration),
         );
         let bounds = &mut self.registry.cache;
-        set(&mut bounds.keep_free, cache.keep_free);
+        bounds.keep_free = cache.keep_free.unwrap_or(KEEP_FREE);
         set(
             &mut bounds.largest_blob,
             cache.largest_blob.map(|size| size.0),
@@ -287,3 +287,6 @@ fn set<T>(setting: &mut T, value: Option<T>) {
 
 #[cfg(test)]
 mod tests;
+
+/// What of the disk the cache leaves free where nothing is said.
+const KEEP_FREE: Free = Free::Percent(10);

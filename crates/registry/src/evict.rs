@@ -29,7 +29,8 @@ pub struct CacheSettings {
     pub size: Option<u64>,
     /// Bytes of one, by its host.
     pub sizes: BTreeMap<Host, u64>,
-    /// What is left free of the disk.
+    /// What is left free of the disk. Nothing unless it is said: what is right depends on whose
+    /// disk it is, which the program that serves decides.
     pub keep_free: Free,
     /// The largest blob that is fetched, in bytes.
     pub largest_blob: u64,
@@ -48,7 +49,7 @@ impl Default for CacheSettings {
         Self {
             size: None,
             sizes: BTreeMap::new(),
-            keep_free: Free::Percent(10),
+            keep_free: Free::Bytes(0),
             largest_blob: 64 * 1024 * 1024 * 1024,
             anonymous_share: 50,
             pinned: ImmutableTags::default(),
@@ -62,7 +63,9 @@ impl CacheSettings {
     /// Whether anything of upstreams has a bound.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
-        self.size.is_some() || !self.sizes.is_empty() || self.keep_free != Free::Bytes(0)
+        self.size.is_some()
+            || !self.sizes.is_empty()
+            || !matches!(self.keep_free, Free::Bytes(0) | Free::Percent(0))
     }
 }
 

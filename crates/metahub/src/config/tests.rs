@@ -378,5 +378,6 @@ fn a_bound_is_of_all_or_of_one_upstream_and_offline_there_is_none() {
     assert_eq!(sizes, [("quay.io", 2 << 20)]);
     assert!(cache.is_bounded());
     assert!(!of(&format!("{bounds}offline: true\n")).is_bounded());
-    assert!(!of("").is_bounded());
+    assert!(of("").is_bounded(), "a tenth of the disk stays free");
+    assert!(!of("cache: {keep_free: 0%}").is_bounded());
 }
