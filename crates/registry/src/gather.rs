@@ -162,17 +162,18 @@ impl Gather<'_> {
         collection: Option<&Collection>,
         derived: &Derived,
     ) -> Result<(), RegistryError> {
+        let children = derived.explanation.children.iter();
+        let from = children.map(|c| c.derived_from.as_ref().unwrap_or(&c.digest));
+        let served = Select::Only(from.cloned().collect());
         let select = if self.wanted.profile.is_some() {
-            let children = derived.explanation.children.iter();
-            let from = children.map(|c| c.derived_from.as_ref().unwrap_or(&c.digest));
-            Select::Only(from.cloned().collect())
+            &served
         } else {
-            Select::ByPlatform
+            &Select::ByPlatform
         };
         let Some(collection) = collection else {
             let found = self.registry.image_source(image).await?;
             if let Some(source) = found {
-                self.source(&source, image, &select).await?;
+                self.source(&source, image, select).await?;
             }
             return Ok(());
         };
@@ -181,9 +182,10 @@ impl Gather<'_> {
             match self.registry.document_source(&entry.image).await {
                 Ok(Some(source)) => {
                     let mut part = self.begin();
-                    let gathered = part.source(&source, &entry.image, &select).await;
-                    // What the login gets is needed; of the others, what there is.
-                    if gathered.is_ok() && part.has_chosen(&select) {
+                    let gathered = part.source(&source, &entry.image, select).await;
+                    // What is served is needed, with its blobs from where it lies; of the others,
+                    // what there is.
+                    if gathered.is_ok() && part.has_chosen(&served) {
                         self.absorb(part);
                     } else {
                         self.end(part, gathered, || entry.image.to_string());
