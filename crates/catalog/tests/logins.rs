@@ -591,6 +591,10 @@ fn without_documents_every_target_is_a_profile() {
         let login = catalog
             .interpret(&profile.name.selector(), &|_| false)
             .unwrap();
+        if profile.name.selector() == "any" {
+            assert!(login.profile.is_empty(), "it says nothing of the hardware");
+            continue;
+        }
         let target = profile.features[0].target().unwrap();
         assert_eq!(login.profile.provided().targets().next(), Some(target));
         count += 1;

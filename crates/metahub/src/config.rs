@@ -84,6 +84,8 @@ impl Default for Upkeep {
 
 impl Default for Config {
     fn default() -> Self {
+        let mut registry = Settings::default();
+        registry.cache.keep_free = KEEP_FREE;
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000),
             data: PathBuf::from("metahub-data"),
@@ -101,7 +103,7 @@ impl Default for Config {
             upkeep: Upkeep::default(),
             read_only: false,
             send_blobs: SendBlobs::default(),
-            registry: Settings::default(),
+            registry,
             upstreams: UpstreamsConfig::default(),
             warm: Vec::new(),
         }
@@ -175,7 +177,7 @@ impl Config {
             cache.spare.map(Time::duration),
         );
         let bounds = &mut self.registry.cache;
-        bounds.keep_free = cache.keep_free.unwrap_or(KEEP_FREE);
+        set(&mut bounds.keep_free, cache.keep_free);
         set(
             &mut bounds.largest_blob,
             cache.largest_blob.map(|size| size.0),

@@ -306,49 +306,52 @@ async fn what_was_pulled_lately_stays_pullable_by_its_digest() {
     }
 }
 
+const COSIGN: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+
+/// What cannot run, by tag: the media types of its configuration and of its layer.
+const KINDS: [(&str, &str, &str); 9] = [
+    // A signature of cosign has an image's configuration.
+    ("sig", MediaType::OCI_CONFIG, COSIGN),
+    ("sbom", MediaType::OCI_CONFIG, "text/spdx+json"),
+    (
+        "attestation",
+        MediaType::OCI_CONFIG,
+        "application/vnd.in-toto+json",
+    ),
+    (
+        "ollama",
+        MediaType::DOCKER_CONFIG,
+        "application/vnd.ollama.image.model",
+    ),
+    (
+        "model",
+        "application/vnd.cncf.model.config.v1+json",
+        "application/vnd.cncf.model.weight.v1.tar",
+    ),
+    (
+        "chart",
+        "application/vnd.cncf.helm.config.v1+json",
+        "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+    ),
+    (
+        "cache",
+        "application/vnd.buildkit.cacheconfig.v0",
+        MediaType::OCI_LAYER_GZIP,
+    ),
+    ("artifact", MediaType::OCI_EMPTY, MediaType::OCI_LAYER_GZIP),
+    (
+        "wasm",
+        "application/vnd.wasm.config.v0+json",
+        "application/wasm",
+    ),
+];
+
 #[tokio::test]
 async fn what_cannot_run_passes_untouched_under_every_profile() {
-    const COSIGN: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
     let world = World::new().await.filled().await;
-    let kinds = [
-        // A signature of cosign has an image's configuration.
-        ("sig", MediaType::OCI_CONFIG, COSIGN),
-        ("sbom", MediaType::OCI_CONFIG, "text/spdx+json"),
-        (
-            "attestation",
-            MediaType::OCI_CONFIG,
-            "application/vnd.in-toto+json",
-        ),
-        (
-            "ollama",
-            MediaType::DOCKER_CONFIG,
-            "application/vnd.ollama.image.model",
-        ),
-        (
-            "model",
-            "application/vnd.cncf.model.config.v1+json",
-            "application/vnd.cncf.model.weight.v1.tar",
-        ),
-        (
-            "chart",
-            "application/vnd.cncf.helm.config.v1+json",
-            "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
-        ),
-        (
-            "cache",
-            "application/vnd.buildkit.cacheconfig.v0",
-            MediaType::OCI_LAYER_GZIP,
-        ),
-        ("artifact", MediaType::OCI_EMPTY, MediaType::OCI_LAYER_GZIP),
-        (
-            "wasm",
-            "application/vnd.wasm.config.v0+json",
-            "application/wasm",
-        ),
-    ];
     let mut all = Vec::new();
     let mut listed = Vec::new();
-    for (tag, config_type, layer_type) in kinds {
+    for (tag, config_type, layer_type) in KINDS {
         let config = world.blob("lab/app", b"{}".to_vec()).await;
         let layer = world.blob("lab/app", tag.as_bytes().to_vec()).await;
         let document = manifest(config_type, &config, layer_type, &layer);

@@ -127,11 +127,12 @@ impl Needs {
             .filter(|one| refused || *one != "zenn3" || self.by_index)
             .all(|one| targets.contains(&one.as_str()));
         let unreadable = self.unreadable && refused;
-        if self.nothing || unreadable || self.architecture != architecture || !all {
+        let unstated = self.cuda && !cuda;
+        let refused = unstated && policy.unstated == Unsure::Refuse;
+        let other = self.architecture != architecture;
+        if self.nothing || unreadable || other || !all || refused {
             Runs::No
-        } else if self.cuda && !cuda && policy.unstated == Unsure::Refuse {
-            Runs::No
-        } else if self.cuda && !cuda {
+        } else if unstated {
             Runs::Perhaps
         } else {
             Runs::Yes

@@ -97,19 +97,19 @@ mod tests {
             ["quay.io/team/app", "quay.io/team/other"].map(|name| name.parse().unwrap());
         let document = Document::from(Index::new(Vec::new()));
         let image = document.digest();
-        let told = async |name: &RepositoryName| store.compatibility(name, &image).await.unwrap();
+        let told = async |name: &RepositoryName| store.compatibility(name, image).await.unwrap();
         // What is not kept has no row.
-        store.set_compatibility(&here, &image, None).await.unwrap();
+        store.set_compatibility(&here, image, None).await.unwrap();
         assert_eq!(told(&here).await, None);
         let put = || PutManifest::upstream(Vec::new(), "quay.io/team/app:1");
         store.put_manifest(&here, &document, put()).await.unwrap();
         store.put_manifest(&other, &document, put()).await.unwrap();
         assert_eq!(told(&here).await, None);
-        store.set_compatibility(&here, &image, None).await.unwrap();
+        store.set_compatibility(&here, image, None).await.unwrap();
         assert_eq!(told(&here).await, Some(None));
         let artifact = Descriptor::new(MediaType::oci_manifest(), Digest::sha256(b"a"), 1);
         let some = Some(&artifact);
-        store.set_compatibility(&here, &image, some).await.unwrap();
+        store.set_compatibility(&here, image, some).await.unwrap();
         assert_eq!(told(&here).await, Some(Some(artifact)));
         assert_eq!(told(&other).await, None, "another repository's upstream");
         // Put again, it stays; deleted, it goes.

@@ -165,6 +165,7 @@ const TAGS: [&str; 3] = ["1", "2", "latest"];
 /// Random pushes, deletions and releases against the naive model: what an upstream has never
 /// appears under a local name, and always under another one.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk, each kind of step once")]
 fn nothing_of_an_upstream_is_ever_found_under_a_local_name() {
     if !require::tools(&["setpriv"]) {
         return;
