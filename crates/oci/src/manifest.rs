@@ -89,19 +89,16 @@ impl Manifest {
 
     /// Whether this describes a runnable image rather than an artifact of another kind: its
     /// configuration and all of its layers are an image's. Signatures, attestations and models
-    /// often have an image's configuration and layers of their own.
+    /// often have an image's configuration and layers of their own. An `artifactType` beside both
+    /// changes nothing: container runtimes do not look at it, and run such a manifest.
     #[must_use]
     pub fn is_image(&self) -> bool {
         let config = self.config.as_ref();
-        let kind = self.parts.map.get("artifactType").and_then(Value::as_str);
         config.is_some_and(|config| config.media_type().is_image_config())
             && self
                 .layers
                 .iter()
                 .all(|layer| layer.media_type().is_layer())
-            && kind.is_none_or(|kind| {
-                kind.is_empty() || kind.parse::<MediaType>().is_ok_and(|k| k.is_image_config())
-            })
     }
 
     /// The whole document as JSON, fields in their order.
