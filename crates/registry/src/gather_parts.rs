@@ -56,8 +56,14 @@ impl<'a> Gather<'a> {
     /// Takes in a part as something that is needed.
     pub(crate) fn absorb(&mut self, mut part: Self) {
         self.seen.extend(std::mem::take(&mut part.seen));
-        self.manifests.extend(part.manifests);
-        self.blobs.extend(part.blobs);
+        // Where something was found first is where it lies: a derived index also names what is
+        // held elsewhere.
+        for (digest, manifest) in part.manifests {
+            self.manifests.entry(digest).or_insert(manifest);
+        }
+        for (digest, need) in part.blobs {
+            self.blobs.entry(digest).or_insert(need);
+        }
         self.attached.extend(part.attached);
         self.beside.extend(part.beside);
         let Plan {
