@@ -34,8 +34,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
-            requests: 2048,
-            requests_per_client: 512,
+            requests: 4096,
+            requests_per_client: 2048,
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::http::{basic, runtime};
+use crate::http::{basic, digest_of, runtime};
 use crate::pusher::{INDEX, MANIFEST};
 
 /// How long one node may take.
@@ -111,21 +111,24 @@ impl Node {
             let answer: Value = serde_json::from_slice(&answer)?;
             format!("Bearer {}", answer["token"].as_str().ok_or("no token")?)
         };
-        let index = self
+        let tagged = self
             .get(&mut sender, &self.path("manifests", tag), &token)
             .await?;
-        total += index.len() as u64;
-        let index: Value = serde_json::from_slice(&index)?;
-        let entries = index["manifests"].as_array().ok_or("no index")?;
-        let [entry] = entries.as_slice() else {
-            return Err(format!("{} entries in place of one", entries.len()).into());
-        };
-        let digest = entry["digest"].as_str().ok_or("no digest")?.to_owned();
-        let manifest = self
-            .content(&mut sender, "manifests", &digest, &token)
-            .await?;
-        total += manifest.len() as u64;
-        let manifest: Value = serde_json::from_slice(&manifest)?;
+        total += tagged.len() as u64;
+        let mut manifest: Value = serde_json::from_slice(&tagged)?;
+        let mut digest = digest_of(&tagged);
+        // The one image that is left of an index may be served itself.
+        if let Some(entries) = manifest["manifests"].as_array() {
+            let [entry] = entries.as_slice() else {
+                return Err(format!("{} entries in place of one", entries.len()).into());
+            };
+            digest = entry["digest"].as_str().ok_or("no digest")?.to_owned();
+            let image = self
+                .content(&mut sender, "manifests", &digest, &token)
+                .await?;
+            total += image.len() as u64;
+            manifest = serde_json::from_slice(&image)?;
+        }
         let layers = manifest["layers"].as_array().ok_or("no layers")?;
         for blob in std::iter::once(&manifest["config"]).chain(layers) {
             let digest = blob["digest"].as_str().ok_or("no digest")?;
