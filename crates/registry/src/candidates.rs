@@ -246,10 +246,18 @@ impl Search<'_> {
             }
         };
         let policy = self.registry.settings().policy;
+        let bytes = self.source.stored.bytes.len();
+        let (index, profile) = (Arc::new(index.clone()), Arc::new(profile.clone()));
         let mut read = 0;
         loop {
-            let candidates = index.with_manifests(list.clone());
-            let mut wanted = to_read(&candidates, profile, policy);
+            let (index, profile) = (Arc::clone(&index), Arc::clone(&profile));
+            let choose = move || {
+                let candidates = index.with_manifests(list.clone());
+                let wanted = to_read(&candidates, &profile, policy);
+                (list, candidates, wanted)
+            };
+            let (same, candidates, mut wanted) = self.registry.on_document(bytes, choose).await?;
+            list = same;
             if wanted.is_empty() {
                 return Ok(Candidates::Index(candidates));
             }
