@@ -227,12 +227,14 @@ fn a_bundle_for_one_login_gives_that_login_what_it_got_and_holds_no_other_layers
     );
     // The others are known, and not there.
     let other = get(&island, Some("cascadelake"), "/v2/app/manifests/1").expect(200);
-    let child = other.json()["manifests"][0]["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let manifest = get(&island, None, &format!("/v2/app/manifests/{child}")).expect(200);
-    let layer = manifest.json()["layers"][0]["digest"]
+    let mut manifest = other.json();
+    // The one image that is left of an index is served itself.
+    if let Some(child) = manifest["manifests"][0]["digest"].as_str() {
+        manifest = get(&island, None, &format!("/v2/app/manifests/{child}"))
+            .expect(200)
+            .json();
+    }
+    let layer = manifest["layers"][0]["digest"]
         .as_str()
         .unwrap()
         .to_owned();
