@@ -234,10 +234,7 @@ fn a_bundle_for_one_login_gives_that_login_what_it_got_and_holds_no_other_layers
             .expect(200)
             .json();
     }
-    let layer = manifest["layers"][0]["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
     get(&island, None, &format!("/v2/app/blobs/{layer}")).expect(404);
 }
 
