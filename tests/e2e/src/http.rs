@@ -54,6 +54,15 @@ pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
 }
 
+/// The digest of the image that an answer to a tag leads to: of an index its first entry, else the
+/// answer itself, since the one image that is left of an index may be served itself.
+#[must_use]
+pub fn image_of(answer: &Answer) -> String {
+    let document = answer.json();
+    let child = document["manifests"][0]["digest"].as_str();
+    child.map_or_else(|| digest_of(&answer.body), str::to_owned)
+}
+
 /// The value of `Authorization` for a user and a password.
 #[must_use]
 pub fn basic(user: &str, password: &str) -> String {

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use metahub_e2e::fixture::target_folder;
-use metahub_e2e::http::call;
+use metahub_e2e::http::{call, image_of};
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::Cmd;
 use metahub_e2e::pusher::Pusher;
@@ -147,9 +147,8 @@ impl Lab {
             .expect(200)
         };
         let digest = |value: &Value| value["digest"].as_str().unwrap().to_owned();
-        let index = get("manifests/latest").json();
-        assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
-        let manifest = get(&format!("manifests/{}", digest(&index["manifests"][0]))).json();
+        let image = image_of(&get("manifests/latest"));
+        let manifest = get(&format!("manifests/{image}")).json();
         let layer = get(&format!("blobs/{}", digest(&manifest["layers"][0]))).body;
         let folder = self.folder.path().join("pulled").join(login);
         std::fs::create_dir_all(&folder).unwrap();

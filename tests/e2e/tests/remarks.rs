@@ -7,7 +7,7 @@
     reason = "a test"
 )]
 
-use metahub_e2e::http::Answer;
+use metahub_e2e::http::{Answer, image_of};
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
@@ -66,8 +66,7 @@ fn a_pull_is_answered_with_what_its_login_does_not_mean() {
         let warning = answer.header("warning");
         assert!(warning.contains(says), "{login}: {warning}");
         assert_eq!(warning.is_empty(), says.is_empty(), "{login}: {warning}");
-        let child = &answer.json()["manifests"][0]["digest"];
-        assert_eq!(*child, images[image]["digest"], "{login}");
+        assert_eq!(image_of(&answer), images[image]["digest"], "{login}");
         let server = format!("--server=http://{}", metahub.host());
         let resolve = ["resolve", "team/app:1", "--explain", &server, "--as", login];
         let explained = metahub_e2e::metahub::command(&resolve).ok();
@@ -113,7 +112,7 @@ fn a_header_chooses_a_profile_where_it_is_let() {
         .json();
     let token = format!("Bearer {}", nobody["token"].as_str().unwrap());
     let of = |answer: Answer| {
-        let digest = answer.json()["manifests"][0]["digest"].clone();
+        let digest = image_of(&answer);
         images.iter().position(|image| image["digest"] == digest)
     };
     let anonymous = |header: &str| {
