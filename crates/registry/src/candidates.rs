@@ -172,6 +172,7 @@ impl Registry {
         source: &Source,
         profile: &Composed,
     ) -> Result<Arc<Judged>, RegistryError> {
+        let _turn = self.turn_to_choose(source.stored.bytes.len()).await?;
         let (candidates, gaps) = self.find_candidates(source, profile).await?;
         let (bytes, kind) = match &candidates {
             Candidates::None => (None, "none"),

@@ -176,8 +176,9 @@ impl Derivation<'_> {
 
     /// What the profile leaves of an index.
     async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
-        let candidates = self.candidates().await?;
         let (bytes, profile) = (document.bytes().len(), self.profile.clone());
+        let _turn = self.registry.turn_to_choose(bytes).await?;
+        let candidates = self.candidates().await?;
         let policy = self.registry.settings().policy;
         let narrowed = self
             .registry

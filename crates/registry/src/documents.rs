@@ -2,10 +2,14 @@
 //! done on blocking threads within the document budget, so that everybody else goes on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use metahub_limits::BudgetError;
 use metahub_oci::{Digest, Document, DocumentError, MediaType};
 use metahub_store::StoredManifest;
 use moka::future::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::source::parse;
 use crate::{Registry, RegistryError};
@@ -16,10 +20,17 @@ const SMALL: usize = 32 * 1024;
 const PARSED: usize = 16;
 /// Bytes of parsed documents that are kept in memory.
 const KEPT: u64 = 96 * 1024 * 1024;
+/// Choices among the entries of large documents that are made at once. Each holds lists of all
+/// entries from its first look-up to its end.
+const LARGE_CHOICES: usize = 2;
+/// How long a choice waits for its turn, and when to try again after that.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Documents that were parsed lately.
 pub(crate) struct Documents {
     parsed: Cache<(Digest, MediaType), Arc<Document>>,
+    choices: Semaphore,
 }
 
 impl Default for Documents {
@@ -29,6 +40,7 @@ impl Default for Documents {
         };
         Self {
             parsed: Cache::builder().weigher(weigh).max_capacity(KEPT).build(),
+            choices: Semaphore::new(LARGE_CHOICES),
         }
     }
 }
@@ -58,6 +70,26 @@ impl Registry {
                 Some(error) => error.into(),
                 None => RegistryError::Shared(error),
             })
+    }
+
+    /// A turn to choose among the entries of a document of `bytes` bytes, to be held until the
+    /// lists of them are gone. A small document needs none.
+    ///
+    /// # Errors
+    /// [`BudgetError::Busy`] after 20 seconds.
+    pub(crate) async fn turn_to_choose(
+        &self,
+        bytes: usize,
+    ) -> Result<Option<SemaphorePermit<'_>>, RegistryError> {
+        if bytes <= SMALL {
+            return Ok(None);
+        }
+        match timeout(PATIENCE, self.inner.documents.choices.acquire()).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Err(_)) | Err(_) => Err(RegistryError::Documents(BudgetError::Busy {
+                retry_after: RETRY_AFTER,
+            })),
+        }
     }
 
     /// Does `work` on a document of `bytes` bytes: at once if that is small, else with memory of
