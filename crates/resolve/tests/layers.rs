@@ -201,7 +201,7 @@ fn the_same_layers_again_are_added_again() {
 #[case::nondistributable(layers_of(&[layer("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "l")], "linux", "amd64"), "fetched from elsewhere")]
 #[case::urls(layers_of(&[json!({"mediaType": MediaType::OCI_LAYER_GZIP, "digest": digest("l"), "size": 1, "urls": ["https://evil.example/"]})], "linux", "amd64"), "fetched from elsewhere")]
 #[case::encrypted(layers_of(&[layer("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "l")], "linux", "amd64"), "has the type")]
-#[case::no_layer_at_all(layers_of(&[layer("text/html", "l")], "linux", "amd64"), "publish the layer image with gzip or zstd layers")]
+#[case::no_layer_at_all(layers_of(&[layer("text/html", "l")], "linux", "amd64"), "only images have layers to add")]
 fn what_must_not_be_added_is_refused(#[case] added: (Manifest, ImageConfig), #[case] says: &str) {
     let error = add(&oci_base(), &added).unwrap_err().to_string();
     assert!(error.contains(says), "{error}");
