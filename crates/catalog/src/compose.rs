@@ -30,6 +30,7 @@ pub struct Composed {
     selection: Selection,
     digest: Digest,
     remarks: Vec<String>,
+    gets_everything: bool,
 }
 
 impl Composed {
@@ -38,17 +39,25 @@ impl Composed {
     pub fn none() -> Self {
         let catalog = Catalog::builtin();
         let nothing = Gathered::new(catalog.graph()).joined();
-        Self::new(&catalog, String::new(), nothing)
+        Self::new(&catalog, String::new(), nothing, false)
     }
 
-    fn new(catalog: &Catalog, selectors: String, parts: Parts) -> Self {
+    /// `any` says whether the selectors name [`Profile::ANY`](crate::Profile::ANY).
+    fn new(catalog: &Catalog, selectors: String, parts: Parts, any: bool) -> Self {
         let Parts {
             features,
             fallback,
             actions,
             remarks,
         } = parts;
-        let digest = digest(catalog.graph(), &features, &fallback, &actions);
+        let gets_everything = any && features.is_empty() && actions.is_empty();
+        let digest = digest(
+            catalog.graph(),
+            &features,
+            &fallback,
+            &actions,
+            gets_everything,
+        );
         let provided = Provided::in_graph(Arc::clone(catalog.graph()), features)
             .with_fallbacks(fallback.iter().cloned());
         Self {
@@ -59,7 +68,15 @@ impl Composed {
             actions,
             digest,
             remarks,
+            gets_everything,
         }
+    }
+
+    /// Whether it is the login [`any`](crate::Profile::ANY) and nothing beside it, so that a
+    /// collection is served with all of its entries, too.
+    #[must_use]
+    pub fn gets_everything(&self) -> bool {
+        self.gets_everything
     }
 
     /// Whether it provides nothing and does nothing, as for an anonymous pull.
@@ -126,12 +143,15 @@ fn digest(
     features: &[Feature],
     fallback: &[Target],
     actions: &[Action],
+    gets_everything: bool,
 ) -> Digest {
     #[derive(Serialize)]
     struct Canonical<'a> {
         actions: &'a [Action],
         fallback: Vec<&'a str>,
         features: Vec<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        gets_everything: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         graph: Option<u64>,
     }
@@ -141,6 +161,7 @@ fn digest(
         actions,
         fallback: fallback.iter().map(Target::as_str).collect(),
         features: features.iter().map(Feature::canonical).collect(),
+        gets_everything,
         graph: by_targets.then(|| graph.fingerprint()),
     };
     // Texts, lists and structs: this cannot fail.
@@ -184,6 +205,8 @@ impl Catalog {
         }
         let mut gathered = Gathered::new(self.graph());
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
+        let is_any = |meaning: &Meaning<'_>| matches!(meaning, Meaning::Profile(p) if p.is_any());
+        let any = meanings.iter().any(is_any);
         for meaning in &meanings {
             match meaning {
                 Meaning::Feature(feature) => gathered.feature(feature),
@@ -198,7 +221,12 @@ impl Catalog {
         }
         Ok(Login {
             account: account.map(str::to_owned),
-            profile: Arc::new(Composed::new(self, selectors.join("+"), gathered.joined())),
+            profile: Arc::new(Composed::new(
+                self,
+                selectors.join("+"),
+                gathered.joined(),
+                any,
+            )),
         })
     }
 

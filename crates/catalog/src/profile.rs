@@ -52,6 +52,10 @@ impl Profile {
         })
     }
 
+    pub(crate) fn is_any(&self) -> bool {
+        self.location.is_none() && self.name.selector() == Self::ANY
+    }
+
     /// Reads a `profile:` or one item of `profiles:`, and where its name stands.
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<(Self, Mark)> {
         const NAME: &str = "library/zen3:latest";

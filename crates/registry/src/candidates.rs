@@ -208,6 +208,9 @@ impl Registry {
             source,
             gaps: false,
         };
+        if profile.gets_everything() {
+            return Ok((Candidates::None, false));
+        }
         let document = self.document(&source.stored).await?;
         let candidates = match &*document {
             Document::Index(index) => search.of_index(index, profile).await?,

@@ -260,6 +260,53 @@ async fn a_client_that_takes_no_index_gets_a_manifest_that_runs_anywhere() {
 }
 
 #[tokio::test]
+async fn the_login_any_gets_every_entry_of_a_collection() {
+    let world = World::new(Settings::default()).await;
+    let (repository, release) = (name("gromacs"), tag("2021.5"));
+    let index_for = async |login: &str| {
+        let profile = world.profile(login);
+        let served = world
+            .registry
+            .tagged(&repository, &release, &profile, Accepts::Index)
+            .await
+            .unwrap();
+        match Document::parse(served.bytes, None).unwrap() {
+            Document::Index(index) => index,
+            Document::Manifest(_) => panic!("{login} gets an index"),
+        }
+    };
+    let collection = world.catalog.collection(&repository, &release).unwrap();
+    let all = index_for("any").await;
+    assert!(all.manifests().len() >= collection.entries.len());
+    for entry in &collection.entries {
+        let requires: Vec<String> = entry.requires.iter().map(ToString::to_string).collect();
+        let listed = all.manifests().iter().find(|listed| {
+            listed
+                .platform()
+                .is_some_and(|platform| platform.features == requires)
+        });
+        let listed = listed.unwrap_or_else(|| panic!("{requires:?} is listed"));
+        let child = world.registry.manifest(&repository, listed.digest()).await;
+        assert!(child.is_ok(), "{}: {child:?}", entry.image);
+    }
+    // With hardware beside it, it is a login like any other.
+    let both = world.profile("any+zen3");
+    assert_eq!(both.digest(), world.profile("zen3").digest());
+    assert_ne!(world.profile("any").digest(), Composed::none().digest());
+    // Who says nothing gets one image for each machine.
+    let profile = Composed::none();
+    let served = world
+        .registry
+        .tagged(&repository, &release, &profile, Accepts::IndexOnly)
+        .await
+        .unwrap();
+    let Document::Index(one) = Document::parse(served.bytes, None).unwrap() else {
+        panic!("an index");
+    };
+    assert!(one.manifests().len() < all.manifests().len());
+}
+
+#[tokio::test]
 async fn where_nothing_fits_the_error_names_what_was_wanted_and_what_there_is() {
     let world = World::new(Settings::default()).await;
     let image: ImageReference = "gromacs:2021.5".parse().unwrap();

@@ -7,10 +7,11 @@ use crate::candidate::CandidateList;
 use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
 use crate::one_per_machine::shape;
+use crate::own::unmarked;
 use crate::policy::Policy;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;
-use crate::verdict::Verdicts;
+use crate::verdict::{Texts, Told, Verdicts};
 
 /// What a login gets of an index, before its children are derived.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ pub fn narrow_candidates(
     policy: Policy,
 ) -> Result<Narrowed, NothingFits> {
     let list = CandidateList::of(candidates.manifests());
+    if profile.gets_everything() {
+        return Ok(everything(source, &list));
+    }
     let shaped = Filters::of(profile)
         .objections(candidates, &list)
         .and_then(|objections| {
@@ -63,6 +67,23 @@ pub fn narrow_candidates(
         verdicts: shaped.verdicts,
         warnings: shaped.warnings,
     })
+}
+
+/// All of an index, with what its entries require, so that a copy of it says so in turn.
+fn everything(source: &Index, list: &CandidateList<'_>) -> Narrowed {
+    let mut told = Texts::default();
+    let reason = told.add("the login any gets every entry");
+    let kept = Told {
+        kept: true,
+        ..Told::left_out(reason)
+    };
+    let entries: Vec<Descriptor> = source.manifests().iter().map(unmarked).collect();
+    Narrowed {
+        index: with_entries(source, entries.clone()),
+        chosen: entries,
+        verdicts: list.verdicts(vec![kept; list.len()], told),
+        warnings: Vec::new(),
+    }
 }
 
 /// Judges a single image, the only entry of `candidate`: refuses it where the profile's hardware
