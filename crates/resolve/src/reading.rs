@@ -49,7 +49,10 @@ pub fn to_read(candidates: &Index, profile: &Composed, policy: Policy) -> Vec<us
         }
     }
     for group in &by_machine {
-        wanted.extend(of_machine(group));
+        // Without hardware there is nothing to judge the only image of a machine by.
+        if hardware || group.len() > 1 || group.iter().any(|one| one.objected) {
+            wanted.extend(of_machine(group));
+        }
     }
     wanted
 }

@@ -66,3 +66,27 @@ async fn where_none_fits_no_more_than_the_bound_are_read_and_it_is_said() {
     world.pull("lab/app:many", "haswell").await.unwrap_err();
     assert_eq!(fake.asked_for("/blobs/"), 0);
 }
+
+#[tokio::test]
+async fn without_hardware_nothing_is_asked_of_the_only_image_of_a_machine() {
+    let profile = "profile: {name: plain, actions: [{event: post-manifest-list-get, name: manifest-select}]}\n";
+    let fake = Fake::start(Referrers::Status(404)).await;
+    let mut only = fake.image("one", &json!({}), &[]);
+    only["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    let mut other = fake.image("other", &json!({}), &[]);
+    other["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    fake.document(&index(std::slice::from_ref(&only)), &["one"]);
+    fake.document(&index(&[only, other]), &["two"]);
+    let world = fake.registry(Policy::default(), profile).await;
+    for (image, login, asked) in [("one", "plain", 0), ("two", "plain", 2), ("one", "zen3", 0)] {
+        world
+            .pull(&format!("lab/app:{image}"), login)
+            .await
+            .unwrap();
+        let read = fake.asked_for("/blobs/");
+        assert_eq!(read, asked, "{image} as {login}");
+    }
+    let world = fake.registry(Policy::default(), profile).await;
+    world.pull("lab/app:one", "zen3").await.unwrap();
+    assert_eq!(fake.asked_for("/blobs/"), 1, "hardware has to be met");
+}
