@@ -71,6 +71,12 @@ fn a_pull_is_answered_with_what_its_login_does_not_mean() {
         let resolve = ["resolve", "team/app:1", "--explain", &server, "--as", login];
         let explained = metahub_e2e::metahub::command(&resolve).ok();
         explained.says(says);
+        // Where a login begins, too, since a node asks for a token before anything else.
+        let token = metahub.get("/token?service=metahub");
+        let token = token.login(Some((login, "any"))).send().expect(200);
+        let warning = token.header("warning");
+        assert!(warning.contains(says), "{login}: {warning}");
+        assert_eq!(warning.is_empty(), says.is_empty(), "{login}: {warning}");
     }
 }
 

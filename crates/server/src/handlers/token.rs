@@ -52,9 +52,14 @@ pub(crate) async fn issue(
     let issued = authenticator
         .issue_for(&identity, &asked, catalog)
         .map_err(|error| refuse(authenticator, origin, &error))?;
-    Ok(Answer::new(StatusCode::OK)
-        .header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
-        .json(&issued))
+    let answer = Answer::new(StatusCode::OK)
+        .header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let remarks = identity.profile().remarks();
+    let answer = match remarks {
+        [] => answer,
+        remarks => answer.warning(Some(&remarks.join("; "))),
+    };
+    Ok(answer.json(&issued))
 }
 
 async fn by_form(
