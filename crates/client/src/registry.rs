@@ -45,7 +45,8 @@ pub struct Connect {
     pub timeout: Duration,
     /// Certificates to trust beside the system's, as a PEM file.
     pub authorities: Option<PathBuf>,
-    /// Speak HTTP without TLS. Addresses of this machine itself are always spoken to so.
+    /// Speak HTTP without TLS. Addresses of this machine itself are spoken to so, too, unless
+    /// there are `authorities`.
     pub plain_http: bool,
 }
 
@@ -63,7 +64,8 @@ impl Registry {
     /// # Errors
     /// When the certificates to trust cannot be read.
     pub fn new(host: &str, connect: &Connect) -> Result<Self, ClientError> {
-        let plain = connect.plain_http || is_loopback(host);
+        let local = is_loopback(host) && connect.authorities.is_none();
+        let plain = connect.plain_http || local;
         let mut config = Agent::config_builder()
             .timeout_global(Some(connect.timeout))
             .http_status_as_error(false)
