@@ -29,6 +29,7 @@ pub mod pusher;
 pub mod registry;
 pub mod require;
 pub mod scripted;
+pub mod site;
 pub mod skopeo;
 pub mod stand;
 pub mod world;

@@ -7,7 +7,7 @@
     reason = "a test"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use metahub_e2e::http::digest_of;
@@ -15,79 +15,34 @@ use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::{Cmd, wait_until};
 use metahub_e2e::pusher::{CONFIG, LAYER, MANIFEST, descriptor};
 use metahub_e2e::require;
+use metahub_e2e::site::Site;
 use metahub_e2e::skopeo::{self, Skopeo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::KeyPair;
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A site's own authority, which has issued the server's certificate.
-struct Site {
-    folder: TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+fn serve(site: &Site, config: &str) -> MetaHub {
+    let config = format!("offline: true\nupstreams: []\n{}{config}", site.tls_key());
+    MetaHub::start(&config, &[])
 }
 
-impl Site {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Named unlike what it issues, which would look self-signed otherwise.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "The site's authority");
-        let key = KeyPair::generate().unwrap();
-        let authority = CertifiedIssuer::self_signed(params, key).unwrap();
-        let site = Self { folder, authority };
-        // By itself, as Skopeo reads a whole folder.
-        std::fs::create_dir(site.path("trusted")).unwrap();
-        std::fs::write(site.path("trusted/ca.crt"), site.authority.pem()).unwrap();
-        site.issue();
-        site
-    }
+/// curl(1), which prints the answer's head and the version that was spoken.
+fn trusting_curl(site: &Site, args: &[&str]) -> Cmd {
+    curl(args).arg("--cacert").arg(site.path("trusted/ca.crt"))
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Writes a new certificate and key, and gives the certificate's text.
-    fn issue(&self) -> String {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        std::fs::write(self.path("tls.key"), key.serialize_pem()).unwrap();
-        std::fs::write(self.path("tls.crt"), certificate.pem()).unwrap();
-        certificate.pem()
-    }
-
-    fn serve(&self, config: &str) -> MetaHub {
-        let config = format!(
-            "offline: true\nupstreams: []\ntls: {{certificate: '{}', key: '{}'}}\n{config}",
-            self.path("tls.crt").display(),
-            self.path("tls.key").display()
-        );
-        MetaHub::start(&config, &[])
-    }
-
-    /// curl(1), which prints the answer's head and the version that was spoken.
-    fn curl(&self, args: &[&str]) -> Cmd {
-        curl(args).arg("--cacert").arg(self.path("trusted/ca.crt"))
-    }
-
-    /// The certificate that a server shows.
-    fn shown_by(&self, metahub: &MetaHub) -> String {
-        let shown = Cmd::new("openssl")
-            .args(["s_client", "-connect", metahub.host(), "-CAfile"])
-            .arg(self.path("trusted/ca.crt"))
-            .run()
-            .stdout;
-        let begin = shown.find("-----BEGIN CERTIFICATE-----").unwrap_or(0);
-        let end = "-----END CERTIFICATE-----";
-        let end = shown.find(end).map_or(0, |at| at + end.len());
-        shown[begin..end].replace('\r', "")
-    }
+/// The certificate that a server shows.
+fn shown_by(site: &Site, metahub: &MetaHub) -> String {
+    let shown = Cmd::new("openssl")
+        .args(["s_client", "-connect", metahub.host(), "-CAfile"])
+        .arg(site.path("trusted/ca.crt"))
+        .run()
+        .stdout;
+    let begin = shown.find("-----BEGIN CERTIFICATE-----").unwrap_or(0);
+    let end = "-----END CERTIFICATE-----";
+    let end = shown.find(end).map_or(0, |at| at + end.len());
+    shown[begin..end].replace('\r', "")
 }
 
 fn curl(args: &[&str]) -> Cmd {
@@ -136,24 +91,27 @@ fn both_versions_of_http_are_spoken_over_tls_and_the_realm_says_https() {
         return;
     }
     let site = Site::new();
-    let metahub = site.serve("");
+    let metahub = serve(&site, "");
     let url = format!("https://{}/v2/", metahub.host());
     let realm = format!("realm=\"https://{}/token\"", metahub.host());
     for (option, spoken) in [("--http2", "HTTP/2"), ("--http1.1", "HTTP/1.1")] {
-        site.curl(&[option, &url])
+        trusting_curl(&site, &[option, &url])
             .ok()
             .says(&format!("spoken: {spoken}\n"))
             .says(" 401")
             .says(&realm);
-        site.curl(&[option, "-u", "zen3:any", &url])
+        trusting_curl(&site, &[option, "-u", "zen3:any", &url])
             .ok()
             .says(" 200");
     }
     // A name that the certificate does not have.
     let port = metahub.host().rsplit_once(':').unwrap().1;
-    site.curl(&["--resolve", &format!("other.test:{port}:127.0.0.1")])
-        .arg(format!("https://other.test:{port}/v2/"))
-        .fails();
+    trusting_curl(
+        &site,
+        &["--resolve", &format!("other.test:{port}:127.0.0.1")],
+    )
+    .arg(format!("https://other.test:{port}/v2/"))
+    .fails();
 }
 
 #[test]
@@ -161,7 +119,7 @@ fn plain_http_to_a_tls_port_is_told_so() {
     if !needs(&[]) {
         return;
     }
-    let metahub = Site::new().serve("");
+    let metahub = serve(&Site::new(), "");
     curl(&[&format!("http://{}/v2/", metahub.host())])
         .ok()
         .says("400")
@@ -187,7 +145,7 @@ fn a_pull_works_over_both_versions_and_through_skopeo() {
         return;
     }
     let site = Site::new();
-    let metahub = site.serve("anonymous: write");
+    let metahub = serve(&site, "anonymous: write");
     let skopeo = Skopeo::new();
     let source = skopeo.path("image");
     let layer = vec![7_u8; 3_000_000];
@@ -210,7 +168,7 @@ fn a_pull_works_over_both_versions_and_through_skopeo() {
     assert!(back == layer, "the layer came back as it went");
     for option in ["--http2", "--http1.1"] {
         let file = site.path("blob");
-        site.curl(&[option, "-u", "zen3:any", "--no-include"])
+        trusting_curl(&site, &[option, "-u", "zen3:any", "--no-include"])
             .arg("--output")
             .arg(&file)
             .arg(format!(
@@ -229,12 +187,12 @@ fn a_replaced_certificate_is_shown_and_one_that_does_not_fit_is_not() {
         return;
     }
     let site = Site::new();
-    let mut metahub = site.serve("reload_interval: 100ms");
-    let first = site.shown_by(&metahub);
+    let mut metahub = serve(&site, "reload_interval: 100ms");
+    let first = shown_by(&site, &metahub);
     assert!(first.contains("BEGIN CERTIFICATE"), "{first}");
 
     let second = site.issue();
-    let shown = wait_until(SOON, || site.shown_by(&metahub).trim() == second.trim());
+    let shown = wait_until(SOON, || shown_by(&site, &metahub).trim() == second.trim());
     assert!(shown, "{}", metahub.log());
     assert_ne!(first.trim(), second.trim());
 
@@ -248,11 +206,11 @@ fn a_replaced_certificate_is_shown_and_one_that_does_not_fit_is_not() {
     assert!(told, "{}", metahub.log());
     let secret = other.lines().nth(1).unwrap();
     assert!(!metahub.log().contains(secret), "no key in the log");
-    assert_eq!(site.shown_by(&metahub).trim(), second.trim());
+    assert_eq!(shown_by(&site, &metahub).trim(), second.trim());
 
     let third = site.issue();
     metahub.signal(Signal::HUP);
-    let shown = wait_until(SOON, || site.shown_by(&metahub).trim() == third.trim());
+    let shown = wait_until(SOON, || shown_by(&site, &metahub).trim() == third.trim());
     assert!(shown, "{}", metahub.log());
 }
 
