@@ -20,7 +20,7 @@ use crate::token::{Access, Claims, until};
 use crate::verifier::Verifier;
 use crate::{
     AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
-    Password, Scope, SigningKey, StoredAccount,
+    Password, ProfilesBy, Scope, SigningKey, StoredAccount,
 };
 
 /// The shortest life of a token that clients cope with.
@@ -46,6 +46,8 @@ pub struct AuthConfig {
     pub profile_password: ProfilePassword,
     /// Whether the header `X-Meta-Profile` of a request chooses a profile.
     pub profile_header: bool,
+    /// Profiles by what else a request shows.
+    pub profiles_by: ProfilesBy,
     /// The name of this registry in challenges and tokens. Replicas share it.
     pub service: String,
     /// How long a token lives; at least a minute.
@@ -60,6 +62,7 @@ impl Default for AuthConfig {
             anonymous: AnonymousAccess::default(),
             profile_password: ProfilePassword::default(),
             profile_header: false,
+            profiles_by: ProfilesBy::default(),
             service: "metahub".to_owned(),
             token_lifetime: Duration::from_secs(300),
             recheck: Duration::from_secs(5),
@@ -104,6 +107,7 @@ impl Authenticator {
                 },
                 profile: Arc::new(Composed::none()),
                 token: None,
+                profile_by: None,
                 version: None,
             })
         });
@@ -355,6 +359,7 @@ impl Authenticator {
             },
             profile,
             token: None,
+            profile_by: None,
             version: None,
         })
     }
@@ -374,6 +379,7 @@ impl Authenticator {
             },
             profile,
             token: None,
+            profile_by: None,
             version: Some(self.key.version_of(&stored.password)?),
         })
     }

@@ -62,6 +62,8 @@ pub struct Identity {
     pub(crate) login: Box<str>,
     pub(crate) grants: Grants,
     pub(crate) profile: Arc<Composed>,
+    /// What the profile was chosen by beside the login.
+    pub(crate) profile_by: Option<Box<str>>,
     /// What a token narrows this to; `None` for those who came with a password or nothing.
     pub(crate) token: Option<TokenLimits>,
     /// Which password of the account this rests on; see `SigningKey::version_of`.
@@ -91,6 +93,13 @@ impl Identity {
     #[must_use]
     pub fn profile(&self) -> &Arc<Composed> {
         &self.profile
+    }
+
+    /// What of the request the profile was chosen by beside the login, such as
+    /// `network 10.2.0.0/16`; `None` where the login says it alone.
+    #[must_use]
+    pub fn profile_by(&self) -> Option<&str> {
+        self.profile_by.as_deref()
     }
 
     /// Whether a request that needs `right` on `repository` may go on, and if not, why.
@@ -188,6 +197,7 @@ pub(crate) mod tests {
                 account: account.map(|(name, role)| (name.parse().unwrap(), role)),
             },
             profile: Arc::new(Composed::none()),
+            profile_by: None,
             token: scopes.map(|scopes| TokenLimits {
                 scopes: scopes.iter().map(|s| s.parse().unwrap()).collect(),
                 catalog: false,

@@ -12,5 +12,5 @@ mod shares;
 
 pub use documents::{BudgetError, DocumentBudget, DocumentUse, PARSED_FACTOR, Reservation};
 pub use fair_queue::{FairQueue, QueueFull, Turn};
-pub use network::Network;
+pub use network::{Network, parse_network};
 pub use shares::{Full, Share, Shares};

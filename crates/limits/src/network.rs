@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
+
 /// A client network. One IPv6 customer holds a whole /64, so all of its addresses count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpAddr);
@@ -27,6 +29,17 @@ impl From<Option<IpAddr>> for Network {
     fn from(address: Option<IpAddr>) -> Self {
         address.map_or(Self::UNKNOWN, Self::of)
     }
+}
+
+/// Reads a network such as `10.0.0.0/8`, or one address as a network of its own.
+///
+/// # Errors
+/// A text that says what was expected.
+pub fn parse_network(written: &str) -> Result<IpNet, String> {
+    written
+        .parse()
+        .or_else(|_| written.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("'{written}' is not a network: expected one such as 10.0.0.0/8"))
 }
 
 #[cfg(test)]

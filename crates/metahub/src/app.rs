@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_auth::{Authenticator, SigningKey};
+use metahub_auth::{Authenticator, ProfilesBy, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
 use metahub_registry::{Registry, Settings};
@@ -23,6 +23,9 @@ const TOKEN_SECRET: &str = "tokens";
 
 /// How long the store may take to close when the server is to end at once.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// Names that are told of one prefix, at most.
+const MOST_SHADOWED: usize = 20;
 
 /// Who accounts are at upstreams, by the folder's name in the data folder.
 const LOGINS: &str = "upstream-logins";
@@ -59,6 +62,7 @@ impl App {
             .await
             .into_diagnostic()
             .wrap_err("the key that signs tokens cannot be read")?;
+        check_profiles(&config.auth.profiles_by, &catalog.borrow())?;
         let authenticator = Authenticator::new(
             Arc::new(store.clone()),
             catalog.clone(),
@@ -71,6 +75,7 @@ impl App {
             ..config.registry.clone()
         };
         let registry = Registry::new(store, upstreams, catalog, settings);
+        tell_shadowed(&config.auth.profiles_by, &registry).await;
         Ok(Self {
             registry,
             authenticator,
@@ -120,6 +125,39 @@ impl App {
                 let _ = tokio::time::timeout(CLOSING, store.close()).await;
                 Exit::Failure
             }
+        }
+    }
+}
+
+/// Refuses a configuration by which a request would be under a login that means nothing.
+fn check_profiles(profiles: &ProfilesBy, catalog: &Catalog) -> miette::Result<()> {
+    let wrong = profiles.unreadable(catalog);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    Err(miette!(
+        help = "each is a login without an account, such as zen4+cuda=12.4",
+        "{}",
+        wrong.join("\n")
+    ))
+}
+
+/// Names that were pushed to below a prefix that chooses a profile keep their meaning, which is
+/// told, since others below it mean something else.
+async fn tell_shadowed(profiles: &ProfilesBy, registry: &Registry) {
+    for prefix in profiles.path.keys() {
+        match registry.names_below(prefix, MOST_SHADOWED).await {
+            Ok(names) => {
+                for name in names {
+                    tracing::warn!(
+                        repository = %name, %prefix,
+                        "this name is held here, so it is not taken for one below a prefix that \
+                         chooses a profile (profiles_by.path)"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%prefix, %error, "names below it cannot be listed"),
         }
     }
 }

@@ -22,7 +22,14 @@ impl Certificate {
     /// Reads both files. What is wrong with them stops the start.
     pub(crate) fn read(files: &TlsFiles) -> miette::Result<Self> {
         let (certificate, key) = read(files).map_err(|message| miette!("{message}"))?;
-        let tls = Tls::new(&certificate, &key)
+        let authorities = files.client_authorities.as_ref().map(|file| {
+            fs::read(file).map_err(|error| {
+                let file = file.display();
+                miette!("cannot read the authorities of clients' certificates {file}: {error}")
+            })
+        });
+        let authorities = authorities.transpose()?;
+        let tls = Tls::new(&certificate, &key, authorities.as_deref())
             .into_diagnostic()
             .wrap_err_with(|| names(files))?;
         Ok(Self {

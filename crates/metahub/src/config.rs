@@ -54,11 +54,12 @@ pub(crate) struct Config {
     pub(crate) warm: Vec<WarmConfig>,
 }
 
-/// Where a certificate chain and its private key are, both PEM.
+/// Where a certificate chain, its private key and the authorities of clients are, all PEM.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    pub(crate) client_authorities: Option<PathBuf>,
 }
 
 /// When the server looks after its content by itself. An interval of zero is never.
@@ -138,6 +139,8 @@ impl Config {
         for mut layer in layers {
             tls.certificate = layer.tls.certificate.take().or(tls.certificate);
             tls.key = layer.tls.key.take().or(tls.key);
+            let authorities = layer.tls.client_authorities.take();
+            tls.client_authorities = authorities.or(tls.client_authorities);
             let over = std::mem::take(&mut layer.cache);
             cache.size = over.size.or(cache.size);
             cache.keep_free = over.keep_free.or(cache.keep_free);
@@ -150,7 +153,17 @@ impl Config {
         }
         config.bound(cache);
         config.tls = match (tls.certificate, tls.key) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (Some(certificate), Some(key)) => Some(TlsFiles {
+                certificate,
+                key,
+                client_authorities: tls.client_authorities,
+            }),
+            (None, None) if tls.client_authorities.is_some() => {
+                return Err(ConfigError::Alone(
+                    "tls.client_authorities",
+                    "tls.certificate",
+                ));
+            }
             (None, None) => None,
             (Some(_), None) => return Err(ConfigError::Alone("tls.certificate", "tls.key")),
             (None, Some(_)) => return Err(ConfigError::Alone("tls.key", "tls.certificate")),
@@ -212,6 +225,7 @@ impl Config {
         set(&mut self.auth.anonymous, layer.anonymous);
         set(&mut self.auth.profile_password, layer.profile_password);
         set(&mut self.auth.profile_header, layer.profile_header);
+        set(&mut self.auth.profiles_by, layer.profiles_by);
         set(
             &mut self.auth.token_lifetime,
             layer.token_lifetime.map(Time::duration),

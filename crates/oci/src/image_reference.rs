@@ -143,6 +143,12 @@ impl ImageReference {
         self.host.as_ref()
     }
 
+    /// The same of another repository of the same host.
+    #[must_use]
+    pub fn with_name(self, name: RepositoryName) -> Self {
+        Self { name, ..self }
+    }
+
     /// The repository's name, without the host.
     #[must_use]
     pub fn name(&self) -> &RepositoryName {

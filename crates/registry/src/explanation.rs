@@ -73,6 +73,10 @@ pub struct Resolution {
     pub image: String,
     /// The login's selectors, empty for none.
     pub profile: String,
+    /// What of the request the profile was chosen by beside the login, such as
+    /// `network 10.2.0.0/16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_by: Option<String>,
     /// The digest that a request by tag is answered with.
     pub digest: Digest,
     /// The media type of that content.

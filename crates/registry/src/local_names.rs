@@ -31,6 +31,50 @@ pub struct Released {
 }
 
 impl Registry {
+    /// Whether a name means something here without any upstream: it was pushed to, or a
+    /// collection is called that.
+    pub async fn is_named_here(&self, name: &RepositoryName) -> Result<bool, RegistryError> {
+        if !self.catalog().collection_tags(name).is_empty() {
+            return Ok(true);
+        }
+        Ok(self.store().was_pushed(name).await?)
+    }
+
+    /// Up to `most` names that were pushed to, or that collections have, below `prefix/`.
+    pub async fn names_below(
+        &self,
+        prefix: &RepositoryName,
+        most: usize,
+    ) -> Result<Vec<RepositoryName>, RegistryError> {
+        let below = |name: &RepositoryName| {
+            let rest = name.as_str().strip_prefix(prefix.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let catalog = self.catalog();
+        let collections = catalog.collections().map(|collection| &collection.name);
+        let mut names: Vec<RepositoryName> = collections
+            .filter(|name| below(name))
+            .take(most)
+            .cloned()
+            .collect();
+        // In the order of names, so that what comes before and after is not read.
+        let mut after = Some(prefix.clone());
+        while names.len() < most {
+            let page = self.store().local_names(after.as_ref(), PAGE).await?;
+            after = page.items.last().map(|local| local.name.clone());
+            let past = page.items.iter().any(|local| {
+                !below(&local.name) && local.name.as_str() > format!("{prefix}/").as_str()
+            });
+            let found = page.items.into_iter().map(|local| local.name);
+            names.extend(found.filter(&below).take(most - names.len()));
+            if past || !page.more {
+                break;
+            }
+        }
+        names.dedup();
+        Ok(names)
+    }
+
     /// Lets names be found at upstreams again that hold nothing that was pushed.
     pub async fn release_names(
         &self,

@@ -64,6 +64,7 @@ impl Registry {
         Ok(Resolution {
             image: image.to_string(),
             profile: profile.to_string(),
+            profile_by: None,
             digest: stored.digest,
             media_type: stored.media_type,
             platform: match &child.platform {

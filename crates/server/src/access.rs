@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use metahub_auth::{
-    AuthError, Authenticator, Credentials, Denied, Identity, PROFILE_HEADER, Right, Scope,
-    bearer_challenge,
+    AuthError, Authenticator, Credentials, Denied, Identity, Right, Scope, bearer_challenge,
 };
 use metahub_oci::{ErrorCode, RepositoryName};
 
@@ -39,35 +38,6 @@ pub(crate) async fn identify(
         .await
         .map(Some)
         .map_err(|error| refuse(authenticator, origin, &error))
-}
-
-/// The identity under the profile that the header `X-Meta-Profile` names, where that counts.
-pub(crate) fn profiled(
-    authenticator: &Authenticator,
-    headers: &HeaderMap,
-    identity: Arc<Identity>,
-) -> Result<Arc<Identity>, HttpError> {
-    let Some(value) = headers.get(PROFILE_HEADER) else {
-        return Ok(identity);
-    };
-    // What is no text names nothing, and is told as that.
-    let selectors = String::from_utf8_lossy(value.as_bytes());
-    authenticator
-        .with_profile_header(identity, selectors.trim())
-        .map_err(|error| {
-            let message = format!("X-Meta-Profile: {error}");
-            HttpError::code(ErrorCode::NameInvalid, message)
-        })
-}
-
-/// Says of an answer that depends on the login that it depends on `X-Meta-Profile`, too.
-pub(crate) fn vary_by_profile_header(headers: &mut HeaderMap) {
-    let on_login = headers
-        .get(header::VARY)
-        .is_some_and(|value| value.as_bytes().starts_with(b"Authorization"));
-    if on_login {
-        headers.append(header::VARY, HeaderValue::from_static("X-Meta-Profile"));
-    }
 }
 
 /// The answer to credentials that do not hold.

@@ -8,14 +8,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
-use metahub_auth::{AccountName, Identity, Right, Role};
-use metahub_oci::{ErrorCode, Reference, RepositoryName};
+use metahub_auth::{AccountName, Arrival, Identity, Right, Role};
+use metahub_oci::{ErrorCode, ImageReference, Reference, RepositoryName};
 use metahub_registry::{NamespaceError, Registry};
 
 use crate::access;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::body::Body;
+use crate::channels::{self, WithoutPrefix};
 use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::handlers::{base, blobs, hardware, lists, manifests, resolve, token, uploads};
@@ -46,6 +47,8 @@ struct Call<'a> {
     query: Pairs,
     origin: Origin<'a>,
     client: IpAddr,
+    /// The names in the client's certificate.
+    certificate: &'a [String],
     /// Whether the answer may leave parts of files to the connection.
     sendfile: bool,
 }
@@ -76,8 +79,14 @@ impl Answering {
         ));
         let call = Call {
             query: Pairs::of(&head.uri),
-            origin: self.app.addresses.origin(&head, peer.address, peer.tls),
+            origin: self.app.addresses.origin(
+                &head,
+                peer.address,
+                peer.tls,
+                &self.app.authenticator.config().profiles_by,
+            ),
             client,
+            certificate: peer.certificate.as_deref().unwrap_or_default(),
             sendfile: peer.sendfile && head.version != Version::HTTP_2,
             head: &head,
         };
@@ -88,7 +97,7 @@ impl Answering {
         });
         record.answers(response.status());
         if self.app.authenticator.config().profile_header {
-            access::vary_by_profile_header(response.headers_mut());
+            channels::vary_by_profile_header(response.headers_mut());
         }
         response
             .headers_mut()
@@ -132,9 +141,15 @@ impl Answering {
     ) -> Result<Response<Body>, HttpError> {
         let Call { head, query, .. } = call;
         let asked = Arc::new(Route::parse(&head.method, head.uri.path())?);
+        let maps = &self.app.authenticator.config().profiles_by;
+        let bare = channels::without_prefix(maps, &self.app.registry, &asked).await?;
+        let (bare, prefix) = match bare {
+            Some(WithoutPrefix { route, prefix }) => (Arc::new(route), Some(prefix)),
+            None => (Arc::clone(&asked), None),
+        };
         let route = match namespace(query) {
-            Some(ns) => Arc::new(self.scoped(&asked, ns)?),
-            None => Arc::clone(&asked),
+            Some(ns) => Arc::new(self.scoped(&bare, ns)?),
+            None => bare,
         };
         record.kind = Kind::from(&*route);
         record.route = Some(Arc::clone(&route));
@@ -168,10 +183,11 @@ impl Answering {
                 let identity = self.identify(call, record).await?;
                 let identity = identity.or_else(|| self.app.authenticator.anonymous());
                 // The name that is read: the one that a pull of this image asks for.
+                let (image, prefix) = self.without_prefix(image).await?;
                 let name = self.app.registry.client_name(&image)?;
                 self.check_name(&name)?;
                 let identity = self.authorize(call, identity, Right::Pull, &name)?;
-                let identity = self.profiled(call, identity)?;
+                let identity = self.profiled(call, identity, prefix.as_ref(), record)?;
                 let registry = self.registry(call, &identity);
                 resolve::get(&registry, &identity, &head.headers, query, &image).await
             }
@@ -182,7 +198,7 @@ impl Answering {
                 let identity = self.identify(call, record).await?;
                 let mut identity = self.authorize(call, identity, operation.right(), name)?;
                 if matches!(operation, Operation::GetManifest(Reference::Tag(_))) {
-                    identity = self.profiled(call, identity)?;
+                    identity = self.profiled(call, identity, prefix.as_ref(), record)?;
                 }
                 let asked = match &*asked {
                     Route::In(asked, _) => asked,
@@ -275,14 +291,45 @@ impl Answering {
         access::require(&self.app.authenticator, identity, &call.origin)
     }
 
-    /// The identity under the profile that the request's `X-Meta-Profile` names, where that
-    /// counts.
+    /// The identity under the profile that the request shows, where its login names no hardware.
+    /// `prefix` was taken off the repository's name.
     fn profiled(
         &self,
         call: &Call<'_>,
         identity: Arc<Identity>,
+        prefix: Option<&RepositoryName>,
+        record: &mut Record,
     ) -> Result<Arc<Identity>, HttpError> {
-        access::profiled(&self.app.authenticator, &call.head.headers, identity)
+        let host = call.origin.asked_host();
+        let arrival = Arrival {
+            path: prefix,
+            host: host.as_ref().map_or("", |host| host.as_str()),
+            header: None,
+            certificate: call.certificate,
+            client: call.client,
+        };
+        let headers = &call.head.headers;
+        let identity = channels::profiled(&self.app.authenticator, headers, &arrival, identity)?;
+        record.identity = Some(Arc::clone(&identity));
+        Ok(identity)
+    }
+
+    /// The image that a client means by a name with a prefix that chooses a profile.
+    async fn without_prefix(
+        &self,
+        image: ImageReference,
+    ) -> Result<(ImageReference, Option<RepositoryName>), HttpError> {
+        let maps = &self.app.authenticator.config().profiles_by;
+        let found = match image.host() {
+            None => maps.prefix_of(image.name()),
+            Some(_) => None,
+        };
+        match found {
+            Some((prefix, rest)) if !self.app.registry.is_named_here(image.name()).await? => {
+                Ok((image.with_name(rest), Some(prefix.clone())))
+            }
+            _ => Ok((image, None)),
+        }
     }
 
     fn authorize(

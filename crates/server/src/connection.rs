@@ -47,13 +47,15 @@ const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\
     Connection: close\r\nContent-Length: 37\r\n\r\nThis port speaks HTTPS: use https://\n";
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whether it speaks TLS with us.
     pub(crate) tls: bool,
     /// Whether parts of files may be left to the connection to be sent, if HTTP/1 is spoken.
     pub(crate) sendfile: bool,
+    /// The DNS names of its certificate, where it showed one.
+    pub(crate) certificate: Option<Arc<[String]>>,
 }
 
 /// How connections are served. Shared by all of them.
@@ -111,7 +113,8 @@ where
     /// Answers the requests of one connection until it ends, or until the server is told to
     /// stop and its running requests are answered.
     pub(crate) async fn connection(&self, stream: TcpStream, address: SocketAddr) {
-        let peer = Peer {
+        let mut peer = Peer {
+            certificate: None,
             address,
             tls: self.tls.is_some(),
             sendfile: self.tls.is_none() && self.send_blobs == SendBlobs::Sendfile,
@@ -121,7 +124,10 @@ where
             () = self.stopping.cancelled() => return,
         };
         let outcome = match stream {
-            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Ok(stream)) => {
+                peer.certificate = stream.certificate_names();
+                self.serve(stream, peer).await
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err("the TLS handshake took too long".into()),
         };
@@ -150,7 +156,7 @@ where
         let service = service_fn(|request: Request<Incoming>| {
             let running = pace.request(request.version());
             let request_is_http1 = request.version() != Version::HTTP_2;
-            let answer = (self.handler)(request, peer);
+            let answer = (self.handler)(request, peer.clone());
             // HTTP/2 cuts bodies into frames of its own.
             let outlet = outlet.clone().filter(|_| request_is_http1);
             async move {

@@ -7,6 +7,8 @@ mod admission;
 mod answering;
 mod app;
 mod body;
+mod channels;
+mod client_certificate;
 mod connection;
 mod error;
 mod handlers;

@@ -92,6 +92,7 @@ impl Drop for Record {
             _ => ("", ""),
         };
         let login = self.identity.as_deref().map_or("", Identity::login);
+        let by = self.identity.as_deref().and_then(Identity::profile_by);
         let complete = self.sent >= self.announced || self.method == Method::HEAD;
         let outcome = match (self.code, complete) {
             (Some(code), _) => serde_json::to_value(code)
@@ -108,6 +109,7 @@ impl Drop for Record {
             repository,
             reference,
             login,
+            by,
             status = self.status.as_u16(),
             outcome = &*outcome,
             bytes = self.sent,

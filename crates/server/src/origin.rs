@@ -9,6 +9,8 @@ use std::str::FromStr;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
+use metahub_auth::ProfilesBy;
+use metahub_limits::parse_network;
 use metahub_oci::Host;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -120,18 +122,11 @@ impl<'de> Deserialize<'de> for Proxies {
             Written::Whether(false) => Ok(Self::None),
             Written::Networks(networks) => networks
                 .iter()
-                .map(|written| network(written).map_err(D::Error::custom))
+                .map(|written| parse_network(written).map_err(D::Error::custom))
                 .collect::<Result<_, _>>()
                 .map(Self::In),
         }
     }
-}
-
-fn network(written: &str) -> Result<IpNet, String> {
-    written
-        .parse()
-        .or_else(|_| written.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("'{written}' is not a network: expected one such as 10.0.0.0/8"))
 }
 
 /// Where requests seem to come from, and which address clients used.
@@ -150,13 +145,14 @@ pub struct Addresses {
 #[derive(Debug)]
 pub(crate) struct Origin<'a> {
     scheme: &'static str,
+    /// The address to name in any case.
+    public: Option<&'a Host>,
     named: Named<'a>,
     fallback: &'a str,
 }
 
 #[derive(Debug)]
 enum Named<'a> {
-    Public(&'a Host),
     Uri(&'a Authority),
     Header(Option<&'a HeaderValue>),
 }
@@ -171,14 +167,17 @@ impl Origin<'_> {
     /// `HOST` or `HOST:PORT`. What a client names is given back only if it is well-formed, since
     /// it ends up in a challenge.
     pub(crate) fn host(&self) -> String {
+        let host = self.public.cloned().or_else(|| self.asked_host());
+        host.map_or_else(|| self.fallback.to_owned(), String::from)
+    }
+
+    /// The host that the client asked, if it is well-formed.
+    pub(crate) fn asked_host(&self) -> Option<Host> {
         let named = match self.named {
-            Named::Public(host) => return host.to_string(),
             Named::Uri(authority) => Some(authority.as_str()),
             Named::Header(value) => value.and_then(|value| value.to_str().ok()),
         };
-        named
-            .and_then(|host| host.trim().parse::<Host>().ok())
-            .map_or_else(|| self.fallback.to_owned(), String::from)
+        named.and_then(|host| host.trim().parse().ok())
     }
 
     /// The token endpoint: on the registry's own host, where Enroot looks netrc up.
@@ -188,22 +187,15 @@ impl Origin<'_> {
 }
 
 impl Addresses {
-    /// How the client of `request` reached this server; `tls` is how `peer` did.
+    /// How the client of `request` reached this server; `tls` is how `peer` did. A host by which
+    /// `profiles` chooses one is named to its clients rather than the public address.
     pub(crate) fn origin<'a>(
         &'a self,
         request: &'a http::request::Parts,
         peer: SocketAddr,
         tls: bool,
+        profiles: &ProfilesBy,
     ) -> Origin<'a> {
-        let fallback = &self.fallback_host;
-        if let Some(PublicUrl { scheme, host }) = &self.public_url {
-            let named = Named::Public(host);
-            return Origin {
-                scheme,
-                named,
-                fallback,
-            };
-        }
         let headers = &request.headers;
         let proxied = self.proxies.has(peer.ip());
         let scheme = match text(headers, FORWARDED_PROTO).filter(|_| proxied) {
@@ -218,11 +210,20 @@ impl Addresses {
             (None, Some(authority)) => Named::Uri(authority),
             (None, None) => Named::Header(headers.get(header::HOST)),
         };
-        Origin {
+        let mut origin = Origin {
             scheme,
+            public: None,
             named,
-            fallback,
+            fallback: &self.fallback_host,
+        };
+        if let Some(PublicUrl { scheme, host }) = &self.public_url {
+            origin.scheme = scheme;
+            let own = origin
+                .asked_host()
+                .is_some_and(|own| profiles.has_host(&own));
+            origin.public = (!own).then_some(host);
         }
+        origin
     }
 
     /// The client's own address: the last one in `X-Forwarded-For` that is no proxy of ours.
@@ -343,7 +344,7 @@ mod tests {
         ] {
             let request = request(headers);
             let addresses = addresses(proxies);
-            let origin = addresses.origin(&request, peer("10.1.2.3"), tls);
+            let origin = addresses.origin(&request, peer("10.1.2.3"), tls, &ProfilesBy::default());
             assert_eq!(origin.realm(), realm, "{proxies} {tls} {headers:?}");
         }
     }
@@ -353,9 +354,15 @@ mod tests {
         let mut addresses = addresses("true");
         addresses.public_url = Some("https://hub.example.org".parse().unwrap());
         let request = request(&[("host", "inside:5000"), ("x-forwarded-proto", "http")]);
-        let origin = addresses.origin(&request, peer("10.1.2.3"), false);
+        let none = ProfilesBy::default();
+        let origin = addresses.origin(&request, peer("10.1.2.3"), false, &none);
         assert_eq!(origin.realm(), "https://hub.example.org/token");
         assert_eq!(origin.scheme(), "https");
+        // But not to who asked a host by which a profile is chosen.
+        let text = r#"{"host": {"inside": "zen3"}}"#;
+        let inside: ProfilesBy = serde_json::from_str(text).unwrap();
+        let origin = addresses.origin(&request, peer("10.1.2.3"), false, &inside);
+        assert_eq!(origin.realm(), "https://inside:5000/token");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::client_certificate;
 use crate::outlet::Outlet;
 use crate::sendfile::Sendfile;
 
@@ -22,6 +23,15 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// The DNS names of the client's certificate, where it showed one.
+    pub(crate) fn certificate_names(&self) -> Option<Arc<[String]>> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let shown = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(client_certificate::names(shown).into())
+    }
+
     /// Where bodies may leave parts of files, if the connection can send them.
     pub(crate) fn outlet(&self) -> Option<&Arc<Outlet>> {
         match self {

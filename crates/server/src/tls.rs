@@ -12,12 +12,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::client_certificate;
 
 /// The protocols offered, best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -60,17 +62,26 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Serves with a certificate chain and its private key, both PEM.
-    pub fn new(certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+    /// Serves with a certificate chain and its private key, both PEM. Clients may show a
+    /// certificate that one of `authorities` has issued, PEM too, where there are some.
+    pub fn new(
+        certificate: &[u8],
+        key: &[u8],
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let in_force = Arc::new(InForce {
             key: RwLock::new(parse(certificate, key, &provider)?),
             provider: Arc::clone(&provider),
         });
+        let verifier = match authorities {
+            Some(authorities) => client_certificate::verifier(authorities, &provider)?,
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unusable)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&in_force) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
         // A client that comes back skips the expensive half of the handshake, and the server
@@ -149,7 +160,7 @@ mod tests {
     fn a_certificate_is_replaced_by_another_and_by_nothing_else() {
         let (first, first_key) = pair();
         let (second, second_key) = pair();
-        let tls = Tls::new(first.as_bytes(), first_key.as_bytes()).unwrap();
+        let tls = Tls::new(first.as_bytes(), first_key.as_bytes(), None).unwrap();
         let served = || tls.in_force.key.read().cert.clone();
         let before = served();
         for (certificate, key, expected) in [

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 use tempfile::TempDir;
 
 /// A site's own authority, which has issued the server's certificate.
@@ -67,6 +70,19 @@ impl Site {
         std::fs::write(self.path("tls.key"), key.serialize_pem()).unwrap();
         std::fs::write(self.path("tls.crt"), certificate.pem()).unwrap();
         certificate.pem()
+    }
+
+    /// Writes `FILE.crt` and `FILE.key`, for a client of that DNS name.
+    ///
+    /// # Panics
+    /// When the folder is not writable.
+    pub fn issue_for(&self, name: &str, file: &str) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
+        std::fs::write(self.path(&format!("{file}.crt")), certificate.pem()).unwrap();
     }
 
     /// The key `tls` of a configuration file, with this site's certificate.

@@ -6,8 +6,8 @@ use rstest::rstest;
 
 use super::setup::*;
 use crate::{
-    AccountStore, AnonymousAccess, AuthConfig, AuthError, Credentials, Password, ProfilePassword,
-    Role,
+    AccountStore, AnonymousAccess, Arrival, AuthConfig, AuthError, Credentials, Password,
+    ProfilePassword, Role,
 };
 
 #[rstest]
@@ -322,11 +322,13 @@ async fn the_header_chooses_a_profile_and_adds_no_right(
                 .unwrap()
         };
         let before = describe(&identity);
-        let after = setup.authenticator.with_profile_header(identity, header);
+        let after = setup
+            .authenticator
+            .under_arrival(identity, &with_header(header));
         match after {
             _ if !profile_header => assert_eq!(describe(&after.unwrap()), before),
             Ok(identity) => assert_eq!(describe(&identity), expected),
-            Err(error) => assert!(error.to_string().starts_with(expected), "{error}"),
+            Err(error) => assert!(error.error.to_string().starts_with(expected), "{error}"),
         }
     }
 }
@@ -340,9 +342,101 @@ async fn where_profiles_ask_for_an_account_the_header_counts_beside_one_only() {
     })
     .await;
     let anonymous = setup.authenticator.anonymous().unwrap();
-    let identity = setup.authenticator.with_profile_header(anonymous, "zen3");
+    let identity = setup
+        .authenticator
+        .under_arrival(anonymous, &with_header("zen3"));
     assert_eq!(describe(&identity.unwrap()), "- - []");
     let bob = setup.login("bob", "bob password").await.unwrap();
-    let identity = setup.authenticator.with_profile_header(bob, "zen3");
+    let identity = setup.authenticator.under_arrival(bob, &with_header("zen3"));
     assert_eq!(describe(&identity.unwrap()), "bob reader [zen3]");
+}
+
+/// A request that shows nothing but a header.
+fn with_header(header: &str) -> Arrival<'_> {
+    Arrival {
+        path: None,
+        host: "",
+        header: Some(header),
+        certificate: &[],
+        client: [192, 0, 2, 1].into(),
+    }
+}
+
+#[rstest]
+#[case("", None, "192.0.2.1", "- - []", None)]
+#[case("", None, "10.2.0.9", "- - [icelake]", Some("network 10.0.0.0/8"))]
+#[case("zen2", None, "10.2.0.9", "- - [zen2]", None)]
+#[case("any", None, "10.2.0.9", "- - [any]", None)]
+#[case(
+    "alice",
+    None,
+    "10.2.0.9",
+    "alice pusher [icelake]",
+    Some("network 10.0.0.0/8")
+)]
+#[case(
+    "aws/cli",
+    None,
+    "10.2.0.9",
+    "- - [icelake+aws/cli]",
+    Some("network 10.0.0.0/8")
+)]
+#[case("alice/any", None, "10.2.0.9", "alice pusher [any]", None)]
+// What names no hardware leaves that to the next, and each counts.
+#[case(
+    "",
+    Some("cli"),
+    "10.2.0.9",
+    "- - [icelake+aws/cli]",
+    Some("path cli, network 10.0.0.0/8")
+)]
+#[case("", Some("gpu"), "10.2.0.9", "- - [zen4+cuda=12.4]", Some("path gpu"))]
+#[case("", Some("cli"), "192.0.2.1", "- - [aws/cli]", Some("path cli"))]
+// What the configuration names and the catalog does not is refused, whoever asks.
+#[case(
+    "",
+    Some("gone"),
+    "10.2.0.9",
+    "path gone: no profile is called 'nonsuch'",
+    None
+)]
+#[tokio::test]
+async fn a_login_without_hardware_takes_it_from_what_the_request_shows(
+    #[case] user: &str,
+    #[case] path: Option<&str>,
+    #[case] client: &str,
+    #[case] expected: &str,
+    #[case] by: Option<&str>,
+) {
+    let maps = serde_json::json!({
+        "path": {"gpu": "zen4+cuda=12.4", "cli": "aws/cli", "gone": "nonsuch"},
+        "network": {"10.0.0.0/8": "icelake"},
+    });
+    let setup = setup(AuthConfig {
+        profiles_by: serde_json::from_value(maps).unwrap(),
+        ..AuthConfig::default()
+    })
+    .await;
+    let identity = match user.split_once('/').map_or(user, |(account, _)| account) {
+        "" => setup.authenticator.anonymous().unwrap(),
+        "alice" => setup.login(user, "alice password").await.unwrap(),
+        _ => setup.login(user, "").await.unwrap(),
+    };
+    let rights = format!("{:?}", identity.role());
+    let path = path.map(|path| path.parse().unwrap());
+    let arrival = Arrival {
+        path: path.as_ref(),
+        host: "hub.example",
+        header: Some("zen3"),
+        certificate: &[],
+        client: client.parse().unwrap(),
+    };
+    match setup.authenticator.under_arrival(identity, &arrival) {
+        Ok(identity) => {
+            assert_eq!(describe(&identity), expected);
+            assert_eq!(identity.profile_by(), by);
+            assert_eq!(format!("{:?}", identity.role()), rights);
+        }
+        Err(error) => assert!(error.to_string().contains(expected), "{error}"),
+    }
 }

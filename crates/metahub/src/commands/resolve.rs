@@ -139,6 +139,7 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
     let mut facts = vec![
         ("image", resolution.image.clone()),
         ("login", login.to_owned()),
+        ("by", resolution.profile_by.clone().unwrap_or_default()),
         ("source", format!("{source}, {}", explanation.source_digest)),
         (
             "served",
@@ -148,6 +149,7 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
         ("manifest", resolution.manifest.to_string()),
         ("why", resolution.why.clone()),
     ];
+    facts.retain(|(_, fact)| !fact.is_empty());
     facts.extend(
         resolution
             .remarks

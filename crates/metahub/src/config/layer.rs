@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use metahub_auth::{AnonymousAccess, ProfilePassword};
+use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
 use metahub_registry::{Free, ImmutableTags, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
@@ -31,6 +31,7 @@ pub(crate) struct Layer {
     pub(crate) anonymous: Option<AnonymousAccess>,
     pub(crate) profile_password: Option<ProfilePassword>,
     pub(crate) profile_header: Option<bool>,
+    pub(crate) profiles_by: Option<ProfilesBy>,
     pub(crate) token_lifetime: Option<Time>,
     pub(crate) metrics: Option<MetricsAccess>,
     pub(crate) limits: LimitsLayer,
@@ -72,6 +73,7 @@ pub(crate) struct CacheLayer {
 pub(crate) struct TlsLayer {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
+    pub(crate) client_authorities: Option<PathBuf>,
 }
 
 /// The keys under `gc`.
@@ -145,6 +147,7 @@ impl Layer {
             .iter_mut()
             .chain(&mut layer.tls.certificate)
             .chain(&mut layer.tls.key)
+            .chain(&mut layer.tls.client_authorities)
             .chain(layer.catalog.iter_mut().flatten());
         for path in paths {
             *path = folder.join(&*path);
@@ -168,6 +171,7 @@ impl Layer {
             tls: TlsLayer {
                 certificate: path_variable(environment, "METAHUB_TLS_CERTIFICATE"),
                 key: path_variable(environment, "METAHUB_TLS_KEY"),
+                client_authorities: path_variable(environment, "METAHUB_TLS_CLIENT_AUTHORITIES"),
             },
             public_url: plain_variable(
                 environment,
@@ -182,6 +186,7 @@ impl Layer {
             anonymous: plain_variable(environment, "METAHUB_ANONYMOUS", "none, read or write")?,
             profile_password: variable(environment, "METAHUB_PROFILE_PASSWORD")?,
             profile_header: variable(environment, "METAHUB_PROFILE_HEADER")?,
+            profiles_by: variable(environment, "METAHUB_PROFILES_BY")?,
             token_lifetime: variable(environment, "METAHUB_TOKEN_LIFETIME")?,
             metrics: variable(environment, "METAHUB_METRICS")?,
             send_blobs: variable(environment, "METAHUB_SEND_BLOBS")?,

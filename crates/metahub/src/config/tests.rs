@@ -155,7 +155,7 @@ fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 51] = [
+const OTHER_VALUES: [(&str, &str); 53] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -166,6 +166,7 @@ const OTHER_VALUES: [(&str, &str); 51] = [
     ("anonymous", "none"),
     ("profile_password", "account"),
     ("profile_header", "true"),
+    ("profiles_by", "{network: {10.2.0.0/16: zen3}}"),
     ("token_lifetime", "1h"),
     ("metrics", "everybody"),
     ("gc.every", "0s"),
@@ -208,6 +209,7 @@ const OTHER_VALUES: [(&str, &str); 51] = [
     // One means nothing without the other.
     ("tls.certificate", ""),
     ("tls.key", ""),
+    ("tls.client_authorities", ""),
 ];
 
 #[test]
@@ -223,9 +225,11 @@ fn every_key_has_a_variable_that_sets_it() {
         let empty = from_variables(&[(&variable, "")]).unwrap();
         assert_eq!(format!("{empty:?}"), defaults, "{variable}: empty is unset");
         let set = match key {
-            "tls.certificate" | "tls.key" => {
-                from_variables(&[("METAHUB_TLS_CERTIFICATE", "/a"), ("METAHUB_TLS_KEY", "/b")])
-            }
+            "tls.certificate" | "tls.key" | "tls.client_authorities" => from_variables(&[
+                ("METAHUB_TLS_CERTIFICATE", "/a"),
+                ("METAHUB_TLS_KEY", "/b"),
+                ("METAHUB_TLS_CLIENT_AUTHORITIES", "/c"),
+            ]),
             _ => from_variables(&[(&variable, value)]),
         };
         assert_ne!(format!("{:?}", set.unwrap()), defaults, "{variable}");
@@ -276,6 +280,8 @@ fn a_wrong_variable_is_named() {
 #[case("limits:\n  connection: 1\n", 2, 3, "connection")]
 #[case("immutable_tags: ['a(']\n", 1, 17, "regular expression")]
 #[case("tls: {cert: a}\n", 1, 7, "cert")]
+#[case("profiles_by: {networks: {10.0.0.0/8: zen3}}\n", 1, 15, "networks")]
+#[case("profiles_by:\n  path: {GPU: zen3}\n", 2, 10, "GPU")]
 #[case("upstreams:\n  - host: quay.io\n    user: x\n", 3, 5, "user")]
 #[case("upstreams:\n  - url: https://quay.io\n", 2, 5, "host")]
 #[case("tag_lifetime: soon\n", 1, 15, "soon")]

@@ -34,10 +34,11 @@ pub(crate) async fn get(
         .transpose()
         .map_err(|error| bad(format!("platform: {error}")))?;
     let profile = identity.profile();
-    let resolution = registry
+    let mut resolution = registry
         .resolve(image, profile, platform.as_ref())
         .await
         .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?;
+    resolution.profile_by = identity.profile_by().map(str::to_owned);
     Ok(Answer::new(StatusCode::OK)
         .header(
             header::CACHE_CONTROL,

@@ -11,6 +11,7 @@ use metahub_oci::ErrorCode;
 
 use crate::access::{identify, refuse};
 use crate::body::Body;
+use crate::channels;
 use crate::error::HttpError;
 use crate::origin::Origin;
 use crate::request::Pairs;
@@ -36,7 +37,8 @@ pub(crate) async fn issue(
         Pairs::default()
     };
     let scopes = || query.all("scope").chain(form.all("scope"));
-    let asked = Scope::parse_all(scopes());
+    let mut asked = Scope::parse_all(scopes());
+    channels::scopes_without_prefix(&authenticator.config().profiles_by, &mut asked);
     let catalog = Scope::asks_for_catalog(scopes());
     let identity = if method == Method::POST {
         by_form(authenticator, headers, &form, from, origin).await?
