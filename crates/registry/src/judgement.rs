@@ -2,6 +2,7 @@
 //! all, its platform, what it requires. Read from the manifest, the configuration, and the
 //! compatibility artifact that refers to it; the first two never change, and are kept by digest.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use metahub_hardware::{Feature, Key, Stated, Statements, Unread};
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::place::{Place, is_offline};
 use crate::source::parse;
-use crate::statements::{Compatibility, texts};
+use crate::statements::Compatibility;
 use crate::{Registry, RegistryError};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
@@ -199,7 +200,9 @@ fn config_unread(problem: &str) -> Unread {
 fn from_config(manifest: &Manifest, config: &[u8]) -> Said {
     let mut said = Said::default();
     let statements = &mut said.statements;
-    statements.add_annotations(texts(manifest.as_json().get("annotations")));
+    if let Some(annotations) = manifest.as_json().get("annotations").and_then(texts) {
+        statements.add_annotations(borrowed(&annotations));
+    }
     let map: JsonMap = match serde_json::from_slice(config) {
         Ok(Value::Object(map)) => map,
         Ok(_) | Err(_) => {
@@ -207,12 +210,51 @@ fn from_config(manifest: &Manifest, config: &[u8]) -> Said {
             return said;
         }
     };
-    let run = map.get("config");
-    statements.add_labels(texts(run.and_then(|run| run.get("Labels"))));
-    let env = run.and_then(|run| run.get("Env")).and_then(Value::as_array);
-    statements.add_env(env.into_iter().flatten().filter_map(Value::as_str));
+    let run = map.get("config").filter(|run| !run.is_null());
+    if run.is_some_and(|run| !run.is_object()) {
+        statements
+            .unread
+            .push(config_unread("its config is no object"));
+    }
+    match part_of(run, "Labels").map(texts) {
+        Some(Some(labels)) => statements.add_labels(borrowed(&labels)),
+        Some(None) => statements
+            .unread
+            .push(config_unread("its Labels are no object")),
+        None => {}
+    }
+    match part_of(run, "Env").map(Value::as_array) {
+        Some(Some(env)) => statements.add_env(env.iter().filter_map(Value::as_str)),
+        Some(None) => statements.unread.push(config_unread("its Env is no list")),
+        None => {}
+    }
     said.platform = normalized(Platform::from_json(&map));
     said
+}
+
+/// A JSON object of texts, in its order. What is no text stands there as JSON, which no label of a
+/// known meaning can be read as, so that it is not passed over. `None` for what is no object.
+fn texts(map: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
+    let map: &JsonMap = map.as_object()?;
+    let text = |value: &'_ Value| match value {
+        Value::String(_) => None,
+        other => Some(other.to_string()),
+    };
+    let texts = map.iter().map(|(key, value)| {
+        let json = text(value).map(Cow::Owned);
+        let value = json.unwrap_or_else(|| Cow::Borrowed(value.as_str().unwrap_or_default()));
+        (key.as_str(), value)
+    });
+    Some(texts.collect())
+}
+
+/// A part of what a configuration says of running the image; nothing where it is null.
+fn part_of<'a>(run: Option<&'a Value>, key: &str) -> Option<&'a Value> {
+    run?.get(key).filter(|part| !part.is_null())
+}
+
+fn borrowed<'a>(texts: &'a [(&'a str, Cow<'a, str>)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    texts.iter().map(|(key, value)| (*key, &**value))
 }
 
 /// A platform in OCI's names: configurations state architectures as kernels call them, too, and

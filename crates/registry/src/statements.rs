@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use metahub_catalog::Composed;
 use metahub_hardware::{Statements, nfd};
 use metahub_oci::{
-    Descriptor, Digest, Document, ImageReference, Index, JsonMap, Platform, RepositoryName, Tag,
+    Descriptor, Digest, Document, ImageReference, Index, Platform, RepositoryName, Tag,
 };
 use serde_json::Value;
 
@@ -213,14 +213,6 @@ fn json(specification: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
     let value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     Ok(value.to_string())
-}
-
-/// The texts of a JSON object, in its order.
-pub(crate) fn texts(map: Option<&Value>) -> impl Iterator<Item = (&str, &str)> {
-    let map: Option<&JsonMap> = map.and_then(Value::as_object);
-    map.into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
 #[cfg(test)]

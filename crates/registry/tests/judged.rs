@@ -669,6 +669,33 @@ async fn a_single_image_is_judged_by_what_it_says() {
         ),
         (usual, "amd64", odd.clone(), &[], "zen3", Err("zenn3")),
         (serve, "amd64", odd.clone(), &[], "zen3", Ok("zenn3")),
+        // A label that is no text, or labels that are none, cannot be read.
+        (
+            usual,
+            "amd64",
+            json!({"io.archspec.cpu.target": ["zen4"]}),
+            &[],
+            "zen3",
+            Err("target says \"["),
+        ),
+        (
+            usual,
+            "amd64",
+            json!({"io.archspec.cpu.target": null}),
+            &[],
+            "zen3",
+            Err("null"),
+        ),
+        (
+            usual,
+            "amd64",
+            json!(["zen4"]),
+            &[],
+            "zen3",
+            Err("no object"),
+        ),
+        (usual, "amd64", json!({"version": 5}), &[], "zen3", Ok("")),
+        (usual, "amd64", Value::Null, &[], "zen3", Ok("")),
         (serve, "arm64", odd, &[], "zen3", Err("is for arm64")),
     ] {
         let world = one(policy, architecture, labels, env).await;
