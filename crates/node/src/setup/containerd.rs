@@ -1,7 +1,8 @@
 //! containerd: the node's login as the header `X-Meta-Profile` in `hosts.toml`. Never
 //! `Authorization`, which would replace the credentials of pods. The header stands at the top,
-//! where it belongs to `server` itself: with a `[host]` table a 404 would go on to `server`
-//! without the header, and take the image for no hardware at all.
+//! where it belongs to `server` itself: with a host in the table `[host]` a 404 would go on to
+//! `server` without the header, and take the image for no hardware at all. The table itself has to
+//! be there, empty: containerd 1.6 ignores a file without it.
 
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,9 @@ fn configure(server: &str, login: &str, document: &mut DocumentMut, is_new: bool
     if let Some(header) = header.as_table_like_mut() {
         header.insert(HEADER, value(login));
     }
+    if !document.contains_key("host") {
+        document.insert("host", Item::Table(Table::new()));
+    }
 }
 
 fn undo(file: &Path, document: &mut DocumentMut, plan: &mut Plan) {
@@ -103,10 +107,11 @@ fn undo(file: &Path, document: &mut DocumentMut, plan: &mut Plan) {
     if header.is_empty() {
         document.remove("header");
     }
-    let only_server = document.iter().all(|(key, _)| key == "server");
-    if only_server {
+    let alone = |key: &str| key == "server" || key == "host";
+    if hosts(document) == 0 && document.iter().all(|(key, _)| alone(key)) {
         // `server` alone says what containerd does anyway.
         document.remove("server");
+        document.remove("host");
     } else {
         plan.notes
             .push(format!("{}: its other keys are left alone", file.display()));
