@@ -1,7 +1,7 @@
 //! How much of a blob is read from its upstream: what manifests here say of it; else what the
 //! upstream's answer says; else up to a bound.
 
-use metahub_oci::Digest;
+use metahub_oci::{Digest, Hasher};
 use metahub_upstream::Route;
 
 use crate::{Registry, RegistryError};
@@ -37,6 +37,18 @@ impl Bound {
             Self::Exactly(size) => size,
             Self::AtMost(most) => most.saturating_add(1),
         }
+    }
+
+    /// The same, unless it says that there is nothing where the digest is of something: of no bytes
+    /// at all there is no last one that could wait for the whole to be verified.
+    fn fits(self, digest: &Digest) -> Result<Self, String> {
+        let is_of_nothing = || Hasher::new(digest.algorithm()).finish() == *digest;
+        if self == Self::Exactly(0) && !is_of_nothing() {
+            return Err(
+                "it is said to have no bytes, which is another digest's content".to_owned(),
+            );
+        }
+        Ok(self)
     }
 
     /// The bound of a blob of which manifests state the sizes `stated` and an answer `said`.
@@ -92,7 +104,8 @@ impl Registry {
     ) -> Result<Bound, RegistryError> {
         let cache = &self.settings().cache;
         let unsized_most = cache.size.unwrap_or(u64::MAX);
-        Bound::of(stated, said, cache.largest_blob, unsized_most).map_err(|why| {
+        let bound = Bound::of(stated, said, cache.largest_blob, unsized_most);
+        bound.and_then(|bound| bound.fits(digest)).map_err(|why| {
             let host = route.upstream.host();
             RegistryError::Broken(format!("{digest} is not fetched from {host}: {why}"))
         })
@@ -127,6 +140,14 @@ mod tests {
         assert_eq!(Bound::of(&[], None, 50, u64::MAX), Ok(Bound::AtMost(50)));
         let error = of(&[7], Some(8)).unwrap_err();
         assert!(error.contains('7') && error.contains('8'), "{error}");
+    }
+
+    #[test]
+    fn no_bytes_are_only_the_content_of_their_own_digest() {
+        let (nothing, something) = (Digest::sha256(b""), Digest::sha256(b"x"));
+        assert!(Bound::Exactly(0).fits(&nothing).is_ok());
+        assert!(Bound::Exactly(0).fits(&something).is_err());
+        assert!(Bound::Exactly(1).fits(&something).is_ok());
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub struct CacheSettings {
     pub spare: Duration,
     /// Bytes of what was derived here: of the documents, whose layers lie elsewhere.
     pub derived: u64,
+    /// How long a fetch that nobody reads waits for a reader before it is given up. Nothing is read
+    /// from the upstream meanwhile.
+    pub unread: Duration,
+    /// How long a fetch waits for room before its client is told to come again.
+    pub patience: Duration,
 }
 
 impl Default for CacheSettings {
@@ -55,6 +60,8 @@ impl Default for CacheSettings {
             pinned: ImmutableTags::default(),
             spare: Duration::from_secs(60),
             derived: 1024 * 1024 * 1024,
+            unread: Duration::from_secs(5),
+            patience: Duration::from_secs(20),
         }
     }
 }
@@ -198,9 +205,10 @@ impl Registry {
             return Ok(self.told(kept));
         }
         let spare = self.settings().cache.spare;
-        kept.freed += self.store().evict_strays(spare).await?.bytes;
-        // What is needed at once comes before what somebody may go on with.
+        // What is needed at once comes before what somebody may go on with, and before what was
+        // asked for by its digest alone: so no client passes the bound by asking for much in a row.
         let idle = if needed > 0 { Duration::ZERO } else { spare };
+        kept.freed += self.store().evict_strays(spare, idle).await?.bytes;
         kept.freed += self.store().sweep_fills(idle).await?;
         let safe = self.safe().await?;
         for _ in 0..MOST_PASSES {

@@ -36,10 +36,6 @@ const WORTH_ASKING: u64 = 1024 * 1024;
 /// Received bytes wait at most this long before whoever reads along gets them.
 const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
-/// How long a fetch that nobody reads waits for a reader before it is given up. Nothing is read
-/// from the upstream meanwhile.
-const UNREAD: Duration = Duration::from_secs(5);
-
 type Key = (RepositoryName, Digest);
 
 /// How a blob comes from its upstream.
@@ -69,6 +65,19 @@ type Cell = Arc<OnceCell<Begun>>;
 #[derive(Clone, Default)]
 pub(crate) struct Fills(Arc<Mutex<HashMap<Key, Cell>>>);
 
+/// What is being fetched from upstreams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetching {
+    /// Blobs of repositories that are asked for, or arrive.
+    pub blobs: usize,
+    /// Fetches that others of the same upstream read along.
+    pub leads: usize,
+    /// Bytes that are reserved in the cache for what arrives.
+    pub reserved: u64,
+    /// Those of them that are not written yet.
+    pub to_come: u64,
+}
+
 impl Fills {
     fn wait(&self, key: &Key) -> Waiting {
         let cell = Arc::clone(self.0.lock().entry(key.clone()).or_default());
@@ -90,7 +99,6 @@ impl Fills {
         }
     }
 
-    #[cfg(test)]
     fn len(&self) -> usize {
         self.0.lock().len()
     }
@@ -158,6 +166,18 @@ struct Opened {
 }
 
 impl Registry {
+    /// What is being fetched now: nothing, when every fetch has ended in whatever way.
+    #[must_use]
+    pub fn fetching(&self) -> Fetching {
+        let inner = &self.inner;
+        Fetching {
+            blobs: inner.fills.len(),
+            leads: inner.leads.len(),
+            reserved: inner.room.taken().values().sum(),
+            to_come: inner.room.to_come(),
+        }
+    }
+
     /// How the blob comes from its upstream; begins fetching it if nobody has. `None` if the
     /// upstream does not have it.
     pub(crate) async fn follow(
@@ -357,7 +377,7 @@ impl Registry {
                 () = fill.unread() => {
                     fill.flush().await?;
                     // Who comes back soon finds the transfer where it stands.
-                    let _ = timeout(UNREAD, fill.read()).await;
+                    let _ = timeout(self.settings().cache.unread, fill.read()).await;
                     if fill.close_if_unread() {
                         return Ok(End::Unread);
                     }

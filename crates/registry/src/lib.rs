@@ -70,7 +70,7 @@ pub use derive::{Accepts, Served};
 pub use error::{NotAllowed, RegistryError};
 pub use evict::{CacheSettings, Kept};
 pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
-pub use fill::Scout;
+pub use fill::{Fetching, Scout};
 pub use free::{Free, FreeError};
 pub use immutable::ImmutableTags;
 pub use import::{Import, ImportError, Imported, Importing};

@@ -12,9 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Registry, RegistryError};
 
-/// How long a fetch waits for room before its client is told to come again.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What to tell that client, in seconds of `Retry-After`.
+/// What a client is told for which there is no room, in `Retry-After`.
 pub(crate) const COME_AGAIN: Duration = Duration::from_secs(10);
 /// Room for content of unknown size is taken in steps of so many bytes.
 const STEP: u64 = 16 * 1024 * 1024;
@@ -36,6 +34,8 @@ struct State {
     to_come: u64,
     /// Bytes that are kept, as last counted, and what came since.
     kept: Option<u64>,
+    /// How often room was taken or given back: what was kept may be another after each.
+    turns: u64,
 }
 
 impl State {
@@ -105,6 +105,17 @@ impl Room {
         self.making.lock().await
     }
 
+    fn turns(&self) -> u64 {
+        self.state.lock().turns
+    }
+
+    /// Room for `bytes` though there is none, if nobody had any since `turns` was read.
+    fn take_alone(&self, host: &str, bytes: u64, turns: u64) -> Option<Taken> {
+        let mut state = self.state.lock();
+        let alone = state.taken.is_empty() && state.turns == turns;
+        alone.then(|| self.take_from(&mut state, host, bytes))
+    }
+
     fn take(&self, host: &str, bytes: u64) -> Taken {
         self.take_from(&mut self.state.lock(), host, bytes)
     }
@@ -112,6 +123,7 @@ impl Room {
     fn take_from(&self, state: &mut State, host: &str, bytes: u64) -> Taken {
         *state.taken.entry(host.to_owned()).or_default() += bytes;
         state.to_come += bytes;
+        state.turns += 1;
         Taken {
             state: Arc::clone(&self.state),
             freed: Arc::clone(&self.freed),
@@ -164,6 +176,7 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         let mut state = self.state.lock();
+        state.turns += 1;
         state.to_come = state.to_come.saturating_sub(self.bytes - self.written);
         if let Some(taken) = state.taken.get_mut(&self.host) {
             *taken = taken.saturating_sub(self.bytes);
@@ -192,7 +205,7 @@ impl Registry {
         if self.upstreams().offline() {
             return Ok(room.take(host, bytes));
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.settings().cache.patience;
         loop {
             if let Ok(taken) = self.take_room(host, bytes).await? {
                 return Ok(taken);
@@ -202,6 +215,7 @@ impl Registry {
             if let Ok(taken) = self.take_room(host, bytes).await? {
                 return Ok(taken);
             }
+            let turns = room.turns();
             self.make_room(bytes).await?;
             // Waiting begins before the last look, so that nothing is missed between the two, and
             // after evicting, so that nobody wakes itself.
@@ -212,8 +226,14 @@ impl Registry {
                 Ok(taken) => return Ok(taken),
                 Err(short) => short,
             };
-            if short == Short::Bound && room.taken().is_empty() {
-                return Ok(room.take(host, bytes));
+            if short == Short::Bound {
+                if let Some(taken) = room.take_alone(host, bytes, turns) {
+                    return Ok(taken);
+                }
+                // A fetch ended while room was made, so that more can be made now.
+                if room.taken().is_empty() && Instant::now() < until {
+                    continue;
+                }
             }
             drop(making);
             if timeout_at(until, freed).await.is_err() || Instant::now() >= until {
@@ -243,14 +263,24 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoRoom`] if there is none.
     pub(crate) async fn grow_room(&self, taken: &mut Taken, end: u64) -> Result<(), RegistryError> {
-        while taken.bytes() < end {
-            let limits = self.limits().await?;
-            let short = taken.state.lock().short_of(STEP, &limits);
-            if let Some(short) = short.filter(|_| !self.upstreams().offline()) {
-                return Err(RegistryError::NoRoom(self.in_the_way(short, STEP)));
-            }
-            taken.grow(STEP);
+        if taken.bytes() >= end {
+            return Ok(());
         }
+        let needed = end - taken.bytes();
+        let limits = self.limits().await?;
+        let short = |bytes| {
+            let short = taken.state.lock().short_of(bytes, &limits);
+            short.filter(|_| !self.upstreams().offline())
+        };
+        // In steps while there is room for them; the last bytes need not fill one.
+        let step = if short(needed.max(STEP)).is_none() {
+            needed.max(STEP)
+        } else if let Some(short) = short(needed) {
+            return Err(RegistryError::NoRoom(self.in_the_way(short, needed)));
+        } else {
+            needed
+        };
+        taken.grow(step);
         Ok(())
     }
 
@@ -337,6 +367,13 @@ mod tests {
         let room = Room::default();
         room.counted(30);
         let _taken = room.take("quay.io", 20);
+        let turns = room.turns();
+        assert!(
+            room.take_alone("ghcr.io", 1, turns).is_none(),
+            "another has some"
+        );
+        drop(room.take("ghcr.io", 1));
+        assert_ne!(room.turns(), turns);
         for (bytes, limits, expected) in [
             (50, limits(80, Some(100)), None),
             (51, limits(80, Some(100)), Some(Short::Disk)),

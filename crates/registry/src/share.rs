@@ -34,6 +34,11 @@ type Announced = watch::Receiver<Option<FillHandle>>;
 pub(crate) struct Leads(Arc<Mutex<HashMap<Key, Announced>>>);
 
 impl Leads {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
     /// The lead, or the one who has it.
     fn take(&self, key: Key) -> Result<Lead, Announced> {
         let mut leads = self.0.lock();

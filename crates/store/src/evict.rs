@@ -60,17 +60,22 @@ impl Store {
     }
 
     /// Gives back blobs of upstreams that no manifest there names, and that came longer than
-    /// `spare` ago.
-    pub async fn evict_strays(&self, spare: Duration) -> Result<Evicted, StoreError> {
+    /// `spare` ago; those that were fetched there, longer than `spare_fetched` ago. Others may be
+    /// part of an import whose manifest comes last.
+    pub async fn evict_strays(
+        &self,
+        spare: Duration,
+        spare_fetched: Duration,
+    ) -> Result<Evicted, StoreError> {
         self.check_removable().await?;
-        let cutoff = SystemTime::now()
-            .checked_sub(spare)
-            .map_or(0, time_to_millis);
+        let now = SystemTime::now();
+        let [cutoff, cutoff_fetched] =
+            [spare, spare_fetched].map(|spare| now.checked_sub(spare).map_or(0, time_to_millis));
         let strays: Vec<(String, Vec<u8>)> = sqlx::query_as(concat!(
             "SELECT r.name, b.digest FROM repositories r
              JOIN repo_blobs l ON l.repository_id = r.id
              JOIN blobs b ON b.id = l.blob_id
-             WHERE l.linked_at <= $1 AND ",
+             WHERE (l.linked_at <= $1 OR (l.given = 1 AND l.linked_at <= $2)) AND ",
             kept!(),
             " AND NOT EXISTS (
                  SELECT 1 FROM refs f JOIN repo_manifests h ON h.manifest_id = f.manifest_id
@@ -78,6 +83,7 @@ impl Store {
              LIMIT 1000"
         ))
         .bind(cutoff)
+        .bind(cutoff_fetched)
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;

@@ -92,9 +92,24 @@ impl Store {
 
 async fn receive(
     mut staged: Staged,
-    mut pieces: mpsc::Receiver<Piece>,
+    pieces: mpsc::Receiver<Piece>,
     progress: Arc<watch::Sender<Progress>>,
 ) -> Result<Staged, StoreError> {
+    match write(&mut staged, pieces, &progress).await {
+        Ok(()) => Ok(staged),
+        Err(error) => {
+            // Whoever hears of it may count on the space.
+            staged.end().await;
+            Err(error)
+        }
+    }
+}
+
+async fn write(
+    staged: &mut Staged,
+    mut pieces: mpsc::Receiver<Piece>,
+    progress: &watch::Sender<Progress>,
+) -> Result<(), StoreError> {
     // At once, so that what comes ahead has somewhere to go.
     let file = staged.open().await?;
     progress.send_modify(|progress| progress.file = Some(file));
@@ -109,7 +124,7 @@ async fn receive(
             progress.ahead.forget_before(written);
         });
     }
-    Ok(staged)
+    Ok(())
 }
 
 impl Fill {
@@ -334,6 +349,7 @@ impl Fill {
     /// Ends before the end. Returns when the next fill can go on with what came, or when the
     /// space of what is of no use is free.
     pub async fn give_up(mut self) {
+        self.readers.close();
         if let Some(gather) = self.gather.take() {
             // What was gathered came as well as the rest.
             let _ = gather.finish().await;
@@ -353,11 +369,10 @@ impl Fill {
             self.pass_stretch().await?;
         }
         if let Some(expected) = self.size.filter(|size| self.received != *size) {
+            let found = self.received;
             self.spoil();
-            return Err(FillError::WrongSize {
-                expected,
-                found: self.received,
-            });
+            self.give_up().await;
+            return Err(FillError::WrongSize { expected, found });
         }
         if let Some(gather) = self.gather.take() {
             // Fails only if writing did, which says why.
@@ -366,11 +381,13 @@ impl Fill {
         let mut staged = self.written_all().await?;
         let found = staged.digest(self.digest.algorithm()).await?;
         if found != self.digest {
+            let expected = self.digest.clone();
+            self.readers.close();
             self.spoil();
-            return Err(FillError::Mismatch {
-                expected: self.digest.clone(),
-                found,
-            });
+            // Its file is let go of before its space is said to be free.
+            drop(self);
+            staged.end().await;
+            return Err(FillError::Mismatch { expected, found });
         }
         let publish = Publish {
             digest: found,
@@ -389,10 +406,11 @@ impl Fill {
 
 impl Drop for Fill {
     fn drop(&mut self) {
-        // Who still follows holds no file of a fill that failed.
+        // Who still follows holds no file of a fill that failed, and nobody follows it any more.
         self.progress.send_if_modified(|progress| {
             if !progress.stored {
                 progress.file = None;
+                self.readers.close();
             }
             false
         });

@@ -43,6 +43,14 @@ impl Readers {
         closed
     }
 
+    /// Takes no further readers: whoever comes now would only see how it fails.
+    pub(crate) fn close(&self) {
+        self.0.send_if_modified(|state| {
+            state.closed = true;
+            false
+        });
+    }
+
     /// Whether no further reader is taken.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.borrow().closed
@@ -91,5 +99,9 @@ mod tests {
         readers.until(false).await;
         assert!(readers.close_if_unread());
         assert!(readers.join().is_none());
+        let failing = Arc::new(Readers::default());
+        let reads = failing.join();
+        failing.close();
+        assert!(reads.is_some() && failing.join().is_none());
     }
 }

@@ -249,11 +249,18 @@ impl Staged {
         }
     }
 
-    /// Ends before the end: makes durable what came, where another may take it up.
+    /// Ends before the end: makes durable what came, where another may take it up. Returns when
+    /// that can be taken up, or when its file is gone.
     pub(crate) async fn give_up(mut self) {
         if let Some(flush) = self.flush.take() {
             let _ = flush.await;
         }
+        self.keep().await;
+        self.end().await;
+    }
+
+    /// Makes durable what came, if another may take it up and it is worth that.
+    async fn keep(&mut self) {
         let Some(mark) = self.mark.clone() else {
             return;
         };
@@ -272,6 +279,35 @@ impl Staged {
                 tracing::debug!(%error, "a fill could not be taken up where it is");
             }
         }
+    }
+
+    /// Ends it as a drop does. Returns when its file is gone, if it goes.
+    pub(crate) async fn end(mut self) {
+        if let Some(remove) = self.removal() {
+            let _ = spawn_blocking(remove).await;
+        }
+    }
+
+    /// What removes its file, if it is to go. Blocks when it is called.
+    fn removal(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+        if !std::mem::replace(&mut self.temporary, false) {
+            return None;
+        }
+        let mark = self.mark.take();
+        if mark.as_ref().is_some_and(|mark| mark.leave()) {
+            return None;
+        }
+        let path = std::mem::take(&mut self.path);
+        let file = self.file.take().filter(|_| self.emptied);
+        Some(move || {
+            if let Some(file) = file {
+                let _ = file.set_len(0);
+            }
+            let _ = std::fs::remove_file(path);
+            if let Some(mark) = mark {
+                mark.forget();
+            }
+        })
     }
 
     /// What is read of it stays readable when it is removed: its content is known to be right.
@@ -356,23 +392,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.temporary {
+        let Some(remove) = self.removal() else {
             return;
-        }
-        let mark = self.mark.take();
-        if mark.as_ref().is_some_and(|mark| mark.leave()) {
-            return;
-        }
-        let path = std::mem::take(&mut self.path);
-        let file = self.file.take().filter(|_| self.emptied);
-        let remove = move || {
-            if let Some(file) = file {
-                let _ = file.set_len(0);
-            }
-            let _ = std::fs::remove_file(path);
-            if let Some(mark) = mark {
-                mark.forget();
-            }
         };
         // Removing a large file takes a while.
         match tokio::runtime::Handle::try_current() {

@@ -201,7 +201,10 @@ async fn a_folder_that_goes_while_the_store_is_open_loses_nothing(#[case] mishap
         .await;
     absent(evicted.map(drop), "eviction");
     absent(
-        store.evict_strays(Duration::ZERO).await.map(drop),
+        store
+            .evict_strays(Duration::ZERO, Duration::ZERO)
+            .await
+            .map(drop),
         "eviction of strays",
     );
     // What is stored now would be hidden by the mount.
@@ -355,7 +358,7 @@ async fn a_database_older_than_its_blobs_is_told_and_removes_none_of_them() {
         matches!(collected, Err(StoreError::ContentAbsent { .. })),
         "{collected:?}"
     );
-    let evicted = store.evict_strays(Duration::ZERO).await;
+    let evicted = store.evict_strays(Duration::ZERO, Duration::ZERO).await;
     assert!(
         matches!(evicted, Err(StoreError::ContentAbsent { .. })),
         "{evicted:?}"

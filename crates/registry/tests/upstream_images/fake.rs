@@ -20,6 +20,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::faults::{self, Fault};
+
 /// The only repository.
 pub(crate) const REPOSITORY: &str = "lab/app";
 /// The artifact type of image compatibility specifications.
@@ -39,6 +41,8 @@ struct Script {
     content: HashMap<String, (String, Vec<u8>)>,
     referrers: Referrers,
     asked: Vec<String>,
+    /// How requests for a path are answered instead, and how many there were.
+    faults: HashMap<String, (Fault, usize)>,
 }
 
 /// The upstream. It ends with the test's runtime.
@@ -55,6 +59,7 @@ impl Fake {
             content: HashMap::new(),
             referrers,
             asked: Vec::new(),
+            faults: HashMap::new(),
         }));
         let shared = Arc::clone(&script);
         tokio::spawn(async move {
@@ -73,6 +78,12 @@ impl Fake {
     pub(crate) fn asked_for(&self, part: &str) -> usize {
         let asked = std::mem::take(&mut self.script.lock().asked);
         asked.iter().filter(|path| path.contains(part)).count()
+    }
+
+    /// Answers requests for a blob that was put like this from now on.
+    pub(crate) fn answer_blob_with(&self, digest: &Digest, fault: Fault) {
+        let path = format!("/v2/{REPOSITORY}/blobs/{digest}");
+        self.script.lock().faults.insert(path, (fault, 0));
     }
 
     fn put(&self, path: String, media_type: &str, bytes: Vec<u8>) {
@@ -144,6 +155,30 @@ impl Fake {
     }
 
     pub(crate) fn registry_on(&self, store: Store, policy: Policy, catalog: &str) -> World {
+        let timeouts = Timeouts {
+            answer: Duration::from_secs(2),
+            ..Timeouts::default()
+        };
+        let settings = Settings {
+            tag_lifetime: Duration::from_hours(1),
+            policy,
+            // The disk that tests run on may be full by the measure of a server.
+            cache: CacheSettings {
+                keep_free: Free::Percent(0),
+                ..CacheSettings::default()
+            },
+            ..Settings::default()
+        };
+        self.registry_with(store, settings, timeouts, catalog)
+    }
+
+    pub(crate) fn registry_with(
+        &self,
+        store: Store,
+        settings: Settings,
+        timeouts: Timeouts,
+        catalog: &str,
+    ) -> World {
         let upstream = UpstreamConfig {
             url: Some(format!("http://127.0.0.1:{}", self.port).parse().unwrap()),
             default: true,
@@ -152,10 +187,7 @@ impl Fake {
                 attempts: 1,
                 ..RetryPolicy::default()
             },
-            timeouts: Timeouts {
-                answer: Duration::from_secs(2),
-                ..Timeouts::default()
-            },
+            timeouts,
             ..UpstreamConfig::new("up.test".parse().unwrap())
         };
         let upstreams = Upstreams::new(&UpstreamsConfig {
@@ -170,16 +202,6 @@ impl Fake {
             loaded.problems
         );
         let sender = watch::Sender::new(Arc::new(loaded.catalog));
-        let settings = Settings {
-            tag_lifetime: Duration::from_hours(1),
-            policy,
-            // The disk that tests run on may be full by the measure of a server.
-            cache: CacheSettings {
-                keep_free: Free::Percent(0),
-                ..CacheSettings::default()
-            },
-            ..Settings::default()
-        };
         World {
             registry: Registry::new(store, upstreams.unwrap(), sender.subscribe(), settings),
             _sender: sender,
@@ -244,12 +266,24 @@ async fn connection(mut socket: TcpStream, script: Arc<Mutex<Script>>) {
         read.drain(..end);
         let mut words = head.split(' ');
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (content, referrers) = {
+        let (content, referrers, fault) = {
             let mut script = script.lock();
             script.asked.push(path.to_owned());
             let content = script.content.get(path).cloned();
-            (content, script.referrers)
+            let fault = script.faults.get_mut(path).map(|(fault, tried)| {
+                // A question costs none of the answers that it is about.
+                *tried += usize::from(method != "HEAD");
+                (*fault, tried.saturating_sub(1))
+            });
+            (content, script.referrers, fault)
         };
+        if let (Some((_, truth)), Some((fault, tried))) = (&content, fault) {
+            let range = range(&head);
+            if faults::answer(&mut socket, &fault, tried, method, range, truth).await {
+                continue;
+            }
+            return;
+        }
         let (status, media_type, body) = match (content, referrers) {
             (Some((media_type, body)), _) => (200, media_type, body),
             (None, Referrers::Close) if path.contains("/referrers/") => return,
@@ -273,4 +307,19 @@ async fn connection(mut socket: TcpStream, script: Arc<Mutex<Script>>) {
             return;
         }
     }
+}
+
+/// The bytes that a request asks for, if not for all.
+fn range(head: &str) -> Option<std::ops::Range<usize>> {
+    let line = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("range: bytes=")
+            .map(str::to_owned)
+    })?;
+    let (first, last) = line.split_once('-')?;
+    let end = last
+        .trim()
+        .parse::<usize>()
+        .map_or(usize::MAX, |last| last + 1);
+    Some(first.parse().ok()?..end)
 }

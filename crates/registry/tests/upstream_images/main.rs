@@ -1,5 +1,6 @@
 //! Images of an upstream: what refers to them, by whatever the upstream answers, and how many of
-//! them are read for a choice.
+//! them are read for a choice. And what is left when an upstream, a client or the disk fails while
+//! a blob is fetched.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,10 @@
 )]
 
 mod bounds;
+mod cases;
+mod disk;
 mod fake;
+mod faults;
+mod fetches;
 mod kinds;
 mod referrers;
