@@ -39,14 +39,14 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
                 seen = Some(fetched);
                 written = now;
                 let bounded = registry.clone();
-                let kept = guarded(async move { bounded.keep_bounds().await }).await;
+                let kept = guarded("bounds", async move { bounded.keep_bounds().await }).await;
                 let holds = kept.as_ref().is_ok_and(|kept| !kept.over);
                 next = now + if holds { AT_LEAST } else { again };
                 kept.map(drop)
             } else if now >= written + WRITE {
                 written = now;
                 let used = registry.clone();
-                guarded(async move { used.write_usage().await }).await
+                guarded("usage", async move { used.write_usage().await }).await
             } else {
                 Ok(())
             };
@@ -66,7 +66,8 @@ fn write_usage(registry: Registry) {
     tokio::spawn(async move {
         loop {
             clock.tick().await;
-            match registry.write_usage().await {
+            let used = registry.clone();
+            match guarded("usage", async move { used.write_usage().await }).await {
                 Ok(()) => {}
                 Err(RegistryError::Store(StoreError::Closed)) => return,
                 Err(error) => tracing::warn!(%error, "what was used is not written down"),

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::control_socket::{self, Socket};
+use crate::guarded::tell as tell_panic;
 use crate::imported::ImportedDocuments;
 
 /// Longest order, in bytes: it may name many images.
@@ -332,7 +333,13 @@ async fn answer(stream: UnixStream, registry: Registry) -> std::io::Result<()> {
                 None => error.to_string(),
             }),
         },
-        Some(Err(_)) | None => Word::Failure("the order failed: see the server's log".to_owned()),
+        Some(Err(error)) => {
+            if let Ok(panic) = error.try_into_panic() {
+                tell_panic("order", &*panic);
+            }
+            Word::Failure("the order failed: see the server's log".to_owned())
+        }
+        None => Word::Failure("the order was not carried out".to_owned()),
     };
     finish(&mut write, &last).await
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use crate::guarded::tell;
+
 /// The socket's name in the data folder.
 const NAME: &str = "control.sock";
 
@@ -112,10 +114,16 @@ where
             }
         };
         pause = PAUSE;
-        let answered = answer(stream);
+        let answered = tokio::spawn(answer(stream));
         tokio::spawn(async move {
-            if let Err(error) = answered.await {
-                tracing::warn!(%error, "an order ended early");
+            match answered.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "an order ended early"),
+                Err(error) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        tell("order", &*panic);
+                    }
+                }
             }
             drop(place);
         });
@@ -158,6 +166,28 @@ mod tests {
         here.read_to_string(&mut said).await.unwrap();
         assert_eq!(said, "hello");
         assert!(!serving.is_finished());
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn orders_that_panic_take_no_place_from_those_that_come_next() {
+        let (sender, receiver) = mpsc::channel(1);
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let serving = tokio::spawn(serve(Scripted(VecDeque::new(), receiver), move |stream| {
+            let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            async move {
+                assert!(before >= CONNECTIONS + 10, "on purpose");
+                hello(stream).await
+            }
+        }));
+        for at in 0..CONNECTIONS + 11 {
+            let (mut here, there) = UnixStream::pair().unwrap();
+            sender.send(there).await.unwrap();
+            let mut said = String::new();
+            here.read_to_string(&mut said).await.unwrap();
+            let expected = if at < CONNECTIONS + 10 { "" } else { "hello" };
+            assert_eq!(said, expected);
+        }
         serving.abort();
     }
 

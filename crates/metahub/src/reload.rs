@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::guarded::caught;
 use crate::signals::Hangup;
 
 /// Folders within folders, at most.
@@ -54,15 +55,20 @@ pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) 
                 () = tick(clock.as_mut()) => false,
             };
             let work = tokio::task::spawn_blocking(move || {
-                let now = Look::at(&what.paths());
-                if asked {
-                    what.reload(Why::Asked);
-                } else if now != seen {
-                    what.reload(Why::Changed);
-                } else if !seen.settled {
-                    what.reload(Why::Unsure);
-                }
-                (what, now)
+                // What panics keeps what was in force, and is tried again when its files change.
+                let now = caught("reload", || {
+                    let now = Look::at(&what.paths());
+                    if asked {
+                        what.reload(Why::Asked);
+                    } else if now != seen {
+                        what.reload(Why::Changed);
+                    } else if !seen.settled {
+                        what.reload(Why::Unsure);
+                    }
+                    now
+                });
+                let now = now.or_else(|| caught("reload", || Look::at(&what.paths())));
+                (what, now.unwrap_or(seen))
             });
             match work.await {
                 Ok(done) => (what, seen) = done,
@@ -175,6 +181,32 @@ mod tests {
             assert!(looks.iter().all(|former| *former != look));
             assert!(!look.settled, "just written");
             looks.push(look);
+        }
+    }
+
+    /// Panics the first time, and tells how it is asked to reload.
+    struct Panics(tokio::sync::mpsc::UnboundedSender<Why>, usize);
+
+    impl Reload for Panics {
+        fn paths(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+
+        fn reload(&mut self, why: Why) {
+            self.1 += 1;
+            self.0.send(why).unwrap();
+            assert!(self.1 > 1, "on purpose");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_next_signal_reloads() {
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (signals, hangup) = Hangup::by_hand();
+        keep(Panics(sender, 0), Duration::ZERO, hangup);
+        for _ in 0..3 {
+            signals.send_modify(|count| *count += 1);
+            assert_eq!(told.recv().await, Some(Why::Asked));
         }
     }
 

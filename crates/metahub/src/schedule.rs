@@ -52,7 +52,7 @@ where
     tokio::spawn(async move {
         tokio::time::sleep(first_wait(last(&mark), every)).await;
         loop {
-            match guarded(work()).await {
+            match guarded("upkeep", work()).await {
                 Ok(()) => done(&mark),
                 Err(RegistryError::Store(StoreError::Closed)) => return,
                 // The next time may do better; until then nothing is lost.
@@ -91,6 +91,27 @@ mod tests {
     use super::*;
 
     const DAY: Duration = Duration::from_hours(24);
+
+    #[tokio::test(start_paused = true)]
+    async fn upkeep_that_panics_is_done_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("last-gc");
+        let (sender, mut turns) = tokio::sync::mpsc::unbounded_channel();
+        let marks = mark.clone();
+        repeat(mark, DAY, move || {
+            let (sender, is_marked) = (sender.clone(), marks.exists());
+            async move {
+                sender.send(is_marked).unwrap();
+                assert!(sender.is_closed(), "on purpose");
+                Ok(())
+            }
+        });
+        // A turn that panicked is none that was done.
+        assert_eq!(turns.recv().await, Some(false));
+        assert_eq!(turns.recv().await, Some(false));
+        turns.close();
+        while turns.recv().await.is_some() {}
+    }
 
     #[test]
     fn what_is_due_is_done_soon_after_the_start_and_the_rest_in_its_time() {

@@ -37,6 +37,13 @@ impl Hangup {
         count(&[SignalKind::hangup()]).map(Self)
     }
 
+    /// One for tests, and what gives the signals.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (watch::Sender<u64>, Self) {
+        let (sender, count) = watch::channel(0);
+        (sender, Self(count))
+    }
+
     /// Completes when the next one comes.
     pub(crate) async fn received(&mut self) {
         if self.0.changed().await.is_err() {

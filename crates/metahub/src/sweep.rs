@@ -19,7 +19,7 @@ pub(crate) fn keep(store: Store, idle: Duration) {
         loop {
             clock.tick().await;
             let swept = store.clone();
-            match guarded(async move { swept.sweep_uploads(idle).await }).await {
+            match guarded("sweep", async move { swept.sweep_uploads(idle).await }).await {
                 Ok(_) => {}
                 Err(metahub_store::StoreError::Closed) => return,
                 // It is tried again; until then they only take room.

@@ -1,10 +1,12 @@
 //! Keeps images warm while the server runs: has those that the configuration names fetched at
 //! the start and every so often, as `metahub warm` does once.
 
+use std::future::Future;
 use std::time::Duration;
 
 use metahub_oci::{ImageReference, Platform};
 use metahub_registry::Registry;
+use metahub_store::StoreError;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::commands::selection::this_machines;
 use crate::config::Time;
 use crate::control::{self, Images};
+use crate::guarded::guarded;
 
 /// Images that are kept warm for one login.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,43 +46,88 @@ fn hourly() -> Time {
 /// Keeps the images of every item warm for as long as the server runs.
 pub(crate) fn keep(registry: &Registry, items: &[WarmConfig]) {
     for item in items {
-        let (registry, item) = (registry.clone(), item.clone());
-        tokio::spawn(async move {
-            let every = item.every.duration();
-            if every.is_zero() {
-                return fetch(&registry, &item).await;
-            }
-            let mut clock = interval(every);
-            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                clock.tick().await;
-                fetch(&registry, &item).await;
-            }
-        });
+        let (registry, kept) = (registry.clone(), item.clone());
+        let work = move |image| fetch(registry.clone(), kept.clone(), image);
+        tokio::spawn(repeat(item.every.duration(), item.images.clone(), work));
     }
 }
 
-/// One image after the other: what one of them lacks is no matter of the others.
-async fn fetch(registry: &Registry, item: &WarmConfig) {
-    for image in &item.images {
-        let platforms = match item.platforms.as_slice() {
-            [] => vec![this_machines()],
-            named => named.to_vec(),
+/// Does `work` for one image after the other, and again every so often: what one of them lacks is
+/// no matter of the others.
+async fn repeat<F>(
+    every: Duration,
+    images: Vec<ImageReference>,
+    work: impl Fn(ImageReference) -> F + Send,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // Once, if it is zero.
+    let mut clock = (!every.is_zero()).then(|| interval(every));
+    if let Some(clock) = &mut clock {
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        clock.tick().await;
+    }
+    loop {
+        for image in &images {
+            let fetched = work(image.clone());
+            let fetched = async move {
+                fetched.await;
+                Ok::<_, StoreError>(())
+            };
+            // It is logged, and tried again.
+            let _ = guarded("warm", fetched).await;
+        }
+        match &mut clock {
+            Some(clock) => clock.tick().await,
+            None => return,
         };
-        let images = Images {
-            images: vec![image.clone()],
-            login: item.login.clone(),
-            platforms,
-            profiles: false,
-        };
-        match control::gather(registry, &images, |_| {}).await {
-            Ok(plan) => {
-                for warning in plan.warnings.iter().chain(&plan.failed) {
-                    tracing::warn!(%image, warning, "warm, but for this");
-                }
-                tracing::info!(%image, bytes = plan.bytes(), "warm");
+    }
+}
+
+async fn fetch(registry: Registry, item: WarmConfig, image: ImageReference) {
+    let platforms = match item.platforms.as_slice() {
+        [] => vec![this_machines()],
+        named => named.to_vec(),
+    };
+    let images = Images {
+        images: vec![image.clone()],
+        login: item.login,
+        platforms,
+        profiles: false,
+    };
+    match control::gather(&registry, &images, |_| {}).await {
+        Ok(plan) => {
+            for warning in plan.warnings.iter().chain(&plan.failed) {
+                tracing::warn!(%image, warning, "warm, but for this");
             }
-            Err(error) => tracing::warn!(%image, %error, "could not be kept warm"),
+            tracing::info!(%image, bytes = plan.bytes(), "warm");
+        }
+        Err(error) => tracing::warn!(%image, %error, "could not be kept warm"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_image_that_panics_stops_neither_the_others_nor_the_next_turn() {
+        let images = ["quay.io/a/a:1", "quay.io/a/b:1"].map(|image| image.parse().unwrap());
+        for (every, expected) in [(Duration::from_hours(1), 2), (Duration::ZERO, 1)] {
+            let (sender, mut asked) = tokio::sync::mpsc::unbounded_channel();
+            let work = move |image: ImageReference| {
+                let sender = sender.clone();
+                async move {
+                    sender.send(image.to_string()).unwrap();
+                    assert!(!image.to_string().contains("a/a"), "on purpose");
+                }
+            };
+            let running = tokio::spawn(repeat(every, images.to_vec(), work));
+            for _ in 0..expected {
+                assert_eq!(asked.recv().await.as_deref(), Some("quay.io/a/a:1"));
+                assert_eq!(asked.recv().await.as_deref(), Some("quay.io/a/b:1"));
+            }
+            running.abort();
         }
     }
 }

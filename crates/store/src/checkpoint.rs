@@ -4,10 +4,12 @@
 //! A checkpoint beside the writer never finds the end of a log that grows. So when the log is
 //! long, the writer is asked to finish the little that is left, after which the log starts anew.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt as _;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,7 +39,12 @@ impl Checkpoints {
         let task = tokio::spawn(async move {
             let mut connection = connection;
             while asked.recv().await.is_some() {
-                match checkpoint(&mut connection).await {
+                let done = AssertUnwindSafe(checkpoint(&mut connection)).catch_unwind();
+                let Ok(done) = done.await else {
+                    tracing::error!("a checkpoint panicked: the next one tries again");
+                    continue;
+                };
+                match done {
                     Ok(pages) => says_long.store(pages >= LONG, Ordering::Relaxed),
                     Err(error) => {
                         // The next one tries again; until then the log grows.

@@ -7,10 +7,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
@@ -165,11 +167,11 @@ impl Lease {
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(renewed.expiry / RENEWALS).await;
-                if matches!(
-                    Shared::check(&renewed, true).await,
-                    Err(StoreError::Superseded)
-                ) {
-                    return;
+                let checked = AssertUnwindSafe(Shared::check(&renewed, true)).catch_unwind();
+                match checked.await {
+                    Ok(Err(StoreError::Superseded)) => return,
+                    Ok(_) => {}
+                    Err(_) => tracing::error!("renewing the lease panicked: it is tried again"),
                 }
             }
         });
