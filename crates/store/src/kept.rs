@@ -91,6 +91,25 @@ macro_rules! kept {
 
 pub(crate) use {evictable, kept, last_used};
 
+/// Counts what is kept from its rows alone: what the totals must say.
+const RECOUNTED: &str = concat!(
+    "SELECT host, sum(size) FROM (
+                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1) AS host, b.id, b.size
+                 FROM repositories r
+                 JOIN repo_blobs l ON l.repository_id = r.id
+                 JOIN blobs b ON b.id = l.blob_id
+                 WHERE ",
+    kept!(),
+    " UNION ALL SELECT * FROM (
+                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1), m.id, length(m.body)
+                 FROM repositories r
+                 JOIN repo_manifests h ON h.repository_id = r.id AND h.origin = 2
+                 JOIN manifests m ON m.id = h.manifest_id
+                 WHERE ",
+    kept!(),
+    ")) GROUP BY host HAVING sum(size) > 0"
+);
+
 impl Store {
     /// Writes down when manifests were used, and by how many. May be undone by a power cut.
     pub async fn touch_manifests(&self, used: Vec<Use>) -> Result<(), StoreError> {
@@ -133,36 +152,35 @@ impl Store {
 
     /// Bytes of the blobs and manifests that are kept of upstreams, each counted once for an
     /// upstream, by the first part of the repositories' names; and of what came of fills that were
-    /// interrupted, where that is their source. Reads all of what is kept.
+    /// interrupted, where that is their source. Costs the same however much is kept.
     pub async fn kept_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(concat!(
-            "SELECT host, sum(size) FROM (
-                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1) AS host, b.id, b.size
-                 FROM repositories r
-                 JOIN repo_blobs l ON l.repository_id = r.id
-                 JOIN blobs b ON b.id = l.blob_id
-                 WHERE ",
-            kept!(),
-            " UNION ALL SELECT * FROM (
-                 SELECT DISTINCT substr(r.name, 1, instr(r.name, '/') - 1), m.id, length(m.body)
-                 FROM repositories r
-                 JOIN repo_manifests h ON h.repository_id = r.id AND h.origin = 2
-                 JOIN manifests m ON m.id = h.manifest_id
-                 WHERE ",
-            kept!(),
-            ")) GROUP BY host"
-        ))
-        .fetch_all(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let mut kept: BTreeMap<String, u64> = rows
-            .into_iter()
-            .map(|(host, bytes)| (host, u64::try_from(bytes).unwrap_or(0)))
-            .collect();
+        let mut kept = self
+            .bytes_by_host("SELECT host, bytes FROM kept_totals WHERE bytes > 0")
+            .await?;
         for (host, bytes) in self.inner.interrupted.bytes() {
             *kept.entry(host).or_default() += bytes;
         }
         Ok(kept)
+    }
+
+    /// The same without what was interrupted, counted anew from all of what is kept: for tests.
+    #[doc(hidden)]
+    pub async fn recounted_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.bytes_by_host(RECOUNTED).await
+    }
+
+    async fn bytes_by_host(
+        &self,
+        query: &'static str,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(query)
+            .fetch_all(&self.inner.database.readers)
+            .await
+            .map_err(|error| self.inner.database.error(error))?;
+        let parsed = rows.into_iter();
+        Ok(parsed
+            .map(|(host, bytes)| (host, u64::try_from(bytes).unwrap_or(0)))
+            .collect())
     }
 
     /// Bytes of what only single clients without an account asked for: blobs that no other
