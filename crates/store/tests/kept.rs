@@ -78,12 +78,8 @@ async fn step(store: &Store, world: &World, random: &mut Random) {
     match random.below(16) {
         0 => drop(put(store, &repository, bytes).await),
         1..=3 => {
-            fill(
-                store.fill_from(&host, &blob, None),
-                bytes,
-                Some(&repository),
-            )
-            .await
+            let begun = store.fill_from(&host, &blob, None);
+            fill(begun, bytes, Some(&repository)).await;
         }
         4 => fill(store.fill(&blob, None), bytes, None).await,
         5 => drop(store.mount(&other, &repository, &blob).await.unwrap()),
