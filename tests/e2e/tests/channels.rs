@@ -12,6 +12,7 @@ use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::process::Cmd;
 use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
+use metahub_e2e::scripted::Scripted;
 use metahub_e2e::site::Site;
 use metahub_e2e::skopeo::{self, Skopeo};
 use serde_json::Value;
@@ -258,4 +259,52 @@ fn a_node_is_known_by_its_certificate_and_sent_to_the_host_that_it_asked() {
     curl("", &by_name).says(&format!("realm=\"https://localhost:{port}/token\""));
     let address = format!("https://{}/v2/", metahub.host());
     curl("", &address).says("realm=\"https://hub.example/token\"");
+}
+
+#[test]
+fn a_location_with_a_prefix_leaves_skopeo_no_way_past_what_fits() {
+    if !require::tools(skopeo::NEEDS) {
+        return;
+    }
+    let hub = Scripted::start();
+    let zen3 = hub.put("site/build", "zen3", &"\0".repeat(1024));
+    hub.put("site/build", "lake", &"\0".repeat(2048));
+    let catalog = "
+manifests:
+  - name: site/app
+    tag: 1
+    manifests:
+      - image: docker.io/site/build:zen3
+        platform: {features: [arch:zen3]}
+      - image: docker.io/site/build:lake
+        platform: {features: [arch:cascadelake]}
+";
+    let config = format!(
+        "anonymous: read\nallow_any_host: false\nupstreams: [{}]\n\
+         profiles_by:\n  path: {{zen3: zen3, haswell: haswell}}\n",
+        hub.entry("docker.io", "default: true")
+    );
+    let metahub = MetaHub::start(&config, &[("site.yaml", catalog)]);
+    for (node, fits) in [("zen3", true), ("haswell", false)] {
+        let skopeo = Skopeo::new();
+        let folder = skopeo.path(".config/containers");
+        std::fs::create_dir_all(&folder).unwrap();
+        let location = format!("{}/{node}/docker.io", metahub.host());
+        let text = format!(
+            "[[registry]]\nprefix = \"docker.io\"\nlocation = \"{location}\"\ninsecure = true\n"
+        );
+        std::fs::write(folder.join("registries.conf"), text).unwrap();
+        let seen = skopeo
+            .cli()
+            .env("HOME", skopeo.path(""))
+            .env("XDG_CONFIG_HOME", "")
+            .args(["inspect", "--raw", "docker://docker.io/site/app:1"])
+            .run();
+        assert_eq!(seen.code == Some(0), fits, "{seen}");
+        if fits {
+            assert!(seen.stdout.contains(&digest_of(&zen3)) || seen.stdout.as_bytes() == zen3);
+        } else {
+            seen.says("no image fits");
+        }
+    }
 }
