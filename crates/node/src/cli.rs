@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;
@@ -15,14 +16,19 @@ use crate::known::NodeFacts;
 use crate::logins::LoginsFile;
 use crate::policy::Policy;
 use crate::setup::{Client, Request, Scope};
-use crate::{doctor, exec, format, refresh, resolve, setup};
+use crate::{doctor, examples, exec, format, generated, refresh, resolve, setup};
 
 /// Under this name the program is a credential helper.
 const HELPER: &str = "docker-credential-metahub";
 
 /// What a node is, and the logins and client configurations that follow from it.
 #[derive(Debug, Parser)]
-#[command(name = "metahub-node", version)]
+#[command(
+    name = "metahub-node",
+    version,
+    propagate_version = true,
+    after_help = examples::EXIT_CODES
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,37 +37,58 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print what this node provides
+    #[command(after_help = examples::DETECT)]
     Detect(DetectArgs),
     /// Print this node's login
+    #[command(after_help = examples::LOGIN)]
     Login {
         /// The login for this registry, which may know the node by an older target only
         #[arg(long, value_name = "HOST")]
         registry: Option<String>,
     },
     /// Look at this node, ask the registries what they know of it, and write the cache
+    #[command(after_help = examples::REFRESH)]
     Refresh,
     /// Answer as a credential helper: get, store, erase, list or version
+    #[command(after_help = examples::CREDENTIAL)]
     Credential {
         /// get, store, erase, list or version
         action: String,
     },
     /// Print the reference by digest that this node gets; exit 3 where nothing fits
+    #[command(after_help = examples::RESOLVE)]
     Resolve {
         /// HOST/NAME:TAG
         image: String,
     },
     /// Run a client with digests in the place of HOST/NAME:TAG
+    #[command(after_help = examples::EXEC)]
     Exec {
         /// CLIENT ARGS...
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
     /// Configure clients, or take that back
+    #[command(after_help = examples::SETUP)]
     Setup(SetupArgs),
     /// Say what stands between this node and its images, and what to do
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// Images to resolve, as HOST/NAME:TAG
         images: Vec<String>,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one per command into a folder
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The folder to write into
+        #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
     },
 }
 
@@ -137,27 +164,36 @@ pub fn run(arguments: Vec<OsString>) -> Answer {
         }
         Err(error) => return Answer::ok(error.to_string()),
     };
-    if let Command::Credential { action } = &cli.command {
-        return credential(action);
-    }
-    let policy = match policy() {
-        Ok(policy) => policy,
-        Err(error) => return Answer::error(1, error),
-    };
     let exe = std::env::current_exe().unwrap_or(called);
-    command(cli.command, &policy, &exe)
+    command(cli.command, &exe)
 }
 
-fn command(command: Command, policy: &Policy, exe: &Path) -> Answer {
+fn command(command: Command, exe: &Path) -> Answer {
     match command {
-        Command::Detect(args) => detect_command(policy, &args),
-        Command::Login { registry } => login(policy, registry.as_deref()),
-        Command::Refresh => refresh::refresh(policy),
+        // What needs no policy works with a broken one.
         Command::Credential { action } => credential(&action),
-        Command::Resolve { image } => resolve::resolve(policy, &environment, &image),
-        Command::Exec { command } => exec::exec(policy, &environment, &command),
-        Command::Setup(args) => setup_command(policy, args, exe),
-        Command::Doctor { images } => doctor::doctor(policy, &environment, &images, exe),
+        Command::Completions { shell } => generated::completions(shell, &mut Cli::command()),
+        Command::Man { out } => generated::man(out.as_deref(), Cli::command()),
+        Command::Detect(args) => with_policy(|policy| detect_command(policy, &args)),
+        Command::Login { registry } => with_policy(|policy| login(policy, registry.as_deref())),
+        Command::Refresh => with_policy(refresh::refresh),
+        Command::Resolve { image } => {
+            with_policy(|policy| resolve::resolve(policy, &environment, &image))
+        }
+        Command::Exec { command } => {
+            with_policy(|policy| exec::exec(policy, &environment, &command))
+        }
+        Command::Setup(args) => with_policy(|policy| setup_command(policy, args, exe)),
+        Command::Doctor { images } => {
+            with_policy(|policy| doctor::doctor(policy, &environment, &images, exe))
+        }
+    }
+}
+
+fn with_policy(run: impl FnOnce(&Policy) -> Answer) -> Answer {
+    match policy() {
+        Ok(policy) => run(&policy),
+        Err(error) => Answer::error(1, error),
     }
 }
 
@@ -319,3 +355,6 @@ fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
     };
     setup::run(&request, policy, &environment, node.as_deref(), exe)
 }
+
+#[cfg(test)]
+mod tests;
