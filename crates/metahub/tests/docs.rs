@@ -34,6 +34,32 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "needs root and real clients; `scripts/test` runs it",
     ),
     ("skopeo copy", "end-to-end tests copy with skopeo"),
+    (
+        "apt-get install ./metahub",
+        "`tests/e2e/tests/packages.rs` installs both",
+    ),
+    (
+        "scripts/build-deb",
+        "`tests/e2e/tests/packages.rs` builds with it",
+    ),
+    (
+        "runuser -u metahub -- metahub account add",
+        "`tests/e2e/tests/packages.rs` adds one",
+    ),
+    (
+        "systemctl restart metahub",
+        "needs systemd as init; `tests/e2e/tests/packages.rs` runs the units' commands",
+    ),
+    (
+        "scripts/build-image",
+        "`tests/e2e/tests/image.rs` builds with it",
+    ),
+    ("podman load --input", "`tests/e2e/tests/image.rs` loads it"),
+    ("podman run --detach", "`tests/e2e/tests/image.rs` runs it"),
+    (
+        "scripts/build-static",
+        "`scripts/test` builds the node's program with it",
+    ),
 ];
 
 /// Configurations of other programs, by how they begin.
