@@ -16,6 +16,8 @@ pub enum ClientError {
     Certificate {
         /// `HOST[:PORT]`.
         registry: String,
+        /// What is wrong with it, for programs.
+        fault: CertificateFault,
         /// What is wrong with it.
         problem: String,
     },
@@ -49,6 +51,45 @@ pub enum ClientError {
         /// Why not.
         problem: String,
     },
+}
+
+/// What is wrong with a certificate, as far as different things are to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// No authority that is trusted has issued it.
+    UnknownIssuer,
+    /// It is valid from a later time on than it is here.
+    NotYetValid,
+    /// It was valid until an earlier time than it is here.
+    Expired,
+    /// It was issued for other names.
+    OtherName,
+    /// Anything else.
+    Other,
+}
+
+impl CertificateFault {
+    /// The fault behind an error of the TLS library; `None` where that is about no certificate.
+    pub(crate) fn of(error: &ureq::Error) -> Option<Self> {
+        use rustls::CertificateError as E;
+        let tls = match error {
+            ureq::Error::Rustls(tls) => tls,
+            // The handshake runs within reads and writes of the connection.
+            ureq::Error::Io(error) => error.get_ref()?.downcast_ref()?,
+            _ => return None,
+        };
+        let rustls::Error::InvalidCertificate(error) = tls else {
+            return None;
+        };
+        Some(match error {
+            // A signature that is wrong: another authority of the same name.
+            E::UnknownIssuer | E::BadSignature => Self::UnknownIssuer,
+            E::NotValidYet | E::NotValidYetContext { .. } => Self::NotYetValid,
+            E::Expired | E::ExpiredContext { .. } => Self::Expired,
+            E::NotValidForName | E::NotValidForNameContext { .. } => Self::OtherName,
+            _ => Self::Other,
+        })
+    }
 }
 
 impl ClientError {

@@ -7,5 +7,5 @@ mod error;
 mod registry;
 
 pub use challenge::Challenge;
-pub use error::ClientError;
+pub use error::{CertificateFault, ClientError};
 pub use registry::{Connect, Login, Registry, is_digest};

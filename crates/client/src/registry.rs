@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use crate::challenge::Challenge;
-use crate::error::ClientError;
+use crate::error::{CertificateFault, ClientError};
 
 /// Most that is read of an answer, in bytes. Manifests are not read, only asked for.
 const MOST_BYTES: u64 = 4 << 20;
@@ -277,8 +277,12 @@ impl Registry {
     fn failed(&self, error: &ureq::Error) -> ClientError {
         let problem = error.to_string();
         let registry = self.host.clone();
-        if problem.contains("certificate") {
-            return ClientError::Certificate { registry, problem };
+        if let Some(fault) = CertificateFault::of(error) {
+            return ClientError::Certificate {
+                registry,
+                fault,
+                problem,
+            };
         }
         ClientError::Unreachable { registry, problem }
     }

@@ -265,7 +265,10 @@ fn detect_command(policy: &Policy, args: &DetectArgs) -> Answer {
         Format::Nfd => format::nfd(&found),
         Format::Slurm => {
             let name = Root::new(&args.root).text("/proc/sys/kernel/hostname");
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             let name = name.as_deref().and_then(|name| name.split('.').next());
+            // What is no name would be more of slurm.conf than a name.
+            let name = name.filter(|name| !name.is_empty() && name.chars().all(is_part));
             format::slurm(&found, name.unwrap_or("DEFAULT"))
         }
     })

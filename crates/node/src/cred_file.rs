@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Whether `file` names this program as a helper for `host`, or for any host.
 #[must_use]
 pub(crate) fn names_helper(file: &Path, host: Option<&str>) -> bool {
-    let document = std::fs::read(file)
+    let document = crate::trusted::read_any(file)
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let helpers = document.as_ref().and_then(|document| {

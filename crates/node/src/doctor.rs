@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use metahub_client::{ClientError, Registry};
+use metahub_client::{CertificateFault, ClientError, Registry};
 use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;
@@ -191,9 +191,22 @@ fn advice(error: &ClientError) -> &'static str {
             "check its name and port, the network, and whether it speaks HTTP without TLS \
              (plain_http in node.yaml)"
         }
-        ClientError::Certificate { .. } => {
-            "name its authority as ca_file in node.yaml, and check this node's clock"
-        }
+        ClientError::Certificate { fault, .. } => match fault {
+            CertificateFault::UnknownIssuer => {
+                "name the authority that issued it as ca_file in node.yaml"
+            }
+            CertificateFault::NotYetValid => {
+                "set this node's clock, which is behind if the certificate is in use elsewhere"
+            }
+            CertificateFault::Expired => {
+                "have it renewed, or set this node's clock, which is ahead if the certificate is \
+                 in use elsewhere"
+            }
+            CertificateFault::OtherName => {
+                "name the registry as its certificate does, or have it issued for this name"
+            }
+            CertificateFault::Other => "ask whoever runs the registry",
+        },
         ClientError::Refused { .. } => "ask whoever runs the registry",
         ClientError::BadAnswer { .. } => "check that this is a MetaHub",
         ClientError::Authorities { .. } => "correct ca_file in node.yaml",

@@ -146,10 +146,14 @@ impl Helper<'_> {
         let runtime = (self.environment)("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
         if let Some(folder) = runtime {
             let mark = std::path::PathBuf::from(folder).join("metahub-node-said");
-            if std::fs::read_to_string(&mark).is_ok_and(|said| said == note) {
-                return;
+            match crate::trusted::read_any(&mark) {
+                Ok(said) if said == note.as_bytes() => return,
+                // Something that is no file is left alone: a pipe would wait for a reader.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
+                _ => {
+                    let _ = std::fs::write(&mark, &note);
+                }
             }
-            let _ = std::fs::write(&mark, &note);
         }
         notes.push(note);
     }

@@ -17,8 +17,6 @@ pub const POLICY_FILE: &str = "/etc/metahub/node.yaml";
 pub const POLICY_VARIABLE: &str = "METAHUB_NODE_CONFIG";
 /// The keys whose facts make up a login unless the policy says otherwise.
 pub const USUAL_KEYS: &[&str] = &["arch", "cuda", "cc", "rocm", "gfx", "mpi"];
-/// A policy is a page of text.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// Looks an environment variable up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -116,7 +114,7 @@ impl Policy {
         let named = environment(POLICY_VARIABLE).filter(|value| !value.is_empty());
         let must_exist = named.is_some();
         let file = named.map_or_else(|| PathBuf::from(POLICY_FILE), PathBuf::from);
-        let mut layer = match read_bounded(&file) {
+        let mut layer = match read_text(&file) {
             Ok(text) => parse(&text).map_err(|problem| problem.in_file(&file))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
                 Layer::default()
@@ -333,20 +331,8 @@ fn variable<T: DeserializeOwned>(
     parse::<Option<T>>(&text).map_err(|problem| wrong(problem.message))
 }
 
-fn read_bounded(file: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let opened = std::fs::File::open(file)?;
-    if !opened.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is no file"));
-    }
-    let mut text = String::new();
-    let read = opened.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > MOST_BYTES {
-        return Err(std::io::Error::other(format!(
-            "it has more than {MOST_BYTES} bytes"
-        )));
-    }
-    Ok(text)
+fn read_text(file: &Path) -> std::io::Result<String> {
+    String::from_utf8(crate::trusted::read_any(file)?).map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

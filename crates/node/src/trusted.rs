@@ -73,6 +73,27 @@ pub fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     Ok(bytes)
 }
 
+/// The bytes of a file whoever could have written it, such as a client's configuration. A pipe in
+/// its place, which would wait for somebody who writes, is refused.
+///
+/// # Errors
+/// When it cannot be read, is no file, or has more than 4 MiB.
+pub fn read_any(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other("it has more than 4 MiB"));
+    }
+    Ok(bytes)
+}
+
 fn check(path: &Path, owner: u32, mode: u32, sticky_is_enough: bool) -> Result<(), TrustError> {
     let me = rustix::process::geteuid().as_raw();
     if owner != 0 && owner != me {

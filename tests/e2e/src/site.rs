@@ -63,8 +63,17 @@ impl Site {
     /// # Panics
     /// When the folder is not writable.
     pub fn issue(&self) -> String {
+        self.issue_with(|_| {})
+    }
+
+    /// The same with something of the certificate changed.
+    ///
+    /// # Panics
+    /// When the folder is not writable.
+    pub fn issue_with(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority).unwrap();
         std::fs::write(self.path("tls.key"), key.serialize_pem()).unwrap();

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{
-    Change, Client, Context, Plan, Request, Scope, SetupError, apptainer, docker, existing, podman,
-    policy_file, program,
+    Change, Client, Context, Plan, Request, Scope, SetupError, apptainer, docker, existing, lock,
+    podman, policy_file, program,
 };
 use crate::answer::Answer;
 use crate::cred_file::names_helper;
-use crate::logins::LoginsFile;
+use crate::logins::{Logins, LoginsFile};
 use crate::policy::{Environment, Policy};
 use crate::server::host_of;
 
@@ -86,9 +86,14 @@ fn carry_out(
     }
     for client in clients {
         let scope = request.scope.unwrap_or(client.usual_scope(is_root));
+        // From reading to writing: of two at once the second sees what the first wrote.
+        let _lock = match scope {
+            Scope::User => base(scope).home().ok().and_then(|home| lock::folder(&home)),
+            Scope::System => lock::folder(&base(scope).system("/etc")),
+        };
         let logins = match (&file, scope) {
             (Ok(file), Scope::User) => file.read()?,
-            _ => crate::logins::Logins::default(),
+            _ => Logins::default(),
         };
         let context = Context {
             logins: &logins,
@@ -113,7 +118,7 @@ fn carry_out(
     Ok(())
 }
 
-static EMPTY: crate::logins::Logins = crate::logins::Logins::none();
+static EMPTY: Logins = Logins::none();
 
 fn set_up(
     context: &Context<'_>,
@@ -122,30 +127,72 @@ fn set_up(
     exe: &Path,
     out: &mut String,
 ) -> Result<(), SetupError> {
-    if plan.uses_helper
-        && let Some(installed) = program::install(context, exe)?
-    {
-        let _ = writeln!(out, "installed {}", installed.display());
-    }
-    match logins {
-        Some(file) => {
-            let planned = plan.logins.unwrap_or_else(|| context.logins.clone());
-            let host = context.host;
-            file.change(|all| {
-                all.helpers.extend(planned.helpers);
-                all.created.extend(planned.created);
-                for (host, login) in planned.logins {
-                    all.logins.entry(host).or_insert(login);
-                }
-                all.registries.insert(host.to_owned());
-            })?;
+    let installed = match plan.uses_helper {
+        true => program::install(context, exe)?,
+        false => None,
+    };
+    let written = write_set_up(context, plan, logins, out);
+    match (&written, installed) {
+        (Ok(()), Some(installed)) => {
+            out.insert_str(0, &format!("installed {}\n", installed.display()));
         }
-        None => {
-            let change = policy_file::change(context)?;
-            write_all(change.as_slice(), out)?;
+        // No file names it.
+        (Err(_), Some(installed)) => {
+            let _ = std::fs::remove_file(installed);
         }
+        (_, None) => {}
     }
-    write_all(&plan.changes, out)
+    written
+}
+
+/// Who may be asked, then the client's files. What was written stays only where all was.
+fn write_set_up(
+    context: &Context<'_>,
+    plan: Plan,
+    logins: Option<&LoginsFile>,
+    out: &mut String,
+) -> Result<(), SetupError> {
+    let Some(file) = logins else {
+        let mut changes: Vec<Change> = policy_file::change(context)?.into_iter().collect();
+        changes.extend(plan.changes);
+        return write_all(&changes, out);
+    };
+    let planned = plan.logins.unwrap_or_else(|| context.logins.clone());
+    let host = context.host;
+    file.change(|all| {
+        all.helpers.extend(planned.helpers);
+        all.created.extend(planned.created);
+        for (host, login) in planned.logins {
+            all.logins.entry(host).or_insert(login);
+        }
+        all.registries.insert(host.to_owned());
+    })?;
+    write_all(&plan.changes, out).inspect_err(|_| forget(file, context.logins, host))
+}
+
+/// Takes back what a setup of `host` that failed wrote into the user's logins, which were
+/// `before`. Where that fails too, the helper knows a registry at which no client asks it.
+fn forget(file: &LoginsFile, before: &Logins, host: &str) {
+    let _ = file.change(|all| {
+        all.created.retain(|path| before.created.contains(path));
+        all.helpers
+            .retain(|host, _| before.helpers.contains_key(host));
+        if !before.registries.contains(host) {
+            all.registries.remove(host);
+        }
+        if !before.logins.contains_key(host) {
+            all.logins.remove(host);
+        }
+    });
+    remove_if_empty(file);
+}
+
+/// Removes a file of logins in which nothing stands.
+fn remove_if_empty(file: &LoginsFile) {
+    if file.read().is_ok_and(|all| all == Logins::none()) {
+        let _ = std::fs::remove_file(file.path());
+        let _ = std::fs::remove_file(file.path().with_extension("lock"));
+    }
 }
 
 fn take_back(
@@ -167,15 +214,14 @@ fn take_back(
                     all.helpers.remove(host);
                     all.registries.remove(host);
                 }
-            })?;
-            if file.read()? == crate::logins::Logins::none() {
-                let _ = std::fs::remove_file(file.path());
-                let _ = std::fs::remove_file(file.path().with_extension("lock"));
-            }
+            })
+            .inspect_err(|_| put_back(&plan.changes))?;
+            remove_if_empty(file);
         }
         None if !system_names_helper(context) => {
-            let change = policy_file::change(context)?;
-            write_all(change.as_slice(), out)?;
+            policy_file::change(context)
+                .and_then(|change| write_all(change.as_slice(), out))
+                .inspect_err(|_| put_back(&plan.changes))?;
         }
         None => {}
     }
@@ -228,9 +274,7 @@ fn write_all(changes: &[Change], out: &mut String) -> Result<(), SetupError> {
             write_one(&change.path, change.after.as_deref(), change.mode)
         };
         if let Err(problem) = written {
-            for done in changes.iter().take(number).rev() {
-                let _ = write_one(&done.path, done.before.as_deref(), done.mode);
-            }
+            put_back(changes.get(..number).unwrap_or_default());
             return Err(SetupError::Io {
                 file: change.path.clone(),
                 problem,
@@ -246,6 +290,13 @@ fn write_all(changes: &[Change], out: &mut String) -> Result<(), SetupError> {
         let _ = writeln!(out, "{verb} {}", change.path.display());
     }
     Ok(())
+}
+
+/// Writes what was there before, as far as that can be written.
+fn put_back(done: &[Change]) {
+    for change in done.iter().rev() {
+        let _ = write_one(&change.path, change.before.as_deref(), change.mode);
+    }
 }
 
 fn write_one(path: &Path, bytes: Option<&[u8]>, mode: u32) -> std::io::Result<()> {

@@ -7,6 +7,7 @@ mod apptainer;
 mod containerd;
 mod cred_helpers;
 mod docker;
+mod lock;
 mod podman;
 mod policy_file;
 mod program;
@@ -202,7 +203,7 @@ pub enum SetupError {
 
 /// Reads a file that may not be there.
 fn existing(path: &Path) -> Result<Option<Vec<u8>>, SetupError> {
-    match std::fs::read(path) {
+    match crate::trusted::read_any(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error)
             if matches!(

@@ -174,8 +174,9 @@ pub(super) fn user_files(context: &Context<'_>) -> Vec<PathBuf> {
 
 /// Whether the drop-in names the helper.
 pub(super) fn drop_in_names_helper(context: &Context<'_>) -> bool {
-    std::fs::read_to_string(context.system(DROP_IN))
+    crate::trusted::read_any(&context.system(DROP_IN))
         .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.parse::<DocumentMut>().ok())
         .and_then(|document| list(&document))
         .is_some_and(|list| list.iter().any(|name| name == NAME))

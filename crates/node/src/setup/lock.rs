@@ -1,0 +1,28 @@
+//! One setup at a time, for a user or for the machine: a lock on a folder that is always there, so
+//! that no file is left behind. A file system without locks has none, and then a file that another
+//! changed meanwhile is found out as it is about to be written.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// Together ten seconds: more than a setup takes on a slow disk.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Holds the folder's lock until the handle is dropped. `None` where the file system has no locks,
+/// the folder is not there, or somebody has held the lock for too long.
+pub(super) fn folder(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    for _ in 0..TRIES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(file),
+            Err(Errno::WOULDBLOCK) => std::thread::park_timeout(PAUSE),
+            Err(_) => return None,
+        }
+    }
+    None
+}
