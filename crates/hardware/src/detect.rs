@@ -6,6 +6,7 @@ mod cpu;
 mod cpuid;
 mod cpuinfo;
 mod exempt;
+mod facts;
 mod gpu;
 mod host;
 mod models;
@@ -16,7 +17,8 @@ mod tools;
 pub use cpu::{CpuFinding, Masked, cpu};
 pub use cpuid::{CpuidFacts, Registers, read_cpuid};
 pub use cpuinfo::Cpuinfo;
-pub use node::{DetectOptions, Fact, Node, detect};
+pub use facts::Fact;
+pub use node::{DetectOptions, Node, detect};
 pub use root::Root;
 pub use tools::{NvmlAnswers, ToolOutputs};
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::feature::{Feature, Meaning};
 use crate::gpu::{CodeForm, GfxMatch, GpuVendor, cuda_of_driver};
 use crate::keys::Key;
+use crate::mismatch::Mismatch;
 use crate::mpi::Abi;
 use crate::provided::{Provided, target_of};
 use crate::version::Version;
@@ -66,22 +67,6 @@ pub enum Outcome<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
-}
-
-/// How certain it is that a machine does not meet a requirement that is not met by what it
-/// provides. Nothing of it admits an image: it tells apart what is to be refused from what
-/// may be served with a warning where there is nothing to choose among.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mismatch {
-    /// Nothing is stated of the matter, so the machine may meet it or not: CUDA is required,
-    /// and the login says nothing of GPUs.
-    Unstated,
-    /// The requirement itself cannot be read (`cuda:>=12`), or names what nobody knows.
-    Unknown,
-    /// The matter is stated, and what is stated does not meet it: the image is for another
-    /// CPU target, or for a later driver.
-    Proven,
 }
 
 /// The rule by which a provided feature meets a requirement.

@@ -6,18 +6,18 @@
 //! sets are not used: they order nodes for an image, not images for a node. Templates are
 //! not run, so a later rule that needs what one would give does not match.
 
+mod domains;
 mod expression;
-mod facts;
+pub(crate) mod facts;
+mod objection;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::fit::Mismatch;
-use expression::Expression;
-pub(crate) use facts::Facts;
-use facts::{Failing, Source, Tried};
+use domains::{DOMAINS, is_in_a_domain};
+use expression::{Expression, scalar};
 
 /// The artifact's type.
 pub const ARTIFACT_TYPE: &str = "application/vnd.nfd.image-compatibility.v1alpha1";
@@ -71,15 +71,6 @@ impl NfdError {
 
 fn wrong<T>(problem: impl Into<String>) -> Result<T, NfdError> {
     Err(NfdError::new(problem))
-}
-
-/// What stands in the way of an image on a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Objection {
-    /// In words.
-    pub(crate) reason: String,
-    /// Whether it is a fact, or something that is not known of the node.
-    pub(crate) mismatch: Mismatch,
 }
 
 /// Keys of the specification's objects. What stands under another key would be a condition
@@ -140,25 +131,6 @@ impl Compatibility {
         Ok(Self { sets })
     }
 
-    /// What stands in the way of running the image on a node with these facts; nothing when
-    /// it is compatible.
-    pub(crate) fn objection(&self, facts: &Facts) -> Option<Objection> {
-        let objections: Option<Vec<Objection>> =
-            self.sets.iter().map(|set| set.objection(facts)).collect();
-        let objections = objections?;
-        // One set would be enough: the least certain objection decides.
-        let mismatch = objections
-            .iter()
-            .map(|objection| objection.mismatch)
-            .min()?;
-        let Objection { reason, .. } = objections.into_iter().next()?;
-        let reason = match self.sets.len() {
-            1 => reason,
-            many => format!("none of {many} sets of rules matches; of the first, {reason}"),
-        };
-        Some(Objection { reason, mismatch })
-    }
-
     /// The names of the rules, each once, in order.
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
@@ -186,29 +158,6 @@ impl Set {
             .map(|rule| Rule::read(rule, budget))
             .collect::<Result<_, _>>()?;
         Ok(Self { rules })
-    }
-
-    /// All rules must match: the first objection is told, the most certain one decides.
-    fn objection(&self, facts: &Facts) -> Option<Objection> {
-        let mut matched = Source::attributes();
-        let mut found: Option<Objection> = None;
-        for rule in &self.rules {
-            let tried = Tried {
-                facts,
-                matched: &matched,
-            };
-            match rule.objection(&tried) {
-                None => matched.add(&rule.gives),
-                Some(Objection { reason, mismatch }) => {
-                    let first = found.get_or_insert_with(|| Objection {
-                        reason: format!("the rule {:?} does not match: {reason}", rule.name),
-                        mismatch,
-                    });
-                    first.mismatch = first.mismatch.max(mismatch);
-                }
-            }
-        }
-        found
     }
 }
 
@@ -242,34 +191,6 @@ impl Rule {
             any,
         })
     }
-
-    fn objection(&self, tried: &Tried<'_>) -> Option<Objection> {
-        let failing = |terms: &[Term]| worst(terms.iter().filter_map(|term| term.objection(tried)));
-        let none_of_any = match self.any.as_slice() {
-            [] => None,
-            any => {
-                let objections: Option<Vec<Objection>> =
-                    any.iter().map(|terms| failing(terms)).collect();
-                objections.and_then(|objections| {
-                    let mismatch = objections
-                        .iter()
-                        .map(|objection| objection.mismatch)
-                        .min()?;
-                    let Objection { reason, .. } = objections.into_iter().next()?;
-                    Some(Objection { reason, mismatch })
-                })
-            }
-        };
-        worst(none_of_any.into_iter().chain(failing(&self.all)))
-    }
-}
-
-/// The first objection, as certain as the most certain of all.
-fn worst(objections: impl Iterator<Item = Objection>) -> Option<Objection> {
-    objections.reduce(|first, other| Objection {
-        reason: first.reason,
-        mismatch: first.mismatch.max(other.mismatch),
-    })
 }
 
 fn terms(map: &Map<String, Value>, budget: &mut usize) -> Result<Vec<Term>, NfdError> {
@@ -285,10 +206,10 @@ impl Term {
             return wrong("an item of matchFeatures needs `feature`, such as cpu.cpuid");
         };
         only(map, TERM_KEYS)?;
-        if !facts::is_in_a_domain(&source.to_ascii_lowercase()) {
+        if !is_in_a_domain(&source.to_ascii_lowercase()) {
             return wrong(format!(
                 "the feature {source:?} is not known, only those of {}",
-                facts::DOMAINS.join(", ")
+                DOMAINS.join(", ")
             ));
         }
         let mut spend = || {
@@ -324,40 +245,6 @@ impl Term {
             name,
         })
     }
-
-    fn objection(&self, tried: &Tried<'_>) -> Option<Objection> {
-        let object = |reason: String, mismatch| Some(Objection { reason, mismatch });
-        let Some(source) = tried.source(&self.source) else {
-            let mismatch = if facts::is_feature(&self.source) {
-                Mismatch::Unstated
-            } else {
-                Mismatch::Unknown
-            };
-            return object(format!("nothing is known of {}", self.source), mismatch);
-        };
-        // What an earlier rule would have given is not known where it did not match.
-        let proven = |is_stated: bool| match is_stated && self.source != facts::MATCHED {
-            true => Mismatch::Proven,
-            false => Mismatch::Unstated,
-        };
-        match source.failing(&self.expressions) {
-            None => {}
-            Some(Failing::Expression(name, expression)) => {
-                let reason = format!("{} {name} {expression}", self.source);
-                return object(reason, proven(source.states(name)));
-            }
-            Some(Failing::Instances) => {
-                let reason = format!("no {} has all that is asked for", self.source);
-                return object(reason, proven(source.states_instances()));
-            }
-        }
-        let name = self.name.as_ref()?;
-        if source.has_name(name) {
-            return None;
-        }
-        let reason = format!("no name in {} {name}", self.source);
-        object(reason, proven(source.states_names()))
-    }
 }
 
 /// The objects of a list; absent and null lists are empty.
@@ -375,16 +262,6 @@ fn objects<'v>(
             })
             .collect(),
         Some(_) => wrong(format!("`{key}` is no list")),
-    }
-}
-
-/// A text, number or boolean as a text, as YAML would have it.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
     }
 }
 

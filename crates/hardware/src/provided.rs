@@ -10,7 +10,7 @@ use crate::feature::{Feature, Meaning};
 use crate::gpu::{GpuVendor, cuda_reported_by_driver};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
-use crate::nfd::Facts;
+use crate::nfd::facts::Facts;
 use crate::target::Target;
 use crate::version::Version;
 
@@ -184,7 +184,8 @@ impl Provided {
     }
 
     pub(crate) fn facts(&self) -> &Facts {
-        self.facts.get_or_init(|| Facts::of(self))
+        let of = || Facts::of(&self.graph, self.targets(), self.features());
+        self.facts.get_or_init(of)
     }
 
     pub(crate) fn own_targets(&self) -> &[(Target, Feature)] {

@@ -13,7 +13,7 @@ use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::labels::{self, Label, from_os_features, from_platform};
 use crate::nfd::{Compatibility, NfdError};
-use crate::nvidia_require::{self, Variable};
+use crate::nvidia_require::environment::{self, Variable};
 use crate::provided::{Provided, target_of};
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Statements {
 
     /// Adds the environment of the configuration, entries `NAME=VALUE`.
     pub fn add_env<'a>(&mut self, env: impl IntoIterator<Item = &'a str>) {
-        for variable in nvidia_require::from_env(env) {
+        for variable in environment::from_env(env) {
             match variable {
                 Variable::Requires(name, feature) => {
                     self.require(feature, format!("the variable {name}"));

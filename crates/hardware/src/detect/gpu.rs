@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::node::Facts;
+use super::facts::Facts;
 use super::root::Root;
 use crate::products::capability_of_product;
 

@@ -1,7 +1,7 @@
 //! The rest of a node by its files: kernel, C library, SMT, fabrics, libfabric and MPI
 //! as installed, and on request the cloud's instance type as the firmware states it.
 
-use super::node::Facts;
+use super::facts::Facts;
 use super::root::Root;
 
 /// Folders where distributions keep shared libraries.

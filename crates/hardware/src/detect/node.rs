@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::cpu::{CpuFinding, cpu};
 use super::cpuinfo::Cpuinfo;
+use super::facts::{Fact, Facts};
 use super::root::Root;
 use super::tools::ToolOutputs;
 use super::{cpuid, gpu, host};
@@ -25,15 +26,6 @@ pub struct DetectOptions {
     pub instance: Option<String>,
     /// What tools printed.
     pub tools: ToolOutputs,
-}
-
-/// A feature of the node and where it was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fact {
-    /// The feature.
-    pub feature: Feature,
-    /// A path below the root, or a tool's name.
-    pub from: String,
 }
 
 /// A node as detected.
@@ -64,28 +56,6 @@ impl fmt::Display for Node {
     }
 }
 
-/// Facts as they are gathered; the first place that states one counts.
-#[derive(Default)]
-pub(crate) struct Facts(Vec<Fact>);
-
-impl Facts {
-    /// Adds a fact unless it is known, or its value is no value.
-    pub(crate) fn add(&mut self, key: &str, value: &str, from: &str) {
-        if let Ok(feature) = Feature::new(key, value) {
-            self.push(feature, from);
-        }
-    }
-
-    fn push(&mut self, feature: Feature, from: &str) {
-        if !self.0.iter().any(|fact| fact.feature == feature) {
-            self.0.push(Fact {
-                feature,
-                from: from.to_owned(),
-            });
-        }
-    }
-}
-
 /// Finds out what the node below `root` provides.
 #[must_use]
 pub fn detect(root: &Root, graph: &Microarchitectures, options: &DetectOptions) -> Node {
@@ -112,7 +82,7 @@ pub fn detect(root: &Root, graph: &Microarchitectures, options: &DetectOptions) 
     }
     Node {
         cpu,
-        facts: facts.0,
+        facts: facts.into_list(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a node's own tools print, read into facts. Whoever calls runs the tools (or does
 //! not); here are only texts.
 
-use super::node::Facts;
+use super::facts::Facts;
 
 /// What NVIDIA's management library (NVML) answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

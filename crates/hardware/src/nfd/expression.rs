@@ -7,8 +7,6 @@ use std::fmt;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::scalar;
-
 /// Most memory of one compiled regular expression, in bytes. An artifact is a stranger's.
 const REGEX_BYTES: usize = 256 << 10;
 
@@ -258,5 +256,15 @@ impl fmt::Display for Expression {
                 write!(f, "{operator} [{}]", bounds.join(", "))
             }
         }
+    }
+}
+
+/// A text, number or boolean as a text, as YAML would have it.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
     }
 }

@@ -4,64 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::domains::{MATCHED, is_in_a_domain};
 use super::expression::{Expression, Found};
 use crate::feature::Feature;
+use crate::graph::Microarchitectures;
 use crate::keys::Key;
-use crate::provided::Provided;
-
-/// Where rules that matched leave what they give.
-pub(super) const MATCHED: &str = "rule.matched";
-
-/// Node Feature Discovery's domains. A provided feature such as
-/// `kernel.loadedmodule:vfio-pci` or `pci.device:class=0200,vendor=15b3` states such a fact.
-pub(super) const DOMAINS: &[&str] = &[
-    "cpu", "kernel", "local", "memory", "network", "pci", "storage", "system", "usb",
-];
-
-/// Its features, by domain. A site may state others, of later versions.
-const FEATURES: &[&str] = &[
-    "cpu.coprocessor",
-    "cpu.cpuid",
-    "cpu.cstate",
-    "cpu.model",
-    "cpu.pstate",
-    "cpu.rdt",
-    "cpu.security",
-    "cpu.sst",
-    "cpu.topology",
-    "kernel.config",
-    "kernel.enabledmodule",
-    "kernel.loadedmodule",
-    "kernel.selinux",
-    "kernel.version",
-    "local.feature",
-    "local.label",
-    "memory.hugepages",
-    "memory.numa",
-    "memory.nv",
-    "memory.swap",
-    "network.device",
-    "network.virtual",
-    "pci.device",
-    "storage.block",
-    "system.dmiid",
-    "system.name",
-    "system.osrelease",
-    "usb.device",
-];
-
-/// Whether a source of facts lies in one of the domains, or is what rules leave.
-pub(super) fn is_in_a_domain(source: &str) -> bool {
-    let in_domain = source
-        .split_once('.')
-        .is_some_and(|(domain, rest)| DOMAINS.contains(&domain) && !rest.is_empty());
-    in_domain || source == MATCHED
-}
-
-/// Whether Node Feature Discovery has such a feature.
-pub(super) fn is_feature(source: &str) -> bool {
-    FEATURES.contains(&source) || source == MATCHED
-}
+use crate::target::Target;
 
 /// Flags that every 64-bit x86 processor has.
 const X86_BASE: &[&str] = &[
@@ -228,11 +176,15 @@ fn value<'a>(attributes: Option<&'a Attributes>, name: &str) -> Found<'a> {
 }
 
 impl Facts {
-    /// The facts that the provided features state.
-    pub(crate) fn of(provided: &Provided) -> Self {
+    /// The facts that CPU targets and features state.
+    pub(crate) fn of<'a>(
+        graph: &Microarchitectures,
+        targets: impl Iterator<Item = &'a Target>,
+        features: impl Iterator<Item = &'a Feature>,
+    ) -> Self {
         let mut facts = Self::default();
-        facts.add_cpu(provided);
-        for feature in provided.features() {
+        facts.add_cpu(graph, targets);
+        for feature in features {
             facts.add(feature);
         }
         facts
@@ -242,12 +194,12 @@ impl Facts {
         self.0.entry(name.to_owned()).or_default()
     }
 
-    fn add_cpu(&mut self, provided: &Provided) {
-        let graph = provided.graph();
-        for (target, known) in provided
-            .targets()
-            .filter_map(|target| Some((target, graph.get(target)?)))
-        {
+    fn add_cpu<'a>(
+        &mut self,
+        graph: &Microarchitectures,
+        targets: impl Iterator<Item = &'a Target>,
+    ) {
+        for (target, known) in targets.filter_map(|target| Some((target, graph.get(target)?))) {
             let family = graph.family(target);
             let x86 = family.as_str() == "x86_64";
             let cpuid = self.source("cpu.cpuid");
