@@ -12,6 +12,8 @@ use super::{Change, Context, Plan, Scope, SetupError, existing_text};
 
 /// The header.
 const HEADER: &str = "X-Meta-Profile";
+/// What stands before the table that is there for containerd 1.6 alone.
+const EMPTY: &str = "# containerd 1.6 ignores a file without this table.";
 /// Where `config_path` usually leads.
 const FOLDER: &str = "/etc/containerd/certs.d";
 
@@ -93,7 +95,9 @@ fn configure(server: &str, login: &str, document: &mut DocumentMut, is_new: bool
         header.insert(HEADER, value(login));
     }
     if !document.contains_key("host") {
-        document.insert("host", Item::Table(Table::new()));
+        let mut table = Table::new();
+        table.decor_mut().set_prefix(format!("\n{EMPTY}\n"));
+        document.insert("host", Item::Table(table));
     }
 }
 
@@ -107,15 +111,26 @@ fn undo(file: &Path, document: &mut DocumentMut, plan: &mut Plan) {
     if header.is_empty() {
         document.remove("header");
     }
-    let alone = |key: &str| key == "server" || key == "host";
-    if hosts(document) == 0 && document.iter().all(|(key, _)| alone(key)) {
+    if is_ours(document.get("host")) {
+        document.remove("host");
+    }
+    let only_server = document.iter().all(|(key, _)| key == "server");
+    if only_server {
         // `server` alone says what containerd does anyway.
         document.remove("server");
-        document.remove("host");
     } else {
         plan.notes
             .push(format!("{}: its other keys are left alone", file.display()));
     }
+}
+
+/// Whether it is the empty table that `configure` adds.
+fn is_ours(host: Option<&Item>) -> bool {
+    let Some(Item::Table(host)) = host else {
+        return false;
+    };
+    let before = host.decor().prefix().and_then(|prefix| prefix.as_str());
+    host.is_empty() && before.is_some_and(|text| text.contains(EMPTY))
 }
 
 fn hosts(document: &DocumentMut) -> usize {
