@@ -27,6 +27,10 @@ fn tree(user: &NodeUser) -> PathBuf {
             "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\n",
         ),
         (
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            "Model: \t NVIDIA H100 PCIe\n",
+        ),
+        (
             "sys/class/kfd/kfd/topology/nodes/1/properties",
             "gfx_target_version 90010\n",
         ),

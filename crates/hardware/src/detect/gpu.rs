@@ -40,17 +40,32 @@ pub(crate) fn nvidia(root: &Root, facts: &mut Facts) {
     else {
         return;
     };
+    // The driver may be loaded where there is no GPU, or where each is left to somebody else.
+    let folder = "/proc/driver/nvidia/gpus";
+    let gpus: Vec<(String, String)> = root
+        .list(folder)
+        .into_iter()
+        .map(|gpu| format!("{folder}/{gpu}/information"))
+        .map(|path| (root.text(&path).unwrap_or_default(), path))
+        .filter(|(text, _)| line_of(text, "GPU Excluded:") != Some("Yes"))
+        .collect();
+    if gpus.is_empty() {
+        return;
+    }
     facts.add("gpu", "nvidia", path);
     facts.add("driver", &driver, path);
-    let gpus = "/proc/driver/nvidia/gpus";
-    for gpu in root.list(gpus) {
-        let path = format!("{gpus}/{gpu}/information");
-        let text = root.text(&path).unwrap_or_default();
-        let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
-        if let Some(capability) = model.and_then(nvidia_capability) {
-            facts.add("cc", capability, &path);
+    for (text, path) in &gpus {
+        if let Some(capability) = line_of(text, "Model:").and_then(nvidia_capability) {
+            facts.add("cc", capability, path);
         }
     }
+}
+
+/// The value of a line `KEY VALUE`.
+fn line_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
+        .map(str::trim)
 }
 
 pub(crate) fn amd(root: &Root, facts: &mut Facts) {

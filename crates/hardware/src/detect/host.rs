@@ -186,20 +186,41 @@ pub(crate) fn fabrics(root: &Root, facts: &mut Facts) {
     let folder = "/sys/class/infiniband";
     for device in root.list(folder) {
         let path = format!("{folder}/{device}");
-        let vendor = root.text(&format!("{path}/device/vendor"));
-        let link = root.text(&format!("{path}/ports/1/link_layer"));
-        let fabric = match (device.as_str(), vendor.as_deref(), link.as_deref()) {
-            (_, Some("0x1d0f"), _) => "efa",
-            (name, ..) if name.starts_with("efa") => "efa",
-            (name, ..) if name.starts_with("hfi1") => "omnipath",
-            (_, _, Some("Ethernet")) => "roce",
-            _ => "infiniband",
-        };
-        facts.add("fabric", fabric, &path);
+        for fabric in fabrics_of(root, &device, &path) {
+            facts.add("fabric", fabric, &path);
+        }
     }
     if !root.list("/sys/class/cxi").is_empty() {
         facts.add("fabric", "slingshot", "/sys/class/cxi");
     }
+}
+
+/// What an RDMA device is connected to (Documentation/ABI/stable/sysfs-class-infiniband). One
+/// whose links say neither InfiniBand nor Ethernet is nothing that is known.
+fn fabrics_of(root: &Root, device: &str, path: &str) -> Vec<&'static str> {
+    let vendor = root.text(&format!("{path}/device/vendor"));
+    if vendor.as_deref() == Some("0x1d0f") || device.starts_with("efa") {
+        return vec!["efa"];
+    }
+    if device.starts_with("hfi1") {
+        return vec!["omnipath"];
+    }
+    // iWARP and usNIC have Ethernet links, too, and speak no RoCE.
+    let kind = root.text(&format!("{path}/node_type"));
+    let kind = kind.as_deref().and_then(|kind| kind.split(':').next());
+    if matches!(kind, Some("4" | "5" | "6")) {
+        return Vec::new();
+    }
+    let ports = root.list(&format!("{path}/ports"));
+    let links = ports.iter().filter_map(|port| {
+        let link = root.text(&format!("{path}/ports/{port}/link_layer"));
+        match link.as_deref() {
+            Some("InfiniBand") => Some("infiniband"),
+            Some("Ethernet") => Some("roce"),
+            _ => None,
+        }
+    });
+    links.collect()
 }
 
 /// Amazon's firmware states the instance type; other clouds must be asked by network.
