@@ -6,7 +6,7 @@ use std::cell::Cell;
 use serde_json::Value;
 
 use crate::JqError;
-use crate::eval::Stop;
+use crate::stop::Stop;
 
 /// Steps that one run may take unless the caller says otherwise: some tens of milliseconds.
 pub const DEFAULT_STEPS: u64 = 1_000_000;

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
-use crate::call::{Function, Function1};
-use crate::eval::{Stop, truthy};
+use crate::function::{Function, Function1};
 use crate::number;
 use crate::order::{order, sorted};
 use crate::path::index;
-use crate::value::{kind, list, math, split, text, to_text};
+use crate::stop::Stop;
+use crate::value::{kind, list, math, split, text, to_text, truthy};
 
 type Answer = Result<Value, Stop>;
 

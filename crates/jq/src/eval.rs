@@ -5,24 +5,12 @@ use jaq_core::ops::{Cmp, Math};
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
-use crate::call::{Function, Function1};
-use crate::expr::{Expr, Piece};
+use crate::expr::{Expr, Part, Piece, Step};
+use crate::function::{Function, Function1};
 use crate::order::order;
-use crate::{JqError, path, value};
-
-/// Why a run stopped.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// A value did not fit an operation. `try` catches this one only.
-    Fail(String),
-    /// A bound was reached. Nothing catches it.
-    Limit(JqError),
-    /// Someone inside the run has what it wanted; it keeps its own result aside.
-    Enough,
-}
-
-pub(crate) type Flow = Result<(), Stop>;
-pub(crate) type Out<'o> = &'o mut dyn FnMut(&Value) -> Flow;
+use crate::path::{Items, each, index, slice};
+use crate::stop::{Flow, Out, Stop};
+use crate::value::{self, truthy};
 
 /// Bound variables, innermost first.
 pub(crate) struct Env<'e> {
@@ -47,10 +35,6 @@ impl<'e> Scope<'e> {
     }
 }
 
-pub(crate) fn truthy(value: &Value) -> bool {
-    !matches!(value, Value::Null | Value::Bool(false))
-}
-
 /// Hands each output of `expr` to `out`.
 ///
 /// Only a switch: what a node does is in a function of its own, so that this function's frame,
@@ -62,7 +46,7 @@ pub(crate) fn eval(expr: &Expr, scope: Scope<'_>, out: Out<'_>) -> Flow {
         Expr::Empty => Ok(()),
         Expr::Literal(value) => out(value),
         Expr::Variable(distance) => out(variable(scope.env, *distance)),
-        Expr::Path(base, steps) => path::follow(base, steps, scope, out),
+        Expr::Path(base, steps) => follow(base, steps, scope, out),
         Expr::Pipe(left, right) => pipe(left, right, scope, out),
         Expr::Bind(left, right) => bind(left, right, scope, out),
         Expr::Comma(left, right) => comma(left, right, scope, out),
@@ -319,5 +303,57 @@ fn find(inner: &Expr, scope: Scope<'_>, wanted: impl Fn(&Value) -> bool) -> Resu
         Ok(true)
     } else {
         result.map(|()| false)
+    }
+}
+
+/// Hands on what `steps` lead to from each output of `base`. Index expressions see the input, not
+/// the value that they index.
+fn follow(base: &Expr, steps: &[Step], scope: Scope<'_>, out: Out<'_>) -> Flow {
+    match base {
+        Expr::Identity => walk(scope.input, steps, scope, out),
+        base => eval(base, scope, &mut |value| walk(value, steps, scope, out)),
+    }
+}
+
+fn walk(value: &Value, steps: &[Step], scope: Scope<'_>, out: Out<'_>) -> Flow {
+    scope.budget.pay(1)?;
+    let Some((step, rest)) = steps.split_first() else {
+        return out(value);
+    };
+    // `?` silences this step only, never what follows it.
+    let skip = |stop: Stop| match stop {
+        Stop::Fail(_) if step.optional => Ok(()),
+        stop => Err(stop),
+    };
+    match &step.part {
+        Part::Each => match each(value) {
+            Ok(Items::List(items)) => items.iter().try_for_each(|v| walk(v, rest, scope, out)),
+            Ok(Items::Map(map)) => map.values().try_for_each(|v| walk(v, rest, scope, out)),
+            Err(stop) => skip(stop),
+        },
+        Part::Index(Expr::Literal(key)) => match index(value, key) {
+            Ok(found) => walk(found, rest, scope, out),
+            Err(stop) => skip(stop),
+        },
+        Part::Index(key) => eval(key, scope, &mut |key| match index(value, key) {
+            Ok(found) => walk(found, rest, scope, out),
+            Err(stop) => skip(stop),
+        }),
+        Part::Slice(from, upto) => bound(from.as_ref(), scope, &mut |from| {
+            bound(upto.as_ref(), scope, &mut |upto| {
+                scope.budget.pay_for(value)?;
+                match slice(value, from, upto) {
+                    Ok(found) => walk(&found, rest, scope, out),
+                    Err(stop) => skip(stop),
+                }
+            })
+        }),
+    }
+}
+
+fn bound(expr: Option<&Expr>, scope: Scope<'_>, out: Out<'_>) -> Flow {
+    match expr {
+        Some(expr) => eval(expr, scope, out),
+        None => out(&Value::Null),
     }
 }

@@ -4,7 +4,7 @@
 use jaq_core::ops::{Cmp, Math};
 use serde_json::Value;
 
-use crate::call::{Function, Function1};
+use crate::function::{Function, Function1};
 
 #[derive(Debug)]
 pub(crate) enum Expr {

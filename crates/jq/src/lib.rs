@@ -8,20 +8,21 @@
 
 mod budget;
 mod builtin;
-mod call;
 mod error;
 mod eval;
 mod expr;
+mod function;
 mod lower;
 mod number;
 mod order;
 mod path;
 mod program;
 mod source;
+mod stop;
 mod value;
 
 pub use budget::{Budget, DEFAULT_STEPS, MAX_OUTPUTS};
-pub use call::allowed_calls;
 pub use error::JqError;
+pub use lower::allowed_calls;
 pub use program::Program;
 pub use source::{MAX_BRACKETS, MAX_DEPTH, MAX_PROGRAM_BYTES, MAX_WORDS};

@@ -1,16 +1,19 @@
 //! From the parser's syntax tree to ours: the gate. What has no counterpart here is refused, so
 //! nothing that the parser learns in a later version gets in by itself.
 
+mod call;
+
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Pattern, Term};
 use jaq_core::path::{self, Opt};
 use serde_json::Value;
 
 use crate::JqError;
-use crate::call;
 use crate::expr::{Expr, Part, Piece, Step};
 use crate::number;
 use crate::source::{MAX_DEPTH, offset_of};
+
+pub use call::allowed_calls;
 
 pub(crate) fn lower(source: &str, term: &Term<&str>) -> Result<Expr, JqError> {
     Lower {
@@ -75,7 +78,7 @@ impl<'s> Lower<'s> {
                     otherwise.as_ref().map(|e| self.boxed(e)).transpose()?,
                 )
             }
-            Term::Call(name, arguments) => call::lower(self, name, arguments)?,
+            Term::Call(name, arguments) => self.call(name, arguments)?,
             Term::Var(name) => self.variable(name)?,
             Term::Path(base, path::Path(steps)) => {
                 let base = self.boxed(base)?;

@@ -1,69 +1,18 @@
-//! Paths: `.a`, `.[0]`, `.[]`, `.[1:3]`, with or without `?`.
+//! What lies in a value at a place: `.a`, `.[0]`, `.[]`, `.[1:3]`.
 
 use serde_json::Value;
 
-use crate::eval::{Flow, Out, Scope, Stop, eval};
-use crate::expr::{Expr, Part, Step};
+use crate::stop::Stop;
 use crate::value::kind;
 
-/// Hands on what `steps` lead to from each output of `base`. Index expressions see the input, not
-/// the value that they index.
-pub(crate) fn follow(base: &Expr, steps: &[Step], scope: Scope<'_>, out: Out<'_>) -> Flow {
-    match base {
-        Expr::Identity => walk(scope.input, steps, scope, out),
-        base => eval(base, scope, &mut |value| walk(value, steps, scope, out)),
-    }
-}
-
-fn walk(value: &Value, steps: &[Step], scope: Scope<'_>, out: Out<'_>) -> Flow {
-    scope.budget.pay(1)?;
-    let Some((step, rest)) = steps.split_first() else {
-        return out(value);
-    };
-    // `?` silences this step only, never what follows it.
-    let skip = |stop: Stop| match stop {
-        Stop::Fail(_) if step.optional => Ok(()),
-        stop => Err(stop),
-    };
-    match &step.part {
-        Part::Each => match each(value) {
-            Ok(Items::List(items)) => items.iter().try_for_each(|v| walk(v, rest, scope, out)),
-            Ok(Items::Map(map)) => map.values().try_for_each(|v| walk(v, rest, scope, out)),
-            Err(stop) => skip(stop),
-        },
-        Part::Index(Expr::Literal(key)) => match index(value, key) {
-            Ok(found) => walk(found, rest, scope, out),
-            Err(stop) => skip(stop),
-        },
-        Part::Index(key) => eval(key, scope, &mut |key| match index(value, key) {
-            Ok(found) => walk(found, rest, scope, out),
-            Err(stop) => skip(stop),
-        }),
-        Part::Slice(from, upto) => bound(from.as_ref(), scope, &mut |from| {
-            bound(upto.as_ref(), scope, &mut |upto| {
-                scope.budget.pay_for(value)?;
-                match slice(value, from, upto) {
-                    Ok(found) => walk(&found, rest, scope, out),
-                    Err(stop) => skip(stop),
-                }
-            })
-        }),
-    }
-}
-
-fn bound(expr: Option<&Expr>, scope: Scope<'_>, out: Out<'_>) -> Flow {
-    match expr {
-        Some(expr) => eval(expr, scope, out),
-        None => out(&Value::Null),
-    }
-}
-
-enum Items<'v> {
+/// What is iterated over.
+pub(crate) enum Items<'v> {
     List(&'v [Value]),
     Map(&'v serde_json::Map<String, Value>),
 }
 
-fn each(value: &Value) -> Result<Items<'_>, Stop> {
+/// The items of a list or an object.
+pub(crate) fn each(value: &Value) -> Result<Items<'_>, Stop> {
     match value {
         Value::Array(items) => Ok(Items::List(items)),
         Value::Object(map) => Ok(Items::Map(map)),
@@ -104,7 +53,8 @@ fn place(at: f64, len: usize) -> Option<usize> {
     (at >= 0.0 && at < len as f64).then_some(at as usize)
 }
 
-fn slice(value: &Value, from: &Value, upto: &Value) -> Result<Value, Stop> {
+/// `value[from:upto]` of a list or a text.
+pub(crate) fn slice(value: &Value, from: &Value, upto: &Value) -> Result<Value, Stop> {
     match value {
         Value::Null => Ok(Value::Null),
         Value::Array(items) => {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::budget::{Budget, MAX_OUTPUTS};
-use crate::eval::{Scope, Stop, eval};
+use crate::eval::{Scope, eval};
 use crate::expr::Expr;
+use crate::lower::lower;
+use crate::stop::Stop;
 use crate::{JqError, source};
 
 /// A jq program that may be run on documents: read, checked, and cheap to clone.
@@ -24,7 +26,7 @@ impl Program {
     /// Reads a program. Refuses what is no jq and what a selecting program has no use for; the
     /// error says where and what is allowed.
     pub fn parse(source: &str) -> Result<Self, JqError> {
-        let expr = source::read(source)?;
+        let expr = lower(source, &source::read(source)?)?;
         let source = source.into();
         Ok(Self(Arc::new(Inner { source, expr })))
     }

@@ -6,8 +6,6 @@ use jaq_core::load::parse::Term;
 use jaq_core::load::{Lexer, Parser};
 
 use crate::JqError;
-use crate::expr::Expr;
-use crate::lower::lower;
 
 /// Most bytes of a program: 4 KiB.
 pub const MAX_PROGRAM_BYTES: usize = 4096;
@@ -18,8 +16,8 @@ pub const MAX_WORDS: usize = 400;
 /// Most operations that a program may nest; a chain such as `A or B or C` nests once a link.
 pub const MAX_DEPTH: usize = 100;
 
-/// Reads `source` into a tree that holds only what is allowed.
-pub(crate) fn read(source: &str) -> Result<Expr, JqError> {
+/// Reads `source` into the parser's tree.
+pub(crate) fn read(source: &str) -> Result<Term<&str>, JqError> {
     if source.len() > MAX_PROGRAM_BYTES {
         return Err(JqError::TooLong(source.len()));
     }
@@ -47,7 +45,7 @@ pub(crate) fn read(source: &str) -> Result<Expr, JqError> {
     if words > MAX_WORDS {
         return Err(JqError::TooManyWords(words));
     }
-    let term: Term<&str> = Parser::new(&tokens).parse(Parser::term).map_err(|errors| {
+    Parser::new(&tokens).parse(Parser::term).map_err(|errors| {
         errors.first().map_or_else(
             || syntax(source, "a jq program", source),
             |(expected, found)| {
@@ -55,8 +53,7 @@ pub(crate) fn read(source: &str) -> Result<Expr, JqError> {
                 syntax(source, expected.as_str(), rest)
             },
         )
-    })?;
-    lower(source, &term)
+    })
 }
 
 fn count(tokens: &[Token<&str>]) -> usize {

@@ -6,9 +6,9 @@ use jaq_core::ops::{Cmp, Math};
 use serde_json::{Map, Value};
 
 use crate::budget::Budget;
-use crate::eval::Stop;
 use crate::number;
 use crate::order::order;
+use crate::stop::Stop;
 
 /// The name of a value's type, for messages.
 pub(crate) fn kind(value: &Value) -> &'static str {
@@ -20,6 +20,11 @@ pub(crate) fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// Whether a condition holds of it: everything but `null` and `false`.
+pub(crate) fn truthy(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false))
 }
 
 /// `value` as text, or the failure that `user` needs text.

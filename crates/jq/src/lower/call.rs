@@ -1,46 +1,17 @@
 //! The calls that a program may make: a list of names, nothing else. Some are written in terms of
 //! others here, the rest are functions in `builtin`.
 
-use std::fmt;
-
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::Term;
 use jaq_core::ops::Cmp;
 use regex::RegexBuilder;
 use serde_json::Value;
 
+use super::Lower;
 use crate::JqError;
-use crate::budget::Budget;
 use crate::builtin::{FUNCTIONS, FUNCTIONS1};
-use crate::eval::Stop;
-use crate::expr::Expr;
-use crate::lower::Lower;
-
-/// A function of the input.
-#[derive(Clone, Copy)]
-pub(crate) struct Function {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(&Value, &Budget) -> Result<Value, Stop>,
-}
-
-/// A function of the input and one argument.
-#[derive(Clone, Copy)]
-pub(crate) struct Function1 {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(&Value, &Value, &Budget) -> Result<Value, Stop>,
-}
-
-impl fmt::Debug for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl fmt::Debug for Function1 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
+use crate::expr::{Expr, Part, Step};
+use crate::function::Function;
 
 /// The calls that are written in terms of others, `NAME/ARGUMENTS`.
 const COMPOSED: [&str; 29] = [
@@ -86,18 +57,23 @@ pub fn allowed_calls() -> Vec<String> {
     all
 }
 
-pub(crate) fn lower<'s>(
-    to: &mut Lower<'s>,
-    name: &'s str,
-    arguments: &[Term<&'s str>],
-) -> Result<Expr, JqError> {
-    match arguments {
-        [] => lower0(name),
-        [argument] => lower1(to, name, argument)?,
-        [first, second] => lower2(to, name, first, second)?,
-        _ => None,
+impl<'s> Lower<'s> {
+    /// A call by its name and arguments.
+    pub(super) fn call(
+        &mut self,
+        name: &'s str,
+        arguments: &[Term<&'s str>],
+    ) -> Result<Expr, JqError> {
+        let found = match arguments {
+            [] => lower0(name),
+            [argument] => lower1(self, name, argument)?,
+            [first, second] => lower2(self, name, first, second)?,
+            _ => None,
+        };
+        found.ok_or_else(|| self.no_such_call(name, arguments.len()))
     }
-    .ok_or_else(|| {
+
+    fn no_such_call(&self, name: &'s str, count: usize) -> JqError {
         let names = allowed_calls();
         let arities: Vec<&str> = names
             .iter()
@@ -112,13 +88,13 @@ pub(crate) fn lower<'s>(
         } else {
             format!("'{name}' takes {} arguments", arities.join(" or "))
         };
-        let what = match arguments.len() {
+        let what = match count {
             0 => format!("the call '{name}'"),
             1 => format!("the call '{name}' with 1 argument"),
             n => format!("the call '{name}' with {n} arguments"),
         };
-        to.refuse(&what, Some(name), &advice)
-    })
+        self.refuse(&what, Some(name), &advice)
+    }
 }
 
 fn lower0(name: &str) -> Option<Expr> {
@@ -208,8 +184,8 @@ fn function(name: &str) -> Option<Function> {
 
 /// `.[place]`
 fn at(place: i64) -> Expr {
-    let step = crate::expr::Step {
-        part: crate::expr::Part::Index(Expr::Literal(place.into())),
+    let step = Step {
+        part: Part::Index(Expr::Literal(place.into())),
         optional: false,
     };
     Expr::Path(Box::new(Expr::Identity), vec![step])

@@ -1,0 +1,19 @@
+//! How a run ends before its program does, and what outputs are handed to.
+
+use serde_json::Value;
+
+use crate::JqError;
+
+/// Why a run stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A value did not fit an operation. `try` catches this one only.
+    Fail(String),
+    /// A bound was reached. Nothing catches it.
+    Limit(JqError),
+    /// Someone inside the run has what it wanted; it keeps its own result aside.
+    Enough,
+}
+
+pub(crate) type Flow = Result<(), Stop>;
+pub(crate) type Out<'o> = &'o mut dyn FnMut(&Value) -> Flow;
