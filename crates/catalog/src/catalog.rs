@@ -3,16 +3,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use metahub_hardware::Microarchitectures;
 use metahub_oci::{RepositoryName, Tag};
 
 use crate::collection::Collection;
-use crate::load::{Loaded, Loader};
 use crate::profile::Profile;
-use crate::{Problem, ProfileName, near};
+use crate::{ProfileName, near};
 
 type Profiles = HashMap<ProfileName, Profile>;
 
@@ -72,30 +70,6 @@ impl Catalog {
             selectors: OnceLock::new(),
             collections: HashMap::new(),
         }
-    }
-
-    /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. What is wrong
-    /// is left out and told in the problems; everything else is in the catalog.
-    pub fn load<P: AsRef<Path>>(paths: &[P]) -> Loaded {
-        Self::load_in(Microarchitectures::builtin(), paths)
-    }
-
-    /// The same with a site's own CPU targets.
-    pub fn load_in<P: AsRef<Path>>(graph: Arc<Microarchitectures>, paths: &[P]) -> Loaded {
-        let mut loader = Loader::new(Self::in_graph(graph));
-        for path in paths {
-            loader.add_path(path.as_ref());
-        }
-        loader.finish()
-    }
-
-    /// Reads texts, each with the name that its problems are told under.
-    pub fn from_documents<N: AsRef<str>, T: AsRef<str>>(texts: &[(N, T)]) -> Loaded {
-        let mut loader = Loader::new(Self::builtin());
-        for (name, text) in texts {
-            loader.add_text(name.as_ref(), text.as_ref());
-        }
-        loader.finish()
     }
 
     /// The CPU targets that it knows.
@@ -171,11 +145,4 @@ impl Catalog {
             .map(|tags| tags.keys().collect())
             .unwrap_or_default()
     }
-}
-
-/// Every problem in these files and folders, sorted by file and place: what `metahub check`
-/// tells.
-#[must_use]
-pub fn check<P: AsRef<Path>>(paths: &[P]) -> Vec<Problem> {
-    Catalog::load(paths).problems
 }

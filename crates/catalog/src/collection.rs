@@ -9,7 +9,7 @@ use metahub_oci::{ImageReference, RepositoryName, Tag};
 use serde::Serialize;
 
 use crate::features;
-use crate::problem::Location;
+use crate::location::Location;
 use crate::reader::Reader;
 use crate::yaml::{Mark, Node, Value};
 

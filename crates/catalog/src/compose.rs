@@ -9,16 +9,23 @@ use metahub_hardware::{Feature, KEYS, KeyInfo, Microarchitectures, Provided, Tar
 use metahub_oci::Digest;
 use serde::Serialize;
 
-use crate::login::{self, GrammarError, Login, LoginError, Selector};
+use crate::login::{self, GrammarError, LoginError, Selector};
 use crate::meaning::Meaning;
+use crate::near::MAX_NEAR_BYTES;
 use crate::provide::{Gathered, Parts};
 use crate::{Action, Catalog, Selection, hint, near};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
-/// Longest selector for which similar names are looked for: nobody misspells more, and the
-/// work grows with the length.
-pub(crate) const MAX_NEAR_BYTES: usize = 64;
+
+/// What a user name names.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The account, whose password is still to be checked. It need not exist.
+    pub account: Option<String>,
+    /// What the selectors come to; [`Composed::none`] when there are none.
+    pub profile: Arc<Composed>,
+}
 
 /// What the selectors of a login come to.
 #[derive(Clone, Debug)]

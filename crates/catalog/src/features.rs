@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use metahub_hardware::{Feature, Key, Target, TargetError};
 
+use crate::counting::{Counting, noun};
 use crate::hint;
-use crate::provide::{Counting, noun};
 use crate::reader::Reader;
 use crate::yaml::Node;
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use metahub_hardware::Microarchitectures;
+
 use crate::collection::Collection;
 use crate::document::Document;
 use crate::problem::{Problem, Severity};
@@ -29,6 +31,39 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// How many files or texts were read.
     pub files: usize,
+}
+
+impl Catalog {
+    /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. What is wrong
+    /// is left out and told in the problems; everything else is in the catalog.
+    pub fn load<P: AsRef<Path>>(paths: &[P]) -> Loaded {
+        Self::load_in(Microarchitectures::builtin(), paths)
+    }
+
+    /// The same with a site's own CPU targets.
+    pub fn load_in<P: AsRef<Path>>(graph: Arc<Microarchitectures>, paths: &[P]) -> Loaded {
+        let mut loader = Loader::new(Self::in_graph(graph));
+        for path in paths {
+            loader.add_path(path.as_ref());
+        }
+        loader.finish()
+    }
+
+    /// Reads texts, each with the name that its problems are told under.
+    pub fn from_documents<N: AsRef<str>, T: AsRef<str>>(texts: &[(N, T)]) -> Loaded {
+        let mut loader = Loader::new(Self::builtin());
+        for (name, text) in texts {
+            loader.add_text(name.as_ref(), text.as_ref());
+        }
+        loader.finish()
+    }
+}
+
+/// Every problem in these files and folders, sorted by file and place: what `metahub check`
+/// tells.
+#[must_use]
+pub fn check<P: AsRef<Path>>(paths: &[P]) -> Vec<Problem> {
+    Catalog::load(paths).problems
 }
 
 impl Loaded {

@@ -2,22 +2,10 @@
 //! `[account "/"] selector { "+" selector }`.
 //! It splits and names; whether a password is right is asked elsewhere.
 
-use crate::Composed;
-use std::sync::Arc;
-
 /// Most bytes of a login.
 pub const MAX_LOGIN_BYTES: usize = 512;
 /// Most selectors in a login.
 pub const MAX_SELECTORS: usize = 32;
-
-/// What a user name names.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// The account, whose password is still to be checked. It need not exist.
-    pub account: Option<String>,
-    /// What the selectors come to; [`Composed::none`] when there are none.
-    pub profile: Arc<Composed>,
-}
 
 /// Why a user name is not a login. The text is made for whoever logs in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 
 use metahub_hardware::{Feature, Key, Target};
 
-use crate::compose::MAX_NEAR_BYTES;
 use crate::login::{GrammarError, Selector};
+use crate::near::MAX_NEAR_BYTES;
 use crate::profile::Profile;
 use crate::profile_name::is_library;
 use crate::{Catalog, ProfileName};

@@ -4,6 +4,10 @@
 /// How alike two names must be to be suggested, from 0 to 1.
 const ALIKE: f64 = 0.6;
 
+/// Longest selector for which similar names are looked for: nobody misspells more, and the
+/// work grows with the length.
+pub(crate) const MAX_NEAR_BYTES: usize = 64;
+
 /// Letters that matter when names are compared: lower case, without `-` and `_`.
 pub(crate) fn fold(name: &str) -> String {
     name.chars()

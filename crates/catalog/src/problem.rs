@@ -6,9 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use miette::{LabeledSpan, SourceCode, SourceSpan};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use crate::location::Location;
 use crate::source::Source;
+use crate::yaml::Mark;
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -26,28 +28,6 @@ impl fmt::Display for Severity {
             Self::Error => "error",
             Self::Warning => "warning",
         })
-    }
-}
-
-/// A place in a file. Line and column count from 1; the column counts characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Location {
-    /// The file as it was named when it was loaded.
-    #[serde(serialize_with = "as_text")]
-    pub file: Arc<str>,
-    /// One-based line.
-    pub line: usize,
-    /// One-based column, in characters.
-    pub column: usize,
-}
-
-fn as_text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
@@ -227,5 +207,21 @@ impl miette::Diagnostic for Titled<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         self.0.labels()
+    }
+}
+
+impl Source {
+    /// A problem at a place of this text.
+    pub(crate) fn problem(
+        self: &Arc<Self>,
+        severity: Severity,
+        code: &'static str,
+        mark: Mark,
+        message: String,
+        help: Option<String>,
+    ) -> Problem {
+        let (start, bytes) = self.span(mark);
+        let place = (Arc::clone(self), (start, bytes).into());
+        Problem::at(self.location(mark), severity, code, message, help, place)
     }
 }

@@ -4,7 +4,7 @@ use metahub_hardware::{Feature, Target};
 use serde::Serialize;
 
 use crate::features;
-use crate::problem::Location;
+use crate::location::Location;
 use crate::reader::Reader;
 use crate::yaml::{Mark, Node};
 use crate::{Action, ManifestSelect, ProfileName};

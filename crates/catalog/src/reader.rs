@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use metahub_hardware::Microarchitectures;
 
+use crate::location::Location;
 use crate::near;
-use crate::problem::{Location, Problem, Severity};
+use crate::problem::{Problem, Severity};
 use crate::source::Source;
 use crate::yaml::{Mark, Node, Value};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use crate::problem::{Location, Problem, Severity};
+use crate::location::Location;
 use crate::yaml::Mark;
 
 /// Bytes between two places where the characters are counted.
@@ -52,21 +52,14 @@ impl Source {
         }
     }
 
-    pub(crate) fn problem(
-        self: &Arc<Self>,
-        severity: Severity,
-        code: &'static str,
-        mark: Mark,
-        message: String,
-        help: Option<String>,
-    ) -> Problem {
+    /// Where a mark begins and how many bytes it has, at most to the end of its line: a label that
+    /// runs over several lines hides what it points at.
+    pub(crate) fn span(&self, mark: Mark) -> (usize, usize) {
         let start = self.offset(mark);
         let (_, end) = self.line(mark.line.saturating_sub(1));
         let line = self.text.get(start..end).unwrap_or_default();
-        // A label that runs over several lines hides what it points at.
         let bytes = mark.bytes.min(line.trim_end_matches(['\r', '\n']).len());
-        let place = (Arc::clone(self), (start, bytes).into());
-        Problem::at(self.location(mark), severity, code, message, help, place)
+        (start, bytes)
     }
 
     /// Where the line `number`, from 0, begins and ends, its line break included; the text's end
@@ -206,7 +199,7 @@ mod tests {
             let source = Source::new("f.yaml", &text);
             let mark = Mark { line, column, bytes: 1 };
             prop_assert_eq!(source.offset(mark), naive(&text, line, column));
-            let problem = source.problem(Severity::Warning, "c", mark, "m".to_owned(), None);
+            let problem = source.problem(crate::Severity::Warning, "c", mark, "m".to_owned(), None);
             prop_assert!(!problem.render(false, 100).is_empty());
         }
     }

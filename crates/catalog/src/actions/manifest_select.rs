@@ -4,8 +4,9 @@ use metahub_hardware::{Feature, Target};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::counting::that_count;
 use crate::reader::{Fields, Reader};
-use crate::{Event, collection, features, profile, provide};
+use crate::{Event, collection, features, profile};
 
 /// What is done for a platform when none of its entries fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -119,7 +120,7 @@ impl Selection {
         self.minimum_weight = action.minimum_weight.or(self.minimum_weight);
         self.none_fits = action.none_fits.unwrap_or(self.none_fits);
         if !action.overriding.is_empty() {
-            self.overriding = provide::that_count(&action.overriding);
+            self.overriding = that_count(&action.overriding);
         }
     }
 }
