@@ -5,6 +5,8 @@
 //! that the account is read again, so an account removed, demoted or given another password (by
 //! this process or another) is so everywhere within that time. Refusals are never remembered.
 
+mod arrival;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +15,9 @@ use jiff::Timestamp;
 use metahub_catalog::{Catalog, Composed, Login, LoginError};
 use tokio::sync::watch;
 
+use crate::grants::Grants;
 use crate::identity::TokenLimits;
 use crate::remembered::Remembered;
-use crate::role::Grants;
 use crate::token::{Access, Claims, until};
 use crate::verifier::Verifier;
 use crate::{

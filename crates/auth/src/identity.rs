@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use metahub_catalog::Composed;
 use metahub_oci::RepositoryName;
 
-use crate::role::Grants;
+use crate::grants::Grants;
 use crate::{AccountName, Actions, Right, Role, Scope};
 
 /// Why an identity may not do what was asked. The text is for the client.

@@ -12,6 +12,7 @@ mod authenticator;
 mod challenge;
 mod credentials;
 mod error;
+mod grants;
 mod hash_memory;
 mod identity;
 mod limiter;

@@ -13,8 +13,6 @@ use metahub_oci::{Host, RepositoryName};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use crate::{Authenticator, Identity, ProfilePassword};
-
 /// The header's name.
 pub const PROFILE_HEADER: &str = "x-meta-profile";
 
@@ -194,7 +192,7 @@ impl ProfilesBy {
     }
 
     /// What `arrival` shows, as far as it leads to a login, in the order in which it counts.
-    fn of<'a>(&'a self, arrival: &Arrival<'a>, header: bool) -> Vec<(Channel, &'a str)> {
+    pub(crate) fn of<'a>(&'a self, arrival: &Arrival<'a>, header: bool) -> Vec<(Channel, &'a str)> {
         let mut found = Vec::new();
         if let Some(prefix) = arrival.path
             && let Some(login) = self.path.get(prefix)
@@ -230,7 +228,7 @@ impl ProfilesBy {
 }
 
 /// What a login without an account means.
-fn compose(
+pub(crate) fn compose(
     catalog: &Catalog,
     login: &str,
     channel: Channel,
@@ -242,60 +240,6 @@ fn compose(
             Some(_) => Err(GrammarError::Selector(login.to_owned()).into()),
         });
     read.map_err(|error| ChannelError { channel, error })
-}
-
-impl Authenticator {
-    /// `identity` under the profile that the request shows, where its own login names no
-    /// hardware: selectors of a channel come before those of the login, and a channel that names
-    /// no hardware leaves that to the next. The header counts where the configuration lets it be
-    /// read, and where a profile asks for an account, beside an account only.
-    ///
-    /// # Errors
-    /// Selectors that name nothing, or an account.
-    pub fn under_arrival(
-        &self,
-        identity: Arc<Identity>,
-        arrival: &Arrival<'_>,
-    ) -> Result<Arc<Identity>, ChannelError> {
-        if states_hardware(identity.profile()) {
-            return Ok(identity);
-        }
-        let config = self.config();
-        let alone = identity.account().is_none();
-        let refused = alone && config.profile_password == ProfilePassword::Account;
-        let header = config.profile_header && !refused;
-        let channels = config.profiles_by.of(arrival, header);
-        if channels.is_empty() {
-            return Ok(identity);
-        }
-        let catalog = self.catalog();
-        let mut selectors = identity.profile().to_string();
-        let mut profile = Arc::clone(identity.profile());
-        let mut by = Vec::new();
-        for (channel, login) in channels {
-            // By itself first, so that an error is about this channel alone.
-            compose(&catalog, login, channel.clone())?;
-            if !selectors.is_empty() {
-                selectors.insert(0, '+');
-            }
-            selectors.insert_str(0, login);
-            profile = compose(&catalog, &selectors, channel.clone())?;
-            by.push(channel.to_string());
-            if states_hardware(&profile) {
-                break;
-            }
-        }
-        Ok(Arc::new(Identity {
-            profile,
-            profile_by: Some(by.join(", ").into()),
-            ..Identity::clone(&identity)
-        }))
-    }
-}
-
-/// Whether a profile says what the machine is, or that all is wanted as it is.
-fn states_hardware(profile: &Composed) -> bool {
-    !profile.provided().is_empty() || profile.gets_everything()
 }
 
 #[cfg(test)]

@@ -1,0 +1,63 @@
+//! An identity under the profile that its request shows.
+
+use std::sync::Arc;
+
+use metahub_catalog::Composed;
+
+use super::{Authenticator, ProfilePassword};
+use crate::Identity;
+use crate::profiles_by::{Arrival, ChannelError, compose};
+
+impl Authenticator {
+    /// `identity` under the profile that the request shows, where its own login names no
+    /// hardware: selectors of a channel come before those of the login, and a channel that names
+    /// no hardware leaves that to the next. The header counts where the configuration lets it be
+    /// read, and where a profile asks for an account, beside an account only.
+    ///
+    /// # Errors
+    /// Selectors that name nothing, or an account.
+    pub fn under_arrival(
+        &self,
+        identity: Arc<Identity>,
+        arrival: &Arrival<'_>,
+    ) -> Result<Arc<Identity>, ChannelError> {
+        if states_hardware(identity.profile()) {
+            return Ok(identity);
+        }
+        let config = self.config();
+        let alone = identity.account().is_none();
+        let refused = alone && config.profile_password == ProfilePassword::Account;
+        let header = config.profile_header && !refused;
+        let channels = config.profiles_by.of(arrival, header);
+        if channels.is_empty() {
+            return Ok(identity);
+        }
+        let catalog = self.catalog();
+        let mut selectors = identity.profile().to_string();
+        let mut profile = Arc::clone(identity.profile());
+        let mut by = Vec::new();
+        for (channel, login) in channels {
+            // By itself first, so that an error is about this channel alone.
+            compose(&catalog, login, channel.clone())?;
+            if !selectors.is_empty() {
+                selectors.insert(0, '+');
+            }
+            selectors.insert_str(0, login);
+            profile = compose(&catalog, &selectors, channel.clone())?;
+            by.push(channel.to_string());
+            if states_hardware(&profile) {
+                break;
+            }
+        }
+        Ok(Arc::new(Identity {
+            profile,
+            profile_by: Some(by.join(", ").into()),
+            ..Identity::clone(&identity)
+        }))
+    }
+}
+
+/// Whether a profile says what the machine is, or that all is wanted as it is.
+fn states_hardware(profile: &Composed) -> bool {
+    !profile.provided().is_empty() || profile.gets_everything()
+}
