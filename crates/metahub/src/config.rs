@@ -6,6 +6,7 @@
 mod environment;
 mod layer;
 mod values;
+mod warm;
 mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,8 +26,8 @@ pub(crate) use self::layer::Layer;
 use self::layer::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
 pub(crate) use self::values::Time;
 use self::values::UpstreamList;
+pub(crate) use self::warm::WarmConfig;
 pub(crate) use self::yaml::ConfigError;
-use crate::warm::WarmConfig;
 
 /// Settings that are complete and well-formed. Whether a file or an address exists is found out
 /// by whoever uses it.

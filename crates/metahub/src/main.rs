@@ -2,6 +2,7 @@
 //! exit code. Decisions live in the libraries; what people read is made here.
 
 mod app;
+mod args;
 mod bounds;
 mod certificate;
 mod cli;
@@ -12,6 +13,7 @@ mod control;
 mod control_socket;
 mod data;
 mod descriptors;
+mod dispatch;
 mod documents;
 mod exit;
 mod guarded;
@@ -31,5 +33,5 @@ use clap::Parser as _;
 fn main() -> std::process::ExitCode {
     output::report_errors();
     let cli = cli::Cli::parse();
-    commands::run(cli).into()
+    dispatch::run(cli).into()
 }

@@ -3,7 +3,7 @@
 //!
 //! Looking (rather than being told by the operating system) also sees changes on network file
 //! systems and behind swapped links, where notifications are missing. Nothing here knows what
-//! the files mean; what does is [`crate::documents`] and [`crate::certificate`].
+//! the files mean; what does is `documents` and `certificate`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -4,44 +4,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use metahub_oci::{ImageReference, Platform};
+use metahub_oci::ImageReference;
 use metahub_registry::Registry;
 use metahub_store::StoreError;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::commands::selection::this_machines;
-use crate::config::Time;
+use crate::config::WarmConfig;
 use crate::control::{self, Images};
 use crate::guarded::guarded;
-
-/// Images that are kept warm for one login.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WarmConfig {
-    images: Vec<ImageReference>,
-    /// Everything that the images lead to, if no login is named.
-    #[serde(default, rename = "as")]
-    login: Option<String>,
-    /// Linux on this machine's architecture, if none are named.
-    #[serde(default, deserialize_with = "platforms")]
-    platforms: Vec<Platform>,
-    /// Only at the start, if it is zero.
-    #[serde(default = "hourly")]
-    every: Time,
-}
-
-/// Platforms as people write them: `linux/amd64`.
-fn platforms<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Platform>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    let parsed = texts.iter().map(|text| text.parse());
-    parsed.collect::<Result<_, _>>().map_err(D::Error::custom)
-}
-
-fn hourly() -> Time {
-    Time::from(Duration::from_hours(1))
-}
 
 /// Keeps the images of every item warm for as long as the server runs.
 pub(crate) fn keep(registry: &Registry, items: &[WarmConfig]) {

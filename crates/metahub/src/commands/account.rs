@@ -2,23 +2,75 @@
 //! sees the change with its next request. A password is shown once if it was generated here,
 //! never otherwise.
 
-use std::io::{IsTerminal as _, Read as _};
-use std::sync::Arc;
+use std::io::IsTerminal as _;
 
-use metahub_auth::{Account, AccountName, Accounts, Password};
+use clap::Subcommand;
+use metahub_auth::{Account, AccountName, Accounts, Password, Role};
 use metahub_catalog::Catalog;
-use metahub_store::{Mode, Store};
-use miette::{IntoDiagnostic as _, bail, miette};
+use miette::{IntoDiagnostic as _, bail};
 use serde_json::json;
 
 use crate::app;
-use crate::cli::{AccountCommand, Format, PasswordArgs, SettingsArgs};
-use crate::commands::{load_config, upstream_login};
+use crate::args::{Format, PasswordArgs, SettingsArgs, load_config};
+use crate::commands::accounts_of::{open_in, password_from_stdin};
+use crate::commands::upstream_login;
+use crate::commands::upstream_login::UpstreamLoginCommand;
 use crate::config::{Config, Layer};
 use crate::data;
 use crate::documents;
 use crate::exit::Exit;
 use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Add an account; its password is asked for, read, or generated and shown once
+    Add {
+        /// Its name, also the namespace that it may push to
+        name: AccountName,
+        /// What it may do: reader pulls, pusher also pushes into its own namespace, admin does all
+        #[arg(long, default_value = "pusher")]
+        role: Role,
+        #[command(flatten)]
+        password: PasswordArgs,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// List the accounts
+    List {
+        /// How to print
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: Format,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Give an account another role
+    Role {
+        /// The account
+        name: AccountName,
+        /// reader, pusher or admin
+        role: Role,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Give an account another password
+    Password {
+        /// The account
+        name: AccountName,
+        #[command(flatten)]
+        password: PasswordArgs,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Remove an account and its logins at upstreams; what it pushed stays
+    Remove {
+        /// The account
+        name: AccountName,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    #[command(flatten)]
+    Upstream(UpstreamLoginCommand),
+}
 
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
@@ -107,13 +159,6 @@ async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
     open_in(&config).await
 }
 
-pub(super) async fn open_in(config: &Config) -> miette::Result<Accounts> {
-    let store = Store::open(&config.data, Mode::Beside)
-        .await
-        .map_err(|error| data::failed(&config.data, &error))?;
-    Ok(Accounts::new(Arc::new(store)))
-}
-
 /// Whether `name` alone would log in under a profile. Only as far as the settings tell: a server
 /// that runs may have been given other documents.
 fn is_profile(name: &AccountName, config: &Config) -> bool {
@@ -143,19 +188,6 @@ fn choose(args: PasswordArgs) -> miette::Result<Option<Password>> {
         bail!("the two passwords differ: nothing was changed");
     }
     Password::chosen(first).map(Some).into_diagnostic()
-}
-
-/// A password on standard input, of at most so many bytes.
-pub(super) fn password_from_stdin(most: u64) -> miette::Result<String> {
-    let mut text = String::new();
-    std::io::stdin()
-        .lock()
-        .take(most)
-        .read_to_string(&mut text)
-        .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
-    // What `echo` and editors add at the end is not meant.
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// Shows a password that was generated, this once.

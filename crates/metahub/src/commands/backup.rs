@@ -7,9 +7,9 @@ use metahub_store::{Copying, RestoreOptions};
 use miette::IntoDiagnostic as _;
 use serde_json::Value;
 
-use crate::cli::{Format, SettingsArgs};
+use crate::args::{Format, SettingsArgs, load_config};
+use crate::commands::order;
 use crate::commands::upkeep::list;
-use crate::commands::{load_config, order};
 use crate::config::Layer;
 use crate::control::{self, Order};
 use crate::exit::{self, Exit};

@@ -18,8 +18,9 @@ use miette::{IntoDiagnostic as _, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::{Format, SettingsArgs};
-use crate::commands::{load_config, order, selection::SelectionArgs};
+use crate::args::{Format, SettingsArgs, load_config};
+use crate::commands::order;
+use crate::commands::selection::SelectionArgs;
 use crate::config::Layer;
 use crate::control::Order;
 use crate::data;

@@ -3,17 +3,51 @@
 //! `--images`, what documents say is also held against the images that they name.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
+use clap::{Args, ValueEnum, ValueHint};
 use metahub_catalog::{Catalog, Collection, Entry, Loaded, Problem};
 use metahub_registry::{ImageSays, Registry};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use serde_json::json;
+use url::Url;
 
-use crate::cli::{CheckArgs, ReportFormat, SettingsArgs};
-use crate::commands::load_config;
+use crate::args::{SettingsArgs, load_config};
 use crate::config::Layer;
 use crate::exit::Exit;
 use crate::{output, reader};
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Files, or folders of .yaml and .yml files
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Also read the images that collections name, and tell where the two disagree
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// With --images: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = "images")]
+    pub(crate) server: Option<Url>,
+    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
+    /// [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// How to report
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
+}
+
+/// How problems are reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// With the lines of the document around each problem
+    #[default]
+    Text,
+    /// One line per problem, FILE:LINE:COLUMN: SEVERITY: MESSAGE
+    Short,
+    /// JSON for programs
+    Json,
+}
 
 /// Width of reports where the terminal does not say its own, in characters.
 const WIDTH: usize = 100;

@@ -1,15 +1,13 @@
 //! `metahub completions SHELL`: a completion script, generated from the command line itself.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output;
 
-pub(crate) fn run(shell: Shell) -> miette::Result<Exit> {
+pub(crate) fn run(shell: Shell, command: &mut clap::Command) -> miette::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "metahub", &mut script);
+    clap_complete::generate(shell, command, "metahub", &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Exit::Ok)
 }

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output;
 
-pub(crate) fn run(out: Option<&Path>) -> miette::Result<Exit> {
-    let mut command = Cli::command();
+pub(crate) fn run(out: Option<&Path>, mut command: clap::Command) -> miette::Result<Exit> {
     match out {
         None => {
             let mut page = Vec::new();

@@ -1,106 +1,20 @@
-//! One file per command. Here: which command runs, and how its failure is shown.
+//! One file per command: what it takes, and what it does.
 
-mod account;
+pub(crate) mod account;
+pub(crate) mod accounts_of;
 pub(crate) mod backup;
 pub(crate) mod bundle;
-mod check;
-mod completions;
-mod coverage;
-mod demo;
-mod man;
-mod order;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod coverage;
+pub(crate) mod demo;
+pub(crate) mod man;
+pub(crate) mod order;
 pub(crate) mod release;
-mod resolve;
-mod schema;
+pub(crate) mod resolve;
+pub(crate) mod schema;
 pub(crate) mod selection;
-mod serve;
+pub(crate) mod serve;
 pub(crate) mod upkeep;
-mod upstream_login;
+pub(crate) mod upstream_login;
 pub(crate) mod warm;
-
-use std::future::Future;
-use std::time::Duration;
-
-use miette::{IntoDiagnostic as _, WrapErr as _};
-
-use crate::cli::{Cli, Command, SettingsArgs};
-use crate::config::{Config, Layer};
-use crate::exit::Exit;
-use crate::logging;
-
-/// How long work may take that is still running when a command has ended.
-const LEFTOVERS: Duration = Duration::from_secs(1);
-
-/// Runs the command and reports its failure on standard error.
-pub(crate) fn run(cli: Cli) -> Exit {
-    match dispatch(cli) {
-        Ok(exit) => exit,
-        Err(report) => {
-            anstream::eprintln!("{report:?}");
-            Exit::Failure
-        }
-    }
-}
-
-fn dispatch(cli: Cli) -> miette::Result<Exit> {
-    // Only a server logs what it does unless asked; other commands speak for themselves.
-    let quiet = !matches!(cli.command, Command::Serve(_));
-    let filter = cli
-        .log
-        .log
-        .as_deref()
-        .unwrap_or(if quiet { "warn" } else { "info" });
-    // Dropped at the very end, whichever that is: what was logged is written before an error is.
-    let _log = logging::start(filter, cli.log.log_format)?;
-    match cli.command {
-        Command::Serve(args) => block_on(serve::run(args)),
-        Command::Demo(args) => block_on(demo::run(args)),
-        Command::Check(args) => block_on(check::run(args)),
-        Command::Coverage(args) => block_on(coverage::run(args)),
-        Command::Resolve(args) => block_on(resolve::run(&args)),
-        Command::Account(command) => block_on(account::run(command)),
-        Command::Gc(args) => block_on(upkeep::gc(args)),
-        Command::Scrub(args) => block_on(upkeep::scrub(args)),
-        Command::Backup(args) => block_on(backup::backup(args)),
-        Command::Restore(args) => block_on(backup::restore(args)),
-        Command::Release(args) => block_on(release::run(args)),
-        Command::Warm(args) => block_on(warm::run(args)),
-        Command::Export(args) => block_on(bundle::export(args)),
-        Command::Import(args) => block_on(bundle::import(args)),
-        Command::Schema => schema::run(),
-        Command::Completions { shell } => completions::run(shell),
-        Command::Man { out } => man::run(out.as_deref()),
-    }
-}
-
-/// Tasks that a thread of the runtime runs before it looks again whom the kernel has news for. By
-/// default it is 61: with many blobs on their way, each ready for its next turn, somebody who asks
-/// for a manifest would wait for all of those.
-const TASKS_BETWEEN_LOOKS: u32 = 4;
-
-/// Runs a command that needs the async runtime.
-fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .event_interval(TASKS_BETWEEN_LOOKS)
-        .build()
-        .into_diagnostic()
-        .wrap_err("the async runtime cannot start")?;
-    let outcome = runtime.block_on(command);
-    // Work on a file that hangs, as on a network file system that is gone, does not hold us up.
-    runtime.shutdown_timeout(LEFTOVERS);
-    outcome
-}
-
-/// The settings of a command that works on a data folder.
-fn load_config(args: &SettingsArgs, flags: Layer) -> miette::Result<Config> {
-    let flags = Layer {
-        data: args.data.clone().or(flags.data),
-        ..flags
-    };
-    Ok(Config::load(
-        args.config.as_deref(),
-        &|name| std::env::var_os(name),
-        flags,
-    )?)
-}

@@ -6,8 +6,8 @@ use metahub_oci::RepositoryName;
 use metahub_registry::{EmptyName, Released};
 use miette::IntoDiagnostic as _;
 
-use crate::cli::{Format, SettingsArgs};
-use crate::commands::{load_config, order};
+use crate::args::{Format, SettingsArgs, load_config};
+use crate::commands::order;
 use crate::config::Layer;
 use crate::control::Order;
 use crate::exit::{self, Exit};

@@ -2,16 +2,51 @@
 
 use std::io::Read as _;
 
+use clap::Args;
+use metahub_oci::{ImageReference, Platform};
 use metahub_registry::{Resolution, SourceKind};
 use metahub_resolve::{Verdict, Verdicts};
 use miette::{IntoDiagnostic as _, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use url::Url;
 
-use crate::cli::{Format, ResolveArgs};
+use crate::args::Format;
 use crate::client::{Client, ClientError, Login};
+use crate::exit;
 use crate::exit::Exit;
 use crate::output;
+
+#[derive(Debug, Args)]
+#[command(after_help = exit::TABLE)]
+pub(crate) struct ResolveArgs {
+    /// The image as the registry names it, such as qnib/featuretest:latest
+    pub(crate) image: ImageReference,
+    /// The login to resolve for: a profile, a feature such as cpu=zen3, an account, or several
+    /// joined with + (nobody by default)
+    #[arg(long = "as", value_name = "LOGIN", env = "METAHUB_LOGIN")]
+    pub(crate) login: Option<String>,
+    /// Read the login's password from standard input; public profiles need none
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// The MetaHub to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "METAHUB_SERVER",
+        default_value = "http://127.0.0.1:5000"
+    )]
+    pub(crate) server: Url,
+    /// Only this platform
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<Platform>,
+    /// Say entry by entry why it was taken or left
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
 
 /// `detail.reason` of the error with which the server says so.
 const NOTHING_FITS: &str = "nothing-fits";

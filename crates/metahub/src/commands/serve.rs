@@ -1,15 +1,17 @@
 //! `metahub serve`: the registry, until it is told to end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use clap::{Args, ValueHint};
+use metahub_auth::AnonymousAccess;
 use metahub_store::{Mode, Options, Store, StoreError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
+use crate::args::{SettingsArgs, load_config};
 use crate::bounds;
 use crate::certificate::Certificate;
-use crate::cli::ServeArgs;
-use crate::commands::load_config;
 use crate::config::{Config, Layer};
 use crate::control;
 use crate::data;
@@ -22,6 +24,24 @@ use crate::schedule;
 use crate::signals::{Hangup, Stop};
 use crate::sweep;
 use crate::warm;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Address and port to listen on; port 0 takes a free one [env: METAHUB_LISTEN] [default:
+    /// 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Profile and collection documents: a file or a folder, may be repeated [env:
+    /// METAHUB_CATALOG]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) catalog: Vec<PathBuf>,
+    /// What everybody may do without an account: none, read or write [env: METAHUB_ANONYMOUS]
+    /// [default: read]
+    #[arg(long, value_name = "ACCESS")]
+    pub(crate) anonymous: Option<AnonymousAccess>,
+}
 
 pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let flags = Layer {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::{Format, SettingsArgs};
-use crate::commands::load_config;
+use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
 use crate::config::Layer;
 use crate::control::Order;

@@ -4,6 +4,7 @@
 
 use std::io::IsTerminal as _;
 
+use clap::Subcommand;
 use metahub_auth::AccountName;
 use metahub_oci::Host;
 use metahub_upstream::{Login, Secret};
@@ -11,11 +12,53 @@ use miette::{IntoDiagnostic as _, miette};
 use serde_json::json;
 
 use crate::app;
-use crate::cli::{Format, SettingsArgs, UpstreamLoginCommand};
-use crate::commands::{account, load_config};
+use crate::args::{Format, SettingsArgs, load_config};
+use crate::commands::accounts_of;
 use crate::config::{Config, Layer};
 use crate::data;
 use crate::output;
+
+/// Who accounts are at upstreams that are read for each of them as that account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpstreamLoginCommand {
+    /// Say who an account is at an upstream with pass_through: its user name and password there
+    #[command(name = "upstream-login")]
+    Login {
+        /// The account
+        name: AccountName,
+        /// The upstream's host, as images are written: quay.io
+        host: Host,
+        /// Its user name there
+        #[arg(long, value_name = "USER")]
+        username: String,
+        /// Read its password or access token there from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// List who accounts are at upstreams, without their passwords
+    #[command(name = "upstream-logins")]
+    Logins {
+        /// Only of this account
+        name: Option<AccountName>,
+        /// How to print
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: Format,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Forget who an account is at an upstream
+    #[command(name = "upstream-logout")]
+    Logout {
+        /// The account
+        name: AccountName,
+        /// The upstream's host
+        host: Host,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
 
 /// Most that is read of a password on standard input, in bytes. Access tokens can be long.
 const MAX_PASSWORD: u64 = 64 * 1024;
@@ -51,7 +94,7 @@ async fn login(
 ) -> miette::Result<()> {
     let config = load_config(settings, Layer::default())?;
     data::must_exist(&config.data)?;
-    let accounts = account::open_in(&config).await?;
+    let accounts = accounts_of::open_in(&config).await?;
     let known = accounts.list().await.into_diagnostic()?;
     if known.iter().all(|account| account.name != *name) {
         return Err(miette!(
@@ -132,5 +175,5 @@ fn password(from_stdin: bool) -> miette::Result<Secret> {
             "there is no terminal to ask for the password on"
         ));
     }
-    account::password_from_stdin(MAX_PASSWORD).map(Secret::from)
+    accounts_of::password_from_stdin(MAX_PASSWORD).map(Secret::from)
 }

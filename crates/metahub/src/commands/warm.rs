@@ -4,8 +4,9 @@ use clap::Args;
 use miette::IntoDiagnostic as _;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{Format, SettingsArgs};
-use crate::commands::{load_config, order, selection::SelectionArgs};
+use crate::args::{Format, SettingsArgs, load_config};
+use crate::commands::order;
+use crate::commands::selection::SelectionArgs;
 use crate::config::Layer;
 use crate::control::Order;
 use crate::exit::{self, Exit};

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::environment::{Environment, path_variable, plain_variable, variable};
 use super::values::{Count, DocumentMemory, ManifestSize, Percent, Rate, Size, Time, UpstreamList};
+use super::warm::WarmConfig;
 use super::yaml::{ConfigError, Problem, parse};
-use crate::warm::WarmConfig;
 
 /// One layer of settings: the file, the environment, or the flags.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,11 +1,10 @@
 //! What settings come to, and how mistakes in them are told.
 
 use std::collections::BTreeMap;
-
-use rstest::rstest;
+use std::ffi::OsString;
 
 use metahub_auth::AnonymousAccess;
-use std::ffi::OsString;
+use rstest::rstest;
 
 use super::yaml::parse;
 use super::*;

@@ -1,12 +1,12 @@
 //! The table of images × targets. Every cell is what a pull under that login would choose.
 
-use metahub_catalog::{Collection, Entry};
+use std::sync::Arc;
+
+use metahub_catalog::{Collection, Composed, Entry};
 use metahub_hardware::{Feature, Key, Microarchitectures, Statements, Target, from_platform};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
 use metahub_resolve::{Pointed, Unsure, collection_candidates, narrow};
 use serde::Serialize;
-
-use super::Column;
 
 /// How well an image serves a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,6 +33,14 @@ impl Kind {
             Self::None => "none",
         }
     }
+}
+
+/// One column: a login, as it was named, and what it comes to.
+pub(super) struct Column {
+    pub(super) login: String,
+    pub(super) profile: Arc<Composed>,
+    /// The CPU target that it provides.
+    pub(super) target: Option<Target>,
 }
 
 /// What one target gets of one image.

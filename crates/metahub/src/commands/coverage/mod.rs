@@ -4,19 +4,61 @@
 mod html;
 mod matrix;
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use metahub_catalog::{Catalog, Collection, Composed, Loaded};
+use clap::{Args, ValueEnum, ValueHint};
+use metahub_catalog::{Catalog, Collection, Loaded};
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_oci::{ImageReference, Reference, RepositoryName, Tag};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use url::Url;
 
-use self::matrix::{Kind, Matrix, Row};
-use crate::cli::{CoverageArgs, CoverageFormat, SettingsArgs};
-use crate::commands::load_config;
+use self::matrix::{Column, Kind, Matrix, Row};
+use crate::args::{SettingsArgs, load_config};
 use crate::config::{Config, Layer};
 use crate::exit::Exit;
 use crate::{output, reader};
+
+#[derive(Debug, Args)]
+pub(crate) struct CoverageArgs {
+    /// What machines there are: CPU targets, or any logins such as zen4+driver=550, separated by
+    /// commas; `all` for every target that is known [default: the usual servers]
+    #[arg(long, value_name = "LOGINS", value_delimiter = ',')]
+    pub(crate) targets: Vec<String>,
+    /// Only these collections: NAME or NAME:TAG, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) collections: Vec<String>,
+    /// Documents: a file or a folder, may be repeated [env: METAHUB_CATALOG]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) catalog: Vec<PathBuf>,
+    /// Also read the images, for what the documents do not say; then any image can be named
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// With --images: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = "images")]
+    pub(crate) server: Option<Url>,
+    /// Configuration file, for the catalog, the site's CPU targets and upstreams
+    /// [env: METAHUB_CONFIG] [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: CoverageFormat,
+}
+
+/// How the table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CoverageFormat {
+    /// A table for people
+    #[default]
+    Text,
+    /// JSON for programs
+    Json,
+    /// A line for each image and target, separated by commas
+    Csv,
+    /// A heat map as one page for a browser
+    Html,
+}
 
 /// What a fleet is likely to have, where no targets are named: the levels of x86-64, and the
 /// servers of the last ten years.
@@ -104,14 +146,6 @@ fn load(config: &Config) -> miette::Result<Catalog> {
         "the catalog has errors:\n{}",
         errors.join("\n")
     ))
-}
-
-/// One column: a login, as it was named, and what it comes to.
-struct Column {
-    login: String,
-    profile: Arc<Composed>,
-    /// The CPU target that it provides.
-    target: Option<Target>,
 }
 
 fn columns(catalog: &Catalog, named: &[String]) -> miette::Result<Vec<Column>> {

@@ -5,8 +5,10 @@ mod pull;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::{Args, ValueHint};
 use comfy_table::{Cell, Table};
 use metahub_catalog::Catalog;
 use metahub_demo::{DemoImage, FEATURETEST, GROMACS, LOGINS};
@@ -19,12 +21,27 @@ use url::Url;
 
 use self::pull::Pulled;
 use crate::app::{self, App};
-use crate::cli::DemoArgs;
 use crate::client::{Client, ClientError, Login};
 use crate::config::Config;
+use crate::exit;
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Stop;
+
+#[derive(Debug, Args)]
+#[command(after_help = exit::TABLE)]
+pub(crate) struct DemoArgs {
+    /// Play the client over HTTP: log in, pull, verify every digest; then end with 0 or 1
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Address and port to listen on [default: 127.0.0.1:5000, or a free port if that is taken or
+    /// with --check]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder to keep the demo's content in [default: one that is removed at the end]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+}
 
 /// The address to try first, which documentation and muscle memory name.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
