@@ -137,3 +137,25 @@ fn example_of(key: &Key) -> Option<&'static str> {
         .find(|row| row.name == key.as_str())
         .map(|row| row.example)
 }
+
+/// CPU targets under the key `fallback`.
+pub(crate) fn fallback(reader: &mut Reader<'_>, node: &Node) -> Vec<Target> {
+    const EXAMPLE: &str = "fallback: [neoverse_v1, neoverse_n1]";
+    let graph = reader.graph();
+    let mut found = Vec::new();
+    for item in reader.list(node, "fallback", EXAMPLE).unwrap_or_default() {
+        let Some(text) = reader.text(item, "fallback", EXAMPLE) else {
+            continue;
+        };
+        match graph.find(text) {
+            Ok(target) => found.push(target),
+            Err(error) => reader.error(
+                "unknown-target",
+                item.mark,
+                format!("`fallback`: {error}"),
+                format!("write it as in `{EXAMPLE}`"),
+            ),
+        }
+    }
+    found
+}

@@ -82,7 +82,7 @@ impl Profile {
             .unwrap_or_default();
         let fallback = fields
             .get("fallback")
-            .map(|n| fallback(reader, n))
+            .map(|n| features::fallback(reader, n))
             .unwrap_or_default();
         let mut actions = Vec::new();
         if let Some(list) = fields.get("actions") {
@@ -107,26 +107,4 @@ impl Profile {
         };
         (errors == reader.errors()).then_some((profile, name_node?.mark))
     }
-}
-
-/// CPU targets under the key `fallback`.
-pub(crate) fn fallback(reader: &mut Reader<'_>, node: &Node) -> Vec<Target> {
-    const EXAMPLE: &str = "fallback: [neoverse_v1, neoverse_n1]";
-    let graph = reader.graph();
-    let mut found = Vec::new();
-    for item in reader.list(node, "fallback", EXAMPLE).unwrap_or_default() {
-        let Some(text) = reader.text(item, "fallback", EXAMPLE) else {
-            continue;
-        };
-        match graph.find(text) {
-            Ok(target) => found.push(target),
-            Err(error) => reader.error(
-                "unknown-target",
-                item.mark,
-                format!("`fallback`: {error}"),
-                format!("write it as in `{EXAMPLE}`"),
-            ),
-        }
-    }
-    found
 }

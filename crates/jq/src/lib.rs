@@ -23,6 +23,6 @@ mod value;
 
 pub use budget::{Budget, DEFAULT_STEPS, MAX_OUTPUTS};
 pub use error::JqError;
-pub use lower::allowed_calls;
+pub use lower::call::allowed_calls;
 pub use program::Program;
 pub use source::{MAX_BRACKETS, MAX_DEPTH, MAX_PROGRAM_BYTES, MAX_WORDS};

@@ -1,7 +1,7 @@
 //! From the parser's syntax tree to ours: the gate. What has no counterpart here is refused, so
 //! nothing that the parser learns in a later version gets in by itself.
 
-mod call;
+pub(crate) mod call;
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Pattern, Term};
@@ -12,8 +12,6 @@ use crate::JqError;
 use crate::expr::{Expr, Part, Piece, Step};
 use crate::number;
 use crate::source::{MAX_DEPTH, offset_of};
-
-pub use call::allowed_calls;
 
 pub(crate) fn lower(source: &str, term: &Term<&str>) -> Result<Expr, JqError> {
     Lower {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use metahub_oci::{ConfigError, Digest, DocumentError, MediaType};
 
-use crate::MAX_LAYERS;
+use crate::layers::MAX_LAYERS;
 
 /// Which of the two images is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

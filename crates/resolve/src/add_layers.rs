@@ -7,10 +7,8 @@ use serde_json::Value;
 
 use crate::add_error::{AddError, Role};
 use crate::annotation::BASE_DIGEST;
+use crate::layers::MAX_LAYERS;
 use crate::rewrite::document;
-
-/// Most layers of an image: Docker mounts no more than 125.
-pub const MAX_LAYERS: usize = 125;
 
 /// The image `base` with the layers of `added` on top: its manifest and its configuration.
 ///

@@ -3,6 +3,9 @@
 use metahub_catalog::{Action, Composed};
 use metahub_oci::{ImageReference, RepositoryName};
 
+/// Most layers of an image: Docker mounts no more than 125.
+pub const MAX_LAYERS: usize = 125;
+
 /// The images whose layers `profile` adds to the images of `repository`, in order.
 #[must_use]
 pub fn layers_for<'a>(

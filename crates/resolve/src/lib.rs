@@ -27,11 +27,11 @@ mod unstated;
 mod verdict;
 
 pub use add_error::{AddError, Role};
-pub use add_layers::{MAX_LAYERS, add_layers};
+pub use add_layers::add_layers;
 pub use annotation::{BASE_DIGEST, EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
 pub use collection::{Candidates, LeftOut, Pointed, collection_candidates, says_everything};
 pub use filter::{Filtered, filter};
-pub use layers::{applies, layers_for};
+pub use layers::{MAX_LAYERS, applies, layers_for};
 pub use narrow::{Narrowed, judge, narrow, narrow_candidates};
 pub use nothing_fits::NothingFits;
 pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};

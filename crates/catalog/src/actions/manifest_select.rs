@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::counting::that_count;
 use crate::reader::{Fields, Reader};
-use crate::{Event, collection, features, profile};
+use crate::{Event, collection, features};
 
 /// What is done for a platform when none of its entries fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -74,7 +74,7 @@ impl ManifestSelect {
 
     pub(super) fn read(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<Self> {
         let errors = reader.errors();
-        let fallback = args.get("fallback").map(|n| profile::fallback(reader, n));
+        let fallback = args.get("fallback").map(|n| features::fallback(reader, n));
         let minimum_weight = args
             .get("minimum_weight")
             .and_then(|n| collection::whole_number(reader, n, "minimum_weight"));
