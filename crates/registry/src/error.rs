@@ -12,7 +12,7 @@ use metahub_resolve::{AddError, NothingFits};
 use metahub_store::StoreError;
 use metahub_upstream::{Problem, UpstreamError};
 
-use crate::place::is_offline;
+use crate::access::location::is_offline;
 
 /// When to ask again after a failure of an upstream that may pass and did not say when.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -202,7 +202,7 @@ impl RegistryError {
                 error.retry_after().or(passes)
             }
             Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
-            Self::NoRoom(_) => Some(crate::room::COME_AGAIN),
+            Self::NoRoom(_) => Some(crate::cache::room::COME_AGAIN),
             Self::Shared(error) => error.retry_after(),
             _ => None,
         }

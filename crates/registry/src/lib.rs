@@ -8,51 +8,14 @@
 //! Files are named by what they do on the way of a pull: `place` → `source` → `derive` (and
 //! `choice`, `derivation`, `made`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
 
-mod blob;
-mod bound;
-mod candidates;
-mod choice;
-mod client;
-mod collection;
+mod access;
+mod cache;
 mod counters;
-mod derivation;
-mod derive;
-mod documents;
-mod enter;
 mod error;
-mod evict;
-mod explanation;
-mod fill;
-mod free;
-mod gather;
-mod gather_contents;
-mod gather_merge;
-mod gather_parts;
-mod images;
-mod immutable;
-mod import;
-mod import_check;
-mod judgement;
-mod list;
-mod listing;
-mod local_names;
-mod made;
 mod maintenance;
-mod nested;
-mod personal;
-mod place;
-mod plan;
+mod pull;
 mod push;
-mod recheck;
-mod resolution;
-mod room;
-mod runnable;
-mod share;
-mod source;
-mod statements;
-mod told;
-mod upload;
-mod usage;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,25 +27,25 @@ use metahub_store::Store;
 use metahub_upstream::{Logins, Upstreams};
 use tokio::sync::watch;
 
-pub use blob::BlobRead;
+pub use access::local_names::{EmptyName, Released};
+pub use access::location::LocalContent;
+pub use cache::eviction::{CacheSettings, Kept};
+pub use cache::fetch::{Fetching, Scout};
+pub use cache::free_space::{Free, FreeError};
 pub use counters::{Counts, UpstreamCounts};
-pub use derive::{Accepts, Served};
 pub use error::{NotAllowed, RegistryError};
-pub use evict::{CacheSettings, Kept};
-pub use explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
-pub use fill::{Fetching, Scout};
-pub use free::{Free, FreeError};
-pub use immutable::ImmutableTags;
-pub use import::{Import, ImportError, Imported, Importing};
-pub use list::{ListPage, Referrers, TagList};
-pub use local_names::{EmptyName, Released};
 pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_upstream::NamespaceError;
-pub use place::LocalContent;
-pub use plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
-pub use push::Pushed;
-pub use statements::ImageSays;
+pub use pull::blob::BlobRead;
+pub use pull::explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
+pub use pull::lists::{ListPage, Referrers, TagList};
+pub use pull::manifest::{Accepts, Served};
+pub use pull::statements::ImageSays;
+pub use push::immutable::ImmutableTags;
+pub use push::manifest::Pushed;
+pub use transfer::import::{Import, ImportError, Imported, Importing};
+pub use transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
 
 /// How the registry behaves where sites differ.
 #[derive(Clone, Debug)]
@@ -129,7 +92,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
-    caller: enter::Caller,
+    caller: access::pass_through::Caller,
     /// As [`Registry::of_client`] says.
     client: i64,
 }
@@ -139,24 +102,24 @@ struct Inner {
     upstreams: Upstreams,
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: Settings,
-    fills: fill::Fills,
-    room: room::Room,
-    leads: share::Leads,
-    collections: moka::future::Cache<Digest, collection::Built>,
+    fills: cache::fetch::Fills,
+    room: cache::room::Room,
+    leads: cache::cross_repository::Leads,
+    collections: moka::future::Cache<Digest, pull::collection::Built>,
     /// The candidates of sources, as logins were judged by them lately.
-    judged: candidates::JudgedLately,
+    judged: pull::candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
-    said: moka::future::Cache<Digest, Arc<judgement::Said>>,
+    said: moka::future::Cache<Digest, Arc<pull::judgement::Said>>,
     /// The newest compatibility artifacts of images, as their upstreams told them last.
-    told: told::Told,
-    derivations: choice::Derivations,
-    documents: documents::Documents,
-    rechecks: recheck::Rechecks,
-    listings: listing::Listings,
-    referrers: list::ReferrersLately,
-    personal: personal::Personals,
+    told: pull::compatibility::Told,
+    derivations: pull::choice::Derivations,
+    documents: pull::document::Documents,
+    rechecks: cache::revalidate::Rechecks,
+    listings: pull::tag_listing::Listings,
+    referrers: pull::lists::ReferrersLately,
+    personal: access::upstream_identity::Personals,
     counters: counters::Counters,
-    usage: usage::Usage,
+    usage: cache::last_used::Usage,
 }
 
 impl Registry {
@@ -170,31 +133,31 @@ impl Registry {
         settings: Settings,
     ) -> Self {
         Self {
-            caller: enter::Caller::Nobody,
+            caller: access::pass_through::Caller::Nobody,
             client: 0,
             inner: Arc::new(Inner {
-                personal: personal::Personals::new(settings.logins.clone()),
+                personal: access::upstream_identity::Personals::new(settings.logins.clone()),
                 store,
                 upstreams,
                 catalog,
                 settings,
-                fills: fill::Fills::default(),
-                room: room::Room::default(),
-                leads: share::Leads::default(),
-                derivations: choice::Derivations::default(),
-                documents: documents::Documents::default(),
+                fills: cache::fetch::Fills::default(),
+                room: cache::room::Room::default(),
+                leads: cache::cross_repository::Leads::default(),
+                derivations: pull::choice::Derivations::default(),
+                documents: pull::document::Documents::default(),
                 collections: moka::future::Cache::builder()
                     .max_capacity(1000)
-                    .time_to_live(collection::LIFETIME)
+                    .time_to_live(pull::collection::LIFETIME)
                     .build(),
-                judged: candidates::JudgedLately::new(),
-                said: judgement::said_lately(),
+                judged: pull::candidates::JudgedLately::new(),
+                said: pull::judgement::said_lately(),
                 told: moka::future::Cache::builder().max_capacity(20_000).build(),
-                rechecks: recheck::Rechecks::default(),
-                listings: listing::Listings::default(),
-                referrers: list::referrers_lately(),
+                rechecks: cache::revalidate::Rechecks::default(),
+                listings: pull::tag_listing::Listings::default(),
+                referrers: pull::lists::referrers_lately(),
                 counters: counters::Counters::default(),
-                usage: usage::Usage::default(),
+                usage: cache::last_used::Usage::default(),
             }),
         }
     }

@@ -7,7 +7,7 @@ use metahub_store::{
 };
 use serde::Serialize;
 
-use crate::blob::parse_sources;
+use crate::pull::blob::parse_sources;
 use crate::{BlobRead, Registry, RegistryError};
 
 /// What a scrub found, and what was fetched again from where it had come from.

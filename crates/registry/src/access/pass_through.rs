@@ -1,0 +1,366 @@
+//! Who calls, and the door before what is kept of upstreams that are read under each account's
+//! own identity.
+//!
+//! Such content lies in repositories of the store that no name leads to but through this door,
+//! whatever else is configured, now or later. A [`Registry`] that came through it can reach one
+//! of them, the one that was proven; every other is out of its reach, so that neither a document,
+//! nor a record of what something was derived from, nor a mount leads around it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use metahub_oci::{Digest, Host, Reference, RepositoryName};
+use metahub_upstream::{Route, UpstreamError, named_host};
+
+use crate::access::location::kept_name;
+use crate::access::upstream_identity::{Personal, Question, Who, is_refusal};
+use crate::error::NotAllowed;
+use crate::pull::blob::parse_sources;
+use crate::{Registry, RegistryError};
+
+/// How the names of these repositories begin, before the host. Clients and documents have no such
+/// names.
+pub(crate) const BEHIND: &str = "pass-through--";
+/// How many manifests that lead to a blob are asked for before the blob itself is.
+const MOST_MANIFESTS: usize = 2;
+
+/// On whose behalf a registry works.
+#[derive(Clone, Default)]
+pub(crate) enum Caller {
+    /// Nobody in particular: a login without an account, or none.
+    #[default]
+    Nobody,
+    /// An account of this registry.
+    Account(Arc<str>),
+    /// Somebody who has shown to an upstream who they are.
+    Proven(Arc<Proof>),
+    /// The registry, for those who look after it. Serves no client.
+    Itself,
+}
+
+/// What somebody has shown: that they may read one repository of an upstream.
+pub(crate) struct Proof {
+    personal: Arc<Personal>,
+    /// The upstream's name for it, and the repository of the store that keeps it.
+    name: RepositoryName,
+    kept: RepositoryName,
+}
+
+/// What is wanted of a repository.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    Tag(&'a metahub_oci::Tag),
+    /// A manifest, or what refers to it.
+    Manifest(&'a Digest),
+    Blob(&'a Digest),
+    Tags,
+}
+
+impl Caller {
+    fn who(&self) -> Who {
+        match self {
+            Self::Account(account) => Some(Arc::clone(account)),
+            Self::Proven(proof) => proof.personal.who.clone(),
+            Self::Nobody | Self::Itself => None,
+        }
+    }
+
+    /// Tells those apart whose questions to the upstream of the repository `kept` are not
+    /// answered together. Nothing where everybody asks as the registry; nobody is called nothing.
+    pub(crate) fn apart(&self, kept: &RepositoryName) -> Option<Arc<str>> {
+        match self {
+            Self::Proven(proof) if proof.kept == *kept => {
+                Some(proof.personal.who.clone().unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a repository of the store is behind the door.
+fn is_behind(repository: &RepositoryName) -> bool {
+    repository.as_str().starts_with(BEHIND)
+}
+
+/// The name of a repository as the operator knows it: `HOST/NAME`.
+pub(crate) fn shown(repository: &RepositoryName) -> Cow<'_, RepositoryName> {
+    let named = repository.as_str().strip_prefix(BEHIND);
+    match named.and_then(|name| name.parse().ok()) {
+        Some(name) => Cow::Owned(name),
+        None => Cow::Borrowed(repository),
+    }
+}
+
+impl Registry {
+    /// The registry as `account` sees it; as nobody in particular does, if there is none.
+    #[must_use]
+    pub fn on_behalf_of(&self, account: Option<&str>) -> Self {
+        let caller = match account {
+            Some(account) => Caller::Account(account.into()),
+            None => Caller::Nobody,
+        };
+        self.seen_by(caller)
+    }
+
+    /// The registry as those see it who look after it.
+    pub(crate) fn as_itself(&self) -> Self {
+        self.seen_by(Caller::Itself)
+    }
+
+    /// The account that calls, if one does.
+    pub(crate) fn account(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Account(account) => Some(account),
+            Caller::Proven(proof) => proof.personal.who.as_deref(),
+            Caller::Nobody | Caller::Itself => None,
+        }
+    }
+
+    fn seen_by(&self, caller: Caller) -> Self {
+        let looks_after = matches!(caller, Caller::Itself);
+        Self {
+            inner: Arc::clone(&self.inner),
+            caller,
+            client: if looks_after { 0 } else { self.client },
+        }
+    }
+
+    /// Whether a repository may be pushed to or changed by clients: the content of an upstream
+    /// that is read under each account's own identity is that upstream's alone. `tidies`: whether
+    /// an admin takes something away, which an upstream's copy may be as well.
+    ///
+    /// # Errors
+    /// A name that leads to such an upstream, or that nothing has.
+    pub fn may_change(&self, name: &RepositoryName, tidies: bool) -> Result<(), RegistryError> {
+        if is_behind(name) {
+            return Err(RegistryError::NameUnknown(name.clone()));
+        }
+        match self.personal_route(name) {
+            Some(route) if !tidies => {
+                let (upstream, name) = (route.upstream.host().clone(), name.clone());
+                Err(NotAllowed::NotChanged { upstream, name }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `name` may be shown to, and mounted from by, whoever may read it here.
+    pub(crate) fn is_open(&self, name: &RepositoryName) -> bool {
+        !is_behind(name) && self.personal_route(name).is_none()
+    }
+
+    /// Whether documents, which are the same for everybody, may lead to the image of `host` or,
+    /// without one, of that name.
+    pub(crate) fn document_may_name(
+        &self,
+        host: Option<&Host>,
+        name: &RepositoryName,
+    ) -> Result<(), RegistryError> {
+        let route = match host {
+            Some(host) => self.personal_route_at(Some(host), name),
+            None => self.personal_route(name),
+        };
+        match route {
+            None => Ok(()),
+            Some(route) => Err(NotAllowed::Document(route.upstream.host().clone()).into()),
+        }
+    }
+
+    /// The repository of the store that holds what is read and derived under the name `name`.
+    pub(crate) fn home<'n>(
+        &self,
+        name: &'n RepositoryName,
+    ) -> Result<Cow<'n, RepositoryName>, RegistryError> {
+        match self.personal_route(name) {
+            None => Ok(Cow::Borrowed(name)),
+            Some(route) => self.kept(&route).map(Cow::Owned),
+        }
+    }
+
+    /// The repository of the store that keeps what an upstream's repository has.
+    pub(crate) fn kept(&self, route: &Route) -> Result<RepositoryName, RegistryError> {
+        let kept = kept_name(route.upstream.host(), &route.name)?;
+        if route.upstream.pass_through().is_none() {
+            return Ok(kept);
+        }
+        format!("{BEHIND}{kept}")
+            .parse()
+            .map_err(RegistryError::Name)
+    }
+
+    /// The first part of the names of repositories that keep what `host` has.
+    pub(crate) fn kept_host(&self, host: &Host) -> String {
+        let named = named_host(host);
+        let personal = self
+            .upstreams()
+            .configured()
+            .any(|one| one.host() == host && one.pass_through().is_some());
+        if personal {
+            format!("{BEHIND}{named}")
+        } else {
+            named
+        }
+    }
+
+    /// The way to an upstream's repository for this caller: what is behind the door only if it
+    /// was proven.
+    pub(crate) fn way(&self, route: Route, kept: &RepositoryName) -> Result<Route, RegistryError> {
+        if route.upstream.pass_through().is_none() {
+            // A host could be called like what is behind the door.
+            return if is_behind(kept) {
+                Err(RegistryError::NameUnknown(kept.clone()))
+            } else {
+                Ok(route)
+            };
+        }
+        match &self.caller {
+            Caller::Itself => Ok(route),
+            Caller::Proven(proof) if proof.kept == *kept => Ok(Route {
+                upstream: Arc::clone(&proof.personal.upstream),
+                name: route.name,
+            }),
+            _ => Err(NotAllowed::NotHere(route.upstream.host().clone()).into()),
+        }
+    }
+
+    /// Where `name` leads, if that is an upstream that is read under each account's own identity.
+    pub(crate) fn personal_route(&self, name: &RepositoryName) -> Option<Route> {
+        if !self.upstreams().pass_through() {
+            return None;
+        }
+        let (host, rest) = self.upstreams().split(name);
+        self.personal_route_at(host.as_ref(), &rest)
+    }
+
+    fn personal_route_at(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
+        self.upstreams().pass_through_route(host, name)
+    }
+
+    /// The registry for somebody who wants something of `name`: this one, unless the name leads
+    /// to an upstream that is read under each account's own identity. Then the caller must be
+    /// somebody who may read it there, and the answer to who may not is the upstream's own,
+    /// whatever is kept here.
+    pub(crate) async fn enter(
+        &self,
+        name: &RepositoryName,
+        wanted: Wanted<'_>,
+    ) -> Result<Cow<'_, Self>, RegistryError> {
+        if is_behind(name) {
+            return Err(RegistryError::NameUnknown(name.clone()));
+        }
+        let Some(route) = self.personal_route(name) else {
+            return Ok(Cow::Borrowed(self));
+        };
+        let kept = self.kept(&route)?;
+        match &self.caller {
+            Caller::Itself => return Ok(Cow::Borrowed(self)),
+            Caller::Proven(proof) if proof.kept == kept => return Ok(Cow::Borrowed(self)),
+            _ => {}
+        }
+        // Boxed: asking an upstream would make every pull's state larger.
+        Box::pin(self.prove(name, route, kept, wanted))
+            .await
+            .map(Cow::Owned)
+    }
+
+    async fn prove(
+        &self,
+        name: &RepositoryName,
+        route: Route,
+        kept: RepositoryName,
+        wanted: Wanted<'_>,
+    ) -> Result<Self, RegistryError> {
+        let personals = &self.inner.personal;
+        let personal = personals.of(&self.caller.who(), &route.upstream).await?;
+        if !personal.has_proven(&route.name).await
+            && !self.shows(&personal, &route, &kept, wanted).await?
+        {
+            return Err(match wanted {
+                Wanted::Tag(tag) => RegistryError::unknown(name, tag.clone()),
+                Wanted::Manifest(digest) => RegistryError::unknown(name, digest.clone()),
+                Wanted::Blob(digest) => RegistryError::BlobUnknown(name.clone(), digest.clone()),
+                Wanted::Tags => RegistryError::NameUnknown(name.clone()),
+            });
+        }
+        let name = route.name;
+        Ok(self.seen_by(Caller::Proven(Arc::new(Proof {
+            personal,
+            name,
+            kept,
+        }))))
+    }
+
+    /// Whether the upstream gives the caller what is wanted, or what it was derived from. What is
+    /// kept here decides what is asked for first, never what the answer is.
+    async fn shows(
+        &self,
+        personal: &Personal,
+        route: &Route,
+        kept: &RepositoryName,
+        wanted: Wanted<'_>,
+    ) -> Result<bool, RegistryError> {
+        let sources = match wanted {
+            Wanted::Manifest(digest) => {
+                // Of what the upstream gave the source is itself.
+                let stored = self.store().manifest(kept, digest).await?;
+                stored.and_then(|s| s.source.clone()).into_iter().collect()
+            }
+            Wanted::Blob(digest) => self.store().sources_of_blob(kept, digest).await?,
+            Wanted::Tag(_) | Wanted::Tags => Vec::new(),
+        };
+        let images = sources.iter().flat_map(|text| parse_sources(text));
+        let there = images.filter(|image| {
+            image.host() == Some(route.upstream.host()) && *image.name() == route.name
+        });
+        let direct = match wanted {
+            Wanted::Tag(tag) => Question::Manifest(tag.clone().into()),
+            Wanted::Manifest(digest) => Question::Manifest(digest.clone().into()),
+            Wanted::Blob(digest) => Question::Blob(digest.clone()),
+            Wanted::Tags => Question::Tags,
+        };
+        for image in there.take(MOST_MANIFESTS) {
+            let Reference::Digest(digest) = image.reference() else {
+                continue;
+            };
+            if matches!(wanted, Wanted::Manifest(wanted) if *wanted == digest) {
+                continue;
+            }
+            let question = Question::Manifest(Reference::Digest(digest));
+            // A refusal is told in the words that it has for what was asked for.
+            if personal.ask(route, &question).await.unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        personal.ask(route, &direct).await
+    }
+
+    /// The same where other failures are passed over.
+    pub(crate) async fn own<T>(
+        &self,
+        kept: &RepositoryName,
+        answer: Result<T, UpstreamError>,
+    ) -> Result<Result<T, UpstreamError>, RegistryError> {
+        match answer {
+            Err(error) if is_refusal(&error) && self.caller.apart(kept).is_some() => {
+                self.heed(kept, Err(error)).await
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    /// Passes an upstream's answer on; if it refused the caller for itself, what the caller has
+    /// shown before counts no more, and that is what it is told.
+    pub(crate) async fn heed<T>(
+        &self,
+        kept: &RepositoryName,
+        answer: Result<T, UpstreamError>,
+    ) -> Result<T, RegistryError> {
+        match (answer, &self.caller) {
+            (Err(error), Caller::Proven(proof)) if proof.kept == *kept && is_refusal(&error) => {
+                proof.personal.refused(&proof.name).await;
+                Err(proof.personal.not_allowed(error).into())
+            }
+            (answer, _) => Ok(answer?),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What is cached of upstreams: fetched once, revalidated, evicted.
+
+pub(crate) mod blob_bound;
+pub(crate) mod cross_repository;
+pub(crate) mod eviction;
+pub(crate) mod fetch;
+pub(crate) mod free_space;
+pub(crate) mod last_used;
+pub(crate) mod revalidate;
+pub(crate) mod room;

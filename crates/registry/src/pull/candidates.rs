@@ -1,0 +1,347 @@
+//! The candidates of a choice: the entries of a source, those of indexes within it in their
+//! place, each with what its image says of itself. Choosing among them is `metahub_resolve`'s.
+//!
+//! Only images that could be chosen are read, since that may cost requests to an upstream: of up
+//! to [`MAX_READ_AT_ONCE`](metahub_resolve::MAX_READ_AT_ONCE) for one platform all, of more the
+//! one that would be chosen, until one is. What is read of an image is kept by its digest.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use metahub_catalog::Composed;
+use metahub_oci::{Descriptor, Digest, Document, Index, Manifest, RepositoryName};
+use metahub_resolve::{
+    Narrowed, NothingFits, Policy, Verdicts, excluded, judge, narrow_candidates, to_read, with_own,
+};
+
+use crate::access::location::Place;
+use crate::pull::judgement::Own;
+use crate::pull::source::{Children, Source};
+use crate::{Registry, RegistryError};
+
+/// Images read at once.
+const LOOKUPS: usize = 8;
+/// Images read for one choice. Those beyond are left out: what they require is not known.
+const MAX_READ: usize = 256;
+/// How long candidates are taken as they are: a compatibility artifact may come later than its
+/// image.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+/// How long, where something was not at its upstream.
+const LIFETIME_OF_GAPS: Duration = Duration::from_secs(30);
+/// Larger indexes are not remembered, only the digest over them.
+const MAX_REMEMBERED: usize = 256 * 1024;
+
+/// What a choice is made among.
+#[derive(Debug)]
+pub(crate) enum Candidates {
+    /// Nothing of the source is an image, or nothing is known of the machine: it is served as it
+    /// is.
+    None,
+    /// A single image, as an index of one entry.
+    Single(Index),
+    /// The entries of an index, and those of indexes within it.
+    Index(Index),
+}
+
+impl Candidates {
+    /// Chooses among the entries of an index. `source` is the index that is served with other
+    /// entries.
+    pub(crate) fn narrow(
+        &self,
+        source: &Index,
+        profile: &Composed,
+        policy: Policy,
+    ) -> Result<Narrowed, NothingFits> {
+        match self {
+            Self::Index(candidates) => narrow_candidates(source, candidates, profile, policy),
+            Self::Single(_) | Self::None => narrow_candidates(source, source, profile, policy),
+        }
+    }
+
+    /// Judges a single image: verdict and warnings, or the refusal.
+    pub(crate) fn judge(
+        &self,
+        profile: &Composed,
+        policy: Policy,
+    ) -> Result<(Verdicts, Vec<String>), NothingFits> {
+        match self {
+            Self::Single(candidate) => judge(candidate, profile, policy),
+            Self::Index(_) | Self::None => Ok((Verdicts::default(), Vec::new())),
+        }
+    }
+}
+
+/// Candidates for one login, as they were found.
+pub(crate) struct Judged {
+    /// Digest over the source and all that is known of its candidates: what a derivation from
+    /// them depends on, beside the profile.
+    pub(crate) digest: Digest,
+    until: Option<Instant>,
+    /// Not kept where they are large.
+    candidates: Option<Arc<Candidates>>,
+}
+
+/// Candidates found lately, by the repository and the digest of their source and the login's
+/// profile. Many requests for one make one search.
+pub(crate) struct JudgedLately(moka::future::Cache<JudgedKey, Arc<Judged>>);
+
+type JudgedKey = (Option<RepositoryName>, Digest, Digest);
+
+impl JudgedLately {
+    pub(crate) fn new() -> Self {
+        let weigh = |_: &JudgedKey, judged: &Arc<Judged>| {
+            let bytes = match judged.candidates.as_deref() {
+                Some(Candidates::Single(index) | Candidates::Index(index)) => {
+                    Document::from(index.clone()).bytes().len()
+                }
+                Some(Candidates::None) | None => 0,
+            };
+            u32::try_from(bytes.saturating_mul(8).saturating_add(512)).unwrap_or(u32::MAX)
+        };
+        Self(
+            moka::future::Cache::builder()
+                .weigher(weigh)
+                .max_capacity(32 * 1024 * 1024)
+                .time_to_live(LIFETIME)
+                .build(),
+        )
+    }
+
+    /// Forgets all: something that images are judged by has changed.
+    pub(crate) fn forget(&self) {
+        self.0.invalidate_all();
+    }
+}
+
+/// The search for candidates of one source.
+struct Search<'a> {
+    registry: &'a Registry,
+    source: &'a Source,
+    /// Whether something was not where it should be, and may come.
+    gaps: bool,
+}
+
+impl Registry {
+    /// The candidates of `source` for `profile`, as they were found lately or are found now.
+    pub(crate) async fn judged(
+        &self,
+        source: &Source,
+        profile: &Composed,
+    ) -> Result<Arc<Judged>, RegistryError> {
+        let place = match &source.children {
+            Children::At(place) => Some(place.kept().clone()),
+            Children::Each(_) => None,
+        };
+        let key = (
+            place,
+            source.stored.digest.clone(),
+            profile.digest().clone(),
+        );
+        let lately = &self.inner.judged.0;
+        if let Some(judged) = lately.get(&key).await {
+            if judged.until.is_none_or(|until| Instant::now() < until) {
+                return Ok(judged);
+            }
+            lately.invalidate(&key).await;
+        }
+        let search = || Box::pin(self.search(source, profile));
+        match lately.try_get_with(key, search()).await {
+            Ok(judged) => Ok(judged),
+            // What an upstream refused to another account it may give to this one.
+            Err(error) if error.is_not_allowed() => search().await,
+            Err(error) => Err(RegistryError::Shared(error)),
+        }
+    }
+
+    /// The candidates that were judged; found again where they were too large to be kept.
+    pub(crate) async fn candidates(
+        &self,
+        judged: &Judged,
+        source: &Source,
+        profile: &Composed,
+    ) -> Result<Arc<Candidates>, RegistryError> {
+        match &judged.candidates {
+            Some(candidates) => Ok(Arc::clone(candidates)),
+            None => Ok(Arc::new(self.find_candidates(source, profile).await?.0)),
+        }
+    }
+
+    async fn search(
+        &self,
+        source: &Source,
+        profile: &Composed,
+    ) -> Result<Arc<Judged>, RegistryError> {
+        let _turn = self.turn_to_choose(source.stored.bytes.len()).await?;
+        let (candidates, gaps) = self.find_candidates(source, profile).await?;
+        let (bytes, kind) = match &candidates {
+            Candidates::None => (None, "none"),
+            Candidates::Single(index) => (Some(Document::from(index.clone())), "single"),
+            Candidates::Index(index) => (Some(Document::from(index.clone())), "index"),
+        };
+        let policy = self.settings().policy;
+        let inputs = serde_json::json!([
+            kind,
+            source.stored.digest,
+            bytes.as_ref().map(Document::digest),
+            policy
+        ]);
+        let small = bytes.is_none_or(|bytes| bytes.bytes().len() <= MAX_REMEMBERED);
+        let lifetime = match &source.children {
+            Children::At(Place::Local(_)) => Duration::ZERO,
+            _ => LIFETIME_OF_GAPS,
+        };
+        Ok(Arc::new(Judged {
+            digest: Digest::sha256(inputs.to_string().as_bytes()),
+            until: gaps.then(|| Instant::now() + lifetime),
+            candidates: small.then(|| Arc::new(candidates)),
+        }))
+    }
+
+    async fn find_candidates(
+        &self,
+        source: &Source,
+        profile: &Composed,
+    ) -> Result<(Candidates, bool), RegistryError> {
+        let mut search = Search {
+            registry: self,
+            source,
+            gaps: false,
+        };
+        if profile.gets_everything() {
+            return Ok((Candidates::None, false));
+        }
+        let document = self.document(&source.stored).await?;
+        let candidates = match &*document {
+            Document::Index(index) => search.of_index(index, profile).await?,
+            Document::Manifest(manifest) => search.of_manifest(manifest, profile).await?,
+        };
+        Ok((candidates, search.gaps))
+    }
+}
+
+impl Search<'_> {
+    async fn of_manifest(
+        &mut self,
+        manifest: &Manifest,
+        profile: &Composed,
+    ) -> Result<Candidates, RegistryError> {
+        let hardware = !profile.provided().is_empty() || !profile.selection().overriding.is_empty();
+        if !manifest.is_image() || !hardware {
+            return Ok(Candidates::None);
+        }
+        let descriptor = Document::from(manifest.clone()).descriptor();
+        let candidate = self.read(&descriptor).await?;
+        Ok(Candidates::Single(Index::new(vec![candidate])))
+    }
+
+    async fn of_index(
+        &mut self,
+        index: &Index,
+        profile: &Composed,
+    ) -> Result<Candidates, RegistryError> {
+        let mut list = match &self.source.children {
+            // A collection's index was made here, of what its entries lead to.
+            Children::Each(_) => index.manifests().to_vec(),
+            Children::At(place) => {
+                let (list, gaps) = self.registry.flattened(place, index).await?;
+                self.gaps |= gaps;
+                list
+            }
+        };
+        let policy = self.registry.settings().policy;
+        let bytes = self.source.stored.bytes.len();
+        let (index, profile) = (Arc::new(index.clone()), Arc::new(profile.clone()));
+        let mut read = 0;
+        loop {
+            let (index, profile) = (Arc::clone(&index), Arc::clone(&profile));
+            let choose = move || {
+                let candidates = index.with_manifests(list.clone());
+                let wanted = to_read(&candidates, &profile, policy);
+                (list, candidates, wanted)
+            };
+            let (same, candidates, mut wanted) = self.registry.on_document(bytes, choose).await?;
+            list = same;
+            if wanted.is_empty() {
+                return Ok(Candidates::Index(candidates));
+            }
+            let left = MAX_READ.saturating_sub(read);
+            if left == 0 {
+                leave_unread(&mut list);
+                continue;
+            }
+            wanted.truncate(left);
+            read += wanted.len();
+            for (at, candidate) in self.read_all(&list, &wanted).await? {
+                if let Some(place) = list.get_mut(at) {
+                    *place = candidate;
+                }
+            }
+        }
+    }
+
+    async fn read_all(
+        &mut self,
+        list: &[Descriptor],
+        wanted: &[usize],
+    ) -> Result<Vec<(usize, Descriptor)>, RegistryError> {
+        let (registry, source) = (self.registry, self.source);
+        let mut readings = Vec::with_capacity(wanted.len());
+        for at in wanted {
+            if let Some(candidate) = list.get(*at) {
+                readings.push(async move {
+                    let (read, gap) = registry.read_candidate(source, candidate).await?;
+                    Ok::<_, RegistryError>((*at, read, gap))
+                });
+            }
+        }
+        let read: Vec<_> = stream::iter(readings)
+            .buffered(LOOKUPS)
+            .try_collect()
+            .await?;
+        self.gaps |= read.iter().any(|(.., gap)| *gap);
+        Ok(read.into_iter().map(|(at, read, _)| (at, read)).collect())
+    }
+
+    async fn read(&mut self, candidate: &Descriptor) -> Result<Descriptor, RegistryError> {
+        let (read, gap) = self.registry.read_candidate(self.source, candidate).await?;
+        self.gaps |= gap;
+        Ok(read)
+    }
+}
+
+impl Registry {
+    /// A candidate with what its image says of itself, and whether the image is not there.
+    async fn read_candidate(
+        &self,
+        source: &Source,
+        candidate: &Descriptor,
+    ) -> Result<(Descriptor, bool), RegistryError> {
+        let digest = candidate.digest();
+        let Some(place) = source.place_of(digest) else {
+            return Ok((excluded(candidate, "it is at no place that is known"), true));
+        };
+        let unknown = self.settings().policy.unknown;
+        Ok(match self.own_words(place, digest).await? {
+            Own::Image(said) => {
+                let read = with_own(candidate, &said.platform, &said.statements, unknown);
+                (read, false)
+            }
+            Own::NoImage => {
+                let reason = "it is an artifact of another kind, and no image";
+                (excluded(candidate, reason), false)
+            }
+            Own::Absent(reason) => (excluded(candidate, &reason), true),
+        })
+    }
+}
+
+/// Leaves out what was not read: the choice has cost enough.
+fn leave_unread(list: &mut [Descriptor]) {
+    for candidate in list {
+        if candidate.annotation(metahub_resolve::READ) != Some("yes") {
+            let reason = format!("not read: {MAX_READ} images were, and none of them is chosen");
+            *candidate = excluded(candidate, &reason);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What logins were found to get of sources, in memory, and what outcomes were made, in the store.
+//!
+//! A login may say what it likes, so nothing that is written down depends on how it is worded: a
+//! choice, which does, is forgotten after a while and lies in memory that has a bound; an outcome
+//! depends only on what was chosen, and any number of logins that choose the same share one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metahub_oci::{Digest, RepositoryName};
+use metahub_store::StoredManifest;
+use moka::future::Cache;
+
+use crate::pull::derivation::Derivation;
+use crate::{Registry, RegistryError};
+
+/// The form in which outcomes are kept; a new form derives anew.
+pub(crate) const OUTCOME_VERSION: u32 = 3;
+/// Bytes of choices that are kept in memory: some twenty thousand.
+const CHOICES: u64 = 16 * 1024 * 1024;
+/// What a choice takes beside its warnings, in bytes, roughly.
+const CHOICE: usize = 768;
+/// How long a choice stands: what an image says of itself may come later than the image.
+const LIFETIME: Duration = Duration::from_secs(600);
+/// Outcomes that are known to be in the store, without asking it.
+const OUTCOMES: u64 = 4096;
+
+/// Which form of an answer a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// An index, or the one image that is left of it.
+    Any,
+    /// An index wherever the source is one.
+    Index,
+}
+
+/// Where something that can be served lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) repository: RepositoryName,
+    pub(crate) digest: Digest,
+}
+
+/// What a login gets of a source.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) held: Held,
+    /// What whoever pulls should be told of the choice.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Choices and outcomes found or made lately. Many requests for one do the work once.
+pub(crate) struct Derivations {
+    choices: Cache<Digest, Arc<Chosen>>,
+    outcomes: Cache<Digest, Held>,
+}
+
+impl Default for Derivations {
+    fn default() -> Self {
+        let weigh = |_: &Digest, chosen: &Arc<Chosen>| {
+            let warnings: usize = chosen.warnings.iter().map(String::len).sum();
+            u32::try_from(CHOICE + warnings).unwrap_or(u32::MAX)
+        };
+        Self {
+            choices: Cache::builder()
+                .weigher(weigh)
+                .max_capacity(CHOICES)
+                .time_to_live(LIFETIME)
+                .build(),
+            outcomes: Cache::builder().max_capacity(OUTCOMES).build(),
+        }
+    }
+}
+
+impl Registry {
+    /// What the login gets, and what to tell it: chosen before, or now. What the store does not
+    /// hold any more is derived again, to the same bytes.
+    pub(crate) async fn chosen(
+        &self,
+        work: &Derivation<'_>,
+    ) -> Result<(Arc<StoredManifest>, Arc<Chosen>), RegistryError> {
+        let choices = &self.inner.derivations.choices;
+        let key = work.key();
+        for _ in 0..2 {
+            let chosen = match choices.get(&key).await {
+                Some(chosen) => {
+                    self.counters().derived_known.one_more();
+                    chosen
+                }
+                // Boxed: choosing keeps whole documents at hand, and a warm pull should not carry
+                // room for them.
+                None => match choices
+                    .try_get_with(key.clone(), Box::pin(work.run()))
+                    .await
+                {
+                    Ok(chosen) => chosen,
+                    // What an upstream refused to another account it may give to this one.
+                    Err(error) if error.is_not_allowed() => Box::pin(work.run()).await?,
+                    Err(error) => return Err(RegistryError::Shared(error)),
+                },
+            };
+            // Noted before it is looked for, so that it is not evicted in between.
+            self.used_derived(&chosen.held);
+            if let Some(stored) = self.manifest_held(&chosen.held).await? {
+                return Ok((stored, chosen));
+            }
+            choices.invalidate(&key).await;
+        }
+        Err(RegistryError::unknown(work.name, work.tag.clone()))
+    }
+
+    /// Where the outcome `key` lies: known, or made by `make`, by one of those who ask at once.
+    pub(crate) async fn outcome_of(
+        &self,
+        key: &Digest,
+        home: &RepositoryName,
+        make: impl Future<Output = Result<Held, RegistryError>>,
+    ) -> Result<Held, RegistryError> {
+        let outcomes = &self.inner.derivations.outcomes;
+        if let Some(held) = outcomes.get(key).await {
+            if self.manifest_held(&held).await?.is_some() {
+                self.counters().derived_known.one_more();
+                return Ok(held);
+            }
+            outcomes.invalidate(key).await;
+        }
+        let find_or_make = async {
+            if let Some(known) = self.store().derived(key).await?
+                && known.repository == *home
+            {
+                let held = Held {
+                    repository: known.repository.clone(),
+                    digest: known.digest.clone(),
+                };
+                if self.manifest_held(&held).await?.is_some() {
+                    self.counters().derived_known.one_more();
+                    return Ok(held);
+                }
+            }
+            let held = make.await?;
+            self.counters().derived_made.one_more();
+            Ok(held)
+        };
+        outcomes
+            .try_get_with(key.clone(), find_or_make)
+            .await
+            .map_err(RegistryError::Shared)
+    }
+
+    /// What is stored there, if it still is.
+    pub(crate) async fn manifest_held(
+        &self,
+        held: &Held,
+    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
+        Ok(self
+            .store()
+            .manifest(&held.repository, &held.digest)
+            .await?)
+    }
+
+    /// Evicts derived content that was used least recently, if there is more than the bound. A
+    /// failure is no reason to refuse who pulls.
+    pub(crate) async fn bound_derived(&self) {
+        let most = self.settings().cache.derived;
+        let outcome = async {
+            if self.store().derived_total().await?.bytes <= most {
+                return Ok(());
+            }
+            self.write_usage().await?;
+            let evicted = self.store().evict_derived(most).await?;
+            self.counters().derived_evicted.add(evicted.records);
+            tracing::info!(
+                records = evicted.records,
+                manifests = evicted.manifests,
+                "evicted derived content that was used least recently"
+            );
+            Ok::<_, RegistryError>(())
+        };
+        if let Err(error) = outcome.await {
+            tracing::warn!(%error, "the bound of derived content was not kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn any_number_of_logins_and_outcomes_takes_bounded_memory() {
+        let derivations = Derivations::default();
+        let held = Held {
+            repository: "lab/app".parse().unwrap(),
+            digest: Digest::sha256(b"one"),
+        };
+        for number in 0..100_000_u32 {
+            let key = Digest::sha256(&number.to_le_bytes());
+            let warnings = vec!["w".repeat(usize::try_from(number % 300).unwrap())];
+            let chosen = Chosen {
+                held: held.clone(),
+                warnings,
+            };
+            derivations
+                .choices
+                .insert(key.clone(), Arc::new(chosen))
+                .await;
+            derivations.outcomes.insert(key, held.clone()).await;
+        }
+        derivations.choices.run_pending_tasks().await;
+        derivations.outcomes.run_pending_tasks().await;
+        assert!(derivations.choices.weighted_size() <= CHOICES);
+        assert!(derivations.outcomes.entry_count() <= OUTCOMES);
+    }
+}

@@ -1,0 +1,261 @@
+//! A collection's source index: what its entries name now, as one index in which every entry
+//! says what it requires. Events then run on it as on any index.
+//!
+//! The index is a function of the entries and of what their images are now; it is built again
+//! when one of those changes, and now and then to see what has come to refer to an image.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use metahub_catalog::{Collection, Entry};
+use metahub_hardware::Statements;
+use metahub_oci::{Digest, Document, RepositoryName};
+use metahub_resolve::{Pointed, collection_candidates, says_everything};
+use metahub_store::{Origin, StoredManifest};
+use parking_lot::Mutex;
+
+use crate::access::location::Place;
+use crate::pull::judgement::Own;
+use crate::pull::source::{Children, Source};
+use crate::{Registry, RegistryError, SourceKind};
+
+/// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
+const LOOKUPS: usize = 8;
+
+/// How long a built index is taken as it is, though no image of it changed: a compatibility
+/// artifact may come later than the image that it is about.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+
+/// A collection's index, and where each of its children is found.
+#[derive(Clone)]
+pub(crate) struct Built {
+    stored: Arc<StoredManifest>,
+    places: Arc<HashMap<Digest, Place>>,
+    /// Whether all could be read that the images say of themselves.
+    complete: bool,
+    /// Why one could not be read, if that may pass.
+    failure: Option<Arc<RegistryError>>,
+}
+
+/// What became of looking up one entry's image.
+type Lookup = Result<Source, Arc<RegistryError>>;
+
+impl Registry {
+    /// The source of a collection: the index of everything that its entries lead to.
+    ///
+    /// An entry that cannot be read now is left out with a warning, so that one upstream's
+    /// trouble does not take away what others hold; if none can be read, the first error is the
+    /// answer.
+    pub(crate) async fn collection_source(
+        &self,
+        collection: &Collection,
+    ) -> Result<Source, RegistryError> {
+        let mut lookups = Vec::with_capacity(collection.entries.len());
+        for entry in &collection.entries {
+            lookups.push(self.look_up(entry));
+        }
+        let lookups: Vec<Lookup> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
+        let found = lookups.iter().any(Result::is_ok);
+        if let Some(Err(error)) = lookups.first().filter(|_| !found) {
+            return Err(RegistryError::Shared(Arc::clone(error)));
+        }
+        let warnings: Vec<String> = collection
+            .entries
+            .iter()
+            .zip(&lookups)
+            .filter_map(|(entry, lookup)| match lookup {
+                Ok(source) => source.warning.clone(),
+                Err(error) => Some(format!("{} could not be read: {error}", entry.image)),
+            })
+            .collect();
+        let failure = lookups
+            .iter()
+            .filter_map(|lookup| lookup.as_ref().err())
+            .find(|error| error.is_upstreams())
+            .cloned();
+        let key = key(collection, &lookups);
+        let built = self
+            .inner
+            .collections
+            .try_get_with(key.clone(), self.build(collection, lookups))
+            .await
+            .map_err(RegistryError::Shared)?;
+        if !built.complete {
+            // What could not be read now is asked for again by the next pull.
+            self.inner.collections.invalidate(&key).await;
+        }
+        Ok(Source {
+            kind: SourceKind::Collection,
+            stored: built.stored,
+            children: Children::Each(built.places),
+            warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+            failure: failure.or(built.failure),
+        })
+    }
+
+    async fn look_up(&self, entry: &Entry) -> Lookup {
+        match self.document_source(&entry.image).await {
+            Ok(Some(source)) => Ok(source),
+            Ok(None) => Err(Arc::new(RegistryError::unknown(
+                &repository(entry),
+                entry.image.reference(),
+            ))),
+            Err(error) => {
+                tracing::warn!(image = %entry.image, %error, "an entry could not be read");
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    async fn build(
+        &self,
+        collection: &Collection,
+        lookups: Vec<Lookup>,
+    ) -> Result<Built, RegistryError> {
+        let complete = AtomicBool::new(true);
+        let failure = Mutex::new(None);
+        let mut readings = Vec::with_capacity(lookups.len());
+        for (entry, lookup) in collection.entries.iter().zip(lookups) {
+            readings.push(self.pointed(entry, lookup, &complete, &failure));
+        }
+        let pointed: Vec<(Pointed, Option<Place>)> =
+            stream::iter(readings).buffered(LOOKUPS).collect().await;
+        let mut places = HashMap::new();
+        for (pointed, place) in &pointed {
+            let Some(place) = place else { continue };
+            let descriptors = match pointed {
+                Pointed::Image(descriptor, _) => std::slice::from_ref(descriptor),
+                Pointed::Index(entries) => entries.as_slice(),
+                Pointed::Missing(_) => &[],
+            };
+            for descriptor in descriptors {
+                places.insert(descriptor.digest().clone(), place.clone());
+            }
+        }
+        let pointed: Vec<Pointed> = pointed.into_iter().map(|(pointed, _)| pointed).collect();
+        let unknown = self.settings().policy.unknown;
+        let candidates = collection_candidates(collection, &pointed, unknown);
+        for left_out in &candidates.left_out {
+            tracing::warn!(
+                collection = %collection.name, image = left_out.image, reason = left_out.reason,
+                "an entry gives no image"
+            );
+        }
+        let document = Document::from(candidates.index);
+        let stored = StoredManifest {
+            digest: document.digest().clone(),
+            media_type: document.media_type().clone(),
+            bytes: document.bytes().clone(),
+            origin: Origin::Derived,
+            source: None,
+        };
+        Ok(Built {
+            stored: Arc::new(stored),
+            places: Arc::new(places),
+            complete: complete.into_inner(),
+            failure: failure.into_inner(),
+        })
+    }
+
+    /// What an entry's image is, and where its manifests lie. Only what the entry leaves open is
+    /// read of the image. One that cannot be read now is missing, and asked for again.
+    async fn pointed(
+        &self,
+        entry: &Entry,
+        lookup: Lookup,
+        complete: &AtomicBool,
+        failure: &Mutex<Option<Arc<RegistryError>>>,
+    ) -> (Pointed, Option<Place>) {
+        let found = match lookup {
+            Ok(source) => self.pointed_at(entry, &source).await,
+            Err(error) => Ok((Pointed::Missing(error.to_string()), None, false)),
+        };
+        let (pointed, place, gap) = found.unwrap_or_else(|error| {
+            tracing::warn!(image = %entry.image, %error, "an entry could not be read");
+            let missing = Pointed::Missing(error.to_string());
+            failure.lock().get_or_insert(Arc::new(error));
+            (missing, None, true)
+        });
+        if gap {
+            complete.store(false, Ordering::Relaxed);
+        }
+        (pointed, place)
+    }
+
+    /// The same, and whether something of it is not there and may come.
+    async fn pointed_at(
+        &self,
+        entry: &Entry,
+        source: &Source,
+    ) -> Result<(Pointed, Option<Place>, bool), RegistryError> {
+        let Children::At(place) = &source.children else {
+            let missing = Pointed::Missing("it is a collection itself".to_owned());
+            return Ok((missing, None, false));
+        };
+        let mut gap = false;
+        let pointed = match source.document()? {
+            Document::Index(index) => {
+                let (entries, gaps) = self.flattened(place, &index).await?;
+                gap = gaps;
+                Pointed::Index(entries)
+            }
+            Document::Manifest(manifest) if manifest.is_image() && says_everything(entry) => {
+                let descriptor = Document::from(manifest).descriptor();
+                Pointed::Image(descriptor, Statements::default())
+            }
+            Document::Manifest(manifest) => {
+                let descriptor = Document::from(manifest).descriptor();
+                match self.own_words(place, descriptor.digest()).await? {
+                    Own::Image(said) => {
+                        let descriptor = descriptor.with_platform(&said.platform);
+                        Pointed::Image(descriptor, said.statements.clone())
+                    }
+                    Own::NoImage => Pointed::Missing("it is no runnable image".to_owned()),
+                    Own::Absent(reason) => {
+                        gap = true;
+                        Pointed::Missing(reason)
+                    }
+                }
+            }
+        };
+        Ok((pointed, Some(place.clone()), gap))
+    }
+}
+
+/// The repository that an entry names, for messages.
+fn repository(entry: &Entry) -> RepositoryName {
+    entry.image.name().clone()
+}
+
+/// What the built index depends on, as one digest.
+fn key(collection: &Collection, lookups: &[Lookup]) -> Digest {
+    let digests: Vec<Option<&str>> = lookups
+        .iter()
+        .map(|lookup| {
+            lookup
+                .as_ref()
+                .ok()
+                .map(|source| source.stored.digest.as_str())
+        })
+        .collect();
+    let entries: Vec<_> = collection
+        .entries
+        .iter()
+        .map(|entry| {
+            let requires: Vec<String> = entry.requires.iter().map(ToString::to_string).collect();
+            let open = !entry.requires_nothing;
+            serde_json::json!([entry.image, entry.platform, requires, open, entry.weight])
+        })
+        .collect();
+    let inputs = serde_json::json!([
+        collection.name,
+        collection.tag,
+        collection.annotations,
+        entries,
+        digests
+    ]);
+    Digest::sha256(inputs.to_string().as_bytes())
+}

@@ -1,0 +1,185 @@
+//! What upstreams tell of the compatibility artifact that refers to an image: asked for at most
+//! every ten minutes, and written down, so that what an upstream said last counts while it cannot
+//! be asked.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use metahub_hardware::nfd;
+use metahub_oci::{Descriptor, Digest, Document, RepositoryName};
+use metahub_upstream::{Route, UpstreamError};
+use serde_json::{Value, json};
+
+use crate::access::location::is_offline;
+use crate::pull::candidates::LIFETIME;
+use crate::pull::judgement::unreadable;
+use crate::pull::statements::{CREATED, newest};
+use crate::{Registry, RegistryError};
+
+/// What upstreams told lately, and when; the descriptors are [`reduced`].
+pub(crate) type Told = moka::future::Cache<(RepositoryName, Digest), (Instant, Option<Descriptor>)>;
+
+impl Registry {
+    /// The newest compatibility artifact that an upstream says refers to an image; or why that
+    /// cannot be told.
+    ///
+    /// # Errors
+    /// An upstream that cannot be asked now, and that nobody asked before.
+    pub(crate) async fn upstream_artifact(
+        &self,
+        route: &Route,
+        kept: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Result<Option<Descriptor>, String>, RegistryError> {
+        let key = (kept.clone(), digest.clone());
+        if let Some((asked, artifact)) = self.inner.told.get(&key).await
+            && asked.elapsed() < LIFETIME
+        {
+            return Ok(Ok(artifact));
+        }
+        let artifact = match self.upstream_referrers(route, kept, digest).await {
+            Ok(all) => {
+                if all.refused {
+                    self.counters().referrers_refused.one_more();
+                }
+                newest(all.descriptors.iter().filter_map(reduced).collect())
+            }
+            // It tells us nothing: for us there are none.
+            Err(error) if error.is_refusal() => {
+                self.counters().referrers_refused.one_more();
+                None
+            }
+            Err(error) => return self.told_last(key, error).await,
+        };
+        self.write_down(kept, digest, artifact.as_ref()).await;
+        let now = (Instant::now(), artifact.clone());
+        self.inner.told.insert(key, now).await;
+        Ok(Ok(artifact))
+    }
+
+    /// What is known of an upstream that fails with `error`.
+    async fn told_last(
+        &self,
+        key: (RepositoryName, Digest),
+        error: UpstreamError,
+    ) -> Result<Result<Option<Descriptor>, String>, RegistryError> {
+        let offline = is_offline(&error);
+        let error = match unreadable(RegistryError::Upstream(error)) {
+            Ok(reason) if !offline => {
+                return Ok(Err(format!("what refers to it cannot be told: {reason}")));
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let (kept, digest) = &key;
+        let last = match self.inner.told.get(&key).await {
+            Some((_, artifact)) => Some(artifact),
+            None => self.store().compatibility(kept, digest).await?,
+        };
+        match (last, error) {
+            (Some(artifact), Some(error)) => {
+                tracing::warn!(repository = %kept, %digest, %error, "the last answer counts");
+                Ok(Ok(artifact))
+            }
+            (Some(artifact), None) => Ok(Ok(artifact)),
+            (None, Some(error)) => Err(error),
+            // Offline, what is here is all there is.
+            (None, None) => Ok(Ok(None)),
+        }
+    }
+
+    /// Keeps what was told. A store that cannot be written is no reason to refuse a pull.
+    async fn write_down(
+        &self,
+        kept: &RepositoryName,
+        digest: &Digest,
+        artifact: Option<&Descriptor>,
+    ) {
+        let store = self.store();
+        let known = store.compatibility(kept, digest).await;
+        if matches!(&known, Ok(Some(known)) if known.as_ref() == artifact) {
+            return;
+        }
+        if let Err(error) = store.set_compatibility(kept, digest, artifact).await {
+            tracing::warn!(repository = %kept, %digest, %error,
+                "what refers to an image is not kept for when its upstream is away");
+        }
+    }
+
+    /// Notes that what a bundle brought with an upstream's image is all that refers to it, unless
+    /// the upstream itself said so before.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) async fn told_by_bundle(
+        &self,
+        kept: &RepositoryName,
+        document: &Document,
+    ) -> Result<(), RegistryError> {
+        let Document::Manifest(image) = document else {
+            return Ok(());
+        };
+        let (store, digest) = (self.store(), image.digest());
+        if !image.is_image() || store.compatibility(kept, digest).await?.is_some() {
+            return Ok(());
+        }
+        let kind = Some(nfd::ARTIFACT_TYPE);
+        let held = store.referrers(kept, digest, kind, None, 100).await?;
+        let held = held.items.into_iter().map(Value::Object);
+        let held = held.filter_map(|map| reduced(&Descriptor::from_json(&map).ok()?));
+        let artifact = newest(held.collect());
+        Ok(store
+            .set_compatibility(kept, digest, artifact.as_ref())
+            .await?)
+    }
+}
+
+/// A compatibility artifact's descriptor with no more than telling the newest needs: annotations
+/// may be as large as a manifest. Nothing of another type.
+fn reduced(descriptor: &Descriptor) -> Option<Descriptor> {
+    let kind = descriptor.as_json().get("artifactType");
+    if kind.and_then(Value::as_str) != Some(nfd::ARTIFACT_TYPE) {
+        return None;
+    }
+    let created = descriptor.annotation(CREATED);
+    let created: Option<Timestamp> = created.and_then(|text| text.parse().ok());
+    let mut json = json!({
+        "mediaType": descriptor.media_type().as_str(),
+        "digest": descriptor.digest().as_str(),
+        "size": descriptor.size(),
+        "artifactType": nfd::ARTIFACT_TYPE,
+    });
+    if let (Some(created), Some(map)) = (created, json.as_object_mut()) {
+        map.insert("annotations".into(), json!({CREATED: created.to_string()}));
+    }
+    Descriptor::from_json(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use metahub_oci::MediaType;
+
+    use super::*;
+
+    #[test]
+    fn of_an_artifact_only_what_tells_the_newest_is_kept() {
+        let mut map = Descriptor::new(MediaType::oci_manifest(), Digest::sha256(b"a"), 7)
+            .as_json()
+            .clone();
+        let large = "x".repeat(1_000_000);
+        let created = "2025-03-27T08:08:08+02:00";
+        map.insert(
+            "annotations".into(),
+            json!({CREATED: created, "large": large}),
+        );
+        let of = |map| reduced(&Descriptor::from_json(&Value::Object(map)).unwrap());
+        assert!(of(map.clone()).is_none(), "no compatibility artifact");
+        map.insert("artifactType".into(), nfd::ARTIFACT_TYPE.into());
+        let kept = of(map.clone()).unwrap();
+        assert_eq!(kept.annotation(CREATED), Some("2025-03-27T06:08:08Z"));
+        assert!(Value::Object(kept.as_json().clone()).to_string().len() < 500);
+        assert_eq!(reduced(&kept), Some(kept));
+        map.insert("annotations".into(), json!({CREATED: large}));
+        assert_eq!(of(map).unwrap().annotation(CREATED), None);
+    }
+}

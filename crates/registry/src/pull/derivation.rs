@@ -1,0 +1,336 @@
+//! One run of the events: `post-manifest-list-get` on an index, then `post-manifest-get` on every
+//! child that it leaves. In steps: decide (what the source has, and what of it the login gets),
+//! find the outcome, and only where nobody had it before, make its documents and keep them. Whether
+//! a run is needed at all is decided in [`derive`](crate::pull::manifest).
+
+use std::sync::Arc;
+
+use metahub_catalog::Composed;
+use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, RepositoryName, Tag};
+use metahub_resolve::{Narrowed, UNKNOWN, Verdicts};
+use metahub_store::StoredManifest;
+
+use crate::access::location::Place;
+use crate::pull::candidates::{Candidates, Judged};
+use crate::pull::choice::{Chosen, Form, Held, OUTCOME_VERSION};
+use crate::pull::image::missing;
+use crate::pull::manifest::{Derived, LayerImage, nothing_fits};
+use crate::pull::source::{Children, Source, parse};
+use crate::{Explanation, Registry, RegistryError};
+
+/// One run of the events.
+pub(crate) struct Derivation<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) name: &'a RepositoryName,
+    /// The repository of the store that takes what is derived.
+    pub(crate) home: &'a RepositoryName,
+    pub(crate) tag: &'a Tag,
+    pub(crate) source: &'a Source,
+    /// What of it can be chosen from.
+    pub(crate) judged: &'a Judged,
+    pub(crate) profile: &'a Composed,
+    pub(crate) layers: &'a [LayerImage],
+    pub(crate) form: Form,
+}
+
+/// What a login gets of a source, before anything is made.
+pub(crate) struct Decided {
+    pub(crate) choice: Choice,
+    /// One verdict for each entry of the source; none where there was nothing to choose from.
+    pub(crate) verdicts: Verdicts,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is served.
+pub(crate) enum Choice {
+    /// The source, as it is.
+    Source,
+    /// The one image that is left of an index, as it is.
+    Image {
+        place: Place,
+        stored: Arc<StoredManifest>,
+        platform: Option<Platform>,
+        requires: Vec<String>,
+    },
+    /// What is left of an index: its entries as they are in the source, and as they are listed.
+    Index(Narrowed),
+    /// A single image with layers on top.
+    Layered(Manifest),
+}
+
+impl Decided {
+    fn as_it_is() -> Self {
+        Self {
+            choice: Choice::Source,
+            verdicts: Verdicts::default(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Derivation<'_> {
+    /// What the login's choice depends on, as one digest.
+    pub(crate) fn key(&self) -> Digest {
+        // A tuple, since every pull by a login with a profile comes by here: no document is built.
+        digest_over(&(
+            OUTCOME_VERSION,
+            self.name.as_str(),
+            self.judged.digest.as_str(),
+            self.profile.digest().as_str(),
+            self.layer_digests(),
+            self.form == Form::Index,
+        ))
+    }
+
+    /// Chooses, and finds or makes what was chosen.
+    pub(crate) async fn run(&self) -> Result<Arc<Chosen>, RegistryError> {
+        let decided = self.decide().await?;
+        let held = self.held(&decided.choice).await?;
+        Ok(Arc::new(Chosen {
+            held,
+            warnings: decided.warnings,
+        }))
+    }
+
+    /// The same, with how it came about.
+    pub(crate) async fn explain(&self) -> Result<Derived, RegistryError> {
+        let decided = self.decide().await?;
+        let held = self.held(&decided.choice).await?;
+        let made = self.make(&decided.choice).await?;
+        let stored = self.registry.manifest_held(&held).await?;
+        let stored = stored.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
+        Ok(Derived {
+            stored,
+            explanation: Explanation {
+                source: self.source.kind,
+                source_digest: self.source.stored.digest.clone(),
+                entries: decided.verdicts,
+                children: made.children,
+                added: made.added,
+                warnings: decided.warnings,
+            },
+        })
+    }
+
+    /// The first step: what of the source the login gets.
+    async fn decide(&self) -> Result<Decided, RegistryError> {
+        let decided = self.decide_by(self.registry.document(&self.source.stored).await?);
+        decided.await.map_err(|error| {
+            if !matches!(error.root(), RegistryError::NothingFits { .. }) {
+                return error;
+            }
+            // What fits may be what could not be read.
+            if let Some(failure) = &self.source.failure {
+                return RegistryError::Shared(Arc::clone(failure));
+            }
+            self.registry.counters().nothing_fitted.one_more();
+            let (name, tag, login) = (self.name, self.tag, self.profile);
+            tracing::warn!(repository = %name, %tag, %login, %error, "nothing fits");
+            error
+        })
+    }
+
+    async fn decide_by(&self, document: Arc<Document>) -> Result<Decided, RegistryError> {
+        match &*document {
+            Document::Manifest(manifest) if manifest.is_image() => self.judge(manifest).await,
+            // Only what can run is changed.
+            Document::Manifest(_) => Ok(Decided::as_it_is()),
+            Document::Index(index) => {
+                if !self.registry.can_run(self.source, index).await? {
+                    return Ok(Decided::as_it_is());
+                }
+                let narrowed = self.narrow(document).await?;
+                let unknown = narrowed.chosen.iter();
+                for _ in unknown.filter(|one| one.annotation(UNKNOWN).is_some()) {
+                    self.registry.counters().unknown_served.one_more();
+                }
+                self.choose(narrowed).await
+            }
+        }
+    }
+
+    /// A single image: refused where the hardware cannot run it, as it would be in an index.
+    async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
+        let policy = self.registry.settings().policy;
+        let (verdicts, warnings) = self
+            .candidates()
+            .await?
+            .judge(self.profile, policy)
+            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
+        let choice = if self.layers.is_empty() {
+            Choice::Source
+        } else {
+            Choice::Layered(manifest.clone())
+        };
+        Ok(Decided {
+            choice,
+            verdicts,
+            warnings,
+        })
+    }
+
+    async fn candidates(&self) -> Result<Arc<Candidates>, RegistryError> {
+        let (source, profile) = (self.source, self.profile);
+        self.registry.candidates(self.judged, source, profile).await
+    }
+
+    /// What the profile leaves of an index.
+    async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
+        let (bytes, profile) = (document.bytes().len(), self.profile.clone());
+        let _turn = self.registry.turn_to_choose(bytes).await?;
+        let candidates = self.candidates().await?;
+        let policy = self.registry.settings().policy;
+        let narrowed = self
+            .registry
+            .on_document(bytes, move || match &*document {
+                Document::Index(index) => Some(candidates.narrow(index, &profile, policy)),
+                Document::Manifest(_) => None,
+            })
+            .await?;
+        narrowed
+            .ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?
+            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))
+    }
+
+    /// In which form what is left of an index is served.
+    async fn choose(&self, narrowed: Narrowed) -> Result<Decided, RegistryError> {
+        let untouched = self.layers.is_empty()
+            && matches!(self.source.children, Children::At(_))
+            && *narrowed.index.digest() == self.source.stored.digest;
+        let choice = if untouched {
+            Choice::Source
+        } else if let Some(image) = self.only_image(&narrowed).await? {
+            image
+        } else {
+            return Ok(Decided {
+                verdicts: narrowed.verdicts.clone(),
+                warnings: narrowed.warnings.clone(),
+                choice: Choice::Index(narrowed),
+            });
+        };
+        Ok(Decided {
+            choice,
+            verdicts: narrowed.verdicts,
+            warnings: narrowed.warnings,
+        })
+    }
+
+    /// The image that is left of an index, where it is served itself: it is the only one, nothing
+    /// is added to it, and the login says that the machine is of its architecture, so that no
+    /// client needs an index to see that it is not for it. Its own digest is what its publisher
+    /// signed.
+    async fn only_image(&self, narrowed: &Narrowed) -> Result<Option<Choice>, RegistryError> {
+        let [entry] = narrowed.chosen.as_slice() else {
+            return Ok(None);
+        };
+        if self.form == Form::Index || !self.layers.is_empty() || !self.is_of_the_login(entry) {
+            return Ok(None);
+        }
+        let Some(place) = self.source.place_of(entry.digest()) else {
+            return Ok(None);
+        };
+        let Some(stored) = self.registry.manifest_at(place, entry.digest()).await? else {
+            return Ok(None);
+        };
+        Ok(match parse(&stored)? {
+            Document::Manifest(manifest) if manifest.is_image() => Some(Choice::Image {
+                place: place.clone(),
+                stored,
+                platform: entry.platform(),
+                requires: entry.platform().map(|p| p.features).unwrap_or_default(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Whether an entry is for Linux on the architecture of the CPU that the login names.
+    fn is_of_the_login(&self, entry: &Descriptor) -> bool {
+        let provided = self.profile.provided();
+        let graph = provided.graph();
+        entry.platform().is_some_and(|platform| {
+            let own = |target| graph.oci_platform(target).architecture == platform.architecture;
+            platform.os == "linux" && provided.targets().any(own)
+        })
+    }
+
+    /// The second step: where what was chosen lies, found or made.
+    async fn held(&self, choice: &Choice) -> Result<Held, RegistryError> {
+        let here = |place: &Place, digest: &Digest| Held {
+            repository: place.kept().clone(),
+            digest: digest.clone(),
+        };
+        match (choice, &self.source.children) {
+            (Choice::Source, Children::At(place)) => {
+                self.registry.counters().derived_known.one_more();
+                return Ok(here(place, &self.source.stored.digest));
+            }
+            (Choice::Image { place, stored, .. }, Children::At(_)) => {
+                self.registry.counters().derived_known.one_more();
+                return Ok(here(place, &stored.digest));
+            }
+            _ => {}
+        }
+        let key = self.outcome_key(choice);
+        let make = async {
+            let made = self.make(choice).await?;
+            self.keep(&key, made).await
+        };
+        let held = self.registry.outcome_of(&key, self.home, Box::pin(make));
+        let held = match held.await {
+            Err(error) if error.is_not_allowed() => {
+                let made = self.make(choice).await?;
+                self.keep(&key, made).await?
+            }
+            held => held?,
+        };
+        self.registry.bound_derived().await;
+        Ok(held)
+    }
+
+    /// What the bytes of an outcome depend on, as one digest. Nothing of it is a login's own words:
+    /// the layers' names are written in the catalog.
+    fn outcome_key(&self, choice: &Choice) -> Digest {
+        let (form, chosen) = match choice {
+            Choice::Source => ("source", &self.source.stored.digest),
+            Choice::Image { stored, .. } => ("image", &stored.digest),
+            Choice::Index(narrowed) => ("index", narrowed.index.digest()),
+            Choice::Layered(manifest) => ("layered", manifest.digest()),
+        };
+        let names: Vec<String> = self
+            .layers
+            .iter()
+            .map(|layer| layer.reference.to_string())
+            .collect();
+        digest_over(&(
+            OUTCOME_VERSION,
+            self.home.as_str(),
+            self.source.stored.digest.as_str(),
+            (form, chosen.as_str()),
+            (names, self.layer_digests()),
+        ))
+    }
+
+    fn layer_digests(&self) -> Vec<&str> {
+        let layers = self.layers.iter();
+        layers
+            .map(|layer| layer.source.stored.digest.as_str())
+            .collect()
+    }
+
+    /// A manifest that the source leads to.
+    pub(crate) async fn child_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Document, RegistryError> {
+        let found = self.registry.manifest_at(place, digest).await?;
+        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
+        Ok(parse(&found)?)
+    }
+}
+
+fn digest_over(inputs: &impl serde::Serialize) -> Digest {
+    #[expect(clippy::expect_used, reason = "numbers and texts always have a form")]
+    let inputs = serde_json::to_vec(inputs).expect("plain JSON");
+    Digest::sha256(&inputs)
+}

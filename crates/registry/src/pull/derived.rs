@@ -1,0 +1,319 @@
+//! What a derivation makes: documents in memory, which are then kept, children before the index
+//! that names them, and a record last.
+
+use metahub_oci::{Descriptor, Digest, Document, ImageConfig, ImageReference};
+use metahub_resolve::Narrowed;
+use metahub_store::PutManifest;
+
+use crate::access::location::Place;
+use crate::pull::blob::write_sources;
+use crate::pull::choice::Held;
+use crate::pull::derivation::{Choice, Derivation};
+use crate::pull::image::Image;
+use crate::pull::resolution::children_of;
+use crate::pull::source::Children;
+use crate::push::manifest::put_blob_error;
+use crate::{AddedLayers, Child, RegistryError};
+
+/// Machines that layers are added for in one index, at most: each costs documents of its own.
+const MAX_MACHINES: usize = 64;
+/// What a record costs in the database beside the documents, in bytes, roughly.
+const RECORD: u64 = 1024;
+
+/// An outcome in memory.
+#[derive(Default)]
+pub(crate) struct Made {
+    /// What is stored, in this order; the last is what is served.
+    parts: Vec<Part>,
+    /// What is served leads to these.
+    pub(crate) children: Vec<Child>,
+    pub(crate) added: Vec<AddedLayers>,
+}
+
+/// One document that is kept under the name that clients ask for.
+struct Part {
+    document: Document,
+    /// The configuration, where it was made as well.
+    config: Option<ImageConfig>,
+    /// The images that it was made from, and where they lie.
+    sources: Vec<(Place, Digest)>,
+    /// Whether its blobs are found where the sources lie.
+    has_blobs: bool,
+}
+
+impl Derivation<'_> {
+    /// The documents of an outcome. Reads what is needed of the source; stores nothing of its own.
+    pub(crate) async fn make(&self, choice: &Choice) -> Result<Made, RegistryError> {
+        let mut made = Made::default();
+        match choice {
+            Choice::Source => made.children = self.children_of_source().await?,
+            Choice::Image {
+                place,
+                stored,
+                platform,
+                requires,
+            } => {
+                made.children.push(Child {
+                    platform: platform.clone(),
+                    digest: stored.digest.clone(),
+                    derived_from: None,
+                    requires: requires.clone(),
+                });
+                made.parts.push(Part {
+                    document: crate::pull::source::parse(stored)?,
+                    config: None,
+                    sources: vec![(place.clone(), stored.digest.clone())],
+                    has_blobs: true,
+                });
+            }
+            Choice::Index(narrowed) => self.index(narrowed, &mut made).await?,
+            Choice::Layered(manifest) => {
+                if let Children::At(place) = &self.source.children {
+                    let digest = manifest.digest().clone();
+                    let image = self.registry.image_at(place, manifest.clone()).await?;
+                    let platform = image.config.platform();
+                    let derived = self.add_layers(place, image, &mut made).await?;
+                    made.children.push(Child {
+                        platform: Some(platform),
+                        digest: derived.digest().clone(),
+                        derived_from: Some(digest),
+                        requires: Vec::new(),
+                    });
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// What the source leads to, as it is.
+    async fn children_of_source(&self) -> Result<Vec<Child>, RegistryError> {
+        let document = self.registry.document(&self.source.stored).await?;
+        let manifest = match &*document {
+            Document::Index(index) => return Ok(children_of(index)),
+            Document::Manifest(manifest) => manifest,
+        };
+        let platform = match &self.source.children {
+            Children::At(place) => self.registry.platform_of(place, manifest).await,
+            Children::Each(_) => None,
+        };
+        Ok(vec![Child {
+            platform,
+            digest: manifest.digest().clone(),
+            derived_from: None,
+            requires: Vec::new(),
+        }])
+    }
+
+    /// `post-manifest-get` on every child that survived: the index that is served must already
+    /// name the derived children.
+    async fn index(&self, narrowed: &Narrowed, made: &mut Made) -> Result<(), RegistryError> {
+        if let Some(layer) = self.layers.first()
+            && narrowed.chosen.len() > MAX_MACHINES
+        {
+            return Err(RegistryError::Layers {
+                name: self.name.clone(),
+                layer: layer.reference.to_string(),
+                problem: format!(
+                    "the index has images for {} machines; layers are added for at most \
+                     {MAX_MACHINES}: name the machine's architecture in the login",
+                    narrowed.chosen.len()
+                ),
+            });
+        }
+        let mut served = Vec::new();
+        let mut refused = None;
+        for (entry, listed) in narrowed.chosen.iter().zip(narrowed.index.manifests()) {
+            match self.child(entry, listed, made).await {
+                Ok(child) => served.push(child),
+                // A child that the layers are not for is left out; the others still work.
+                Err(error @ RegistryError::Layers { .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refused.filter(|_| served.is_empty()) {
+            return Err(error);
+        }
+        let document = Document::from(narrowed.index.with_manifests(served));
+        let sources = self.sources_of_index(made);
+        made.parts.push(Part {
+            document,
+            config: None,
+            sources,
+            has_blobs: false,
+        });
+        Ok(())
+    }
+
+    /// What an index is made from: the source and the layers, or, of a collection, whose own index
+    /// is built anew and is at no place, the images that were chosen and the layers.
+    fn sources_of_index(&self, made: &Made) -> Vec<(Place, Digest)> {
+        let mut sources: Vec<(Place, Digest)> = match &self.source.children {
+            Children::At(place) => vec![(place.clone(), self.source.stored.digest.clone())],
+            Children::Each(_) => Vec::new(),
+        };
+        let own = !sources.is_empty();
+        for part in &made.parts {
+            // The first is what the child was made from.
+            for source in part.sources.iter().skip(usize::from(own)) {
+                if !sources.iter().any(|(_, digest)| *digest == source.1) {
+                    sources.push(source.clone());
+                }
+            }
+        }
+        sources
+    }
+
+    /// One child of the derived index, as it is to be listed.
+    async fn child(
+        &self,
+        entry: &Descriptor,
+        listed: &Descriptor,
+        made: &mut Made,
+    ) -> Result<Descriptor, RegistryError> {
+        let digest = entry.digest();
+        let from_elsewhere = matches!(self.source.children, Children::Each(_));
+        let mut result = listed.clone();
+        let mut derived_from = None;
+        let place = self.source.place_of(digest);
+        if let Some(place) = place.filter(|_| from_elsewhere || !self.layers.is_empty()) {
+            match self.child_at(place, digest).await? {
+                Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
+                    let image = self.registry.image_at(place, manifest).await?;
+                    let derived = self.add_layers(place, image, made).await?;
+                    result = listed.with_content(
+                        derived.media_type().clone(),
+                        derived.digest().clone(),
+                        derived.bytes().len() as u64,
+                    );
+                    derived_from = Some(digest.clone());
+                }
+                document if from_elsewhere => made.parts.push(Part {
+                    document,
+                    config: None,
+                    sources: vec![(place.clone(), digest.clone())],
+                    has_blobs: true,
+                }),
+                _ => {}
+            }
+        }
+        made.children.push(Child {
+            platform: listed.platform(),
+            digest: result.digest().clone(),
+            derived_from,
+            requires: entry.platform().map(|p| p.features).unwrap_or_default(),
+        });
+        Ok(result)
+    }
+
+    /// Puts every layer image on top of `base`, in the profile's order.
+    async fn add_layers(
+        &self,
+        place: &Place,
+        base: Image,
+        made: &mut Made,
+    ) -> Result<Document, RegistryError> {
+        let platform = base.config.platform();
+        let mut sources = vec![(place.clone(), base.manifest.digest().clone())];
+        let mut image = base;
+        let mut all_added = Vec::new();
+        for layer in self.layers {
+            let refuse = |problem: String| RegistryError::Layers {
+                name: self.name.clone(),
+                layer: layer.reference.to_string(),
+                problem,
+            };
+            let Children::At(layer_place) = &layer.source.children else {
+                continue;
+            };
+            let document = self.registry.document(&layer.source.stored).await?;
+            let manifest = self
+                .registry
+                .manifest_for(layer_place, &document, &platform)
+                .await?
+                .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
+            let added = self.registry.image_at(layer_place, manifest).await?;
+            let (manifest, config) = metahub_resolve::add_layers(
+                &image.manifest,
+                &image.config,
+                &added.manifest,
+                &added.config,
+                &format!("metahub manifest-add {}", layer.reference),
+            )
+            .map_err(|error| RegistryError::layers(self.name, &layer.reference, &error))?;
+            sources.push((layer_place.clone(), added.manifest.digest().clone()));
+            all_added.push(AddedLayers {
+                image: layer.reference.to_string(),
+                manifest: added.manifest.digest().clone(),
+                layers: added.manifest.layers().len(),
+                platform: Some(platform.clone()),
+            });
+            image = Image { manifest, config };
+        }
+        made.added.extend(all_added);
+        let document = Document::from(image.manifest);
+        made.parts.push(Part {
+            document: document.clone(),
+            config: Some(image.config),
+            sources,
+            has_blobs: true,
+        });
+        Ok(document)
+    }
+
+    /// The last step: keeps what was made under the name that clients ask for, with where its
+    /// blobs come from, and remembers it.
+    pub(crate) async fn keep(&self, key: &Digest, made: Made) -> Result<Held, RegistryError> {
+        let store = self.registry.store();
+        // What another outcome shares with this one is not evicted before the record is there.
+        let _storing = store.deriving().await;
+        let (mut bytes, mut served) = (RECORD, None);
+        for part in &made.parts {
+            bytes += part.bytes();
+            if let Some(config) = &part.config {
+                store
+                    .put_blob(self.home, config.digest(), config.bytes().clone())
+                    .await
+                    .map_err(put_blob_error)?;
+            }
+            let put = part.put();
+            served = Some(self.registry.put(self.home, &part.document, put).await?);
+        }
+        let served = served.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
+        store
+            .put_derived(key, self.home, &served.digest, bytes)
+            .await?;
+        tracing::info!(
+            repository = %self.name, tag = %self.tag, profile = %self.profile,
+            digest = %served.digest, "derived"
+        );
+        Ok(Held {
+            repository: self.home.clone(),
+            digest: served.digest.clone(),
+        })
+    }
+}
+
+impl Part {
+    fn bytes(&self) -> u64 {
+        let config = self
+            .config
+            .as_ref()
+            .map_or(0, |config| config.bytes().len());
+        (self.document.bytes().len() + config) as u64
+    }
+
+    fn put(&self) -> PutManifest {
+        let images: Vec<ImageReference> = self
+            .sources
+            .iter()
+            .map(|(place, digest)| place.image(digest))
+            .collect();
+        // What the sources hold already is readable through the derived name at once; the rest is
+        // fetched from where it came when somebody asks for it.
+        let mount_from = self.sources.iter().filter(|_| self.has_blobs);
+        PutManifest {
+            mount_from: mount_from.map(|(place, _)| place.kept().clone()).collect(),
+            ..PutManifest::derived(write_sources(&images))
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Parsed documents, each parsed once however many ask for it, and heavy work on them, which is
+//! done on blocking threads within the document budget, so that everybody else goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metahub_limits::BudgetError;
+use metahub_oci::{Digest, Document, DocumentError, MediaType};
+use metahub_store::StoredManifest;
+use moka::future::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use crate::pull::source::parse;
+use crate::{Registry, RegistryError};
+
+/// Documents up to this many bytes are worked on where they are asked for: about a millisecond.
+const SMALL: usize = 32 * 1024;
+/// What a parsed document takes in memory, as a multiple of its text.
+const PARSED: usize = 16;
+/// Bytes of parsed documents that are kept in memory.
+const KEPT: u64 = 96 * 1024 * 1024;
+/// Choices among the entries of large documents that are made at once. Each holds lists of all
+/// entries from its first look-up to its end.
+const LARGE_CHOICES: usize = 2;
+/// How long a choice waits for its turn, and when to try again after that.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Documents that were parsed lately.
+pub(crate) struct Documents {
+    parsed: Cache<(Digest, MediaType), Arc<Document>>,
+    choices: Semaphore,
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        let weigh = |_: &(Digest, MediaType), document: &Arc<Document>| {
+            u32::try_from(document.bytes().len().saturating_mul(PARSED)).unwrap_or(u32::MAX)
+        };
+        Self {
+            parsed: Cache::builder().weigher(weigh).max_capacity(KEPT).build(),
+            choices: Semaphore::new(LARGE_CHOICES),
+        }
+    }
+}
+
+impl Registry {
+    /// The document of what is stored.
+    pub(crate) async fn document(
+        &self,
+        stored: &Arc<StoredManifest>,
+    ) -> Result<Arc<Document>, RegistryError> {
+        if stored.bytes.len() <= SMALL {
+            return Ok(Arc::new(parse(stored)?));
+        }
+        let key = (stored.digest.clone(), stored.media_type.clone());
+        let work = async {
+            let stored = Arc::clone(stored);
+            let parsed = self
+                .on_document(stored.bytes.len(), move || parse(&stored))
+                .await?;
+            Ok::<_, RegistryError>(Arc::new(parsed?))
+        };
+        let documents = &self.inner.documents.parsed;
+        documents
+            .try_get_with(key, work)
+            .await
+            .map_err(|error| match error.document_error() {
+                Some(error) => error.into(),
+                None => RegistryError::Shared(error),
+            })
+    }
+
+    /// A turn to choose among the entries of a document of `bytes` bytes, to be held until the
+    /// lists of them are gone. A small document needs none.
+    ///
+    /// # Errors
+    /// [`BudgetError::Busy`] after 20 seconds.
+    pub(crate) async fn turn_to_choose(
+        &self,
+        bytes: usize,
+    ) -> Result<Option<SemaphorePermit<'_>>, RegistryError> {
+        if bytes <= SMALL {
+            return Ok(None);
+        }
+        match timeout(PATIENCE, self.inner.documents.choices.acquire()).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Err(_)) | Err(_) => Err(RegistryError::Documents(BudgetError::Busy {
+                retry_after: RETRY_AFTER,
+            })),
+        }
+    }
+
+    /// Does `work` on a document of `bytes` bytes: at once if that is small, else with memory of
+    /// the document budget, which is given back when the work ends; what is then kept of it is
+    /// bounded by the cache.
+    ///
+    /// # Errors
+    /// The budget's: too many documents at once, or work that panics.
+    pub(crate) async fn on_document<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        if bytes <= SMALL {
+            return Ok(work());
+        }
+        let (result, _memory) = self.documents().run(bytes as u64, work).await?;
+        Ok(result)
+    }
+}
+
+impl RegistryError {
+    /// What is wrong with a document, if that is it.
+    fn document_error(&self) -> Option<DocumentError> {
+        match self {
+            Self::Document(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}

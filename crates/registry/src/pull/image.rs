@@ -1,0 +1,112 @@
+//! Images as decisions need them: a manifest with its configuration, wherever they lie.
+
+use bytes::Bytes;
+use metahub_oci::{
+    Digest, Document, ImageConfig, ImageReference, Manifest, Platform, Reference, RepositoryName,
+};
+
+use crate::access::location::Place;
+use crate::pull::source::parse;
+use crate::{Registry, RegistryError};
+
+/// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
+const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A runnable image: manifest and configuration.
+#[derive(Clone)]
+pub(crate) struct Image {
+    pub(crate) manifest: Manifest,
+    pub(crate) config: ImageConfig,
+}
+
+impl Place {
+    /// How documents and records name content of this place.
+    pub(crate) fn image(&self, digest: &Digest) -> ImageReference {
+        self.named(Reference::Digest(digest.clone()))
+    }
+
+    /// The same for a tag or a digest.
+    pub(crate) fn named(&self, reference: Reference) -> ImageReference {
+        match self {
+            Self::Local(name) => ImageReference::new(None, name.clone(), reference),
+            Self::Upstream { route, .. } => ImageReference::new(
+                Some(route.upstream.host().clone()),
+                route.name.clone(),
+                reference,
+            ),
+        }
+    }
+}
+
+impl Registry {
+    /// The configuration of the image that `manifest`, found at `place`, describes.
+    pub(crate) async fn image_at(
+        &self,
+        place: &Place,
+        manifest: Manifest,
+    ) -> Result<Image, RegistryError> {
+        let image = place.image(manifest.digest()).to_string();
+        let Some(descriptor) = manifest.config() else {
+            return Err(RegistryError::unknown(
+                place.kept(),
+                manifest.digest().clone(),
+            ));
+        };
+        let digest = descriptor.digest().clone();
+        let bytes = self.small_blob_at(place, &digest, MAX_CONFIG_BYTES).await?;
+        let config = ImageConfig::parse(bytes).map_err(|error| RegistryError::Config {
+            image,
+            digest,
+            error,
+        })?;
+        Ok(Image { manifest, config })
+    }
+
+    /// A small blob of one place, whole and verified.
+    pub(crate) async fn small_blob_at(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Bytes, RegistryError> {
+        let blob = self
+            .blob_at(place, digest)
+            .await?
+            .ok_or_else(|| RegistryError::BlobUnknown(place.kept().clone(), digest.clone()))?;
+        blob.read(limit).await
+    }
+
+    /// The manifest of the document that is `stored` at `place` for one machine: itself if it is
+    /// a manifest, else the index's first entry for that operating system and architecture.
+    pub(crate) async fn manifest_for(
+        &self,
+        place: &Place,
+        document: &Document,
+        platform: &Platform,
+    ) -> Result<Option<Manifest>, RegistryError> {
+        let index = match document {
+            Document::Manifest(manifest) => return Ok(Some(manifest.clone())),
+            Document::Index(index) => index,
+        };
+        let entry = index.manifests().iter().find(|entry| {
+            !entry.is_attestation() && entry.platform().is_some_and(|p| p.same_machine(platform))
+        });
+        let Some(entry) = entry else { return Ok(None) };
+        match self.manifest_at(place, entry.digest()).await? {
+            Some(stored) => match parse(&stored)? {
+                Document::Manifest(manifest) => Ok(Some(manifest)),
+                Document::Index(_) => Ok(None),
+            },
+            None => Err(missing(place.kept(), entry.digest())),
+        }
+    }
+}
+
+/// The error for an index entry whose manifest is nowhere.
+pub(crate) fn missing(name: &RepositoryName, digest: &Digest) -> RegistryError {
+    RegistryError::ManifestUnknown {
+        name: name.clone(),
+        reference: digest.clone().into(),
+        hint: ", though an index here lists it".to_owned(),
+    }
+}

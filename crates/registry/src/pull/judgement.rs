@@ -1,0 +1,295 @@
+//! What one image says of itself, as judging it needs it: whether it is there and an image at
+//! all, its platform, what it requires. Read from the manifest, the configuration, and the
+//! compatibility artifact that refers to it; the first two never change, and are kept by digest.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use metahub_hardware::{Feature, Key, Stated, Statements, Unread};
+use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform};
+use metahub_upstream::Problem;
+use serde_json::Value;
+
+use crate::access::location::{Place, is_offline};
+use crate::pull::source::parse;
+use crate::pull::statements::Compatibility;
+use crate::{Registry, RegistryError};
+
+/// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
+const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What is known of one image.
+pub(crate) enum Own {
+    /// It is there, and says this of itself.
+    Image(Arc<Said>),
+    /// It is there, and no image.
+    NoImage,
+    /// It is not there, or is not given; in words.
+    Absent(String),
+}
+
+/// What an image says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// The platform of its configuration; empty where that states none.
+    pub(crate) platform: Platform,
+    /// What it requires, and what of that cannot be read.
+    pub(crate) statements: Statements,
+}
+
+/// Statements read lately, of which few have more than a KiB.
+pub(crate) fn said_lately() -> moka::future::Cache<Digest, Arc<Said>> {
+    let weigh = |_: &Digest, said: &Arc<Said>| {
+        let stated = said.statements.requirements.iter();
+        let stated: usize = stated
+            .map(|stated| stated.feature.canonical().len() + 256)
+            .sum();
+        let unread = said.statements.unread.iter();
+        let unread: usize = unread.map(|unread| unread.value.len() + 64).sum();
+        u32::try_from(stated + unread + 512).unwrap_or(u32::MAX)
+    };
+    moka::future::Cache::builder()
+        .weigher(weigh)
+        .max_capacity(16 * 1024 * 1024)
+        .build()
+}
+
+impl Registry {
+    /// What the image `digest` at `place` says of itself.
+    ///
+    /// # Errors
+    /// What may well pass: an upstream that is down or busy, a store that cannot be read. What
+    /// lasts is no error, but among what is returned.
+    pub(crate) async fn own_words(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Own, RegistryError> {
+        let stored = match self.manifest_at(place, digest).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(Own::Absent("it is not there".to_owned())),
+            Err(error) => return unreadable(error).map(Own::Absent),
+        };
+        let manifest = match parse(&stored) {
+            Ok(Document::Manifest(manifest)) => manifest,
+            Ok(Document::Index(_)) => return Ok(Own::NoImage),
+            Err(error) => return Ok(Own::Absent(error.to_string())),
+        };
+        if !manifest.is_image() {
+            return Ok(Own::NoImage);
+        }
+        let basics = match self.basics(place, &manifest).await? {
+            Ok(basics) => basics,
+            Err(reason) => return Ok(Own::Absent(reason)),
+        };
+        let mut said = Said::clone(&basics);
+        self.know_site_targets(&mut said.statements);
+        match self.compatibility(place, digest).await? {
+            Compatibility::None => {}
+            Compatibility::Specification(json) => {
+                // What cannot be read of it is noted there.
+                let _ = said.statements.add_compatibility(&json);
+            }
+            Compatibility::Unreadable(reason) => {
+                said.statements.add_unread_compatibility(&reason);
+            }
+        }
+        Ok(Own::Image(Arc::new(said)))
+    }
+
+    /// Reads labels that name a CPU target which only this site's configuration knows.
+    fn know_site_targets(&self, statements: &mut Statements) {
+        let catalog = self.catalog();
+        let graph = catalog.graph();
+        let Statements {
+            requirements,
+            unread,
+        } = statements;
+        unread.retain(|unread| {
+            let known =
+                unread.at.contains(".cpu.") && matches!(graph.look_up(&unread.value), Some(Ok(_)));
+            if let Ok(feature) = Feature::new(Key::Arch.as_str(), &unread.value)
+                && known
+            {
+                let at = unread.at.clone();
+                requirements.push(Stated { feature, at });
+            }
+            !known
+        });
+    }
+
+    /// The platform of an image's configuration, if it can be read and states one.
+    pub(crate) async fn platform_of(&self, place: &Place, manifest: &Manifest) -> Option<Platform> {
+        if !manifest.is_image() {
+            return None;
+        }
+        let basics = self.basics(place, manifest).await.ok()?.ok()?;
+        let platform = &basics.platform;
+        (!platform.os.is_empty() && !platform.architecture.is_empty()).then(|| platform.clone())
+    }
+
+    /// What manifest and configuration say; or why the image cannot be run by anybody.
+    pub(crate) async fn basics(
+        &self,
+        place: &Place,
+        manifest: &Manifest,
+    ) -> Result<Result<Arc<Said>, String>, RegistryError> {
+        let digest = manifest.digest();
+        if let Some(known) = self.inner.said.get(digest).await {
+            return Ok(Ok(known));
+        }
+        let config = match manifest.config() {
+            Some(config) => config.digest().clone(),
+            None => return Ok(Err("it has no configuration".to_owned())),
+        };
+        let read = self.small_blob_at(place, &config, MAX_CONFIG_BYTES).await;
+        let said = match read {
+            Ok(bytes) => from_config(manifest, &bytes),
+            Err(error) if matches!(error.root(), RegistryError::BlobUnknown(..)) => {
+                return Ok(Err("its configuration is not there".to_owned()));
+            }
+            Err(error) => {
+                let mut said = Said::default();
+                said.statements
+                    .unread
+                    .push(config_unread(&unreadable(error)?));
+                said
+            }
+        };
+        let said = Arc::new(said);
+        self.inner
+            .said
+            .insert(digest.clone(), Arc::clone(&said))
+            .await;
+        Ok(Ok(said))
+    }
+}
+
+/// What an error says that lasts: what it is about cannot be read now, nor later.
+///
+/// # Errors
+/// The error itself, if it may well pass.
+pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> {
+    let lasts = match error.root() {
+        RegistryError::Upstream(error) if is_offline(error) => true,
+        RegistryError::Upstream(error) => matches!(
+            error.problem(),
+            Problem::Denied { .. } | Problem::TooLarge { .. } | Problem::DigestMismatch { .. }
+        ),
+        RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
+        _ => true,
+    };
+    if lasts {
+        Ok(error.to_string())
+    } else {
+        Err(error)
+    }
+}
+
+/// What is noted of a configuration that cannot be read.
+fn config_unread(problem: &str) -> Unread {
+    Unread::new(
+        "its configuration",
+        problem,
+        "an image configuration as JSON",
+    )
+}
+
+/// What a manifest and its configuration say. A configuration that is no JSON object says nothing
+/// that can be read; fields that nobody here needs may be missing.
+fn from_config(manifest: &Manifest, config: &[u8]) -> Said {
+    let mut said = Said::default();
+    let statements = &mut said.statements;
+    if let Some(annotations) = manifest.as_json().get("annotations").and_then(texts) {
+        statements.add_annotations(borrowed(&annotations));
+    }
+    let map: JsonMap = match serde_json::from_slice(config) {
+        Ok(Value::Object(map)) => map,
+        Ok(_) | Err(_) => {
+            statements.unread.push(config_unread("no JSON object"));
+            return said;
+        }
+    };
+    let run = map.get("config").filter(|run| !run.is_null());
+    if run.is_some_and(|run| !run.is_object()) {
+        statements
+            .unread
+            .push(config_unread("its config is no object"));
+    }
+    match part_of(run, "Labels").map(texts) {
+        Some(Some(labels)) => statements.add_labels(borrowed(&labels)),
+        Some(None) => statements
+            .unread
+            .push(config_unread("its Labels are no object")),
+        None => {}
+    }
+    match part_of(run, "Env").map(Value::as_array) {
+        Some(Some(env)) => statements.add_env(env.iter().filter_map(Value::as_str)),
+        Some(None) => statements.unread.push(config_unread("its Env is no list")),
+        None => {}
+    }
+    said.platform = normalized(Platform::from_json(&map));
+    said
+}
+
+/// A JSON object of texts, in its order. What is no text stands there as JSON, which no label of a
+/// known meaning can be read as, so that it is not passed over. `None` for what is no object.
+fn texts(map: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
+    let map: &JsonMap = map.as_object()?;
+    let text = |value: &'_ Value| match value {
+        Value::String(_) => None,
+        other => Some(other.to_string()),
+    };
+    let texts = map.iter().map(|(key, value)| {
+        let json = text(value).map(Cow::Owned);
+        let value = json.unwrap_or_else(|| Cow::Borrowed(value.as_str().unwrap_or_default()));
+        (key.as_str(), value)
+    });
+    Some(texts.collect())
+}
+
+/// A part of what a configuration says of running the image; nothing where it is null.
+fn part_of<'a>(run: Option<&'a Value>, key: &str) -> Option<&'a Value> {
+    run?.get(key).filter(|part| !part.is_null())
+}
+
+fn borrowed<'a>(texts: &'a [(&'a str, Cow<'a, str>)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    texts.iter().map(|(key, value)| (*key, &**value))
+}
+
+/// A platform in OCI's names: configurations state architectures as kernels call them, too, and
+/// container runtimes read them so.
+fn normalized(mut platform: Platform) -> Platform {
+    platform.os = platform.os.to_ascii_lowercase();
+    let architecture = platform.architecture.to_ascii_lowercase();
+    platform.architecture = match architecture.as_str() {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" | "i486" | "i586" | "i686" => "386",
+        "armhf" | "armel" => "arm",
+        other => other,
+    }
+    .to_owned();
+    // Features of a configuration are no requirements: only an index states such.
+    platform.features.clear();
+    platform
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_are_called_as_oci_calls_them() {
+        for (written, expected) in [
+            ("x86_64", "amd64"),
+            ("AArch64", "arm64"),
+            ("amd64", "amd64"),
+            ("riscv64", "riscv64"),
+            ("", ""),
+        ] {
+            let platform = normalized(Platform::new("Linux", written));
+            assert_eq!(platform, Platform::new("linux", expected));
+        }
+    }
+}

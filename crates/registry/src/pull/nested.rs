@@ -1,0 +1,108 @@
+//! Indexes within an index: followed, within bounds, and replaced by the entries that they hold.
+//! Clients that take the first match do not follow them.
+
+use std::collections::HashSet;
+
+use metahub_oci::{Descriptor, Digest, Document, Index};
+use metahub_resolve::{below, excluded, unmarked};
+
+use crate::access::location::Place;
+use crate::pull::judgement::unreadable;
+use crate::pull::source::parse;
+use crate::{Registry, RegistryError};
+
+/// Levels of indexes within indexes that are followed, indexes read, and entries and bytes of them
+/// in all.
+const MAX_DEPTH: usize = 4;
+const MAX_NESTED: usize = 32;
+const MAX_ENTRIES: usize = 20_000;
+const MAX_NESTED_BYTES: usize = 16 * 1024 * 1024;
+
+impl Registry {
+    /// The entries of an index at `place`, those of indexes within it in their place, and whether
+    /// one was not there.
+    pub(crate) async fn flattened(
+        &self,
+        place: &Place,
+        index: &Index,
+    ) -> Result<(Vec<Descriptor>, bool), RegistryError> {
+        let mut nested = Nested::default();
+        // Last first, so that what an index holds takes its place.
+        let mut waiting: Vec<(Descriptor, usize)> = index
+            .manifests()
+            .iter()
+            .rev()
+            .map(|entry| (unmarked(entry), 0))
+            .collect();
+        let mut all = Vec::with_capacity(waiting.len());
+        while let Some((entry, depth)) = waiting.pop() {
+            if !entry.media_type().is_index() || entry.is_attestation() {
+                all.push(entry);
+                continue;
+            }
+            match nested.read(self, place, &entry, depth).await? {
+                Ok(within) => {
+                    let within = within.manifests().iter().rev();
+                    waiting.extend(within.map(|inner| (below(&entry, inner), depth + 1)));
+                }
+                Err(reason) => all.push(excluded(&entry, &reason)),
+            }
+        }
+        Ok((all, nested.gaps))
+    }
+}
+
+/// Indexes within an index, as far as they were followed.
+#[derive(Default)]
+struct Nested {
+    seen: HashSet<Digest>,
+    entries: usize,
+    bytes: usize,
+    gaps: bool,
+}
+
+impl Nested {
+    /// The index that an entry leads to, or why it is not followed.
+    async fn read(
+        &mut self,
+        registry: &Registry,
+        place: &Place,
+        entry: &Descriptor,
+        depth: usize,
+    ) -> Result<Result<Index, String>, RegistryError> {
+        if depth >= MAX_DEPTH || self.seen.len() >= MAX_NESTED {
+            return Ok(Err(format!(
+                "an index within the index, of which {MAX_NESTED} on {MAX_DEPTH} levels are read"
+            )));
+        }
+        if !self.seen.insert(entry.digest().clone()) {
+            return Ok(Err(
+                "an index within the index that is listed twice".to_owned()
+            ));
+        }
+        let stored = match registry.manifest_at(place, entry.digest()).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => {
+                self.gaps = true;
+                return Ok(Err("an index within the index that is not there".to_owned()));
+            }
+            Err(error) => return unreadable(error).map(Err),
+        };
+        self.bytes += stored.bytes.len();
+        let index = match parse(&stored) {
+            Ok(Document::Index(index)) => index,
+            Ok(Document::Manifest(_)) => {
+                return Ok(Err("is said to be an index, and is none".to_owned()));
+            }
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        self.entries += index.manifests().len();
+        if self.bytes > MAX_NESTED_BYTES || self.entries > MAX_ENTRIES {
+            return Ok(Err(format!(
+                "an index within the index: more than {MAX_ENTRIES} entries or \
+                 {MAX_NESTED_BYTES} bytes are not read"
+            )));
+        }
+        Ok(Ok(index))
+    }
+}

@@ -1,0 +1,5 @@
+//! What clients push and delete.
+
+pub(crate) mod immutable;
+pub(crate) mod manifest;
+pub(crate) mod upload;

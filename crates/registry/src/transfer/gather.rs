@@ -1,0 +1,377 @@
+//! Having images here in full: for warming ahead of a pull, and for taking them to another site.
+//!
+//! Gathering runs what a pull runs, so what is fetched is fetched once however many clients pull
+//! meanwhile. Of each image it takes what a login gets, or everything; of what a collection names
+//! and the login does not get, only what makes the collection the same at another place: its
+//! manifests and configurations.
+//!
+//! One image's failure is no matter of the others: each is gathered by itself, and so is what is
+//! attached to one (`gather_merge` joins them).
+
+use std::collections::{BTreeMap, HashSet};
+
+use metahub_catalog::{Action, Collection, Composed};
+use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, RepositoryName};
+use metahub_store::StoredManifest;
+use serde_json::Value;
+
+use crate::access::location::Place;
+use crate::pull::choice::Form;
+use crate::pull::manifest::{Derived, Outcome};
+use crate::pull::source::{Children, Source};
+use crate::transfer::merge::{Failures, Merged, fetch};
+use crate::transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
+use crate::{BlobRead, Registry, RegistryError};
+
+/// Which of the images that an index leads to are taken.
+pub(crate) enum Select {
+    /// Those for the wanted platforms.
+    ByPlatform,
+    /// Those of them that stand here.
+    Only(HashSet<Digest>),
+    /// All: it was decided before.
+    Chosen,
+}
+
+/// How much of something was taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    /// All of it.
+    pub(crate) whole: bool,
+    /// At least one image that can be run, or one artifact.
+    pub(crate) some: bool,
+}
+
+/// A blob that is wanted.
+pub(crate) struct Need {
+    pub(crate) place: Place,
+    pub(crate) size: u64,
+}
+
+impl Registry {
+    /// Fetches what is missing of the wanted images, and says what they consist of. An image that
+    /// cannot be had is named among the failures of the plan.
+    ///
+    /// # Errors
+    /// The first failure, if none of the images can be had.
+    pub async fn gather(
+        &self,
+        wanted: &Wanted,
+        mut progress: impl FnMut(Gathering) + Send + Sync,
+    ) -> Result<Plan, RegistryError> {
+        // Who has images gathered looks after the registry.
+        let registry = &self.as_itself();
+        let mut failures = Failures::default();
+        let mut gathered = Vec::with_capacity(wanted.images.len());
+        for image in &wanted.images {
+            let mut gather = Gather::new(registry, wanted);
+            match gather.image(image).await {
+                Ok(()) => gathered.push((Some(image), gather)),
+                Err(error) => failures.add(image, error),
+            }
+        }
+        if wanted.profiles {
+            let mut gather = Gather::new(registry, wanted);
+            gather.all_profiles().await?;
+            gathered.push((None, gather));
+        }
+        let lost = fetch(registry, &gathered, &mut progress).await;
+        let mut merged = Merged::default();
+        for (image, gather) in gathered {
+            match (gather.lacks(&lost), image) {
+                (Some(error), Some(image)) => failures.add(image, error),
+                (Some(error), None) => failures.add(&"a profile's layers", error),
+                (None, _) => merged.add(gather, &lost),
+            }
+        }
+        merged.finish(failures)
+    }
+}
+
+/// The gathering of one image, of what is attached to one, or of the catalog's layers.
+pub(crate) struct Gather<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) wanted: &'a Wanted,
+    /// Manifests that were looked at.
+    pub(crate) seen: HashSet<(RepositoryName, Digest)>,
+    pub(crate) blobs: BTreeMap<Digest, Need>,
+    pub(crate) manifests: BTreeMap<Digest, PlanContent>,
+    pub(crate) plan: Plan,
+    /// What belongs to the images and has a tag of its own.
+    pub(crate) beside: Vec<PlanEntry>,
+    /// What is attached to the image and can be left out by itself.
+    pub(crate) attached: Vec<Gather<'a>>,
+    /// Why the first of the images that an index leads to could not be had.
+    pub(crate) absent: Option<RegistryError>,
+}
+
+impl Gather<'_> {
+    async fn image(&mut self, image: &ImageReference) -> Result<(), RegistryError> {
+        let registry = self.registry;
+        let name = registry.client_name(image)?;
+        let unknown = || RegistryError::unknown(&name, image.reference());
+        let before = self.plan.entries.len();
+        match image.reference() {
+            Reference::Digest(_) => {
+                let source = registry.image_source(image).await?.ok_or_else(unknown)?;
+                self.source(&source, image, &Select::ByPlatform).await?;
+            }
+            Reference::Tag(tag) => {
+                let nobody = Composed::none();
+                let profile = self.wanted.profile.as_deref().unwrap_or(&nobody);
+                let catalog = registry.catalog();
+                let collection = registry.collection_called(&catalog, &name, &tag);
+                // A bundle names what tools find under the name that was asked for: an index.
+                let form = Form::Index;
+                match registry.explained(&name, &tag, profile, form).await? {
+                    Outcome::Plain(source) => {
+                        self.source(&source, image, &Select::ByPlatform).await?;
+                    }
+                    Outcome::Derived(derived, warning) => {
+                        self.plan.warnings.extend(warning);
+                        self.sources(image, collection, &derived).await?;
+                        self.layers(&name, profile, &derived).await?;
+                        self.derived(&name, image, &derived).await?;
+                    }
+                }
+            }
+        }
+        let taken = self.plan.entries.get(before..).unwrap_or_default();
+        let of_parts = self.attached.iter().flat_map(|part| &part.plan.entries);
+        if taken
+            .iter()
+            .chain(of_parts)
+            .all(|entry| entry.name.is_none())
+        {
+            if let Some(error) = self.absent.take() {
+                return Err(error);
+            }
+            return Err(RegistryError::ManifestUnknown {
+                name,
+                reference: image.reference(),
+                hint: format!(" for {}", platforms(&self.wanted.platforms)),
+            });
+        }
+        Ok(())
+    }
+
+    /// What a derived image was made from: the images of a collection, or one image.
+    async fn sources(
+        &mut self,
+        image: &ImageReference,
+        collection: Option<&Collection>,
+        derived: &Derived,
+    ) -> Result<(), RegistryError> {
+        let children = derived.explanation.children.iter();
+        let from = children.map(|c| c.derived_from.as_ref().unwrap_or(&c.digest));
+        let served = Select::Only(from.cloned().collect());
+        let select = if self.wanted.profile.is_some() {
+            &served
+        } else {
+            &Select::ByPlatform
+        };
+        let Some(collection) = collection else {
+            let found = self.registry.image_source(image).await?;
+            if let Some(source) = found {
+                self.source(&source, image, select).await?;
+            }
+            return Ok(());
+        };
+        self.plan.documents.push(collection.to_document());
+        for entry in &collection.entries {
+            match self.registry.document_source(&entry.image).await {
+                Ok(Some(source)) => {
+                    let mut part = self.begin();
+                    let gathered = part.source(&source, &entry.image, select).await;
+                    // What is served is needed, with its blobs from where it lies; of the others,
+                    // what there is.
+                    if gathered.is_ok() && part.has_chosen(&served) {
+                        self.absorb(part);
+                    } else {
+                        self.end(part, gathered, || entry.image.to_string());
+                    }
+                }
+                Ok(None) => self.left_out(&entry.image, "there is no such image"),
+                Err(error) => self.left_out(&entry.image, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn left_out(&mut self, image: &ImageReference, why: impl std::fmt::Display) {
+        self.warn(format!("{image} is left out: {why}"));
+    }
+
+    /// The images whose layers were added, and the profiles that say so.
+    async fn layers(
+        &mut self,
+        name: &RepositoryName,
+        profile: &Composed,
+        derived: &Derived,
+    ) -> Result<(), RegistryError> {
+        let added = derived.explanation.added.iter();
+        let select = Select::Only(added.map(|added| added.manifest.clone()).collect());
+        for layer in metahub_resolve::layers_for(profile, name) {
+            if let Some(source) = self.registry.document_source(layer).await? {
+                self.source(&source, layer, &select).await?;
+            }
+        }
+        let catalog = self.registry.catalog();
+        for selector in profile.to_string().split('+') {
+            let named = selector
+                .parse()
+                .ok()
+                .and_then(|name| catalog.profile(&name));
+            if let Some(profile) = named.filter(|profile| profile.location.is_some()) {
+                self.plan.documents.push(profile.to_document());
+            }
+        }
+        Ok(())
+    }
+
+    /// Every profile of the site's own documents, and the layers that they add.
+    async fn all_profiles(&mut self) -> Result<(), RegistryError> {
+        let catalog = self.registry.catalog();
+        let own = catalog.profiles().filter(|p| p.location.is_some());
+        for profile in own {
+            self.plan.documents.push(profile.to_document());
+            for action in &profile.actions {
+                let Action::ManifestAdd(add) = action else {
+                    continue;
+                };
+                match self.registry.document_source(&add.layer).await {
+                    Ok(Some(source)) => {
+                        let mut part = self.begin();
+                        let gathered = part.source(&source, &add.layer, &Select::ByPlatform).await;
+                        self.end(part, gathered, || add.layer.to_string());
+                    }
+                    Ok(None) => self.left_out(&add.layer, "there is no such image"),
+                    Err(error) => self.left_out(&add.layer, error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Content that was derived, under the name that clients call it.
+    async fn derived(
+        &mut self,
+        name: &RepositoryName,
+        image: &ImageReference,
+        derived: &Derived,
+    ) -> Result<(), RegistryError> {
+        let place = Place::Local(self.registry.home(name)?.into_owned());
+        let extent = self
+            .document(&place, &derived.stored, &Select::ByPlatform)
+            .await?;
+        let image = ImageReference::new(None, name.clone(), image.reference());
+        let text = image.to_string();
+        // What login gets is what tools shall find under the name that it was asked for by.
+        for entry in &mut self.plan.entries {
+            if entry.name.as_ref() == Some(&text) {
+                entry.name = None;
+            }
+        }
+        self.entry(image, &derived.stored, PlanOrigin::Derived, extent);
+        Ok(())
+    }
+
+    /// An image as it is at its place.
+    async fn source(
+        &mut self,
+        source: &Source,
+        image: &ImageReference,
+        select: &Select,
+    ) -> Result<(), RegistryError> {
+        let Children::At(place) = &source.children else {
+            self.left_out(image, "it is a collection itself");
+            return Ok(());
+        };
+        self.plan.warnings.extend(source.warning.clone());
+        let extent = self.document(place, &source.stored, select).await?;
+        let full = place.named(image.reference());
+        if self.plan.entries.iter().all(|entry| entry.image != full) {
+            self.entry(full, &source.stored, source.stored.origin.into(), extent);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn entry(
+        &mut self,
+        image: ImageReference,
+        stored: &StoredManifest,
+        origin: PlanOrigin,
+        extent: Extent,
+    ) {
+        let text = image.to_string();
+        let free = |entry: &PlanEntry| entry.name.as_ref() != Some(&text);
+        let named = extent.some && self.plan.entries.iter().all(free);
+        let name = named.then_some(text);
+        let entry = entry_of(name, image, stored, origin, extent);
+        self.plan.entries.push(entry);
+    }
+
+    pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
+        let wanted = &self.wanted.platforms;
+        wanted.is_empty() || wanted.iter().any(|wanted| wanted.same_machine(platform))
+    }
+}
+
+impl Registry {
+    /// The name by which a client asks this registry for an image: whose rights count, whatever
+    /// places it leads to.
+    ///
+    /// # Errors
+    /// Host and name together are no name.
+    pub fn client_name(&self, image: &ImageReference) -> Result<RepositoryName, RegistryError> {
+        Ok(match image.host() {
+            Some(host) => crate::access::location::kept_name(host, image.name())?,
+            None => image.name().clone(),
+        })
+    }
+
+    /// Has a blob of one place here, whole; its size in bytes.
+    pub(crate) async fn have(&self, place: &Place, digest: &Digest) -> Result<u64, RegistryError> {
+        let blob = self.blob_at(place, digest).await?;
+        let blob =
+            blob.ok_or_else(|| RegistryError::BlobUnknown(place.kept().clone(), digest.clone()))?;
+        let size = blob.size();
+        let BlobRead::Arriving { mut follower, .. } = blob else {
+            return Ok(size);
+        };
+        if follower.completed().await && self.arrived(place.kept(), digest).await?.is_some() {
+            return Ok(size);
+        }
+        Err(RegistryError::Broken(format!(
+            "{digest} of {} could not be fetched whole",
+            place.kept()
+        )))
+    }
+}
+
+/// An entry for a manifest.
+pub(crate) fn entry_of(
+    name: Option<String>,
+    image: ImageReference,
+    stored: &StoredManifest,
+    origin: PlanOrigin,
+    extent: Extent,
+) -> PlanEntry {
+    let size = stored.bytes.len() as u64;
+    let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
+    PlanEntry {
+        name,
+        image,
+        origin,
+        descriptor: Value::Object(descriptor.as_json().clone()),
+        partial: !extent.whole,
+    }
+}
+
+fn platforms(wanted: &[Platform]) -> String {
+    if wanted.is_empty() {
+        return "any platform".to_owned();
+    }
+    let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    names.join(" or ")
+}

@@ -1,0 +1,183 @@
+//! From what was gathered for each image to one plan: the blobs are fetched together, and what
+//! cannot be had whole is left out by itself, an attachment without its image, an image without
+//! the others.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use metahub_oci::{Digest, ImageReference};
+
+use crate::transfer::gather::{Gather, Need};
+use crate::transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin};
+use crate::{Registry, RegistryError};
+
+/// Blobs that are fetched at once.
+const AT_ONCE: usize = 4;
+
+/// Blobs that could not be fetched, and why.
+pub(crate) type Lost = BTreeMap<Digest, Arc<RegistryError>>;
+
+/// Images that could not be had.
+#[derive(Default)]
+pub(crate) struct Failures {
+    first: Option<RegistryError>,
+    texts: Vec<String>,
+}
+
+impl Failures {
+    pub(crate) fn add(&mut self, image: &impl std::fmt::Display, error: RegistryError) {
+        self.texts.push(format!("{image}: {error}"));
+        self.first.get_or_insert(error);
+    }
+}
+
+/// Fetches the blobs of all that was gathered, each once; those that cannot be had.
+pub(crate) async fn fetch(
+    registry: &Registry,
+    gathered: &[(Option<&ImageReference>, Gather<'_>)],
+    progress: &mut (impl FnMut(Gathering) + Send + Sync),
+) -> Lost {
+    let mut needs: BTreeMap<&Digest, &Need> = BTreeMap::new();
+    for (_, gather) in gathered {
+        gather.needs(&mut needs);
+    }
+    let mut now = Gathering {
+        done: 0,
+        total: needs.len() as u64,
+        bytes: 0,
+    };
+    progress(now);
+    let mut fetches = Vec::with_capacity(needs.len());
+    for (digest, need) in needs {
+        fetches.push(async move { (digest, registry.have(&need.place, digest).await) });
+    }
+    let mut fetches = stream::iter(fetches).buffer_unordered(AT_ONCE);
+    let mut lost = Lost::new();
+    while let Some((digest, outcome)) = fetches.next().await {
+        now.done += 1;
+        match outcome {
+            Ok(size) => now.bytes += size,
+            Err(error) => {
+                lost.insert(digest.clone(), Arc::new(error));
+            }
+        }
+        progress(now);
+    }
+    lost
+}
+
+impl Gather<'_> {
+    /// Adds the blobs that this and what is attached to it need.
+    fn needs<'n>(&'n self, needs: &mut BTreeMap<&'n Digest, &'n Need>) {
+        for (digest, need) in &self.blobs {
+            needs.entry(digest).or_insert(need);
+        }
+        for part in &self.attached {
+            part.needs(needs);
+        }
+    }
+
+    /// Why this cannot be had whole, attachments aside.
+    pub(crate) fn lacks(&self, lost: &Lost) -> Option<RegistryError> {
+        let missing = self.blobs.keys().find_map(|digest| lost.get(digest));
+        missing.map(|error| RegistryError::Shared(Arc::clone(error)))
+    }
+}
+
+/// The plan of several images, on its way.
+#[derive(Default)]
+pub(crate) struct Merged {
+    contents: BTreeMap<Digest, PlanContent>,
+    names: HashSet<String>,
+    seen: HashSet<(ImageReference, bool)>,
+    plan: Plan,
+    beside: Vec<PlanEntry>,
+}
+
+impl Merged {
+    /// Adds what can be had whole, and of what is attached to it those parts that can.
+    pub(crate) fn add(&mut self, gather: Gather<'_>, lost: &Lost) {
+        let mut whole = true;
+        for part in gather.attached {
+            match part.lacks(lost) {
+                None => self.add(part, lost),
+                Some(error) => {
+                    whole = false;
+                    let entries = part.plan.entries.iter().chain(&part.beside);
+                    let names: Vec<String> = entries.map(|e| e.image.to_string()).collect();
+                    let what = match names.is_empty() {
+                        true => "what is attached to an image".to_owned(),
+                        false => names.join(", "),
+                    };
+                    if part.plan.entries.iter().any(|entry| entry.name.is_some()) {
+                        self.plan.failed.push(format!("{what}: {error}"));
+                    } else {
+                        self.plan
+                            .warnings
+                            .push(format!("{what} is left out: {error}"));
+                    }
+                }
+            }
+        }
+        self.contents.extend(gather.manifests);
+        for (digest, need) in gather.blobs {
+            let content = PlanContent {
+                digest: digest.clone(),
+                size: need.size,
+                repository: need.place.kept().clone(),
+                manifest: false,
+            };
+            self.contents.entry(digest).or_insert(content);
+        }
+        for mut entry in gather.plan.entries {
+            entry.partial |= !whole;
+            self.entry(entry);
+        }
+        for entry in gather.beside {
+            if self.beside.iter().all(|other| other.image != entry.image) {
+                self.beside.push(entry);
+            }
+        }
+        self.plan.documents.extend(gather.plan.documents);
+        self.plan.warnings.extend(gather.plan.warnings);
+        self.plan.failed.extend(gather.plan.failed);
+    }
+
+    fn entry(&mut self, mut entry: PlanEntry) {
+        let derived = entry.origin == PlanOrigin::Derived;
+        if !self.seen.insert((entry.image.clone(), derived)) {
+            return;
+        }
+        if let Some(name) = &entry.name
+            && !self.names.insert(name.clone())
+        {
+            // What a login gets is what tools find under the name.
+            let holder = self.plan.entries.iter_mut();
+            let holder = holder
+                .filter(|_| derived)
+                .find(|e| e.name.as_ref() == Some(name));
+            match holder {
+                Some(holder) => holder.name = None,
+                None => entry.name = None,
+            }
+        }
+        self.plan.entries.push(entry);
+    }
+
+    /// The plan; the first failure if nothing could be had.
+    pub(crate) fn finish(mut self, failures: Failures) -> Result<Plan, RegistryError> {
+        let nothing = self.plan.entries.is_empty() && self.beside.is_empty();
+        if let (Some(first), true) = (failures.first, nothing) {
+            return Err(first);
+        }
+        self.plan.failed.extend(failures.texts);
+        self.plan.entries.append(&mut self.beside);
+        self.plan.contents = self.contents.into_values().collect();
+        for list in [&mut self.plan.documents, &mut self.plan.warnings] {
+            list.sort();
+            list.dedup();
+        }
+        Ok(self.plan)
+    }
+}
