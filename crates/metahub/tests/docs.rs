@@ -48,7 +48,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "systemctl restart metahub",
-        "needs systemd as init; `tests/e2e/tests/packages.rs` runs the units' commands",
+        "`tests/e2e/tests/systemd.rs` restarts both services",
     ),
     (
         "scripts/build-image",

@@ -12,9 +12,11 @@
     reason = "test support fails a test by panicking and shows its transcript on standard output"
 )]
 
+pub mod booted;
 pub mod buildah;
 pub mod containerd;
 pub mod daemon;
+pub mod debian;
 pub mod docker;
 pub mod faulty;
 pub mod fixture;

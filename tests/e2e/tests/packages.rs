@@ -7,18 +7,18 @@
     reason = "a test"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metahub_e2e::daemon::Daemon;
+use metahub_e2e::debian::Packages;
 use metahub_e2e::machine::{self, Machine, Service};
 use metahub_e2e::metahub::listening;
-use metahub_e2e::process::{Cmd, Outcome, wait_until};
+use metahub_e2e::process::{Outcome, wait_until};
 use metahub_e2e::pusher::Pusher;
+use metahub_e2e::require;
 use metahub_e2e::unit::Unit;
-use metahub_e2e::{metahub, node, require};
-use tempfile::TempDir;
 
 const SERVER: &str = "/usr/lib/systemd/system/metahub.service";
 const REFRESH: &str = "/usr/lib/systemd/system/metahub-node-refresh.service";
@@ -26,42 +26,11 @@ const REFRESH: &str = "/usr/lib/systemd/system/metahub-node-refresh.service";
 const PAGE: &str = include_str!("../../../docs/install.md");
 const SOON: Duration = Duration::from_secs(30);
 
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts")
-}
-
-/// Packages of one version, of the programs under test without what debuggers need.
-fn build(folder: &TempDir, version: &str) {
-    let programs = folder.path().join("programs");
-    std::fs::create_dir_all(&programs).unwrap();
-    for program in [metahub::program(), node::program()] {
-        let to = programs.join(program.file_name().unwrap());
-        if !to.exists() {
-            Cmd::new("strip").arg(program).arg("-o").arg(&to).ok();
-        }
-    }
-    Cmd::new(scripts().join("build-deb"))
-        .args(["--version", version, "--out"])
-        .arg(folder.path())
-        .arg("--binaries")
-        .arg(&programs)
-        // Nobody downloads these.
-        .env("DPKG_DEB_COMPRESSOR_TYPE", "gzip")
-        .env("DPKG_DEB_COMPRESSOR_LEVEL", "1")
-        .shown(format!("scripts/build-deb --version {version}"))
-        .ok();
-}
-
 /// The packages, in two versions.
-fn packages() -> &'static Path {
-    static BUILT: OnceLock<TempDir> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        build(&folder, "1.0");
-        build(&folder, "1.1");
-        folder
-    });
-    folder.path()
+fn packages(version: &str) -> &'static Packages {
+    static BUILT: OnceLock<[Packages; 2]> = OnceLock::new();
+    let [former, latter] = BUILT.get_or_init(|| ["1.0", "1.1"].map(Packages::build));
+    if version == "1.0" { former } else { latter }
 }
 
 /// A copy of this machine, without what a person may have installed on it before.
@@ -71,14 +40,7 @@ fn fresh_machine() -> Option<Machine> {
 }
 
 fn install(machine: &Machine, package: &str, version: &str) -> Outcome {
-    let own = Cmd::new("dpkg").arg("--print-architecture").ok().stdout;
-    let file = format!("{package}_{version}_{}.deb", own.trim());
-    let inside = format!("/tmp/{file}");
-    machine.copy(&packages().join(&file), &inside);
-    // Whatever it needs is here: nothing is fetched.
-    let quietly = ["--yes", "--quiet", "--no-install-recommends"];
-    let install = [&["apt-get", "install"], &quietly[..], &[&inside]].concat();
-    machine.command(&install).ok()
+    packages(version).install(machine, package)
 }
 
 /// The drop-ins that the page on installing shows for the server's unit.
@@ -208,7 +170,7 @@ fn the_server_is_installed_upgraded_removed_and_purged_and_content_stays() {
     // An upgrade keeps what its owner changed, and what the server wrote.
     let config = machine.read("/etc/metahub/metahub.yaml") + "\nread_only: true\n";
     machine.write("/etc/metahub/metahub.yaml", &config);
-    machine.write("/etc/metahub/catalog/site.yaml", "profile:\n  name: site\n");
+    machine.write("/etc/metahub/catalog/own.yaml", "profile:\n  name: site\n");
     machine.write("/var/lib/metahub/content", "precious");
     machine.command(&["rm", enabled]).ok();
     install(&machine, "metahub", "1.1");
@@ -227,7 +189,7 @@ fn the_server_is_installed_upgraded_removed_and_purged_and_content_stays() {
     purged.says("/var/lib/metahub holds content");
     assert!(!machine.has("/etc/metahub/metahub.yaml"));
     // What the site wrote itself is no part of the package.
-    assert!(machine.has("/etc/metahub/catalog/site.yaml"));
+    assert!(machine.has("/etc/metahub/catalog/own.yaml"));
     assert_eq!(machine.read("/var/lib/metahub/content"), "precious");
     assert_eq!(machine.mode("/var/lib/metahub"), "metahub metahub 700");
 
