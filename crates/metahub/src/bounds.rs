@@ -39,7 +39,7 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
                 seen = Some(fetched);
                 written = now;
                 let bounded = registry.clone();
-                let kept = guarded("bounds", async move { bounded.keep_bounds().await }).await;
+                let kept = guarded("bounds", async move { bounded.evict_to_bounds().await }).await;
                 let holds = kept.as_ref().is_ok_and(|kept| !kept.over);
                 next = now + if holds { AT_LEAST } else { again };
                 kept.map(drop)

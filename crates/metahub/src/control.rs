@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metahub_oci::{ImageReference, Platform, RepositoryName};
-use metahub_registry::{Gathering, Import, Importing, Plan, Registry, RegistryError, Wanted};
+use metahub_registry::{
+    ImageSelection, Import, ImportProgress, Inventory, Registry, RegistryError, TransferProgress,
+};
 use metahub_store::{BackupOptions, GcOptions, ScrubOptions};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::{Deserialize, Serialize};
@@ -64,7 +66,7 @@ pub(crate) enum Order {
     /// Fetch what is missing of images.
     Warm(Images),
     /// The same, and say what they consist of.
-    Plan(Images),
+    Inventory(Images),
     /// Take in a bundle.
     Import {
         /// An absolute path.
@@ -89,12 +91,12 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    fn wanted(&self, registry: &Registry) -> miette::Result<Wanted> {
+    fn wanted(&self, registry: &Registry) -> miette::Result<ImageSelection> {
         let login = self.login.as_deref().map(|login| {
             // Whoever may read the folder is asked for no password, so no account is looked up.
             registry.catalog().interpret(login, &|_| false)
         });
-        Ok(Wanted {
+        Ok(ImageSelection {
             images: self.images.clone(),
             profile: login.transpose().into_diagnostic()?.map(|l| l.profile),
             platforms: self.platforms.clone(),
@@ -169,7 +171,7 @@ pub(crate) async fn carry_out(
                 "failed": plan.failed,
             }))
         }
-        Order::Plan(images) => {
+        Order::Inventory(images) => {
             let plan = gather(registry, &images, progress).await?;
             serde_json::to_value(plan).into_diagnostic()
         }
@@ -190,7 +192,7 @@ pub(crate) async fn carry_out(
             let texts = if documents { import.documents() } else { &[] };
             let folder = registry.store().folder();
             let documents = ImportedDocuments::check(folder, &registry.catalog(), texts)?;
-            let told = |now: Importing| {
+            let told = |now: ImportProgress| {
                 progress(Progress {
                     done: now.done,
                     total: now.total,
@@ -261,16 +263,16 @@ pub(crate) async fn gather(
     registry: &Registry,
     images: &Images,
     mut progress: impl FnMut(Progress) + Send + Sync,
-) -> miette::Result<Plan> {
+) -> miette::Result<Inventory> {
     let wanted = images.wanted(registry)?;
-    let told = |now: Gathering| {
+    let told = |now: TransferProgress| {
         progress(Progress {
             done: now.done,
             total: now.total,
             bytes: now.bytes,
         });
     };
-    match registry.gather(&wanted, told).await {
+    match registry.fetch_images(&wanted, told).await {
         Err(error) if matches!(error.root(), RegistryError::NothingFits { .. }) => {
             Err(NothingFits(error.to_string()).into())
         }

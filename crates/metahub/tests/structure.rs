@@ -1,5 +1,5 @@
-//! How the source is built, held against what `ARCHITECTURE.md` says of it: which crate uses which,
-//! that no module imports what imports it, and that no dependency stands there unused.
+//! How the source is built: no module imports what imports it, and no dependency stands there
+//! unused. Which crate uses which is held in `docs.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -58,43 +58,6 @@ fn table(manifest: &str, name: &str) -> BTreeSet<String> {
     let keys = keys.map(|key| key.trim().to_owned());
     keys.filter(|key| !key.is_empty() && !key.starts_with('#'))
         .collect()
-}
-
-#[test]
-fn the_table_of_crates_says_what_each_uses() {
-    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in page.lines().filter(|line| line.starts_with("| [`")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let name = cells[0].split('`').nth(1).unwrap();
-        let uses = cells[2].trim_end_matches('|').trim();
-        let uses = uses.split(", ").filter(|name| *name != "–");
-        told.insert(name.to_owned(), uses.map(str::to_owned).collect());
-    }
-    let mut above = BTreeSet::new();
-    for (name, folder) in crates() {
-        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        let uses: BTreeSet<String> = table(&manifest, "dependencies")
-            .iter()
-            .filter_map(|key| Some(key.strip_prefix("metahub-")?.to_owned()))
-            .collect();
-        assert_eq!(
-            told.get(&name),
-            Some(&uses),
-            "the row of {name} in ARCHITECTURE.md"
-        );
-    }
-    // Arrows point one way: a crate uses only what stands above it.
-    for row in page.lines().filter(|line| line.starts_with("| [`")) {
-        let name = row.split('`').nth(1).unwrap();
-        for used in told.get(name).into_iter().flatten() {
-            assert!(
-                above.contains(used),
-                "{name} uses {used}, which stands below it"
-            );
-        }
-        above.insert(name.to_owned());
-    }
 }
 
 #[test]

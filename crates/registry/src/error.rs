@@ -41,7 +41,7 @@ pub enum RegistryError {
         "no upload {0} is in progress here: it was finished, cancelled, or expired. Start another"
     )]
     UploadUnknown(String),
-    /// A chunk begins elsewhere than the upload stands.
+    /// A chunk begins upstream_locations_of than the upload stands.
     #[error("the upload has {expected} bytes, so the next chunk begins there, not at {found}")]
     UploadOffset {
         /// Bytes received so far.
@@ -278,7 +278,7 @@ pub enum NotAllowed {
     },
     /// A collection or profile leads there.
     #[error(
-        "{0} is read with each account's own login there, and what a document leads to is the \
+        "{0} is read with each account's own login there, and what a document leaders to is the \
          same for everybody: push the image here, or name it at another upstream"
     )]
     Document(Host),

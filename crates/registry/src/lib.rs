@@ -29,8 +29,8 @@ use tokio::sync::watch;
 
 pub use access::local_names::{EmptyName, Released};
 pub use access::location::LocalContent;
-pub use cache::eviction::{CacheSettings, Kept};
-pub use cache::fetch::{Fetching, Scout};
+pub use cache::eviction::{CacheSettings, EvictionReport};
+pub use cache::fetch::{Fetching, RangePrefetch};
 pub use cache::free_space::{Free, FreeError};
 pub use counters::{Counts, UpstreamCounts};
 pub use error::{NotAllowed, RegistryError};
@@ -44,8 +44,10 @@ pub use pull::manifest::{Accepts, Served};
 pub use pull::statements::ImageSays;
 pub use push::immutable::ImmutableTags;
 pub use push::manifest::Pushed;
-pub use transfer::import::{Import, ImportError, Imported, Importing};
-pub use transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
+pub use transfer::import::{Import, ImportError, ImportProgress, Imported};
+pub use transfer::inventory::{
+    ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
+};
 
 /// How the registry behaves where sites differ.
 #[derive(Clone, Debug)]
@@ -102,22 +104,22 @@ struct Inner {
     upstreams: Upstreams,
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: Settings,
-    fills: cache::fetch::Fills,
+    fetches: cache::fetch::Fetches,
     room: cache::room::Room,
-    leads: cache::cross_repository::Leads,
+    leaders: cache::cross_repository::Leaders,
     collections: moka::future::Cache<Digest, pull::collection::Built>,
     /// The candidates of sources, as logins were judged by them lately.
     judged: pull::candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<pull::judgement::Said>>,
     /// The newest compatibility artifacts of images, as their upstreams told them last.
-    told: pull::compatibility::Told,
+    compatibility: pull::compatibility::CompatibilityArtifacts,
     derivations: pull::choice::Derivations,
     documents: pull::document::Documents,
-    rechecks: cache::revalidate::Rechecks,
+    revalidations: cache::revalidate::Revalidations,
     listings: pull::tag_listing::Listings,
     referrers: pull::lists::ReferrersLately,
-    personal: access::upstream_identity::Personals,
+    personal: access::upstream_identity::UpstreamIdentities,
     counters: counters::Counters,
     usage: cache::last_used::Usage,
 }
@@ -136,14 +138,16 @@ impl Registry {
             caller: access::pass_through::Caller::Nobody,
             client: 0,
             inner: Arc::new(Inner {
-                personal: access::upstream_identity::Personals::new(settings.logins.clone()),
+                personal: access::upstream_identity::UpstreamIdentities::new(
+                    settings.logins.clone(),
+                ),
                 store,
                 upstreams,
                 catalog,
                 settings,
-                fills: cache::fetch::Fills::default(),
+                fetches: cache::fetch::Fetches::default(),
                 room: cache::room::Room::default(),
-                leads: cache::cross_repository::Leads::default(),
+                leaders: cache::cross_repository::Leaders::default(),
                 derivations: pull::choice::Derivations::default(),
                 documents: pull::document::Documents::default(),
                 collections: moka::future::Cache::builder()
@@ -152,8 +156,8 @@ impl Registry {
                     .build(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),
-                told: moka::future::Cache::builder().max_capacity(20_000).build(),
-                rechecks: cache::revalidate::Rechecks::default(),
+                compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),
+                revalidations: cache::revalidate::Revalidations::default(),
                 listings: pull::tag_listing::Listings::default(),
                 referrers: pull::lists::referrers_lately(),
                 counters: counters::Counters::default(),

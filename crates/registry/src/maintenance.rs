@@ -109,8 +109,8 @@ impl Registry {
     ) -> Result<bool, RegistryError> {
         for source in finding.sources.iter().flat_map(|text| parse_sources(text)) {
             let itself = self.as_itself();
-            for place in itself.places_of_image(&source).await? {
-                let Some(blob) = itself.blob_at(&place, &finding.digest).await? else {
+            for location in itself.locations_of_image(&source).await? {
+                let Some(blob) = itself.blob_at(&location, &finding.digest).await? else {
                     continue;
                 };
                 if let BlobRead::Arriving { mut follower, .. } = blob
@@ -118,9 +118,13 @@ impl Registry {
                 {
                     continue;
                 }
-                if self.arrived(place.kept(), &finding.digest).await?.is_some() {
+                if self
+                    .arrived(location.storage(), &finding.digest)
+                    .await?
+                    .is_some()
+                {
                     self.store()
-                        .mount(place.kept(), repository, &finding.digest)
+                        .mount(location.storage(), repository, &finding.digest)
                         .await?;
                     return Ok(true);
                 }

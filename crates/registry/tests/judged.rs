@@ -141,14 +141,14 @@ impl Needs {
 }
 
 /// What a tag leads to: images by digest, and what each needs there.
-type Leads = Vec<(Digest, Needs)>;
+type Leaders = Vec<(Digest, Needs)>;
 
 struct World {
     registry: Registry,
     sender: watch::Sender<Arc<Catalog>>,
     /// What there is to point to, with its descriptor.
     pool: Vec<(Value, Needs)>,
-    tags: Vec<(String, Leads)>,
+    tags: Vec<(String, Leaders)>,
     /// The own words of single images by tag, where an entry of a collection replaces them.
     singles: HashMap<String, Needs>,
 }
@@ -335,7 +335,7 @@ impl World {
 
     /// Pushes an index of up to `most` entries, some of which are indexes.
     async fn index(&mut self, at: usize, most: usize, random: &mut Random) {
-        let (mut entries, mut leads) = (Vec::new(), Vec::new());
+        let (mut entries, mut leaders) = (Vec::new(), Vec::new());
         for number in 0..=random.below(most) {
             if random.one_in(8) {
                 let (mut inner, mut led) = (Vec::new(), Vec::new());
@@ -359,23 +359,23 @@ impl World {
                     }
                 }
                 entries.push(outer);
-                leads.extend(led);
+                leaders.extend(led);
             } else {
                 let (entry, digest, needs) = self.entry(random);
                 entries.push(entry);
-                leads.push((digest, needs));
+                leaders.push((digest, needs));
             }
         }
         let tag = format!("i{at}");
         self.push(&index(&entries, &tag), Some(&tag)).await;
-        self.tags.push((tag, leads));
+        self.tags.push((tag, leaders));
     }
 
     /// Collections of what was pushed, as documents.
-    fn collections(&self, count: usize, random: &mut Random) -> Vec<(String, Leads)> {
+    fn collections(&self, count: usize, random: &mut Random) -> Vec<(String, Leaders)> {
         let (mut all, mut text) = (Vec::new(), "manifests:\n".to_owned());
         for at in 0..count {
-            let mut leads = Leads::new();
+            let mut leaders = Leaders::new();
             text.push_str(&format!("  - name: c{at}\n    manifests:\n"));
             for _ in 0..=random.below(4) {
                 let (tag, led) = &self.tags[random.below(self.tags.len())];
@@ -388,9 +388,9 @@ impl World {
                 text.push_str(&format!(
                     "      - {{image: '{REPOSITORY}:{tag}'{features}}}\n"
                 ));
-                leads.extend(self.by_entry(tag, led, written));
+                leaders.extend(self.by_entry(tag, led, written));
             }
-            all.push((format!("c{at}:latest"), leads));
+            all.push((format!("c{at}:latest"), leaders));
         }
         let loaded = Catalog::from_documents(&[("generated.yaml", text)]);
         assert!(loaded.problems.iter().all(|problem| !problem.is_error()));
@@ -399,7 +399,7 @@ impl World {
     }
 
     /// What images need, of which an entry of a collection says something.
-    fn by_entry(&self, tag: &str, led: &Leads, written: Option<&str>) -> Leads {
+    fn by_entry(&self, tag: &str, led: &Leaders, written: Option<&str>) -> Leaders {
         let single = self.singles.contains_key(tag);
         let mut led = led.clone();
         for (_, needs) in &mut led {
@@ -427,7 +427,7 @@ impl World {
     }
 
     /// Holds what a login is served against what its machine runs.
-    async fn holds(&self, image: &str, leads: &Leads, machine: usize, policy: &Policy) -> Runs {
+    async fn holds(&self, image: &str, leaders: &Leaders, machine: usize, policy: &Policy) -> Runs {
         let login = MACHINES[machine].0;
         let profile = self
             .registry
@@ -445,11 +445,11 @@ impl World {
             .tagged(reference.name(), &tag, &profile, Accepts::Index)
             .await;
         let best = |wanted: Runs| {
-            leads
+            leaders
                 .iter()
                 .any(|(_, needs)| needs.on(machine, policy) == wanted)
         };
-        let images = leads.iter().any(|(_, needs)| !needs.nothing);
+        let images = leaders.iter().any(|(_, needs)| !needs.nothing);
         let served = match answer {
             Ok(served) => served,
             Err(error) => {
@@ -474,12 +474,12 @@ impl World {
         let mut worst = Runs::Yes;
         for digest in digests {
             // The same image may be led to in several ways; one that runs is enough.
-            let ways = leads.iter().filter(|(own, _)| *own == digest);
+            let ways = leaders.iter().filter(|(own, _)| *own == digest);
             let ways: Vec<Runs> = ways.map(|(_, needs)| needs.on(machine, policy)).collect();
-            let way = [Runs::Yes, Runs::Perhaps]
+            let authorised_route = [Runs::Yes, Runs::Perhaps]
                 .into_iter()
-                .find(|way| ways.contains(way));
-            match way {
+                .find(|authorised_route| ways.contains(authorised_route));
+            match authorised_route {
                 Some(Runs::Perhaps) => {
                     assert!(
                         !best(Runs::Yes),
@@ -543,16 +543,16 @@ async fn run(seed: u64, policy: Policy) -> usize {
     let tags = world
         .tags
         .iter()
-        .map(|(tag, leads)| (format!("{REPOSITORY}:{tag}"), leads.clone()));
-    let sources: Vec<(String, Leads)> = tags.chain(collections).collect();
-    let cases = sources
-        .iter()
-        .flat_map(|(image, leads)| (0..MACHINES.len()).map(move |machine| (image, leads, machine)));
+        .map(|(tag, leaders)| (format!("{REPOSITORY}:{tag}"), leaders.clone()));
+    let sources: Vec<(String, Leaders)> = tags.chain(collections).collect();
+    let cases = sources.iter().flat_map(|(image, leaders)| {
+        (0..MACHINES.len()).map(move |machine| (image, leaders, machine))
+    });
     let count = sources.len() * MACHINES.len();
     let (of_world, policy) = (&world, &policy);
     // Many at once, so that the store writes what they derive together.
     let seen: Vec<Runs> = stream::iter(cases)
-        .map(|(image, leads, machine)| of_world.holds(image, leads, machine, policy))
+        .map(|(image, leaders, machine)| of_world.holds(image, leaders, machine, policy))
         .buffer_unordered(64)
         .collect()
         .await;

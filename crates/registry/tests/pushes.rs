@@ -149,11 +149,11 @@ async fn what_is_no_size_is_refused() {
 async fn of_what_is_not_here_any_size_may_be_said() {
     let world = World::new(false).await;
     let mut manifest = world.manifest().await;
-    let elsewhere = Digest::sha256(b"elsewhere");
+    let upstream_locations_of = Digest::sha256(b"upstream_locations_of");
     manifest["subject"] =
-        json!({"mediaType": MediaType::OCI_MANIFEST, "digest": elsewhere, "size": 7});
+        json!({"mediaType": MediaType::OCI_MANIFEST, "digest": upstream_locations_of, "size": 7});
     let layers = manifest["layers"].as_array_mut().unwrap();
-    layers.push(json!({"mediaType": FOREIGN, "digest": elsewhere, "size": 7}));
+    layers.push(json!({"mediaType": FOREIGN, "digest": upstream_locations_of, "size": 7}));
     world.push(&manifest).await.unwrap();
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::{Args, ValueHint};
 use metahub_bundle::{BundleWriter, Documents, ORIGIN, PARTIAL, REF_NAME};
 use metahub_oci::{Digest, ImageReference, MediaType};
-use metahub_registry::{Imported, Plan, PlanContent, PlanEntry};
+use metahub_registry::{Imported, Inventory, InventoryContent, InventoryEntry};
 use metahub_store::{Content, Mode, Store};
 use miette::{IntoDiagnostic as _, miette};
 use serde::{Deserialize, Serialize};
@@ -92,11 +92,11 @@ struct ExportedImage {
 pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
     let images = args.selection.images(args.profiles)?;
-    let report = match order::done(&config, Order::Plan(images)).await {
+    let report = match order::done(&config, Order::Inventory(images)).await {
         Ok(report) => report,
         Err(error) => return exit::of(error),
     };
-    let plan: Plan = serde_json::from_value(report).into_diagnostic()?;
+    let plan: Inventory = serde_json::from_value(report).into_diagnostic()?;
     let store = Store::open(&config.data, Mode::Beside)
         .await
         .map_err(|error| data::failed(&config.data, &error))?;
@@ -135,7 +135,7 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
 }
 
 /// Writes the bundle; what is in it.
-async fn write(store: &Store, plan: &Plan, path: &Path) -> miette::Result<Exported> {
+async fn write(store: &Store, plan: &Inventory, path: &Path) -> miette::Result<Exported> {
     let documents = (!plan.documents.is_empty()).then(|| Documents::pack(&plan.documents));
     let packed = documents.iter().flat_map(|documents| &documents.contents);
     let mut wanted: HashMap<Digest, u64> = plan
@@ -227,7 +227,7 @@ enum Source {
 }
 
 impl Source {
-    async fn of(store: &Store, content: &PlanContent) -> miette::Result<Self> {
+    async fn of(store: &Store, content: &InventoryContent) -> miette::Result<Self> {
         let gone = || {
             miette!(
                 help = "run the same command again: it goes on where it stopped",
@@ -258,7 +258,7 @@ impl Source {
 }
 
 /// An entry of the bundle's index.
-fn entry(entry: &PlanEntry) -> Value {
+fn entry(entry: &InventoryEntry) -> Value {
     let mut annotations = json!({
         metahub_resolve::IMAGE: entry.image,
         ORIGIN: entry.origin.as_str(),

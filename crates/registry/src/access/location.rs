@@ -11,7 +11,7 @@ use crate::{Registry, RegistryError};
 
 /// One place that may hold a repository's content.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// A repository of this registry.
     Local(RepositoryName),
     /// A repository of an upstream.
@@ -19,16 +19,16 @@ pub(crate) enum Place {
         /// How to ask for it there.
         route: Route,
         /// The repository under which its content is kept here.
-        kept: RepositoryName,
+        storage: RepositoryName,
     },
 }
 
-impl Place {
+impl Location {
     /// The repository of the store that holds this place's content.
-    pub(crate) fn kept(&self) -> &RepositoryName {
+    pub(crate) fn storage(&self) -> &RepositoryName {
         match self {
             Self::Local(name) => name,
-            Self::Upstream { kept, .. } => kept,
+            Self::Upstream { storage, .. } => storage,
         }
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn is_offline(error: &UpstreamError) -> bool {
 
 /// The name by which clients ask for `name` at `host`, and under which its content is kept unless
 /// it is read under each account's own identity (see `enter`).
-pub(crate) fn kept_name(
+pub(crate) fn storage_name(
     host: &Host,
     name: &RepositoryName,
 ) -> Result<RepositoryName, RegistryError> {
@@ -111,21 +111,21 @@ impl Registry {
     /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones. A local
     /// name has no other place, unless the configuration says that local content comes last:
     /// what is missing there is never filled in by a stranger's repository of the same name.
-    pub(crate) async fn places_of(
+    pub(crate) async fn locations_of(
         &self,
         name: &RepositoryName,
-    ) -> Result<Vec<Place>, RegistryError> {
+    ) -> Result<Vec<Location>, RegistryError> {
         let local = self.local(name);
         if local.is_some() && self.is_wholly_local(name).await? {
             return Ok(local.into_iter().collect());
         }
-        let mut places = self.elsewhere(name)?;
+        let mut locations = self.upstream_locations_of(name)?;
         match (local, self.settings().local) {
-            (Some(local), LocalContent::First) => places.insert(0, local),
-            (Some(local), LocalContent::Last) => places.push(local),
+            (Some(local), LocalContent::First) => locations.insert(0, local),
+            (Some(local), LocalContent::Last) => locations.push(local),
             (None, _) => {}
         }
-        Ok(places)
+        Ok(locations)
     }
 
     /// Whether nothing of any upstream is found under `name`, which may be pushed to here.
@@ -138,8 +138,8 @@ impl Registry {
 
     /// The place of what was pushed here under that name, if any may be: not where it leads to an
     /// upstream that is read under each account's own identity.
-    pub(crate) fn local(&self, name: &RepositoryName) -> Option<Place> {
-        self.is_open(name).then(|| Place::Local(name.clone()))
+    pub(crate) fn local(&self, name: &RepositoryName) -> Option<Location> {
+        self.is_open(name).then(|| Location::Local(name.clone()))
     }
 
     /// What to say of an answer that an upstream gave for `name`, if that name was pushed to here
@@ -147,9 +147,9 @@ impl Registry {
     pub(crate) async fn shadowing(
         &self,
         name: &RepositoryName,
-        place: &Place,
+        location: &Location,
     ) -> Result<Option<String>, RegistryError> {
-        let Place::Upstream { route, .. } = place else {
+        let Location::Upstream { route, .. } = location else {
             return Ok(None);
         };
         if self.settings().local == LocalContent::First || !self.store().was_pushed(name).await? {
@@ -164,38 +164,41 @@ impl Registry {
     }
 
     /// The places of that repository after this registry itself.
-    pub(crate) fn elsewhere(&self, name: &RepositoryName) -> Result<Vec<Place>, RegistryError> {
+    pub(crate) fn upstream_locations_of(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Vec<Location>, RegistryError> {
         let (host, rest) = self.upstreams().split(name);
-        self.upstream_places(host.as_ref(), &rest)
+        self.upstream_locations(host.as_ref(), &rest)
     }
 
     /// The places of an image as documents name it: with a host only that upstream's, without
     /// one the same as for a client's name.
-    pub(crate) async fn places_of_image(
+    pub(crate) async fn locations_of_image(
         &self,
         image: &ImageReference,
-    ) -> Result<Vec<Place>, RegistryError> {
+    ) -> Result<Vec<Location>, RegistryError> {
         match image.host() {
-            Some(host) => self.upstream_places(Some(host), image.name()),
-            None => self.places_of(image.name()).await,
+            Some(host) => self.upstream_locations(Some(host), image.name()),
+            None => self.locations_of(image.name()).await,
         }
     }
 
     /// The upstreams that `name` leads to: those of `host`, or the default ones.
-    pub(crate) fn upstream_places(
+    pub(crate) fn upstream_locations(
         &self,
         host: Option<&Host>,
         name: &RepositoryName,
-    ) -> Result<Vec<Place>, RegistryError> {
-        let place = |route: Route| {
-            let kept = self.kept(&route)?;
-            let route = self.way(route, &kept)?;
-            Ok(Place::Upstream { route, kept })
+    ) -> Result<Vec<Location>, RegistryError> {
+        let location = |route: Route| {
+            let storage = self.storage_of(&route)?;
+            let route = self.authorised_route(route, &storage)?;
+            Ok(Location::Upstream { route, storage })
         };
         self.upstreams()
             .routes(host, name)
             .into_iter()
-            .map(place)
+            .map(location)
             .collect()
     }
 }

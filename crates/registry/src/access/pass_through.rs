@@ -12,15 +12,15 @@ use std::sync::Arc;
 use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_upstream::{Route, UpstreamError, named_host};
 
-use crate::access::location::kept_name;
-use crate::access::upstream_identity::{Personal, Question, Who, is_refusal};
+use crate::access::location::storage_name;
+use crate::access::upstream_identity::{Question, UpstreamIdentity, Who, is_refusal};
 use crate::error::NotAllowed;
 use crate::pull::blob::parse_sources;
 use crate::{Registry, RegistryError};
 
 /// How the names of these repositories begin, before the host. Clients and documents have no such
 /// names.
-pub(crate) const BEHIND: &str = "pass-through--";
+pub(crate) const PASS_THROUGH_PREFIX: &str = "pass-through--";
 /// How many manifests that lead to a blob are asked for before the blob itself is.
 const MOST_MANIFESTS: usize = 2;
 
@@ -40,15 +40,15 @@ pub(crate) enum Caller {
 
 /// What somebody has shown: that they may read one repository of an upstream.
 pub(crate) struct Proof {
-    personal: Arc<Personal>,
+    personal: Arc<UpstreamIdentity>,
     /// The upstream's name for it, and the repository of the store that keeps it.
     name: RepositoryName,
-    kept: RepositoryName,
+    storage: RepositoryName,
 }
 
 /// What is wanted of a repository.
 #[derive(Clone, Copy)]
-pub(crate) enum Wanted<'a> {
+pub(crate) enum Request<'a> {
     Tag(&'a metahub_oci::Tag),
     /// A manifest, or what refers to it.
     Manifest(&'a Digest),
@@ -67,9 +67,9 @@ impl Caller {
 
     /// Tells those apart whose questions to the upstream of the repository `kept` are not
     /// answered together. Nothing where everybody asks as the registry; nobody is called nothing.
-    pub(crate) fn apart(&self, kept: &RepositoryName) -> Option<Arc<str>> {
+    pub(crate) fn coalescing_key(&self, storage: &RepositoryName) -> Option<Arc<str>> {
         match self {
-            Self::Proven(proof) if proof.kept == *kept => {
+            Self::Proven(proof) if proof.storage == *storage => {
                 Some(proof.personal.who.clone().unwrap_or_default())
             }
             _ => None,
@@ -78,13 +78,13 @@ impl Caller {
 }
 
 /// Whether a repository of the store is behind the door.
-fn is_behind(repository: &RepositoryName) -> bool {
-    repository.as_str().starts_with(BEHIND)
+fn is_pass_through(repository: &RepositoryName) -> bool {
+    repository.as_str().starts_with(PASS_THROUGH_PREFIX)
 }
 
 /// The name of a repository as the operator knows it: `HOST/NAME`.
 pub(crate) fn shown(repository: &RepositoryName) -> Cow<'_, RepositoryName> {
-    let named = repository.as_str().strip_prefix(BEHIND);
+    let named = repository.as_str().strip_prefix(PASS_THROUGH_PREFIX);
     match named.and_then(|name| name.parse().ok()) {
         Some(name) => Cow::Owned(name),
         None => Cow::Borrowed(repository),
@@ -132,10 +132,10 @@ impl Registry {
     /// # Errors
     /// A name that leads to such an upstream, or that nothing has.
     pub fn may_change(&self, name: &RepositoryName, tidies: bool) -> Result<(), RegistryError> {
-        if is_behind(name) {
+        if is_pass_through(name) {
             return Err(RegistryError::NameUnknown(name.clone()));
         }
-        match self.personal_route(name) {
+        match self.pass_through_route(name) {
             Some(route) if !tidies => {
                 let (upstream, name) = (route.upstream.host().clone(), name.clone());
                 Err(NotAllowed::NotChanged { upstream, name }.into())
@@ -146,7 +146,7 @@ impl Registry {
 
     /// Whether `name` may be shown to, and mounted from by, whoever may read it here.
     pub(crate) fn is_open(&self, name: &RepositoryName) -> bool {
-        !is_behind(name) && self.personal_route(name).is_none()
+        !is_pass_through(name) && self.pass_through_route(name).is_none()
     }
 
     /// Whether documents, which are the same for everybody, may lead to the image of `host` or,
@@ -157,8 +157,8 @@ impl Registry {
         name: &RepositoryName,
     ) -> Result<(), RegistryError> {
         let route = match host {
-            Some(host) => self.personal_route_at(Some(host), name),
-            None => self.personal_route(name),
+            Some(host) => self.pass_through_route_at(Some(host), name),
+            None => self.pass_through_route(name),
         };
         match route {
             None => Ok(()),
@@ -167,36 +167,36 @@ impl Registry {
     }
 
     /// The repository of the store that holds what is read and derived under the name `name`.
-    pub(crate) fn home<'n>(
+    pub(crate) fn storage_repository<'n>(
         &self,
         name: &'n RepositoryName,
     ) -> Result<Cow<'n, RepositoryName>, RegistryError> {
-        match self.personal_route(name) {
+        match self.pass_through_route(name) {
             None => Ok(Cow::Borrowed(name)),
-            Some(route) => self.kept(&route).map(Cow::Owned),
+            Some(route) => self.storage_of(&route).map(Cow::Owned),
         }
     }
 
     /// The repository of the store that keeps what an upstream's repository has.
-    pub(crate) fn kept(&self, route: &Route) -> Result<RepositoryName, RegistryError> {
-        let kept = kept_name(route.upstream.host(), &route.name)?;
+    pub(crate) fn storage_of(&self, route: &Route) -> Result<RepositoryName, RegistryError> {
+        let storage = storage_name(route.upstream.host(), &route.name)?;
         if route.upstream.pass_through().is_none() {
-            return Ok(kept);
+            return Ok(storage);
         }
-        format!("{BEHIND}{kept}")
+        format!("{PASS_THROUGH_PREFIX}{storage}")
             .parse()
             .map_err(RegistryError::Name)
     }
 
     /// The first part of the names of repositories that keep what `host` has.
-    pub(crate) fn kept_host(&self, host: &Host) -> String {
+    pub(crate) fn storage_host(&self, host: &Host) -> String {
         let named = named_host(host);
         let personal = self
             .upstreams()
             .configured()
             .any(|one| one.host() == host && one.pass_through().is_some());
         if personal {
-            format!("{BEHIND}{named}")
+            format!("{PASS_THROUGH_PREFIX}{named}")
         } else {
             named
         }
@@ -204,18 +204,22 @@ impl Registry {
 
     /// The way to an upstream's repository for this caller: what is behind the door only if it
     /// was proven.
-    pub(crate) fn way(&self, route: Route, kept: &RepositoryName) -> Result<Route, RegistryError> {
+    pub(crate) fn authorised_route(
+        &self,
+        route: Route,
+        storage: &RepositoryName,
+    ) -> Result<Route, RegistryError> {
         if route.upstream.pass_through().is_none() {
             // A host could be called like what is behind the door.
-            return if is_behind(kept) {
-                Err(RegistryError::NameUnknown(kept.clone()))
+            return if is_pass_through(storage) {
+                Err(RegistryError::NameUnknown(storage.clone()))
             } else {
                 Ok(route)
             };
         }
         match &self.caller {
             Caller::Itself => Ok(route),
-            Caller::Proven(proof) if proof.kept == *kept => Ok(Route {
+            Caller::Proven(proof) if proof.storage == *storage => Ok(Route {
                 upstream: Arc::clone(&proof.personal.upstream),
                 name: route.name,
             }),
@@ -224,15 +228,15 @@ impl Registry {
     }
 
     /// Where `name` leads, if that is an upstream that is read under each account's own identity.
-    pub(crate) fn personal_route(&self, name: &RepositoryName) -> Option<Route> {
+    pub(crate) fn pass_through_route(&self, name: &RepositoryName) -> Option<Route> {
         if !self.upstreams().pass_through() {
             return None;
         }
         let (host, rest) = self.upstreams().split(name);
-        self.personal_route_at(host.as_ref(), &rest)
+        self.pass_through_route_at(host.as_ref(), &rest)
     }
 
-    fn personal_route_at(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
+    fn pass_through_route_at(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
         self.upstreams().pass_through_route(host, name)
     }
 
@@ -240,25 +244,25 @@ impl Registry {
     /// to an upstream that is read under each account's own identity. Then the caller must be
     /// somebody who may read it there, and the answer to who may not is the upstream's own,
     /// whatever is kept here.
-    pub(crate) async fn enter(
+    pub(crate) async fn authorised(
         &self,
         name: &RepositoryName,
-        wanted: Wanted<'_>,
+        request: Request<'_>,
     ) -> Result<Cow<'_, Self>, RegistryError> {
-        if is_behind(name) {
+        if is_pass_through(name) {
             return Err(RegistryError::NameUnknown(name.clone()));
         }
-        let Some(route) = self.personal_route(name) else {
+        let Some(route) = self.pass_through_route(name) else {
             return Ok(Cow::Borrowed(self));
         };
-        let kept = self.kept(&route)?;
+        let storage = self.storage_of(&route)?;
         match &self.caller {
             Caller::Itself => return Ok(Cow::Borrowed(self)),
-            Caller::Proven(proof) if proof.kept == kept => return Ok(Cow::Borrowed(self)),
+            Caller::Proven(proof) if proof.storage == storage => return Ok(Cow::Borrowed(self)),
             _ => {}
         }
         // Boxed: asking an upstream would make every pull's state larger.
-        Box::pin(self.prove(name, route, kept, wanted))
+        Box::pin(self.prove(name, route, storage, request))
             .await
             .map(Cow::Owned)
     }
@@ -267,26 +271,26 @@ impl Registry {
         &self,
         name: &RepositoryName,
         route: Route,
-        kept: RepositoryName,
-        wanted: Wanted<'_>,
+        storage: RepositoryName,
+        request: Request<'_>,
     ) -> Result<Self, RegistryError> {
-        let personals = &self.inner.personal;
-        let personal = personals.of(&self.caller.who(), &route.upstream).await?;
+        let identities = &self.inner.personal;
+        let personal = identities.of(&self.caller.who(), &route.upstream).await?;
         if !personal.has_proven(&route.name).await
-            && !self.shows(&personal, &route, &kept, wanted).await?
+            && !self.shows(&personal, &route, &storage, request).await?
         {
-            return Err(match wanted {
-                Wanted::Tag(tag) => RegistryError::unknown(name, tag.clone()),
-                Wanted::Manifest(digest) => RegistryError::unknown(name, digest.clone()),
-                Wanted::Blob(digest) => RegistryError::BlobUnknown(name.clone(), digest.clone()),
-                Wanted::Tags => RegistryError::NameUnknown(name.clone()),
+            return Err(match request {
+                Request::Tag(tag) => RegistryError::unknown(name, tag.clone()),
+                Request::Manifest(digest) => RegistryError::unknown(name, digest.clone()),
+                Request::Blob(digest) => RegistryError::BlobUnknown(name.clone(), digest.clone()),
+                Request::Tags => RegistryError::NameUnknown(name.clone()),
             });
         }
         let name = route.name;
         Ok(self.seen_by(Caller::Proven(Arc::new(Proof {
             personal,
             name,
-            kept,
+            storage,
         }))))
     }
 
@@ -294,35 +298,35 @@ impl Registry {
     /// kept here decides what is asked for first, never what the answer is.
     async fn shows(
         &self,
-        personal: &Personal,
+        personal: &UpstreamIdentity,
         route: &Route,
-        kept: &RepositoryName,
-        wanted: Wanted<'_>,
+        storage: &RepositoryName,
+        request: Request<'_>,
     ) -> Result<bool, RegistryError> {
-        let sources = match wanted {
-            Wanted::Manifest(digest) => {
+        let sources = match request {
+            Request::Manifest(digest) => {
                 // Of what the upstream gave the source is itself.
-                let stored = self.store().manifest(kept, digest).await?;
+                let stored = self.store().manifest(storage, digest).await?;
                 stored.and_then(|s| s.source.clone()).into_iter().collect()
             }
-            Wanted::Blob(digest) => self.store().sources_of_blob(kept, digest).await?,
-            Wanted::Tag(_) | Wanted::Tags => Vec::new(),
+            Request::Blob(digest) => self.store().sources_of_blob(storage, digest).await?,
+            Request::Tag(_) | Request::Tags => Vec::new(),
         };
         let images = sources.iter().flat_map(|text| parse_sources(text));
         let there = images.filter(|image| {
             image.host() == Some(route.upstream.host()) && *image.name() == route.name
         });
-        let direct = match wanted {
-            Wanted::Tag(tag) => Question::Manifest(tag.clone().into()),
-            Wanted::Manifest(digest) => Question::Manifest(digest.clone().into()),
-            Wanted::Blob(digest) => Question::Blob(digest.clone()),
-            Wanted::Tags => Question::Tags,
+        let direct = match request {
+            Request::Tag(tag) => Question::Manifest(tag.clone().into()),
+            Request::Manifest(digest) => Question::Manifest(digest.clone().into()),
+            Request::Blob(digest) => Question::Blob(digest.clone()),
+            Request::Tags => Question::Tags,
         };
         for image in there.take(MOST_MANIFESTS) {
             let Reference::Digest(digest) = image.reference() else {
                 continue;
             };
-            if matches!(wanted, Wanted::Manifest(wanted) if *wanted == digest) {
+            if matches!(request, Request::Manifest(request) if *request == digest) {
                 continue;
             }
             let question = Question::Manifest(Reference::Digest(digest));
@@ -337,12 +341,12 @@ impl Registry {
     /// The same where other failures are passed over.
     pub(crate) async fn own<T>(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         answer: Result<T, UpstreamError>,
     ) -> Result<Result<T, UpstreamError>, RegistryError> {
         match answer {
-            Err(error) if is_refusal(&error) && self.caller.apart(kept).is_some() => {
-                self.heed(kept, Err(error)).await
+            Err(error) if is_refusal(&error) && self.caller.coalescing_key(storage).is_some() => {
+                self.note_refusal(storage, Err(error)).await
             }
             answer => Ok(answer),
         }
@@ -350,13 +354,15 @@ impl Registry {
 
     /// Passes an upstream's answer on; if it refused the caller for itself, what the caller has
     /// shown before counts no more, and that is what it is told.
-    pub(crate) async fn heed<T>(
+    pub(crate) async fn note_refusal<T>(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         answer: Result<T, UpstreamError>,
     ) -> Result<T, RegistryError> {
         match (answer, &self.caller) {
-            (Err(error), Caller::Proven(proof)) if proof.kept == *kept && is_refusal(&error) => {
+            (Err(error), Caller::Proven(proof))
+                if proof.storage == *storage && is_refusal(&error) =>
+            {
                 proof.personal.refused(&proof.name).await;
                 Err(proof.personal.not_allowed(error).into())
             }

@@ -32,7 +32,7 @@ const REPOSITORIES: u64 = 10_000;
 pub(crate) type Who = Option<Arc<str>>;
 
 /// What one account is to one upstream.
-pub(crate) struct Personal {
+pub(crate) struct UpstreamIdentity {
     pub(crate) who: Who,
     /// Reads as that account.
     pub(crate) upstream: Arc<Upstream>,
@@ -53,12 +53,12 @@ pub(crate) enum Question {
 }
 
 /// What all accounts are to all upstreams.
-pub(crate) struct Personals {
+pub(crate) struct UpstreamIdentities {
     logins: Option<Logins>,
-    known: Cache<(Host, Who), Arc<Personal>>,
+    known: Cache<(Host, Who), Arc<UpstreamIdentity>>,
 }
 
-impl Personals {
+impl UpstreamIdentities {
     pub(crate) fn new(logins: Option<Logins>) -> Self {
         Self {
             logins,
@@ -74,7 +74,7 @@ impl Personals {
         &self,
         who: &Who,
         upstream: &Upstream,
-    ) -> Result<Arc<Personal>, RegistryError> {
+    ) -> Result<Arc<UpstreamIdentity>, RegistryError> {
         let key = (upstream.host().clone(), who.clone());
         let known = self.known.get(&key).await;
         if let Some(known) = known.as_ref().filter(|known| known.is_recent()) {
@@ -86,7 +86,7 @@ impl Personals {
             return Ok(known);
         }
         // Tokens and proofs of a former login end with it.
-        let personal = Arc::new(Personal::new(who.clone(), upstream, credentials));
+        let personal = Arc::new(UpstreamIdentity::new(who.clone(), upstream, credentials));
         self.known.insert(key, Arc::clone(&personal)).await;
         Ok(personal)
     }
@@ -116,7 +116,7 @@ impl Personals {
     }
 }
 
-impl Personal {
+impl UpstreamIdentity {
     fn new(who: Who, upstream: &Upstream, credentials: Option<Credentials>) -> Self {
         let remember = upstream.pass_through().unwrap_or_default().remember;
         Self {

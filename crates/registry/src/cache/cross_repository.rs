@@ -3,7 +3,7 @@
 //! or come, for the other.
 //!
 //! Only what that same upstream gave is shared: a `HEAD` costs nothing to answer, so it proves
-//! nothing about content that is here from elsewhere. See `docs/decisions/shared-layers.md`.
+//! nothing about content that is here from upstream_locations_of. See `docs/decisions/shared-layers.md`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,24 +31,24 @@ type Announced = watch::Receiver<Option<FillHandle>>;
 
 /// The blobs that are being fetched, by upstream: one fetch of each leads.
 #[derive(Default)]
-pub(crate) struct Leads(Arc<Mutex<HashMap<Key, Announced>>>);
+pub(crate) struct Leaders(Arc<Mutex<HashMap<Key, Announced>>>);
 
-impl Leads {
+impl Leaders {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
     }
 
     /// The lead, or the one who has it.
-    fn take(&self, key: Key) -> Result<Lead, Announced> {
-        let mut leads = self.0.lock();
-        if let Some(announced) = leads.get(&key) {
+    fn take(&self, key: Key) -> Result<Leader, Announced> {
+        let mut leaders = self.0.lock();
+        if let Some(announced) = leaders.get(&key) {
             return Err(announced.clone());
         }
         let (announce, announced) = watch::channel(None);
-        leads.insert(key.clone(), announced);
-        Ok(Lead {
-            leads: Arc::clone(&self.0),
+        leaders.insert(key.clone(), announced);
+        Ok(Leader {
+            leaders: Arc::clone(&self.0),
             key,
             announce,
         })
@@ -56,22 +56,22 @@ impl Leads {
 }
 
 /// The duty to fetch for everybody. Held until the blob is stored, or never will be.
-pub(crate) struct Lead {
-    leads: Arc<Mutex<HashMap<Key, Announced>>>,
+pub(crate) struct Leader {
+    leaders: Arc<Mutex<HashMap<Key, Announced>>>,
     key: Key,
     announce: watch::Sender<Option<FillHandle>>,
 }
 
-impl Lead {
+impl Leader {
     /// The fetch has begun.
     pub(crate) fn announce(&self, fill: FillHandle) {
         self.announce.send_replace(Some(fill));
     }
 }
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
-        self.leads.lock().remove(&self.key);
+        self.leaders.lock().remove(&self.key);
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum Share {
     /// It is being fetched for another repository.
     Arriving(FillHandle),
     /// By a fetch of its own, for the others too where it has the lead.
-    Fetch(Option<Lead>),
+    Fetch(Option<Leader>),
 }
 
 /// What an upstream says of a blob in one of its repositories.
@@ -99,27 +99,27 @@ enum Proof {
 
 impl Registry {
     /// Whether the bytes of `digest` can be had without a fetch for the repository `kept` alone.
-    pub(crate) async fn share(
+    pub(crate) async fn find_in_other_repository(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Share, RegistryError> {
         let host = route.upstream.host();
         let until = Instant::now() + PATIENCE;
         let mut proof = None;
         loop {
-            let lead = self.inner.leads.take((host.clone(), digest.clone()));
+            let leader = self.inner.leaders.take((host.clone(), digest.clone()));
             // After the lead was asked for: whoever had it before has stored the blob by now.
-            let stored = match &lead {
+            let stored = match &leader {
                 Ok(_) => self.given_by(host, digest).await?,
                 Err(_) => None,
             };
-            if let (Ok(_), None) = (&lead, stored) {
-                return Ok(Share::Fetch(lead.ok()));
+            if let (Ok(_), None) = (&leader, stored) {
+                return Ok(Share::Fetch(leader.ok()));
             }
             // Nobody is to wait for a question.
-            let announced = lead.err();
+            let announced = leader.err();
             let proof = match proof {
                 Some(proof) => proof,
                 None => *proof.insert(prove(route, digest).await),
@@ -127,9 +127,9 @@ impl Registry {
             match (proof, stored, announced) {
                 (Proof::Lacks, ..) => return Ok(Share::Lacking),
                 (Proof::Has(says), Some(size), _) if says == size => {
-                    let host = self.kept_host(host);
-                    if self.store().link_given(&host, kept, digest).await? {
-                        self.shared(kept, digest);
+                    let host = self.storage_host(host);
+                    if self.store().link_given(&host, storage, digest).await? {
+                        self.shared(storage, digest);
                         return Ok(Share::Here);
                     }
                 }
@@ -153,7 +153,7 @@ impl Registry {
     async fn given_by(&self, host: &Host, digest: &Digest) -> Result<Option<u64>, RegistryError> {
         let blob = self
             .store()
-            .given_blob(&self.kept_host(host), digest)
+            .given_blob(&self.storage_host(host), digest)
             .await?;
         let Some(blob) = blob else { return Ok(None) };
         match opened(&blob).await {
@@ -169,24 +169,26 @@ impl Registry {
         &self,
         mut fill: FillHandle,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
     ) {
         if !fill.completed().await {
             return;
         }
-        let (host, digest) = (self.kept_host(route.upstream.host()), fill.digest());
-        match self.store().link_given(&host, kept, digest).await {
-            Ok(true) => self.shared(kept, digest),
-            Ok(false) => tracing::debug!(repository = %kept, %digest, "went before it was linked"),
+        let (host, digest) = (self.storage_host(route.upstream.host()), fill.digest());
+        match self.store().link_given(&host, storage, digest).await {
+            Ok(true) => self.shared(storage, digest),
+            Ok(false) => {
+                tracing::debug!(repository = %storage, %digest, "went before it was linked");
+            }
             Err(error) => {
-                tracing::warn!(repository = %kept, %digest, %error, "could not be linked");
+                tracing::warn!(repository = %storage, %digest, %error, "could not be linked");
             }
         }
     }
 
-    fn shared(&self, kept: &RepositoryName, digest: &Digest) {
+    fn shared(&self, storage: &RepositoryName, digest: &Digest) {
         self.counters().blobs_shared.one_more();
-        tracing::info!(repository = %kept, %digest, "came for another repository of its upstream");
+        tracing::info!(repository = %storage, %digest, "came for another repository of its upstream");
     }
 }
 

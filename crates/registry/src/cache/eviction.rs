@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_store::{Candidate, CandidatesAfter, Disk, Evicted, Origin, Use, Which};
 
-use crate::access::pass_through::{BEHIND, shown};
+use crate::access::pass_through::{PASS_THROUGH_PREFIX, shown};
 use crate::cache::free_space::Free;
 use crate::pull::blob::parse_sources;
 use crate::pull::choice::Held;
@@ -40,7 +40,7 @@ pub struct CacheSettings {
     pub pinned: ImmutableTags,
     /// What was used less than this ago stays, though the bound is passed.
     pub spare: Duration,
-    /// Bytes of what was derived here: of the documents, whose layers lie elsewhere.
+    /// Bytes of what was derived here: of the documents, whose layers lie upstream_locations_of.
     pub derived: u64,
     /// How long a fetch that nobody reads waits for a reader before it is given up. Nothing is read
     /// from the upstream meanwhile.
@@ -78,7 +78,7 @@ impl CacheSettings {
 
 /// What one look at the bounds found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct EvictionReport {
     /// Bytes that are kept now, by the host as repositories' names have it.
     pub bytes: BTreeMap<String, u64>,
     /// Images and artifacts that were evicted.
@@ -175,9 +175,9 @@ impl Registry {
             let Reference::Digest(digest) = image.reference() else {
                 continue;
             };
-            for place in self.as_itself().places_of_image(&image).await? {
+            for location in self.as_itself().locations_of_image(&image).await? {
                 sources.push(Use {
-                    repository: place.kept().clone(),
+                    repository: location.storage().clone(),
                     digest: digest.clone(),
                     ..used.clone()
                 });
@@ -187,55 +187,55 @@ impl Registry {
     }
 
     /// Evicts until the bounds hold, as far as anything may go.
-    pub async fn keep_bounds(&self) -> Result<Kept, RegistryError> {
+    pub async fn evict_to_bounds(&self) -> Result<EvictionReport, RegistryError> {
         let _making = self.inner.room.making().await;
         self.make_room(0).await
     }
 
     /// Evicts until the bounds hold with `needed` bytes more, as far as anything may go. For one
     /// caller at a time.
-    pub(crate) async fn make_room(&self, needed: u64) -> Result<Kept, RegistryError> {
+    pub(crate) async fn make_room(&self, needed: u64) -> Result<EvictionReport, RegistryError> {
         self.write_usage().await?;
-        let mut kept = Kept {
+        let mut storage = EvictionReport {
             bytes: self.measured().await?,
-            ..Kept::default()
+            ..EvictionReport::default()
         };
-        let excess = self.excess(&kept, needed).await?;
+        let excess = self.excess(&storage, needed).await?;
         if excess.is_none() {
-            return Ok(self.told(kept));
+            return Ok(self.report(storage));
         }
         let spare = self.settings().cache.spare;
         // What is needed at once comes before what somebody may go on with, and before what was
         // asked for by its digest alone: so no client passes the bound by asking for much in a row.
         let idle = if needed > 0 { Duration::ZERO } else { spare };
-        kept.freed += self.store().evict_strays(spare, idle).await?.bytes;
-        kept.freed += self.store().sweep_fills(idle).await?;
+        storage.freed += self.store().evict_strays(spare, idle).await?.bytes;
+        storage.freed += self.store().sweep_fills(idle).await?;
         let safe = self.safe().await?;
         for _ in 0..MOST_PASSES {
-            kept.bytes = self.measured().await?;
-            let Some(excess) = self.excess(&kept, needed).await? else {
+            storage.bytes = self.measured().await?;
+            let Some(excess) = self.excess(&storage, needed).await? else {
                 break;
             };
-            if !self.shrink(&mut kept, &excess, &safe).await? {
+            if !self.shrink(&mut storage, &excess, &safe).await? {
                 break;
             }
         }
-        kept.bytes = self.measured().await?;
-        kept.over = self.excess(&kept, needed).await?.is_some();
+        storage.bytes = self.measured().await?;
+        storage.over = self.excess(&storage, needed).await?.is_some();
         tracing::info!(
-            evicted = kept.evicted,
-            freed = kept.freed,
-            kept = kept.bytes.values().sum::<u64>(),
+            evicted = storage.evicted,
+            freed = storage.freed,
+            storage = storage.bytes.values().sum::<u64>(),
             "evicted what was used least recently"
         );
-        if kept.over {
+        if storage.over {
             tracing::warn!(
-                kept = kept.bytes.values().sum::<u64>(),
-                "more is kept of upstreams than configured: the rest is pinned, named by a \
+                storage = storage.bytes.values().sum::<u64>(),
+                "more is cached of upstreams than configured: the rest is pinned, named by a \
                  collection, pushed as well, or in use"
             );
         }
-        Ok(self.told(kept))
+        Ok(self.report(storage))
     }
 
     /// Bytes that are kept, and those of running fetches, by host.
@@ -250,18 +250,22 @@ impl Registry {
 
     /// By how much what is kept passes its bounds, with `needed` bytes more; nothing where all
     /// hold.
-    async fn excess(&self, kept: &Kept, needed: u64) -> Result<Option<Excess>, RegistryError> {
+    async fn excess(
+        &self,
+        storage: &EvictionReport,
+        needed: u64,
+    ) -> Result<Option<Excess>, RegistryError> {
         let cache = &self.settings().cache;
         if self.upstreams().offline() {
             return Ok(None);
         }
         let disk = self.store().disk().await?;
         let to_come = self.inner.room.to_come().saturating_add(needed);
-        let all: u64 = kept.bytes.values().sum();
+        let all: u64 = storage.bytes.values().sum();
         let total = total_excess(cache, disk, all, to_come, needed);
         let of_hosts = cache.sizes.iter().filter_map(|(host, bound)| {
-            let host = self.kept_host(host);
-            let bytes = kept.bytes.get(&host).copied().unwrap_or(0);
+            let host = self.storage_host(host);
+            let bytes = storage.bytes.get(&host).copied().unwrap_or(0);
             let over = bytes.checked_sub(*bound).filter(|over| *over > 0)?;
             Some((host, over))
         });
@@ -271,11 +275,11 @@ impl Registry {
             of_hosts: of_hosts.collect(),
         };
         let whole = whole_cache(cache, disk, all, to_come);
-        let share = whole / 100 * u64::from(cache.anonymous_share.min(100));
+        let find_in_other_repository = whole / 100 * u64::from(cache.anonymous_share.min(100));
         // While there is room for all, nobody's share matters.
         if total > 0 && cache.anonymous_share < 100 {
             let brought = self.store().bytes_of_one_client().await?;
-            excess.of_one_client = brought.saturating_sub(share).min(total);
+            excess.of_one_client = brought.saturating_sub(find_in_other_repository).min(total);
         }
         Ok((!excess.is_none()).then_some(excess))
     }
@@ -283,11 +287,11 @@ impl Registry {
     /// Evicts by what is passed. Whether anything went.
     async fn shrink(
         &self,
-        kept: &mut Kept,
+        storage: &mut EvictionReport,
         excess: &Excess,
         safe: &Safe,
     ) -> Result<bool, RegistryError> {
-        let (before, freed_before) = (kept.evicted, kept.freed);
+        let (before, freed_before) = (storage.evicted, storage.freed);
         let now = SystemTime::now();
         let spared = now
             .checked_sub(self.settings().cache.spare)
@@ -297,25 +301,26 @@ impl Registry {
             of_one_client: true,
         };
         // One that fills its share within a moment is not spared for having done so just now.
-        self.evict_some(kept, one_client, excess.of_one_client, now, safe)
+        self.evict_some(storage, one_client, excess.of_one_client, now, safe)
             .await?;
         for (host, over) in &excess.of_hosts {
             let of_host = Which {
                 host: Some(host),
                 of_one_client: false,
             };
-            self.evict_some(kept, of_host, *over, spared, safe).await?;
+            self.evict_some(storage, of_host, *over, spared, safe)
+                .await?;
         }
-        let rest = excess.total.saturating_sub(kept.freed - freed_before);
-        self.evict_some(kept, Which::default(), rest, spared, safe)
+        let rest = excess.total.saturating_sub(storage.freed - freed_before);
+        self.evict_some(storage, Which::default(), rest, spared, safe)
             .await?;
-        Ok(kept.evicted > before)
+        Ok(storage.evicted > before)
     }
 
     /// Evicts what was not used since `cutoff`, until about `excess` bytes are free.
     async fn evict_some(
         &self,
-        kept: &mut Kept,
+        storage: &mut EvictionReport,
         which: Which<'_>,
         excess: u64,
         cutoff: SystemTime,
@@ -340,8 +345,8 @@ impl Registry {
                 };
                 tracing::debug!(%repository, %digest, bytes, "evicted");
                 freed += bytes;
-                kept.evicted += 1;
-                kept.freed += bytes;
+                storage.evicted += 1;
+                storage.freed += bytes;
             }
             if last_page {
                 return Ok(());
@@ -350,17 +355,17 @@ impl Registry {
         Ok(())
     }
 
-    fn told(&self, kept: Kept) -> Kept {
+    fn report(&self, storage: EvictionReport) -> EvictionReport {
         let counters = self.counters();
-        counters.evicted.add(kept.evicted);
-        counters.bytes_evicted.add(kept.freed);
+        counters.evicted.add(storage.evicted);
+        counters.bytes_evicted.add(storage.freed);
         let mut shown = BTreeMap::new();
-        for (host, bytes) in &kept.bytes {
-            let host = host.strip_prefix(BEHIND).unwrap_or(host);
+        for (host, bytes) in &storage.bytes {
+            let host = host.strip_prefix(PASS_THROUGH_PREFIX).unwrap_or(host);
             *shown.entry(host.to_owned()).or_insert(0) += *bytes;
         }
-        *counters.kept.lock() = shown;
-        kept
+        *counters.storage.lock() = shown;
+        storage
     }
 
     async fn stays(&self, candidate: &Candidate, safe: &Safe) -> Result<bool, RegistryError> {
@@ -382,23 +387,23 @@ impl Registry {
         let mut safe = Safe::new();
         let catalog = self.catalog();
         for entry in catalog.collections().flat_map(|c| &c.entries) {
-            for place in self.as_itself().places_of_image(&entry.image).await? {
-                let kept = place.kept();
+            for location in self.as_itself().locations_of_image(&entry.image).await? {
+                let storage = location.storage();
                 let digest = match entry.image.reference() {
                     Reference::Digest(digest) => Some(digest),
                     Reference::Tag(tag) => {
-                        let record = self.store().tag(kept, &tag).await?;
+                        let record = self.store().tag(storage, &tag).await?;
                         record.map(|record| record.digest.clone())
                     }
                 };
                 let Some(digest) = digest else { continue };
-                if let Some(stored) = self.store().manifest(kept, &digest).await?
+                if let Some(stored) = self.store().manifest(storage, &digest).await?
                     && let Ok(metahub_oci::Document::Index(index)) = parse(&stored)
                 {
                     let children = index.manifests().iter().map(|c| c.digest().clone());
-                    safe.extend(children.map(|child| (kept.clone(), child)));
+                    safe.extend(children.map(|child| (storage.clone(), child)));
                 }
-                safe.insert((kept.clone(), digest));
+                safe.insert((storage.clone(), digest));
             }
         }
         Ok(safe)

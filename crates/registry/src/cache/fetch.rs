@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::access::location::there;
 use crate::cache::blob_bound::Bound;
-use crate::cache::cross_repository::{Lead, Share};
+use crate::cache::cross_repository::{Leader, Share};
 use crate::cache::room::Taken;
 use crate::{Registry, RegistryError};
 
@@ -63,7 +63,7 @@ type Cell = Arc<OnceCell<Begun>>;
 
 /// The fetches that run now.
 #[derive(Clone, Default)]
-pub(crate) struct Fills(Arc<Mutex<HashMap<Key, Cell>>>);
+pub(crate) struct Fetches(Arc<Mutex<HashMap<Key, Cell>>>);
 
 /// What is being fetched from upstreams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,18 +71,18 @@ pub struct Fetching {
     /// Blobs of repositories that are asked for, or arrive.
     pub blobs: usize,
     /// Fetches that others of the same upstream read along.
-    pub leads: usize,
+    pub leaders: usize,
     /// Bytes that are reserved in the cache for what arrives.
     pub reserved: u64,
     /// Those of them that are not written yet.
     pub to_come: u64,
 }
 
-impl Fills {
+impl Fetches {
     fn wait(&self, key: &Key) -> Waiting {
         let cell = Arc::clone(self.0.lock().entry(key.clone()).or_default());
         Waiting {
-            fills: self.clone(),
+            fetches: self.clone(),
             key: key.clone(),
             cell,
         }
@@ -106,14 +106,14 @@ impl Fills {
 
 /// Somebody who asks. The last one to leave takes the entry along, unless a fetch runs.
 struct Waiting {
-    fills: Fills,
+    fetches: Fetches,
     key: Key,
     cell: Cell,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut running = self.fills.0.lock();
+        let mut running = self.fetches.0.lock();
         let is_ours = running
             .get(&self.key)
             .is_some_and(|current| Arc::ptr_eq(current, &self.cell));
@@ -131,7 +131,7 @@ impl Drop for Waiting {
 
 /// Held by the task of a fetch: however that ends, by a panic too, the next who asks begins anew.
 struct Running {
-    fills: Fills,
+    fetches: Fetches,
     key: Key,
     cell: Cell,
     /// Dropped after the entry is gone.
@@ -142,7 +142,7 @@ impl Running {
     fn of(waiting: &Waiting) -> (Self, watch::Receiver<()>) {
         let (sender, ended) = watch::channel(());
         let running = Self {
-            fills: waiting.fills.clone(),
+            fetches: waiting.fetches.clone(),
             key: waiting.key.clone(),
             cell: Arc::clone(&waiting.cell),
             _ended: sender,
@@ -153,7 +153,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.fills.end(&self.key, &self.cell);
+        self.fetches.end(&self.key, &self.cell);
     }
 }
 
@@ -171,8 +171,8 @@ impl Registry {
     pub fn fetching(&self) -> Fetching {
         let inner = &self.inner;
         Fetching {
-            blobs: inner.fills.len(),
-            leads: inner.leads.len(),
+            blobs: inner.fetches.len(),
+            leaders: inner.leaders.len(),
             reserved: inner.room.taken().values().sum(),
             to_come: inner.room.to_come(),
         }
@@ -183,12 +183,12 @@ impl Registry {
     pub(crate) async fn follow(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Coming>, RegistryError> {
-        let key = (kept.clone(), digest.clone());
+        let key = (storage.clone(), digest.clone());
         loop {
-            let waiting = self.inner.fills.wait(&key);
+            let waiting = self.inner.fetches.wait(&key);
             let ours = AtomicBool::new(false);
             let begin = || {
                 ours.store(true, Ordering::Relaxed);
@@ -213,9 +213,12 @@ impl Registry {
     }
 
     async fn begin(&self, route: &Route, waiting: &Waiting) -> Begun {
-        let (kept, digest) = &waiting.key;
-        let share = self.share(route, kept, digest).await.map_err(Arc::new)?;
-        let lead = match share {
+        let (storage, digest) = &waiting.key;
+        let find_in_other_repository = self
+            .find_in_other_repository(route, storage, digest)
+            .await
+            .map_err(Arc::new)?;
+        let leader = match find_in_other_repository {
             Share::Lacking => return Ok(None),
             Share::Here => return Ok(Some(None)),
             Share::Arriving(handle) => {
@@ -223,24 +226,24 @@ impl Registry {
                 let (registry, followed) = (self.clone(), handle.clone());
                 let route = route.clone();
                 tokio::spawn(async move {
-                    let kept = &running.key.0;
-                    registry.link_when_complete(followed, &route, kept).await;
+                    let storage = &running.key.0;
+                    registry.link_when_complete(followed, &route, storage).await;
                 });
                 return Ok(Some(Some(Arriving { handle, ended })));
             }
-            Share::Fetch(lead) => lead,
+            Share::Fetch(leader) => leader,
         };
-        let opened = self.open(route, kept, digest).await.map_err(Arc::new)?;
+        let opened = self.open(route, storage, digest).await.map_err(Arc::new)?;
         let Some(opened) = opened else {
             return Ok(None);
         };
         let handle = opened.fill.handle();
-        if let Some(lead) = &lead {
-            lead.announce(handle.clone());
+        if let Some(leader) = &leader {
+            leader.announce(handle.clone());
         }
         let (running, ended) = Running::of(waiting);
         let (registry, route) = (self.clone(), route.clone());
-        tokio::spawn(async move { registry.fetch_blob(opened, &route, running, lead).await });
+        tokio::spawn(async move { registry.fetch_blob(opened, &route, running, leader).await });
         Ok(Some(Some(Arriving { handle, ended })))
     }
 
@@ -250,11 +253,11 @@ impl Registry {
         opened: Opened,
         route: &Route,
         running: Running,
-        lead: Option<Lead>,
+        leader: Option<Leader>,
     ) {
         let (repository, digest) = &running.key;
         let outcome = self.receive(opened, route, repository).await;
-        drop(lead);
+        drop(leader);
         let counters = self.counters();
         match outcome {
             Ok(Some(blob)) => {
@@ -277,11 +280,11 @@ impl Registry {
     async fn open(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Opened>, RegistryError> {
-        let source = self.kept_host(route.upstream.host());
-        let stated = self.store().stated_sizes(kept, digest).await?;
+        let source = self.storage_host(route.upstream.host());
+        let stated = self.store().stated_sizes(storage, digest).await?;
         let begun = self.store().begun_fill(&source, digest).await?;
         if let Some(begun) = begun {
             let from = begun.received();
@@ -304,11 +307,11 @@ impl Registry {
                 // Not so many bytes: it is another content's beginning.
                 Ok(Some(_)) => begun.discard(),
                 Err(error) if *error.problem() == Problem::RangeOutside => begun.discard(),
-                Err(error) => return self.heed(kept, Err(error)).await,
+                Err(error) => return self.note_refusal(storage, Err(error)).await,
             }
         }
         let answer = there(route.upstream.whole_blob(&route.name, digest, 0).await);
-        let Some(body) = self.heed(kept, answer).await? else {
+        let Some(body) = self.note_refusal(storage, answer).await? else {
             return Ok(None);
         };
         let bound = self.bound(route, digest, &stated, body.size)?;
@@ -327,7 +330,7 @@ impl Registry {
         &self,
         opened: Opened,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
     ) -> Result<Option<Blob>, ReceiveError> {
         let Opened {
             mut fill,
@@ -340,7 +343,7 @@ impl Registry {
             .await
         {
             Ok(End::Whole) => {
-                let blob = fill.commit(Some(kept)).await?;
+                let blob = fill.commit(Some(storage)).await?;
                 room.written(blob.size());
                 room.stored();
                 Ok(Some(blob))
@@ -452,9 +455,9 @@ async fn part(
 
 /// Who asks for parts of a blob that its fill is far from.
 #[derive(Clone)]
-pub struct Scout(Route);
+pub struct RangePrefetch(Route);
 
-impl Scout {
+impl RangePrefetch {
     pub(crate) fn new(route: &Route) -> Self {
         Self(route.clone())
     }
@@ -512,22 +515,22 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_before_an_answer_leaves_no_entry() {
-        let fills = Fills::default();
-        let (one, other) = (fills.wait(&key()), fills.wait(&key()));
+        let fetches = Fetches::default();
+        let (one, other) = (fetches.wait(&key()), fetches.wait(&key()));
         let never = async { std::future::pending::<Begun>().await };
         let asked = one.cell.get_or_init(|| never);
         let gone = timeout(Duration::ZERO, asked).await;
         assert!(gone.is_err());
         drop(one);
-        assert_eq!(fills.len(), 1, "another waits");
+        assert_eq!(fetches.len(), 1, "another waits");
         drop(other);
-        assert_eq!(fills.len(), 0);
+        assert_eq!(fetches.len(), 0);
     }
 
     #[tokio::test]
     async fn a_task_that_panics_leaves_no_entry_and_wakes_who_waits_for_its_end() {
-        let fills = Fills::default();
-        let waiting = fills.wait(&key());
+        let fetches = Fetches::default();
+        let waiting = fetches.wait(&key());
         let (running, mut ended) = Running::of(&waiting);
         let task = tokio::spawn(async move {
             let _running = running;
@@ -535,23 +538,23 @@ mod tests {
         });
         assert!(task.await.unwrap_err().is_panic());
         assert!(ended.changed().await.is_err());
-        assert_eq!(fills.len(), 0);
+        assert_eq!(fetches.len(), 0);
         // Who comes now begins anew; the one before takes nothing of that away.
-        let next = fills.wait(&key());
+        let next = fetches.wait(&key());
         drop(waiting);
-        assert_eq!(fills.len(), 1);
+        assert_eq!(fetches.len(), 1);
         drop(next);
-        assert_eq!(fills.len(), 0);
+        assert_eq!(fetches.len(), 0);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_no_fetch_is_not_remembered() {
         for begun in [Ok(None), Ok(Some(None))] {
-            let fills = Fills::default();
-            let waiting = fills.wait(&key());
+            let fetches = Fetches::default();
+            let waiting = fetches.wait(&key());
             waiting.cell.get_or_init(|| async { begun }).await;
             drop(waiting);
-            assert_eq!(fills.len(), 0);
+            assert_eq!(fetches.len(), 0);
         }
     }
 }

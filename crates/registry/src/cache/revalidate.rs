@@ -43,13 +43,13 @@ type Key = (RepositoryName, Reference, Option<Arc<str>>);
 /// request. An entry goes with the last who waits for it, however that one ends: clients choose
 /// what they ask for, and an outcome holds a whole manifest.
 #[derive(Clone)]
-pub(crate) struct Rechecks {
+pub(crate) struct Revalidations {
     running: Arc<Mutex<HashMap<Key, Recheck>>>,
     /// Tags that the kept copy stood in for lately, because their upstream failed, and why.
     failed: Cache<Key, Arc<str>>,
 }
 
-impl Default for Rechecks {
+impl Default for Revalidations {
     fn default() -> Self {
         Self {
             running: Arc::default(),
@@ -61,9 +61,9 @@ impl Default for Rechecks {
     }
 }
 
-impl Rechecks {
+impl Revalidations {
     fn wait(&self, name: &RepositoryName, reference: &Reference, caller: &Caller) -> Waiting {
-        let key = (name.clone(), reference.clone(), caller.apart(name));
+        let key = (name.clone(), reference.clone(), caller.coalescing_key(name));
         let lock = Arc::clone(self.running.lock().entry(key.clone()).or_default());
         Waiting {
             running: Arc::clone(&self.running),
@@ -95,19 +95,19 @@ impl Registry {
     pub(crate) async fn upstream_tag(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         tag: &Tag,
     ) -> Result<Option<Kept>, RegistryError> {
         let usual = Lifetime::For(self.settings().tag_lifetime);
         let lifetime = route.upstream.tag_lifetime(&route.name, tag);
         let lifetime = lifetime.unwrap_or(usual);
-        if let Some(stored) = self.fresh(kept, tag, lifetime).await? {
+        if let Some(stored) = self.fresh(storage, tag, lifetime).await? {
             self.counters().tags_kept.one_more();
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
-        let rechecks = &self.inner.rechecks;
-        let waiting = rechecks.wait(kept, &tag.clone().into(), &self.caller);
+        let revalidations = &self.inner.revalidations;
+        let waiting = revalidations.wait(storage, &tag.clone().into(), &self.caller);
         let mut last = waiting.lock.lock().await;
         if let Some(last) = &*last
             && last.ended >= came
@@ -118,18 +118,18 @@ impl Registry {
             }
             return last.outcome.clone().map_err(RegistryError::Shared);
         }
-        if let Some(warning) = rechecks.failed.get(&waiting.key)
-            && let Some((_, stored)) = self.kept_tag(kept, tag).await?
+        if let Some(warning) = revalidations.failed.get(&waiting.key)
+            && let Some((_, stored)) = self.kept_tag(storage, tag).await?
         {
             self.counters().tags_stale.one_more();
             return Ok(Some((stored, Some(warning.to_string()))));
         }
         self.counters().tags_asked.one_more();
-        let outcome = match self.recheck(route, kept, tag).await {
+        let outcome = match self.recheck(route, storage, tag).await {
             Ok((found, stale)) => {
                 if stale && let Some((_, Some(warning))) = &found {
                     let warning = warning.as_str().into();
-                    rechecks.failed.insert(waiting.key.clone(), warning);
+                    revalidations.failed.insert(waiting.key.clone(), warning);
                 }
                 Ok(found)
             }
@@ -145,13 +145,13 @@ impl Registry {
     /// What is kept of an upstream's tag.
     async fn kept_tag(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         tag: &Tag,
     ) -> Result<Option<(Arc<TagRecord>, Arc<StoredManifest>)>, RegistryError> {
-        let Some(record) = self.store().tag(kept, tag).await? else {
+        let Some(record) = self.store().tag(storage, tag).await? else {
             return Ok(None);
         };
-        let stored = self.store().manifest(kept, &record.digest).await?;
+        let stored = self.store().manifest(storage, &record.digest).await?;
         Ok(stored.map(|stored| (record, stored)))
     }
 
@@ -159,12 +159,15 @@ impl Registry {
     pub(crate) async fn upstream_digest(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         let came = Instant::now();
         let reference = Reference::Digest(digest.clone());
-        let waiting = self.inner.rechecks.wait(kept, &reference, &self.caller);
+        let waiting = self
+            .inner
+            .revalidations
+            .wait(storage, &reference, &self.caller);
         let mut last = waiting.lock.lock().await;
         // Only a failure is remembered, for those who waited: what was found is in the store.
         if let Some(last) = &*last
@@ -173,10 +176,13 @@ impl Registry {
             let found = last.outcome.clone().map_err(RegistryError::Shared)?;
             return Ok(found.map(|(stored, _)| stored));
         }
-        if let Some(stored) = self.store().manifest(kept, digest).await? {
+        if let Some(stored) = self.store().manifest(storage, digest).await? {
             return Ok(Some(stored));
         }
-        let outcome = self.fetch(route, kept, &reference).await.map_err(Arc::new);
+        let outcome = self
+            .fetch(route, storage, &reference)
+            .await
+            .map_err(Arc::new);
         *last = match &outcome {
             Ok(Some(_)) => None,
             Ok(None) => Some(Ok(None)),
@@ -192,12 +198,15 @@ impl Registry {
     async fn fetch(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         let answer = there(route.upstream.manifest(&route.name, reference).await);
-        match self.heed(kept, answer).await? {
-            Some(fetched) => self.keep(route, kept, &fetched, Vec::new()).await.map(Some),
+        match self.note_refusal(storage, answer).await? {
+            Some(fetched) => self
+                .keep(route, storage, &fetched, Vec::new())
+                .await
+                .map(Some),
             None => Ok(None),
         }
     }
@@ -205,11 +214,11 @@ impl Registry {
     /// The kept content of an upstream's tag, if it was checked within `lifetime`.
     async fn fresh(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         tag: &Tag,
         lifetime: Lifetime,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let Some(record) = self.store().tag(kept, tag).await? else {
+        let Some(record) = self.store().tag(storage, tag).await? else {
             return Ok(None);
         };
         let age = SystemTime::now()
@@ -218,7 +227,7 @@ impl Registry {
         if record.origin == Origin::Upstream && lifetime.is_over(age) {
             return Ok(None);
         }
-        Ok(self.store().manifest(kept, &record.digest).await?)
+        Ok(self.store().manifest(storage, &record.digest).await?)
     }
 
     /// Asks the upstream what the tag names now. An unchanged tag costs one `HEAD`; an upstream
@@ -227,11 +236,11 @@ impl Registry {
     async fn recheck(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         tag: &Tag,
     ) -> Result<(Option<Kept>, bool), RegistryError> {
-        let known = self.kept_tag(kept, tag).await?;
-        let answer = self.ask(route, kept, tag, known.as_ref()).await;
+        let known = self.kept_tag(storage, tag).await?;
+        let answer = self.ask(route, storage, tag, known.as_ref()).await;
         let (why, failed) = match (answer, &known) {
             (Ok(Some(stored)), _) => return Ok((Some((stored, None)), false)),
             (Ok(None), Some(_)) if route.upstream.gone() == Gone::Keep => (
@@ -252,16 +261,16 @@ impl Registry {
             (Err(error), _) => return Err(error),
         };
         self.counters().tags_stale.one_more();
-        tracing::warn!(repository = %kept, %tag, error = why, "served the kept copy");
+        tracing::warn!(repository = %storage, %tag, error = why, "served the kept copy");
         let warning = format!("the kept copy is served: {why}");
-        let kept = known.map(|(_, stored)| (stored, Some(warning)));
-        Ok((kept, failed))
+        let storage = known.map(|(_, stored)| (stored, Some(warning)));
+        Ok((storage, failed))
     }
 
     async fn ask(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         tag: &Tag,
         known: Option<&(Arc<TagRecord>, Arc<StoredManifest>)>,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
@@ -270,10 +279,10 @@ impl Registry {
                 .upstream
                 .revalidate(&route.name, tag, &record.digest, record.etag.as_deref())
                 .await;
-            match self.heed(kept, answer).await? {
+            match self.note_refusal(storage, answer).await? {
                 Freshness::Unchanged { etag } => {
                     self.store()
-                        .touch_tag(kept, tag, &record.digest, SystemTime::now(), etag)
+                        .touch_tag(storage, tag, &record.digest, SystemTime::now(), etag)
                         .await?;
                     return Ok(Some(Arc::clone(stored)));
                 }
@@ -283,10 +292,10 @@ impl Registry {
         }
         let reference = Reference::Tag(tag.clone());
         let answer = route.upstream.manifest(&route.name, &reference).await;
-        let Some(fetched) = self.heed(kept, answer).await? else {
+        let Some(fetched) = self.note_refusal(storage, answer).await? else {
             return Ok(None);
         };
-        self.keep(route, kept, &fetched, vec![tag.clone()])
+        self.keep(route, storage, &fetched, vec![tag.clone()])
             .await
             .map(Some)
     }
@@ -298,14 +307,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_entry_goes_with_the_last_who_waits_also_when_that_one_panics_or_leaves() {
-        let rechecks = Rechecks::default();
+        let revalidations = Revalidations::default();
         let (name, tag): (RepositoryName, Tag) = ("a/b".parse().unwrap(), "1".parse().unwrap());
-        let wait = || rechecks.wait(&name, &tag.clone().into(), &Caller::Nobody);
+        let wait = || revalidations.wait(&name, &tag.clone().into(), &Caller::Nobody);
         let (one, other) = (wait(), wait());
         let held = Arc::clone(&one.lock).lock_owned().await;
         assert!(other.lock.try_lock().is_err(), "one asks at a time");
         drop(other);
-        assert_eq!(rechecks.running.lock().len(), 1);
+        assert_eq!(revalidations.running.lock().len(), 1);
         let task = tokio::spawn(async move {
             let (_one, _held) = (one, held);
             panic!("on purpose");
@@ -313,6 +322,6 @@ mod tests {
         assert!(task.await.unwrap_err().is_panic());
         // The guard that was held counts until it is dropped; both are now.
         drop(wait());
-        assert_eq!(rechecks.running.lock().len(), 0);
+        assert_eq!(revalidations.running.lock().len(), 0);
     }
 }

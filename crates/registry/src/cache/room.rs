@@ -33,7 +33,7 @@ struct State {
     /// Those of them that were not written yet.
     to_come: u64,
     /// Bytes that are kept, as last counted, and what came since.
-    kept: Option<u64>,
+    storage: Option<u64>,
     /// How often room was taken or given back: what was kept may be another after each.
     turns: u64,
 }
@@ -49,8 +49,8 @@ impl State {
         if limits.free.saturating_sub(to_come) < limits.keep_free {
             return Some(Short::Disk);
         }
-        let kept = self.kept.unwrap_or(limits.kept);
-        let all = kept.saturating_add(self.all()).saturating_add(bytes);
+        let storage = self.storage.unwrap_or(limits.storage);
+        let all = storage.saturating_add(self.all()).saturating_add(bytes);
         limits
             .bound
             .is_some_and(|bound| all > bound)
@@ -66,7 +66,7 @@ struct Limits {
     /// To be left free.
     keep_free: u64,
     /// Kept, as last counted.
-    kept: u64,
+    storage: u64,
     /// The cache's bound.
     bound: Option<u64>,
 }
@@ -93,9 +93,9 @@ impl Room {
 
     /// So many bytes are kept now, beside what is being fetched. Wakes those who wait for room only
     /// if it is less than before: each of them counts too, and they would wake each other for ever.
-    pub(crate) fn counted(&self, kept: u64) {
-        let before = self.state.lock().kept.replace(kept);
-        if before.is_some_and(|before| kept < before) {
+    pub(crate) fn counted(&self, storage: u64) {
+        let before = self.state.lock().storage.replace(storage);
+        if before.is_some_and(|before| storage < before) {
             self.freed.notify_waiters();
         }
     }
@@ -186,7 +186,7 @@ impl Drop for Taken {
         }
         if self.stored {
             let written = self.written;
-            state.kept = state.kept.map(|kept| kept.saturating_add(written));
+            state.storage = state.storage.map(|storage| storage.saturating_add(written));
         }
         drop(state);
         self.freed.notify_waiters();
@@ -287,20 +287,20 @@ impl Registry {
     async fn limits(&self) -> Result<Limits, RegistryError> {
         let (cache, room) = (&self.settings().cache, &self.inner.room);
         let disk = self.store().disk().await?;
-        let counted = room.state.lock().kept;
-        let kept = match counted {
-            Some(kept) => kept,
+        let counted = room.state.lock().storage;
+        let storage = match counted {
+            Some(storage) => storage,
             None if cache.size.is_none() => 0,
             None => {
-                let kept = self.store().kept_bytes().await?.values().sum();
-                room.counted(kept);
-                kept
+                let storage = self.store().kept_bytes().await?.values().sum();
+                room.counted(storage);
+                storage
             }
         };
         Ok(Limits {
             free: disk.free,
             keep_free: cache.keep_free.of(disk.size),
-            kept,
+            storage,
             bound: cache.size,
         })
     }
@@ -339,20 +339,23 @@ mod tests {
         one.stored();
         drop(one);
         let state = room.state.lock();
-        assert_eq!((state.all(), state.to_come, state.kept), (0, 0, Some(150)));
+        assert_eq!(
+            (state.all(), state.to_come, state.storage),
+            (0, 0, Some(150))
+        );
         assert!(state.taken.is_empty(), "no host stays in the map");
     }
     #[tokio::test]
     async fn only_a_count_that_is_smaller_wakes_who_waits() {
         let room = Room::default();
         room.counted(100);
-        for (kept, wakes) in [(100, false), (120, false), (119, true), (119, false)] {
+        for (storage, wakes) in [(100, false), (120, false), (119, true), (119, false)] {
             let waits = room.freed.notified();
             tokio::pin!(waits);
             waits.as_mut().enable();
-            room.counted(kept);
+            room.counted(storage);
             let woken = timeout_at(Instant::now(), waits).await.is_ok();
-            assert_eq!(woken, wakes, "{kept}");
+            assert_eq!(woken, wakes, "{storage}");
         }
     }
 
@@ -361,7 +364,7 @@ mod tests {
         let limits = |free, bound| Limits {
             free,
             keep_free: 10,
-            kept: 0,
+            storage: 0,
             bound,
         };
         let room = Room::default();

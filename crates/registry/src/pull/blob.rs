@@ -13,9 +13,9 @@ use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, Document, ImageReference, RepositoryName};
 use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
 
-use crate::access::location::{Place, Search, there};
-use crate::access::pass_through::Wanted;
-use crate::cache::fetch::{Coming, Scout};
+use crate::access::location::{Location, Search, there};
+use crate::access::pass_through::Request;
+use crate::cache::fetch::{Coming, RangePrefetch};
 use crate::pull::source::parse;
 use crate::{Registry, RegistryError};
 
@@ -39,7 +39,7 @@ pub enum BlobRead {
         /// The whole size in bytes.
         size: u64,
         /// Asks for what lies far ahead.
-        scout: Scout,
+        scout: RangePrefetch,
     },
 }
 
@@ -117,7 +117,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobRead, RegistryError> {
-        let here = self.enter(name, Wanted::Blob(digest)).await?;
+        let here = self.authorised(name, Request::Blob(digest)).await?;
         match here.find(name, digest, Eagerness::Fetch).await? {
             Some(Found::Here(blob)) => {
                 match &blob {
@@ -149,7 +149,7 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<u64>, RegistryError> {
-        let here = self.enter(name, Wanted::Blob(digest)).await?;
+        let here = self.authorised(name, Request::Blob(digest)).await?;
         match here.find(name, digest, Eagerness::Ask).await? {
             Some(Found::Here(blob)) => Ok(Some(blob.size())),
             Some(Found::Upstream(size)) => Ok(size),
@@ -177,50 +177,54 @@ impl Registry {
         digest: &Digest,
         eagerness: Eagerness,
     ) -> Result<Option<Found>, RegistryError> {
-        let places = self.places_of(name).await?;
-        for place in &places {
-            if let Some(blob) = self.held(place.kept(), digest).await? {
+        let locations = self.locations_of(name).await?;
+        for location in &locations {
+            if let Some(blob) = self.held(location.storage(), digest).await? {
                 return Ok(Some(Found::Here(blob)));
             }
         }
         // Derived content and collections: the images that their manifests came from.
-        let home = self.home(name)?;
-        for sources in self.store().sources_of_blob(&home, digest).await? {
+        let storage = self.storage_repository(name)?;
+        for sources in self.store().sources_of_blob(&storage, digest).await? {
             for image in parse_sources(&sources) {
-                let places = match self.places_of_image(&image).await {
+                let locations = match self.locations_of_image(&image).await {
                     // It was made before its source was read for each account as itself.
                     Err(error) if error.is_not_allowed() => continue,
-                    places => places?,
+                    locations => locations?,
                 };
-                for place in places {
-                    if !self.leads_to(&place, &image, digest).await? {
+                for location in locations {
+                    if !self.leads_to(&location, &image, digest).await? {
                         continue;
                     }
-                    let found = self.find_at(&place, digest, eagerness).await?;
+                    let found = self.find_at(&location, digest, eagerness).await?;
                     if found.is_some() {
-                        self.store().mount(place.kept(), &home, digest).await?;
+                        self.store()
+                            .mount(location.storage(), &storage, digest)
+                            .await?;
                         return Ok(found);
                     }
                 }
             }
         }
         let mut search = Search::default();
-        for place in places
+        for location in locations
             .iter()
-            .filter(|place| matches!(place, Place::Upstream { .. }))
+            .filter(|location| matches!(location, Location::Upstream { .. }))
         {
-            if eagerness == Eagerness::Ask && !self.store().has_repository(place.kept()).await? {
-                match self.find_at(place, digest, Eagerness::AskBriefly).await {
+            if eagerness == Eagerness::Ask
+                && !self.store().has_repository(location.storage()).await?
+            {
+                match self.find_at(location, digest, Eagerness::AskBriefly).await {
                     Ok(Some(found)) => return Ok(Some(found)),
                     Ok(None) => {}
                     Err(error) if error.is_upstreams() => {
-                        tracing::debug!(repository = %place.kept(), %digest, %error, "not asked further");
+                        tracing::debug!(repository = %location.storage(), %digest, %error, "not asked further");
                     }
                     Err(error) => return Err(error),
                 }
                 continue;
             }
-            let found = search.answered(self.find_at(place, digest, eagerness).await)?;
+            let found = search.answered(self.find_at(location, digest, eagerness).await)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -232,15 +236,15 @@ impl Registry {
     /// has one of the images that something was derived from is not asked for another's blobs.
     async fn leads_to(
         &self,
-        place: &Place,
+        location: &Location,
         image: &ImageReference,
         blob: &Digest,
     ) -> Result<bool, RegistryError> {
-        let kept = match image.digest() {
-            Some(digest) => self.store().manifest(place.kept(), digest).await?,
+        let storage = match image.digest() {
+            Some(digest) => self.store().manifest(location.storage(), digest).await?,
             None => None,
         };
-        Ok(match kept.as_deref().map(parse).transpose()? {
+        Ok(match storage.as_deref().map(parse).transpose()? {
             Some(Document::Manifest(manifest)) => {
                 let mut blobs = manifest.config().into_iter().chain(manifest.layers());
                 blobs.any(|descriptor| descriptor.digest() == blob)
@@ -251,27 +255,27 @@ impl Registry {
 
     async fn find_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
         eagerness: Eagerness,
     ) -> Result<Option<Found>, RegistryError> {
         if eagerness == Eagerness::Fetch {
-            return Ok(self.blob_at(place, digest).await?.map(Found::Here));
+            return Ok(self.blob_at(location, digest).await?.map(Found::Here));
         }
-        if let Some(blob) = self.held(place.kept(), digest).await? {
+        if let Some(blob) = self.held(location.storage(), digest).await? {
             return Ok(Some(Found::Here(blob)));
         }
-        let Place::Upstream { route, kept } = place else {
+        let Location::Upstream { route, storage } = location else {
             return Ok(None);
         };
         let limit = (eagerness == Eagerness::AskBriefly).then_some(UNKNOWN_REPOSITORY);
         let asked = route.upstream.find_blob(&route.name, digest, limit).await;
-        let Some(size) = self.heed(kept, there(asked)).await? else {
+        let Some(size) = self.note_refusal(storage, there(asked)).await? else {
             return Ok(None);
         };
         let size = match size {
             Some(size) => Some(size),
-            None => match self.store().stated_sizes(kept, digest).await?.as_slice() {
+            None => match self.store().stated_sizes(storage, digest).await?.as_slice() {
                 [stated] => Some(*stated),
                 _ => None,
             },
@@ -282,21 +286,21 @@ impl Registry {
     /// A blob of one place, fetched if its upstream has it.
     pub(crate) async fn blob_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Option<BlobRead>, RegistryError> {
-        if let Some(blob) = self.held(place.kept(), digest).await? {
+        if let Some(blob) = self.held(location.storage(), digest).await? {
             return Ok(Some(blob));
         }
-        let Place::Upstream { route, kept } = place else {
+        let Location::Upstream { route, storage } = location else {
             return Ok(None);
         };
-        let came = match self.follow(route, kept, digest).await? {
+        let came = match self.follow(route, storage, digest).await? {
             None => return Ok(None),
             Some(Coming::Here) => true,
             Some(Coming::Arriving(mut follower)) => {
                 if let Some(size) = follower.size() {
-                    let scout = Scout::new(route);
+                    let scout = RangePrefetch::new(route);
                     return Ok(Some(BlobRead::Arriving {
                         follower,
                         size,
@@ -307,7 +311,7 @@ impl Registry {
                 follower.completed().await
             }
         };
-        if came && let Some(blob) = self.arrived(kept, digest).await? {
+        if came && let Some(blob) = self.arrived(storage, digest).await? {
             return Ok(Some(blob));
         }
         Err(RegistryError::Broken(format!(
@@ -319,11 +323,11 @@ impl Registry {
     /// A blob that was verified a moment ago, as soon as it is in its place.
     pub(crate) async fn arrived(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<BlobRead>, RegistryError> {
         for _ in 0..100 {
-            if let Some(blob) = self.held(kept, digest).await? {
+            if let Some(blob) = self.held(storage, digest).await? {
                 return Ok(Some(blob));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

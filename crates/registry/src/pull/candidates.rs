@@ -15,7 +15,7 @@ use metahub_resolve::{
     Narrowed, NothingFits, Policy, Verdicts, excluded, judge, narrow_candidates, to_read, with_own,
 };
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
 use crate::{Registry, RegistryError};
@@ -129,12 +129,12 @@ impl Registry {
         source: &Source,
         profile: &Composed,
     ) -> Result<Arc<Judged>, RegistryError> {
-        let place = match &source.children {
-            Children::At(place) => Some(place.kept().clone()),
+        let location = match &source.children {
+            Children::At(location) => Some(location.storage().clone()),
             Children::Each(_) => None,
         };
         let key = (
-            place,
+            location,
             source.stored.digest.clone(),
             profile.digest().clone(),
         );
@@ -188,7 +188,7 @@ impl Registry {
         ]);
         let small = bytes.is_none_or(|bytes| bytes.bytes().len() <= MAX_REMEMBERED);
         let lifetime = match &source.children {
-            Children::At(Place::Local(_)) => Duration::ZERO,
+            Children::At(Location::Local(_)) => Duration::ZERO,
             _ => LIFETIME_OF_GAPS,
         };
         Ok(Arc::new(Judged {
@@ -243,8 +243,8 @@ impl Search<'_> {
         let mut list = match &self.source.children {
             // A collection's index was made here, of what its entries lead to.
             Children::Each(_) => index.manifests().to_vec(),
-            Children::At(place) => {
-                let (list, gaps) = self.registry.flattened(place, index).await?;
+            Children::At(location) => {
+                let (list, gaps) = self.registry.flattened(location, index).await?;
                 self.gaps |= gaps;
                 list
             }
@@ -273,8 +273,8 @@ impl Search<'_> {
             wanted.truncate(left);
             read += wanted.len();
             for (at, candidate) in self.read_all(&list, &wanted).await? {
-                if let Some(place) = list.get_mut(at) {
-                    *place = candidate;
+                if let Some(location) = list.get_mut(at) {
+                    *location = candidate;
                 }
             }
         }
@@ -318,11 +318,11 @@ impl Registry {
         candidate: &Descriptor,
     ) -> Result<(Descriptor, bool), RegistryError> {
         let digest = candidate.digest();
-        let Some(place) = source.place_of(digest) else {
+        let Some(location) = source.location_of(digest) else {
             return Ok((excluded(candidate, "it is at no place that is known"), true));
         };
         let unknown = self.settings().policy.unknown;
-        Ok(match self.own_words(place, digest).await? {
+        Ok(match self.own_words(location, digest).await? {
             Own::Image(said) => {
                 let read = with_own(candidate, &said.platform, &said.statements, unknown);
                 (read, false)

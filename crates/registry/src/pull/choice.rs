@@ -113,7 +113,7 @@ impl Registry {
     pub(crate) async fn outcome_of(
         &self,
         key: &Digest,
-        home: &RepositoryName,
+        storage: &RepositoryName,
         make: impl Future<Output = Result<Held, RegistryError>>,
     ) -> Result<Held, RegistryError> {
         let outcomes = &self.inner.derivations.outcomes;
@@ -126,7 +126,7 @@ impl Registry {
         }
         let find_or_make = async {
             if let Some(known) = self.store().derived(key).await?
-                && known.repository == *home
+                && known.repository == *storage
             {
                 let held = Held {
                     repository: known.repository.clone(),

@@ -17,7 +17,7 @@ use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
 use parking_lot::Mutex;
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
 use crate::{Registry, RegistryError, SourceKind};
@@ -33,7 +33,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct Built {
     stored: Arc<StoredManifest>,
-    places: Arc<HashMap<Digest, Place>>,
+    locations: Arc<HashMap<Digest, Location>>,
     /// Whether all could be read that the images say of themselves.
     complete: bool,
     /// Why one could not be read, if that may pass.
@@ -90,7 +90,7 @@ impl Registry {
         Ok(Source {
             kind: SourceKind::Collection,
             stored: built.stored,
-            children: Children::Each(built.places),
+            children: Children::Each(built.locations),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             failure: failure.or(built.failure),
         })
@@ -121,18 +121,18 @@ impl Registry {
         for (entry, lookup) in collection.entries.iter().zip(lookups) {
             readings.push(self.pointed(entry, lookup, &complete, &failure));
         }
-        let pointed: Vec<(Pointed, Option<Place>)> =
+        let pointed: Vec<(Pointed, Option<Location>)> =
             stream::iter(readings).buffered(LOOKUPS).collect().await;
-        let mut places = HashMap::new();
-        for (pointed, place) in &pointed {
-            let Some(place) = place else { continue };
+        let mut locations = HashMap::new();
+        for (pointed, location) in &pointed {
+            let Some(location) = location else { continue };
             let descriptors = match pointed {
                 Pointed::Image(descriptor, _) => std::slice::from_ref(descriptor),
                 Pointed::Index(entries) => entries.as_slice(),
                 Pointed::Missing(_) => &[],
             };
             for descriptor in descriptors {
-                places.insert(descriptor.digest().clone(), place.clone());
+                locations.insert(descriptor.digest().clone(), location.clone());
             }
         }
         let pointed: Vec<Pointed> = pointed.into_iter().map(|(pointed, _)| pointed).collect();
@@ -154,7 +154,7 @@ impl Registry {
         };
         Ok(Built {
             stored: Arc::new(stored),
-            places: Arc::new(places),
+            locations: Arc::new(locations),
             complete: complete.into_inner(),
             failure: failure.into_inner(),
         })
@@ -168,12 +168,12 @@ impl Registry {
         lookup: Lookup,
         complete: &AtomicBool,
         failure: &Mutex<Option<Arc<RegistryError>>>,
-    ) -> (Pointed, Option<Place>) {
+    ) -> (Pointed, Option<Location>) {
         let found = match lookup {
             Ok(source) => self.pointed_at(entry, &source).await,
             Err(error) => Ok((Pointed::Missing(error.to_string()), None, false)),
         };
-        let (pointed, place, gap) = found.unwrap_or_else(|error| {
+        let (pointed, location, gap) = found.unwrap_or_else(|error| {
             tracing::warn!(image = %entry.image, %error, "an entry could not be read");
             let missing = Pointed::Missing(error.to_string());
             failure.lock().get_or_insert(Arc::new(error));
@@ -182,7 +182,7 @@ impl Registry {
         if gap {
             complete.store(false, Ordering::Relaxed);
         }
-        (pointed, place)
+        (pointed, location)
     }
 
     /// The same, and whether something of it is not there and may come.
@@ -190,15 +190,15 @@ impl Registry {
         &self,
         entry: &Entry,
         source: &Source,
-    ) -> Result<(Pointed, Option<Place>, bool), RegistryError> {
-        let Children::At(place) = &source.children else {
+    ) -> Result<(Pointed, Option<Location>, bool), RegistryError> {
+        let Children::At(location) = &source.children else {
             let missing = Pointed::Missing("it is a collection itself".to_owned());
             return Ok((missing, None, false));
         };
         let mut gap = false;
         let pointed = match source.document()? {
             Document::Index(index) => {
-                let (entries, gaps) = self.flattened(place, &index).await?;
+                let (entries, gaps) = self.flattened(location, &index).await?;
                 gap = gaps;
                 Pointed::Index(entries)
             }
@@ -208,7 +208,7 @@ impl Registry {
             }
             Document::Manifest(manifest) => {
                 let descriptor = Document::from(manifest).descriptor();
-                match self.own_words(place, descriptor.digest()).await? {
+                match self.own_words(location, descriptor.digest()).await? {
                     Own::Image(said) => {
                         let descriptor = descriptor.with_platform(&said.platform);
                         Pointed::Image(descriptor, said.statements.clone())
@@ -221,7 +221,7 @@ impl Registry {
                 }
             }
         };
-        Ok((pointed, Some(place.clone()), gap))
+        Ok((pointed, Some(location.clone()), gap))
     }
 }
 

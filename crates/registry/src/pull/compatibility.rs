@@ -17,7 +17,8 @@ use crate::pull::statements::{CREATED, newest};
 use crate::{Registry, RegistryError};
 
 /// What upstreams told lately, and when; the descriptors are [`reduced`].
-pub(crate) type Told = moka::future::Cache<(RepositoryName, Digest), (Instant, Option<Descriptor>)>;
+pub(crate) type CompatibilityArtifacts =
+    moka::future::Cache<(RepositoryName, Digest), (Instant, Option<Descriptor>)>;
 
 impl Registry {
     /// The newest compatibility artifact that an upstream says refers to an image; or why that
@@ -28,16 +29,16 @@ impl Registry {
     pub(crate) async fn upstream_artifact(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<Result<Option<Descriptor>, String>, RegistryError> {
-        let key = (kept.clone(), digest.clone());
-        if let Some((asked, artifact)) = self.inner.told.get(&key).await
+        let key = (storage.clone(), digest.clone());
+        if let Some((asked, artifact)) = self.inner.compatibility.get(&key).await
             && asked.elapsed() < LIFETIME
         {
             return Ok(Ok(artifact));
         }
-        let artifact = match self.upstream_referrers(route, kept, digest).await {
+        let artifact = match self.upstream_referrers(route, storage, digest).await {
             Ok(all) => {
                 if all.refused {
                     self.counters().referrers_refused.one_more();
@@ -51,9 +52,9 @@ impl Registry {
             }
             Err(error) => return self.told_last(key, error).await,
         };
-        self.write_down(kept, digest, artifact.as_ref()).await;
+        self.write_down(storage, digest, artifact.as_ref()).await;
         let now = (Instant::now(), artifact.clone());
-        self.inner.told.insert(key, now).await;
+        self.inner.compatibility.insert(key, now).await;
         Ok(Ok(artifact))
     }
 
@@ -71,14 +72,14 @@ impl Registry {
             Ok(_) => None,
             Err(error) => Some(error),
         };
-        let (kept, digest) = &key;
-        let last = match self.inner.told.get(&key).await {
+        let (storage, digest) = &key;
+        let last = match self.inner.compatibility.get(&key).await {
             Some((_, artifact)) => Some(artifact),
-            None => self.store().compatibility(kept, digest).await?,
+            None => self.store().compatibility(storage, digest).await?,
         };
         match (last, error) {
             (Some(artifact), Some(error)) => {
-                tracing::warn!(repository = %kept, %digest, %error, "the last answer counts");
+                tracing::warn!(repository = %storage, %digest, %error, "the last answer counts");
                 Ok(Ok(artifact))
             }
             (Some(artifact), None) => Ok(Ok(artifact)),
@@ -91,17 +92,17 @@ impl Registry {
     /// Keeps what was told. A store that cannot be written is no reason to refuse a pull.
     async fn write_down(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
         artifact: Option<&Descriptor>,
     ) {
         let store = self.store();
-        let known = store.compatibility(kept, digest).await;
+        let known = store.compatibility(storage, digest).await;
         if matches!(&known, Ok(Some(known)) if known.as_ref() == artifact) {
             return;
         }
-        if let Err(error) = store.set_compatibility(kept, digest, artifact).await {
-            tracing::warn!(repository = %kept, %digest, %error,
+        if let Err(error) = store.set_compatibility(storage, digest, artifact).await {
+            tracing::warn!(repository = %storage, %digest, %error,
                 "what refers to an image is not kept for when its upstream is away");
         }
     }
@@ -111,25 +112,25 @@ impl Registry {
     ///
     /// # Errors
     /// If the store fails.
-    pub(crate) async fn told_by_bundle(
+    pub(crate) async fn compatibility_from_bundle(
         &self,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         document: &Document,
     ) -> Result<(), RegistryError> {
         let Document::Manifest(image) = document else {
             return Ok(());
         };
         let (store, digest) = (self.store(), image.digest());
-        if !image.is_image() || store.compatibility(kept, digest).await?.is_some() {
+        if !image.is_image() || store.compatibility(storage, digest).await?.is_some() {
             return Ok(());
         }
         let kind = Some(nfd::ARTIFACT_TYPE);
-        let held = store.referrers(kept, digest, kind, None, 100).await?;
+        let held = store.referrers(storage, digest, kind, None, 100).await?;
         let held = held.items.into_iter().map(Value::Object);
         let held = held.filter_map(|map| reduced(&Descriptor::from_json(&map).ok()?));
         let artifact = newest(held.collect());
         Ok(store
-            .set_compatibility(kept, digest, artifact.as_ref())
+            .set_compatibility(storage, digest, artifact.as_ref())
             .await?)
     }
 }
@@ -175,10 +176,10 @@ mod tests {
         let of = |map| reduced(&Descriptor::from_json(&Value::Object(map)).unwrap());
         assert!(of(map.clone()).is_none(), "no compatibility artifact");
         map.insert("artifactType".into(), nfd::ARTIFACT_TYPE.into());
-        let kept = of(map.clone()).unwrap();
-        assert_eq!(kept.annotation(CREATED), Some("2025-03-27T06:08:08Z"));
-        assert!(Value::Object(kept.as_json().clone()).to_string().len() < 500);
-        assert_eq!(reduced(&kept), Some(kept));
+        let storage = of(map.clone()).unwrap();
+        assert_eq!(storage.annotation(CREATED), Some("2025-03-27T06:08:08Z"));
+        assert!(Value::Object(storage.as_json().clone()).to_string().len() < 500);
+        assert_eq!(reduced(&storage), Some(storage));
         map.insert("annotations".into(), json!({CREATED: large}));
         assert_eq!(of(map).unwrap().annotation(CREATED), None);
     }

@@ -10,7 +10,7 @@ use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, RepositoryNa
 use metahub_resolve::{Narrowed, UNKNOWN, Verdicts};
 use metahub_store::StoredManifest;
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::candidates::{Candidates, Judged};
 use crate::pull::choice::{Chosen, Form, Held, OUTCOME_VERSION};
 use crate::pull::image::missing;
@@ -23,7 +23,7 @@ pub(crate) struct Derivation<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) name: &'a RepositoryName,
     /// The repository of the store that takes what is derived.
-    pub(crate) home: &'a RepositoryName,
+    pub(crate) storage: &'a RepositoryName,
     pub(crate) tag: &'a Tag,
     pub(crate) source: &'a Source,
     /// What of it can be chosen from.
@@ -47,7 +47,7 @@ pub(crate) enum Choice {
     Source,
     /// The one image that is left of an index, as it is.
     Image {
-        place: Place,
+        location: Location,
         stored: Arc<StoredManifest>,
         platform: Option<Platform>,
         requires: Vec<String>,
@@ -226,15 +226,15 @@ impl Derivation<'_> {
         if self.form == Form::Index || !self.layers.is_empty() || !self.is_of_the_login(entry) {
             return Ok(None);
         }
-        let Some(place) = self.source.place_of(entry.digest()) else {
+        let Some(location) = self.source.location_of(entry.digest()) else {
             return Ok(None);
         };
-        let Some(stored) = self.registry.manifest_at(place, entry.digest()).await? else {
+        let Some(stored) = self.registry.manifest_at(location, entry.digest()).await? else {
             return Ok(None);
         };
         Ok(match parse(&stored)? {
             Document::Manifest(manifest) if manifest.is_image() => Some(Choice::Image {
-                place: place.clone(),
+                location: location.clone(),
                 stored,
                 platform: entry.platform(),
                 requires: entry.platform().map(|p| p.features).unwrap_or_default(),
@@ -255,18 +255,23 @@ impl Derivation<'_> {
 
     /// The second step: where what was chosen lies, found or made.
     async fn held(&self, choice: &Choice) -> Result<Held, RegistryError> {
-        let here = |place: &Place, digest: &Digest| Held {
-            repository: place.kept().clone(),
+        let here = |location: &Location, digest: &Digest| Held {
+            repository: location.storage().clone(),
             digest: digest.clone(),
         };
         match (choice, &self.source.children) {
-            (Choice::Source, Children::At(place)) => {
+            (Choice::Source, Children::At(location)) => {
                 self.registry.counters().derived_known.one_more();
-                return Ok(here(place, &self.source.stored.digest));
+                return Ok(here(location, &self.source.stored.digest));
             }
-            (Choice::Image { place, stored, .. }, Children::At(_)) => {
+            (
+                Choice::Image {
+                    location, stored, ..
+                },
+                Children::At(_),
+            ) => {
                 self.registry.counters().derived_known.one_more();
-                return Ok(here(place, &stored.digest));
+                return Ok(here(location, &stored.digest));
             }
             _ => {}
         }
@@ -275,7 +280,7 @@ impl Derivation<'_> {
             let made = self.make(choice).await?;
             self.keep(&key, made).await
         };
-        let held = self.registry.outcome_of(&key, self.home, Box::pin(make));
+        let held = self.registry.outcome_of(&key, self.storage, Box::pin(make));
         let held = match held.await {
             Err(error) if error.is_not_allowed() => {
                 let made = self.make(choice).await?;
@@ -303,7 +308,7 @@ impl Derivation<'_> {
             .collect();
         digest_over(&(
             OUTCOME_VERSION,
-            self.home.as_str(),
+            self.storage.as_str(),
             self.source.stored.digest.as_str(),
             (form, chosen.as_str()),
             (names, self.layer_digests()),
@@ -320,11 +325,11 @@ impl Derivation<'_> {
     /// A manifest that the source leads to.
     pub(crate) async fn child_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Document, RegistryError> {
-        let found = self.registry.manifest_at(place, digest).await?;
-        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
+        let found = self.registry.manifest_at(location, digest).await?;
+        let found = found.ok_or_else(|| missing(location.storage(), digest))?;
         Ok(parse(&found)?)
     }
 }

@@ -5,7 +5,7 @@ use metahub_oci::{Descriptor, Digest, Document, ImageConfig, ImageReference};
 use metahub_resolve::Narrowed;
 use metahub_store::PutManifest;
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::blob::write_sources;
 use crate::pull::choice::Held;
 use crate::pull::derivation::{Choice, Derivation};
@@ -36,7 +36,7 @@ struct Part {
     /// The configuration, where it was made as well.
     config: Option<ImageConfig>,
     /// The images that it was made from, and where they lie.
-    sources: Vec<(Place, Digest)>,
+    sources: Vec<(Location, Digest)>,
     /// Whether its blobs are found where the sources lie.
     has_blobs: bool,
 }
@@ -48,7 +48,7 @@ impl Derivation<'_> {
         match choice {
             Choice::Source => made.children = self.children_of_source().await?,
             Choice::Image {
-                place,
+                location,
                 stored,
                 platform,
                 requires,
@@ -62,17 +62,17 @@ impl Derivation<'_> {
                 made.parts.push(Part {
                     document: crate::pull::source::parse(stored)?,
                     config: None,
-                    sources: vec![(place.clone(), stored.digest.clone())],
+                    sources: vec![(location.clone(), stored.digest.clone())],
                     has_blobs: true,
                 });
             }
             Choice::Index(narrowed) => self.index(narrowed, &mut made).await?,
             Choice::Layered(manifest) => {
-                if let Children::At(place) = &self.source.children {
+                if let Children::At(location) = &self.source.children {
                     let digest = manifest.digest().clone();
-                    let image = self.registry.image_at(place, manifest.clone()).await?;
+                    let image = self.registry.image_at(location, manifest.clone()).await?;
                     let platform = image.config.platform();
-                    let derived = self.add_layers(place, image, &mut made).await?;
+                    let derived = self.add_layers(location, image, &mut made).await?;
                     made.children.push(Child {
                         platform: Some(platform),
                         digest: derived.digest().clone(),
@@ -93,7 +93,7 @@ impl Derivation<'_> {
             Document::Manifest(manifest) => manifest,
         };
         let platform = match &self.source.children {
-            Children::At(place) => self.registry.platform_of(place, manifest).await,
+            Children::At(location) => self.registry.platform_of(location, manifest).await,
             Children::Each(_) => None,
         };
         Ok(vec![Child {
@@ -146,9 +146,9 @@ impl Derivation<'_> {
 
     /// What an index is made from: the source and the layers, or, of a collection, whose own index
     /// is built anew and is at no place, the images that were chosen and the layers.
-    fn sources_of_index(&self, made: &Made) -> Vec<(Place, Digest)> {
-        let mut sources: Vec<(Place, Digest)> = match &self.source.children {
-            Children::At(place) => vec![(place.clone(), self.source.stored.digest.clone())],
+    fn sources_of_index(&self, made: &Made) -> Vec<(Location, Digest)> {
+        let mut sources: Vec<(Location, Digest)> = match &self.source.children {
+            Children::At(location) => vec![(location.clone(), self.source.stored.digest.clone())],
             Children::Each(_) => Vec::new(),
         };
         let own = !sources.is_empty();
@@ -174,12 +174,12 @@ impl Derivation<'_> {
         let from_elsewhere = matches!(self.source.children, Children::Each(_));
         let mut result = listed.clone();
         let mut derived_from = None;
-        let place = self.source.place_of(digest);
-        if let Some(place) = place.filter(|_| from_elsewhere || !self.layers.is_empty()) {
-            match self.child_at(place, digest).await? {
+        let location = self.source.location_of(digest);
+        if let Some(location) = location.filter(|_| from_elsewhere || !self.layers.is_empty()) {
+            match self.child_at(location, digest).await? {
                 Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
-                    let image = self.registry.image_at(place, manifest).await?;
-                    let derived = self.add_layers(place, image, made).await?;
+                    let image = self.registry.image_at(location, manifest).await?;
+                    let derived = self.add_layers(location, image, made).await?;
                     result = listed.with_content(
                         derived.media_type().clone(),
                         derived.digest().clone(),
@@ -190,7 +190,7 @@ impl Derivation<'_> {
                 document if from_elsewhere => made.parts.push(Part {
                     document,
                     config: None,
-                    sources: vec![(place.clone(), digest.clone())],
+                    sources: vec![(location.clone(), digest.clone())],
                     has_blobs: true,
                 }),
                 _ => {}
@@ -208,12 +208,12 @@ impl Derivation<'_> {
     /// Puts every layer image on top of `base`, in the profile's order.
     async fn add_layers(
         &self,
-        place: &Place,
+        location: &Location,
         base: Image,
         made: &mut Made,
     ) -> Result<Document, RegistryError> {
         let platform = base.config.platform();
-        let mut sources = vec![(place.clone(), base.manifest.digest().clone())];
+        let mut sources = vec![(location.clone(), base.manifest.digest().clone())];
         let mut image = base;
         let mut all_added = Vec::new();
         for layer in self.layers {
@@ -271,23 +271,23 @@ impl Derivation<'_> {
             bytes += part.bytes();
             if let Some(config) = &part.config {
                 store
-                    .put_blob(self.home, config.digest(), config.bytes().clone())
+                    .put_blob(self.storage, config.digest(), config.bytes().clone())
                     .await
                     .map_err(put_blob_error)?;
             }
             let put = part.put();
-            served = Some(self.registry.put(self.home, &part.document, put).await?);
+            served = Some(self.registry.put(self.storage, &part.document, put).await?);
         }
         let served = served.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
         store
-            .put_derived(key, self.home, &served.digest, bytes)
+            .put_derived(key, self.storage, &served.digest, bytes)
             .await?;
         tracing::info!(
             repository = %self.name, tag = %self.tag, profile = %self.profile,
             digest = %served.digest, "derived"
         );
         Ok(Held {
-            repository: self.home.clone(),
+            repository: self.storage.clone(),
             digest: served.digest.clone(),
         })
     }
@@ -306,13 +306,15 @@ impl Part {
         let images: Vec<ImageReference> = self
             .sources
             .iter()
-            .map(|(place, digest)| place.image(digest))
+            .map(|(location, digest)| location.image(digest))
             .collect();
         // What the sources hold already is readable through the derived name at once; the rest is
         // fetched from where it came when somebody asks for it.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
         PutManifest {
-            mount_from: mount_from.map(|(place, _)| place.kept().clone()).collect(),
+            mount_from: mount_from
+                .map(|(location, _)| location.storage().clone())
+                .collect(),
             ..PutManifest::derived(write_sources(&images))
         }
     }

@@ -5,7 +5,7 @@ use metahub_oci::{
     Digest, Document, ImageConfig, ImageReference, Manifest, Platform, Reference, RepositoryName,
 };
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::source::parse;
 use crate::{Registry, RegistryError};
 
@@ -19,7 +19,7 @@ pub(crate) struct Image {
     pub(crate) config: ImageConfig,
 }
 
-impl Place {
+impl Location {
     /// How documents and records name content of this place.
     pub(crate) fn image(&self, digest: &Digest) -> ImageReference {
         self.named(Reference::Digest(digest.clone()))
@@ -42,18 +42,20 @@ impl Registry {
     /// The configuration of the image that `manifest`, found at `place`, describes.
     pub(crate) async fn image_at(
         &self,
-        place: &Place,
+        location: &Location,
         manifest: Manifest,
     ) -> Result<Image, RegistryError> {
-        let image = place.image(manifest.digest()).to_string();
+        let image = location.image(manifest.digest()).to_string();
         let Some(descriptor) = manifest.config() else {
             return Err(RegistryError::unknown(
-                place.kept(),
+                location.storage(),
                 manifest.digest().clone(),
             ));
         };
         let digest = descriptor.digest().clone();
-        let bytes = self.small_blob_at(place, &digest, MAX_CONFIG_BYTES).await?;
+        let bytes = self
+            .small_blob_at(location, &digest, MAX_CONFIG_BYTES)
+            .await?;
         let config = ImageConfig::parse(bytes).map_err(|error| RegistryError::Config {
             image,
             digest,
@@ -65,14 +67,13 @@ impl Registry {
     /// A small blob of one place, whole and verified.
     pub(crate) async fn small_blob_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
         limit: u64,
     ) -> Result<Bytes, RegistryError> {
-        let blob = self
-            .blob_at(place, digest)
-            .await?
-            .ok_or_else(|| RegistryError::BlobUnknown(place.kept().clone(), digest.clone()))?;
+        let blob = self.blob_at(location, digest).await?.ok_or_else(|| {
+            RegistryError::BlobUnknown(location.storage().clone(), digest.clone())
+        })?;
         blob.read(limit).await
     }
 
@@ -80,7 +81,7 @@ impl Registry {
     /// a manifest, else the index's first entry for that operating system and architecture.
     pub(crate) async fn manifest_for(
         &self,
-        place: &Place,
+        location: &Location,
         document: &Document,
         platform: &Platform,
     ) -> Result<Option<Manifest>, RegistryError> {
@@ -92,12 +93,12 @@ impl Registry {
             !entry.is_attestation() && entry.platform().is_some_and(|p| p.same_machine(platform))
         });
         let Some(entry) = entry else { return Ok(None) };
-        match self.manifest_at(place, entry.digest()).await? {
+        match self.manifest_at(location, entry.digest()).await? {
             Some(stored) => match parse(&stored)? {
                 Document::Manifest(manifest) => Ok(Some(manifest)),
                 Document::Index(_) => Ok(None),
             },
-            None => Err(missing(place.kept(), entry.digest())),
+            None => Err(missing(location.storage(), entry.digest())),
         }
     }
 }

@@ -10,7 +10,7 @@ use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform};
 use metahub_upstream::Problem;
 use serde_json::Value;
 
-use crate::access::location::{Place, is_offline};
+use crate::access::location::{Location, is_offline};
 use crate::pull::source::parse;
 use crate::pull::statements::Compatibility;
 use crate::{Registry, RegistryError};
@@ -62,10 +62,10 @@ impl Registry {
     /// lasts is no error, but among what is returned.
     pub(crate) async fn own_words(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Own, RegistryError> {
-        let stored = match self.manifest_at(place, digest).await {
+        let stored = match self.manifest_at(location, digest).await {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Own::Absent("it is not there".to_owned())),
             Err(error) => return unreadable(error).map(Own::Absent),
@@ -78,13 +78,13 @@ impl Registry {
         if !manifest.is_image() {
             return Ok(Own::NoImage);
         }
-        let basics = match self.basics(place, &manifest).await? {
+        let basics = match self.basics(location, &manifest).await? {
             Ok(basics) => basics,
             Err(reason) => return Ok(Own::Absent(reason)),
         };
         let mut said = Said::clone(&basics);
         self.know_site_targets(&mut said.statements);
-        match self.compatibility(place, digest).await? {
+        match self.compatibility(location, digest).await? {
             Compatibility::None => {}
             Compatibility::Specification(json) => {
                 // What cannot be read of it is noted there.
@@ -119,11 +119,15 @@ impl Registry {
     }
 
     /// The platform of an image's configuration, if it can be read and states one.
-    pub(crate) async fn platform_of(&self, place: &Place, manifest: &Manifest) -> Option<Platform> {
+    pub(crate) async fn platform_of(
+        &self,
+        location: &Location,
+        manifest: &Manifest,
+    ) -> Option<Platform> {
         if !manifest.is_image() {
             return None;
         }
-        let basics = self.basics(place, manifest).await.ok()?.ok()?;
+        let basics = self.basics(location, manifest).await.ok()?.ok()?;
         let platform = &basics.platform;
         (!platform.os.is_empty() && !platform.architecture.is_empty()).then(|| platform.clone())
     }
@@ -131,7 +135,7 @@ impl Registry {
     /// What manifest and configuration say; or why the image cannot be run by anybody.
     pub(crate) async fn basics(
         &self,
-        place: &Place,
+        location: &Location,
         manifest: &Manifest,
     ) -> Result<Result<Arc<Said>, String>, RegistryError> {
         let digest = manifest.digest();
@@ -142,7 +146,9 @@ impl Registry {
             Some(config) => config.digest().clone(),
             None => return Ok(Err("it has no configuration".to_owned())),
         };
-        let read = self.small_blob_at(place, &config, MAX_CONFIG_BYTES).await;
+        let read = self
+            .small_blob_at(location, &config, MAX_CONFIG_BYTES)
+            .await;
         let said = match read {
             Ok(bytes) => from_config(manifest, &bytes),
             Err(error) if matches!(error.root(), RegistryError::BlobUnknown(..)) => {

@@ -10,8 +10,8 @@ use metahub_upstream::{Referring, Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
-use crate::access::location::{Place, is_offline, there};
-use crate::access::pass_through::Wanted;
+use crate::access::location::{Location, is_offline, there};
+use crate::access::pass_through::Request;
 use crate::{Registry, RegistryError};
 
 /// One page of a list, in lexical order.
@@ -117,7 +117,7 @@ impl Registry {
         last: Option<&str>,
         limit: usize,
     ) -> Result<TagList, RegistryError> {
-        let here = self.enter(name, Wanted::Tags).await?;
+        let here = self.authorised(name, Request::Tags).await?;
         let catalog = self.catalog();
         let of_collection = catalog.collection_tags(name);
         let mut found = Found {
@@ -125,17 +125,17 @@ impl Registry {
             items: of_collection.iter().map(ToString::to_string).collect(),
             ..Found::default()
         };
-        for place in here.places_of(name).await? {
-            match &place {
-                Place::Local(name) => {
+        for location in here.locations_of(name).await? {
+            match &location {
+                Location::Local(name) => {
                     // Else what lies under this name is what its upstream gave.
                     if self.store().was_pushed(name).await? {
                         found.add(&self.store().tags(name, last, limit).await?);
                     }
                 }
-                Place::Upstream { route, kept } => {
-                    let listed = here.listing(route, kept, last.is_some()).await;
-                    match here.own(kept, there(listed)).await? {
+                Location::Upstream { route, storage } => {
+                    let listed = here.listing(route, storage, last.is_some()).await;
+                    match here.own(storage, there(listed)).await? {
                         Ok(Some(listing)) => {
                             let (page, more) = listing.page(last, limit);
                             found.known = true;
@@ -145,17 +145,17 @@ impl Registry {
                                 continue;
                             };
                             // What was pulled before may be among the rest.
-                            tracing::warn!(repository = %kept, %error, "listed a part of the tags");
+                            tracing::warn!(repository = %storage, %error, "listed a part of the tags");
                             found.failure.get_or_insert_with(|| error.clone());
                         }
                         Ok(None) => {}
                         Err(error) => {
-                            tracing::warn!(repository = %kept, %error, "listed kept tags only");
+                            tracing::warn!(repository = %storage, %error, "listed kept tags only");
                             found.failure.get_or_insert(error);
                         }
                     }
                     // The tags that were pulled before are better than none, and still served.
-                    let page = self.store().tags(kept, last, limit).await?;
+                    let page = self.store().tags(storage, last, limit).await?;
                     if !page.items.is_empty() {
                         found.add(&page);
                     }
@@ -227,15 +227,15 @@ impl Registry {
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Referrers, RegistryError> {
-        let here = self.enter(name, Wanted::Manifest(subject)).await?;
+        let here = self.authorised(name, Request::Manifest(subject)).await?;
         let mut found: BTreeMap<Digest, JsonMap> = BTreeMap::new();
         // Where the first list that was not read to its end stopped: what follows is for later.
         let mut end: Option<Digest> = None;
         let mut warning = None;
-        for place in here.places_of(name).await? {
+        for location in here.locations_of(name).await? {
             let held = self
                 .store()
-                .referrers(place.kept(), subject, artifact_type, after, limit)
+                .referrers(location.storage(), subject, artifact_type, after, limit)
                 .await?;
             let mut last = None;
             for entry in held.items {
@@ -248,14 +248,14 @@ impl Registry {
             if held.more {
                 end = end.into_iter().chain(last).min();
             }
-            let Place::Upstream { route, kept } = &place else {
+            let Location::Upstream { route, storage } = &location else {
                 if self.is_derived(name, subject).await? {
                     break;
                 }
                 continue;
             };
-            let said = here.upstream_referrers(route, kept, subject).await;
-            match here.own(kept, said).await? {
+            let said = here.upstream_referrers(route, storage, subject).await;
+            match here.own(storage, said).await? {
                 Ok(referrers) => {
                     for entry in &referrers.descriptors {
                         let its_type = entry.as_json().get("artifactType").and_then(Value::as_str);
@@ -269,7 +269,7 @@ impl Registry {
                 }
                 Err(error) if is_offline(&error) => {}
                 Err(error) => {
-                    tracing::warn!(repository = %kept, %error, "referrers of the upstream are missing");
+                    tracing::warn!(repository = %storage, %error, "referrers of the upstream are missing");
                     warning = Some(format!("referrers may be missing: {error}"));
                 }
             }
@@ -296,14 +296,18 @@ impl Registry {
     pub(crate) async fn upstream_referrers(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         subject: &Digest,
     ) -> Result<Arc<Referring>, UpstreamError> {
         let ask = async {
             let referrers = route.upstream.referrers(&route.name, subject).await?;
             Ok::<_, UpstreamError>(Arc::new(referrers))
         };
-        let key = (kept.clone(), subject.clone(), self.caller.apart(kept));
+        let key = (
+            storage.clone(),
+            subject.clone(),
+            self.caller.coalescing_key(storage),
+        );
         let answer = self.inner.referrers.try_get_with(key, ask).await;
         answer.map_err(|error| UpstreamError::clone(&error))
     }

@@ -15,7 +15,7 @@ use metahub_oci::{
 use metahub_store::{Origin, StoredManifest};
 
 use crate::access::location::Search;
-use crate::access::pass_through::Wanted;
+use crate::access::pass_through::Request;
 use crate::pull::choice::Form;
 use crate::pull::derivation::Derivation;
 use crate::pull::source::Source;
@@ -86,7 +86,7 @@ impl Registry {
         profile: &Composed,
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
-        let here = self.enter(name, Wanted::Tag(tag)).await?;
+        let here = self.authorised(name, Request::Tag(tag)).await?;
         let form = match accepts {
             Accepts::IndexOnly => Form::Index,
             Accepts::Index | Accepts::ManifestOnly => Form::Any,
@@ -109,13 +109,13 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Served, RegistryError> {
-        let here = self.enter(name, Wanted::Manifest(digest)).await?;
-        let home = self.home(name)?;
-        let stored = match self.store().manifest(&home, digest).await? {
+        let here = self.authorised(name, Request::Manifest(digest)).await?;
+        let storage = self.storage_repository(name)?;
+        let stored = match self.store().manifest(&storage, digest).await? {
             Some(stored) => {
                 match stored.origin {
-                    Origin::Derived => self.inner.usage.note(&home, digest, self.client),
-                    Origin::Upstream => self.used(&home, digest),
+                    Origin::Derived => self.inner.usage.note(&storage, digest, self.client),
+                    Origin::Upstream => self.used(&storage, digest),
                     Origin::Pushed => {}
                 }
                 stored
@@ -131,8 +131,8 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
         let mut search = Search::default();
-        for place in self.places_of(name).await? {
-            if let Some(stored) = search.answered(self.manifest_at(&place, digest).await)? {
+        for location in self.locations_of(name).await? {
+            if let Some(stored) = search.answered(self.manifest_at(&location, digest).await)? {
                 return Ok(stored);
             }
         }
@@ -171,7 +171,7 @@ impl Registry {
             .ok_or_else(|| RegistryError::unknown(name, tag.clone()))?;
         match self
             .store()
-            .manifest(&*self.home(name)?, entry.digest())
+            .manifest(&*self.storage_repository(name)?, entry.digest())
             .await?
         {
             Some(stored) => Ok(stored),
@@ -193,11 +193,11 @@ impl Registry {
             return Ok((source.stored, source.warning));
         };
         let judged = self.judged(&source, profile).await?;
-        let home = self.home(name)?;
+        let storage = self.storage_repository(name)?;
         let work = Derivation {
             registry: self,
             name,
-            home: &home,
+            storage: &storage,
             tag,
             source: &source,
             judged: &judged,
@@ -222,11 +222,11 @@ impl Registry {
             return Ok(Outcome::Plain(source));
         };
         let judged = self.judged(&source, profile).await?;
-        let home = self.home(name)?;
+        let storage = self.storage_repository(name)?;
         let work = Derivation {
             registry: self,
             name,
-            home: &home,
+            storage: &storage,
             tag,
             source: &source,
             judged: &judged,
@@ -305,10 +305,10 @@ impl Registry {
         image: &ImageReference,
     ) -> Result<Option<Source>, RegistryError> {
         let mut search = Search::default();
-        for place in self.places_of_image(image).await? {
+        for location in self.locations_of_image(image).await? {
             let answer = match image.reference() {
-                Reference::Tag(tag) => self.tag_at(&place, &tag).await,
-                Reference::Digest(digest) => self.digest_at(&place, &digest).await,
+                Reference::Tag(tag) => self.tag_at(&location, &tag).await,
+                Reference::Digest(digest) => self.digest_at(&location, &digest).await,
             };
             let mut found = search.answered(answer)?;
             if let Some(source) = &mut found {

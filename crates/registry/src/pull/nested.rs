@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use metahub_oci::{Descriptor, Digest, Document, Index};
 use metahub_resolve::{below, excluded, unmarked};
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::judgement::unreadable;
 use crate::pull::source::parse;
 use crate::{Registry, RegistryError};
@@ -23,7 +23,7 @@ impl Registry {
     /// one was not there.
     pub(crate) async fn flattened(
         &self,
-        place: &Place,
+        location: &Location,
         index: &Index,
     ) -> Result<(Vec<Descriptor>, bool), RegistryError> {
         let mut nested = Nested::default();
@@ -40,7 +40,7 @@ impl Registry {
                 all.push(entry);
                 continue;
             }
-            match nested.read(self, place, &entry, depth).await? {
+            match nested.read(self, location, &entry, depth).await? {
                 Ok(within) => {
                     let within = within.manifests().iter().rev();
                     waiting.extend(within.map(|inner| (below(&entry, inner), depth + 1)));
@@ -66,7 +66,7 @@ impl Nested {
     async fn read(
         &mut self,
         registry: &Registry,
-        place: &Place,
+        location: &Location,
         entry: &Descriptor,
         depth: usize,
     ) -> Result<Result<Index, String>, RegistryError> {
@@ -80,7 +80,7 @@ impl Nested {
                 "an index within the index that is listed twice".to_owned()
             ));
         }
-        let stored = match registry.manifest_at(place, entry.digest()).await {
+        let stored = match registry.manifest_at(location, entry.digest()).await {
             Ok(Some(stored)) => stored,
             Ok(None) => {
                 self.gaps = true;

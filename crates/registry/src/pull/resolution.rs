@@ -4,8 +4,8 @@ use metahub_catalog::Composed;
 use metahub_oci::{Document, ImageReference, Index, Platform, Reference, RepositoryName, Tag};
 use metahub_resolve::Verdicts;
 
-use crate::access::location::Place;
-use crate::access::pass_through::Wanted;
+use crate::access::location::Location;
+use crate::access::pass_through::Request;
 use crate::pull::choice::Form;
 use crate::pull::manifest::Outcome;
 use crate::pull::source::{Source, parse};
@@ -25,14 +25,14 @@ impl Registry {
         let (stored, explanation, warning) = match image.reference() {
             Reference::Digest(digest) => {
                 let served = self.manifest(&name, &digest).await?;
-                let home = self.home(&name)?;
-                let stored = self.store().manifest(&home, &digest).await?;
+                let storage = self.storage_repository(&name)?;
+                let stored = self.store().manifest(&storage, &digest).await?;
                 let children = match stored.as_deref().map(parse).transpose()? {
                     Some(Document::Index(index)) => children_of(&index),
                     Some(Document::Manifest(manifest)) => {
-                        let place = Place::Local(home.into_owned());
+                        let location = Location::Local(storage.into_owned());
                         vec![Child {
-                            platform: self.platform_of(&place, &manifest).await,
+                            platform: self.platform_of(&location, &manifest).await,
                             digest: digest.clone(),
                             derived_from: None,
                             requires: Vec::new(),
@@ -49,7 +49,7 @@ impl Registry {
                 (served, explanation, None)
             }
             Reference::Tag(tag) => {
-                let here = self.enter(&name, Wanted::Tag(&tag)).await?;
+                let here = self.authorised(&name, Request::Tag(&tag)).await?;
                 here.resolve_tag(&name, &tag, profile).await?
             }
         };
@@ -106,8 +106,8 @@ impl Registry {
             Document::Index(index) => Ok(children_of(&index)),
             Document::Manifest(manifest) => {
                 let digest = manifest.digest().clone();
-                let platform = match source.place_of(&digest) {
-                    Some(place) => self.platform_of(place, &manifest).await,
+                let platform = match source.location_of(&digest) {
+                    Some(location) => self.platform_of(location, &manifest).await,
                     None => None,
                 };
                 Ok(vec![Child {

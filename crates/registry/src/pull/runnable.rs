@@ -18,7 +18,7 @@ impl Registry {
         source: &Source,
         index: &Index,
     ) -> Result<bool, RegistryError> {
-        let Children::At(place) = &source.children else {
+        let Children::At(location) = &source.children else {
             return Ok(true);
         };
         let artifact = index.as_json().get("artifactType").and_then(|t| t.as_str());
@@ -41,7 +41,7 @@ impl Registry {
             return Ok(true);
         }
         for entry in entries.iter().take(MAX_LOOKED_AT) {
-            let Some(stored) = self.manifest_at(place, entry.digest()).await? else {
+            let Some(stored) = self.manifest_at(location, entry.digest()).await? else {
                 return Ok(true);
             };
             match parse(&stored)? {

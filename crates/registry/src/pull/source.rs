@@ -9,7 +9,7 @@ use metahub_oci::{Digest, Document, DocumentError, RepositoryName, Tag};
 use metahub_store::{Origin, PutManifest, StoredManifest};
 use metahub_upstream::{Fetched, Route};
 
-use crate::access::location::{LocalContent, Place, Search};
+use crate::access::location::{LocalContent, Location, Search};
 use crate::push::manifest::put_error;
 use crate::{Registry, RegistryError, SourceKind};
 
@@ -29,9 +29,9 @@ pub(crate) struct Source {
 #[derive(Clone)]
 pub(crate) enum Children {
     /// All beside the source.
-    At(Place),
+    At(Location),
     /// Each at a place of its own: a collection's.
-    Each(Arc<HashMap<Digest, Place>>),
+    Each(Arc<HashMap<Digest, Location>>),
 }
 
 impl Source {
@@ -50,10 +50,10 @@ impl Source {
     }
 
     /// Where the child `digest` is found.
-    pub(crate) fn place_of(&self, digest: &Digest) -> Option<&Place> {
+    pub(crate) fn location_of(&self, digest: &Digest) -> Option<&Location> {
         match &self.children {
-            Children::At(place) => Some(place),
-            Children::Each(places) => places.get(digest),
+            Children::At(location) => Some(location),
+            Children::Each(locations) => locations.get(digest),
         }
     }
 }
@@ -90,10 +90,10 @@ impl Registry {
         }
         let mut search = Search::default();
         if before.is_none() || !self.is_wholly_local(name).await? {
-            for place in self.elsewhere(name)? {
-                if let Some(mut source) = search.answered(self.tag_at(&place, tag).await)? {
+            for location in self.upstream_locations_of(name)? {
+                if let Some(mut source) = search.answered(self.tag_at(&location, tag).await)? {
                     source.warn(search.passed_over());
-                    source.warn(self.shadowing(name, &place).await?);
+                    source.warn(self.shadowing(name, &location).await?);
                     return Ok(source);
                 }
             }
@@ -127,11 +127,11 @@ impl Registry {
     /// What `tag` names at one place.
     pub(crate) async fn tag_at(
         &self,
-        place: &Place,
+        location: &Location,
         tag: &Tag,
     ) -> Result<Option<Source>, RegistryError> {
-        match place {
-            Place::Local(name) => {
+        match location {
+            Location::Local(name) => {
                 let Some(record) = self.store().tag(name, tag).await? else {
                     return Ok(None);
                 };
@@ -142,14 +142,14 @@ impl Registry {
                 let Some(stored) = self.store().manifest(name, &record.digest).await? else {
                     return Ok(None);
                 };
-                Ok(Some(source_at(place, SourceKind::Local, stored, None)))
+                Ok(Some(source_at(location, SourceKind::Local, stored, None)))
             }
-            Place::Upstream { route, kept } => {
+            Location::Upstream { route, storage } => {
                 // Boxed: asking is rare, and its state would make every pull's larger.
-                let found = Box::pin(self.upstream_tag(route, kept, tag)).await?;
+                let found = Box::pin(self.upstream_tag(route, storage, tag)).await?;
                 Ok(found.map(|(stored, warning)| {
-                    self.used(kept, &stored.digest);
-                    source_at(place, SourceKind::Upstream, stored, warning)
+                    self.used(storage, &stored.digest);
+                    source_at(location, SourceKind::Upstream, stored, warning)
                 }))
             }
         }
@@ -158,22 +158,22 @@ impl Registry {
     /// What a digest names at one place.
     pub(crate) async fn digest_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Option<Source>, RegistryError> {
-        let kind = match place {
-            Place::Local(_) => SourceKind::Local,
-            Place::Upstream { .. } => SourceKind::Upstream,
+        let kind = match location {
+            Location::Local(_) => SourceKind::Local,
+            Location::Upstream { .. } => SourceKind::Upstream,
         };
-        let stored = self.manifest_at(place, digest).await?;
-        Ok(stored.map(|stored| source_at(place, kind, stored, None)))
+        let stored = self.manifest_at(location, digest).await?;
+        Ok(stored.map(|stored| source_at(location, kind, stored, None)))
     }
 
     /// Keeps an upstream's manifest under its own repository.
     pub(crate) async fn keep(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         fetched: &Fetched,
         tags: Vec<Tag>,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
@@ -184,7 +184,7 @@ impl Registry {
             brought_by: self.client,
             ..PutManifest::upstream(tags, source)
         };
-        let stored = self.put(kept, document, put).await?;
+        let stored = self.put(storage, document, put).await?;
         self.counters().manifests_fetched.one_more();
         Ok(stored)
     }
@@ -207,19 +207,19 @@ impl Registry {
     /// A manifest by digest at one place, fetched and kept if an upstream has it.
     pub(crate) async fn manifest_at(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        if let Some(stored) = self.store().manifest(place.kept(), digest).await? {
+        if let Some(stored) = self.store().manifest(location.storage(), digest).await? {
             if stored.origin != Origin::Pushed {
-                self.used(place.kept(), digest);
+                self.used(location.storage(), digest);
             }
             return Ok(Some(stored));
         }
-        let Place::Upstream { route, kept } = place else {
+        let Location::Upstream { route, storage } = location else {
             return Ok(None);
         };
-        Box::pin(self.upstream_digest(route, kept, digest)).await
+        Box::pin(self.upstream_digest(route, storage, digest)).await
     }
 }
 
@@ -237,7 +237,7 @@ fn collection<'c>(
 }
 
 fn source_at(
-    place: &Place,
+    location: &Location,
     kind: SourceKind,
     stored: Arc<StoredManifest>,
     warning: Option<String>,
@@ -245,7 +245,7 @@ fn source_at(
     Source {
         kind,
         stored,
-        children: Children::At(place.clone()),
+        children: Children::At(location.clone()),
         warning,
         failure: None,
     }

@@ -9,7 +9,7 @@ use metahub_oci::{
 };
 use serde_json::Value;
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::candidates::Candidates;
 use crate::pull::judgement::{Own, unreadable};
 use crate::pull::source::{Children, Source};
@@ -42,12 +42,12 @@ impl Registry {
         let source = self.image_source(image).await?;
         let source =
             source.ok_or_else(|| RegistryError::unknown(image.name(), image.reference()))?;
-        let Children::At(place) = &source.children else {
+        let Children::At(location) = &source.children else {
             return Ok(None);
         };
         match source.document()? {
             Document::Manifest(manifest) if manifest.is_image() => {
-                match self.own_words(place, manifest.digest()).await {
+                match self.own_words(location, manifest.digest()).await {
                     Ok(Own::Image(said)) => Ok(Some(ImageSays {
                         platform: said.platform.clone(),
                         statements: said.statements.clone(),
@@ -74,8 +74,8 @@ impl Registry {
             Document::Index(index) => self.read_entries(&source, index).await?,
             Document::Manifest(ref manifest) => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
-                let platform = match source.place_of(manifest.digest()) {
-                    Some(place) => self.platform_of(place, manifest).await,
+                let platform = match source.location_of(manifest.digest()) {
+                    Some(location) => self.platform_of(location, manifest).await,
                     None => None,
                 };
                 Index::new(vec![match platform {
@@ -103,24 +103,24 @@ impl Registry {
     /// An upstream that could not be asked now, of which nothing is known from before.
     pub(crate) async fn compatibility(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Compatibility, RegistryError> {
-        let artifacts = match self.artifacts(place, digest).await? {
+        let artifacts = match self.artifacts(location, digest).await? {
             Ok(artifacts) => artifacts,
             Err(reason) => return Ok(Compatibility::Unreadable(reason)),
         };
         let Some(artifact) = newest(artifacts) else {
             return Ok(Compatibility::None);
         };
-        let said = match self.specification(place, artifact.digest()).await {
+        let said = match self.specification(location, artifact.digest()).await {
             Ok(said) => said,
             Err(error) => Err(unreadable(error)?),
         };
         Ok(match said {
             Ok(json) => Compatibility::Specification(json),
             Err(problem) => {
-                tracing::warn!(repository = %place.kept(), %digest, problem,
+                tracing::warn!(repository = %location.storage(), %digest, problem,
                     "a compatibility artifact cannot be read");
                 Compatibility::Unreadable(problem)
             }
@@ -130,10 +130,10 @@ impl Registry {
     /// The specification that an artifact holds, as JSON; or why it cannot be read.
     async fn specification(
         &self,
-        place: &Place,
+        location: &Location,
         artifact: &Digest,
     ) -> Result<Result<String, String>, RegistryError> {
-        let Some(stored) = self.manifest_at(place, artifact).await? else {
+        let Some(stored) = self.manifest_at(location, artifact).await? else {
             return Ok(Err("its manifest is not there".to_owned()));
         };
         let Document::Manifest(manifest) = crate::pull::source::parse(&stored)? else {
@@ -142,7 +142,7 @@ impl Registry {
         let Some(layer) = manifest.layers().first() else {
             return Ok(Err("it holds no specification".to_owned()));
         };
-        let bytes = self.small_blob_at(place, layer.digest(), MAX_SPECIFICATION);
+        let bytes = self.small_blob_at(location, layer.digest(), MAX_SPECIFICATION);
         Ok(json(&bytes.await?))
     }
 
@@ -150,13 +150,13 @@ impl Registry {
     /// cannot be told.
     async fn artifacts(
         &self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
     ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
         let kind = Some(nfd::ARTIFACT_TYPE);
         let held = self
             .store()
-            .referrers(place.kept(), digest, kind, None, MAX_ARTIFACTS)
+            .referrers(location.storage(), digest, kind, None, MAX_ARTIFACTS)
             .await?;
         if held.more {
             let problem = format!("more than {MAX_ARTIFACTS} compatibility artifacts refer to it");
@@ -167,10 +167,10 @@ impl Registry {
             .into_iter()
             .filter_map(|map| Descriptor::from_json(&Value::Object(map)).ok())
             .collect();
-        let Place::Upstream { route, kept } = place else {
+        let Location::Upstream { route, storage } = location else {
             return Ok(Ok(found));
         };
-        match self.upstream_artifact(route, kept, digest).await? {
+        match self.upstream_artifact(route, storage, digest).await? {
             Ok(more) => found.extend(more),
             Err(reason) => return Ok(Err(reason)),
         }

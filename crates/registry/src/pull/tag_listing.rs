@@ -26,7 +26,7 @@ type Key = (RepositoryName, Option<Arc<str>>);
 
 /// The lists that were read lately.
 pub(crate) struct Listings {
-    kept: Cache<Key, Arc<Listing>>,
+    storage: Cache<Key, Arc<Listing>>,
     at_once: Semaphore,
 }
 
@@ -37,7 +37,7 @@ impl Default for Listings {
             u32::try_from(key.0.as_str().len() + 256 + texts.sum::<usize>()).unwrap_or(u32::MAX)
         };
         Self {
-            kept: Cache::builder()
+            storage: Cache::builder()
                 .weigher(weigh)
                 .max_capacity(MEMORY)
                 .time_to_live(LIFETIME)
@@ -93,16 +93,16 @@ impl Registry {
     pub(crate) async fn listing(
         &self,
         route: &Route,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         goes_on: bool,
     ) -> Result<Option<Arc<Listing>>, UpstreamError> {
         let listings = &self.inner.listings;
-        let key = (kept.clone(), self.caller.apart(kept));
-        if let Some(listing) = listings.kept.get(&key).await {
+        let key = (storage.clone(), self.caller.coalescing_key(storage));
+        if let Some(listing) = listings.storage.get(&key).await {
             if goes_on || listing.read_at.elapsed() < self.settings().tag_lifetime {
                 return Ok(Some(listing));
             }
-            listings.kept.invalidate(&key).await;
+            listings.storage.invalidate(&key).await;
         }
         let read = async {
             // Never closed, so there is always a turn in the end.
@@ -113,7 +113,7 @@ impl Registry {
                 None => Err(NoList::Absent),
             }
         };
-        match listings.kept.try_get_with(key, read).await {
+        match listings.storage.try_get_with(key, read).await {
             Ok(listing) => Ok(Some(listing)),
             Err(error) => match &*error {
                 NoList::Absent => Ok(None),

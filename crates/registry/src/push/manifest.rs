@@ -100,8 +100,8 @@ impl Registry {
                 "the tag {name}:{tag} is immutable: it is not deleted"
             )));
         }
-        let home = self.home(name)?;
-        if self.store().delete_tag(&home, tag).await? {
+        let storage = self.storage_repository(name)?;
+        if self.store().delete_tag(&storage, tag).await? {
             Ok(())
         } else {
             Err(RegistryError::unknown(name, tag.clone()))
@@ -115,10 +115,14 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        let (store, home) = (self.store(), self.home(name)?);
+        let (store, storage) = (self.store(), self.storage_repository(name)?);
         let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_manifest(&home, digest).await?),
-            Some(stays) => store.delete_manifest_unless(&home, digest, stays).await?,
+            None => Deletion::from(store.delete_manifest(&storage, digest).await?),
+            Some(stays) => {
+                store
+                    .delete_manifest_unless(&storage, digest, stays)
+                    .await?
+            }
         };
         self.judge_anew();
         let absent = || RegistryError::unknown(name, digest.clone());
@@ -132,10 +136,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), RegistryError> {
         self.may_delete()?;
-        let (store, home) = (self.store(), self.home(name)?);
+        let (store, storage) = (self.store(), self.storage_repository(name)?);
         let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_blob(&home, digest).await?),
-            Some(stays) => store.delete_blob_unless(&home, digest, stays).await?,
+            None => Deletion::from(store.delete_blob(&storage, digest).await?),
+            Some(stays) => store.delete_blob_unless(&storage, digest, stays).await?,
         };
         let absent = || RegistryError::BlobUnknown(name.clone(), digest.clone());
         outcome(name, digest, deletion, absent)

@@ -5,7 +5,7 @@ use futures_util::Stream;
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{AppendError, FinishError, Upload, UploadId};
 
-use crate::access::pass_through::Wanted;
+use crate::access::pass_through::Request;
 use crate::{Registry, RegistryError};
 
 impl Registry {
@@ -22,8 +22,11 @@ impl Registry {
         digest: &Digest,
         from: &RepositoryName,
     ) -> Result<bool, RegistryError> {
-        match self.enter(from, Wanted::Blob(digest)).await {
-            Ok(_) => Ok(self.store().mount(&*self.home(from)?, name, digest).await?),
+        match self.authorised(from, Request::Blob(digest)).await {
+            Ok(_) => Ok(self
+                .store()
+                .mount(&*self.storage_repository(from)?, name, digest)
+                .await?),
             // As for what is not there: the client uploads instead.
             Err(error) => {
                 tracing::debug!(%from, %digest, %error, "nothing is mounted");

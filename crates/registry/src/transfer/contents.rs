@@ -12,49 +12,49 @@ use metahub_store::StoredManifest;
 use serde_json::Value;
 
 use crate::RegistryError;
-use crate::access::location::{Place, is_offline};
+use crate::access::location::{Location, is_offline};
 use crate::pull::image::missing;
 use crate::pull::source::parse;
-use crate::transfer::gather::{Extent, Gather, Need, Select, entry_of};
-use crate::transfer::plan::PlanContent;
+use crate::transfer::fetch_images::{Extent, ImageWalk, Need, Select, entry_of};
+use crate::transfer::inventory::InventoryContent;
 
 /// Referrers of one manifest that are taken.
 const MAX_REFERRERS: usize = 1000;
 /// On an attestation's entry: the manifest that it is about (as BuildKit writes it).
 const ATTESTED: &str = "vnd.docker.reference.digest";
 
-impl Gather<'_> {
+impl ImageWalk<'_> {
     /// A manifest or index with what it leads to.
     pub(crate) async fn document(
         &mut self,
-        place: &Place,
+        location: &Location,
         stored: &Arc<StoredManifest>,
         select: &Select,
     ) -> Result<Extent, RegistryError> {
-        let content = PlanContent {
+        let content = InventoryContent {
             digest: stored.digest.clone(),
             size: stored.bytes.len() as u64,
-            repository: place.kept().clone(),
+            repository: location.storage().clone(),
             manifest: true,
         };
         self.manifests.insert(stored.digest.clone(), content);
         let mut is_image = false;
         let extent = match parse(stored)? {
-            Document::Index(index) => self.children(place, index.manifests(), select).await?,
+            Document::Index(index) => self.children(location, index.manifests(), select).await?,
             Document::Manifest(manifest) => {
                 is_image = manifest.is_image();
                 let wanted = match select {
                     Select::Chosen => true,
                     Select::Only(chosen) => chosen.contains(&stored.digest),
                     Select::ByPlatform if manifest.is_image() => {
-                        let image = self.registry.image_at(place, manifest.clone()).await?;
+                        let image = self.registry.image_at(location, manifest.clone()).await?;
                         self.runs_on(&image.config.platform())
                     }
                     Select::ByPlatform => true,
                 };
                 let layers = manifest.layers().iter().filter(|_| wanted);
                 for blob in manifest.config().into_iter().chain(layers) {
-                    self.blob(place, blob);
+                    self.blob(location, blob);
                 }
                 Extent {
                     whole: wanted,
@@ -64,22 +64,22 @@ impl Gather<'_> {
         };
         if self
             .seen
-            .insert((place.kept().clone(), stored.digest.clone()))
+            .insert((location.storage().clone(), stored.digest.clone()))
         {
-            self.referrers(place, &stored.digest).await?;
+            self.referrers(location, &stored.digest).await?;
             if is_image && extent.some {
                 // So that it can be judged while its upstream is away. A failure is among the
                 // warnings: the same upstream was just asked for the same.
-                let _ = self.registry.compatibility(place, &stored.digest).await;
+                let _ = self.registry.compatibility(location, &stored.digest).await;
             }
-            self.by_tag(place, &stored.digest).await?;
+            self.by_tag(location, &stored.digest).await?;
         }
         Ok(extent)
     }
 
     async fn children(
         &mut self,
-        place: &Place,
+        location: &Location,
         entries: &[Descriptor],
         select: &Select,
     ) -> Result<Extent, RegistryError> {
@@ -100,7 +100,7 @@ impl Gather<'_> {
                 extent.whole = false;
                 continue;
             }
-            let Some(of) = self.image_child(place, entry).await else {
+            let Some(of) = self.image_child(location, entry).await else {
                 extent.whole = false;
                 continue;
             };
@@ -118,7 +118,7 @@ impl Gather<'_> {
             }
             let mut part = self.begin();
             let known = self.holds(entry.digest());
-            let outcome = part.child(place, entry.digest(), known).await;
+            let outcome = part.child(location, entry.digest(), known).await;
             let what = || format!("the attestation {}", entry.digest());
             extent.whole &= self.end(part, outcome, what).is_some();
         }
@@ -127,10 +127,10 @@ impl Gather<'_> {
 
     /// An entry of an index that is no attestation; nothing if it cannot be had. What can be run
     /// is needed, and its absence a failure; anything else can be left out.
-    async fn image_child(&mut self, place: &Place, entry: &Descriptor) -> Option<Extent> {
+    async fn image_child(&mut self, location: &Location, entry: &Descriptor) -> Option<Extent> {
         let known = self.holds(entry.digest());
         let mut part = self.begin();
-        let outcome = part.child(place, entry.digest(), known).await;
+        let outcome = part.child(location, entry.digest(), known).await;
         if !can_run(entry) {
             return self.end(part, outcome, || format!("the artifact {}", entry.digest()));
         }
@@ -144,7 +144,10 @@ impl Gather<'_> {
             }
             Err(error) => {
                 self.seen = part.seen;
-                self.lost_child(&format!("{platform}{}", place.image(entry.digest())), error);
+                self.lost_child(
+                    &format!("{platform}{}", location.image(entry.digest())),
+                    error,
+                );
                 None
             }
         }
@@ -153,11 +156,11 @@ impl Gather<'_> {
     /// A manifest that an index names; `known` says whether it was gathered before.
     async fn child(
         &mut self,
-        place: &Place,
+        location: &Location,
         digest: &Digest,
         known: bool,
     ) -> Result<Extent, RegistryError> {
-        let found = self.registry.manifest_at(place, digest).await?;
+        let found = self.registry.manifest_at(location, digest).await?;
         if found.is_none() && known {
             // A derived index also names what was gathered, unchanged, where it came from.
             return Ok(Extent {
@@ -165,17 +168,17 @@ impl Gather<'_> {
                 some: true,
             });
         }
-        let found = found.ok_or_else(|| missing(place.kept(), digest))?;
-        Box::pin(self.document(place, &found, &Select::Chosen)).await
+        let found = found.ok_or_else(|| missing(location.storage(), digest))?;
+        Box::pin(self.document(location, &found, &Select::Chosen)).await
     }
 
-    fn blob(&mut self, place: &Place, descriptor: &Descriptor) {
-        // What is kept elsewhere by design stays there.
+    fn blob(&mut self, location: &Location, descriptor: &Descriptor) {
+        // What is kept upstream_locations_of by design stays there.
         if descriptor.media_type().is_foreign_layer() {
             return;
         }
         let need = || Need {
-            place: place.clone(),
+            location: location.clone(),
             size: descriptor.size(),
         };
         self.blobs
@@ -184,34 +187,41 @@ impl Gather<'_> {
     }
 
     /// Signatures, statements of compatibility and the like: they are part of what an image is.
-    async fn referrers(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
+    async fn referrers(
+        &mut self,
+        location: &Location,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
         let store = self.registry.store();
         let mut found: Vec<Descriptor> = Vec::new();
         let mut more = true;
         while more && found.len() < MAX_REFERRERS {
             let after = found.last().map(Descriptor::digest);
             let page = store
-                .referrers(place.kept(), digest, None, after, MAX_REFERRERS)
+                .referrers(location.storage(), digest, None, after, MAX_REFERRERS)
                 .await?;
             let held = page.items.into_iter().map(Value::Object);
             let before = found.len();
             found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
             more = page.more && found.len() > before;
         }
-        if let Place::Upstream { route, kept } = place {
-            let told = self.registry.upstream_referrers(route, kept, digest).await;
-            match told {
+        if let Location::Upstream { route, storage } = location {
+            let compatibility = self
+                .registry
+                .upstream_referrers(route, storage, digest)
+                .await;
+            match compatibility {
                 Ok(more) => found.extend(more.descriptors.iter().cloned()),
                 Err(error) if is_offline(&error) => {}
                 Err(error) => self
-                    .plan
+                    .inventory
                     .warnings
                     .push(format!("what refers to {digest} is not known: {error}")),
             }
         }
         for referrer in found {
             let mut part = self.begin();
-            let gathered = part.referrer(place, referrer.digest()).await;
+            let gathered = part.referrer(location, referrer.digest()).await;
             self.end(part, gathered, || {
                 format!("{}, which refers to {digest},", referrer.digest())
             });
@@ -219,12 +229,16 @@ impl Gather<'_> {
         Ok(())
     }
 
-    async fn referrer(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
-        let Some(stored) = self.registry.manifest_at(place, digest).await? else {
+    async fn referrer(
+        &mut self,
+        location: &Location,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let Some(stored) = self.registry.manifest_at(location, digest).await? else {
             return Ok(());
         };
-        let extent = Box::pin(self.document(place, &stored, &Select::Chosen)).await?;
-        let image = place.named(stored.digest.clone().into());
+        let extent = Box::pin(self.document(location, &stored, &Select::Chosen)).await?;
+        let image = location.named(stored.digest.clone().into());
         let unnamed = Extent {
             some: false,
             ..extent
@@ -235,27 +249,27 @@ impl Gather<'_> {
 
     /// The same by the names of tags, which is how cosign writes it where a registry did not know
     /// referrers. No list says whether they are there, so each is asked for.
-    async fn by_tag(&mut self, place: &Place, digest: &Digest) -> Result<(), RegistryError> {
+    async fn by_tag(&mut self, location: &Location, digest: &Digest) -> Result<(), RegistryError> {
         let registry = self.registry;
         let tags: Vec<Tag> = signature_tags(digest).collect();
-        let found = tags.iter().map(|tag| registry.tag_at(place, tag));
+        let found = tags.iter().map(|tag| registry.tag_at(location, tag));
         let found = future::join_all(found).await;
         for (tag, found) in tags.into_iter().zip(found) {
-            let image = place.named(tag.into());
+            let image = location.named(tag.into());
             let source = match found {
                 Ok(Some(source)) => source,
                 Ok(None) => continue,
                 Err(error) if error.is_upstreams() => {
                     let warning = format!("what signs {digest} by tag is not known: {error}");
-                    self.plan.warnings.push(warning);
+                    self.inventory.warnings.push(warning);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            self.plan.warnings.extend(source.warning);
+            self.inventory.warnings.extend(source.warning);
             let stored = &source.stored;
             let mut part = self.begin();
-            let gathered = Box::pin(part.document(place, stored, &Select::Chosen)).await;
+            let gathered = Box::pin(part.document(location, stored, &Select::Chosen)).await;
             let gathered = gathered.map(|extent| {
                 let (name, origin) = (Some(image.to_string()), stored.origin.into());
                 let entry = entry_of(name, image.clone(), stored, origin, extent);

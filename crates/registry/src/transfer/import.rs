@@ -13,7 +13,7 @@ use metahub_oci::{Digest, Document, ImageReference, Reference, RepositoryName};
 use metahub_store::{FillError, Origin, PutManifest};
 use serde::{Deserialize, Serialize};
 
-use crate::access::location::kept_name;
+use crate::access::location::storage_name;
 use crate::push::manifest::put_error;
 use crate::transfer::import_check::{Checked, CheckedImage, check};
 use crate::{Registry, RegistryError};
@@ -74,7 +74,7 @@ pub struct Imported {
 
 /// How far an import is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Importing {
+pub struct ImportProgress {
     /// Pieces of content that were looked at.
     pub done: u64,
     /// Pieces in the bundle.
@@ -123,7 +123,7 @@ where
 /// An image with its place in the store.
 struct Placed<'i> {
     image: &'i CheckedImage,
-    kept: RepositoryName,
+    storage: RepositoryName,
     origin: Origin,
 }
 
@@ -132,17 +132,17 @@ impl Registry {
     pub async fn import(
         &self,
         import: &Import,
-        mut progress: impl FnMut(Importing) + Send + Sync,
+        mut progress: impl FnMut(ImportProgress) + Send + Sync,
     ) -> Result<Imported, ImportError> {
         let placed = self.placed(&import.checked)?;
-        for place in &placed {
-            self.may_be_tagged(place).await?;
+        for location in &placed {
+            self.may_be_tagged(location).await?;
         }
         let mut imported = Imported::default();
         let contents = import.bundle.contents();
-        let mut now = Importing {
+        let mut now = ImportProgress {
             total: contents.len() as u64,
-            ..Importing::default()
+            ..ImportProgress::default()
         };
         for (digest, size) in contents {
             progress(now);
@@ -154,31 +154,32 @@ impl Registry {
             now.bytes += size;
         }
         progress(now);
-        for place in &placed {
-            self.show(import, place).await?;
-            imported.images.push(place.image.image.clone());
+        for location in &placed {
+            self.show(import, location).await?;
+            imported.images.push(location.image.image.clone());
         }
         // Now that what refers to them is here, too.
-        for place in placed.iter().filter(|p| p.origin == Origin::Upstream) {
-            for document in &place.image.documents {
-                self.told_by_bundle(&place.kept, document).await?;
+        for location in placed.iter().filter(|p| p.origin == Origin::Upstream) {
+            for document in &location.image.documents {
+                self.compatibility_from_bundle(&location.storage, document)
+                    .await?;
             }
         }
         Ok(imported)
     }
 
     fn placed<'i>(&self, checked: &'i Checked) -> Result<Vec<Placed<'i>>, RegistryError> {
-        let place = |image: &'i CheckedImage| {
+        let location = |image: &'i CheckedImage| {
             let name = &image.image;
-            let (kept, origin) = match name.host() {
+            let (storage, origin) = match name.host() {
                 Some(host) => {
                     // Where a pull of that name looks, if anybody may pull it here.
                     let itself = self.as_itself();
-                    let places = itself.upstream_places(Some(host), name.name())?;
-                    let place = places.into_iter().next();
-                    let kept = place.map(|place| place.kept().clone());
-                    let kept = kept.map_or_else(|| kept_name(host, name.name()), Ok)?;
-                    (kept, Origin::Upstream)
+                    let locations = itself.upstream_locations(Some(host), name.name())?;
+                    let location = locations.into_iter().next();
+                    let storage = location.map(|location| location.storage().clone());
+                    let storage = storage.map_or_else(|| storage_name(host, name.name()), Ok)?;
+                    (storage, Origin::Upstream)
                 }
                 None => {
                     self.may_change(name.name(), false)?;
@@ -187,11 +188,11 @@ impl Registry {
             };
             Ok(Placed {
                 image,
-                kept,
+                storage,
                 origin,
             })
         };
-        checked.images.iter().map(place).collect()
+        checked.images.iter().map(location).collect()
     }
 
     /// Refuses what would move an immutable tag before anything is stored.
@@ -200,14 +201,14 @@ impl Registry {
         else {
             return Ok(());
         };
-        if !self.settings().immutable_tags.has(&placed.kept, &tag) {
+        if !self.settings().immutable_tags.has(&placed.storage, &tag) {
             return Ok(());
         }
         let root = placed.image.documents.last().map(Document::digest);
-        match self.store().tag(&placed.kept, &tag).await? {
+        match self.store().tag(&placed.storage, &tag).await? {
             Some(there) if Some(&there.digest) != root => Err(RegistryError::Immutable(format!(
                 "the tag {}:{tag} is immutable and names {}: the bundle names another",
-                placed.kept, there.digest
+                placed.storage, there.digest
             ))),
             _ => Ok(()),
         }
@@ -276,7 +277,7 @@ impl Registry {
     async fn show(&self, import: &Import, placed: &Placed<'_>) -> Result<(), ImportError> {
         let mut links = Vec::with_capacity(placed.image.blobs.len());
         for digest in &placed.image.blobs {
-            links.push(self.link(import, &placed.kept, digest));
+            links.push(self.link(import, &placed.storage, digest));
         }
         let mut links = stream::iter(links).buffer_unordered(AT_ONCE);
         while links.try_next().await?.is_some() {}
@@ -311,7 +312,9 @@ impl Registry {
             }
             Origin::Pushed | Origin::Derived => {
                 let immutable = &self.settings().immutable_tags;
-                let fixed = tags.iter().filter(|tag| immutable.has(&placed.kept, tag));
+                let fixed = tags
+                    .iter()
+                    .filter(|tag| immutable.has(&placed.storage, tag));
                 PutManifest {
                     fixed: fixed.cloned().collect(),
                     // What was left out on purpose is not there.
@@ -321,7 +324,7 @@ impl Registry {
             }
         };
         self.store()
-            .put_manifest(&placed.kept, document, put)
+            .put_manifest(&placed.storage, document, put)
             .await
             .map_err(put_error)
     }
@@ -329,12 +332,12 @@ impl Registry {
     async fn link(
         &self,
         import: &Import,
-        kept: &RepositoryName,
+        storage: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), ImportError> {
         if self
             .store()
-            .link(kept, digest)
+            .link(storage, digest)
             .await
             .map_err(RegistryError::from)?
         {
@@ -346,12 +349,12 @@ impl Registry {
         }
         if self
             .store()
-            .link(kept, digest)
+            .link(storage, digest)
             .await
             .map_err(RegistryError::from)?
         {
             return Ok(());
         }
-        Err(RegistryError::BlobUnknown(kept.clone(), digest.clone()).into())
+        Err(RegistryError::BlobUnknown(storage.clone(), digest.clone()).into())
     }
 }

@@ -155,8 +155,8 @@ impl Walk<'_> {
                     return Err(self.missing("configuration", config.digest()));
                 }
                 for layer in manifest.layers() {
-                    let elsewhere = layer.media_type().is_foreign_layer();
-                    if !self.blob(layer)? && !self.partial && !elsewhere {
+                    let upstream_locations_of = layer.media_type().is_foreign_layer();
+                    if !self.blob(layer)? && !self.partial && !upstream_locations_of {
                         return Err(self.missing("layer", layer.digest()));
                     }
                 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use metahub_oci::{Digest, ImageReference};
 
-use crate::transfer::gather::{Gather, Need};
-use crate::transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin};
+use crate::transfer::fetch_images::{ImageWalk, Need};
+use crate::transfer::inventory::{
+    Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
+};
 use crate::{Registry, RegistryError};
 
 /// Blobs that are fetched at once.
@@ -35,14 +37,14 @@ impl Failures {
 /// Fetches the blobs of all that was gathered, each once; those that cannot be had.
 pub(crate) async fn fetch(
     registry: &Registry,
-    gathered: &[(Option<&ImageReference>, Gather<'_>)],
-    progress: &mut (impl FnMut(Gathering) + Send + Sync),
+    gathered: &[(Option<&ImageReference>, ImageWalk<'_>)],
+    progress: &mut (impl FnMut(TransferProgress) + Send + Sync),
 ) -> Lost {
     let mut needs: BTreeMap<&Digest, &Need> = BTreeMap::new();
-    for (_, gather) in gathered {
-        gather.needs(&mut needs);
+    for (_, fetch_images) in gathered {
+        fetch_images.needs(&mut needs);
     }
-    let mut now = Gathering {
+    let mut now = TransferProgress {
         done: 0,
         total: needs.len() as u64,
         bytes: 0,
@@ -50,7 +52,7 @@ pub(crate) async fn fetch(
     progress(now);
     let mut fetches = Vec::with_capacity(needs.len());
     for (digest, need) in needs {
-        fetches.push(async move { (digest, registry.have(&need.place, digest).await) });
+        fetches.push(async move { (digest, registry.have(&need.location, digest).await) });
     }
     let mut fetches = stream::iter(fetches).buffer_unordered(AT_ONCE);
     let mut lost = Lost::new();
@@ -67,7 +69,7 @@ pub(crate) async fn fetch(
     lost
 }
 
-impl Gather<'_> {
+impl ImageWalk<'_> {
     /// Adds the blobs that this and what is attached to it need.
     fn needs<'n>(&'n self, needs: &mut BTreeMap<&'n Digest, &'n Need>) {
         for (digest, need) in &self.blobs {
@@ -88,64 +90,73 @@ impl Gather<'_> {
 /// The plan of several images, on its way.
 #[derive(Default)]
 pub(crate) struct Merged {
-    contents: BTreeMap<Digest, PlanContent>,
+    contents: BTreeMap<Digest, InventoryContent>,
     names: HashSet<String>,
     seen: HashSet<(ImageReference, bool)>,
-    plan: Plan,
-    beside: Vec<PlanEntry>,
+    inventory: Inventory,
+    beside: Vec<InventoryEntry>,
 }
 
 impl Merged {
     /// Adds what can be had whole, and of what is attached to it those parts that can.
-    pub(crate) fn add(&mut self, gather: Gather<'_>, lost: &Lost) {
+    pub(crate) fn add(&mut self, fetch_images: ImageWalk<'_>, lost: &Lost) {
         let mut whole = true;
-        for part in gather.attached {
+        for part in fetch_images.attached {
             match part.lacks(lost) {
                 None => self.add(part, lost),
                 Some(error) => {
                     whole = false;
-                    let entries = part.plan.entries.iter().chain(&part.beside);
+                    let entries = part.inventory.entries.iter().chain(&part.beside);
                     let names: Vec<String> = entries.map(|e| e.image.to_string()).collect();
                     let what = match names.is_empty() {
                         true => "what is attached to an image".to_owned(),
                         false => names.join(", "),
                     };
-                    if part.plan.entries.iter().any(|entry| entry.name.is_some()) {
-                        self.plan.failed.push(format!("{what}: {error}"));
+                    if part
+                        .inventory
+                        .entries
+                        .iter()
+                        .any(|entry| entry.name.is_some())
+                    {
+                        self.inventory.failed.push(format!("{what}: {error}"));
                     } else {
-                        self.plan
+                        self.inventory
                             .warnings
                             .push(format!("{what} is left out: {error}"));
                     }
                 }
             }
         }
-        self.contents.extend(gather.manifests);
-        for (digest, need) in gather.blobs {
-            let content = PlanContent {
+        self.contents.extend(fetch_images.manifests);
+        for (digest, need) in fetch_images.blobs {
+            let content = InventoryContent {
                 digest: digest.clone(),
                 size: need.size,
-                repository: need.place.kept().clone(),
+                repository: need.location.storage().clone(),
                 manifest: false,
             };
             self.contents.entry(digest).or_insert(content);
         }
-        for mut entry in gather.plan.entries {
+        for mut entry in fetch_images.inventory.entries {
             entry.partial |= !whole;
             self.entry(entry);
         }
-        for entry in gather.beside {
+        for entry in fetch_images.beside {
             if self.beside.iter().all(|other| other.image != entry.image) {
                 self.beside.push(entry);
             }
         }
-        self.plan.documents.extend(gather.plan.documents);
-        self.plan.warnings.extend(gather.plan.warnings);
-        self.plan.failed.extend(gather.plan.failed);
+        self.inventory
+            .documents
+            .extend(fetch_images.inventory.documents);
+        self.inventory
+            .warnings
+            .extend(fetch_images.inventory.warnings);
+        self.inventory.failed.extend(fetch_images.inventory.failed);
     }
 
-    fn entry(&mut self, mut entry: PlanEntry) {
-        let derived = entry.origin == PlanOrigin::Derived;
+    fn entry(&mut self, mut entry: InventoryEntry) {
+        let derived = entry.origin == InventoryOrigin::Derived;
         if !self.seen.insert((entry.image.clone(), derived)) {
             return;
         }
@@ -153,7 +164,7 @@ impl Merged {
             && !self.names.insert(name.clone())
         {
             // What a login gets is what tools find under the name.
-            let holder = self.plan.entries.iter_mut();
+            let holder = self.inventory.entries.iter_mut();
             let holder = holder
                 .filter(|_| derived)
                 .find(|e| e.name.as_ref() == Some(name));
@@ -162,22 +173,22 @@ impl Merged {
                 None => entry.name = None,
             }
         }
-        self.plan.entries.push(entry);
+        self.inventory.entries.push(entry);
     }
 
     /// The plan; the first failure if nothing could be had.
-    pub(crate) fn finish(mut self, failures: Failures) -> Result<Plan, RegistryError> {
-        let nothing = self.plan.entries.is_empty() && self.beside.is_empty();
+    pub(crate) fn finish(mut self, failures: Failures) -> Result<Inventory, RegistryError> {
+        let nothing = self.inventory.entries.is_empty() && self.beside.is_empty();
         if let (Some(first), true) = (failures.first, nothing) {
             return Err(first);
         }
-        self.plan.failed.extend(failures.texts);
-        self.plan.entries.append(&mut self.beside);
-        self.plan.contents = self.contents.into_values().collect();
-        for list in [&mut self.plan.documents, &mut self.plan.warnings] {
+        self.inventory.failed.extend(failures.texts);
+        self.inventory.entries.append(&mut self.beside);
+        self.inventory.contents = self.contents.into_values().collect();
+        for list in [&mut self.inventory.documents, &mut self.inventory.warnings] {
             list.sort();
             list.dedup();
         }
-        Ok(self.plan)
+        Ok(self.inventory)
     }
 }

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use metahub_oci::Digest;
 
-use crate::transfer::gather::{Gather, Select};
-use crate::transfer::plan::{Plan, Wanted};
+use crate::transfer::fetch_images::{ImageWalk, Select};
+use crate::transfer::inventory::{ImageSelection, Inventory};
 use crate::{Registry, RegistryError};
 
-impl<'a> Gather<'a> {
-    pub(crate) fn new(registry: &'a Registry, wanted: &'a Wanted) -> Self {
+impl<'a> ImageWalk<'a> {
+    pub(crate) fn new(registry: &'a Registry, wanted: &'a ImageSelection) -> Self {
         Self {
             registry,
             wanted,
             seen: HashSet::new(),
             blobs: BTreeMap::new(),
             manifests: BTreeMap::new(),
-            plan: Plan::default(),
+            inventory: Inventory::default(),
             beside: Vec::new(),
             attached: Vec::new(),
             absent: None,
@@ -57,7 +57,7 @@ impl<'a> Gather<'a> {
     pub(crate) fn absorb(&mut self, mut part: Self) {
         self.seen.extend(std::mem::take(&mut part.seen));
         // Where something was found first is where it lies: a derived index also names what is
-        // held elsewhere.
+        // held upstream_locations_of.
         for (digest, manifest) in part.manifests {
             self.manifests.entry(digest).or_insert(manifest);
         }
@@ -66,17 +66,17 @@ impl<'a> Gather<'a> {
         }
         self.attached.extend(part.attached);
         self.beside.extend(part.beside);
-        let Plan {
+        let Inventory {
             entries,
             documents,
             warnings,
             failed,
             ..
-        } = part.plan;
-        self.plan.entries.extend(entries);
-        self.plan.documents.extend(documents);
-        self.plan.warnings.extend(warnings);
-        self.plan.failed.extend(failed);
+        } = part.inventory;
+        self.inventory.entries.extend(entries);
+        self.inventory.documents.extend(documents);
+        self.inventory.warnings.extend(warnings);
+        self.inventory.failed.extend(failed);
         self.absent = self.absent.take().or(part.absent);
     }
 
@@ -96,11 +96,11 @@ impl<'a> Gather<'a> {
 
     /// Notes an image of an index that cannot be had.
     pub(crate) fn lost_child(&mut self, what: &str, error: RegistryError) {
-        self.plan.failed.push(format!("{what}: {error}"));
+        self.inventory.failed.push(format!("{what}: {error}"));
         self.absent.get_or_insert(error);
     }
 
     pub(crate) fn warn(&mut self, warning: String) {
-        self.plan.warnings.push(warning);
+        self.inventory.warnings.push(warning);
     }
 }

@@ -35,7 +35,7 @@ impl Disk {
         self.path().join("ballast")
     }
 
-    /// Fills it up to so many bytes.
+    /// Fetches it up to so many bytes.
     pub(crate) fn leave(&self, room: u64) {
         let mut file = fs::File::create(self.ballast()).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -178,7 +178,7 @@ impl Seen<'_> {
     }
 }
 
-/// Panics elsewhere than in these tests.
+/// Panics upstream_locations_of than in these tests.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// Cases that end with an upstream that nobody asks for a while.
@@ -271,7 +271,7 @@ async fn run(case: &Case) -> Option<usize> {
     if let Some(disk) = &disk {
         disk.make_room();
     }
-    world.registry.keep_bounds().await.unwrap();
+    world.registry.evict_to_bounds().await.unwrap();
     let kept = bytes_of(&folder);
     assert!(case.cache.size.is_none_or(|size| kept <= size), "{kept}");
     then_it_comes(&fake, &seen).await;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Images that are to be here in full.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ImageSelection {
     /// The images as clients or documents name them.
     pub images: Vec<ImageReference>,
     /// Only what a login under this profile gets of them; everything that they lead to, if none.
@@ -23,7 +23,7 @@ pub struct Wanted {
 
 /// How far gathering is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Gathering {
+pub struct TransferProgress {
     /// Pieces of content that are here.
     pub done: u64,
     /// Pieces that are wanted.
@@ -34,11 +34,11 @@ pub struct Gathering {
 
 /// What was gathered: everything in it is held here, verified.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Plan {
+pub struct Inventory {
     /// The images and what refers to them.
-    pub entries: Vec<PlanEntry>,
+    pub entries: Vec<InventoryEntry>,
     /// Manifests and blobs, in order of their digests.
-    pub contents: Vec<PlanContent>,
+    pub contents: Vec<InventoryContent>,
     /// Profile and collection documents, each as a text of its own.
     pub documents: Vec<String>,
     /// What was left out, and why.
@@ -50,14 +50,14 @@ pub struct Plan {
 
 /// One image, or something that refers to one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanEntry {
+pub struct InventoryEntry {
     /// Where it is from, in full.
     pub image: ImageReference,
     /// The name under which tools find it; nothing if another entry has that name, or if none of
     /// its images is whole.
     pub name: Option<String>,
     /// How it came here.
-    pub origin: PlanOrigin,
+    pub origin: InventoryOrigin,
     /// Its descriptor.
     pub descriptor: Value,
     /// Whether something that it leads to was left out on purpose.
@@ -67,7 +67,7 @@ pub struct PlanEntry {
 /// How content came to be here, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PlanOrigin {
+pub enum InventoryOrigin {
     /// Somebody pushed it.
     Pushed,
     /// It was read from an upstream.
@@ -76,7 +76,7 @@ pub enum PlanOrigin {
     Derived,
 }
 
-impl PlanOrigin {
+impl InventoryOrigin {
     /// As it is written in a bundle.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -88,7 +88,7 @@ impl PlanOrigin {
     }
 }
 
-impl From<Origin> for PlanOrigin {
+impl From<Origin> for InventoryOrigin {
     fn from(origin: Origin) -> Self {
         match origin {
             Origin::Pushed => Self::Pushed,
@@ -100,7 +100,7 @@ impl From<Origin> for PlanOrigin {
 
 /// A manifest or a blob.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanContent {
+pub struct InventoryContent {
     /// Its digest.
     pub digest: Digest,
     /// Its size in bytes.
@@ -111,7 +111,7 @@ pub struct PlanContent {
     pub manifest: bool,
 }
 
-impl Plan {
+impl Inventory {
     /// The bytes of everything together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -119,7 +119,7 @@ impl Plan {
     }
 }
 
-impl PlanEntry {
+impl InventoryEntry {
     /// Its descriptor, if it is one.
     #[must_use]
     pub fn descriptor(&self) -> Option<Descriptor> {

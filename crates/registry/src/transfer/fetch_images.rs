@@ -1,6 +1,6 @@
 //! Having images here in full: for warming ahead of a pull, and for taking them to another site.
 //!
-//! Gathering runs what a pull runs, so what is fetched is fetched once however many clients pull
+//! TransferProgress runs what a pull runs, so what is fetched is fetched once however many clients pull
 //! meanwhile. Of each image it takes what a login gets, or everything; of what a collection names
 //! and the login does not get, only what makes the collection the same at another place: its
 //! manifests and configurations.
@@ -15,12 +15,14 @@ use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, Repos
 use metahub_store::StoredManifest;
 use serde_json::Value;
 
-use crate::access::location::Place;
+use crate::access::location::Location;
 use crate::pull::choice::Form;
 use crate::pull::manifest::{Derived, Outcome};
 use crate::pull::source::{Children, Source};
+use crate::transfer::inventory::{
+    ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
+};
 use crate::transfer::merge::{Failures, Merged, fetch};
-use crate::transfer::plan::{Gathering, Plan, PlanContent, PlanEntry, PlanOrigin, Wanted};
 use crate::{BlobRead, Registry, RegistryError};
 
 /// Which of the images that an index leads to are taken.
@@ -44,7 +46,7 @@ pub(crate) struct Extent {
 
 /// A blob that is wanted.
 pub(crate) struct Need {
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) size: u64,
 }
 
@@ -54,34 +56,34 @@ impl Registry {
     ///
     /// # Errors
     /// The first failure, if none of the images can be had.
-    pub async fn gather(
+    pub async fn fetch_images(
         &self,
-        wanted: &Wanted,
-        mut progress: impl FnMut(Gathering) + Send + Sync,
-    ) -> Result<Plan, RegistryError> {
+        wanted: &ImageSelection,
+        mut progress: impl FnMut(TransferProgress) + Send + Sync,
+    ) -> Result<Inventory, RegistryError> {
         // Who has images gathered looks after the registry.
         let registry = &self.as_itself();
         let mut failures = Failures::default();
         let mut gathered = Vec::with_capacity(wanted.images.len());
         for image in &wanted.images {
-            let mut gather = Gather::new(registry, wanted);
-            match gather.image(image).await {
-                Ok(()) => gathered.push((Some(image), gather)),
+            let mut fetch_images = ImageWalk::new(registry, wanted);
+            match fetch_images.image(image).await {
+                Ok(()) => gathered.push((Some(image), fetch_images)),
                 Err(error) => failures.add(image, error),
             }
         }
         if wanted.profiles {
-            let mut gather = Gather::new(registry, wanted);
-            gather.all_profiles().await?;
-            gathered.push((None, gather));
+            let mut fetch_images = ImageWalk::new(registry, wanted);
+            fetch_images.all_profiles().await?;
+            gathered.push((None, fetch_images));
         }
         let lost = fetch(registry, &gathered, &mut progress).await;
         let mut merged = Merged::default();
-        for (image, gather) in gathered {
-            match (gather.lacks(&lost), image) {
+        for (image, fetch_images) in gathered {
+            match (fetch_images.lacks(&lost), image) {
                 (Some(error), Some(image)) => failures.add(image, error),
                 (Some(error), None) => failures.add(&"a profile's layers", error),
-                (None, _) => merged.add(gather, &lost),
+                (None, _) => merged.add(fetch_images, &lost),
             }
         }
         merged.finish(failures)
@@ -89,28 +91,28 @@ impl Registry {
 }
 
 /// The gathering of one image, of what is attached to one, or of the catalog's layers.
-pub(crate) struct Gather<'a> {
+pub(crate) struct ImageWalk<'a> {
     pub(crate) registry: &'a Registry,
-    pub(crate) wanted: &'a Wanted,
+    pub(crate) wanted: &'a ImageSelection,
     /// Manifests that were looked at.
     pub(crate) seen: HashSet<(RepositoryName, Digest)>,
     pub(crate) blobs: BTreeMap<Digest, Need>,
-    pub(crate) manifests: BTreeMap<Digest, PlanContent>,
-    pub(crate) plan: Plan,
+    pub(crate) manifests: BTreeMap<Digest, InventoryContent>,
+    pub(crate) inventory: Inventory,
     /// What belongs to the images and has a tag of its own.
-    pub(crate) beside: Vec<PlanEntry>,
+    pub(crate) beside: Vec<InventoryEntry>,
     /// What is attached to the image and can be left out by itself.
-    pub(crate) attached: Vec<Gather<'a>>,
+    pub(crate) attached: Vec<ImageWalk<'a>>,
     /// Why the first of the images that an index leads to could not be had.
     pub(crate) absent: Option<RegistryError>,
 }
 
-impl Gather<'_> {
+impl ImageWalk<'_> {
     async fn image(&mut self, image: &ImageReference) -> Result<(), RegistryError> {
         let registry = self.registry;
         let name = registry.client_name(image)?;
         let unknown = || RegistryError::unknown(&name, image.reference());
-        let before = self.plan.entries.len();
+        let before = self.inventory.entries.len();
         match image.reference() {
             Reference::Digest(_) => {
                 let source = registry.image_source(image).await?.ok_or_else(unknown)?;
@@ -128,7 +130,7 @@ impl Gather<'_> {
                         self.source(&source, image, &Select::ByPlatform).await?;
                     }
                     Outcome::Derived(derived, warning) => {
-                        self.plan.warnings.extend(warning);
+                        self.inventory.warnings.extend(warning);
                         self.sources(image, collection, &derived).await?;
                         self.layers(&name, profile, &derived).await?;
                         self.derived(&name, image, &derived).await?;
@@ -136,8 +138,11 @@ impl Gather<'_> {
                 }
             }
         }
-        let taken = self.plan.entries.get(before..).unwrap_or_default();
-        let of_parts = self.attached.iter().flat_map(|part| &part.plan.entries);
+        let taken = self.inventory.entries.get(before..).unwrap_or_default();
+        let of_parts = self
+            .attached
+            .iter()
+            .flat_map(|part| &part.inventory.entries);
         if taken
             .iter()
             .chain(of_parts)
@@ -177,7 +182,7 @@ impl Gather<'_> {
             }
             return Ok(());
         };
-        self.plan.documents.push(collection.to_document());
+        self.inventory.documents.push(collection.to_document());
         for entry in &collection.entries {
             match self.registry.document_source(&entry.image).await {
                 Ok(Some(source)) => {
@@ -223,7 +228,7 @@ impl Gather<'_> {
                 .ok()
                 .and_then(|name| catalog.profile(&name));
             if let Some(profile) = named.filter(|profile| profile.location.is_some()) {
-                self.plan.documents.push(profile.to_document());
+                self.inventory.documents.push(profile.to_document());
             }
         }
         Ok(())
@@ -234,7 +239,7 @@ impl Gather<'_> {
         let catalog = self.registry.catalog();
         let own = catalog.profiles().filter(|p| p.location.is_some());
         for profile in own {
-            self.plan.documents.push(profile.to_document());
+            self.inventory.documents.push(profile.to_document());
             for action in &profile.actions {
                 let Action::ManifestAdd(add) = action else {
                     continue;
@@ -260,19 +265,19 @@ impl Gather<'_> {
         image: &ImageReference,
         derived: &Derived,
     ) -> Result<(), RegistryError> {
-        let place = Place::Local(self.registry.home(name)?.into_owned());
+        let location = Location::Local(self.registry.storage_repository(name)?.into_owned());
         let extent = self
-            .document(&place, &derived.stored, &Select::ByPlatform)
+            .document(&location, &derived.stored, &Select::ByPlatform)
             .await?;
         let image = ImageReference::new(None, name.clone(), image.reference());
         let text = image.to_string();
         // What login gets is what tools shall find under the name that it was asked for by.
-        for entry in &mut self.plan.entries {
+        for entry in &mut self.inventory.entries {
             if entry.name.as_ref() == Some(&text) {
                 entry.name = None;
             }
         }
-        self.entry(image, &derived.stored, PlanOrigin::Derived, extent);
+        self.entry(image, &derived.stored, InventoryOrigin::Derived, extent);
         Ok(())
     }
 
@@ -283,14 +288,19 @@ impl Gather<'_> {
         image: &ImageReference,
         select: &Select,
     ) -> Result<(), RegistryError> {
-        let Children::At(place) = &source.children else {
+        let Children::At(location) = &source.children else {
             self.left_out(image, "it is a collection itself");
             return Ok(());
         };
-        self.plan.warnings.extend(source.warning.clone());
-        let extent = self.document(place, &source.stored, select).await?;
-        let full = place.named(image.reference());
-        if self.plan.entries.iter().all(|entry| entry.image != full) {
+        self.inventory.warnings.extend(source.warning.clone());
+        let extent = self.document(location, &source.stored, select).await?;
+        let full = location.named(image.reference());
+        if self
+            .inventory
+            .entries
+            .iter()
+            .all(|entry| entry.image != full)
+        {
             self.entry(full, &source.stored, source.stored.origin.into(), extent);
         }
         Ok(())
@@ -300,15 +310,15 @@ impl Gather<'_> {
         &mut self,
         image: ImageReference,
         stored: &StoredManifest,
-        origin: PlanOrigin,
+        origin: InventoryOrigin,
         extent: Extent,
     ) {
         let text = image.to_string();
-        let free = |entry: &PlanEntry| entry.name.as_ref() != Some(&text);
-        let named = extent.some && self.plan.entries.iter().all(free);
+        let free = |entry: &InventoryEntry| entry.name.as_ref() != Some(&text);
+        let named = extent.some && self.inventory.entries.iter().all(free);
         let name = named.then_some(text);
         let entry = entry_of(name, image, stored, origin, extent);
-        self.plan.entries.push(entry);
+        self.inventory.entries.push(entry);
     }
 
     pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
@@ -325,26 +335,31 @@ impl Registry {
     /// Host and name together are no name.
     pub fn client_name(&self, image: &ImageReference) -> Result<RepositoryName, RegistryError> {
         Ok(match image.host() {
-            Some(host) => crate::access::location::kept_name(host, image.name())?,
+            Some(host) => crate::access::location::storage_name(host, image.name())?,
             None => image.name().clone(),
         })
     }
 
     /// Has a blob of one place here, whole; its size in bytes.
-    pub(crate) async fn have(&self, place: &Place, digest: &Digest) -> Result<u64, RegistryError> {
-        let blob = self.blob_at(place, digest).await?;
-        let blob =
-            blob.ok_or_else(|| RegistryError::BlobUnknown(place.kept().clone(), digest.clone()))?;
+    pub(crate) async fn have(
+        &self,
+        location: &Location,
+        digest: &Digest,
+    ) -> Result<u64, RegistryError> {
+        let blob = self.blob_at(location, digest).await?;
+        let blob = blob.ok_or_else(|| {
+            RegistryError::BlobUnknown(location.storage().clone(), digest.clone())
+        })?;
         let size = blob.size();
         let BlobRead::Arriving { mut follower, .. } = blob else {
             return Ok(size);
         };
-        if follower.completed().await && self.arrived(place.kept(), digest).await?.is_some() {
+        if follower.completed().await && self.arrived(location.storage(), digest).await?.is_some() {
             return Ok(size);
         }
         Err(RegistryError::Broken(format!(
             "{digest} of {} could not be fetched whole",
-            place.kept()
+            location.storage()
         )))
     }
 }
@@ -354,12 +369,12 @@ pub(crate) fn entry_of(
     name: Option<String>,
     image: ImageReference,
     stored: &StoredManifest,
-    origin: PlanOrigin,
+    origin: InventoryOrigin,
     extent: Extent,
-) -> PlanEntry {
+) -> InventoryEntry {
     let size = stored.bytes.len() as u64;
     let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
-    PlanEntry {
+    InventoryEntry {
         name,
         image,
         origin,
