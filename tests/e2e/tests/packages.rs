@@ -35,7 +35,11 @@ fn packages(version: &str) -> &'static Packages {
 
 /// A copy of this machine, without what a person may have installed on it before.
 fn fresh_machine() -> Option<Machine> {
-    let tools = [machine::NEEDS, &["strip", "gzip", "strace"]].concat();
+    let tools = [
+        machine::NEEDS,
+        &["strip", "gzip", "strace", "docker", "podman"],
+    ]
+    .concat();
     require::root_and(&tools).then(Machine::start)
 }
 
@@ -307,6 +311,23 @@ fn a_node_is_installed_refreshed_at_boot_upgraded_removed_and_purged() {
     let cached: serde_json::Value =
         serde_json::from_str(&machine.read("/run/metahub/node.json")).unwrap();
     assert_eq!(cached["login"], asked.stdout.trim());
+
+    // The one command that is left, and its way back.
+    let all = ["env", "HOME=/root", "metahub-node", "setup", "--all"];
+    let all = [&all[..], &["--registry", "hub.example"]].concat();
+    machine.command(&all).ok().does_not_say("installed");
+    let configured = machine.read("/root/.docker/config.json");
+    assert!(
+        configured.contains("\"hub.example\": \"metahub\""),
+        "{configured}"
+    );
+    assert!(
+        machine
+            .read("/etc/metahub/node.yaml")
+            .contains("hub.example")
+    );
+    machine.command(&[&all[..], &["--undo"]].concat()).ok();
+    assert!(!machine.has("/etc/metahub/node.yaml"));
 
     // A person sets podman up for all; an upgrade leaves it, a removal takes it back.
     let hub = [
