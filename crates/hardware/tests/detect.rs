@@ -390,6 +390,24 @@ fn a_machine_of_each_family_is_known_by_its_files(
 }
 
 #[test]
+fn a_driver_without_a_gpu_states_nothing() {
+    let tools = ToolOutputs {
+        nvml: Some(NvmlAnswers {
+            driver: Some("550.54.15".to_owned()),
+            cuda: Some("12.4".to_owned()),
+            ..NvmlAnswers::default()
+        }),
+        nvidia_smi: Some("No devices were found\n".to_owned()),
+        ..ToolOutputs::default()
+    };
+    let asked = DetectOptions {
+        tools,
+        ..DetectOptions::default()
+    };
+    assert_eq!(features(tree(&[]).path(), &asked), [""; 0]);
+}
+
+#[test]
 fn tools_are_read_from_what_they_print() {
     let tools = ToolOutputs {
         nvml: None,

@@ -99,6 +99,10 @@ impl NvmlAnswers {
         let Some(driver) = self.driver.as_deref().filter(|text| is_version(text)) else {
             return;
         };
+        // The library answers also where its driver has no GPU.
+        if self.capabilities.is_empty() && self.brands.is_empty() {
+            return;
+        }
         facts.add("gpu", "nvidia", "nvml");
         facts.add("driver", driver, "nvml");
         if let Some(cuda) = self.cuda.as_deref().filter(|text| is_version(text)) {
