@@ -243,33 +243,8 @@ fn the_server_runs_as_its_unit_lets_it() {
     assert!(daemon.terminate().unwrap().success());
 }
 
-#[test]
-fn a_node_is_installed_refreshed_at_boot_upgraded_removed_and_purged() {
-    let Some(machine) = fresh_machine() else {
-        return;
-    };
-    install(&machine, "metahub-node", "1.0");
-    machine
-        .command(&["metahub-node", "--version"])
-        .ok()
-        .says("metahub-node ");
-    let helper = ["docker-credential-metahub", "version"];
-    machine.command(&helper).ok().says("metahub-node ");
-    assert_eq!(machine.mode("/run/metahub"), "root root 755");
-    has_its_pages_and_completions(&machine, "metahub-node", "refresh");
-    assert!(machine.has("/usr/share/man/man1/docker-credential-metahub.1.gz"));
-    is_right(&machine, REFRESH, 2.5);
-    let unit = unit(&machine, REFRESH);
-    for after in ["docker", "containerd", "kubelet", "slurmd"] {
-        let after = format!("{after}.service");
-        assert!(unit.words("Before").contains(&&*after), "{after}");
-    }
-    let example = "METAHUB_NODE_CONFIG=/usr/share/doc/metahub-node/examples/node.yaml";
-    machine
-        .command(&["env", example, "metahub-node", "login"])
-        .ok();
-
-    // The unit writes what helpers believe.
+/// The refresh as its unit runs it.
+fn refresh_writes_what_helpers_believe(machine: &Machine, unit: &Unit) {
     machine.command(&["rmdir", "/run/metahub"]).ok();
     let folder = format!("/run/{}", unit.one("RuntimeDirectory"));
     let mode = format!("--mode={}", unit.one("RuntimeDirectoryMode"));
@@ -311,6 +286,35 @@ fn a_node_is_installed_refreshed_at_boot_upgraded_removed_and_purged() {
     let cached: serde_json::Value =
         serde_json::from_str(&machine.read("/run/metahub/node.json")).unwrap();
     assert_eq!(cached["login"], asked.stdout.trim());
+}
+
+#[test]
+fn a_node_is_installed_refreshed_at_boot_upgraded_removed_and_purged() {
+    let Some(machine) = fresh_machine() else {
+        return;
+    };
+    install(&machine, "metahub-node", "1.0");
+    machine
+        .command(&["metahub-node", "--version"])
+        .ok()
+        .says("metahub-node ");
+    let helper = ["docker-credential-metahub", "version"];
+    machine.command(&helper).ok().says("metahub-node ");
+    assert_eq!(machine.mode("/run/metahub"), "root root 755");
+    has_its_pages_and_completions(&machine, "metahub-node", "refresh");
+    assert!(machine.has("/usr/share/man/man1/docker-credential-metahub.1.gz"));
+    is_right(&machine, REFRESH, 2.5);
+    let unit = unit(&machine, REFRESH);
+    for after in ["docker", "containerd", "kubelet", "slurmd"] {
+        let after = format!("{after}.service");
+        assert!(unit.words("Before").contains(&&*after), "{after}");
+    }
+    let example = "METAHUB_NODE_CONFIG=/usr/share/doc/metahub-node/examples/node.yaml";
+    machine
+        .command(&["env", example, "metahub-node", "login"])
+        .ok();
+
+    refresh_writes_what_helpers_believe(&machine, &unit);
 
     // The one command that is left, and its way back.
     let all = ["env", "HOME=/root", "metahub-node", "setup", "--all"];
