@@ -103,8 +103,8 @@ fn documents(bundle: &Bundle, manifest: &Manifest) -> Result<Vec<Found>, BundleE
             continue;
         };
         let mut bytes = BytesMut::new();
-        while let Some(portion) = content.next_portion()? {
-            bytes.extend_from_slice(&portion);
+        while let Some(chunk) = content.next_portion()? {
+            bytes.extend_from_slice(&chunk);
         }
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|_| bundle.malformed(format!("the document {digest} is no UTF-8")))?;

@@ -172,17 +172,17 @@ impl Content {
             return Ok(None);
         }
         let length = usize::try_from(left).unwrap_or(PORTION).min(PORTION);
-        let mut portion = vec![0; length];
+        let mut chunk = vec![0; length];
         let inner = &self.bundle.inner;
         inner
             .file
-            .read_exact_at(&mut portion, self.span.offset + self.read)
+            .read_exact_at(&mut chunk, self.span.offset + self.read)
             .map_err(|error| BundleError::io("read", &inner.path, error))?;
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(&portion);
+            hasher.update(&chunk);
         }
         self.read += length as u64;
-        Ok(Some(Bytes::from(portion)))
+        Ok(Some(Bytes::from(chunk)))
     }
 }
 

@@ -228,16 +228,16 @@ impl BundleWriter {
 
 /// Gives all that is read to `take`, in portions; how many bytes there were.
 fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
-    let mut portion = vec![0; PORTION];
+    let mut chunk = vec![0; PORTION];
     let mut copied = 0;
     loop {
-        let read = match from.read(&mut portion) {
+        let read = match from.read(&mut chunk) {
             Ok(0) => return Ok(copied),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        take(portion.get(..read).unwrap_or_default())?;
+        take(chunk.get(..read).unwrap_or_default())?;
         copied += read as u64;
     }
 }

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, Bytes};
 use futures_util::Stream;
 use http_body::{Frame, SizeHint};
-use metahub_store::Portion;
+use metahub_store::BlobChunk;
 
 use crate::log::Record;
 use crate::outlet::{Chunk, Outlet};
 use crate::pace::Running;
 
-type Portions = Pin<Box<dyn Stream<Item = io::Result<Portion>> + Send>>;
+type BlobChunks = Pin<Box<dyn Stream<Item = io::Result<BlobChunk>> + Send>>;
 
 /// What an answer carries. An enum rather than a boxed trait object: small answers, which are
 /// most, cost no allocation.
@@ -28,7 +28,7 @@ pub(crate) struct Body {
 enum Kind {
     Empty,
     Bytes(Bytes),
-    Stream { stream: Portions, left: u64 },
+    Stream { stream: BlobChunks, left: u64 },
 }
 
 impl Body {
@@ -46,7 +46,7 @@ impl Body {
     /// error, so that a client never takes part of a blob for the whole.
     pub(crate) fn stream<S>(length: u64, stream: S) -> Self
     where
-        S: Stream<Item = io::Result<Portion>> + Send + 'static,
+        S: Stream<Item = io::Result<BlobChunk>> + Send + 'static,
     {
         Self {
             kind: Kind::Stream {
@@ -89,11 +89,11 @@ impl Body {
 }
 
 impl Body {
-    fn chunk(&self, portion: Portion) -> io::Result<Chunk> {
-        match (portion, &self.outlet) {
-            (Portion::Bytes(bytes), _) => Ok(Chunk::Bytes(bytes)),
-            (Portion::Window(window), Some(outlet)) => outlet.push(window),
-            (Portion::Window(_), None) => Err(io::Error::other(
+    fn chunk(&self, chunk: BlobChunk) -> io::Result<Chunk> {
+        match (chunk, &self.outlet) {
+            (BlobChunk::Bytes(bytes), _) => Ok(Chunk::Bytes(bytes)),
+            (BlobChunk::Window(window), Some(outlet)) => outlet.push(window),
+            (BlobChunk::Window(_), None) => Err(io::Error::other(
                 "this connection cannot send parts of files",
             )),
         }
@@ -116,13 +116,13 @@ impl From<Bytes> for Body {
 }
 
 impl Kind {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Portion>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<BlobChunk>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Self::Empty;
-                Poll::Ready(Some(Ok(Portion::Bytes(bytes))))
+                Poll::Ready(Some(Ok(BlobChunk::Bytes(bytes))))
             }
             Self::Stream { left: 0, .. } => Poll::Ready(None),
             Self::Stream { stream, left } => match stream.as_mut().poll_next(context) {
@@ -132,10 +132,10 @@ impl Kind {
                     format!("content ended {left} bytes early"),
                 )))),
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
-                Poll::Ready(Some(Ok(portion))) => match left.checked_sub(portion.len()) {
+                Poll::Ready(Some(Ok(chunk))) => match left.checked_sub(chunk.len()) {
                     Some(rest) => {
                         *left = rest;
-                        Poll::Ready(Some(Ok(portion)))
+                        Poll::Ready(Some(Ok(chunk)))
                     }
                     None => Poll::Ready(Some(Err(io::Error::other(
                         "content is longer than announced",
@@ -158,7 +158,7 @@ impl http_body::Body for Body {
             running.asked();
         }
         let polled = self.kind.poll(context);
-        let polled = polled.map(|portion| Some(portion?.and_then(|portion| self.chunk(portion))));
+        let polled = polled.map(|chunk| Some(chunk?.and_then(|chunk| self.chunk(chunk))));
         match polled {
             Poll::Ready(Some(Ok(chunk))) => {
                 if let Some(running) = &mut self.running {

@@ -170,7 +170,7 @@ mod tests {
     use futures_util::stream;
     use http::{Request, Response};
     use hyper::body::Incoming;
-    use metahub_store::{Portion, WINDOW, Window};
+    use metahub_store::{BlobChunk, WINDOW, Window};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::sync::watch;
@@ -197,15 +197,15 @@ mod tests {
 
     /// The file's bytes, said to be `LENGTH`: a few as bytes, the others where they lie.
     fn body(file: &Arc<File>, begin: &[u8]) -> Body {
-        let mut portions = vec![Ok(Portion::Bytes(begin.to_vec().into()))];
+        let mut chunks = vec![Ok(BlobChunk::Bytes(begin.to_vec().into()))];
         let mut at = begin.len() as u64;
         while at < LENGTH {
             let range = at..LENGTH.min(at + WINDOW);
             at = range.end;
             let file = Arc::clone(file);
-            portions.push(Ok(Portion::Window(Window { file, range })));
+            chunks.push(Ok(BlobChunk::Window(Window { file, range })));
         }
-        Body::stream(LENGTH, stream::iter(portions))
+        Body::stream(LENGTH, stream::iter(chunks))
     }
 
     /// Serves `file` to whatever is asked, through the whole stack under a handler.

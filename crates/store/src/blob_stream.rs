@@ -39,7 +39,7 @@ pub(crate) struct Streams {
 impl Streams {
     /// How many bytes a portion may have now: whole buffers, and parts of one where there are so
     /// many streams that those would take too much.
-    fn portion(&self) -> usize {
+    fn chunk(&self) -> usize {
         let active = self.active.load(Ordering::Relaxed).max(1);
         let bytes = BUFFERS * PIECE / 2 / active;
         if bytes >= PIECE {
@@ -107,7 +107,7 @@ impl BlobStream {
         };
         let file = Arc::clone(file);
         let start = self.range.start;
-        let end = (start + self.streams.portion() as u64).min(self.range.end);
+        let end = (start + self.streams.chunk() as u64).min(self.range.end);
         self.range.start = end;
         let last = self.range.is_empty();
         let pool = Arc::clone(&self.streams.pool);
@@ -252,11 +252,11 @@ mod tests {
         let streams = Streams::default();
         for (active, pieces) in [(0, 8), (1, 8), (8, 8), (16, 4), (64, 1)] {
             streams.active.store(active, Ordering::Relaxed);
-            assert_eq!(streams.portion(), pieces * PIECE, "{active}");
+            assert_eq!(streams.chunk(), pieces * PIECE, "{active}");
         }
         for (active, kib) in [(65, 112), (128, 64), (500, 16), (100_000, 16)] {
             streams.active.store(active, Ordering::Relaxed);
-            assert_eq!(streams.portion(), kib * 1024, "{active}");
+            assert_eq!(streams.chunk(), kib * 1024, "{active}");
         }
     }
 }

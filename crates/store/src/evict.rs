@@ -71,7 +71,7 @@ impl Store {
         let now = SystemTime::now();
         let [cutoff, cutoff_fetched] =
             [spare, spare_fetched].map(|spare| now.checked_sub(spare).map_or(0, time_to_millis));
-        let strays: Vec<(String, Vec<u8>)> = sqlx::query_as(concat!(
+        let orphaned_files: Vec<(String, Vec<u8>)> = sqlx::query_as(concat!(
             "SELECT r.name, b.digest FROM repositories r
              JOIN repo_blobs l ON l.repository_id = r.id
              JOIN blobs b ON b.id = l.blob_id
@@ -87,7 +87,7 @@ impl Store {
         .fetch_all(&self.inner.database.readers)
         .await
         .map_err(|error| self.inner.database.error(error))?;
-        if strays.is_empty() {
+        if orphaned_files.is_empty() {
             return Ok(Evicted::default());
         }
         let writer = &self.inner.database.writer;
@@ -95,7 +95,7 @@ impl Store {
             .write(Durability::Full, move |transaction| {
                 Box::pin(async move {
                     let mut rows = Vec::new();
-                    for (name, digest) in strays {
+                    for (name, digest) in orphaned_files {
                         let (Ok(name), Some(digest)) = (name.parse(), digest_from_bytes(&digest))
                         else {
                             continue;

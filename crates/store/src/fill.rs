@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 use crate::StoreError;
 use crate::blob::Blob;
 use crate::follow::{FillHandle, Follower, Progress};
-use crate::gather::{Disconnected, Gather, Piece};
 use crate::interrupted::Mark;
 use crate::publish::Publish;
 use crate::readers::Readers;
 use crate::staged::Staged;
 use crate::store::{Inner, Store, joined};
+use crate::write_buffer::{Disconnected, Piece, WriteBuffer};
 
 /// Why a fill did not become a blob.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub struct Fill {
     received: u64,
     // Dropped before what ends the writing: nobody begins a part of a file that is let go.
     progress: Arc<watch::Sender<Progress>>,
-    gather: Option<Gather>,
+    buffer: Option<WriteBuffer>,
     /// Absent once its outcome was taken.
     writing: Option<JoinHandle<Result<Staged, StoreError>>>,
     readers: Arc<Readers>,
@@ -115,7 +115,7 @@ async fn write(
     progress.send_modify(|progress| progress.file = Some(file));
     while let Some(piece) = pieces.recv().await {
         match piece {
-            Piece::Received(portion) => staged.write(portion).await?,
+            Piece::Received(chunk) => staged.write(chunk).await?,
             Piece::Ahead(end) => staged.absorb(end).await?,
         }
         let written = staged.len();
@@ -136,7 +136,7 @@ impl Fill {
         mark: Option<Arc<Mark>>,
     ) -> Self {
         let received = staged.len();
-        let (gather, portions) = Gather::awaited(&inner.receiving);
+        let (buffer, chunks) = WriteBuffer::awaited(&inner.receiving);
         let mut progress = Progress {
             file: staged.opened(),
             written: received,
@@ -147,13 +147,13 @@ impl Fill {
             progress.writers = Arc::clone(mark.ahead());
         }
         let progress = Arc::new(watch::Sender::new(progress));
-        let writing = tokio::spawn(receive(staged, portions, Arc::clone(&progress)));
+        let writing = tokio::spawn(receive(staged, chunks, Arc::clone(&progress)));
         Self {
             inner: Arc::clone(inner),
             digest: digest.clone(),
             size,
             received,
-            gather: Some(gather),
+            buffer: Some(buffer),
             writing: Some(writing),
             readers: Arc::default(),
             progress,
@@ -256,8 +256,8 @@ impl Fill {
 
     /// Hands on what was gathered, so that it can be read.
     pub async fn flush(&mut self) -> Result<(), FillError> {
-        let flushed = match &mut self.gather {
-            Some(gather) => gather.flush().await,
+        let flushed = match &mut self.buffer {
+            Some(buffer) => buffer.flush().await,
             None => Err(Disconnected),
         };
         self.written(flushed).await
@@ -306,8 +306,8 @@ impl Fill {
     }
 
     async fn push(&mut self, piece: Piece) -> Result<(), FillError> {
-        let pushed = match &mut self.gather {
-            Some(gather) => gather.give(piece).await,
+        let pushed = match &mut self.buffer {
+            Some(buffer) => buffer.give(piece).await,
             None => Err(Disconnected),
         };
         self.written(pushed).await
@@ -318,7 +318,7 @@ impl Fill {
         if pushed.is_ok() {
             return Ok(());
         }
-        if self.gather.take().is_none() {
+        if self.buffer.take().is_none() {
             return Err(StoreError::Closed.into());
         }
         Err(match self.written_all().await {
@@ -350,9 +350,9 @@ impl Fill {
     /// space of what is of no use is free.
     pub async fn give_up(mut self) {
         self.readers.close();
-        if let Some(gather) = self.gather.take() {
+        if let Some(buffer) = self.buffer.take() {
             // What was gathered came as well as the rest.
-            let _ = gather.finish().await;
+            let _ = buffer.finish().await;
         }
         let written = self.written_all().await;
         // Nobody begins a part of a file that another fill may take up.
@@ -374,9 +374,9 @@ impl Fill {
             self.give_up().await;
             return Err(FillError::WrongSize { expected, found });
         }
-        if let Some(gather) = self.gather.take() {
+        if let Some(buffer) = self.buffer.take() {
             // Fails only if writing did, which says why.
-            let _ = gather.finish().await;
+            let _ = buffer.finish().await;
         }
         let mut staged = self.written_all().await?;
         let found = staged.digest(self.digest.algorithm()).await?;

@@ -1,7 +1,7 @@
 //! Reading a fill while it is received, from any offset: the follower waits where the fill has
 //! not come yet. The last byte is given only after the fill was verified, so a reader of the
 //! whole never takes damaged content for whole. What lies far ahead may come as a stretch of its
-//! own ([`crate::Stretch`]).
+//! own ([`crate::PrefetchedRange`]).
 
 use std::fs::File;
 use std::io;
@@ -14,10 +14,10 @@ use futures_util::stream::{self, Stream, TryStreamExt};
 use metahub_oci::Digest;
 use tokio::sync::watch;
 
+use crate::blob_chunks::{BlobChunk, BlobChunks};
 use crate::blob_stream::{BlobStream, Streams};
-use crate::portions::{Portion, Portions};
+use crate::range_prefetch::{PrefetchedRange, PrefetchedRanges};
 use crate::readers::{Readers, Reading};
-use crate::stretch::{Stretch, Stretches};
 
 /// A part of a blob's end that is no longer than this is not held back: the footers and tables of
 /// contents that clients of seekable layers read first, and verify by themselves.
@@ -32,7 +32,7 @@ pub(crate) struct Progress {
     /// How far the fill took bytes that are not all written yet.
     pub(crate) taken: u64,
     /// What came ahead of that.
-    pub(crate) ahead: Stretches,
+    pub(crate) ahead: PrefetchedRanges,
     /// How many may write there.
     pub(crate) writers: Arc<AtomicUsize>,
     /// Everything came and hashes to the digest.
@@ -125,9 +125,9 @@ impl Follower {
     /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
     /// is far from it and fewer than `most` do such a thing now.
     #[must_use]
-    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<Stretch> {
+    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<PrefetchedRange> {
         let size = self.handle.size?;
-        Stretch::claim(&self.handle.fill, range.start..range.end.min(size), most)
+        PrefetchedRange::claim(&self.handle.fill, range.start..range.end.min(size), most)
     }
 
     /// The fill, for who does not read it.
@@ -168,13 +168,13 @@ impl Follower {
 
     /// The same for whoever can send a part of a file unread: what has just been written needs no
     /// reading, however many read along.
-    pub fn portions(
+    pub fn chunks(
         &self,
         range: Range<u64>,
-    ) -> impl Stream<Item = io::Result<Portion>> + Send + 'static + use<> {
+    ) -> impl Stream<Item = io::Result<BlobChunk>> + Send + 'static + use<> {
         let streams = Arc::clone(&self.handle.streams);
         self.parts(range)
-            .map_ok(move |(file, part)| Portions::windows(file, part, Arc::clone(&streams)))
+            .map_ok(move |(file, part)| BlobChunks::windows(file, part, Arc::clone(&streams)))
             .try_flatten()
     }
 

@@ -15,8 +15,8 @@ use metahub_oci::{Digest, Hasher};
 
 use crate::StoreError;
 use crate::blob::Blob;
+use crate::blob_chunks::BlobChunks;
 use crate::blob_stream::BlobStream;
-use crate::portions::Portions;
 use crate::staged::hash_file;
 use crate::store::{Inner, blocking};
 
@@ -174,15 +174,15 @@ impl OpenBlob {
     /// The same as [`OpenBlob::stream`] for whoever can send a part of a file unread, which is
     /// given out of a trusted file only.
     #[must_use]
-    pub fn portions(&self, range: Range<u64>) -> Portions {
+    pub fn chunks(&self, range: Range<u64>) -> BlobChunks {
         let size = self.blob.size();
         match &self.content {
             Content::File(file) if self.trusted => {
                 let end = range.end.min(size);
                 let streams = Arc::clone(&self.blob.inner().streams);
-                Portions::windows(Arc::clone(file), range.start.min(end)..end, streams)
+                BlobChunks::windows(Arc::clone(file), range.start.min(end)..end, streams)
             }
-            _ => Portions::read(self.stream(range)),
+            _ => BlobChunks::read(self.stream(range)),
         }
     }
 }

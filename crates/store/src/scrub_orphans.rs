@@ -84,7 +84,7 @@ impl Scrub<'_> {
         let gc = Gc::now(self.store);
         for algorithm in ALGORITHMS {
             for first in 0..=u8::MAX {
-                self.report.orphans += gc.strays(algorithm, first).await?.len() as u64;
+                self.report.orphans += gc.orphaned_files(algorithm, first).await?.len() as u64;
             }
         }
         Ok(())

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
-use crate::gather::Portion;
 use crate::interrupted::{Beginning, Mark};
+use crate::write_buffer::Batch;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
@@ -167,13 +167,13 @@ impl Staged {
     }
 
     /// Appends a portion. After an error the file is as long as before.
-    pub(crate) async fn write(&mut self, portion: Portion) -> Result<(), StoreError> {
+    pub(crate) async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
         let file = self.file().await?;
         let start = self.len;
-        let (out, hashed) = (Arc::clone(&file), portion.clone());
+        let (out, hashed) = (Arc::clone(&file), chunk.clone());
         let writing = spawn_blocking(move || {
             let mut end = start;
-            for bytes in &portion {
+            for bytes in &chunk {
                 out.write_all_at(bytes, end)?;
                 end += bytes.len() as u64;
             }

@@ -17,12 +17,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::StoreError;
 use crate::blob::Blob;
 use crate::encoding::now;
-use crate::gather::{Gather, Piece};
 use crate::layout::remove_file;
 use crate::publish::Publish;
 use crate::staged::Staged;
 use crate::store::{Inner, Store, blocking, joined};
 use crate::upload_id::UploadId;
+use crate::write_buffer::{Piece, WriteBuffer};
 use crate::writer::Durability;
 
 /// How long an append waits for the one before it, whose client may just have gone away.
@@ -239,15 +239,15 @@ impl Upload {
         if let Some(start) = expected_start.filter(|start| *start != size) {
             return Err(AppendError::WrongOffset { size, start });
         }
-        let (mut gather, mut portions) = Gather::new(&self.inner.receiving);
+        let (mut buffer, mut chunks) = WriteBuffer::new(&self.inner.receiving);
         let session = Arc::clone(&self.session);
         // A task of its own: it brings file, hash and size into step even if this future is
         // dropped in the middle, and holds the upload until then.
         let writing = tokio::spawn(async move {
             let staged = guard.as_mut().ok_or(AppendError::Gone)?;
             let mut outcome = Ok(());
-            while let Some(Piece::Received(portion)) = portions.recv().await {
-                outcome = staged.write(portion).await;
+            while let Some(Piece::Received(chunk)) = chunks.recv().await {
+                outcome = staged.write(chunk).await;
                 session.size.store(staged.len(), Ordering::Release);
                 if outcome.is_err() {
                     break;
@@ -262,7 +262,7 @@ impl Upload {
         while let Some(item) = content.next().await {
             match item {
                 Ok(bytes) => {
-                    if gather.push(bytes).await.is_err() {
+                    if buffer.push(bytes).await.is_err() {
                         break;
                     }
                 }
@@ -273,7 +273,7 @@ impl Upload {
             }
         }
         // Fails only if writing did, which says why.
-        let _ = gather.finish().await;
+        let _ = buffer.finish().await;
         let size = joined(writing.await)?;
         match broken {
             Some(error) => Err(AppendError::Stream(error)),

@@ -45,7 +45,7 @@ fn staged(store: &Store) -> Vec<PathBuf> {
 
 /// How much the next fill from `source` has to begin with, which is then as it was.
 async fn begun(store: &Store, source: &str, digest: &Digest) -> Option<u64> {
-    let begun = store.begun_fill(source, digest).await.unwrap();
+    let begun = store.resumable_fill(source, digest).await.unwrap();
     begun.map(|begun| begun.received())
 }
 
@@ -60,7 +60,11 @@ async fn the_next_fill_goes_on_behind_what_was_durable_and_is_read_from_its_begi
     );
     assert_eq!(begun(&store, "ghcr.io", &digest).await, None);
     assert_eq!(begun(&store, SOURCE, &Digest::sha256(b"x")).await, None);
-    let taken = store.begun_fill(SOURCE, &digest).await.unwrap().unwrap();
+    let taken = store
+        .resumable_fill(SOURCE, &digest)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(begun(&store, SOURCE, &digest).await, None, "one has it");
     let from = taken.received();
     assert!((16 * MIB..=SENT).contains(&(from as usize)), "{from}");
@@ -136,7 +140,11 @@ async fn what_turns_out_wrong_is_no_beginning_of_anything() {
     let mut wrong = whole.to_vec();
     wrong[100] ^= 1;
     interrupt(&store, &digest, Bytes::from(wrong).slice(..SENT)).await;
-    let taken = store.begun_fill(SOURCE, &digest).await.unwrap().unwrap();
+    let taken = store
+        .resumable_fill(SOURCE, &digest)
+        .await
+        .unwrap()
+        .unwrap();
     let from = taken.received() as usize;
     let mut fill = taken.go_on(Some(SIZE as u64));
     fill.write(whole.slice(from..)).await.unwrap();
@@ -145,7 +153,11 @@ async fn what_turns_out_wrong_is_no_beginning_of_anything() {
     assert_eq!(begun(&store, SOURCE, &digest).await, None);
     // Too much of it is as wrong.
     interrupt(&store, &digest, whole.slice(..SENT)).await;
-    let taken = store.begun_fill(SOURCE, &digest).await.unwrap().unwrap();
+    let taken = store
+        .resumable_fill(SOURCE, &digest)
+        .await
+        .unwrap()
+        .unwrap();
     let mut fill = taken.go_on(Some(SENT as u64));
     let written = fill.write(whole.clone()).await;
     assert!(matches!(written, Err(FillError::WrongSize { .. })));
@@ -153,7 +165,11 @@ async fn what_turns_out_wrong_is_no_beginning_of_anything() {
     assert_eq!(begun(&store, SOURCE, &digest).await, None);
     // So is what its source has less of.
     interrupt(&store, &digest, whole.slice(..SENT)).await;
-    let taken = store.begun_fill(SOURCE, &digest).await.unwrap().unwrap();
+    let taken = store
+        .resumable_fill(SOURCE, &digest)
+        .await
+        .unwrap()
+        .unwrap();
     taken.discard();
     assert_eq!(begun(&store, SOURCE, &digest).await, None);
 }

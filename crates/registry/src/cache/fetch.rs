@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{Blob, Fill, FillError, FillHandle, Follower, Stretch};
+use metahub_store::{Blob, Fill, FillError, FillHandle, Follower, PrefetchedRange};
 use metahub_upstream::{BlobStream, Problem, Route, UpstreamError};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
@@ -285,7 +285,7 @@ impl Registry {
     ) -> Result<Option<Opened>, RegistryError> {
         let source = self.storage_host(route.upstream.host());
         let stated = self.store().stated_sizes(storage, digest).await?;
-        let begun = self.store().begun_fill(&source, digest).await?;
+        let begun = self.store().resumable_fill(&source, digest).await?;
         if let Some(begun) = begun {
             let from = begun.received();
             match there(route.upstream.whole_blob(&route.name, digest, from).await) {
@@ -465,17 +465,17 @@ impl RangePrefetch {
     /// Has `range` brought, if that is of use, while somebody reads the fill. What comes of it is
     /// seen by following the fill.
     pub(crate) fn bring(&self, follower: &Follower, range: Range<u64>) {
-        let Some(stretch) = follower.claim(range, MOST_AHEAD) else {
+        let Some(range_ahead) = follower.claim(range, MOST_AHEAD) else {
             return;
         };
         let (route, fill) = (self.0.clone(), follower.handle());
         tokio::spawn(async move {
-            let range = stretch.range();
+            let range = range_ahead.range();
             let digest = fill.digest();
             let outcome = tokio::select! {
                 biased;
                 () = fill.unread() => Err("nobody reads it any more".into()),
-                outcome = bring(stretch, &route, digest) => outcome,
+                outcome = bring(range_ahead, &route, digest) => outcome,
             };
             if let Err(error) = outcome {
                 tracing::debug!(%digest, ?range, %error, "a part could not be brought ahead");
@@ -485,11 +485,11 @@ impl RangePrefetch {
 }
 
 async fn bring(
-    mut stretch: Stretch,
+    mut range_ahead: PrefetchedRange,
     route: &Route,
     digest: &Digest,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let range = stretch.range();
+    let range = range_ahead.range();
     let body = route
         .upstream
         .blob(&route.name, digest, Some(range.clone()))
@@ -500,7 +500,7 @@ async fn bring(
     };
     let mut stream = body.only(range);
     while let Some(bytes) = stream.next().await {
-        stretch.write(bytes?).await?;
+        range_ahead.write(bytes?).await?;
     }
     Ok(())
 }

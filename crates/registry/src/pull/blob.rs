@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, Document, ImageReference, RepositoryName};
-use metahub_store::{Blob, Follower, OpenBlob, Portion, StoreError};
+use metahub_store::{Blob, BlobChunk, Follower, OpenBlob, StoreError};
 
 use crate::access::location::{Location, Search, there};
 use crate::access::pass_through::Request;
@@ -72,20 +72,20 @@ impl BlobRead {
 
     /// The same; where `windows` may be given out, parts of a file that is known to be right, or
     /// is being fetched, are not read.
-    pub fn portions(
+    pub fn chunks(
         &self,
         range: Range<u64>,
         windows: bool,
-    ) -> Pin<Box<dyn Stream<Item = io::Result<Portion>> + Send>> {
+    ) -> Pin<Box<dyn Stream<Item = io::Result<BlobChunk>> + Send>> {
         match self {
-            Self::Held(open) if windows => Box::pin(open.portions(range)),
+            Self::Held(open) if windows => Box::pin(open.chunks(range)),
             Self::Arriving {
                 follower, scout, ..
             } if windows => {
                 scout.bring(follower, range.clone());
-                Box::pin(follower.portions(range))
+                Box::pin(follower.chunks(range))
             }
-            _ => Box::pin(self.stream(range).map(|read| read.map(Portion::Bytes))),
+            _ => Box::pin(self.stream(range).map(|read| read.map(BlobChunk::Bytes))),
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) async fn get(
         _ => header(headers, header::RANGE),
     };
     Ok(match range::parse(range_header, size) {
-        Asked::Whole => answer.body(Body::stream(size, blob.portions(0..size, sendfile))),
+        Asked::Whole => answer.body(Body::stream(size, blob.chunks(0..size, sendfile))),
         Asked::One(range) => answer
             .status(StatusCode::PARTIAL_CONTENT)
             .text(
@@ -71,11 +71,11 @@ pub(crate) async fn get(
             )
             .body(Body::stream(
                 range.end - range.start,
-                blob.portions(range, sendfile),
+                blob.chunks(range, sendfile),
             )),
         Asked::Several(ranges) => {
             let length = multipart::length(&ranges, size);
-            let stream = multipart::body(ranges, size, move |range| blob.portions(range, sendfile));
+            let stream = multipart::body(ranges, size, move |range| blob.chunks(range, sendfile));
             answer
                 .status(StatusCode::PARTIAL_CONTENT)
                 .text(header::CONTENT_TYPE, &multipart::content_type())

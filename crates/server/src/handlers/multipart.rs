@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use metahub_store::Portion;
+use metahub_store::BlobChunk;
 
 /// Separates parts. It need not be unpredictable: the receiver knows each part's length from its
 /// `Content-Range`.
@@ -42,10 +42,10 @@ pub(crate) fn body<R, S>(
     ranges: Vec<Range<u64>>,
     size: u64,
     read: R,
-) -> impl Stream<Item = io::Result<Portion>> + Send
+) -> impl Stream<Item = io::Result<BlobChunk>> + Send
 where
     R: Fn(Range<u64>) -> S + Send + 'static,
-    S: Stream<Item = io::Result<Portion>> + Send + 'static,
+    S: Stream<Item = io::Result<BlobChunk>> + Send + 'static,
 {
     let parts = stream::iter(ranges).flat_map(move |range| {
         let head = Bytes::from(head(&range, size));
@@ -66,12 +66,12 @@ mod tests {
         let read = move |r: Range<u64>| {
             let part =
                 content.slice(usize::try_from(r.start).unwrap()..usize::try_from(r.end).unwrap());
-            stream::once(async move { Ok(Portion::Bytes(part)) })
+            stream::once(async move { Ok(BlobChunk::Bytes(part)) })
         };
         let sent: Vec<u8> = body(ranges, 10, read)
-            .map(|portion| match portion.unwrap() {
-                Portion::Bytes(bytes) => bytes.to_vec(),
-                Portion::Window(_) => unreachable!("none was read"),
+            .map(|chunk| match chunk.unwrap() {
+                BlobChunk::Bytes(bytes) => bytes.to_vec(),
+                BlobChunk::Window(_) => unreachable!("none was read"),
             })
             .concat()
             .await;

@@ -18,12 +18,12 @@ use crate::follow::Progress;
 /// What the fill reaches soon by itself is not worth a request: closer than this is not far.
 const FAR: u64 = 4 * 1024 * 1024;
 
-/// Stretches that one fill knows at once, however small the parts are that clients ask for.
+/// PrefetchedRanges that one fill knows at once, however small the parts are that clients ask for.
 const MOST: usize = 256;
 
 /// The stretches of one fill.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stretches {
+pub(crate) struct PrefetchedRanges {
     /// In order, apart from each other.
     all: Vec<Span>,
     /// One brought nothing: its source gives no parts.
@@ -41,7 +41,7 @@ struct Span {
     closed: bool,
 }
 
-impl Stretches {
+impl PrefetchedRanges {
     /// How far the bytes from `at` on are there, if a stretch has any.
     pub(crate) fn there(&self, at: u64) -> Option<u64> {
         let span = self
@@ -119,7 +119,7 @@ impl Stretches {
 /// The right and the duty to bring a part of a fill. What was not brought when it is dropped comes
 /// with the fill itself.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct PrefetchedRange {
     claim: Arc<Claim>,
     range: Range<u64>,
     there: u64,
@@ -135,7 +135,7 @@ struct Claim {
     writers: Arc<AtomicUsize>,
 }
 
-impl Stretch {
+impl PrefetchedRange {
     pub(crate) fn claim(
         fill: &Weak<watch::Sender<Progress>>,
         range: Range<u64>,

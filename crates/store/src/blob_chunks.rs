@@ -29,14 +29,14 @@ const STEP: u64 = 128 * 1024;
 
 /// A part of a blob.
 #[derive(Clone, Debug)]
-pub enum Portion {
+pub enum BlobChunk {
     /// Its bytes.
     Bytes(Bytes),
     /// Where its bytes lie.
     Window(Window),
 }
 
-impl Portion {
+impl BlobChunk {
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -53,7 +53,7 @@ impl Portion {
     }
 }
 
-impl From<Bytes> for Portion {
+impl From<Bytes> for BlobChunk {
     fn from(bytes: Bytes) -> Self {
         Self::Bytes(bytes)
     }
@@ -70,20 +70,20 @@ pub struct Window {
 }
 
 /// The portions of a blob, in order. See [`crate::OpenBlob::portions`].
-pub struct Portions(Source);
+pub struct BlobChunks(Source);
 
 enum Source {
     Read(BlobStream),
     Windows(Windows),
 }
 
-impl std::fmt::Debug for Portions {
+impl std::fmt::Debug for BlobChunks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Portions").finish_non_exhaustive()
+        f.debug_struct("BlobChunks").finish_non_exhaustive()
     }
 }
 
-impl Portions {
+impl BlobChunks {
     pub(crate) fn read(stream: BlobStream) -> Self {
         Self(Source::Read(stream))
     }
@@ -99,8 +99,8 @@ impl Portions {
     }
 }
 
-impl Stream for Portions {
-    type Item = io::Result<Portion>;
+impl Stream for BlobChunks {
+    type Item = io::Result<BlobChunk>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -108,7 +108,7 @@ impl Stream for Portions {
             match &mut this.0 {
                 Source::Read(stream) => {
                     let polled = ready!(Pin::new(stream).poll_next(context));
-                    return Poll::Ready(polled.map(|read| read.map(Portion::Bytes)));
+                    return Poll::Ready(polled.map(|read| read.map(BlobChunk::Bytes)));
                 }
                 Source::Windows(windows) => match ready!(windows.poll_window(context)) {
                     Some(Err(Unusable::Untold)) => this.0 = Source::Read(windows.rest()),
@@ -116,7 +116,7 @@ impl Stream for Portions {
                         return Poll::Ready(Some(Err(error)));
                     }
                     Some(Ok(window)) => {
-                        return Poll::Ready(Some(Ok(Portion::Window(window))));
+                        return Poll::Ready(Some(Ok(BlobChunk::Window(window))));
                     }
                     None => return Poll::Ready(None),
                 },
@@ -290,18 +290,18 @@ mod tests {
         (0..LENGTH).map(|i| (i % 251) as u8).collect()
     }
 
-    async fn collect(file: &Arc<File>, range: Range<u64>) -> io::Result<Vec<Portion>> {
-        Portions::windows(Arc::clone(file), range, Arc::default())
+    async fn collect(file: &Arc<File>, range: Range<u64>) -> io::Result<Vec<BlobChunk>> {
+        BlobChunks::windows(Arc::clone(file), range, Arc::default())
             .try_collect()
             .await
     }
 
-    fn bytes_of(portions: &[Portion]) -> Vec<u8> {
+    fn bytes_of(chunks: &[BlobChunk]) -> Vec<u8> {
         let mut all = Vec::new();
-        for portion in portions {
-            match portion {
-                Portion::Bytes(bytes) => all.extend_from_slice(bytes),
-                Portion::Window(Window { file, range }) => {
+        for chunk in chunks {
+            match chunk {
+                BlobChunk::Bytes(bytes) => all.extend_from_slice(bytes),
+                BlobChunk::Window(Window { file, range }) => {
                     let mut bytes = vec![0; (range.end - range.start) as usize];
                     assert_eq!(pread(file, &mut bytes[..], range.start), Ok(bytes.len()));
                     all.extend_from_slice(&bytes);
@@ -320,10 +320,10 @@ mod tests {
                 if cold {
                     fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
                 }
-                let portions = collect(&file, range.clone()).await.unwrap();
+                let chunks = collect(&file, range.clone()).await.unwrap();
                 let expected = &content[range.start as usize..range.end as usize];
-                assert!(bytes_of(&portions) == expected, "{range:?}, cold: {cold}");
-                assert!(portions.iter().all(|portion| portion.len() <= WINDOW));
+                assert!(bytes_of(&chunks) == expected, "{range:?}, cold: {cold}");
+                assert!(chunks.iter().all(|chunk| chunk.len() <= WINDOW));
             }
         }
     }

@@ -18,7 +18,7 @@ impl Gc<'_> {
     pub(crate) async fn files(&self, report: &mut GcReport) -> Result<(), StoreError> {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             for first in 0..=u8::MAX {
-                for (path, digest, size) in self.strays(algorithm, first).await? {
+                for (path, digest, size) in self.orphaned_files(algorithm, first).await? {
                     if self.dry_run || self.remove_stray(path, digest).await? {
                         report.files += 1;
                         report.file_bytes += size;
@@ -30,7 +30,7 @@ impl Gc<'_> {
     }
 
     /// The files of one folder that are old enough and have no row.
-    pub(crate) async fn strays(
+    pub(crate) async fn orphaned_files(
         &self,
         algorithm: Algorithm,
         first: u8,

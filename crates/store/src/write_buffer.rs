@@ -17,21 +17,21 @@ const SECOND: usize = 32 * 1024;
 /// What all portions that are being gathered are meant to hold together.
 const MEMORY: usize = 4 * 1024 * 1024;
 
-/// A portion of received bytes, as they came.
-pub(crate) type Portion = Vec<Bytes>;
+/// A batch of received bytes, as they came.
+pub(crate) type Batch = Vec<Bytes>;
 
 /// What comes next in a file.
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// Bytes to write.
-    Received(Portion),
+    Received(Batch),
     /// Bytes that others wrote, up to here.
     Ahead(u64),
 }
 
 /// Collects what a sender gives into portions and hands them on.
-pub(crate) struct Gather {
-    portion: Portion,
+pub(crate) struct WriteBuffer {
+    chunk: Batch,
     size: usize,
     /// Handed on at this size at the latest.
     most: usize,
@@ -44,28 +44,28 @@ pub(crate) struct Gather {
 #[derive(Debug)]
 pub(crate) struct Disconnected;
 
-impl Gather {
+impl WriteBuffer {
     /// A gatherer and the end at which its portions come out. At most one portion waits between
     /// the two, so that a sender is as fast as the disk and memory stays bounded.
     pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
-        let (out, portions) = mpsc::channel(1);
+        let (out, chunks) = mpsc::channel(1);
         active.fetch_add(1, Ordering::Relaxed);
-        let gather = Self {
-            portion: Vec::new(),
+        let buffer = Self {
+            chunk: Vec::new(),
             size: 0,
             most: usize::MAX,
             active: Arc::clone(active),
             out,
         };
-        (gather, portions)
+        (buffer, chunks)
     }
 
     /// The same for bytes that somebody waits for: the first of them are handed on as they come,
     /// those that follow in portions that grow.
     pub(crate) fn awaited(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
-        let (mut gather, portions) = Self::new(active);
-        gather.most = 1;
-        (gather, portions)
+        let (mut buffer, chunks) = Self::new(active);
+        buffer.most = 1;
+        (buffer, chunks)
     }
 
     pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), Disconnected> {
@@ -73,7 +73,7 @@ impl Gather {
             return Ok(());
         }
         self.size += bytes.len();
-        self.portion.push(bytes);
+        self.chunk.push(bytes);
         let share = MEMORY / self.active.load(Ordering::Relaxed).max(1);
         if self.size >= share.clamp(SMALLEST, LARGEST).min(self.most) {
             self.send().await
@@ -85,16 +85,16 @@ impl Gather {
     async fn send(&mut self) -> Result<(), Disconnected> {
         self.size = 0;
         self.most = self.most.saturating_mul(2).max(SECOND);
-        let portion = std::mem::take(&mut self.portion);
-        let piece = Piece::Received(portion);
+        let chunk = std::mem::take(&mut self.chunk);
+        let piece = Piece::Received(chunk);
         self.out.send(piece).await.map_err(|_| Disconnected)
     }
 
     /// Takes bytes, or hands on what is no bytes after those that came before.
     pub(crate) async fn give(&mut self, piece: Piece) -> Result<(), Disconnected> {
         match piece {
-            Piece::Received(portion) => {
-                for bytes in portion {
+            Piece::Received(chunk) => {
+                for bytes in chunk {
                     self.push(bytes).await?;
                 }
                 Ok(())
@@ -108,7 +108,7 @@ impl Gather {
 
     /// Hands on what there is.
     pub(crate) async fn flush(&mut self) -> Result<(), Disconnected> {
-        if self.portion.is_empty() {
+        if self.chunk.is_empty() {
             Ok(())
         } else {
             self.send().await
@@ -121,7 +121,7 @@ impl Gather {
     }
 }
 
-impl Drop for Gather {
+impl Drop for WriteBuffer {
     fn drop(&mut self) {
         self.active.fetch_sub(1, Ordering::Relaxed);
     }
@@ -132,29 +132,29 @@ mod tests {
     use super::*;
 
     /// The sizes of the portions that many pieces of 8 KiB are handed on in.
-    async fn portions((mut gather, mut out): (Gather, mpsc::Receiver<Piece>)) -> Vec<usize> {
+    async fn chunks((mut buffer, mut out): (WriteBuffer, mpsc::Receiver<Piece>)) -> Vec<usize> {
         let taken = tokio::spawn(async move {
             let mut sizes = Vec::new();
-            while let Some(Piece::Received(portion)) = out.recv().await {
-                sizes.push(portion.iter().map(Bytes::len).sum::<usize>() / 1024);
+            while let Some(Piece::Received(chunk)) = out.recv().await {
+                sizes.push(chunk.iter().map(Bytes::len).sum::<usize>() / 1024);
             }
             sizes
         });
         for _ in 0..400 {
             let piece = Bytes::from_static(&[0; 8 * 1024]);
-            gather.push(piece).await.unwrap();
+            buffer.push(piece).await.unwrap();
         }
-        gather.finish().await.unwrap();
+        buffer.finish().await.unwrap();
         taken.await.unwrap()
     }
 
     #[tokio::test]
     async fn what_is_awaited_comes_at_once_and_then_in_portions_that_grow() {
         let active = Arc::default();
-        let sizes = portions(Gather::awaited(&active)).await;
+        let sizes = chunks(WriteBuffer::awaited(&active)).await;
         assert_eq!(sizes, [8, 32, 64, 128, 256, 512, 1024, 1024, 152]);
         assert_eq!(
-            portions(Gather::new(&active)).await,
+            chunks(WriteBuffer::new(&active)).await,
             [1024, 1024, 1024, 128]
         );
     }

@@ -47,7 +47,7 @@ impl Begun {
 impl Store {
     /// What came of a fill from `source` that was interrupted, if there is anything and it is
     /// undamaged. Reads all of it. Nobody else gets it; dropped, it waits for the next who asks.
-    pub async fn begun_fill(
+    pub async fn resumable_fill(
         &self,
         source: &str,
         digest: &Digest,
