@@ -132,13 +132,13 @@ impl Identity {
         self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
     }
 
-    /// Whether this is a token for pushing to `repository`: whoever asked for it is about to.
+    /// Whether this is a token for pushing to `repository`: the caller for it is about to.
     #[must_use]
     pub fn pushes_to(&self, repository: &RepositoryName) -> bool {
         self.token.is_some() && self.may(Right::Push, repository)
     }
 
-    /// Whether the names of repositories may be listed: by whoever may pull everywhere, with a
+    /// Whether the names of repositories may be listed: by an account that may pull everywhere, with a
     /// token only if it was issued for that.
     #[must_use]
     pub fn may_list(&self) -> bool {

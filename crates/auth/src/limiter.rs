@@ -15,7 +15,7 @@ use moka::future::Cache;
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// How long failures count, from the first.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
-/// Names and networks remembered. Names are chosen by whoever asks, so there is an end to them.
+/// Names and networks remembered. Names are chosen by the caller, so there is an end to them.
 const CAPACITY: u64 = 20_000;
 
 /// Who tries: an account's name, and the client network.

@@ -103,7 +103,7 @@ fn documents(bundle: &Bundle, manifest: &Manifest) -> Result<Vec<Found>, BundleE
             continue;
         };
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = content.next_portion()? {
+        while let Some(chunk) = content.next_chunk()? {
             bytes.extend_from_slice(&chunk);
         }
         let text = String::from_utf8(bytes.to_vec())

@@ -105,7 +105,7 @@ impl Bundle {
         self.inner.parts.blobs.get(digest).map(|span| span.size)
     }
 
-    /// The content `digest`, to be read in portions.
+    /// The content `digest`, to be read in chunks.
     #[must_use]
     pub fn content(&self, digest: &Digest) -> Option<Content> {
         let span = *self.inner.parts.blobs.get(digest)?;
@@ -162,8 +162,8 @@ impl Content {
         self.span.size
     }
 
-    /// The next portion; nothing at the end, which is reached only if the digest is right. Blocks.
-    pub fn next_portion(&mut self) -> Result<Option<Bytes>, BundleError> {
+    /// The next chunk; nothing at the end, which is reached only if the digest is right. Blocks.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, BundleError> {
         let left = self.span.size - self.read;
         if left == 0 {
             if let Some(hasher) = self.hasher.take() {

@@ -226,7 +226,7 @@ impl BundleWriter {
     }
 }
 
-/// Gives all that is read to `take`, in portions; how many bytes there were.
+/// Gives all that is read to `take`, in chunks; how many bytes there were.
 fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
     let mut chunk = vec![0; PORTION];
     let mut copied = 0;

@@ -164,8 +164,8 @@ fn content_that_is_not_what_it_is_called_is_found_out_at_its_end() {
     let bundle = Made::new().whole().file(&name, b"wrong").open().unwrap();
     let digest = Digest::sha256(b"right");
     let mut content = bundle.content(&digest).unwrap();
-    assert!(content.next_portion().unwrap().is_some());
-    let end = content.next_portion();
+    assert!(content.next_chunk().unwrap().is_some());
+    let end = content.next_chunk();
     assert!(matches!(end, Err(BundleError::Mismatch { .. })), "{end:?}");
     let manifest = Descriptor::new(MediaType::oci_manifest(), digest.clone(), 5);
     let document = bundle.document(&manifest);

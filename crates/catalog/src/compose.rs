@@ -116,7 +116,7 @@ impl Composed {
         &self.selection
     }
 
-    /// What whoever logs in should know: which feature replaced another, which value is not known
+    /// What the user should know: which feature replaced another, which value is not known
     /// here, which key was probably meant. Says nothing of any image.
     #[must_use]
     pub fn remarks(&self) -> &[String] {
@@ -195,7 +195,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When it breaks the grammar of logins or a selector names nothing; the text is for
-    /// whoever logs in, and the same whether an account exists or not.
+    /// the user, and the same whether an account exists or not.
     pub fn interpret(
         &self,
         user: &str,

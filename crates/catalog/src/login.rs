@@ -7,7 +7,7 @@ pub const MAX_LOGIN_BYTES: usize = 512;
 /// Most selectors in a login.
 pub const MAX_SELECTORS: usize = 32;
 
-/// Why a user name is not a login. The text is made for whoever logs in.
+/// Why a user name is not a login. The text is made for the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
     /// It breaks the grammar.

@@ -40,7 +40,7 @@ pub(crate) struct Parts {
     pub(crate) fallback: Vec<Target>,
     /// In order, each once.
     pub(crate) actions: Vec<Action>,
-    /// What whoever logs in should know.
+    /// What the user should know.
     pub(crate) remarks: Vec<String>,
 }
 

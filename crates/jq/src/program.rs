@@ -62,7 +62,7 @@ impl Program {
             Ok(()) => Ok(outputs),
             Err(Stop::Limit(error)) => Err(error),
             Err(Stop::Fail(message)) => Err(JqError::Failed(message)),
-            // Whoever asks for an early end inside a run also answers for it, so none arrives
+            // A client that asks for an early end inside a run also answers for it, so none arrives
             // here.
             Err(Stop::Enough) => Ok(outputs),
         }

@@ -151,7 +151,7 @@ impl DocumentBudget {
 
     /// Does `work` on a document of `bytes`: with memory for it parsed, and on a blocking thread
     /// if it is large. The reservation is for what `work` returns: keep it as long as that. If
-    /// whoever asked goes away, the memory is given back when the work ends.
+    /// the caller goes away, the memory is given back when the work ends.
     ///
     /// # Errors
     /// [`BudgetError::Busy`] as of [`reserve`](Self::reserve), [`BudgetError::Failed`] if `work`

@@ -120,7 +120,7 @@ impl App {
                 Exit::Ok
             }
             () = at_once => {
-                tracing::warn!("told again to end: requests that still ran were cut off");
+                tracing::warn!("asked again to shut down: requests that still ran were cut off");
                 // Nothing is lost if it takes longer: what was acknowledged is on disk.
                 let _ = tokio::time::timeout(CLOSING, store.close()).await;
                 Exit::Failure

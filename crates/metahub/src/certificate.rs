@@ -71,7 +71,7 @@ impl Reload for Certificate {
             // A pair is written one file after the other: halfway through it does not fit.
             Err(message) => {
                 if asked || self.told.as_ref() != Some(&message) {
-                    tracing::error!("{message}: the former certificate stays in force");
+                    tracing::error!("{message}: keeping the previous certificate");
                 }
                 self.told = Some(message);
             }

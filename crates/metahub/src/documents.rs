@@ -87,7 +87,7 @@ impl Reload for Documents {
         self.told = told;
         if wrong {
             if why == Why::Asked || news {
-                tracing::error!("the catalog has errors: the former stays in force");
+                tracing::error!("the catalog has errors: keeping the previous one");
             }
             return;
         }

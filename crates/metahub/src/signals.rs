@@ -17,7 +17,7 @@ impl Stop {
         count(&[SignalKind::terminate(), SignalKind::interrupt()]).map(Self)
     }
 
-    /// Completes when the process is told to end.
+    /// Completes when the process is asked to shut down.
     pub(crate) async fn told(mut self) {
         at_least(&mut self.0, 1).await;
     }

@@ -99,7 +99,7 @@ pub(crate) struct Counters {
     pub(crate) derived_evicted: Counter,
     pub(crate) evicted: Counter,
     pub(crate) bytes_evicted: Counter,
-    /// Bytes that are kept of upstreams, as they were last looked at.
+    /// Bytes that are cached from upstreams, as they were last looked at.
     pub(crate) storage: Mutex<BTreeMap<String, u64>>,
     pub(crate) gc_runs: Counter,
     pub(crate) gc_blobs: Counter,
@@ -161,7 +161,7 @@ impl Registry {
         }
     }
 
-    /// Bytes that are kept of upstreams, as they were last looked at; nothing where no bound is
+    /// Bytes that are cached from upstreams, as they were last looked at; nothing where no bound is
     /// configured.
     #[must_use]
     pub fn kept_bytes(&self) -> BTreeMap<String, u64> {

@@ -120,7 +120,7 @@ pub enum RegistryError {
     /// An upstream failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// An upstream that is read under each account's own identity is closed to whoever asked.
+    /// An upstream that is read under each account's own identity is closed to the caller.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
     /// The store failed.
@@ -244,7 +244,7 @@ impl RegistryError {
 /// or not in this way. Says nothing of what is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
-    /// The upstream refused whoever asked.
+    /// The upstream refused the caller.
     #[error("{error} ({})", asked_as(.error.upstream(), .account.as_deref(), *.login))]
     Refused {
         /// In its own words.

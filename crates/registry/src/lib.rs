@@ -63,7 +63,7 @@ pub struct Settings {
     pub delete: bool,
     /// Tags that are pushed once and never changed or deleted.
     pub immutable_tags: ImmutableTags,
-    /// How much may be kept of upstreams.
+    /// How much may be cached from upstreams.
     pub cache: CacheSettings,
     /// What is done where it is not known whether a machine runs an image.
     pub policy: Policy,

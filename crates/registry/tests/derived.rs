@@ -290,7 +290,7 @@ async fn what_was_pulled_lately_stays_pullable_by_its_digest() {
     store.evict_derived(half).await.unwrap();
     assert!(world.registry.manifest(&app, &pinned.digest).await.is_ok());
     assert!(world.registry.manifest(&app, &other.digest).await.is_err());
-    // Whoever asks for the tag gets the same again, with all that it names.
+    // A client that asks for the tag gets the same again, with all that it names.
     let again = world.pull("zen3+two", "lab/app:latest").await;
     assert_eq!(again.digest, other.digest);
     let Document::Index(index) = Document::parse(again.bytes, None).unwrap() else {
@@ -463,7 +463,7 @@ async fn the_one_image_that_is_left_is_served_itself_with_its_own_signature() {
         .await
         .unwrap();
     assert!(listed.manifests.is_empty());
-    // The source stays pullable under the same name, whoever asks.
+    // The source stays pullable under the same name, the caller.
     let nobody = metahub_catalog::Composed::none();
     let latest: Tag = "latest".parse().unwrap();
     let whole = world

@@ -152,7 +152,7 @@ async fn derived_content_goes_with_its_source_and_is_made_again_when_that_comes_
     assert!(gone.blobs > 0, "what only they named goes in the same run");
     assert!(!world.are_there(&image, &pulled).await.iter().any(|t| *t));
 
-    // Whoever pulls again gets the same, and all of it is there.
+    // The client again gets the same, and all of it is there.
     world.push(|repository| *repository == image).await;
     assert_eq!(world.pull(&image, "latest", "zen3+aws/cli").await, pulled);
     assert!(world.are_there(&image, &pulled).await.iter().all(|t| *t));

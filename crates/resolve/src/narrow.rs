@@ -23,7 +23,7 @@ pub struct Narrowed {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each entry of the source, in order.
     pub verdicts: Verdicts,
-    /// What whoever pulls should be told.
+    /// What the client should be told.
     pub warnings: Vec<String>,
 }
 

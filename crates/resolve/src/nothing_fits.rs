@@ -1,4 +1,4 @@
-//! The answer when an index has nothing for a login. It is told to whoever pulls, so it names
+//! The answer when an index has nothing for a login. It is told to the client, so it names
 //! what was wanted and what there is.
 
 use std::collections::HashSet;

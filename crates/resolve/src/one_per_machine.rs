@@ -24,7 +24,7 @@ pub struct Shaped {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each candidate, in order.
     pub verdicts: Verdicts,
-    /// What whoever pulls should be told: a choice that does not fit what is provided.
+    /// What the client should be told: a choice that does not fit what is provided.
     pub warnings: Vec<String>,
 }
 

@@ -186,7 +186,7 @@ where
     }
 }
 
-/// Completes when a connection that was told to end has not, or when its client is overdue with
+/// Completes when a connection that was asked to end has not, or when its client is overdue with
 /// the rest of its requests.
 async fn ended(pace: &Pace, resting: bool) -> Overdue {
     if resting {

@@ -116,7 +116,7 @@ pub(crate) async fn serve<H, F>(
         tracing::info!(
             connections = connections.len(),
             seconds = limits.drain_timeout.as_secs(),
-            "told to end: no more connections are taken, running requests may end"
+            "shutting down: no more connections are taken, running requests may end"
         );
     }
     if tokio::time::timeout(limits.drain_timeout, connections.wait())

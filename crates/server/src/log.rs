@@ -26,7 +26,7 @@ pub(crate) struct Record {
     client: IpAddr,
     method: Method,
     agent: String,
-    /// Whoever asks, once that is known.
+    /// The caller, once that is known.
     pub(crate) identity: Option<Arc<Identity>>,
     /// What is asked for, once that is understood.
     pub(crate) route: Option<Arc<Route>>,

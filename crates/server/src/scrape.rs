@@ -343,7 +343,7 @@ impl Scrape {
         let one = |(host, bytes): (&String, &u64)| ([("upstream", host.clone())], *bytes as f64);
         page.levels(
             "metahub_kept_bytes",
-            "Bytes of blobs and manifests that are kept of each upstream, where what may be kept has a bound",
+            "Bytes of blobs and manifests that are cached from each upstream, where what may be kept has a bound",
             &self.kept.iter().map(one).collect::<Vec<_>>(),
         )?;
         page.total(

@@ -94,7 +94,7 @@ impl Tls {
     }
 
     /// Serves new connections with another certificate. Those that are open keep theirs. On an
-    /// error the former stays in force. Whether it is another one at all.
+    /// error the previous one stays in use. Whether it is another one at all.
     pub fn replace(&self, certificate: &[u8], key: &[u8]) -> Result<bool, TlsError> {
         let key = parse(certificate, key, &self.in_force.provider)?;
         let mut in_force = self.in_force.key.write();

@@ -75,7 +75,7 @@ impl BackupReport {
 impl Store {
     /// Makes a backup in the folder `target`, or brings the one there up to date. One that was
     /// interrupted goes on with the blobs that it had copied. `progress` is told after each
-    /// portion.
+    /// chunk.
     pub async fn backup(
         &self,
         target: &Path,

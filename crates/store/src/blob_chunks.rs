@@ -69,7 +69,7 @@ pub struct Window {
     pub range: Range<u64>,
 }
 
-/// The portions of a blob, in order. See [`crate::OpenBlob::portions`].
+/// The chunks of a blob, in order. See [`crate::OpenBlob::chunks`].
 pub struct BlobChunks(Source);
 
 enum Source {

@@ -1,5 +1,5 @@
-//! A file's bytes as a stream: read in large portions on blocking threads, one portion ahead of
-//! whoever takes them. Never reads on an asynchronous worker, never holds more than two portions.
+//! A file's bytes as a stream: read in large chunks on blocking threads, one chunk ahead of
+//! whoever takes them. Never reads on an asynchronous worker, never holds more than two chunks.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,13 +19,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::open_blob::Check;
 use crate::pool::{PIECE, Pool};
 
-/// Largest portion in buffers, a mebibyte: larger ones gain nothing.
+/// Largest chunk in buffers, a mebibyte: larger ones gain nothing.
 const LARGEST: usize = 8;
 
-/// Smallest portion in bytes, however many streams there are: the largest frame of HTTP/2.
+/// Smallest chunk in bytes, however many streams there are: the largest frame of HTTP/2.
 const SMALLEST: usize = 16 * 1024;
 
-/// Buffers that all streams together are meant to hold: 16 MiB, until the smallest portions of
+/// Buffers that all streams together are meant to hold: 16 MiB, until the smallest chunks of
 /// very many streams make more.
 const BUFFERS: usize = 128;
 
@@ -37,7 +37,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// How many bytes a portion may have now: whole buffers, and parts of one where there are so
+    /// How many bytes a chunk may have now: whole buffers, and parts of one where there are so
     /// many streams that those would take too much.
     fn chunk(&self) -> usize {
         let active = self.active.load(Ordering::Relaxed).max(1);
@@ -100,7 +100,7 @@ impl BlobStream {
         }
     }
 
-    /// Starts to read the next portion, if there is one.
+    /// Starts to read the next chunk, if there is one.
     fn read_ahead(&mut self) {
         let Some(file) = self.source.as_ref().filter(|_| !self.range.is_empty()) else {
             return;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn many_streams_take_smaller_portions() {
+    fn many_streams_take_smaller_chunks() {
         let streams = Streams::default();
         for (active, pieces) in [(0, 8), (1, 8), (8, 8), (16, 4), (64, 1)] {
             streams.active.store(active, Ordering::Relaxed);

@@ -187,7 +187,7 @@ mod tests {
             let stale = (1..20_000).find_map(|value| {
                 database.store(value, Ordering::SeqCst);
                 cache.forget(&1);
-                // Acknowledged: whoever asks now gets this value.
+                // Acknowledged: the caller now gets this value.
                 let mut found = (0..5).filter_map(|_| cache.get(&1));
                 found.find(|found| *found != value)
             });

@@ -1,4 +1,4 @@
-//! Giving back what upstreams gave, least recently used first: to keep what is kept of them
+//! Giving back what upstreams gave, least recently used first: to keep the cache
 //! within bounds. What goes can be fetched again.
 //!
 //! Only manifests that were read from an upstream go, in repositories that nobody pushed to, and
@@ -62,7 +62,7 @@ impl Store {
     /// Gives back blobs of upstreams that no manifest there names, and that came longer than
     /// `spare` ago; those that were fetched there, longer than `spare_fetched` ago. Others may be
     /// part of an import whose manifest comes last.
-    pub async fn evict_strays(
+    pub async fn evict_unreferenced(
         &self,
         spare: Duration,
         spare_fetched: Duration,

@@ -248,7 +248,7 @@ impl Fill {
                 self.received = taken;
                 self.push(Piece::Received(vec![new])).await?;
             } else {
-                self.pass_stretch().await?;
+                self.pass_range().await?;
             }
         }
         Ok(())
@@ -277,8 +277,8 @@ impl Fill {
         taken
     }
 
-    /// Waits until the stretch that begins here is there and takes it in.
-    async fn pass_stretch(&mut self) -> Result<(), FillError> {
+    /// Waits until the range that begins here is there and takes it in.
+    async fn pass_range(&mut self) -> Result<(), FillError> {
         // It may take a while: what came before it is wanted now.
         self.flush().await?;
         let at = self.received;
@@ -366,7 +366,7 @@ impl Fill {
     /// it; nobody, if there is none.
     pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
         while self.take(u64::MAX) == self.received {
-            self.pass_stretch().await?;
+            self.pass_range().await?;
         }
         if let Some(expected) = self.size.filter(|size| self.received != *size) {
             let found = self.received;

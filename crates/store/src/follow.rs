@@ -1,6 +1,6 @@
 //! Reading a fill while it is received, from any offset: the follower waits where the fill has
 //! not come yet. The last byte is given only after the fill was verified, so a reader of the
-//! whole never takes damaged content for whole. What lies far ahead may come as a stretch of its
+//! whole never takes damaged content for whole. What lies far ahead may come as a range of its
 //! own ([`crate::PrefetchedRange`]).
 
 use std::fs::File;

@@ -123,7 +123,7 @@ impl Interrupted {
         }
     }
 
-    /// What is there of `digest` from `source`, for whoever asks first. Nothing, if it is damaged.
+    /// What is there of `digest` from `source`, for the caller first. Nothing, if it is damaged.
     /// Blocks.
     pub(crate) fn take(self: &Arc<Self>, source: &str, digest: &Digest) -> Option<Beginning> {
         let key = (source.to_owned(), digest.clone());

@@ -1,4 +1,4 @@
-//! What is kept of upstreams: how much it is, when it was used, and which manifests of it can be
+//! What is cached from upstreams: how much it is, when it was used, and which manifests of it can be
 //! given back, least recently used first. Reads all of that from the database, and gives nothing
 //! back itself; see [`crate::evict`].
 
@@ -150,7 +150,7 @@ impl Store {
             .await
     }
 
-    /// Bytes of the blobs and manifests that are kept of upstreams, each counted once for an
+    /// Bytes of the blobs and manifests that are cached from upstreams, each counted once for an
     /// upstream, by the first part of the repositories' names; and of what came of fills that were
     /// interrupted, where that is their source. Costs the same however much is kept.
     pub async fn kept_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {

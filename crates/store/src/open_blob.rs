@@ -1,7 +1,7 @@
 //! A blob that is open: its bytes as a stream that never ends as if whole when it is not.
 //!
 //! The first whole read of a file that this process has not seen hashes it on the way and holds
-//! the last portion back until the digest is right. Afterwards the file is trusted for as long as
+//! the last chunk back until the digest is right. Afterwards the file is trusted for as long as
 //! the file system says that nobody touched it. What was written by this process was hashed then.
 
 use std::fs::File;
@@ -140,11 +140,11 @@ impl OpenBlob {
         .await
     }
 
-    /// The bytes of `range`, cut to the blob's size, read in large portions off the asynchronous
-    /// workers with one portion ahead.
+    /// The bytes of `range`, cut to the blob's size, read in large chunks off the asynchronous
+    /// workers with one chunk ahead.
     ///
     /// Ends with an error if a byte is missing or, where the whole blob is read and is not
-    /// trusted yet, if the bytes hash to something else; the last portion is then held back.
+    /// trusted yet, if the bytes hash to something else; the last chunk is then held back.
     #[must_use]
     pub fn stream(&self, range: Range<u64>) -> BlobStream {
         let size = self.blob.size();

@@ -19,7 +19,7 @@ impl Gc<'_> {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             for first in 0..=u8::MAX {
                 for (path, digest, size) in self.orphaned_files(algorithm, first).await? {
-                    if self.dry_run || self.remove_stray(path, digest).await? {
+                    if self.dry_run || self.remove_orphaned(path, digest).await? {
                         report.files += 1;
                         report.file_bytes += size;
                     }
@@ -74,14 +74,15 @@ impl Gc<'_> {
         .await
         .map_err(|error| self.error(error))?;
         let known: HashSet<Digest> = known.iter().filter_map(|d| digest_from_bytes(d)).collect();
-        let is_stray = |digest: &Option<Digest>| digest.as_ref().is_none_or(|d| !known.contains(d));
+        let is_orphaned =
+            |digest: &Option<Digest>| digest.as_ref().is_none_or(|d| !known.contains(d));
         Ok(files
             .into_iter()
-            .filter(|(_, digest, _)| is_stray(digest))
+            .filter(|(_, digest, _)| is_orphaned(digest))
             .collect())
     }
 
-    async fn remove_stray(
+    async fn remove_orphaned(
         &self,
         path: PathBuf,
         digest: Option<Digest>,

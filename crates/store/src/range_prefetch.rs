@@ -1,6 +1,6 @@
 //! Parts of a fill that come ahead of it, because somebody wants them now: each is written into
 //! the staged file by one writer of its own, and the fill takes it in when it gets there, so that
-//! every byte comes once and all are hashed in order. A stretch is never verified by itself.
+//! every byte comes once and all are hashed in order. A range is never verified by itself.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ const FAR: u64 = 4 * 1024 * 1024;
 /// PrefetchedRanges that one fill knows at once, however small the parts are that clients ask for.
 const MOST: usize = 256;
 
-/// The stretches of one fill.
+/// The ranges of one fill.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PrefetchedRanges {
     /// In order, apart from each other.
@@ -42,7 +42,7 @@ struct Span {
 }
 
 impl PrefetchedRanges {
-    /// How far the bytes from `at` on are there, if a stretch has any.
+    /// How far the bytes from `at` on are there, if a range has any.
     pub(crate) fn there(&self, at: u64) -> Option<u64> {
         let span = self
             .all
@@ -51,7 +51,7 @@ impl PrefetchedRanges {
         span.map(|span| span.there)
     }
 
-    /// Where the first stretch begins that does not end before `at`.
+    /// Where the first range begins that does not end before `at`.
     pub(crate) fn next(&self, at: u64) -> Option<u64> {
         self.all
             .iter()
@@ -59,7 +59,7 @@ impl PrefetchedRanges {
             .find(|start| *start >= at)
     }
 
-    /// How far the stretch that begins at `at` came, once that is certain; `at` for none.
+    /// How far the range that begins at `at` came, once that is certain; `at` for none.
     pub(crate) fn outcome(&self, at: u64) -> Option<u64> {
         match self.all.iter().find(|span| span.start == at) {
             Some(span) => span.closed.then_some(span.there),
@@ -125,7 +125,7 @@ pub struct PrefetchedRange {
     there: u64,
 }
 
-/// Closes its stretch when nobody can write into it any more: whoever writes holds it until the
+/// Closes its range when nobody can write into it any more: whoever writes holds it until the
 /// bytes are on their way to the disk, even where the future that asked for it was dropped. So
 /// what the fill hashed is not changed behind it.
 #[derive(Debug)]

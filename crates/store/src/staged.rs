@@ -30,7 +30,7 @@ pub(crate) struct Staged {
     file: Option<Arc<File>>,
     /// Running SHA-256 over the first `len` bytes; absent when it must be computed again.
     hasher: Option<Hasher>,
-    /// The same while it takes the last portion.
+    /// The same while it takes the last chunk.
     hashing: Option<JoinHandle<Hasher>>,
     len: u64,
     unflushed: u64,
@@ -166,7 +166,7 @@ impl Staged {
             .map_err(|error| self.failed("read again", error))
     }
 
-    /// Appends a portion. After an error the file is as long as before.
+    /// Appends a chunk. After an error the file is as long as before.
     pub(crate) async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
         let file = self.file().await?;
         let start = self.len;
@@ -179,7 +179,7 @@ impl Staged {
             }
             Ok(end)
         });
-        // Hashing may be a portion behind, so that neither waits for a stumble of the other.
+        // Hashing may be a chunk behind, so that neither waits for a stumble of the other.
         let hasher = self.take_hasher().await;
         self.hashing = hasher.map_or(None, |mut hasher| {
             Some(spawn_blocking(move || {

@@ -332,7 +332,7 @@ impl Upload {
 }
 
 /// Forgets an upload's session when dropped. Its row and file, if they are still there, are found
-/// again by whoever asks for it.
+/// again by a client that asks for it.
 struct Over<'u>(&'u Upload);
 
 impl Drop for Over<'_> {

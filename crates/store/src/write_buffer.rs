@@ -1,5 +1,5 @@
-//! Received bytes on their way to a staged file: gathered into portions that are worth a turn of
-//! the threads that write and hash. Never holds more than a portion, and one more waits to be taken.
+//! Received bytes on their way to a staged file: gathered into chunks that are worth a turn of
+//! the threads that write and hash. Never holds more than a chunk, and one more waits to be taken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// Bytes are handed to the two threads in portions of at most about this size,
+/// Bytes are handed to the two threads in chunks of at most about this size,
 const LARGEST: usize = 1024 * 1024;
 /// and at least this, however many are received at once.
 const SMALLEST: usize = 128 * 1024;
-/// What follows the first portion of a gatherer that somebody waits for; each next may be twice
+/// What follows the first chunk of a gatherer that somebody waits for; each next may be twice
 /// as large.
 const SECOND: usize = 32 * 1024;
-/// What all portions that are being gathered are meant to hold together.
+/// What all chunks that are being gathered are meant to hold together.
 const MEMORY: usize = 4 * 1024 * 1024;
 
 /// A batch of received bytes, as they came.
@@ -29,7 +29,7 @@ pub(crate) enum Piece {
     Ahead(u64),
 }
 
-/// Collects what a sender gives into portions and hands them on.
+/// Collects what a sender gives into chunks and hands them on.
 pub(crate) struct WriteBuffer {
     chunk: Batch,
     size: usize,
@@ -40,12 +40,12 @@ pub(crate) struct WriteBuffer {
     out: mpsc::Sender<Piece>,
 }
 
-/// Nobody takes portions any more: the writing end failed.
+/// Nobody takes chunks any more: the writing end failed.
 #[derive(Debug)]
 pub(crate) struct Disconnected;
 
 impl WriteBuffer {
-    /// A gatherer and the end at which its portions come out. At most one portion waits between
+    /// A gatherer and the end at which its chunks come out. At most one chunk waits between
     /// the two, so that a sender is as fast as the disk and memory stays bounded.
     pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
         let (out, chunks) = mpsc::channel(1);
@@ -61,7 +61,7 @@ impl WriteBuffer {
     }
 
     /// The same for bytes that somebody waits for: the first of them are handed on as they come,
-    /// those that follow in portions that grow.
+    /// those that follow in chunks that grow.
     pub(crate) fn awaited(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
         let (mut buffer, chunks) = Self::new(active);
         buffer.most = 1;
@@ -131,7 +131,7 @@ impl Drop for WriteBuffer {
 mod tests {
     use super::*;
 
-    /// The sizes of the portions that many pieces of 8 KiB are handed on in.
+    /// The sizes of the chunks that many pieces of 8 KiB are handed on in.
     async fn chunks((mut buffer, mut out): (WriteBuffer, mpsc::Receiver<Piece>)) -> Vec<usize> {
         let taken = tokio::spawn(async move {
             let mut sizes = Vec::new();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_awaited_comes_at_once_and_then_in_portions_that_grow() {
+    async fn what_is_awaited_comes_at_once_and_then_in_chunks_that_grow() {
         let active = Arc::default();
         let sizes = chunks(WriteBuffer::awaited(&active)).await;
         assert_eq!(sizes, [8, 32, 64, 128, 256, 512, 1024, 1024, 152]);

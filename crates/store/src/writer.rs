@@ -176,7 +176,7 @@ enum Message {
 #[derive(Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
-    /// It was told to end.
+    /// It was asked to end.
     closing: Arc<AtomicBool>,
 }
 
@@ -217,7 +217,7 @@ impl Writer {
     /// Whether it takes work.
     ///
     /// # Errors
-    /// [`StoreError::WriterEnded`], or [`StoreError::Closed`] when it was told to end.
+    /// [`StoreError::WriterEnded`], or [`StoreError::Closed`] when it was asked to end.
     pub(crate) fn takes_work(&self) -> Result<(), StoreError> {
         if self.queue.is_closed() {
             return Err(self.ended());

@@ -505,7 +505,7 @@ async fn accounts_are_shared_with_a_process_beside() {
 }
 
 #[tokio::test]
-async fn a_stretch_that_came_ahead_becomes_part_of_the_fill_and_is_read_before_it() {
+async fn a_range_that_came_ahead_becomes_part_of_the_fill_and_is_read_before_it() {
     let store = Store::temporary().await.unwrap();
     let repository = name("a");
     let content: Vec<u8> = (0..=250_u8).cycle().take(12_000_000).collect();
@@ -542,7 +542,7 @@ async fn a_stretch_that_came_ahead_becomes_part_of_the_fill_and_is_read_before_i
         .await
         .unwrap();
     assert_eq!(read.concat(), whole[6_100_000..6_900_000]);
-    // Up to a stretch that is still under way everything is read.
+    // Up to a range that is still under way everything is read.
     let begin = async {
         let read: Vec<Bytes> = follower.stream(0..6_000_000).try_collect().await.unwrap();
         assert_eq!(read.concat(), whole[..6_000_000]);
@@ -566,7 +566,7 @@ async fn a_stretch_that_came_ahead_becomes_part_of_the_fill_and_is_read_before_i
 }
 
 #[tokio::test]
-async fn a_stretch_with_other_bytes_spoils_the_fill() {
+async fn a_range_with_other_bytes_spoils_the_fill() {
     let store = Store::temporary().await.unwrap();
     let whole = Bytes::from(vec![1; 6_000_000]);
     let digest = Digest::sha256(&whole);
@@ -585,7 +585,7 @@ async fn a_stretch_with_other_bytes_spoils_the_fill() {
 }
 
 #[tokio::test]
-async fn after_a_stretch_that_brought_nothing_none_is_tried_again() {
+async fn after_a_range_that_brought_nothing_none_is_tried_again() {
     let store = Store::temporary().await.unwrap();
     let fill = store.fill(&Digest::sha256(b"x"), Some(60_000_000));
     let follower = fill.follower().unwrap();

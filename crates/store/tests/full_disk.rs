@@ -219,7 +219,7 @@ async fn write_until_it_fails(fill: &mut Fill, bytes: &[u8]) -> FillError {
             return error;
         }
     }
-    // The last portions are on their way.
+    // The last chunks are on their way.
     loop {
         if let Err(error) = fill.flush().await {
             return error;

@@ -1,4 +1,4 @@
-//! The totals of what is kept of upstreams, which triggers keep, against a count of all rows:
+//! The totals of what is cached from upstreams, which triggers keep, against a count of all rows:
 //! equal after every operation, a restart, and a crash.
 
 #![allow(
@@ -122,7 +122,7 @@ async fn step(store: &Store, world: &World, random: &mut Random) {
         _ => match random.below(3) {
             0 => drop(
                 store
-                    .evict_strays(Duration::ZERO, Duration::ZERO)
+                    .evict_unreferenced(Duration::ZERO, Duration::ZERO)
                     .await
                     .unwrap(),
             ),

@@ -202,10 +202,10 @@ async fn a_folder_that_goes_while_the_store_is_open_loses_nothing(#[case] mishap
     absent(evicted.map(drop), "eviction");
     absent(
         store
-            .evict_strays(Duration::ZERO, Duration::ZERO)
+            .evict_unreferenced(Duration::ZERO, Duration::ZERO)
             .await
             .map(drop),
-        "eviction of strays",
+        "eviction of unreferenced blobs",
     );
     // What is stored now would be hidden by the mount.
     let bytes = content(60, LAYER);
@@ -358,7 +358,9 @@ async fn a_database_older_than_its_blobs_is_told_and_removes_none_of_them() {
         matches!(collected, Err(StoreError::ContentAbsent { .. })),
         "{collected:?}"
     );
-    let evicted = store.evict_strays(Duration::ZERO, Duration::ZERO).await;
+    let evicted = store
+        .evict_unreferenced(Duration::ZERO, Duration::ZERO)
+        .await;
     assert!(
         matches!(evicted, Err(StoreError::ContentAbsent { .. })),
         "{evicted:?}"

@@ -100,7 +100,7 @@ impl Upstream {
     }
 
     /// Whether `tag`, which named `digest` when it was read with `etag`, still does: one HEAD,
-    /// which public registries do not count against their limits. Whoever asks this has a copy,
+    /// which public registries do not count against their limits. The caller this has a copy,
     /// so it takes no longer than five seconds, whatever the upstream asks us to wait.
     ///
     /// # Errors

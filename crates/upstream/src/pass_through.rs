@@ -14,11 +14,11 @@ use crate::config::{UpstreamConfig, duration};
 use crate::route::named_host;
 use crate::well_known;
 
-/// How an upstream is read under the identity of whoever asks.
+/// How an upstream is read under the identity of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PassThrough {
-    /// How long an account that could read a repository there may read what is kept of it,
+    /// How long an account that could read a repository there may read what is cached from it,
     /// before the upstream is asked again.
     #[serde(deserialize_with = "duration")]
     pub remember: Duration,

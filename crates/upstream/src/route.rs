@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 use crate::well_known;
 
 /// Hosts that nobody configured are remembered up to this number: their names are chosen by
-/// whoever asks.
+/// the caller.
 const MAX_ANY_HOSTS: usize = 64;
 
 /// All upstreams, and the way to them.
@@ -210,13 +210,13 @@ impl Upstreams {
         self.routes(host, name).into_iter().next()
     }
 
-    /// Whether any upstream is read under the identity of whoever asks.
+    /// Whether any upstream is read under the identity of the caller.
     #[must_use]
     pub fn pass_through(&self) -> bool {
         self.passes_through
     }
 
-    /// Where a name leads, if that is an upstream that is read under the identity of whoever asks.
+    /// Where a name leads, if that is an upstream that is read under the identity of the caller.
     /// It leads nowhere else then.
     #[must_use]
     pub fn pass_through_route(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {

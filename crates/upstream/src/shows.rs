@@ -1,4 +1,4 @@
-//! Whether an upstream gives something to whoever asks, for those who then open what is kept of
+//! Whether an upstream gives something to the caller, for those who then open what is kept of
 //! it. A status alone is not taken for its word: a page that asks people to log in is also
 //! answered with 200.
 

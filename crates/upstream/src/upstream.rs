@@ -182,7 +182,7 @@ impl Upstream {
         self.shared.gone
     }
 
-    /// Whether it is read under the identity of whoever asks, and how.
+    /// Whether it is read under the identity of the caller, and how.
     #[must_use]
     pub fn pass_through(&self) -> Option<PassThrough> {
         self.shared.pass_through

@@ -26,7 +26,7 @@ pub const NEEDS: &[&str] = &[
 /// Programs are looked for there, as services look for them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Mounts the system below `$1`, and keeps the namespace until it is told to end. `/run` is
+/// Mounts the system below `$1`, and keeps the namespace until it is asked to shut down. `/run` is
 /// empty, so that nothing there is taken for the init of this machine. Installing makes no index
 /// of manual pages, which takes longer than all else.
 const MOUNTS: &str = "set -e

@@ -1,6 +1,6 @@
 //! Commands that are run to their end, within a limit, and shown as a transcript.
 //!
-//! What serves until it is told to end is a [`crate::daemon`].
+//! What serves until it is asked to shut down is a [`crate::daemon`].
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! A bound on what is kept of upstreams: it holds, the right images stay, and nobody notices but
+//! A bound on what is cached from upstreams: it holds, the right images stay, and nobody notices but
 //! the upstream.
 #![allow(
     clippy::unwrap_used,
@@ -130,7 +130,7 @@ fn the_bound_holds_and_what_is_recent_pinned_named_or_pushed_stays() {
         !metrics.contains("metahub_evictions_total 0")
     };
     assert!(wait_until(SOON, counted), "{}", sites.site.log());
-    // What went comes again for whoever asks.
+    // What went comes again for the caller.
     sites.pull("b");
     assert!(sites.site.says("evicted"), "{}", sites.site.log());
 }

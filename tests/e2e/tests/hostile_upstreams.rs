@@ -46,7 +46,7 @@ fn credentials() -> (tempfile::TempDir, String) {
     (folder, more)
 }
 
-/// A registry that wants a password, and redirects whoever asks for its blob to `target`.
+/// A registry that wants a password, and redirects a client that asks for its blob to `target`.
 fn redirecting(image: Image, target: String) -> Stand {
     Stand::start(move |asked: &Asked| {
         if asked.header("authorization") != basic("bot", PASSWORD) {

@@ -62,7 +62,7 @@ fn documents_take_effect_when_they_change_and_broken_ones_do_not() {
     let broken = "profile:\n  name: site/third\n  feature: [arch:zen3]\n";
     write(&metahub, "b.yaml", broken);
     wait_for_log(&metahub, &["ERROR", "b.yaml:3:3: error:"]);
-    wait_for_log(&metahub, &["ERROR", "the former stays in force"]);
+    wait_for_log(&metahub, &["ERROR", "keeping the previous one"]);
     assert_eq!(login(&metahub, "site/second"), 200);
     assert_eq!(login(&metahub, "site/third"), 401);
 

@@ -199,9 +199,7 @@ fn a_replaced_certificate_is_shown_and_one_that_does_not_fit_is_not() {
     let other = KeyPair::generate().unwrap().serialize_pem();
     std::fs::write(site.path("tls.key"), &other).unwrap();
     let told = wait_until(SOON, || {
-        metahub
-            .log()
-            .contains("the former certificate stays in force")
+        metahub.log().contains("keeping the previous certificate")
     });
     assert!(told, "{}", metahub.log());
     let secret = other.lines().nth(1).unwrap();

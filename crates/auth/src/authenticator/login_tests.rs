@@ -392,7 +392,7 @@ fn with_header(header: &str) -> Arrival<'_> {
 )]
 #[case("", Some("gpu"), "10.2.0.9", "- - [zen4+cuda=12.4]", Some("path gpu"))]
 #[case("", Some("cli"), "192.0.2.1", "- - [aws/cli]", Some("path cli"))]
-// What the configuration names and the catalog does not is refused, whoever asks.
+// What the configuration names and the catalog does not is refused to every caller.
 #[case(
     "",
     Some("gone"),

@@ -33,7 +33,7 @@ pub struct ManifestSelect {
     /// What is done when nothing fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub none_fits: Option<NoneFits>,
-    /// Features to choose by in place of what is provided of their keys. Whoever pulls is
+    /// Features to choose by in place of what is provided of their keys. The client is
     /// warned when what is chosen so does not fit what is provided.
     #[serde(rename = "override", skip_serializing_if = "Vec::is_empty")]
     pub overriding: Vec<Feature>,

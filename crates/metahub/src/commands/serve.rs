@@ -1,4 +1,4 @@
-//! `metahub serve`: the registry, until it is told to end.
+//! `metahub serve`: the registry, until it is asked to shut down.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

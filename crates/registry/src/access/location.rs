@@ -45,7 +45,7 @@ pub(crate) fn there<T>(
 }
 
 /// A search through one place after another: the first that has it wins, and one that fails is
-/// passed over. Its failure is the answer only if no other place has it; else whoever asked is
+/// passed over. Its failure is the answer only if no other place has it; else the caller is
 /// told of it.
 #[derive(Default)]
 pub(crate) struct Search {

@@ -1,10 +1,9 @@
-//! Who calls, and the door before what is kept of upstreams that are read under each account's
-//! own identity.
+//! Authorises access to cached content of pass-through upstreams: those that are read under each
+//! account's own identity.
 //!
-//! Such content lies in repositories of the store that no name leads to but through this door,
-//! whatever else is configured, now or later. A [`Registry`] that came through it can reach one
-//! of them, the one that was proven; every other is out of its reach, so that neither a document,
-//! nor a record of what something was derived from, nor a mount leads around it.
+//! Such content lies in storage repositories whose names no client can write. A [`Registry`] that
+//! was authorised reaches exactly one of them, the one for which the upstream has proven the
+//! caller's right; no document, no record of a derivation and no mount leads to another.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -77,7 +76,7 @@ impl Caller {
     }
 }
 
-/// Whether a repository of the store is behind the door.
+/// Whether a storage repository holds content of a pass-through upstream.
 fn is_pass_through(repository: &RepositoryName) -> bool {
     repository.as_str().starts_with(PASS_THROUGH_PREFIX)
 }
@@ -202,15 +201,15 @@ impl Registry {
         }
     }
 
-    /// The way to an upstream's repository for this caller: what is behind the door only if it
-    /// was proven.
+    /// The route to an upstream's repository for this caller: that of a pass-through upstream only
+    /// if the caller has proven its right.
     pub(crate) fn authorised_route(
         &self,
         route: Route,
         storage: &RepositoryName,
     ) -> Result<Route, RegistryError> {
         if route.upstream.pass_through().is_none() {
-            // A host could be called like what is behind the door.
+            // A host could be called like a storage repository of a pass-through upstream.
             return if is_pass_through(storage) {
                 Err(RegistryError::NameUnknown(storage.clone()))
             } else {

@@ -233,7 +233,7 @@ impl Question {
     }
 }
 
-/// Whether an upstream refused whoever asked, and not only failed.
+/// Whether an upstream refused the caller, and not only failed.
 pub(crate) fn is_refusal(error: &UpstreamError) -> bool {
     matches!(error.problem(), Problem::Denied { .. } | Problem::Auth(_))
 }

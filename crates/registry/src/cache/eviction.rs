@@ -1,4 +1,4 @@
-//! Keeping what is kept of upstreams within bounds: what was used least recently goes, and is
+//! Keeping what is cached from upstreams within bounds: what was used least recently goes, and is
 //! fetched again when somebody asks for it.
 //!
 //! Safe are pinned names, what the collections in force name, what was used a moment ago, and
@@ -22,7 +22,7 @@ use crate::{ImmutableTags, Registry, RegistryError};
 /// Candidates that are put in order at once: one ordering is enough for nearly every eviction.
 const PAGE: usize = 10_000;
 
-/// How much may be kept of upstreams.
+/// How much may be cached from upstreams.
 #[derive(Clone, Debug)]
 pub struct CacheSettings {
     /// Bytes of all together.
@@ -208,7 +208,7 @@ impl Registry {
         // What is needed at once comes before what somebody may go on with, and before what was
         // asked for by its digest alone: so no client passes the bound by asking for much in a row.
         let idle = if needed > 0 { Duration::ZERO } else { spare };
-        storage.freed += self.store().evict_strays(spare, idle).await?.bytes;
+        storage.freed += self.store().evict_unreferenced(spare, idle).await?.bytes;
         storage.freed += self.store().sweep_fills(idle).await?;
         let safe = self.safe().await?;
         for _ in 0..MOST_PASSES {

@@ -33,7 +33,7 @@ const MOST_AHEAD: usize = 4;
 /// received again and dropped, which costs less than another request.
 const WORTH_ASKING: u64 = 1024 * 1024;
 
-/// Received bytes wait at most this long before whoever reads along gets them.
+/// Received bytes wait at most this long before readers gets them.
 const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
 type Key = (RepositoryName, Digest);
@@ -88,7 +88,7 @@ impl Fetches {
         }
     }
 
-    /// Forgets `cell`, so that whoever asks next begins anew; not one that came after it.
+    /// Forgets `cell`, so that the next caller begins anew; not one that came after it.
     fn end(&self, key: &Key, cell: &Cell) {
         let mut running = self.0.lock();
         if running
@@ -464,7 +464,7 @@ impl RangePrefetch {
 
     /// Has `range` brought, if that is of use, while somebody reads the fill. What comes of it is
     /// seen by following the fill.
-    pub(crate) fn bring(&self, follower: &Follower, range: Range<u64>) {
+    pub(crate) fn request(&self, follower: &Follower, range: Range<u64>) {
         let Some(range_ahead) = follower.claim(range, MOST_AHEAD) else {
             return;
         };
@@ -475,7 +475,7 @@ impl RangePrefetch {
             let outcome = tokio::select! {
                 biased;
                 () = fill.unread() => Err("nobody reads it any more".into()),
-                outcome = bring(range_ahead, &route, digest) => outcome,
+                outcome = request(range_ahead, &route, digest) => outcome,
             };
             if let Err(error) = outcome {
                 tracing::debug!(%digest, ?range, %error, "a part could not be brought ahead");
@@ -484,7 +484,7 @@ impl RangePrefetch {
     }
 }
 
-async fn bring(
+async fn request(
     mut range_ahead: PrefetchedRange,
     route: &Route,
     digest: &Digest,

@@ -142,7 +142,7 @@ impl Registry {
         outcome.map_err(RegistryError::Shared)
     }
 
-    /// What is kept of an upstream's tag.
+    /// The cached record of an upstream's tag.
     async fn kept_tag(
         &self,
         storage: &RepositoryName,

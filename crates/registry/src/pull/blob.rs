@@ -39,7 +39,7 @@ pub enum BlobRead {
         /// The whole size in bytes.
         size: u64,
         /// Asks for what lies far ahead.
-        scout: RangePrefetch,
+        prefetch: RangePrefetch,
     },
 }
 
@@ -62,9 +62,9 @@ impl BlobRead {
         match self {
             Self::Held(open) => Box::pin(open.stream(range)),
             Self::Arriving {
-                follower, scout, ..
+                follower, prefetch, ..
             } => {
-                scout.bring(follower, range.clone());
+                prefetch.request(follower, range.clone());
                 Box::pin(follower.stream(range))
             }
         }
@@ -80,9 +80,9 @@ impl BlobRead {
         match self {
             Self::Held(open) if windows => Box::pin(open.chunks(range)),
             Self::Arriving {
-                follower, scout, ..
+                follower, prefetch, ..
             } if windows => {
-                scout.bring(follower, range.clone());
+                prefetch.request(follower, range.clone());
                 Box::pin(follower.chunks(range))
             }
             _ => Box::pin(self.stream(range).map(|read| read.map(BlobChunk::Bytes))),
@@ -300,11 +300,11 @@ impl Registry {
             Some(Coming::Here) => true,
             Some(Coming::Arriving(mut follower)) => {
                 if let Some(size) = follower.size() {
-                    let scout = RangePrefetch::new(route);
+                    let prefetch = RangePrefetch::new(route);
                     return Ok(Some(BlobRead::Arriving {
                         follower,
                         size,
-                        scout,
+                        prefetch,
                     }));
                 }
                 // An upstream that does not say the size: it is known when all has come.

@@ -45,7 +45,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) held: Held,
-    /// What whoever pulls should be told of the choice.
+    /// What the client should be told of the choice.
     pub(crate) warnings: Vec<String>,
 }
 

@@ -61,7 +61,7 @@ pub struct Explanation {
     /// Layers added on top.
     #[serde(default)]
     pub added: Vec<AddedLayers>,
-    /// What whoever pulls should be told of the choice.
+    /// What the client should be told of the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -239,7 +239,7 @@ impl Registry {
         }
         let mut content = content;
         off_the_workers(move || {
-            while content.next_portion()?.is_some() {}
+            while content.next_chunk()?.is_some() {}
             Ok(())
         })
         .await
@@ -259,7 +259,7 @@ impl Registry {
         let mut content = content;
         loop {
             let (next, rest) = off_the_workers(move || {
-                let next = content.next_portion()?;
+                let next = content.next_chunk()?;
                 Ok::<_, ImportError>((next, content))
             })
             .await?;

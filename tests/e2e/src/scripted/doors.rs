@@ -41,7 +41,7 @@ impl Doors {
         self.seen.push((sent(request).to_owned(), asked));
     }
 
-    /// The token for whoever asks; nothing for a wrong password.
+    /// The token for the caller; nothing for a wrong password.
     pub(super) fn token(&self, request: &Request<Body>) -> Option<String> {
         match sent(request) {
             "" => Some("nobody".to_owned()),
