@@ -138,7 +138,7 @@ impl Identity {
         self.token.is_some() && self.may(Right::Push, repository)
     }
 
-    /// Whether the names of repositories may be listed: by an account that may pull everywhere, with a
+    /// Whether the names of repositories may be listed: by anybody who may pull everywhere, with a
     /// token only if it was issued for that.
     #[must_use]
     pub fn may_list(&self) -> bool {
