@@ -16,7 +16,7 @@ use crate::scan::{Parts, Span, scan};
 /// Longest file that says what an archive is, in bytes.
 const MAX_LAYOUT: u64 = 4096;
 /// Bytes that are read at once.
-const PORTION: usize = 1024 * 1024;
+const CHUNK: usize = 1024 * 1024;
 
 /// An archive that can be read. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -171,7 +171,7 @@ impl Content {
             }
             return Ok(None);
         }
-        let length = usize::try_from(left).unwrap_or(PORTION).min(PORTION);
+        let length = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         let mut chunk = vec![0; length];
         let inner = &self.bundle.inner;
         inner

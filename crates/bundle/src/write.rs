@@ -17,7 +17,7 @@ use crate::{BLOBS, BundleError, INDEX_FILE, LAYOUT, LAYOUT_FILE};
 /// Length of a tar file's parts, in bytes.
 const BLOCK: u64 = 512;
 /// Bytes that are copied at once.
-const PORTION: usize = 256 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// The file that a bundle is while it is being written.
 #[must_use]
@@ -228,7 +228,7 @@ impl BundleWriter {
 
 /// Gives all that is read to `take`, in chunks; how many bytes there were.
 fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
-    let mut chunk = vec![0; PORTION];
+    let mut chunk = vec![0; CHUNK];
     let mut copied = 0;
     loop {
         let read = match from.read(&mut chunk) {

@@ -22,7 +22,7 @@ pub(crate) const NAME: &str = "backup.json";
 const VERSION: u32 = 1;
 
 /// Bytes that are copied at once.
-const PORTION: usize = 1024 * 1024;
+const CHUNK: usize = 1024 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +205,7 @@ pub(crate) fn copy_blob(
     }
     let new = draft(&target);
     let mut out = create(&new)?;
-    let (mut hasher, mut buffer) = (Hasher::new(digest.algorithm()), vec![0; PORTION]);
+    let (mut hasher, mut buffer) = (Hasher::new(digest.algorithm()), vec![0; CHUNK]);
     loop {
         let count = match file.read(&mut buffer) {
             Ok(count) => count,

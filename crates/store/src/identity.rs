@@ -12,7 +12,7 @@ use crate::marker::{self, ALGORITHMS, Known, Marker, Survey, Verdict};
 use crate::store::{Inner, Store, blocking};
 use crate::writer::{Durability, Fence, Transaction};
 
-/// What is kept of the store's identity while it is open to serve.
+/// The store's identity while it is open to serve.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
     store: OnceLock<String>,

@@ -303,8 +303,8 @@ impl Upload {
         };
         let staged = guard.take().ok_or(FinishError::Gone)?;
         let this = self.clone();
-        // To its end even if the caller goes away: after a failure the upload goes on, and whoever
-        // asks for it meanwhile is told that it is over.
+        // To its end even if the caller goes away: after a failure the upload goes on, and a
+        // client that asks for it meanwhile is told that it is over.
         let finishing = tokio::spawn(async move {
             let result = {
                 let _over = Over(&this);

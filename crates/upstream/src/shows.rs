@@ -1,5 +1,4 @@
-//! Whether an upstream gives something to the caller, for those who then open what is kept of
-//! it. A status alone is not taken for its word: a page that asks people to log in is also
+//! Whether an upstream gives something to the caller, who may then read its cached content. A status alone is not taken for its word: a page that asks people to log in is also
 //! answered with 200.
 
 use http::Method;
