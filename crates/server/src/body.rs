@@ -23,7 +23,15 @@ pub(crate) struct Body {
     record: Option<Box<Record>>,
     running: Option<Running>,
     outlet: Option<Arc<Outlet>>,
+    /// Whether it is one stream of many, which hands over small parts.
+    is_stream: bool,
+    /// What of the last part was not handed over yet.
+    rest: Bytes,
 }
+
+/// Bytes that a stream of HTTP/2 hands over at once: one frame as most clients take them. Its
+/// client must take so many within [`crate::Limits::stall_timeout`].
+const STREAM_PART: usize = 16 * 1024;
 
 enum Kind {
     Empty,
@@ -39,6 +47,8 @@ impl Body {
             record: None,
             running: None,
             outlet: None,
+            is_stream: false,
+            rest: Bytes::new(),
         }
     }
 
@@ -56,6 +66,8 @@ impl Body {
             record: None,
             running: None,
             outlet: None,
+            is_stream: false,
+            rest: Bytes::new(),
         }
     }
 
@@ -67,7 +79,9 @@ impl Body {
     }
 
     /// Lets `running` know how the client takes this body, and that the answer ends with it.
-    pub(crate) fn paced(mut self, running: Running) -> Self {
+    /// To be called in the task that sends it.
+    pub(crate) fn paced(mut self, mut running: Running) -> Self {
+        self.is_stream = running.is_sent_here();
         self.running = Some(running);
         self
     }
@@ -85,6 +99,28 @@ impl Body {
             Kind::Bytes(bytes) => bytes.len() as u64,
             Kind::Stream { left, .. } => *left,
         }
+    }
+
+    /// What is handed over next.
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Chunk>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.first_of_rest())));
+        }
+        let polled = self.kind.poll(context);
+        polled.map(|portion| {
+            Some(portion?.and_then(|portion| match portion {
+                BlobChunk::Bytes(bytes) if self.is_stream => {
+                    self.rest = bytes;
+                    Ok(self.first_of_rest())
+                }
+                portion => self.chunk(portion),
+            }))
+        })
+    }
+
+    fn first_of_rest(&mut self) -> Chunk {
+        let length = self.rest.len().min(STREAM_PART);
+        Chunk::Bytes(self.rest.split_to(length))
     }
 }
 
@@ -110,6 +146,8 @@ impl From<Bytes> for Body {
                 record: None,
                 running: None,
                 outlet: None,
+                is_stream: false,
+                rest: Bytes::new(),
             }
         }
     }
@@ -157,9 +195,7 @@ impl http_body::Body for Body {
         if let Some(running) = &mut self.running {
             running.asked();
         }
-        let polled = self.kind.poll(context);
-        let polled = polled.map(|chunk| Some(chunk?.and_then(|chunk| self.chunk(chunk))));
-        match polled {
+        match self.poll_part(context) {
             Poll::Ready(Some(Ok(chunk))) => {
                 if let Some(running) = &mut self.running {
                     running.gave();
@@ -179,10 +215,10 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.kind, Kind::Empty | Kind::Stream { left: 0, .. })
+        self.rest.is_empty() && matches!(self.kind, Kind::Empty | Kind::Stream { left: 0, .. })
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
+        SizeHint::with_exact(self.len() + self.rest.len() as u64)
     }
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::outlet::Outlet;
 use crate::pace::{Overdue, Pace, Paced};
 use crate::send_blobs::SendBlobs;
 use crate::sendfile::Sendfile;
 use crate::stream::Stream;
+use crate::streams::Streams;
 use crate::tls::Tls;
 
 /// Largest request line and headers, in bytes.
@@ -60,7 +62,7 @@ pub(crate) struct Peer {
 
 /// How connections are served. Shared by all of them.
 pub(crate) struct Serving<H> {
-    http: Builder<TokioExecutor>,
+    http: Builder<Streams>,
     tls: Option<Tls>,
     handler: H,
     limits: Limits,
@@ -84,7 +86,7 @@ where
         crowded: watch::Receiver<bool>,
         stopping: CancellationToken,
     ) -> Self {
-        let mut http = Builder::new(TokioExecutor::new());
+        let mut http = Builder::new(Streams::new(limits.stall_timeout, Arc::clone(&metrics)));
         http.http1()
             .timer(TokioTimer::new())
             // `Pace` keeps the time: hyper's timer also runs between requests, and is made anew
@@ -152,6 +154,18 @@ where
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let outlet = stream.outlet().cloned();
+        self.serve_on(stream, outlet, peer).await
+    }
+
+    async fn serve_on<S>(
+        &self,
+        stream: S,
+        outlet: Option<Arc<Outlet>>,
+        peer: Peer,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let pace = Pace::new(&self.limits, self.crowded.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let running = pace.request(request.version());
@@ -211,7 +225,100 @@ async fn refuse_plain(mut stream: TcpStream) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper_util::rt::TokioExecutor;
+    use tokio::time::Instant;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    /// What each answer has.
+    const LENGTH: usize = 1024 * 1024;
+
+    type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+    /// A client over HTTP/2 that opens a window of 20 KiB for each stream and pings every 10
+    /// seconds; and what ends with its connection.
+    async fn client(metrics: &Arc<Metrics>) -> (Sender, tokio::task::JoinHandle<()>) {
+        let (here, there) = tokio::io::duplex(64 * 1024);
+        let limits = Limits {
+            stall_timeout: 30 * SECOND,
+            idle_timeout: 50 * SECOND,
+            ..Limits::default()
+        };
+        let (crowd, crowded) = watch::channel(false);
+        let handler =
+            |_, _| std::future::ready(Response::new(Body::from(Bytes::from(vec![7; LENGTH]))));
+        let serving = Serving::new(
+            &limits,
+            SendBlobs::Read,
+            None,
+            Arc::clone(metrics),
+            handler,
+            crowded,
+            CancellationToken::new(),
+        );
+        let peer = Peer {
+            address: "127.0.0.1:1".parse().unwrap(),
+            tls: false,
+            sendfile: false,
+            certificate: None,
+        };
+        tokio::spawn(async move {
+            let _ = serving.serve_on(there, None, peer).await;
+            drop(crowd);
+        });
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(20 * 1024)
+            .keep_alive_interval(10 * SECOND)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(here))
+            .await
+            .unwrap();
+        let ended = tokio::spawn(async move { drop(connection.await) });
+        (sender, ended)
+    }
+
+    async fn ask(sender: &mut Sender) -> Response<Incoming> {
+        let request = Request::get("http://x/").body(Empty::new()).unwrap();
+        sender.send_request(request).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_takes_nothing_is_reset_whatever_passes_on_its_connection() {
+        let metrics = Arc::new(Metrics::default());
+        let (mut sender, ended) = client(&metrics).await;
+        let began = Instant::now();
+        let mut stalled = Vec::new();
+        for _ in 0..3 {
+            stalled.push(ask(&mut sender).await);
+        }
+        // One that takes a part now and then, and pings meanwhile, is served to its end.
+        let mut slow = ask(&mut sender).await.into_body();
+        let mut got = 0;
+        while let Some(frame) = slow.frame().await {
+            got += frame.unwrap().into_data().unwrap().len();
+            tokio::time::sleep(5 * SECOND).await;
+        }
+        assert_eq!(got, LENGTH);
+        assert!(began.elapsed() > 100 * SECOND, "{:?}", began.elapsed());
+        assert_eq!(metrics.stalled(), 3);
+        for answer in stalled {
+            assert!(answer.into_body().collect().await.is_err(), "it is reset");
+        }
+        // The connection goes on,
+        let whole = ask(&mut sender).await.into_body().collect().await.unwrap();
+        assert_eq!(whole.to_bytes().len(), LENGTH);
+        assert!(!ended.is_finished());
+        // until nothing is asked for any more: pings alone keep no place.
+        let quiet = Instant::now();
+        ended.await.unwrap();
+        let rested = quiet.elapsed();
+        assert!((49 * SECOND..60 * SECOND).contains(&rested), "{rested:?}");
+        assert_eq!(metrics.stalled(), 3);
+    }
 
     #[test]
     fn the_words_to_a_client_without_tls_are_a_whole_answer() {

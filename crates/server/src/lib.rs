@@ -32,6 +32,7 @@ mod scrape;
 mod send_blobs;
 mod sendfile;
 mod stream;
+mod streams;
 mod tls;
 
 use std::future::Future;

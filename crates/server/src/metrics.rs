@@ -161,7 +161,13 @@ impl Metrics {
         .fetch_add(1, Relaxed);
     }
 
-    /// A connection is ended because of its client.
+    /// How often a client took nothing of its answer.
+    #[cfg(test)]
+    pub(crate) fn stalled(&self) -> u64 {
+        self.overdue[2].load(Relaxed)
+    }
+
+    /// A connection, or a stream of one, is ended because of its client.
     pub(crate) fn overdue(&self, overdue: Overdue) {
         let [head, idle, stalled] = &self.overdue;
         match overdue {

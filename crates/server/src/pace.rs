@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::Limits;
+use crate::streams::StreamPace;
 
 /// How long a connection may rest, in milliseconds, while others wait for its place.
 const CROWDED_REST: u64 = 500;
@@ -99,6 +100,7 @@ impl Pace {
         Running {
             pace: Arc::clone(self),
             owes: false,
+            stream: None,
         }
     }
 
@@ -136,7 +138,11 @@ impl Pace {
         if head > 0 || !self.used.load(Relaxed) {
             return Some((head.saturating_add(self.header_timeout), Overdue::Head));
         }
-        let quiet = self.quiet_at.load(Relaxed).max(moved);
+        let mut quiet = self.quiet_at.load(Relaxed);
+        // What passes over HTTP/2 may be answers to pings alone, which keep no connection.
+        if !self.multiplexed.load(Relaxed) {
+            quiet = quiet.max(moved);
+        }
         let rest = if *self.crowded.borrow() {
             self.idle_timeout.min(CROWDED_REST)
         } else {
@@ -183,11 +189,22 @@ async fn becomes_crowded(crowded: &mut watch::Receiver<bool>) {
 pub(crate) struct Running {
     pace: Arc<Pace>,
     owes: bool,
+    /// That of its stream, over HTTP/2.
+    stream: Option<Arc<StreamPace>>,
 }
 
 impl Running {
+    /// Its answer is sent by the task that this is called in. Whether as one stream of many.
+    pub(crate) fn is_sent_here(&mut self) -> bool {
+        self.stream = StreamPace::current();
+        self.stream.is_some()
+    }
+
     /// A part of the answer was handed over to be sent.
     pub(crate) fn gave(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.gave();
+        }
         self.pace.moved_at.store(self.pace.now(), Relaxed);
         if !self.owes {
             self.owes = true;
@@ -197,6 +214,9 @@ impl Running {
 
     /// There is room for a further part.
     pub(crate) fn asked(&mut self) {
+        if let Some(stream) = &self.stream {
+            stream.asked();
+        }
         if self.owes {
             self.owes = false;
             self.pace.owed.fetch_sub(1, Relaxed);
