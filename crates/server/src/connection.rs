@@ -314,7 +314,8 @@ mod tests {
         assert!(!ended.is_finished());
         // until nothing is asked for any more: pings alone keep no place.
         let quiet = Instant::now();
-        ended.await.unwrap();
+        let ended = tokio::time::timeout(1000 * SECOND, ended).await;
+        ended.expect("it ends").unwrap();
         let rested = quiet.elapsed();
         assert!((49 * SECOND..60 * SECOND).contains(&rested), "{rested:?}");
         assert_eq!(metrics.stalled(), 3);
