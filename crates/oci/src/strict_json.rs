@@ -3,6 +3,7 @@
 //! RFC 8259 leaves open what a repeated key means, so two readers of the same bytes, and of the
 //! same digest, may see two images. Registries and clients must not be made to disagree.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -10,25 +11,46 @@ use serde_json::{Number, Value};
 
 use crate::JsonMap;
 
-/// Parses `bytes`, refusing repeated keys. Nesting is limited as in `serde_json`.
+/// Values in one document, at most. An index of 4 MiB has about 120,000; one of as many bytes that
+/// is nothing but tiny objects would take hundreds of times its bytes in memory.
+const MAX_VALUES: u32 = 400_000;
+
+/// Parses `bytes`, refusing repeated keys and more than 400,000 values. Nesting is limited as in
+/// `serde_json`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut deserializer)?;
+    let left = Cell::new(MAX_VALUES);
+    let value = Strict { left: &left }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-struct Strict;
+#[derive(Clone, Copy)]
+struct Strict<'c> {
+    /// How many values may come.
+    left: &'c Cell<u32>,
+}
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl Strict<'_> {
+    fn count<E: Error>(self) -> Result<(), E> {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(
+            left.ok_or_else(|| E::custom(format!("there are more than {MAX_VALUES} values")))?,
+        );
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.count()?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +89,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -79,7 +101,7 @@ impl<'de> Visitor<'de> for Strict {
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format!("the key '{key}' is there twice")));
             }
-            let value = entries.next_value_seed(Strict)?;
+            let value = entries.next_value_seed(self)?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))
@@ -96,6 +118,15 @@ mod tests {
             let error = parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("there twice"), "{error}");
         }
+    }
+
+    #[test]
+    fn values_without_end_are_refused() {
+        let of = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        let most = MAX_VALUES as usize - 1;
+        assert!(parse(of(most).as_bytes()).is_ok());
+        let error = parse(of(most + 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("more than 400000 values"), "{error}");
     }
 
     #[test]

@@ -183,6 +183,8 @@ pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> 
             Problem::Denied { .. } | Problem::TooLarge { .. } | Problem::DigestMismatch { .. }
         ),
         RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
+        // No room and no memory are this registry's own lack, and say nothing of the image.
+        RegistryError::NoRoom(_) | RegistryError::Documents(_) => false,
         _ => true,
     };
     if lasts {

@@ -17,4 +17,5 @@ mod fake;
 mod faults;
 mod fetches;
 mod kinds;
+mod load;
 mod referrers;
