@@ -202,7 +202,9 @@ impl RegistryError {
                 error.retry_after().or(passes)
             }
             Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
-            Self::NoRoom(_) => Some(crate::cache::room::COME_AGAIN),
+            Self::NoRoom(_) | Self::Store(StoreError::NoSpace(_) | StoreError::Busy) => {
+                Some(crate::cache::room::COME_AGAIN)
+            }
             Self::Shared(error) => error.retry_after(),
             _ => None,
         }

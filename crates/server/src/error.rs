@@ -225,3 +225,23 @@ fn upstream_detail(error: &UpstreamError) -> Value {
         "message": message,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_says_when_to_come_again() {
+        let full = "/data".into();
+        for error in [
+            RegistryError::NoRoom("no room to fetch 7 bytes".to_owned()),
+            RegistryError::Store(StoreError::NoSpace(full)),
+            RegistryError::Shared(std::sync::Arc::new(RegistryError::NoRoom("x".to_owned()))),
+        ] {
+            let words = error.to_string();
+            let answer = HttpError::from(error).into_response();
+            assert_eq!(answer.status(), 503, "{words}");
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "10", "{words}");
+        }
+    }
+}

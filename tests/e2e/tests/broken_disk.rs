@@ -9,11 +9,13 @@
 )]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use metahub_e2e::faulty::{Faulty, Image};
 use metahub_e2e::http::{Call, digest_of};
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::wait_until;
@@ -138,10 +140,14 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// With a server on it.
     fn start() -> Option<(MetaHub, Self)> {
+        Self::start_with(ALONE)
+    }
+
+    fn start_with(config: &str) -> Option<(MetaHub, Self)> {
         if !require::root_and(&["setpriv", "mount", "umount"]) {
             return None;
         }
-        let mut metahub = MetaHub::start(ALONE, &[]);
+        let mut metahub = MetaHub::start(config, &[]);
         assert!(metahub.terminate().unwrap().success());
         let disk = Self(metahub.data());
         let mounted = disk.mount(&["-t", "tmpfs", "-o", "size=32m", "tmpfs"]);
@@ -149,6 +155,14 @@ impl SmallDisk {
             return None;
         }
         Some((metahub.restart(), disk))
+    }
+
+    /// Fills it to the last byte, with a file that this returns.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("ballast");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        path
     }
 
     fn mount(&self, options: &[&str]) -> bool {
@@ -208,6 +222,67 @@ fn a_full_disk_refuses_pushes_with_words_and_serves_what_is_there() {
     lab.blob(&bytes);
     expect_served(&metahub, &bytes);
     expect_served(&metahub, &first);
+}
+
+/// Bytes in the files of the staging folder.
+fn staged(metahub: &MetaHub) -> u64 {
+    let files = fs::read_dir(metahub.data().join("staging")).unwrap();
+    let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+    sizes.sum()
+}
+
+#[test]
+fn a_full_disk_fails_pulls_and_pushes_and_the_next_succeeds_when_there_is_room() {
+    let upstream = Faulty::with(Image::of_size(3_000_000));
+    let config = format!(
+        "anonymous: write\ngc: {{every: 0s}}\nupstreams: [{{host: up.test, url: 'http://{}', \
+         plain_http: true}}]",
+        upstream.host()
+    );
+    let Some((metahub, disk)) = SmallDisk::start_with(&config) else {
+        return;
+    };
+    let first = content(1, 300_000);
+    lab(&metahub).blob(&first);
+    let image = upstream.image.clone();
+    let blob = |bytes: &[u8]| {
+        let path = format!("/v2/up.test/team/app/blobs/{}", digest_of(bytes));
+        metahub.get(&path).login(Some(("zen3", "any"))).send()
+    };
+    // The manifest is kept while there is room, the layer is asked for when there is none.
+    let manifest = metahub.get("/v2/up.test/team/app/manifests/1.0");
+    let manifest = manifest.login(Some(("zen3", "any"))).send().expect(200);
+    assert!(manifest.body == image.manifest);
+    let pushed = content(2, 300_000);
+    let upload = lab(&metahub).start_upload();
+    let ballast = disk.fill();
+    for _ in 0..3 {
+        let answer = blob(&image.layer);
+        if answer.status == 200 {
+            assert!(answer.cut, "{} bytes look whole", answer.body.len());
+            assert!(image.layer.starts_with(&answer.body));
+        } else {
+            let answer = answer.expect_error(503, "UNAVAILABLE");
+            assert_eq!(answer.header("Retry-After"), "10", "{answer}");
+        }
+        let freed = wait_until(LIMIT, || staged(&metahub) == 0);
+        assert!(freed, "{} bytes are staged", staged(&metahub));
+    }
+    let end = with_query(&upload, &format!("digest={}", digest_of(&pushed)));
+    let put = metahub.call("PUT", &end).login(lab(&metahub).login);
+    let refused = put.body(pushed.clone()).send();
+    let refused = refused.expect_error(503, "UNAVAILABLE");
+    assert_eq!(refused.header("Retry-After"), "10", "{refused}");
+    expect_served(&metahub, &first);
+    // What can be stored is up to the disk: the server itself is well.
+    metahub.get("/readyz").send().expect(200);
+    fs::remove_file(ballast).unwrap();
+    let answer = blob(&image.layer).expect(200);
+    assert!(!answer.cut && answer.body == image.layer);
+    lab(&metahub).blob(&pushed);
+    expect_served(&metahub, &pushed);
+    metahub.get("/readyz").send().expect(200);
+    assert!(!metahub.log().contains("panicked"), "{}", metahub.log());
 }
 
 #[test]

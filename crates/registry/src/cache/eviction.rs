@@ -100,6 +100,8 @@ struct Excess {
     total: u64,
     /// So much of that is above the share of single clients without an account.
     of_one_client: u64,
+    /// So much of that in turn only arrives: nothing that others use goes for it.
+    arriving: u64,
     /// Of one upstream.
     of_hosts: Vec<(String, u64)>,
 }
@@ -272,14 +274,19 @@ impl Registry {
         let mut excess = Excess {
             total,
             of_one_client: 0,
+            arriving: 0,
             of_hosts: of_hosts.collect(),
         };
         let whole = whole_cache(cache, disk, all, to_come);
-        let find_in_other_repository = whole / 100 * u64::from(cache.anonymous_share.min(100));
+        let share = whole / 100 * u64::from(cache.anonymous_share.min(100));
         // While there is room for all, nobody's share matters.
         if total > 0 && cache.anonymous_share < 100 {
+            let asked = if self.client == 0 { 0 } else { needed };
+            let arriving = self.inner.room.of_clients().saturating_add(asked);
             let brought = self.store().bytes_of_one_client().await?;
-            excess.of_one_client = brought.saturating_sub(find_in_other_repository).min(total);
+            let above = brought.saturating_add(arriving).saturating_sub(share);
+            excess.of_one_client = above.min(total);
+            excess.arriving = arriving.min(excess.of_one_client);
         }
         Ok((!excess.is_none()).then_some(excess))
     }
@@ -311,7 +318,8 @@ impl Registry {
             self.evict_some(storage, of_host, *over, spared, safe)
                 .await?;
         }
-        let rest = excess.total.saturating_sub(storage.freed - freed_before);
+        let freed = storage.freed - freed_before;
+        let rest = excess.total.saturating_sub(freed.max(excess.arriving));
         self.evict_some(storage, Which::default(), rest, spared, safe)
             .await?;
         Ok(storage.evicted > before)

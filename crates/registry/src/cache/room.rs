@@ -32,6 +32,8 @@ struct State {
     taken: BTreeMap<String, u64>,
     /// Those of them that were not written yet.
     to_come: u64,
+    /// Those of them that clients without an account asked for.
+    of_clients: u64,
     /// Bytes that are kept, as last counted, and what came since.
     storage: Option<u64>,
     /// How often room was taken or given back: what was kept may be another after each.
@@ -91,6 +93,11 @@ impl Room {
         self.state.lock().to_come
     }
 
+    /// Bytes of running fetches that clients without an account asked for.
+    pub(crate) fn of_clients(&self) -> u64 {
+        self.state.lock().of_clients
+    }
+
     /// So many bytes are kept now, beside what is being fetched. Wakes those who wait for room only
     /// if it is less than before: each of them counts too, and they would wake each other for ever.
     pub(crate) fn counted(&self, storage: u64) {
@@ -110,29 +117,42 @@ impl Room {
     }
 
     /// Room for `bytes` though there is none, if nobody had any since `turns` was read.
-    fn take_alone(&self, host: &str, bytes: u64, turns: u64) -> Option<Taken> {
+    fn take_alone(&self, who: Who<'_>, bytes: u64, turns: u64) -> Option<Taken> {
         let mut state = self.state.lock();
         let alone = state.taken.is_empty() && state.turns == turns;
-        alone.then(|| self.take_from(&mut state, host, bytes))
+        alone.then(|| self.take_from(&mut state, who, bytes))
     }
 
-    fn take(&self, host: &str, bytes: u64) -> Taken {
-        self.take_from(&mut self.state.lock(), host, bytes)
+    fn take(&self, who: Who<'_>, bytes: u64) -> Taken {
+        self.take_from(&mut self.state.lock(), who, bytes)
     }
 
-    fn take_from(&self, state: &mut State, host: &str, bytes: u64) -> Taken {
-        *state.taken.entry(host.to_owned()).or_default() += bytes;
+    fn take_from(&self, state: &mut State, who: Who<'_>, bytes: u64) -> Taken {
+        *state.taken.entry(who.host.to_owned()).or_default() += bytes;
+        if who.is_client {
+            state.of_clients += bytes;
+        }
         state.to_come += bytes;
         state.turns += 1;
         Taken {
             state: Arc::clone(&self.state),
             freed: Arc::clone(&self.freed),
-            host: host.to_owned(),
+            host: who.host.to_owned(),
+            is_client: who.is_client,
             bytes,
             written: 0,
             stored: false,
         }
     }
+}
+
+/// Where a fetch reads from, and for whom.
+#[derive(Clone, Copy)]
+struct Who<'h> {
+    /// As repositories' names have it.
+    host: &'h str,
+    /// Whether a client without an account asked first.
+    is_client: bool,
 }
 
 /// Room that one fetch has taken. It is free again when this is dropped.
@@ -141,6 +161,7 @@ pub(crate) struct Taken {
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
     host: String,
+    is_client: bool,
     bytes: u64,
     written: u64,
     stored: bool,
@@ -169,6 +190,9 @@ impl Taken {
         self.bytes += bytes;
         let mut state = self.state.lock();
         *state.taken.entry(self.host.clone()).or_default() += bytes;
+        if self.is_client {
+            state.of_clients += bytes;
+        }
         state.to_come += bytes;
     }
 }
@@ -178,6 +202,9 @@ impl Drop for Taken {
         let mut state = self.state.lock();
         state.turns += 1;
         state.to_come = state.to_come.saturating_sub(self.bytes - self.written);
+        if self.is_client {
+            state.of_clients = state.of_clients.saturating_sub(self.bytes);
+        }
         if let Some(taken) = state.taken.get_mut(&self.host) {
             *taken = taken.saturating_sub(self.bytes);
             if *taken == 0 {
@@ -202,17 +229,21 @@ impl Registry {
     /// [`RegistryError::NoRoom`] if there is none in time.
     pub(crate) async fn room_for(&self, host: &str, bytes: u64) -> Result<Taken, RegistryError> {
         let room = &self.inner.room;
+        let who = Who {
+            host,
+            is_client: self.client != 0,
+        };
         if self.upstreams().offline() {
-            return Ok(room.take(host, bytes));
+            return Ok(room.take(who, bytes));
         }
         let until = Instant::now() + self.settings().cache.patience;
         loop {
-            if let Ok(taken) = self.take_room(host, bytes).await? {
+            if let Ok(taken) = self.take_room(who, bytes).await? {
                 return Ok(taken);
             }
             let making = room.making().await;
             // Whoever had the lock may have made enough for all.
-            if let Ok(taken) = self.take_room(host, bytes).await? {
+            if let Ok(taken) = self.take_room(who, bytes).await? {
                 return Ok(taken);
             }
             let turns = room.turns();
@@ -222,12 +253,12 @@ impl Registry {
             let freed = room.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let short = match self.take_room(host, bytes).await? {
+            let short = match self.take_room(who, bytes).await? {
                 Ok(taken) => return Ok(taken),
                 Err(short) => short,
             };
             if short == Short::Bound {
-                if let Some(taken) = room.take_alone(host, bytes, turns) {
+                if let Some(taken) = room.take_alone(who, bytes, turns) {
                     return Ok(taken);
                 }
                 // A fetch ended while room was made, so that more can be made now.
@@ -246,14 +277,14 @@ impl Registry {
     /// never take the same, and who finds none stands in nobody's way.
     async fn take_room(
         &self,
-        host: &str,
+        who: Who<'_>,
         bytes: u64,
     ) -> Result<Result<Taken, Short>, RegistryError> {
         let limits = self.limits().await?;
         let room = &self.inner.room;
         let mut state = room.state.lock();
         Ok(match state.short_of(bytes, &limits) {
-            None => Ok(room.take_from(&mut state, host, bytes)),
+            None => Ok(room.take_from(&mut state, who, bytes)),
             Some(short) => Err(short),
         })
     }
@@ -324,12 +355,19 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn who(host: &str) -> Who<'_> {
+        Who {
+            host,
+            is_client: true,
+        }
+    }
+
     #[test]
     fn what_is_taken_is_free_again_and_what_was_stored_counts_as_kept() {
         let room = Room::default();
         room.counted(100);
-        let mut one = room.take("quay.io", 50);
-        let other = room.take("ghcr.io", 7);
+        let mut one = room.take(who("quay.io"), 50);
+        let other = room.take(who("ghcr.io"), 7);
         one.written(30);
         let now = || (room.taken().values().sum::<u64>(), room.to_come());
         assert_eq!(now(), (57, 27));
@@ -343,6 +381,7 @@ mod tests {
             (state.all(), state.to_come, state.storage),
             (0, 0, Some(150))
         );
+        assert_eq!(state.of_clients, 0);
         assert!(state.taken.is_empty(), "no host stays in the map");
     }
     #[tokio::test]
@@ -369,13 +408,13 @@ mod tests {
         };
         let room = Room::default();
         room.counted(30);
-        let _taken = room.take("quay.io", 20);
+        let _taken = room.take(who("quay.io"), 20);
         let turns = room.turns();
         assert!(
-            room.take_alone("ghcr.io", 1, turns).is_none(),
+            room.take_alone(who("ghcr.io"), 1, turns).is_none(),
             "another has some"
         );
-        drop(room.take("ghcr.io", 1));
+        drop(room.take(who("ghcr.io"), 1));
         assert_ne!(room.turns(), turns);
         for (bytes, limits, expected) in [
             (50, limits(80, Some(100)), None),

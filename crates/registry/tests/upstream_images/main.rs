@@ -11,6 +11,7 @@
 )]
 
 mod bounds;
+mod cache;
 mod cases;
 mod disk;
 mod fake;
