@@ -76,7 +76,7 @@ async fn a_batch_of_evictions_puts_what_is_kept_in_order_once() {
     }
     let world = before(&fake, &store, Some(100_000));
     let orderings = store.orderings();
-    let kept = world.registry.keep_bounds().await.unwrap();
+    let kept = world.registry.evict_to_bounds().await.unwrap();
     assert!(!kept.over && kept.evicted > 100, "{kept:?}");
     let orderings = store.orderings() - orderings;
     assert!((1..=2).contains(&orderings), "{orderings} orderings");
@@ -88,7 +88,7 @@ async fn a_batch_of_evictions_puts_what_is_kept_in_order_once() {
     assert!(stay.is_sorted() && stay[199], "{stay:?}");
     // A cache within its bounds is not put in order at all.
     let orderings = store.orderings();
-    world.registry.keep_bounds().await.unwrap();
+    world.registry.evict_to_bounds().await.unwrap();
     assert_eq!(store.orderings(), orderings);
 }
 
@@ -107,7 +107,7 @@ async fn what_one_client_without_an_account_brings_goes_before_what_accounts_use
     let client = world.registry.of_client(address);
     for image in theirs {
         pull(&client, image).await;
-        world.registry.keep_bounds().await.unwrap();
+        world.registry.evict_to_bounds().await.unwrap();
         let brought = store.bytes_of_one_client().await.unwrap();
         assert!(brought <= size, "{brought}");
         let kept: u64 = store.kept_bytes().await.unwrap().values().sum();
@@ -122,7 +122,7 @@ async fn what_one_client_without_an_account_brings_goes_before_what_accounts_use
     for image in &theirs[..4] {
         pull(&world.registry, image).await;
     }
-    world.registry.keep_bounds().await.unwrap();
+    world.registry.evict_to_bounds().await.unwrap();
     for (_, layer) in &theirs[..4] {
         assert!(holds(&store, layer).await);
     }
