@@ -107,13 +107,13 @@ impl Body {
             return Poll::Ready(Some(Ok(self.first_of_rest())));
         }
         let polled = self.kind.poll(context);
-        polled.map(|portion| {
-            Some(portion?.and_then(|portion| match portion {
+        polled.map(|chunk| {
+            Some(chunk?.and_then(|chunk| match chunk {
                 BlobChunk::Bytes(bytes) if self.is_stream => {
                     self.rest = bytes;
                     Ok(self.first_of_rest())
                 }
-                portion => self.chunk(portion),
+                chunk => self.chunk(chunk),
             }))
         })
     }
