@@ -16,7 +16,7 @@ use metahub_auth::{
 use metahub_oci::{ErrorCode, RepositoryName};
 
 use crate::error::HttpError;
-use crate::origin::Origin;
+use crate::forwarded::Origin;
 
 /// Reads the credentials of a request. No credentials is no identity, not an anonymous one.
 pub(crate) async fn identify(

@@ -3,9 +3,9 @@
 use metahub_auth::Authenticator;
 use metahub_registry::Registry;
 
+use crate::forwarded::Addresses;
 use crate::limits::Limits;
 use crate::metrics::MetricsAccess;
-use crate::origin::Addresses;
 use crate::send_blobs::SendBlobs;
 
 /// The parts of a server, and how it behaves where sites differ.

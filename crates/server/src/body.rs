@@ -11,8 +11,8 @@ use http_body::{Frame, SizeHint};
 use metahub_store::BlobChunk;
 
 use crate::log::Record;
-use crate::outlet::{Chunk, Outlet};
-use crate::pace::Running;
+use crate::sendfile_queue::{Chunk, SendfileQueue};
+use crate::timeouts::Running;
 
 type BlobChunks = Pin<Box<dyn Stream<Item = io::Result<BlobChunk>> + Send>>;
 
@@ -22,7 +22,7 @@ pub(crate) struct Body {
     kind: Kind,
     record: Option<Box<Record>>,
     running: Option<Running>,
-    outlet: Option<Arc<Outlet>>,
+    queue: Option<Arc<SendfileQueue>>,
     /// Whether it is one stream of many, which hands over small parts.
     is_stream: bool,
     /// What of the last part was not handed over yet.
@@ -46,7 +46,7 @@ impl Body {
             kind: Kind::Empty,
             record: None,
             running: None,
-            outlet: None,
+            queue: None,
             is_stream: false,
             rest: Bytes::new(),
         }
@@ -65,7 +65,7 @@ impl Body {
             },
             record: None,
             running: None,
-            outlet: None,
+            queue: None,
             is_stream: false,
             rest: Bytes::new(),
         }
@@ -86,9 +86,9 @@ impl Body {
         self
     }
 
-    /// Leaves parts of files to `outlet`.
-    pub(crate) fn through(mut self, outlet: Option<Arc<Outlet>>) -> Self {
-        self.outlet = outlet;
+    /// Leaves parts of files to `queue`.
+    pub(crate) fn through(mut self, queue: Option<Arc<SendfileQueue>>) -> Self {
+        self.queue = queue;
         self
     }
 
@@ -126,9 +126,9 @@ impl Body {
 
 impl Body {
     fn chunk(&self, chunk: BlobChunk) -> io::Result<Chunk> {
-        match (chunk, &self.outlet) {
+        match (chunk, &self.queue) {
             (BlobChunk::Bytes(bytes), _) => Ok(Chunk::Bytes(bytes)),
-            (BlobChunk::Window(window), Some(outlet)) => outlet.push(window),
+            (BlobChunk::Window(window), Some(queue)) => queue.push(window),
             (BlobChunk::Window(_), None) => Err(io::Error::other(
                 "this connection cannot send parts of files",
             )),
@@ -145,7 +145,7 @@ impl From<Bytes> for Body {
                 kind: Kind::Bytes(bytes),
                 record: None,
                 running: None,
-                outlet: None,
+                queue: None,
                 is_stream: false,
                 rest: Bytes::new(),
             }

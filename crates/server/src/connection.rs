@@ -21,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outlet::Outlet;
-use crate::pace::{Overdue, Pace, Paced};
 use crate::send_blobs::SendBlobs;
 use crate::sendfile::Sendfile;
+use crate::sendfile_queue::SendfileQueue;
 use crate::stream::Stream;
 use crate::streams::Streams;
+use crate::timeouts::{Overdue, TimedStream, Timeouts};
 use crate::tls::Tls;
 
 /// Largest request line and headers, in bytes.
@@ -89,7 +89,7 @@ where
         let mut http = Builder::new(Streams::new(limits.stall_timeout, Arc::clone(&metrics)));
         http.http1()
             .timer(TokioTimer::new())
-            // `Pace` keeps the time: hyper's timer also runs between requests, and is made anew
+            // `Timeouts` keeps the time: hyper's timer also runs between requests, and is made anew
             // for each of them.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD_BYTES as usize);
@@ -153,36 +153,36 @@ where
         stream: Stream,
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let outlet = stream.outlet().cloned();
-        self.serve_on(stream, outlet, peer).await
+        let queue = stream.queue().cloned();
+        self.serve_on(stream, queue, peer).await
     }
 
     async fn serve_on<S>(
         &self,
         stream: S,
-        outlet: Option<Arc<Outlet>>,
+        queue: Option<Arc<SendfileQueue>>,
         peer: Peer,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pace = Pace::new(&self.limits, self.crowded.clone());
+        let timeouts = Timeouts::new(&self.limits, self.crowded.clone());
         let service = service_fn(|request: Request<Incoming>| {
-            let running = pace.request(request.version());
+            let running = timeouts.request(request.version());
             let request_is_http1 = request.version() != Version::HTTP_2;
             let answer = (self.handler)(request, peer.clone());
             // HTTP/2 cuts bodies into frames of its own.
-            let outlet = outlet.clone().filter(|_| request_is_http1);
+            let queue = queue.clone().filter(|_| request_is_http1);
             async move {
                 let answer = answer.await;
-                Ok::<_, Infallible>(answer.map(|body| body.paced(running).through(outlet)))
+                Ok::<_, Infallible>(answer.map(|body| body.paced(running).through(queue)))
             }
         });
-        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
+        let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(&timeouts)));
         let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));
         let overdue = tokio::select! {
             outcome = connection.as_mut() => return outcome,
-            overdue = pace.overdue() => Some(overdue),
+            overdue = timeouts.overdue() => Some(overdue),
             () = self.stopping.cancelled() => None,
         };
         if let Some(overdue) = overdue {
@@ -195,18 +195,18 @@ where
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             outcome = connection => outcome,
-            overdue = ended(&pace, overdue.is_some()) => Err(overdue.into()),
+            overdue = ended(&timeouts, overdue.is_some()) => Err(overdue.into()),
         }
     }
 }
 
 /// Completes when a connection that was asked to end has not, or when its client is overdue with
 /// the rest of its requests.
-async fn ended(pace: &Pace, resting: bool) -> Overdue {
+async fn ended(timeouts: &Timeouts, resting: bool) -> Overdue {
     if resting {
         tokio::time::sleep(FAREWELL).await;
     }
-    pace.overdue().await
+    timeouts.overdue().await
 }
 
 /// Tells a client that speaks plain HTTP to a TLS port so, rather than failing its handshake.

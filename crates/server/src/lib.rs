@@ -4,13 +4,14 @@
 
 mod access;
 mod admission;
-mod answering;
 mod app;
 mod body;
 mod channels;
 mod client_certificate;
 mod connection;
+mod dispatch;
 mod error;
+mod forwarded;
 mod handlers;
 mod host_header;
 mod kind;
@@ -19,9 +20,6 @@ mod listen;
 mod log;
 mod metrics;
 mod operation;
-mod origin;
-mod outlet;
-mod pace;
 mod path;
 mod range;
 mod request;
@@ -31,8 +29,10 @@ mod route;
 mod scrape;
 mod send_blobs;
 mod sendfile;
+mod sendfile_queue;
 mod stream;
 mod streams;
+mod timeouts;
 mod tls;
 
 use std::future::Future;
@@ -42,13 +42,13 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use answering::Answering;
+use dispatch::Dispatcher;
 use metrics::Metrics;
 
 pub use app::App;
+pub use forwarded::{Addresses, Proxies, PublicUrl, PublicUrlError};
 pub use limits::Limits;
 pub use metrics::MetricsAccess;
-pub use origin::{Addresses, Proxies, PublicUrl, PublicUrlError};
 pub use send_blobs::SendBlobs;
 pub use tls::{Tls, TlsError};
 
@@ -90,8 +90,8 @@ impl Server {
         let limits = app.limits.clone();
         let send_blobs = app.send_blobs;
         let metrics = Arc::new(Metrics::default());
-        let answering = Arc::new(Answering::new(app, Arc::clone(&metrics)));
-        let handler = move |request, peer| Arc::clone(&answering).answer(request, peer);
+        let dispatcher = Arc::new(Dispatcher::new(app, Arc::clone(&metrics)));
+        let handler = move |request, peer| Arc::clone(&dispatcher).answer(request, peer);
         let serving = listen::How {
             limits: &limits,
             send_blobs,

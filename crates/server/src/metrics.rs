@@ -15,7 +15,7 @@ use metahub_oci::Digest;
 use parking_lot::RwLock;
 
 use crate::kind::Kind;
-use crate::pace::Overdue;
+use crate::timeouts::Overdue;
 
 /// Profiles that are counted by name; further ones are counted together, since anybody can log in
 /// under as many as they like.

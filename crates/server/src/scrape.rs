@@ -459,7 +459,7 @@ mod tests {
     use metahub_catalog::Composed;
 
     use super::*;
-    use crate::pace::Overdue;
+    use crate::timeouts::Overdue;
 
     fn text(metrics: &Arc<Metrics>) -> String {
         write(Scrape {

@@ -1,5 +1,5 @@
 //! A connection in the clear that sends parts of files by `sendfile` where hyper passes on what
-//! stands for them; see [`crate::outlet`]. Everything else it passes through.
+//! stands for them; see [`crate::sendfile_queue`]. Everything else it passes through.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::outlet::{Outlet, is_token};
+use crate::sendfile_queue::{SendfileQueue, is_token};
 
 /// How much of files one connection may send before others have their turn, in bytes. A client
 /// that takes it as fast as it comes would otherwise hold the worker until the file's end. Sending
@@ -23,7 +23,7 @@ const TURN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Sendfile {
     stream: TcpStream,
-    outlet: Arc<Outlet>,
+    queue: Arc<SendfileQueue>,
     /// Sent in this turn.
     turn: usize,
 }
@@ -32,14 +32,14 @@ impl Sendfile {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            outlet: Arc::default(),
+            queue: Arc::default(),
             turn: 0,
         }
     }
 
     /// Where bodies leave parts of files to be sent here.
-    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
-        &self.outlet
+    pub(crate) fn queue(&self) -> &Arc<SendfileQueue> {
+        &self.queue
     }
 
     /// Does `send` as soon as there is room in the socket.
@@ -71,7 +71,7 @@ impl Sendfile {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let part = self.outlet.first(place)?;
+        let part = self.queue.first(place)?;
         let most = place.len().min(TURN);
         let sent = ready!(self.poll_send(context, |stream| {
             let mut offset = part.offset;
@@ -84,7 +84,7 @@ impl Sendfile {
             )));
         }
         self.turn += sent;
-        self.outlet.sent(sent);
+        self.queue.sent(sent);
         Poll::Ready(Ok(sent))
     }
 }
@@ -113,7 +113,7 @@ impl AsyncWrite for Sendfile {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.outlet.is_empty() {
+        if self.queue.is_empty() {
             return Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         }
         let (bytes, place) = match slices.iter().position(|slice| is_token(slice)) {
@@ -148,7 +148,7 @@ impl AsyncWrite for Sendfile {
     /// Whoever flushes takes everything for sent. A part of a file that is not was copied, as a
     /// token, or forgotten: the answer must not end as if whole.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.outlet.is_empty() {
+        if !self.queue.is_empty() {
             return Poll::Ready(Err(io::Error::other(
                 "a part of a file was not passed on to be sent",
             )));
@@ -299,7 +299,7 @@ mod tests {
             file: file_of(b"content"),
             range: 0..7,
         };
-        let _token = stream.outlet().push(window).unwrap();
+        let _token = stream.queue().push(window).unwrap();
         stream.write_all(b"bytes").await.unwrap();
         assert!(stream.flush().await.is_err());
     }

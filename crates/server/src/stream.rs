@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::client_certificate;
-use crate::outlet::Outlet;
 use crate::sendfile::Sendfile;
+use crate::sendfile_queue::SendfileQueue;
 
 /// A connection.
 pub(crate) enum Stream {
@@ -33,9 +33,9 @@ impl Stream {
     }
 
     /// Where bodies may leave parts of files, if the connection can send them.
-    pub(crate) fn outlet(&self) -> Option<&Arc<Outlet>> {
+    pub(crate) fn queue(&self) -> Option<&Arc<SendfileQueue>> {
         match self {
-            Self::Plain(stream) => Some(stream.outlet()),
+            Self::Plain(stream) => Some(stream.queue()),
             Self::Tls(_) => None,
         }
     }

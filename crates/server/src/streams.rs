@@ -14,7 +14,7 @@ use hyper::rt::Executor;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::pace::Overdue;
+use crate::timeouts::Overdue;
 
 tokio::task_local! {
     static STREAM: Arc<StreamPace>;
@@ -92,10 +92,10 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let pace = Arc::new(StreamPace::new());
+        let timeouts = Arc::new(StreamPace::new());
         let (limit, metrics) = (self.stall_timeout, Arc::clone(&self.metrics));
-        let watched = Arc::clone(&pace);
-        tokio::spawn(STREAM.scope(pace, async move {
+        let watched = Arc::clone(&timeouts);
+        tokio::spawn(STREAM.scope(timeouts, async move {
             tokio::select! {
                 biased;
                 _ = stream => {}

@@ -208,9 +208,7 @@ profile:
     for image in [&amd64, &arm, &tools, &tools_arm] {
         expected.extend([image.by(&image.digest()), image.config()]);
     }
-    // What the base images say of themselves.
-    expected.extend(amd64.referrers());
-    expected.extend(arm.referrers());
+    // Nothing is asked of what refers to them: the login has no hardware to judge them by.
     assert_eq!(asked(&upstream), sorted(expected));
     pull(&metahub, Some("site/tools"), "team/app");
     assert_eq!(asked(&upstream), Vec::<String>::new());

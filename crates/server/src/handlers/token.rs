@@ -13,7 +13,7 @@ use crate::access::{identify, refuse};
 use crate::body::Body;
 use crate::channels;
 use crate::error::HttpError;
-use crate::origin::Origin;
+use crate::forwarded::Origin;
 use crate::request::Pairs;
 use crate::respond::Answer;
 

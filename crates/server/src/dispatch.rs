@@ -19,13 +19,13 @@ use crate::body::Body;
 use crate::channels::{self, WithoutPrefix};
 use crate::connection::Peer;
 use crate::error::HttpError;
+use crate::forwarded::Origin;
 use crate::handlers::{base, blobs, hardware, lists, manifests, resolve, token, uploads};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
 use crate::metrics::{Metrics, MetricsAccess};
 use crate::operation::Operation;
-use crate::origin::Origin;
 use crate::request::{self, Pairs};
 use crate::request_body::RequestBody;
 use crate::route::Route;
@@ -35,7 +35,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 /// A server at work. Shared by all connections.
-pub(crate) struct Answering {
+pub(crate) struct Dispatcher {
     app: App,
     metrics: Arc<Metrics>,
     admission: Admission,
@@ -53,7 +53,7 @@ struct Call<'a> {
     sendfile: bool,
 }
 
-impl Answering {
+impl Dispatcher {
     pub(crate) fn new(app: App, metrics: Arc<Metrics>) -> Self {
         Self {
             admission: Admission::new(&app.limits),
@@ -122,8 +122,8 @@ impl Answering {
         let path = call.head.uri.path();
         record.share = self.admission.enter(path, call.client, &self.metrics)?;
         host_header::check(call.head)?;
-        let answering = AssertUnwindSafe(self.dispatch(call, body, record));
-        answering.catch_unwind().await.unwrap_or_else(|_| {
+        let dispatcher = AssertUnwindSafe(self.dispatch(call, body, record));
+        dispatcher.catch_unwind().await.unwrap_or_else(|_| {
             self.metrics.panics.fetch_add(1, Relaxed);
             tracing::error!("the handling of a request panicked");
             Err(HttpError::code(

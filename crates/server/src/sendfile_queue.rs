@@ -34,7 +34,7 @@ pub(crate) enum Chunk {
     File(Token),
 }
 
-/// Stands for a part of a file that the connection's [`Outlet`] knows.
+/// Stands for a part of a file that the connection's [`SendfileQueue`] knows.
 #[derive(Debug)]
 pub(crate) struct Token {
     slot: usize,
@@ -88,7 +88,7 @@ impl Buf for Chunk {
 
 /// The parts of files that are on their way into one connection, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Outlet(Mutex<Parts>);
+pub(crate) struct SendfileQueue(Mutex<Parts>);
 
 #[derive(Debug, Default)]
 struct Parts {
@@ -107,7 +107,7 @@ pub(crate) struct Part {
     length: usize,
 }
 
-impl Outlet {
+impl SendfileQueue {
     /// Lets a part of a file be sent, and returns what hyper is to carry for it.
     pub(crate) fn push(&self, window: Window) -> io::Result<Chunk> {
         let length = usize::try_from(window.range.end.saturating_sub(window.range.start))
@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_token_is_as_long_as_its_part_and_shows_no_byte_to_who_copies() {
-        let outlet = Outlet::default();
-        let mut chunk = outlet.push(window(10..110)).unwrap();
+        let queue = SendfileQueue::default();
+        let mut chunk = queue.push(window(10..110)).unwrap();
         assert_eq!(chunk.remaining(), 100);
         assert!(chunk.chunk().is_empty());
         chunk.advance(30);
@@ -207,30 +207,30 @@ mod tests {
 
     #[test]
     fn only_the_place_of_the_part_that_is_due_is_taken() {
-        let outlet = Outlet::default();
+        let queue = SendfileQueue::default();
         let (mut one, two) = (
-            outlet.push(window(10..110)).unwrap(),
-            outlet.push(window(0..5)).unwrap(),
+            queue.push(window(10..110)).unwrap(),
+            queue.push(window(0..5)).unwrap(),
         );
-        assert!(outlet.first(place(&two)).is_err());
-        outlet.sent(40);
-        assert!(outlet.first(place(&one)).is_err());
+        assert!(queue.first(place(&two)).is_err());
+        queue.sent(40);
+        assert!(queue.first(place(&one)).is_err());
         one.advance(40);
-        assert_eq!(outlet.first(place(&one)).unwrap().offset, 50);
-        outlet.sent(60);
-        assert_eq!(outlet.first(place(&two)).unwrap().offset, 0);
-        outlet.sent(5);
-        assert!(outlet.is_empty());
-        assert!(outlet.first(place(&two)).is_err());
+        assert_eq!(queue.first(place(&one)).unwrap().offset, 50);
+        queue.sent(60);
+        assert_eq!(queue.first(place(&two)).unwrap().offset, 0);
+        queue.sent(5);
+        assert!(queue.is_empty());
+        assert!(queue.first(place(&two)).is_err());
     }
 
     #[test]
     fn more_than_a_connection_can_tell_apart_is_refused() {
-        let outlet = Outlet::default();
-        assert!(outlet.push(window(0..WINDOW + 1)).is_err());
+        let queue = SendfileQueue::default();
+        assert!(queue.push(window(0..WINDOW + 1)).is_err());
         for _ in 0..SLOTS {
-            outlet.push(window(0..1)).unwrap();
+            queue.push(window(0..1)).unwrap();
         }
-        assert!(outlet.push(window(0..1)).is_err());
+        assert!(queue.push(window(0..1)).is_err());
     }
 }

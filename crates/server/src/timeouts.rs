@@ -39,7 +39,7 @@ pub(crate) enum Overdue {
 
 /// What passes on one connection, and when. Times are milliseconds since it began.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Timeouts {
     began: Instant,
     header_timeout: u64,
     idle_timeout: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Pace {
     multiplexed: AtomicBool,
 }
 
-impl Pace {
+impl Timeouts {
     pub(crate) fn new(limits: &Limits, crowded: watch::Receiver<bool>) -> Arc<Self> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Arc::new(Self {
@@ -98,7 +98,7 @@ impl Pace {
             self.multiplexed.store(true, Relaxed);
         }
         Running {
-            pace: Arc::clone(self),
+            timeouts: Arc::clone(self),
             owes: false,
             stream: None,
         }
@@ -187,7 +187,7 @@ async fn becomes_crowded(crowded: &mut watch::Receiver<bool>) {
 /// A request that is being answered.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pace: Arc<Pace>,
+    timeouts: Arc<Timeouts>,
     owes: bool,
     /// That of its stream, over HTTP/2.
     stream: Option<Arc<StreamPace>>,
@@ -205,10 +205,10 @@ impl Running {
         if let Some(stream) = &self.stream {
             stream.gave();
         }
-        self.pace.moved_at.store(self.pace.now(), Relaxed);
+        self.timeouts.moved_at.store(self.timeouts.now(), Relaxed);
         if !self.owes {
             self.owes = true;
-            self.pace.owed.fetch_add(1, Relaxed);
+            self.timeouts.owed.fetch_add(1, Relaxed);
         }
     }
 
@@ -219,7 +219,7 @@ impl Running {
         }
         if self.owes {
             self.owes = false;
-            self.pace.owed.fetch_sub(1, Relaxed);
+            self.timeouts.owed.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -227,33 +227,33 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.asked();
-        self.pace.quiet_at.store(self.pace.now(), Relaxed);
-        self.pace.running.fetch_sub(1, Relaxed);
+        self.timeouts.quiet_at.store(self.timeouts.now(), Relaxed);
+        self.timeouts.running.fetch_sub(1, Relaxed);
     }
 }
 
 /// A stream of bytes whose passing is noted.
-pub(crate) struct Paced<S> {
+pub(crate) struct TimedStream<S> {
     stream: S,
-    pace: Arc<Pace>,
+    timeouts: Arc<Timeouts>,
 }
 
-impl<S> Paced<S> {
-    pub(crate) fn new(stream: S, pace: Arc<Pace>) -> Self {
-        Self { stream, pace }
+impl<S> TimedStream<S> {
+    pub(crate) fn new(stream: S, timeouts: Arc<Timeouts>) -> Self {
+        Self { stream, timeouts }
     }
 
     fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match polled {
-            Poll::Ready(Ok(_)) => self.pace.sent(),
+            Poll::Ready(Ok(_)) => self.timeouts.sent(),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.pace.cannot_send(),
+            Poll::Pending => self.timeouts.cannot_send(),
         }
         polled
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -262,13 +262,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.pace.received();
+            self.timeouts.received();
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -295,9 +295,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         // Over TLS bytes that were taken may still wait here.
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_pending() {
-            self.pace.cannot_send();
+            self.timeouts.cannot_send();
         } else {
-            self.pace.blocked.store(false, Relaxed);
+            self.timeouts.blocked.store(false, Relaxed);
         }
         polled
     }
@@ -315,11 +315,11 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn pace() -> Arc<Pace> {
+    fn timeouts() -> Arc<Timeouts> {
         crowdable().1
     }
 
-    fn crowdable() -> (watch::Sender<bool>, Arc<Pace>) {
+    fn crowdable() -> (watch::Sender<bool>, Arc<Timeouts>) {
         let (sender, crowded) = watch::channel(false);
         let limits = Limits {
             header_timeout: 10 * SECOND,
@@ -327,89 +327,89 @@ mod tests {
             stall_timeout: 30 * SECOND,
             ..Limits::default()
         };
-        let pace = Pace::new(&limits, crowded);
-        (sender, pace)
+        let timeouts = Timeouts::new(&limits, crowded);
+        (sender, timeouts)
     }
 
     /// After how many seconds the client is overdue if nothing more happens.
-    async fn overdue(pace: &Pace) -> (u64, Overdue) {
+    async fn overdue(timeouts: &Timeouts) -> (u64, Overdue) {
         let before = Instant::now();
-        let overdue = pace.overdue().await;
+        let overdue = timeouts.overdue().await;
         (before.elapsed().as_secs(), overdue)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_first_head_must_come_soon() {
-        assert_eq!(overdue(&pace()).await, (10, Overdue::Head));
+        assert_eq!(overdue(&timeouts()).await, (10, Overdue::Head));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_drips_gets_no_more_time() {
-        let pace = pace();
-        drop(pace.request(http::Version::HTTP_11));
+        let timeouts = timeouts();
+        drop(timeouts.request(http::Version::HTTP_11));
         advance(20 * SECOND).await;
-        pace.received();
+        timeouts.received();
         advance(7 * SECOND).await;
-        pace.received();
-        assert_eq!(overdue(&pace).await, (3, Overdue::Head));
+        timeouts.received();
+        assert_eq!(overdue(&timeouts).await, (3, Overdue::Head));
     }
 
     #[tokio::test(start_paused = true)]
     async fn between_requests_a_connection_may_rest_for_longer() {
-        let pace = pace();
-        let running = pace.request(http::Version::HTTP_11);
+        let timeouts = timeouts();
+        let running = timeouts.request(http::Version::HTTP_11);
         advance(9 * SECOND).await;
         drop(running);
-        assert_eq!(overdue(&pace).await, (50, Overdue::Idle));
+        assert_eq!(overdue(&timeouts).await, (50, Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_multiplexes_rests_whatever_frames_come() {
-        let pace = pace();
-        drop(pace.request(http::Version::HTTP_2));
+        let timeouts = timeouts();
+        drop(timeouts.request(http::Version::HTTP_2));
         advance(20 * SECOND).await;
-        pace.received();
-        assert_eq!(overdue(&pace).await, (30, Overdue::Idle));
+        timeouts.received();
+        assert_eq!(overdue(&timeouts).await, (30, Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_worked_on_here_is_never_overdue() {
-        let pace = pace();
-        let mut running = pace.request(http::Version::HTTP_11);
+        let timeouts = timeouts();
+        let mut running = timeouts.request(http::Version::HTTP_11);
         running.asked();
-        let waiting = tokio::time::timeout(1000 * SECOND, pace.overdue()).await;
+        let waiting = tokio::time::timeout(1000 * SECOND, timeouts.overdue()).await;
         assert!(waiting.is_err());
         // Nor is it right after it begins to be sent.
         running.gave();
-        assert_eq!(overdue(&pace).await, (30, Overdue::Stalled));
+        assert_eq!(overdue(&timeouts).await, (30, Overdue::Stalled));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_overdue_and_one_that_is_slow_is_not() {
-        let pace = pace();
-        let mut running = pace.request(http::Version::HTTP_11);
+        let timeouts = timeouts();
+        let mut running = timeouts.request(http::Version::HTTP_11);
         running.gave();
-        pace.cannot_send();
+        timeouts.cannot_send();
         for _ in 0..10 {
             advance(29 * SECOND).await;
-            pace.sent();
-            pace.cannot_send();
+            timeouts.sent();
+            timeouts.cannot_send();
         }
         // The last part is with the socket, and the answer's body is gone.
         drop(running);
         advance(SECOND).await;
-        assert_eq!(overdue(&pace).await, (29, Overdue::Stalled));
-        pace.sent();
-        assert_eq!(overdue(&pace).await, (50, Overdue::Idle));
+        assert_eq!(overdue(&timeouts).await, (29, Overdue::Stalled));
+        timeouts.sent();
+        assert_eq!(overdue(&timeouts).await, (50, Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_rests_makes_room_when_others_wait() {
-        let (sender, pace) = crowdable();
-        drop(pace.request(http::Version::HTTP_11));
+        let (sender, timeouts) = crowdable();
+        drop(timeouts.request(http::Version::HTTP_11));
         let looking = tokio::spawn({
-            let pace = Arc::clone(&pace);
-            async move { pace.overdue().await }
+            let timeouts = Arc::clone(&timeouts);
+            async move { timeouts.overdue().await }
         });
         tokio::time::sleep(4 * SECOND).await;
         let before = Instant::now();
@@ -417,22 +417,22 @@ mod tests {
         assert_eq!(looking.await.unwrap(), Overdue::Idle);
         assert_eq!(before.elapsed().as_secs(), 0);
         // What is being answered is not disturbed.
-        let running = pace.request(http::Version::HTTP_11);
-        let waiting = tokio::time::timeout(1000 * SECOND, pace.overdue()).await;
+        let running = timeouts.request(http::Version::HTTP_11);
+        let waiting = tokio::time::timeout(1000 * SECOND, timeouts.overdue()).await;
         assert!(waiting.is_err());
         drop(running);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_begins_while_nobody_looks_is_found_in_time() {
-        let pace = pace();
-        drop(pace.request(http::Version::HTTP_11));
+        let timeouts = timeouts();
+        drop(timeouts.request(http::Version::HTTP_11));
         let looking = tokio::spawn({
-            let pace = Arc::clone(&pace);
-            async move { pace.overdue().await }
+            let timeouts = Arc::clone(&timeouts);
+            async move { timeouts.overdue().await }
         });
         tokio::time::sleep(4 * SECOND).await;
-        pace.received();
+        timeouts.received();
         let before = Instant::now();
         assert_eq!(looking.await.unwrap(), Overdue::Head);
         assert_eq!(before.elapsed().as_secs(), 10);
