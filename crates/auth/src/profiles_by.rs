@@ -22,7 +22,9 @@ pub const PROFILE_HEADER: &str = "x-meta-profile";
 #[serde(default, deny_unknown_fields)]
 pub struct ProfilesBy {
     /// By the first components of a repository's name, which are then left out: `HOST/gpu/app` is
-    /// `HOST/app` under the login of `gpu`. The longest that fits counts.
+    /// `HOST/app` under the login of `gpu`. The longest that fits counts. None is written as a
+    /// host, since names below one are images of that registry.
+    #[serde(deserialize_with = "prefixes")]
     pub path: BTreeMap<RepositoryName, String>,
     /// By the name under which the client reached this server; with a port where one is written.
     pub host: BTreeMap<Host, String>,
@@ -62,6 +64,23 @@ impl DnsName {
                 .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(end)),
             None => self.0.eq_ignore_ascii_case(name),
         }
+    }
+}
+
+fn prefixes<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<RepositoryName, String>, D::Error> {
+    let prefixes = BTreeMap::<RepositoryName, String>::deserialize(from)?;
+    let host = prefixes.keys().find(|prefix| {
+        let first = prefix.as_str().split('/').next().unwrap_or_default();
+        Host::is_written_as_host(first)
+    });
+    match host {
+        None => Ok(prefixes),
+        Some(host) => Err(D::Error::custom(format!(
+            "{host} begins with a host, and names below a host are images of that registry: \
+             expected a prefix such as gpu or node/zen3"
+        ))),
     }
 }
 
@@ -255,6 +274,7 @@ mod tests {
         for (text, says) in [
             (r#"{"paths": {}}"#, "unknown field `paths`"),
             (r#"{"path": {"GPU": "zen4"}}"#, "GPU"),
+            (r#"{"path": {"quay.io": "zen4"}}"#, "begins with a host"),
             (r#"{"host": {"a b": "zen4"}}"#, "a b"),
             (r#"{"network": {"10.0.0.0/33": "zen4"}}"#, "10.0.0.0/8"),
             (

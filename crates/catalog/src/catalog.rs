@@ -10,7 +10,7 @@ use metahub_oci::{RepositoryName, Tag};
 
 use crate::collection::Collection;
 use crate::profile::Profile;
-use crate::{ProfileName, near};
+use crate::{ProfileName, suggestions};
 
 type Profiles = HashMap<ProfileName, Profile>;
 
@@ -23,7 +23,7 @@ pub struct Catalog {
     /// The folded names of those in `library`, whatever their versions.
     names: HashSet<String>,
     /// How logins name each profile of a document; made when a login names none.
-    selectors: OnceLock<Vec<near::Name<String>>>,
+    selectors: OnceLock<Vec<suggestions::Name<String>>>,
     /// One profile for each CPU target. A document of the same name comes before it.
     targets: Arc<Profiles>,
     pub(crate) collections: HashMap<RepositoryName, BTreeMap<Tag, Collection>>,
@@ -86,17 +86,17 @@ impl Catalog {
 
     /// Whether some version of a profile in `library` is called that.
     pub(crate) fn has_profile_called(&self, name: &str) -> bool {
-        let folded = near::fold(name);
+        let folded = suggestions::fold(name);
         self.names.contains(&folded)
             || ProfileName::new(None, name, None).is_ok_and(|name| self.targets.contains_key(&name))
     }
 
     /// How logins name each profile that was read from a document, for suggestions.
-    pub(crate) fn selectors(&self) -> &[near::Name<String>] {
+    pub(crate) fn selectors(&self) -> &[suggestions::Name<String>] {
         self.selectors.get_or_init(|| {
             self.documents
                 .values()
-                .map(|profile| near::Name::new(profile.name.selector()))
+                .map(|profile| suggestions::Name::new(profile.name.selector()))
                 .collect()
         })
     }
@@ -108,7 +108,7 @@ impl Catalog {
             Entry::Occupied(first) => Some((profile, first.into_mut())),
             Entry::Vacant(place) => {
                 if profile.name.is_in_library() {
-                    self.names.insert(near::fold(profile.name.name()));
+                    self.names.insert(suggestions::fold(profile.name.name()));
                 }
                 place.insert(profile);
                 self.selectors = OnceLock::new();

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::login::{self, GrammarError, LoginError, Selector};
 use crate::meaning::Meaning;
-use crate::near::MAX_NEAR_BYTES;
 use crate::provide::{Gathered, Parts};
-use crate::{Action, Catalog, Selection, hint, near};
+use crate::suggestions::MAX_NEAR_BYTES;
+use crate::{Action, Catalog, Selection, hint, suggestions};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -318,15 +318,15 @@ impl Catalog {
         if let Some(hint) = hint.or_else(|| hint::of_gpu(text)) {
             return vec![hint.written('=')];
         }
-        let targets: Vec<near::Name<String>> = match self.graph().find(text) {
+        let targets: Vec<suggestions::Name<String>> = match self.graph().find(text) {
             Err(TargetError::Unknown { near, .. }) => near
                 .iter()
-                .map(|t| near::Name::new(t.to_string()))
+                .map(|t| suggestions::Name::new(t.to_string()))
                 .collect(),
             _ => Vec::new(),
         };
         let names = self.selectors().iter().chain(&targets);
-        near::ranked(&text.replace('#', "="), names, MOST_NEAR)
+        suggestions::ranked(&text.replace('#', "="), names, MOST_NEAR)
             .into_iter()
             .cloned()
             .collect()

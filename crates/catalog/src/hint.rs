@@ -4,7 +4,7 @@
 
 use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, TargetError};
 
-use crate::near::fold;
+use crate::suggestions::fold;
 
 /// What a feature was probably meant to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

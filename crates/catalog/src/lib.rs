@@ -17,7 +17,6 @@ mod load;
 mod location;
 mod login;
 mod meaning;
-mod near;
 mod pattern;
 mod problem;
 mod profile;
@@ -26,6 +25,7 @@ mod provide;
 mod reader;
 mod schema;
 mod source;
+mod suggestions;
 mod write;
 mod yaml;
 

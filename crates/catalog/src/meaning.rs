@@ -4,9 +4,9 @@
 use metahub_hardware::{Feature, Key, Target};
 
 use crate::login::{GrammarError, Selector};
-use crate::near::MAX_NEAR_BYTES;
 use crate::profile::Profile;
 use crate::profile_name::is_library;
+use crate::suggestions::MAX_NEAR_BYTES;
 use crate::{Catalog, ProfileName};
 
 /// What a selector names.

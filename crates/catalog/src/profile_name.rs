@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::near::fold;
+use crate::suggestions::fold;
 
 const LIBRARY: &str = "library";
 const LATEST: &str = "latest";

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use metahub_hardware::Microarchitectures;
 
 use crate::location::Location;
-use crate::near;
 use crate::problem::{Problem, Severity};
 use crate::source::Source;
+use crate::suggestions;
 use crate::yaml::{Mark, Node, Value};
 
 /// Reads the documents of one source and collects their problems.
@@ -217,7 +217,7 @@ impl<'p> Reader<'p> {
         what: &str,
         known: &'static [&'static str],
     ) -> Vec<&'static str> {
-        let near = near::nearest(name, known.iter().copied());
+        let near = suggestions::nearest(name, known.iter().copied());
         let (help, meant) = match near {
             Some(near) => (format!("did you mean `{near}`?"), vec![near]),
             None if what == "a collection" && name == "image" => (

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::detect::{Detected, Look, detect};
 use crate::helper::{Helper, MOST_INPUT, MOST_TIME, NOT_FOUND, within};
-use crate::known::NodeFacts;
+use crate::known_targets::NodeFacts;
 use crate::logins::LoginsFile;
 use crate::policy::Policy;
 use crate::setup::{Client, Request, Scope};

@@ -9,7 +9,7 @@ use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;
 use crate::cache::Cache;
-use crate::known;
+use crate::known_targets;
 use crate::policy::{Environment, Policy};
 use crate::reference::ImageRef;
 use crate::resolve::Resolver;
@@ -159,7 +159,7 @@ fn registry(
     match registry.token(Some(&login), "") {
         Ok(_) => findings.push(good(format!("{host}: clients log in as {}", login.user))),
         Err(error) if error.status() == Some(401) => {
-            let alone = login.secret == known::PASSWORD;
+            let alone = login.secret == known_targets::PASSWORD;
             let what = if alone {
                 "the registry does not know this node's target or a profile of its policy: run \
                  metahub-node refresh"

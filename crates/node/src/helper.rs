@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::Answer;
 use crate::cache::{Cache, Known, Miss};
 use crate::detect::{Look, detect};
-use crate::known::{self, NodeFacts, PASSWORD};
+use crate::known_targets::{self, NodeFacts, PASSWORD};
 use crate::login::{Join, join_of, joined};
 use crate::logins::{LoginsFile, OwnLogin};
 use crate::policy::{Environment, Policy};
@@ -134,7 +134,7 @@ impl Helper<'_> {
                 policy: &policy,
             };
             let registry = Registry::new(&host, &connect).ok()?;
-            known::ask(&registry, &node).ok()
+            known_targets::ask(&registry, &node).ok()
         });
         asked.flatten().unwrap_or(unasked)
     }

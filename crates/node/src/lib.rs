@@ -12,7 +12,7 @@ pub mod exec;
 pub mod format;
 mod generated;
 pub mod helper;
-pub mod known;
+pub mod known_targets;
 pub mod login;
 pub mod logins;
 pub mod policy;

@@ -11,7 +11,7 @@ use metahub_hardware::detect::Root;
 use crate::answer::Answer;
 use crate::cache::{Cache, Fingerprint, Known};
 use crate::detect::{Look, detect};
-use crate::known::{self, NodeFacts};
+use crate::known_targets::{self, NodeFacts};
 use crate::policy::Policy;
 use crate::setup::renew_containerd;
 
@@ -78,7 +78,8 @@ fn renew_files(cache: &Cache, out: &mut String, notes: &mut Vec<String>) {
 
 fn ask(host: &str, node: &NodeFacts<'_>, notes: &mut Vec<String>) -> Known {
     let connect = node.policy.connect(host, node.policy.timeout);
-    let asked = Registry::new(host, &connect).and_then(|registry| known::ask(&registry, node));
+    let asked =
+        Registry::new(host, &connect).and_then(|registry| known_targets::ask(&registry, node));
     let own = node.target.map(ToString::to_string);
     match asked {
         Ok(known) => {

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use metahub_hardware::Microarchitectures;
 use metahub_node::detect::{Detected, Look, detect};
-use metahub_node::known::NodeFacts;
+use metahub_node::known_targets::NodeFacts;
 use metahub_node::policy::Policy;
 
 /// One node.

@@ -39,9 +39,11 @@ pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_upstream::NamespaceError;
 pub use pull::blob::BlobRead;
 pub use pull::explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
-pub use pull::lists::{ListPage, Referrers, TagList};
 pub use pull::manifest::{Accepts, Served};
+pub use pull::page::ListPage;
+pub use pull::referrers::Referrers;
 pub use pull::statements::ImageSays;
+pub use pull::tags::TagList;
 pub use push::immutable::ImmutableTags;
 pub use push::manifest::Pushed;
 pub use transfer::import::{Import, ImportError, ImportProgress, Imported};
@@ -117,9 +119,9 @@ struct Inner {
     derivations: pull::choice::Derivations,
     documents: pull::document::Documents,
     revalidations: cache::revalidate::Revalidations,
-    listings: pull::tag_listing::Listings,
-    referrers: pull::lists::ReferrersLately,
-    personal: access::upstream_identity::UpstreamIdentities,
+    listings: cache::upstream_tags::Listings,
+    referrers: pull::referrers::ReferrersLately,
+    personal: access::upstream_proofs::UpstreamIdentities,
     counters: counters::Counters,
     usage: cache::last_used::Usage,
 }
@@ -138,9 +140,7 @@ impl Registry {
             caller: access::pass_through::Caller::Nobody,
             client: 0,
             inner: Arc::new(Inner {
-                personal: access::upstream_identity::UpstreamIdentities::new(
-                    settings.logins.clone(),
-                ),
+                personal: access::upstream_proofs::UpstreamIdentities::new(settings.logins.clone()),
                 store,
                 upstreams,
                 catalog,
@@ -158,8 +158,8 @@ impl Registry {
                 said: pull::judgement::said_lately(),
                 compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),
                 revalidations: cache::revalidate::Revalidations::default(),
-                listings: pull::tag_listing::Listings::default(),
-                referrers: pull::lists::referrers_lately(),
+                listings: cache::upstream_tags::Listings::default(),
+                referrers: pull::referrers::referrers_lately(),
                 counters: counters::Counters::default(),
                 usage: cache::last_used::Usage::default(),
             }),

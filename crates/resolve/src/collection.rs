@@ -7,7 +7,7 @@ use metahub_oci::{Descriptor, Index, JsonMap, Platform};
 use serde_json::Value;
 
 use crate::annotation::{EXCLUDED, IMAGE, WEIGHT};
-use crate::own::{as_listed, marked};
+use crate::own_statements::{as_listed, marked};
 use crate::policy::Unsure;
 use crate::rewrite::edited;
 

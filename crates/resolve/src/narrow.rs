@@ -7,7 +7,7 @@ use crate::candidate::CandidateList;
 use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
 use crate::one_per_machine::shape;
-use crate::own::unmarked;
+use crate::own_statements::unmarked;
 use crate::policy::Policy;
 use crate::rewrite::with_entries;
 use crate::serve::served_descriptor;

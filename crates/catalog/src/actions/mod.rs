@@ -15,8 +15,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Event;
-use crate::near;
 use crate::reader::{Fields, Reader, one_of};
+use crate::suggestions;
 use crate::yaml::Node;
 
 /// What a profile does when an event happens.
@@ -125,7 +125,7 @@ fn kind(reader: &mut Reader<'_>, node: &Node) -> Option<&'static Kind> {
     let name = reader.text(node, "name", ManifestFilter::NAME)?;
     let found = KINDS.iter().find(|kind| kind.name == name);
     if found.is_none() {
-        let help = match near::nearest(name, Action::names().into_iter()) {
+        let help = match suggestions::nearest(name, Action::names().into_iter()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => one_of("actions", &Action::names()),
         };

@@ -20,7 +20,7 @@ use metahub_hardware::detect::Root;
 use metahub_node::answer::Answer;
 use metahub_node::cache::{Cache, Fingerprint, Known};
 use metahub_node::helper::{Helper, NOT_FOUND};
-use metahub_node::known::{self, NodeFacts};
+use metahub_node::known_targets::{self, NodeFacts};
 use metahub_node::logins::LoginsFile;
 use metahub_node::policy::Policy;
 use serde_json::{Value, json};
@@ -272,7 +272,7 @@ fn ask(registry: &FakeRegistry, target: &str) -> Known {
         policy: &policy,
     };
     let connect = policy.connect(registry.host(), policy.timeout);
-    known::ask(&Registry::new(registry.host(), &connect).unwrap(), &node).unwrap()
+    known_targets::ask(&Registry::new(registry.host(), &connect).unwrap(), &node).unwrap()
 }
 
 #[test]

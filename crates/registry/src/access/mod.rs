@@ -4,4 +4,4 @@ pub(crate) mod client;
 pub(crate) mod local_names;
 pub(crate) mod location;
 pub(crate) mod pass_through;
-pub(crate) mod upstream_identity;
+pub(crate) mod upstream_proofs;

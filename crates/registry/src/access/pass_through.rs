@@ -12,7 +12,7 @@ use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_upstream::{Route, UpstreamError, named_host};
 
 use crate::access::location::storage_name;
-use crate::access::upstream_identity::{Question, UpstreamIdentity, Who, is_refusal};
+use crate::access::upstream_proofs::{Question, UpstreamIdentity, Who, is_refusal};
 use crate::error::NotAllowed;
 use crate::pull::blob::parse_sources;
 use crate::{Registry, RegistryError};

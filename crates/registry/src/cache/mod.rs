@@ -8,3 +8,4 @@ pub(crate) mod free_space;
 pub(crate) mod last_used;
 pub(crate) mod revalidate;
 pub(crate) mod room;
+pub(crate) mod upstream_tags;

@@ -1,66 +1,18 @@
-//! Lists: tags, repositories, referrers.
+//! The referrers of a manifest (`spec.md#listing-referrers`): pushed here, and of upstreams.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_oci::{Digest, JsonMap, RepositoryName, Tag};
-use metahub_store::{Origin, Page, Store};
+use metahub_oci::{Digest, JsonMap, RepositoryName};
+use metahub_store::{Origin, Store};
 use metahub_upstream::{Referring, Route, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
-use crate::access::location::{Location, is_offline, there};
+use crate::access::location::{Location, is_offline};
 use crate::access::pass_through::Request;
 use crate::{Registry, RegistryError};
-
-/// One page of a list, in lexical order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListPage {
-    /// The items.
-    pub items: Vec<String>,
-    /// Whether more follow the last one.
-    pub more: bool,
-}
-
-impl ListPage {
-    /// The first `limit` of `items` after `last`, which may come in any order.
-    fn cut(mut items: Vec<String>, last: Option<&str>, limit: usize) -> Self {
-        items.retain(|item| last.is_none_or(|last| item.as_str() > last));
-        items.sort_unstable();
-        items.dedup();
-        let more = items.len() > limit;
-        items.truncate(limit);
-        Self { items, more }
-    }
-}
-
-/// A page of a repository's tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagList {
-    /// The tags.
-    pub page: ListPage,
-    /// Something the client should know, such as an upstream that could not be asked.
-    pub warning: Option<String>,
-}
-
-/// Tags on their way into a list.
-#[derive(Default)]
-struct Found {
-    known: bool,
-    items: Vec<String>,
-    more: bool,
-    failure: Option<UpstreamError>,
-}
-
-impl Found {
-    fn add(&mut self, page: &Page<Tag>) {
-        self.known = true;
-        self.more |= page.more;
-        self.items
-            .extend(page.items.iter().map(ToString::to_string));
-    }
-}
 
 /// One page of what refers to a manifest, in order of digests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,113 +60,6 @@ pub(crate) fn referrers_lately() -> ReferrersLately {
 }
 
 impl Registry {
-    /// The tags of a repository after `last`, at most `limit`: whatever a pull by tag would find.
-    /// Those of a collection, those pushed here, and, unless the name was pushed to and local
-    /// content comes first, those of every upstream that the name leads to.
-    pub async fn tags(
-        &self,
-        name: &RepositoryName,
-        last: Option<&str>,
-        limit: usize,
-    ) -> Result<TagList, RegistryError> {
-        let here = self.authorised(name, Request::Tags).await?;
-        let catalog = self.catalog();
-        let of_collection = catalog.collection_tags(name);
-        let mut found = Found {
-            known: !of_collection.is_empty(),
-            items: of_collection.iter().map(ToString::to_string).collect(),
-            ..Found::default()
-        };
-        for location in here.locations_of(name).await? {
-            match &location {
-                Location::Local(name) => {
-                    // Else what lies under this name is what its upstream gave.
-                    if self.store().was_pushed(name).await? {
-                        found.add(&self.store().tags(name, last, limit).await?);
-                    }
-                }
-                Location::Upstream { route, storage } => {
-                    let listed = here.listing(route, storage, last.is_some()).await;
-                    match here.own(storage, there(listed)).await? {
-                        Ok(Some(listing)) => {
-                            let (page, more) = listing.page(last, limit);
-                            found.known = true;
-                            found.more |= more;
-                            found.items.extend(page.iter().map(ToString::to_string));
-                            let Some(error) = &listing.failure else {
-                                continue;
-                            };
-                            // What was pulled before may be among the rest.
-                            tracing::warn!(repository = %storage, %error, "listed a part of the tags");
-                            found.failure.get_or_insert_with(|| error.clone());
-                        }
-                        Ok(None) => {}
-                        Err(error) => {
-                            tracing::warn!(repository = %storage, %error, "listed kept tags only");
-                            found.failure.get_or_insert(error);
-                        }
-                    }
-                    // The tags that were pulled before are better than none, and still served.
-                    let page = self.store().tags(storage, last, limit).await?;
-                    if !page.items.is_empty() {
-                        found.add(&page);
-                    }
-                }
-            }
-        }
-        match found.failure {
-            Some(error) if !found.known => Err(error.into()),
-            _ if !found.known => Err(RegistryError::NameUnknown(name.clone())),
-            failure => {
-                let mut page = ListPage::cut(found.items, last, limit);
-                page.more |= found.more;
-                Ok(TagList {
-                    page,
-                    warning: failure.map(|error| format!("tags may be missing: {error}")),
-                })
-            }
-        }
-    }
-
-    /// The repositories after `last`, at most `limit`, that `may_read` lets through: those held
-    /// here and the catalog's collections.
-    pub async fn repositories(
-        &self,
-        last: Option<&str>,
-        limit: usize,
-        may_read: &(dyn Fn(&RepositoryName) -> bool + Send + Sync),
-    ) -> Result<ListPage, RegistryError> {
-        let catalog = self.catalog();
-        let mut items: Vec<String> = catalog
-            .collections()
-            .map(|collection| &collection.name)
-            .filter(|name| may_read(name))
-            .map(ToString::to_string)
-            .collect();
-        // Pages of the store are read until enough of it may be shown.
-        let mut after = last.map(str::to_owned);
-        let mut shown = 0;
-        let mut more = true;
-        while more && shown <= limit {
-            let page = self
-                .store()
-                .repositories(after.as_deref(), limit.max(1))
-                .await?;
-            more = page.more;
-            after = page.items.last().map(ToString::to_string);
-            // What an upstream has for some accounts only is listed for none.
-            let open = |name: &&RepositoryName| self.is_open(name) && may_read(name);
-            let readable = page.items.iter().filter(open);
-            let before = items.len();
-            items.extend(readable.map(ToString::to_string));
-            shown += items.len() - before;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(ListPage::cut(items, last, limit))
-    }
-
     /// What refers to `subject` in a repository, as the referrers API lists it: what was pushed
     /// here, and, unless the name was pushed to, what its upstreams say; those after `after`, at
     /// most `limit`. Empty where nothing does. Upstreams are asked whether or not the subject was
@@ -340,33 +185,5 @@ mod tests {
             assert_eq!(page.manifests.len(), count, "{size} {limit}");
             assert_eq!(page.next.as_ref(), next, "{size} {limit}");
         }
-    }
-
-    #[test]
-    fn a_page_begins_after_the_last_item_seen_and_says_whether_more_follow() {
-        let items = || ["b", "a", "d", "c", "a"].map(str::to_owned).to_vec();
-        let first = ListPage::cut(items(), None, 2);
-        assert_eq!(
-            first,
-            ListPage {
-                items: vec!["a".into(), "b".into()],
-                more: true
-            }
-        );
-        let second = ListPage::cut(items(), Some("b"), 2);
-        assert_eq!(
-            second,
-            ListPage {
-                items: vec!["c".into(), "d".into()],
-                more: false
-            }
-        );
-        assert_eq!(
-            ListPage::cut(items(), None, 0),
-            ListPage {
-                items: vec![],
-                more: true
-            }
-        );
     }
 }

@@ -1,0 +1,47 @@
+//! The list of repositories (`GET /v2/_catalog`).
+
+use metahub_oci::RepositoryName;
+
+use crate::pull::page::ListPage;
+use crate::{Registry, RegistryError};
+
+impl Registry {
+    /// The repositories after `last`, at most `limit`, that `may_read` lets through: those held
+    /// here and the catalog's collections.
+    pub async fn repositories(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+        may_read: &(dyn Fn(&RepositoryName) -> bool + Send + Sync),
+    ) -> Result<ListPage, RegistryError> {
+        let catalog = self.catalog();
+        let mut items: Vec<String> = catalog
+            .collections()
+            .map(|collection| &collection.name)
+            .filter(|name| may_read(name))
+            .map(ToString::to_string)
+            .collect();
+        // Pages of the store are read until enough of it may be shown.
+        let mut after = last.map(str::to_owned);
+        let mut shown = 0;
+        let mut more = true;
+        while more && shown <= limit {
+            let page = self
+                .store()
+                .repositories(after.as_deref(), limit.max(1))
+                .await?;
+            more = page.more;
+            after = page.items.last().map(ToString::to_string);
+            // What an upstream has for some accounts only is listed for none.
+            let open = |name: &&RepositoryName| self.is_open(name) && may_read(name);
+            let readable = page.items.iter().filter(open);
+            let before = items.len();
+            items.extend(readable.map(ToString::to_string));
+            shown += items.len() - before;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(ListPage::cut(items, last, limit))
+    }
+}

@@ -1,0 +1,107 @@
+//! The tags of a repository: those of a collection, those pushed here, and those of upstreams.
+
+use metahub_oci::{RepositoryName, Tag};
+use metahub_store::Page;
+use metahub_upstream::UpstreamError;
+
+use crate::access::location::{Location, there};
+use crate::access::pass_through::Request;
+use crate::pull::page::ListPage;
+use crate::{Registry, RegistryError};
+
+/// A page of a repository's tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagList {
+    /// The tags.
+    pub page: ListPage,
+    /// Something the client should know, such as an upstream that could not be asked.
+    pub warning: Option<String>,
+}
+
+/// Tags on their way into a list.
+#[derive(Default)]
+struct Found {
+    known: bool,
+    items: Vec<String>,
+    more: bool,
+    failure: Option<UpstreamError>,
+}
+
+impl Found {
+    fn add(&mut self, page: &Page<Tag>) {
+        self.known = true;
+        self.more |= page.more;
+        self.items
+            .extend(page.items.iter().map(ToString::to_string));
+    }
+}
+
+impl Registry {
+    /// The tags of a repository after `last`, at most `limit`: whatever a pull by tag would find.
+    /// Those of a collection, those pushed here, and, unless the name was pushed to and local
+    /// content comes first, those of every upstream that the name leads to.
+    pub async fn tags(
+        &self,
+        name: &RepositoryName,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<TagList, RegistryError> {
+        let here = self.authorised(name, Request::Tags).await?;
+        let catalog = self.catalog();
+        let of_collection = catalog.collection_tags(name);
+        let mut found = Found {
+            known: !of_collection.is_empty(),
+            items: of_collection.iter().map(ToString::to_string).collect(),
+            ..Found::default()
+        };
+        for location in here.locations_of(name).await? {
+            match &location {
+                Location::Local(name) => {
+                    // Else what lies under this name is what its upstream gave.
+                    if self.store().was_pushed(name).await? {
+                        found.add(&self.store().tags(name, last, limit).await?);
+                    }
+                }
+                Location::Upstream { route, storage } => {
+                    let listed = here.listing(route, storage, last.is_some()).await;
+                    match here.own(storage, there(listed)).await? {
+                        Ok(Some(listing)) => {
+                            let (page, more) = listing.page(last, limit);
+                            found.known = true;
+                            found.more |= more;
+                            found.items.extend(page.iter().map(ToString::to_string));
+                            let Some(error) = &listing.failure else {
+                                continue;
+                            };
+                            // What was pulled before may be among the rest.
+                            tracing::warn!(repository = %storage, %error, "listed a part of the tags");
+                            found.failure.get_or_insert_with(|| error.clone());
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            tracing::warn!(repository = %storage, %error, "listed kept tags only");
+                            found.failure.get_or_insert(error);
+                        }
+                    }
+                    // The tags that were pulled before are better than none, and still served.
+                    let page = self.store().tags(storage, last, limit).await?;
+                    if !page.items.is_empty() {
+                        found.add(&page);
+                    }
+                }
+            }
+        }
+        match found.failure {
+            Some(error) if !found.known => Err(error.into()),
+            _ if !found.known => Err(RegistryError::NameUnknown(name.clone())),
+            failure => {
+                let mut page = ListPage::cut(found.items, last, limit);
+                page.more |= found.more;
+                Ok(TagList {
+                    page,
+                    warning: failure.map(|error| format!("tags may be missing: {error}")),
+                })
+            }
+        }
+    }
+}
