@@ -27,6 +27,11 @@ fn ch_image(user: &NodeUser, site: &Site, before: &[&str], args: &[&str]) -> Out
         args,
     ]
     .concat();
+    charliecloud(user, site, &program)
+}
+
+/// A program of Charliecloud as this user runs it.
+fn charliecloud(user: &NodeUser, site: &Site, program: &[&str]) -> Outcome {
     let (first, rest) = program.split_first().unwrap();
     let python = "/usr/bin:/bin";
     let path = std::env::var("PATH").unwrap_or_default();
@@ -40,7 +45,7 @@ fn ch_image(user: &NodeUser, site: &Site, before: &[&str], args: &[&str]) -> Out
 
 #[test]
 fn charliecloud_pulls_the_nodes_image_by_exec_and_keeps_no_login() {
-    if !require::root_and(&[fixture::NEEDS, &["ch-image"]].concat()) {
+    if !require::root_and(&[fixture::NEEDS, &["ch-image", "ch-run"]].concat()) {
         return;
     }
     let upstream = Registry::read_only(&fixture::content());
@@ -69,6 +74,31 @@ fn charliecloud_pulls_the_nodes_image_by_exec_and_keeps_no_login() {
     let digest = resolved.trim().rsplit(':').next().unwrap();
     listed.says(digest);
     assert!(metahub.says("zen3"), "it logged in as the node");
+    let images = std::fs::read_dir(user.path("storage/img")).unwrap();
+    let unpacked = images
+        .map(|image| image.unwrap().path())
+        .find(|image| image.is_dir());
+    let unpacked = unpacked.unwrap();
+    // What ch-run mounts over, which this tiny image has not.
+    for folder in ["dev", "etc", "home", "proc", "sys", "tmp"] {
+        std::fs::create_dir_all(unpacked.join(folder)).unwrap();
+    }
+    for file in ["group", "hosts", "passwd", "resolv.conf"] {
+        let file = unpacked.join("etc").join(file);
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .unwrap();
+    }
+    let unpacked = unpacked.display().to_string();
+    let ran = charliecloud(
+        &user,
+        &site,
+        &["ch-run", &unpacked, "--", "/usr/bin/featuretest"],
+    );
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.contains("zen3"), "{ran}");
 
     // Without it, the same client is nobody, and takes no index of several images for one
     // architecture.

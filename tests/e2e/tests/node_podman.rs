@@ -57,6 +57,9 @@ fn a_user_is_set_up_logs_in_and_out_and_is_as_before() {
         .args(["pull", "--tls-verify=false", &image])
         .ok();
     assert_eq!(podman.digest(&image), digest(&world, "zen3", "any"));
+    let ran = podman.run("any", &image, &[]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stdout.contains("zen3"), "{ran}");
     let buildah = Buildah::new();
     let from = format!("docker://{image}");
     let built = user
