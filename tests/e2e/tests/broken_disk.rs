@@ -247,7 +247,7 @@ fn a_full_disk_fails_pulls_and_pushes_and_the_next_succeeds_when_there_is_room()
     let image = upstream.image.clone();
     let blob = |bytes: &[u8]| {
         let path = format!("/v2/up.test/team/app/blobs/{}", digest_of(bytes));
-        metahub.get(&path).login(Some(("zen3", "any"))).send()
+        metahub.get(&path).login(Some(("zen3", "any")))
     };
     // The manifest is kept while there is room, the layer is asked for when there is none.
     let manifest = metahub.get("/v2/up.test/team/app/manifests/1.0");
@@ -257,13 +257,17 @@ fn a_full_disk_fails_pulls_and_pushes_and_the_next_succeeds_when_there_is_room()
     let upload = lab(&metahub).start_upload();
     let ballast = disk.fill();
     for _ in 0..3 {
-        let answer = blob(&image.layer);
-        if answer.status == 200 {
-            assert!(answer.cut, "{} bytes look whole", answer.body.len());
-            assert!(image.layer.starts_with(&answer.body));
-        } else {
-            let answer = answer.expect_error(503, "UNAVAILABLE");
-            assert_eq!(answer.header("Retry-After"), "10", "{answer}");
+        match blob(&image.layer).try_send() {
+            // Cut off before its head was sent.
+            None => {}
+            Some(answer) if answer.status == 200 => {
+                assert!(answer.cut, "{} bytes look whole", answer.body.len());
+                assert!(image.layer.starts_with(&answer.body));
+            }
+            Some(answer) => {
+                let answer = answer.expect_error(503, "UNAVAILABLE");
+                assert_eq!(answer.header("Retry-After"), "10", "{answer}");
+            }
         }
         let freed = wait_until(LIMIT, || staged(&metahub) == 0);
         assert!(freed, "{} bytes are staged", staged(&metahub));
@@ -277,7 +281,7 @@ fn a_full_disk_fails_pulls_and_pushes_and_the_next_succeeds_when_there_is_room()
     // What can be stored is up to the disk: the server itself is well.
     metahub.get("/readyz").send().expect(200);
     fs::remove_file(ballast).unwrap();
-    let answer = blob(&image.layer).expect(200);
+    let answer = blob(&image.layer).send().expect(200);
     assert!(!answer.cut && answer.body == image.layer);
     lab(&metahub).blob(&pushed);
     expect_served(&metahub, &pushed);
