@@ -132,7 +132,7 @@ impl Identity {
         self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
     }
 
-    /// Whether this is a token for pushing to `repository`: the caller for it is about to.
+    /// Whether this is a token for pushing to `repository`: who asked for one is about to push.
     #[must_use]
     pub fn pushes_to(&self, repository: &RepositoryName) -> bool {
         self.token.is_some() && self.may(Right::Push, repository)

@@ -102,7 +102,7 @@ pub struct Arrival<'a> {
     /// The prefix of [`ProfilesBy::path`] that was left out of the repository's name.
     pub path: Option<&'a RepositoryName>,
     /// The host name by which the client reached this server, with a port where it wrote one.
-    pub host: &'a str,
+    pub host: Option<&'a Host>,
     /// The header `X-Meta-Profile`.
     pub header: Option<&'a str>,
     /// The DNS names of the client's certificate.
@@ -173,6 +173,12 @@ impl ProfilesBy {
         Some((prefix, rest.parse().ok()?))
     }
 
+    /// Whether any profile is chosen by a host, so that the host is worth reading.
+    #[must_use]
+    pub fn by_host(&self) -> bool {
+        !self.host.is_empty()
+    }
+
     /// Whether `host`, with its port or without, is one by which a profile is chosen.
     #[must_use]
     pub fn has_host(&self, host: &Host) -> bool {
@@ -180,9 +186,6 @@ impl ProfilesBy {
     }
 
     fn of_host(&self, host: &Host) -> Option<(&Host, &str)> {
-        if self.host.is_empty() {
-            return None;
-        }
         let without_port = || host.as_str().rsplit_once(':')?.0.parse::<Host>().ok();
         let found = self.host.get_key_value(host);
         let found = found.or_else(|| self.host.get_key_value(&without_port()?));
@@ -206,7 +209,7 @@ impl ProfilesBy {
     #[must_use]
     pub fn unreadable(&self, catalog: &Catalog) -> Vec<ChannelError> {
         self.all()
-            .filter_map(|(channel, login)| compose(catalog, login, channel).err())
+            .filter_map(|(channel, login)| compose(catalog, login, &channel).err())
             .collect()
     }
 
@@ -218,9 +221,7 @@ impl ProfilesBy {
         {
             found.push((Channel::Path(prefix.clone()), login.as_str()));
         }
-        if let Ok(host) = arrival.host.parse::<Host>()
-            && let Some((host, login)) = self.of_host(&host)
-        {
+        if let Some((host, login)) = arrival.host.and_then(|host| self.of_host(host)) {
             found.push((Channel::Host(host.clone()), login));
         }
         if let Some(login) = arrival.header.filter(|_| header) {
@@ -250,7 +251,7 @@ impl ProfilesBy {
 pub(crate) fn compose(
     catalog: &Catalog,
     login: &str,
-    channel: Channel,
+    channel: &Channel,
 ) -> Result<Arc<Composed>, ChannelError> {
     let read = catalog
         .interpret(login, &|_| false)
@@ -258,7 +259,10 @@ pub(crate) fn compose(
             None => Ok(read.profile),
             Some(_) => Err(GrammarError::Selector(login.to_owned()).into()),
         });
-    read.map_err(|error| ChannelError { channel, error })
+    read.map_err(|error| ChannelError {
+        channel: channel.clone(),
+        error,
+    })
 }
 
 #[cfg(test)]
@@ -339,9 +343,10 @@ mod tests {
             (None, "", None, "NODE7.example.", "2001:db8::7", "c2 n3"),
         ] {
             let names = [names.to_owned()];
+            let asked = host.parse().ok();
             let arrival = Arrival {
                 path,
-                host,
+                host: asked.as_ref(),
                 header,
                 certificate: &names,
                 client: client.parse().unwrap(),

@@ -4,49 +4,55 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header};
-use metahub_auth::{Actions, ProfilesBy, Scope};
 use metahub_auth::{
-    Arrival, Authenticator, Channel, ChannelError, Identity, PROFILE_HEADER, Right,
+    Actions, Arrival, Authenticator, Channel, ChannelError, Identity, PROFILE_HEADER, ProfilesBy,
+    Scope,
 };
 use metahub_oci::{ErrorCode, RepositoryName};
 use metahub_registry::Registry;
 
 use crate::error::HttpError;
-use crate::route::Route;
 
-/// A route without the prefix by which its repository's name chooses a profile.
-pub(crate) struct WithoutPrefix {
-    pub(crate) route: Route,
+/// A name below a prefix that chooses a profile.
+pub(crate) struct Below {
     pub(crate) prefix: RepositoryName,
+    /// The name without it.
+    pub(crate) rest: RepositoryName,
 }
 
-/// Takes the prefix off a repository's name, if it has one that the configuration names. A name
-/// that was pushed to here, or that a collection has, is never taken for one below a prefix.
-pub(crate) async fn without_prefix(
+/// What of a name is a prefix that the configuration names. A name that was pushed to here, or
+/// that a collection has, is never taken for one below a prefix.
+pub(crate) async fn below_prefix(
     maps: &ProfilesBy,
     registry: &Registry,
-    route: &Route,
-) -> Result<Option<WithoutPrefix>, HttpError> {
-    let Route::In(name, operation) = route else {
-        return Ok(None);
-    };
+    name: &RepositoryName,
+) -> Result<Option<Below>, HttpError> {
     let Some((prefix, rest)) = maps.prefix_of(name) else {
         return Ok(None);
     };
     if registry.is_named_here(name).await? {
         return Ok(None);
     }
-    if operation.right() != Right::Pull {
-        let message = format!(
-            "names below {prefix}/ choose a profile for pulls (profiles_by.path in the registry's \
-             configuration): push to {rest} instead"
-        );
-        return Err(HttpError::code(ErrorCode::NameInvalid, message));
+    let prefix = prefix.clone();
+    Ok(Some(Below { prefix, rest }))
+}
+
+/// Refuses a push to a new name below a prefix, which nobody could pull.
+pub(crate) async fn refuse_push_below(
+    maps: &ProfilesBy,
+    registry: &Registry,
+    name: &RepositoryName,
+) -> Result<(), HttpError> {
+    match below_prefix(maps, registry, name).await? {
+        None => Ok(()),
+        Some(Below { prefix, rest }) => {
+            let message = format!(
+                "names below {prefix}/ choose a profile for pulls (profiles_by.path in the \
+                 registry's configuration): push to {rest} instead"
+            );
+            Err(HttpError::code(ErrorCode::NameInvalid, message))
+        }
     }
-    Ok(Some(WithoutPrefix {
-        route: Route::In(rest, operation.clone()),
-        prefix: prefix.clone(),
-    }))
 }
 
 /// What is asked for below a prefix is asked for without it, too, to be pulled: clients ask for

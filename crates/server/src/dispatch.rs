@@ -16,7 +16,7 @@ use crate::access;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::body::Body;
-use crate::channels::{self, WithoutPrefix};
+use crate::channels::{self, Below};
 use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::forwarded::Origin;
@@ -142,10 +142,17 @@ impl Dispatcher {
         let Call { head, query, .. } = call;
         let asked = Arc::new(Route::parse(&head.method, head.uri.path())?);
         let maps = &self.app.authenticator.config().profiles_by;
-        let bare = channels::without_prefix(maps, &self.app.registry, &asked).await?;
-        let (bare, prefix) = match bare {
-            Some(WithoutPrefix { route, prefix }) => (Arc::new(route), Some(prefix)),
-            None => (Arc::clone(&asked), None),
+        let below = match &*asked {
+            Route::In(name, operation) if operation.right() == Right::Pull => {
+                channels::below_prefix(maps, &self.app.registry, name).await?
+            }
+            _ => None,
+        };
+        let (bare, prefix) = match (below, &*asked) {
+            (Some(Below { prefix, rest }), Route::In(_, operation)) => {
+                (Arc::new(Route::In(rest, operation.clone())), Some(prefix))
+            }
+            _ => (Arc::clone(&asked), None),
         };
         let route = match namespace(query) {
             Some(ns) => Arc::new(self.scoped(&bare, ns)?),
@@ -196,7 +203,17 @@ impl Dispatcher {
                     return Err(read_only());
                 }
                 let identity = self.identify(call, record).await?;
-                let mut identity = self.authorize(call, identity, operation.right(), name)?;
+                // The challenge names what was asked for: it is not to tell which names below a
+                // prefix are held here.
+                let challenged = match (&identity, &*asked) {
+                    (None, Route::In(asked, _)) if namespace(query).is_none() => asked,
+                    _ => name,
+                };
+                let right = operation.right();
+                let mut identity = self.authorize(call, identity, right, challenged)?;
+                if right != Right::Pull {
+                    channels::refuse_push_below(maps, &self.app.registry, name).await?;
+                }
                 if matches!(operation, Operation::GetManifest(Reference::Tag(_))) {
                     identity = self.profiled(call, identity, prefix.as_ref(), record)?;
                 }
@@ -300,16 +317,18 @@ impl Dispatcher {
         prefix: Option<&RepositoryName>,
         record: &mut Record,
     ) -> Result<Arc<Identity>, HttpError> {
-        let host = call.origin.asked_host();
+        let authenticator = &self.app.authenticator;
+        let by_host = authenticator.config().profiles_by.by_host();
+        let host = by_host.then(|| call.origin.asked_host()).flatten();
         let arrival = Arrival {
             path: prefix,
-            host: host.as_ref().map_or("", |host| host.as_str()),
+            host: host.as_ref(),
             header: None,
             certificate: call.certificate,
             client: call.client,
         };
         let headers = &call.head.headers;
-        let identity = channels::profiled(&self.app.authenticator, headers, &arrival, identity)?;
+        let identity = channels::profiled(authenticator, headers, &arrival, identity)?;
         record.identity = Some(Arc::clone(&identity));
         Ok(identity)
     }
@@ -320,16 +339,14 @@ impl Dispatcher {
         image: ImageReference,
     ) -> Result<(ImageReference, Option<RepositoryName>), HttpError> {
         let maps = &self.app.authenticator.config().profiles_by;
-        let found = match image.host() {
-            None => maps.prefix_of(image.name()),
+        let below = match image.host() {
+            None => channels::below_prefix(maps, &self.app.registry, image.name()).await?,
             Some(_) => None,
         };
-        match found {
-            Some((prefix, rest)) if !self.app.registry.is_named_here(image.name()).await? => {
-                Ok((image.with_name(rest), Some(prefix.clone())))
-            }
-            _ => Ok((image, None)),
-        }
+        Ok(match below {
+            Some(Below { prefix, rest }) => (image.with_name(rest), Some(prefix)),
+            None => (image, None),
+        })
     }
 
     fn authorize(

@@ -218,9 +218,10 @@ impl Addresses {
         };
         if let Some(PublicUrl { scheme, host }) = &self.public_url {
             origin.scheme = scheme;
-            let own = origin
-                .asked_host()
-                .is_some_and(|own| profiles.has_host(&own));
+            let own = profiles.by_host()
+                && origin
+                    .asked_host()
+                    .is_some_and(|own| profiles.has_host(&own));
             origin.public = (!own).then_some(host);
         }
         origin

@@ -92,10 +92,10 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let timeouts = Arc::new(StreamPace::new());
+        let takes = Arc::new(StreamPace::new());
         let (limit, metrics) = (self.stall_timeout, Arc::clone(&self.metrics));
-        let watched = Arc::clone(&timeouts);
-        tokio::spawn(STREAM.scope(timeouts, async move {
+        let watched = Arc::clone(&takes);
+        tokio::spawn(STREAM.scope(takes, async move {
             tokio::select! {
                 biased;
                 _ = stream => {}

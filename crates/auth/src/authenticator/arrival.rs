@@ -37,14 +37,15 @@ impl Authenticator {
         let mut profile = Arc::clone(identity.profile());
         let mut by = Vec::new();
         for (channel, login) in channels {
-            // By itself first, so that an error is about this channel alone.
-            compose(&catalog, login, channel.clone())?;
-            if !selectors.is_empty() {
-                selectors.insert(0, '+');
-            }
-            selectors.insert_str(0, login);
-            profile = compose(&catalog, &selectors, channel.clone())?;
             by.push(channel.to_string());
+            // By itself first, so that an error is about this channel alone.
+            profile = compose(&catalog, login, &channel)?;
+            if selectors.is_empty() {
+                login.clone_into(&mut selectors);
+            } else {
+                selectors = format!("{login}+{selectors}");
+                profile = compose(&catalog, &selectors, &channel)?;
+            }
             if states_hardware(&profile) {
                 break;
             }

@@ -355,7 +355,7 @@ async fn where_profiles_ask_for_an_account_the_header_counts_beside_one_only() {
 fn with_header(header: &str) -> Arrival<'_> {
     Arrival {
         path: None,
-        host: "",
+        host: None,
         header: Some(header),
         certificate: &[],
         client: [192, 0, 2, 1].into(),
@@ -426,7 +426,7 @@ async fn a_login_without_hardware_takes_it_from_what_the_request_shows(
     let path = path.map(|path| path.parse().unwrap());
     let arrival = Arrival {
         path: path.as_ref(),
-        host: "hub.example",
+        host: None,
         header: Some("zen3"),
         certificate: &[],
         client: client.parse().unwrap(),

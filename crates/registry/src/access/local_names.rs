@@ -71,6 +71,8 @@ impl Registry {
                 break;
             }
         }
+        // A pushed name may be a collection's, too.
+        names.sort_unstable();
         names.dedup();
         Ok(names)
     }
