@@ -24,6 +24,9 @@ pub struct Pusher<'a> {
     pub login: Option<(&'a str, &'a str)>,
 }
 
+/// What the images of [`Pusher::builds`] are for, in the order of the index.
+pub const BUILDS: [&str; 4] = ["icelake", "zen3", "zen2", "any"];
+
 impl Pusher<'_> {
     /// A request to `path` under the repository, with the login.
     #[must_use]
@@ -34,6 +37,21 @@ impl Pusher<'_> {
             &format!("/v2/{}/{path}", self.repository),
         )
         .login(self.login)
+    }
+
+    /// Pushes an index with the tag `1` of images for icelake, zen3, zen2 and any machine, in this
+    /// order; the descriptors of the images.
+    #[must_use]
+    pub fn builds(&self) -> Vec<Value> {
+        let images = BUILDS.map(|build| self.image(build, "amd64", build.as_bytes()));
+        let features: [&[&str]; 4] = [&["arch:icelake"], &["arch:zen3"], &["arch:zen2"], &[]];
+        let entries: Vec<(&Value, &str, &[&str])> = images
+            .iter()
+            .zip(features)
+            .map(|(image, features)| (image, "amd64", features))
+            .collect();
+        self.index("1", &entries);
+        images.to_vec()
     }
 
     /// Begins an upload and returns its path, to which [`with_query`] may add.

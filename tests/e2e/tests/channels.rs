@@ -10,14 +10,13 @@
 use metahub_e2e::http::{Answer, digest_of, image_of};
 use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::process::Cmd;
-use metahub_e2e::pusher::Pusher;
+use metahub_e2e::pusher::{BUILDS, Pusher};
 use metahub_e2e::require;
 use metahub_e2e::scripted::Scripted;
 use metahub_e2e::site::Site;
 use metahub_e2e::skopeo::{self, Skopeo};
 use serde_json::Value;
 
-const BUILDS: [&str; 4] = ["icelake", "zen3", "zen2", "any"];
 const PROFILES_BY: &str = "
 anonymous: write
 offline: true
@@ -43,18 +42,7 @@ fn push(metahub: &MetaHub, repository: &str) -> Vec<Value> {
         repository,
         login: None,
     };
-    let images: Vec<Value> = BUILDS
-        .iter()
-        .map(|build| pusher.image(build, "amd64", build.as_bytes()))
-        .collect();
-    let features: [&[&str]; 4] = [&["arch:icelake"], &["arch:zen3"], &["arch:zen2"], &[]];
-    let entries: Vec<(&Value, &str, &[&str])> = images
-        .iter()
-        .zip(features)
-        .map(|(image, features)| (image, "amd64", features))
-        .collect();
-    pusher.index("1", &entries);
-    images
+    pusher.builds()
 }
 
 /// Which build an answer leads to, or that it is the whole index.
@@ -152,6 +140,16 @@ fn a_prefix_takes_no_pushed_name_and_nothing_is_pushed_below_one() {
         metahub.says("repository=held/app prefix=held"),
         "it is told at the start"
     );
+    // Who shows no login is not told which of the two names is held.
+    for name in ["held/app", "held/none", "node/icelake/team/app"] {
+        let challenged = metahub
+            .get(&format!("/v2/{name}/manifests/1"))
+            .send()
+            .expect(401);
+        let scope = format!("scope=\"repository:{name}:pull\"");
+        let challenge = challenged.header("www-authenticate");
+        assert!(challenge.contains(&scope), "{challenge}");
+    }
     // A name that was pushed to keeps its meaning, and what is below it.
     let answer = metahub.get("/v2/held/app/manifests/1");
     let answer = answer

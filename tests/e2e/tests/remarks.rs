@@ -25,18 +25,7 @@ fn start(more: &str) -> Option<(MetaHub, Vec<Value>)> {
         repository: "team/app",
         login: None,
     };
-    let builds = ["icelake", "zen3", "zen2", "any"];
-    let images: Vec<Value> = builds
-        .iter()
-        .map(|build| pusher.image(build, "amd64", build.as_bytes()))
-        .collect();
-    let features: [&[&str]; 4] = [&["arch:icelake"], &["arch:zen3"], &["arch:zen2"], &[]];
-    let entries: Vec<(&Value, &str, &[&str])> = images
-        .iter()
-        .zip(features)
-        .map(|(image, features)| (image, "amd64", features))
-        .collect();
-    pusher.index("1", &entries);
+    let images = pusher.builds();
     Some((metahub, images))
 }
 
