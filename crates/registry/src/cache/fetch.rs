@@ -33,7 +33,7 @@ const MOST_AHEAD: usize = 4;
 /// received again and dropped, which costs less than another request.
 const WORTH_ASKING: u64 = 1024 * 1024;
 
-/// Received bytes wait at most this long before readers gets them.
+/// Received bytes wait at most this long before readers get them.
 const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
 type Key = (RepositoryName, Digest);
@@ -214,11 +214,11 @@ impl Registry {
 
     async fn begin(&self, route: &Route, waiting: &Waiting) -> Begun {
         let (storage, digest) = &waiting.key;
-        let find_in_other_repository = self
+        let found = self
             .find_in_other_repository(route, storage, digest)
             .await
             .map_err(Arc::new)?;
-        let leader = match find_in_other_repository {
+        let leader = match found {
             Share::Lacking => return Ok(None),
             Share::Here => return Ok(Some(None)),
             Share::Arriving(handle) => {
