@@ -100,7 +100,7 @@ pub(crate) struct Counters {
     pub(crate) evicted: Counter,
     pub(crate) bytes_evicted: Counter,
     /// Bytes that are cached from upstreams, as they were last looked at.
-    pub(crate) storage: Mutex<BTreeMap<String, u64>>,
+    pub(crate) cached_bytes: Mutex<BTreeMap<String, u64>>,
     pub(crate) gc_runs: Counter,
     pub(crate) gc_blobs: Counter,
     pub(crate) gc_bytes: Counter,
@@ -165,7 +165,7 @@ impl Registry {
     /// configured.
     #[must_use]
     pub fn kept_bytes(&self) -> BTreeMap<String, u64> {
-        self.counters().storage.lock().clone()
+        self.counters().cached_bytes.lock().clone()
     }
 
     /// The same of each upstream, those of one host together.

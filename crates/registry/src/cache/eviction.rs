@@ -198,46 +198,46 @@ impl Registry {
     /// caller at a time.
     pub(crate) async fn make_room(&self, needed: u64) -> Result<EvictionReport, RegistryError> {
         self.write_usage().await?;
-        let mut storage = EvictionReport {
+        let mut report = EvictionReport {
             bytes: self.measured().await?,
             ..EvictionReport::default()
         };
-        let excess = self.excess(&storage, needed).await?;
+        let excess = self.excess(&report, needed).await?;
         if excess.is_none() {
-            return Ok(self.report(storage));
+            return Ok(self.counted(report));
         }
         let spare = self.settings().cache.spare;
         // What is needed at once comes before what somebody may go on with, and before what was
         // asked for by its digest alone: so no client passes the bound by asking for much in a row.
         let idle = if needed > 0 { Duration::ZERO } else { spare };
-        storage.freed += self.store().evict_unreferenced(spare, idle).await?.bytes;
-        storage.freed += self.store().sweep_fills(idle).await?;
+        report.freed += self.store().evict_unreferenced(spare, idle).await?.bytes;
+        report.freed += self.store().sweep_fills(idle).await?;
         let safe = self.safe().await?;
         for _ in 0..MOST_PASSES {
-            storage.bytes = self.measured().await?;
-            let Some(excess) = self.excess(&storage, needed).await? else {
+            report.bytes = self.measured().await?;
+            let Some(excess) = self.excess(&report, needed).await? else {
                 break;
             };
-            if !self.shrink(&mut storage, &excess, &safe).await? {
+            if !self.shrink(&mut report, &excess, &safe).await? {
                 break;
             }
         }
-        storage.bytes = self.measured().await?;
-        storage.over = self.excess(&storage, needed).await?.is_some();
+        report.bytes = self.measured().await?;
+        report.over = self.excess(&report, needed).await?.is_some();
         tracing::info!(
-            evicted = storage.evicted,
-            freed = storage.freed,
-            storage = storage.bytes.values().sum::<u64>(),
+            evicted = report.evicted,
+            freed = report.freed,
+            cached = report.bytes.values().sum::<u64>(),
             "evicted what was used least recently"
         );
-        if storage.over {
+        if report.over {
             tracing::warn!(
-                storage = storage.bytes.values().sum::<u64>(),
+                cached = report.bytes.values().sum::<u64>(),
                 "more is cached of upstreams than configured: the rest is pinned, named by a \
                  collection, pushed as well, or in use"
             );
         }
-        Ok(self.report(storage))
+        Ok(self.counted(report))
     }
 
     /// Bytes that are kept, and those of running fetches, by host.
@@ -254,7 +254,7 @@ impl Registry {
     /// hold.
     async fn excess(
         &self,
-        storage: &EvictionReport,
+        report: &EvictionReport,
         needed: u64,
     ) -> Result<Option<Excess>, RegistryError> {
         let cache = &self.settings().cache;
@@ -263,11 +263,11 @@ impl Registry {
         }
         let disk = self.store().disk().await?;
         let to_come = self.inner.room.to_come().saturating_add(needed);
-        let all: u64 = storage.bytes.values().sum();
+        let all: u64 = report.bytes.values().sum();
         let total = total_excess(cache, disk, all, to_come, needed);
         let of_hosts = cache.sizes.iter().filter_map(|(host, bound)| {
             let host = self.storage_host(host);
-            let bytes = storage.bytes.get(&host).copied().unwrap_or(0);
+            let bytes = report.bytes.get(&host).copied().unwrap_or(0);
             let over = bytes.checked_sub(*bound).filter(|over| *over > 0)?;
             Some((host, over))
         });
@@ -294,11 +294,11 @@ impl Registry {
     /// Evicts by what is passed. Whether anything went.
     async fn shrink(
         &self,
-        storage: &mut EvictionReport,
+        report: &mut EvictionReport,
         excess: &Excess,
         safe: &Safe,
     ) -> Result<bool, RegistryError> {
-        let (before, freed_before) = (storage.evicted, storage.freed);
+        let (before, freed_before) = (report.evicted, report.freed);
         let now = SystemTime::now();
         let spared = now
             .checked_sub(self.settings().cache.spare)
@@ -308,27 +308,27 @@ impl Registry {
             of_one_client: true,
         };
         // One that fills its share within a moment is not spared for having done so just now.
-        self.evict_some(storage, one_client, excess.of_one_client, now, safe)
+        self.evict_some(report, one_client, excess.of_one_client, now, safe)
             .await?;
         for (host, over) in &excess.of_hosts {
             let of_host = Which {
                 host: Some(host),
                 of_one_client: false,
             };
-            self.evict_some(storage, of_host, *over, spared, safe)
+            self.evict_some(report, of_host, *over, spared, safe)
                 .await?;
         }
-        let freed = storage.freed - freed_before;
+        let freed = report.freed - freed_before;
         let rest = excess.total.saturating_sub(freed.max(excess.arriving));
-        self.evict_some(storage, Which::default(), rest, spared, safe)
+        self.evict_some(report, Which::default(), rest, spared, safe)
             .await?;
-        Ok(storage.evicted > before)
+        Ok(report.evicted > before)
     }
 
     /// Evicts what was not used since `cutoff`, until about `excess` bytes are free.
     async fn evict_some(
         &self,
-        storage: &mut EvictionReport,
+        report: &mut EvictionReport,
         which: Which<'_>,
         excess: u64,
         cutoff: SystemTime,
@@ -353,8 +353,8 @@ impl Registry {
                 };
                 tracing::debug!(%repository, %digest, bytes, "evicted");
                 freed += bytes;
-                storage.evicted += 1;
-                storage.freed += bytes;
+                report.evicted += 1;
+                report.freed += bytes;
             }
             if last_page {
                 return Ok(());
@@ -363,17 +363,17 @@ impl Registry {
         Ok(())
     }
 
-    fn report(&self, storage: EvictionReport) -> EvictionReport {
+    fn counted(&self, report: EvictionReport) -> EvictionReport {
         let counters = self.counters();
-        counters.evicted.add(storage.evicted);
-        counters.bytes_evicted.add(storage.freed);
+        counters.evicted.add(report.evicted);
+        counters.bytes_evicted.add(report.freed);
         let mut shown = BTreeMap::new();
-        for (host, bytes) in &storage.bytes {
+        for (host, bytes) in &report.bytes {
             let host = host.strip_prefix(PASS_THROUGH_PREFIX).unwrap_or(host);
             *shown.entry(host.to_owned()).or_insert(0) += *bytes;
         }
-        *counters.storage.lock() = shown;
-        storage
+        *counters.cached_bytes.lock() = shown;
+        report
     }
 
     async fn stays(&self, candidate: &Candidate, safe: &Safe) -> Result<bool, RegistryError> {

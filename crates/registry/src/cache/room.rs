@@ -35,7 +35,7 @@ struct State {
     /// Those of them that clients without an account asked for.
     of_clients: u64,
     /// Bytes that are kept, as last counted, and what came since.
-    storage: Option<u64>,
+    cached: Option<u64>,
     /// How often room was taken or given back: what was kept may be another after each.
     turns: u64,
 }
@@ -51,8 +51,8 @@ impl State {
         if limits.free.saturating_sub(to_come) < limits.keep_free {
             return Some(Short::Disk);
         }
-        let storage = self.storage.unwrap_or(limits.storage);
-        let all = storage.saturating_add(self.all()).saturating_add(bytes);
+        let cached = self.cached.unwrap_or(limits.cached);
+        let all = cached.saturating_add(self.all()).saturating_add(bytes);
         limits
             .bound
             .is_some_and(|bound| all > bound)
@@ -68,7 +68,7 @@ struct Limits {
     /// To be left free.
     keep_free: u64,
     /// Kept, as last counted.
-    storage: u64,
+    cached: u64,
     /// The cache's bound.
     bound: Option<u64>,
 }
@@ -100,9 +100,9 @@ impl Room {
 
     /// So many bytes are kept now, beside what is being fetched. Wakes those who wait for room only
     /// if it is less than before: each of them counts too, and they would wake each other for ever.
-    pub(crate) fn counted(&self, storage: u64) {
-        let before = self.state.lock().storage.replace(storage);
-        if before.is_some_and(|before| storage < before) {
+    pub(crate) fn counted(&self, cached: u64) {
+        let before = self.state.lock().cached.replace(cached);
+        if before.is_some_and(|before| cached < before) {
             self.freed.notify_waiters();
         }
     }
@@ -213,7 +213,7 @@ impl Drop for Taken {
         }
         if self.stored {
             let written = self.written;
-            state.storage = state.storage.map(|storage| storage.saturating_add(written));
+            state.cached = state.cached.map(|cached| cached.saturating_add(written));
         }
         drop(state);
         self.freed.notify_waiters();
@@ -318,20 +318,20 @@ impl Registry {
     async fn limits(&self) -> Result<Limits, RegistryError> {
         let (cache, room) = (&self.settings().cache, &self.inner.room);
         let disk = self.store().disk().await?;
-        let counted = room.state.lock().storage;
-        let storage = match counted {
-            Some(storage) => storage,
+        let counted = room.state.lock().cached;
+        let cached = match counted {
+            Some(cached) => cached,
             None if cache.size.is_none() => 0,
             None => {
-                let storage = self.store().kept_bytes().await?.values().sum();
-                room.counted(storage);
-                storage
+                let cached = self.store().kept_bytes().await?.values().sum();
+                room.counted(cached);
+                cached
             }
         };
         Ok(Limits {
             free: disk.free,
             keep_free: cache.keep_free.of(disk.size),
-            storage,
+            cached,
             bound: cache.size,
         })
     }
@@ -378,7 +378,7 @@ mod tests {
         drop(one);
         let state = room.state.lock();
         assert_eq!(
-            (state.all(), state.to_come, state.storage),
+            (state.all(), state.to_come, state.cached),
             (0, 0, Some(150))
         );
         assert_eq!(state.of_clients, 0);
@@ -388,13 +388,13 @@ mod tests {
     async fn only_a_count_that_is_smaller_wakes_who_waits() {
         let room = Room::default();
         room.counted(100);
-        for (storage, wakes) in [(100, false), (120, false), (119, true), (119, false)] {
+        for (cached, wakes) in [(100, false), (120, false), (119, true), (119, false)] {
             let waits = room.freed.notified();
             tokio::pin!(waits);
             waits.as_mut().enable();
-            room.counted(storage);
+            room.counted(cached);
             let woken = timeout_at(Instant::now(), waits).await.is_ok();
-            assert_eq!(woken, wakes, "{storage}");
+            assert_eq!(woken, wakes, "{cached}");
         }
     }
 
@@ -403,7 +403,7 @@ mod tests {
         let limits = |free, bound| Limits {
             free,
             keep_free: 10,
-            storage: 0,
+            cached: 0,
             bound,
         };
         let room = Room::default();

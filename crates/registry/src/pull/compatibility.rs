@@ -176,10 +176,10 @@ mod tests {
         let of = |map| reduced(&Descriptor::from_json(&Value::Object(map)).unwrap());
         assert!(of(map.clone()).is_none(), "no compatibility artifact");
         map.insert("artifactType".into(), nfd::ARTIFACT_TYPE.into());
-        let storage = of(map.clone()).unwrap();
-        assert_eq!(storage.annotation(CREATED), Some("2025-03-27T06:08:08Z"));
-        assert!(Value::Object(storage.as_json().clone()).to_string().len() < 500);
-        assert_eq!(reduced(&storage), Some(storage));
+        let small = of(map.clone()).unwrap();
+        assert_eq!(small.annotation(CREATED), Some("2025-03-27T06:08:08Z"));
+        assert!(Value::Object(small.as_json().clone()).to_string().len() < 500);
+        assert_eq!(reduced(&small), Some(small));
         map.insert("annotations".into(), json!({CREATED: large}));
         assert_eq!(of(map).unwrap().annotation(CREATED), None);
     }
