@@ -1,68 +1,126 @@
-//! What happened since the start, for monitoring: how often kept content was enough, and what
-//! upstreams gave. Counting never waits for anybody.
+//! What happened since the start, for monitoring: how often cached content was enough, and what
+//! upstreams gave. Each counter is declared once, in [`counters`]; counting is one atomic addition.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 use metahub_oci::Host;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 use crate::Registry;
 
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Tags of upstreams that were answered without asking them.
-    pub tags_kept: u64,
-    /// Tags of upstreams that were asked for there.
-    pub tags_asked: u64,
-    /// Tags of upstreams that were answered from what is kept because the upstream failed.
-    pub tags_stale: u64,
-    /// Manifests that were fetched from upstreams.
-    pub manifests_fetched: u64,
-    /// Blobs that were read from here.
-    pub blobs_held: u64,
-    /// Blobs that were read while they arrived from an upstream.
-    pub blobs_arriving: u64,
-    /// Blobs that were fetched from upstreams, each once however many read along.
-    pub blobs_fetched: u64,
-    /// The bytes of those.
-    pub bytes_fetched: u64,
-    /// Blobs that were not fetched, because they had come for another repository.
-    pub blobs_shared: u64,
-    /// Blobs whose fetching broke off.
-    pub fetches_failed: u64,
-    /// Blobs whose fetching paused, because nobody read them.
-    pub fetches_paused: u64,
-    /// Tags whose derived content was known.
-    pub derived_known: u64,
-    /// Tags whose content was derived.
-    pub derived_made: u64,
-    /// Choices of an image of which something that it requires cannot be read.
-    pub unknown_served: u64,
-    /// Refusals because no image fits the login.
-    pub nothing_fitted: u64,
-    /// Look-ups of what refers to an image that an upstream refused or does not offer.
-    pub referrers_refused: u64,
-    /// Records of derived content that were evicted.
-    pub derived_evicted: u64,
-    /// Images and artifacts of upstreams that were evicted.
-    pub evicted: u64,
-    /// Bytes that came free by that.
-    pub bytes_evicted: u64,
-    /// Garbage collections that were done.
-    pub gc_runs: u64,
-    /// Blobs that they removed.
-    pub gc_blobs: u64,
-    /// Bytes that they freed.
-    pub gc_bytes: u64,
-    /// Scrubs that were done.
-    pub scrub_runs: u64,
-    /// Blobs and manifests that they found damaged or missing.
-    pub scrub_findings: u64,
-    /// Those that could be fetched again.
-    pub scrub_refilled: u64,
+/// Counters that are told apart by the value of one label.
+type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// Declares the counters: their metric (to which `_total` is added) with its help, and the field
+/// that counts it, or one field for each value of its label.
+macro_rules! counters {
+    (
+        $($plain:ident: $metric:literal, $help:literal;)+
+        $([by $label:ident] $name:literal, $about:literal: {
+            $($field:ident = $value:literal,)+
+        })+
+    ) => {
+        /// Counts since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $(#[doc = $help] pub $plain: u64,)+
+            $($(#[doc = $about] #[doc = concat!(": ", $value)] pub $field: u64,)+)+
+        }
+
+        #[derive(Debug)]
+        pub(crate) struct Counters {
+            $(pub(crate) $plain: Counter,)+
+            $($(pub(crate) $field: Counter,)+)+
+            /// Metrics with a label, which share their counters with the fields above.
+            labelled: Vec<(&'static str, &'static str, Labelled)>,
+            /// Bytes that are cached from upstreams, as they were last looked at.
+            pub(crate) cached_bytes: Mutex<BTreeMap<String, u64>>,
+        }
+
+        impl Default for Counters {
+            fn default() -> Self {
+                let mut labelled = Vec::new();
+                $(
+                    let family = Labelled::default();
+                    $(let $field = family.get_or_create_owned(&[(stringify!($label), $value)]);)+
+                    labelled.push(($name, $about, family));
+                )+
+                Self {
+                    $($plain: Counter::default(),)+
+                    $($($field,)+)+
+                    labelled,
+                    cached_bytes: Mutex::default(),
+                }
+            }
+        }
+
+        impl Counters {
+            fn counts(&self) -> Counts {
+                Counts {
+                    $($plain: self.$plain.get(),)+
+                    $($($field: self.$field.get(),)+)+
+                }
+            }
+
+            fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
+                $(metrics.register($metric, $help, self.$plain.clone());)+
+                for (name, about, family) in &self.labelled {
+                    metrics.register(*name, *about, family.clone());
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    manifests_fetched: "metahub_fetched_manifests", "Manifests that were fetched from upstreams";
+    bytes_fetched: "metahub_fetched_bytes", "Bytes of blobs that were fetched from upstreams";
+    nothing_fitted: "metahub_nothing_fits",
+        "Pulls that were refused because no image fits the login";
+    unknown_served: "metahub_unknown_requirements",
+        "Choices of an image of which something that it requires cannot be read";
+    referrers_refused: "metahub_referrers_refused",
+        "Look-ups of what refers to an image that an upstream refused or does not offer";
+    derived_evicted: "metahub_derived_evicted",
+        "Records of derived content that were evicted to keep their bound";
+    evicted: "metahub_evictions", "Images and artifacts of upstreams that were evicted";
+    bytes_evicted: "metahub_evicted_bytes", "Bytes that came free by that";
+    gc_runs: "metahub_gc_runs", "Garbage collections that were done";
+    gc_blobs: "metahub_gc_removed_blobs", "Blobs that garbage collection removed";
+    gc_bytes: "metahub_gc_freed_bytes", "Bytes that garbage collection freed";
+    scrub_runs: "metahub_scrub_runs", "Scrubs that were done";
+
+    [by answer] "metahub_upstream_tags",
+        "Tags of upstreams that were answered from the cache, by asking the upstream, or from the \
+         cache because the upstream failed": {
+        tags_kept = "kept",
+        tags_asked = "asked",
+        tags_stale = "stale",
+    }
+    [by source] "metahub_blob_reads",
+        "Blobs that were read from the store, or while they arrived from an upstream": {
+        blobs_held = "held",
+        blobs_arriving = "arriving",
+    }
+    [by outcome] "metahub_fetches",
+        "Blobs that were fetched from upstreams, each once however many clients wait for it": {
+        blobs_fetched = "done",
+        blobs_shared = "shared",
+        fetches_failed = "failed",
+        fetches_paused = "paused",
+    }
+    [by outcome] "metahub_derivations",
+        "Tags whose derived content was known already, or was made": {
+        derived_known = "known",
+        derived_made = "made",
+    }
+    [by state] "metahub_scrub_findings",
+        "Content that a scrub found damaged or missing, and what of it was fetched again": {
+        scrub_findings = "found",
+        scrub_refilled = "refilled",
+    }
 }
 
 /// Requests to one upstream since the start.
@@ -78,87 +136,16 @@ pub struct UpstreamCounts {
     pub resting: bool,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) tags_kept: Counter,
-    pub(crate) tags_asked: Counter,
-    pub(crate) tags_stale: Counter,
-    pub(crate) manifests_fetched: Counter,
-    pub(crate) blobs_held: Counter,
-    pub(crate) blobs_arriving: Counter,
-    pub(crate) blobs_fetched: Counter,
-    pub(crate) bytes_fetched: Counter,
-    pub(crate) blobs_shared: Counter,
-    pub(crate) fetches_failed: Counter,
-    pub(crate) fetches_paused: Counter,
-    pub(crate) derived_known: Counter,
-    pub(crate) derived_made: Counter,
-    pub(crate) unknown_served: Counter,
-    pub(crate) nothing_fitted: Counter,
-    pub(crate) referrers_refused: Counter,
-    pub(crate) derived_evicted: Counter,
-    pub(crate) evicted: Counter,
-    pub(crate) bytes_evicted: Counter,
-    /// Bytes that are cached from upstreams, as they were last looked at.
-    pub(crate) cached_bytes: Mutex<BTreeMap<String, u64>>,
-    pub(crate) gc_runs: Counter,
-    pub(crate) gc_blobs: Counter,
-    pub(crate) gc_bytes: Counter,
-    pub(crate) scrub_runs: Counter,
-    pub(crate) scrub_findings: Counter,
-    pub(crate) scrub_refilled: Counter,
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn one_more(&self) {
-        self.add(1);
-    }
-
-    pub(crate) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
 impl Registry {
     /// What happened since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let counters = self.counters();
-        Counts {
-            tags_kept: counters.tags_kept.get(),
-            tags_asked: counters.tags_asked.get(),
-            tags_stale: counters.tags_stale.get(),
-            manifests_fetched: counters.manifests_fetched.get(),
-            blobs_held: counters.blobs_held.get(),
-            blobs_arriving: counters.blobs_arriving.get(),
-            blobs_fetched: counters.blobs_fetched.get(),
-            bytes_fetched: counters.bytes_fetched.get(),
-            blobs_shared: counters.blobs_shared.get(),
-            fetches_failed: counters.fetches_failed.get(),
-            fetches_paused: counters.fetches_paused.get(),
-            derived_known: counters.derived_known.get(),
-            derived_made: counters.derived_made.get(),
-            unknown_served: counters.unknown_served.get(),
-            nothing_fitted: counters.nothing_fitted.get(),
-            referrers_refused: counters.referrers_refused.get(),
-            derived_evicted: counters.derived_evicted.get(),
-            evicted: counters.evicted.get(),
-            bytes_evicted: counters.bytes_evicted.get(),
-            gc_runs: counters.gc_runs.get(),
-            gc_blobs: counters.gc_blobs.get(),
-            gc_bytes: counters.gc_bytes.get(),
-            scrub_runs: counters.scrub_runs.get(),
-            scrub_findings: counters.scrub_findings.get(),
-            scrub_refilled: counters.scrub_refilled.get(),
-        }
+        self.counters().counts()
+    }
+
+    /// Has these counters shown among `metrics`.
+    pub fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
+        self.counters().register(metrics);
     }
 
     /// Bytes that are cached from upstreams, as they were last looked at; nothing where no bound is
@@ -189,5 +176,47 @@ impl Registry {
             }
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[test]
+    fn each_counter_is_shown_with_its_labels_and_explained_in_the_manual() {
+        let counters = Counters::default();
+        counters.tags_stale.inc();
+        counters.bytes_fetched.inc_by(5);
+        assert_eq!(counters.counts().tags_stale, 1);
+        let mut shown = Registry::default();
+        counters.register(&mut shown);
+        let mut written = String::new();
+        text::encode(&mut written, &shown).unwrap();
+        for line in [
+            "metahub_fetched_bytes_total 5",
+            "metahub_evictions_total 0",
+            "metahub_upstream_tags_total{answer=\"stale\"} 1",
+            "metahub_upstream_tags_total{answer=\"kept\"} 0",
+        ] {
+            assert!(
+                written.lines().any(|found| found == line),
+                "{line}\n{written}"
+            );
+        }
+        let manual = include_str!("../../../docs/monitoring.md");
+        for metric in written
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+        {
+            let name = metric.split(' ').next().unwrap();
+            assert!(
+                manual.contains(&format!("`{name}`")),
+                "{name} is not in the manual"
+            );
+        }
     }
 }

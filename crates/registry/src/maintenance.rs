@@ -55,9 +55,11 @@ impl Registry {
             return Ok(report);
         }
         let counters = self.counters();
-        counters.gc_runs.one_more();
-        counters.gc_blobs.add(report.blobs);
-        counters.gc_bytes.add(report.blob_bytes + report.file_bytes);
+        counters.gc_runs.inc();
+        counters.gc_blobs.inc_by(report.blobs);
+        counters
+            .gc_bytes
+            .inc_by(report.blob_bytes + report.file_bytes);
         Ok(report)
     }
 
@@ -78,12 +80,12 @@ impl Registry {
             }
         }
         let counters = self.counters();
-        counters.scrub_runs.one_more();
+        counters.scrub_runs.inc();
         let others = report.manifests.len() + report.missing.len();
         counters
             .scrub_findings
-            .add(report.absent + report.damaged + others as u64);
-        counters.scrub_refilled.add(refilled.len() as u64);
+            .inc_by(report.absent + report.damaged + others as u64);
+        counters.scrub_refilled.inc_by(refilled.len() as u64);
         Ok(Scrubbed { report, refilled })
     }
 

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
@@ -124,7 +123,7 @@ impl Dispatcher {
         host_header::check(call.head)?;
         let dispatcher = AssertUnwindSafe(self.dispatch(call, body, record));
         dispatcher.catch_unwind().await.unwrap_or_else(|_| {
-            self.metrics.panics.fetch_add(1, Relaxed);
+            self.metrics.panicked.inc();
             tracing::error!("the handling of a request panicked");
             Err(HttpError::code(
                 ErrorCode::Unknown,

@@ -1,11 +1,9 @@
-//! Numbers for monitoring. Counting is a few atomic additions per request: no lock that is held
-//! long, no allocation; names and labels are made when somebody asks, in [`crate::scrape`].
+//! Numbers for monitoring, as `prometheus-client`'s own metrics. Counting is a few atomic additions
+//! and short locks per request. Each metric is a field here and a line in [`Metrics::register`].
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
@@ -13,6 +11,13 @@ use metahub_catalog::Composed;
 use metahub_limits::Full;
 use metahub_oci::Digest;
 use parking_lot::RwLock;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
 
 use crate::kind::Kind;
 use crate::timeouts::Overdue;
@@ -20,12 +25,9 @@ use crate::timeouts::Overdue;
 /// Profiles that are counted by name; further ones are counted together, since anybody can log in
 /// under as many as they like.
 const PROFILES: usize = 256;
-/// Status codes are below this.
-pub(crate) const STATUSES: usize = 600;
-/// Upper ends of the histogram's buckets, in microseconds.
-pub(crate) const BUCKETS: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000,
-    5_000_000, 30_000_000,
+/// Upper ends of the histogram's buckets, in seconds.
+const BUCKETS: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
 ];
 
 /// Who may read the metrics.
@@ -42,140 +44,214 @@ pub enum MetricsAccess {
 }
 
 /// What happened since the start.
+#[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) started: SystemTime,
-    /// By kind, and within it by status.
-    pub(crate) requests: Box<[AtomicU64]>,
-    pub(crate) answered: Box<[Histogram]>,
-    pub(crate) sent: AtomicU64,
-    pub(crate) received: AtomicU64,
-    pub(crate) connections: AtomicU64,
-    pub(crate) open: AtomicU64,
-    pub(crate) overdue: [AtomicU64; 3],
-    /// Requests refused because all room for requests was in use, and because their client's was.
-    pub(crate) shed: [AtomicU64; 2],
-    /// Requests whose handling panicked.
-    pub(crate) panics: AtomicU64,
-    pub(crate) profiles: RwLock<HashMap<Digest, (String, AtomicU64)>>,
-    pub(crate) other_profiles: AtomicU64,
+    started: SystemTime,
+    requests: Family<Answer, Counter>,
+    answer_seconds: Family<Operation, Histogram, fn() -> Histogram>,
+    sent_bytes: Counter,
+    received_bytes: Counter,
+    connections: Counter,
+    connections_open: Gauge<f64, AtomicU64>,
+    overdue: Family<Reason, Counter>,
+    shed: Family<Reason, Counter>,
+    pub(crate) panicked: Counter,
+    pulls: Family<Profile, Counter>,
+    /// The counters of `pulls` by the digest of their profile.
+    profiles: RwLock<HashMap<Digest, Counter>>,
 }
 
-/// How long it took until an answer began.
-#[derive(Default)]
-pub(crate) struct Histogram {
-    pub(crate) buckets: [AtomicU64; BUCKETS.len() + 1],
-    pub(crate) micros: AtomicU64,
+/// Labels of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    operation: Kind,
+    status: u16,
+}
+
+/// The label of a kind of request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: Kind,
+}
+
+/// Why something was refused or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// The label of a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Profile {
+    profile: String,
+}
+
+/// All values of the label are shown from the start.
+fn reasons(reasons: &[&'static str]) -> Family<Reason, Counter> {
+    let family = Family::default();
+    for reason in reasons {
+        drop(family.get_or_create(&Reason { reason }));
+    }
+    family
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             started: SystemTime::now(),
-            requests: (0..Kind::ALL.len() * STATUSES)
-                .map(|_| AtomicU64::new(0))
-                .collect(),
-            answered: Kind::ALL.iter().map(|_| Histogram::default()).collect(),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-            open: AtomicU64::new(0),
-            overdue: Default::default(),
-            shed: Default::default(),
-            panics: AtomicU64::new(0),
+            requests: Family::default(),
+            answer_seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            sent_bytes: Counter::default(),
+            received_bytes: Counter::default(),
+            connections: Counter::default(),
+            connections_open: Gauge::default(),
+            overdue: reasons(&["head", "idle", "stalled"]),
+            shed: reasons(&["all", "client"]),
+            panicked: Counter::default(),
+            pulls: Family::default(),
             profiles: RwLock::default(),
-            other_profiles: AtomicU64::new(0),
         }
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
     }
 }
 
 impl Metrics {
+    /// Has all of them shown by `into`.
+    pub(crate) fn register(&self, into: &mut Registry) {
+        into.register(
+            "metahub_build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        let started = self.started.duration_since(SystemTime::UNIX_EPOCH);
+        into.register(
+            "process_start_time_seconds",
+            "When the server started, in seconds since 1970",
+            ConstGauge::new(started.unwrap_or_default().as_secs_f64()),
+        );
+        into.register(
+            "metahub_requests",
+            "Requests that were answered, or whose client left",
+            self.requests.clone(),
+        );
+        into.register(
+            "metahub_answer_seconds",
+            "Time from a request's head to the head of its answer",
+            self.answer_seconds.clone(),
+        );
+        into.register(
+            "metahub_sent_bytes",
+            "Bytes of answers' bodies",
+            self.sent_bytes.clone(),
+        );
+        into.register(
+            "metahub_received_bytes",
+            "Bytes of requests' bodies",
+            self.received_bytes.clone(),
+        );
+        into.register(
+            "metahub_requests_shed",
+            "Requests refused because too many were being answered, of all or of their client",
+            self.shed.clone(),
+        );
+        into.register(
+            "metahub_requests_panicked",
+            "Requests whose handling failed by a fault of the program",
+            self.panicked.clone(),
+        );
+        into.register(
+            "metahub_connections_open",
+            "Connections that are open",
+            self.connections_open.clone(),
+        );
+        into.register(
+            "metahub_connections",
+            "Connections that were taken",
+            self.connections.clone(),
+        );
+        into.register(
+            "metahub_connections_overdue",
+            "Connections that were ended because their client kept them waiting",
+            self.overdue.clone(),
+        );
+        into.register(
+            "metahub_pulls",
+            "Tags that were answered with an image, by the profile of the login",
+            self.pulls.clone(),
+        );
+    }
+
     /// An answer begins, so long after its request.
-    pub(crate) fn answers(&self, kind: Kind, after: Duration) {
-        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-        let Some(histogram) = self.answered.get(kind.number()) else {
-            return;
-        };
-        let bucket = BUCKETS.partition_point(|end| *end < micros);
-        if let Some(bucket) = histogram.buckets.get(bucket) {
-            bucket.fetch_add(1, Relaxed);
-        }
-        histogram.micros.fetch_add(micros, Relaxed);
+    pub(crate) fn answers(&self, operation: Kind, after: Duration) {
+        let histogram = self.answer_seconds.get_or_create(&Operation { operation });
+        histogram.observe(after.as_secs_f64());
     }
 
     /// An answer has been sent, or given up.
-    pub(crate) fn answered(&self, kind: Kind, status: StatusCode, bytes: u64) {
-        let at = kind.number() * STATUSES + usize::from(status.as_u16());
-        if let Some(count) = self.requests.get(at) {
-            count.fetch_add(1, Relaxed);
-        }
-        self.sent.fetch_add(bytes, Relaxed);
+    pub(crate) fn answered(&self, operation: Kind, status: StatusCode, bytes: u64) {
+        let status = status.as_u16();
+        self.requests
+            .get_or_create(&Answer { operation, status })
+            .inc();
+        self.sent_bytes.inc_by(bytes);
     }
 
     /// Bytes of a request's body came.
     pub(crate) fn received(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Relaxed);
+        self.received_bytes.inc_by(bytes);
     }
 
     /// A tag was answered under `profile`.
     pub(crate) fn resolved(&self, profile: &Composed) {
         let digest = profile.digest();
-        if let Some((_, count)) = self.profiles.read().get(digest) {
-            count.fetch_add(1, Relaxed);
+        if let Some(count) = self.profiles.read().get(digest) {
+            count.inc();
             return;
         }
         let mut profiles = self.profiles.write();
-        if profiles.len() >= PROFILES && !profiles.contains_key(digest) {
-            self.other_profiles.fetch_add(1, Relaxed);
-            return;
-        }
-        let name = || match profile.to_string() {
+        let named = profiles.len() < PROFILES || profiles.contains_key(digest);
+        let profile = match profile.to_string() {
+            _ if !named => "others".to_owned(),
             name if name.is_empty() => "none".to_owned(),
             name => name,
         };
-        let (_, count) = profiles
-            .entry(digest.clone())
-            .or_insert_with(|| (name(), AtomicU64::new(0)));
-        count.fetch_add(1, Relaxed);
+        let count = self.pulls.get_or_create_owned(&Profile { profile });
+        count.inc();
+        if named {
+            profiles.insert(digest.clone(), count);
+        }
     }
 
     /// A connection begins; it ends when what is returned is dropped.
     pub(crate) fn connection(self: &Arc<Self>) -> Open {
-        self.connections.fetch_add(1, Relaxed);
-        self.open.fetch_add(1, Relaxed);
+        self.connections.inc();
+        self.connections_open.inc();
         Open(Arc::clone(self))
     }
 
     /// A request is refused for want of room.
     pub(crate) fn shed(&self, full: Full) {
-        let [all, client] = &self.shed;
-        match full {
-            Full::All => all,
-            Full::Share => client,
-        }
-        .fetch_add(1, Relaxed);
+        let reason = match full {
+            Full::All => "all",
+            Full::Share => "client",
+        };
+        self.shed.get_or_create(&Reason { reason }).inc();
     }
 
     /// How often a client took nothing of its answer.
     #[cfg(test)]
     pub(crate) fn stalled(&self) -> u64 {
-        self.overdue[2].load(Relaxed)
+        let reason = "stalled";
+        self.overdue.get_or_create(&Reason { reason }).get()
     }
 
     /// A connection, or a stream of one, is ended because of its client.
     pub(crate) fn overdue(&self, overdue: Overdue) {
-        let [head, idle, stalled] = &self.overdue;
-        match overdue {
-            Overdue::Head => head,
-            Overdue::Idle => idle,
-            Overdue::Stalled => stalled,
-        }
-        .fetch_add(1, Relaxed);
+        let reason = match overdue {
+            Overdue::Head => "head",
+            Overdue::Idle => "idle",
+            Overdue::Stalled => "stalled",
+        };
+        self.overdue.get_or_create(&Reason { reason }).inc();
     }
 }
 
@@ -184,6 +260,6 @@ pub(crate) struct Open(Arc<Metrics>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.0.connections_open.dec();
     }
 }

@@ -187,7 +187,7 @@ impl Registry {
     }
 
     fn shared(&self, storage: &RepositoryName, digest: &Digest) {
-        self.counters().blobs_shared.one_more();
+        self.counters().blobs_shared.inc();
         tracing::info!(repository = %storage, %digest, "came for another repository of its upstream");
     }
 }

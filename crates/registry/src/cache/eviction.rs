@@ -365,8 +365,8 @@ impl Registry {
 
     fn counted(&self, report: EvictionReport) -> EvictionReport {
         let counters = self.counters();
-        counters.evicted.add(report.evicted);
-        counters.bytes_evicted.add(report.freed);
+        counters.evicted.inc_by(report.evicted);
+        counters.bytes_evicted.inc_by(report.freed);
         let mut shown = BTreeMap::new();
         for (host, bytes) in &report.bytes {
             let host = host.strip_prefix(PASS_THROUGH_PREFIX).unwrap_or(host);

@@ -261,16 +261,16 @@ impl Registry {
         let counters = self.counters();
         match outcome {
             Ok(Some(blob)) => {
-                counters.blobs_fetched.one_more();
-                counters.bytes_fetched.add(blob.size());
+                counters.blobs_fetched.inc();
+                counters.bytes_fetched.inc_by(blob.size());
                 tracing::info!(%repository, %digest, bytes = blob.size(), "fetched");
             }
             Ok(None) => {
-                counters.fetches_paused.one_more();
+                counters.fetches_paused.inc();
                 tracing::info!(%repository, %digest, "paused: nobody reads it");
             }
             Err(error) => {
-                counters.fetches_failed.one_more();
+                counters.fetches_failed.inc();
                 tracing::warn!(%repository, %digest, %error, "could not be fetched");
             }
         }

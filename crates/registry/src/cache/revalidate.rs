@@ -102,7 +102,7 @@ impl Registry {
         let lifetime = route.upstream.tag_lifetime(&route.name, tag);
         let lifetime = lifetime.unwrap_or(usual);
         if let Some(stored) = self.fresh(storage, tag, lifetime).await? {
-            self.counters().tags_kept.one_more();
+            self.counters().tags_kept.inc();
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
@@ -113,18 +113,19 @@ impl Registry {
             && last.ended >= came
         {
             match &last.outcome {
-                Ok(Some((_, Some(_)))) => self.counters().tags_stale.one_more(),
-                _ => self.counters().tags_kept.one_more(),
+                Ok(Some((_, Some(_)))) => &self.counters().tags_stale,
+                _ => &self.counters().tags_kept,
             }
+            .inc();
             return last.outcome.clone().map_err(RegistryError::Shared);
         }
         if let Some(warning) = revalidations.failed.get(&waiting.key)
             && let Some((_, stored)) = self.kept_tag(storage, tag).await?
         {
-            self.counters().tags_stale.one_more();
+            self.counters().tags_stale.inc();
             return Ok(Some((stored, Some(warning.to_string()))));
         }
-        self.counters().tags_asked.one_more();
+        self.counters().tags_asked.inc();
         let outcome = match self.recheck(route, storage, tag).await {
             Ok((found, stale)) => {
                 if stale && let Some((_, Some(warning))) = &found {
@@ -260,7 +261,7 @@ impl Registry {
             (Err(RegistryError::Upstream(error)), Some(_)) => (error.to_string(), true),
             (Err(error), _) => return Err(error),
         };
-        self.counters().tags_stale.one_more();
+        self.counters().tags_stale.inc();
         tracing::warn!(repository = %storage, %tag, error = why, "served the kept copy");
         let warning = format!("the kept copy is served: {why}");
         let storage = known.map(|(_, stored)| (stored, Some(warning)));

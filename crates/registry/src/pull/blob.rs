@@ -121,9 +121,10 @@ impl Registry {
         match here.find(name, digest, Eagerness::Fetch).await? {
             Some(Found::Here(blob)) => {
                 match &blob {
-                    BlobRead::Held(_) => self.counters().blobs_held.one_more(),
-                    BlobRead::Arriving { .. } => self.counters().blobs_arriving.one_more(),
+                    BlobRead::Held(_) => &self.counters().blobs_held,
+                    BlobRead::Arriving { .. } => &self.counters().blobs_arriving,
                 }
+                .inc();
                 Ok(blob)
             }
             _ => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),

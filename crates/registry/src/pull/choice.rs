@@ -84,7 +84,7 @@ impl Registry {
         for _ in 0..2 {
             let chosen = match choices.get(&key).await {
                 Some(chosen) => {
-                    self.counters().derived_known.one_more();
+                    self.counters().derived_known.inc();
                     chosen
                 }
                 // Boxed: choosing keeps whole documents at hand, and a warm pull should not carry
@@ -119,7 +119,7 @@ impl Registry {
         let outcomes = &self.inner.derivations.outcomes;
         if let Some(held) = outcomes.get(key).await {
             if self.manifest_held(&held).await?.is_some() {
-                self.counters().derived_known.one_more();
+                self.counters().derived_known.inc();
                 return Ok(held);
             }
             outcomes.invalidate(key).await;
@@ -133,12 +133,12 @@ impl Registry {
                     digest: known.digest.clone(),
                 };
                 if self.manifest_held(&held).await?.is_some() {
-                    self.counters().derived_known.one_more();
+                    self.counters().derived_known.inc();
                     return Ok(held);
                 }
             }
             let held = make.await?;
-            self.counters().derived_made.one_more();
+            self.counters().derived_made.inc();
             Ok(held)
         };
         outcomes
@@ -168,7 +168,7 @@ impl Registry {
             }
             self.write_usage().await?;
             let evicted = self.store().evict_derived(most).await?;
-            self.counters().derived_evicted.add(evicted.records);
+            self.counters().derived_evicted.inc_by(evicted.records);
             tracing::info!(
                 records = evicted.records,
                 manifests = evicted.manifests,

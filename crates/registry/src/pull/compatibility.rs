@@ -41,13 +41,13 @@ impl Registry {
         let artifact = match self.upstream_referrers(route, storage, digest).await {
             Ok(all) => {
                 if all.refused {
-                    self.counters().referrers_refused.one_more();
+                    self.counters().referrers_refused.inc();
                 }
                 newest(all.descriptors.iter().filter_map(reduced).collect())
             }
             // It tells us nothing: for us there are none.
             Err(error) if error.is_refusal() => {
-                self.counters().referrers_refused.one_more();
+                self.counters().referrers_refused.inc();
                 None
             }
             Err(error) => return self.told_last(key, error).await,

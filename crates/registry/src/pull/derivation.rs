@@ -123,7 +123,7 @@ impl Derivation<'_> {
             if let Some(failure) = &self.source.failure {
                 return RegistryError::Shared(Arc::clone(failure));
             }
-            self.registry.counters().nothing_fitted.one_more();
+            self.registry.counters().nothing_fitted.inc();
             let (name, tag, login) = (self.name, self.tag, self.profile);
             tracing::warn!(repository = %name, %tag, %login, %error, "nothing fits");
             error
@@ -142,7 +142,7 @@ impl Derivation<'_> {
                 let narrowed = self.narrow(document).await?;
                 let unknown = narrowed.chosen.iter();
                 for _ in unknown.filter(|one| one.annotation(UNKNOWN).is_some()) {
-                    self.registry.counters().unknown_served.one_more();
+                    self.registry.counters().unknown_served.inc();
                 }
                 self.choose(narrowed).await
             }
@@ -261,7 +261,7 @@ impl Derivation<'_> {
         };
         match (choice, &self.source.children) {
             (Choice::Source, Children::At(location)) => {
-                self.registry.counters().derived_known.one_more();
+                self.registry.counters().derived_known.inc();
                 return Ok(here(location, &self.source.stored.digest));
             }
             (
@@ -270,7 +270,7 @@ impl Derivation<'_> {
                 },
                 Children::At(_),
             ) => {
-                self.registry.counters().derived_known.one_more();
+                self.registry.counters().derived_known.inc();
                 return Ok(here(location, &stored.digest));
             }
             _ => {}

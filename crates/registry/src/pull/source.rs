@@ -185,7 +185,7 @@ impl Registry {
             ..PutManifest::upstream(tags, source)
         };
         let stored = self.put(storage, document, put).await?;
-        self.counters().manifests_fetched.one_more();
+        self.counters().manifests_fetched.inc();
         Ok(stored)
     }
 
