@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use rand::RngExt as _;
 
 use crate::StoreError;
-use crate::encoding::{now, time_from_millis};
+use crate::records::sqlite::encoding::{now, time_from_millis};
+use crate::records::sqlite::writer::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]

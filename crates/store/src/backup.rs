@@ -17,10 +17,10 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::StoreError;
 use crate::backup_folder::{self, Copied, copy_blob};
-use crate::database::{open_snapshot, snapshot};
-use crate::encoding::{digest_from_bytes, digest_to_bytes};
 use crate::layout::{Layout, make, remove_file, sync_folder};
 use crate::marker::ALGORITHMS;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::records::sqlite::snapshot::{open_snapshot, snapshot};
 use crate::store::{Store, blocking};
 
 /// Rows that are read at once.
@@ -106,7 +106,7 @@ impl Store {
         let copied = self.copy_blobs(&mut copy, target, &mut progress).await;
         let closed = copy.close().await;
         let report = copied?;
-        closed.map_err(|error| StoreError::database(&draft, error))?;
+        closed.map_err(|error| crate::records::sqlite::failed(&draft, error))?;
         let report = self.put_in_place(target, options, report).await?;
         drop(lock);
         tracing::info!(
@@ -126,7 +126,7 @@ impl Store {
         target: &Path,
         progress: &mut (dyn FnMut(Copying) + Send),
     ) -> Result<BackupReport, StoreError> {
-        let fail = |error| StoreError::database(&target.join(DRAFT), error);
+        let fail = |error| crate::records::sqlite::failed(&target.join(DRAFT), error);
         let (blobs, bytes): (i64, i64) =
             sqlx::query_as("SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE body IS NULL")
                 .fetch_one(&mut *copy)
@@ -327,7 +327,7 @@ async fn take_out(copy: &mut SqliteConnection, digest: &Digest) -> Result<(), sq
 async fn prune(target: &Path) -> Result<u64, StoreError> {
     let layout = Layout::at(target);
     let database = layout.database();
-    let fail = |error| StoreError::database(&database, error);
+    let fail = |error| crate::records::sqlite::failed(&database, error);
     let mut copy = open_snapshot(&database).await?;
     let mut pruned = 0;
     for algorithm in ALGORITHMS {

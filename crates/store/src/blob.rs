@@ -10,9 +10,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use metahub_oci::{Digest, RepositoryName};
 
+use crate::StoreError;
 use crate::open_blob::{OpenBlob, Stamp, judge};
+use crate::records::Access;
 use crate::store::{Inner, Store, blocking};
-use crate::{StoreError, encoding};
 
 /// Blobs up to this size, in bytes, lie in the database and are served from memory: most
 /// configurations, and what artifacts hold.
@@ -20,14 +21,6 @@ pub(crate) const INLINE: u64 = 64 * 1024;
 
 /// What is wrong with a blob whose file is missing.
 pub(crate) const MISSING: &str = "its file is missing";
-
-/// What is known of a blob that may be read.
-#[derive(Clone, Debug)]
-pub(crate) struct Access {
-    pub(crate) size: u64,
-    /// The bytes of a small blob.
-    pub(crate) body: Option<Bytes>,
-}
 
 /// A blob that somebody may read. Its content may still be found missing or damaged.
 #[derive(Clone)]
@@ -209,18 +202,8 @@ impl Store {
             return Ok(Some(Blob::new(inner, digest, access, Some(repository))));
         }
         let ticket = blobs.ticket(&key);
-        let row = sqlx::query_as(
-            "SELECT b.size, b.body FROM blobs b
-             JOIN repo_blobs l ON l.blob_id = b.id
-             WHERE b.digest = $1
-               AND l.repository_id = (SELECT id FROM repositories WHERE name = $2)",
-        )
-        .bind(encoding::digest_to_bytes(digest))
-        .bind(repository.as_str())
-        .fetch_optional(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let Some(blob) = self.found(digest, row, Some(repository)).await? else {
+        let access = self.inner.records.blob(repository, digest).await?;
+        let Some(blob) = self.found(digest, access, Some(repository)).await? else {
             return Ok(None);
         };
         if !blob.damaged {
@@ -232,24 +215,21 @@ impl Store {
     /// The blob `digest` if it is stored at all. Never for an answer to a client: whether it may
     /// read the blob is what [`Store::blob`] says.
     pub async fn blob_anywhere(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
-        let row = sqlx::query_as("SELECT size, body FROM blobs WHERE digest = $1")
-            .bind(encoding::digest_to_bytes(digest))
-            .fetch_optional(&self.inner.database.readers)
-            .await
-            .map_err(|error| self.inner.database.error(error))?;
-        self.found(digest, row, None).await
+        let access = self.inner.records.stored_blob(digest).await?;
+        self.found(digest, access, None).await
     }
 
-    /// The blob of a row, if its content is there.
+    /// The blob that the records know, if its content is there.
     async fn found(
         &self,
         digest: &Digest,
-        row: Option<(i64, Option<Vec<u8>>)>,
+        access: Option<Access>,
         repository: Option<&RepositoryName>,
     ) -> Result<Option<Blob>, StoreError> {
-        let Some(blob) = self.of_row(digest, row, repository)? else {
+        let Some(access) = access else {
             return Ok(None);
         };
+        let blob = self.known_blob(digest, access, repository);
         if let Some(path) = blob.path()
             && !blocking(move || exists(&path)).await?
         {
@@ -261,21 +241,13 @@ impl Store {
         Ok(Some(blob))
     }
 
-    /// The blob of a row.
-    pub(crate) fn of_row(
+    /// The blob that the records know, whether or not its content is there.
+    pub(crate) fn known_blob(
         &self,
         digest: &Digest,
-        row: Option<(i64, Option<Vec<u8>>)>,
+        access: Access,
         repository: Option<&RepositoryName>,
-    ) -> Result<Option<Blob>, StoreError> {
-        let Some((size, body)) = row else {
-            return Ok(None);
-        };
-        let size = u64::try_from(size);
-        let access = Access {
-            size: size.map_err(|_| self.inner.database.corrupt(format!("size of {digest}")))?,
-            body: body.map(Bytes::from),
-        };
+    ) -> Blob {
         let damaged = access
             .body
             .as_ref()
@@ -283,7 +255,7 @@ impl Store {
         if damaged {
             tracing::error!(%digest, "stored content is damaged");
         }
-        Ok(Some(Blob {
+        Blob {
             damaged,
             ..Blob::new(
                 Arc::clone(&self.inner),
@@ -291,7 +263,7 @@ impl Store {
                 access,
                 repository.cloned(),
             )
-        }))
+        }
     }
 }
 

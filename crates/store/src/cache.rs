@@ -15,28 +15,11 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::blob::Access;
 use crate::derived::Derived;
-use crate::manifest::StoredManifest;
-use crate::tag::TagRecord;
+use crate::records::{Access, Change, ChangeSink, StoredManifest, TagRecord};
 
 /// Generations are kept for groups of keys; more groups mean fewer needless refusals to fill.
 const SHARDS: usize = 64;
-
-/// Something that a transaction changed.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    /// A tag was set, touched or deleted.
-    Tag(RepositoryName, Tag),
-    /// A manifest of a repository was deleted, or its origin changed.
-    Manifest(RepositoryName, Digest),
-    /// A repository no longer holds a blob.
-    Blob(RepositoryName, Digest),
-    /// A repository has one more or one less manifest that was pushed.
-    Pushed(RepositoryName),
-    /// A derived record was replaced or deleted.
-    Derived(Digest),
-}
 
 /// A cache that is exact about this process's writes.
 pub(crate) struct ExactCache<K, V> {
@@ -141,9 +124,10 @@ impl Caches {
             }),
         }
     }
+}
 
-    /// Forgets what `change` is about.
-    pub(crate) fn forget(&self, change: &Change) {
+impl ChangeSink for Caches {
+    fn changed(&self, change: &Change) {
         match change {
             Change::Tag(repository, tag) => {
                 self.tags.forget(&(repository.clone(), tag.clone()));

@@ -2,12 +2,9 @@
 //! chosen for a login is asked for it, and a choice must not depend on whether the upstream is up.
 
 use metahub_oci::{Descriptor, Digest, RepositoryName};
-use serde_json::Value;
 
 use crate::StoreError;
-use crate::encoding::{digest_to_bytes, now};
 use crate::store::Store;
-use crate::writer::Durability;
 
 impl Store {
     /// What was told last of the compatibility artifact that refers to `image`: its descriptor, or
@@ -20,25 +17,7 @@ impl Store {
         repository: &RepositoryName,
         image: &Digest,
     ) -> Result<Option<Option<Descriptor>>, StoreError> {
-        let row: Option<Option<String>> = sqlx::query_scalar(
-            "SELECT c.artifact FROM compatibility c
-             JOIN manifests m ON m.id = c.manifest_id
-             WHERE m.digest = $1
-               AND c.repository_id = (SELECT id FROM repositories WHERE name = $2)",
-        )
-        .bind(digest_to_bytes(image))
-        .bind(repository.as_str())
-        .fetch_optional(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let Some(Some(text)) = row else {
-            return Ok(row.map(|_| None));
-        };
-        let value = serde_json::from_str::<Value>(&text).ok();
-        let artifact = value.and_then(|value| Descriptor::from_json(&value).ok());
-        let problem = || format!("the compatibility artifact of {image} in {repository}");
-        let artifact = artifact.ok_or_else(|| self.inner.database.corrupt(problem()))?;
-        Ok(Some(Some(artifact)))
+        self.inner.records.compatibility(repository, image).await
     }
 
     /// Notes what was told of the compatibility artifact that refers to `image`, if `repository`
@@ -52,34 +31,8 @@ impl Store {
         image: &Digest,
         artifact: Option<&Descriptor>,
     ) -> Result<(), StoreError> {
-        let (repository, image) = (repository.clone(), digest_to_bytes(image));
-        let artifact = artifact.map(|artifact| Value::Object(artifact.as_json().clone()));
-        let artifact = artifact.map(|artifact| artifact.to_string());
-        let writer = &self.inner.database.writer;
-        writer
-            .write(Durability::Relaxed, move |transaction| {
-                Box::pin(async move {
-                    sqlx::query(
-                        "INSERT INTO compatibility
-                             (repository_id, manifest_id, artifact, checked_at)
-                         SELECT l.repository_id, l.manifest_id, $3, $4 FROM repo_manifests l
-                         JOIN manifests m ON m.id = l.manifest_id
-                         WHERE m.digest = $1 AND l.repository_id =
-                             (SELECT id FROM repositories WHERE name = $2)
-                         ON CONFLICT (repository_id, manifest_id) DO UPDATE
-                             SET artifact = excluded.artifact, checked_at = excluded.checked_at",
-                    )
-                    .bind(image)
-                    .bind(repository.as_str())
-                    .bind(artifact)
-                    .bind(now())
-                    .execute(&mut transaction.connection)
-                    .await
-                    .map(drop)
-                    .map_err(|error| transaction.error(error))
-                })
-            })
-            .await
+        let records = &self.inner.records;
+        records.set_compatibility(repository, image, artifact).await
     }
 }
 

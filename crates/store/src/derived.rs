@@ -7,10 +7,10 @@ use metahub_oci::{Digest, RepositoryName};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::StoreError;
-use crate::cache::Change;
-use crate::encoding::{digest_from_bytes, digest_to_bytes, now};
+use crate::records::Change;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes, now};
+use crate::records::sqlite::writer::{Durability, Transaction};
 use crate::store::Store;
-use crate::writer::{Durability, Transaction};
 
 /// A manifest or index that was computed.
 #[derive(Clone, Debug, PartialEq, Eq)]

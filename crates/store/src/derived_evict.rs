@@ -8,15 +8,16 @@
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
-use crate::cache::Change;
 use crate::derived::{DerivedTotal, total};
-use crate::encoding::{digest_from_bytes, digest_to_bytes};
 use crate::evict::{Naming, Row, is_named, take};
 use crate::gc::Gc;
-use crate::manifest::{self, Origin};
-use crate::references::Kind;
+use crate::records::Change;
+use crate::records::Kind;
+use crate::records::Origin;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::records::sqlite::manifests;
+use crate::records::sqlite::writer::{Durability, Transaction};
 use crate::store::Store;
-use crate::writer::{Durability, Transaction};
 
 /// Records that go in one transaction, at most: others write in between.
 const BATCH: i64 = 100;
@@ -163,7 +164,7 @@ async fn remove(
         }
         let first = removed == 0;
         let repository = record.repository.clone();
-        removed += u64::from(manifest::delete(transaction, repository, digest).await?);
+        removed += u64::from(manifests::delete(transaction, repository, digest).await?);
         if !first {
             continue;
         }

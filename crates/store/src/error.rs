@@ -127,7 +127,7 @@ pub enum StoreError {
     Closed,
     /// Any other failure of the database.
     #[error("database error: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
@@ -142,33 +142,6 @@ impl StoreError {
                 path,
                 source,
             },
-        }
-    }
-
-    /// The error for what SQLite said about the database at `path`.
-    pub(crate) fn database(path: &Path, source: sqlx::Error) -> Self {
-        let code = match &source {
-            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return Self::Closed,
-            sqlx::Error::PoolTimedOut => return Self::Busy,
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                return Self::Corrupt {
-                    path: path.to_owned(),
-                    problem: source.to_string(),
-                };
-            }
-            _ => None,
-        };
-        // The low byte is SQLite's primary result code: https://sqlite.org/rescode.html
-        match code.map(|code| code & 0xff) {
-            Some(5 | 6) => Self::Busy,
-            Some(8) => Self::ReadOnly(path.to_owned()),
-            Some(13) => Self::NoSpace(path.to_owned()),
-            Some(11 | 26) => Self::Corrupt {
-                path: path.to_owned(),
-                problem: source.to_string(),
-            },
-            _ => Self::Database(source),
         }
     }
 
@@ -220,7 +193,7 @@ impl StoreError {
             Self::Aborted => Self::Aborted,
             Self::WriterEnded => Self::WriterEnded,
             Self::Closed => Self::Closed,
-            Self::Database(error) => Self::Database(sqlx::Error::Protocol(error.to_string())),
+            Self::Database(error) => Self::Database(error.to_string().into()),
         }
     }
 }

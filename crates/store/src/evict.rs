@@ -12,13 +12,13 @@ use std::time::{Duration, SystemTime};
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
-use crate::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
 use crate::gc::Gc;
 use crate::kept::{evictable, kept, last_used};
-use crate::manifest;
-use crate::repository::{find, unlink};
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
+use crate::records::sqlite::manifests;
+use crate::records::sqlite::repositories::{find, unlink};
+use crate::records::sqlite::writer::{Durability, Transaction};
 use crate::store::Store;
-use crate::writer::{Durability, Transaction};
 
 /// What was given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,7 +188,7 @@ async fn delete(
     digest: Digest,
 ) -> Result<u64, StoreError> {
     let before = stored_size(transaction, &digest).await?;
-    manifest::delete(transaction, repository.clone(), digest.clone()).await?;
+    manifests::delete(transaction, repository.clone(), digest.clone()).await?;
     let after = stored_size(transaction, &digest).await?;
     Ok(before.saturating_sub(after))
 }

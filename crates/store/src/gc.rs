@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::StoreError;
-use crate::cache::Change;
-use crate::encoding::{digest_from_bytes, time_to_millis};
 use crate::layout::remove_file;
+use crate::records::Change;
+use crate::records::sqlite::encoding::{digest_from_bytes, time_to_millis};
+use crate::records::sqlite::writer::Durability;
 use crate::reserve;
 use crate::stale::{Held, MadeFrom};
 use crate::store::{Store, blocking};
-use crate::writer::Durability;
 
 /// Rows that are looked at at once.
 const BATCH: i64 = 500;

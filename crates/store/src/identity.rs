@@ -7,10 +7,10 @@ use metahub_oci::Digest;
 use rand::RngExt as _;
 
 use crate::StoreError;
-use crate::encoding::{digest_from_bytes, first_key};
 use crate::marker::{self, ALGORITHMS, Known, Marker, Survey, Verdict};
+use crate::records::sqlite::encoding::{digest_from_bytes, first_key};
+use crate::records::sqlite::writer::{Durability, Fence, Transaction};
 use crate::store::{Inner, Store, blocking};
-use crate::writer::{Durability, Fence, Transaction};
 
 /// The store's identity while it is open to serve.
 #[derive(Debug, Default)]

@@ -9,9 +9,11 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName, Tag};
 
 use crate::StoreError;
-use crate::encoding::{digest_from_bytes, digest_to_bytes, time_from_millis, time_to_millis};
+use crate::records::sqlite::encoding::{
+    digest_from_bytes, digest_to_bytes, time_from_millis, time_to_millis,
+};
+use crate::records::sqlite::writer::Durability;
 use crate::store::Store;
-use crate::writer::Durability;
 
 /// A manifest that can be given back.
 #[derive(Clone, Debug, PartialEq, Eq)]

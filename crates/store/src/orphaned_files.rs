@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use metahub_oci::{Algorithm, Digest};
 
 use crate::StoreError;
-use crate::encoding::{digest_from_bytes, digest_to_bytes, first_key};
 use crate::gc::{Gc, GcReport};
 use crate::layout::remove_file;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes, first_key};
 use crate::store::blocking;
 
 impl Gc<'_> {

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use metahub_oci::RepositoryName;
 
 use crate::StoreError;
-use crate::cache::Change;
-use crate::encoding::{now, time_from_millis};
-use crate::manifest::Origin;
-use crate::repository::Page;
+use crate::records::Change;
+use crate::records::Origin;
+use crate::records::Page;
+use crate::records::sqlite::encoding::{now, time_from_millis};
+use crate::records::sqlite::writer::{Durability, Transaction};
 use crate::store::Store;
-use crate::writer::{Durability, Transaction};
 
 /// A local name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,18 +12,16 @@ use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 use rand::RngExt as _;
 
-use crate::blob::{Access, Blob, INLINE};
-use crate::cache::Change;
-use crate::encoding::{digest_to_bytes, now};
+use crate::StoreError;
+use crate::blob::{Blob, INLINE};
 use crate::layout::{remove_file, sync_folder};
 use crate::open_blob::Stamp;
 use crate::publishing::Publishing;
+use crate::records::{Access, NewBlob};
 use crate::staged::Staged;
 use crate::steps::Steps;
 use crate::store::{Inner, Store, blocking, joined};
 use crate::upload_id::UploadId;
-use crate::writer::{Durability, Transaction};
-use crate::{StoreError, repository};
 
 /// Files up to this size, in bytes, are flushed together with their folder. Larger ones are
 /// flushed before, so that nobody waits for them at the digest's guard.
@@ -183,7 +181,7 @@ impl Inner {
         let digest = publish.digest.clone();
         let entered = self.enter(publish, Source::File(size, stamp)).await;
         // What the database says counts: a commit may have been done though it seemed to fail.
-        if entered.is_err() && matches!(self.has_row(&digest).await, Ok(false)) {
+        if entered.is_err() && matches!(self.records.is_stored(&digest).await, Ok(false)) {
             let path = self.blob_path(&digest);
             blocking(move || remove_file(&path)).await?;
         }
@@ -208,25 +206,14 @@ impl Inner {
                 body: Some(bytes.clone()),
             },
         };
-        let (key, entered, holder) = (digest.clone(), access.clone(), repository.clone());
-        self.database
-            .writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let blob = enter_blob(transaction, &key, entered).await?;
-                    if let Some(name) = holder {
-                        let repository = repository::ensure(transaction, &name).await?;
-                        link(transaction, repository, blob, given).await?;
-                        // What was cached may have been the damaged content that this replaces.
-                        transaction.changed(Change::Blob(name, key));
-                    }
-                    if let Some(upload) = upload {
-                        upload.remove_row(transaction).await?;
-                    }
-                    Ok::<_, StoreError>(())
-                })
-            })
-            .await?;
+        let new = NewBlob {
+            digest: digest.clone(),
+            access: access.clone(),
+            repository: repository.clone(),
+            given,
+            upload,
+        };
+        self.records.publish_blob(new).await?;
         if let Source::File(_, stamp) = source {
             self.verified.insert(digest.clone(), stamp);
         }
@@ -265,17 +252,8 @@ struct Place {
 }
 
 impl Inner {
-    /// Whether the database names a blob.
-    async fn has_row(&self, digest: &Digest) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
-            .bind(digest_to_bytes(digest))
-            .fetch_one(&self.database.readers)
-            .await
-            .map_err(|error| self.database.error(error))
-    }
-
     async fn place(&self, digest: &Digest, size: u64) -> Result<Place, StoreError> {
-        let known = self.has_row(digest).await?;
+        let known = self.records.is_stored(digest).await?;
         Ok(Place {
             path: self.blob_path(digest),
             careful: known || size > TOGETHER,
@@ -317,47 +295,6 @@ impl Place {
         settled?;
         Stamp::of(file).map_err(|error| StoreError::io("look at", &self.path, error))
     }
-}
-
-pub(crate) async fn enter_blob(
-    transaction: &mut Transaction,
-    digest: &Digest,
-    access: Access,
-) -> Result<i64, StoreError> {
-    let result = sqlx::query_scalar(
-        "INSERT INTO blobs (digest, size, created_at, used_at, body) VALUES ($1, $2, $3, $3, $4)
-         ON CONFLICT (digest) DO UPDATE SET
-             size = excluded.size, used_at = excluded.used_at, body = excluded.body
-         RETURNING id",
-    )
-    .bind(digest_to_bytes(digest))
-    .bind(i64::try_from(access.size).unwrap_or(i64::MAX))
-    .bind(now())
-    .bind(access.body.map(Vec::from))
-    .fetch_one(&mut transaction.connection)
-    .await;
-    result.map_err(|error| transaction.error(error))
-}
-
-/// Lets a repository read a blob; `given` if its upstream gives it.
-pub(crate) async fn link(
-    transaction: &mut Transaction,
-    repository: i64,
-    blob: i64,
-    given: bool,
-) -> Result<(), StoreError> {
-    let result = sqlx::query(
-        "INSERT INTO repo_blobs (repository_id, blob_id, linked_at, given) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (repository_id, blob_id) DO UPDATE SET
-             linked_at = excluded.linked_at, given = max(given, excluded.given)",
-    )
-    .bind(repository)
-    .bind(blob)
-    .bind(now())
-    .bind(given)
-    .execute(&mut transaction.connection)
-    .await;
-    result.map(|_| ()).map_err(|error| transaction.error(error))
 }
 
 /// Why bytes were not stored under a digest.

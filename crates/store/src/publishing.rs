@@ -13,9 +13,9 @@ use std::sync::Arc;
 use metahub_oci::Digest;
 
 use crate::StoreError;
-use crate::encoding::digest_to_bytes;
 use crate::layout::remove_file;
 use crate::store::{Inner, blocking};
+use crate::upload_id::UploadId;
 
 /// What a note's name has more than its upload's.
 const NOTE: &str = "publishing";
@@ -59,13 +59,8 @@ impl Inner {
         publishing: Publishing,
     ) -> Result<(), StoreError> {
         // Where this fails, the note stays, and the next start does it.
-        let named: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)",
-        )
-        .bind(digest_to_bytes(&publishing.digest))
-        .fetch_one(&self.database.readers)
-        .await
-        .map_err(|error| self.database.error(error))?;
+        let stored = self.records.stored_blob(&publishing.digest).await?;
+        let named = stored.is_some_and(|access| access.body.is_none());
         let place = self.blob_path(&publishing.digest);
         blocking(move || {
             put_back(&publishing.staging, &place, named)?;
@@ -79,11 +74,14 @@ impl Inner {
     /// staging is swept.
     pub(crate) async fn put_interrupted_back(
         self: &Arc<Self>,
-        uploads: &[String],
+        uploads: &[UploadId],
     ) -> Result<(), StoreError> {
         let (folder, known) = (
             self.layout.staging(),
-            uploads.iter().cloned().collect::<HashSet<_>>(),
+            uploads
+                .iter()
+                .map(UploadId::to_string)
+                .collect::<HashSet<_>>(),
         );
         let interrupted = blocking(move || notes(&folder, &known)).await?;
         for publishing in interrupted {

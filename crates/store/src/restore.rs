@@ -11,10 +11,10 @@ use sqlx::Connection as _;
 use crate::StoreError;
 use crate::backup::Copying;
 use crate::backup_folder::{self, Copied, copy, copy_blob, failed};
-use crate::database::open_snapshot;
-use crate::encoding::digest_from_bytes;
 use crate::layout::{Layout, make, sync_folder};
 use crate::marker::{self, ALGORITHMS, Marker};
+use crate::records::sqlite::encoding::digest_from_bytes;
+use crate::records::sqlite::snapshot::open_snapshot;
 use crate::scrub_report::{ScrubOptions, ScrubReport};
 use crate::store::{Mode, Options, Store, blocking};
 
@@ -116,7 +116,7 @@ async fn copy_blobs(
 ) -> Result<RestoreReport, StoreError> {
     let (source, target) = (Layout::at(from), Layout::at(to));
     let database = source.database();
-    let fail = |error| StoreError::database(&database, error);
+    let fail = |error| crate::records::sqlite::failed(&database, error);
     let mut copy = open_snapshot(&database).await?;
     let total: i64 =
         sqlx::query_scalar("SELECT coalesce(sum(size), 0) FROM blobs WHERE body IS NULL")
@@ -176,7 +176,7 @@ async fn copy_blobs(
 
 /// The mark that belongs to a backup's database.
 async fn known(database: &Path) -> Result<Marker, StoreError> {
-    let fail = |error| StoreError::database(database, error);
+    let fail = |error| crate::records::sqlite::failed(database, error);
     let mut copy = open_snapshot(database).await?;
     let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, value FROM store")
         .fetch_all(&mut copy)

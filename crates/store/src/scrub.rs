@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
-use crate::encoding::digest_from_bytes;
+use crate::records::sqlite::encoding::digest_from_bytes;
 use crate::scrub_blobs::Wrong;
 use crate::scrub_report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
 use crate::store::{Store, blocking};

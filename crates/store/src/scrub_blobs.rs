@@ -9,14 +9,14 @@ use metahub_oci::Digest;
 
 use crate::StoreError;
 use crate::blob::{Blob, MISSING};
-use crate::cache::Change;
-use crate::encoding::{digest_from_bytes, digest_to_bytes};
 use crate::layout::sync_folder;
 use crate::marker::bearable;
+use crate::records::Change;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::records::sqlite::writer::Durability;
 use crate::scrub::{BATCH, Scrub};
 use crate::scrub_report::Finding;
 use crate::store::{Store, blocking};
-use crate::writer::Durability;
 
 /// Findings that are reported one by one; a report travels in one piece.
 const FINDINGS: usize = 10_000;
@@ -81,13 +81,16 @@ impl Scrub<'_> {
 
     /// What a blob is like. Nothing is wrong with one that was collected meanwhile.
     async fn examine(&self, digest: &Digest) -> Result<Looked, StoreError> {
-        match self.store.row(digest).await {
+        match self.store.inner.records.stored_blob(digest).await {
             Ok(None) => Ok(Looked::default()),
-            Ok(Some(blob)) => Ok(Looked {
-                size: blob.size(),
-                in_file: blob.path().is_some(),
-                problem: check(&blob).await?,
-            }),
+            Ok(Some(access)) => {
+                let blob = self.store.known_blob(digest, access, None);
+                Ok(Looked {
+                    size: blob.size(),
+                    in_file: blob.path().is_some(),
+                    problem: check(&blob).await?,
+                })
+            }
             Err(StoreError::Corrupt { problem, .. }) => Ok(Looked {
                 problem: Some(problem),
                 ..Looked::default()
@@ -200,16 +203,6 @@ struct Looked {
 }
 
 impl Store {
-    /// A blob as its row says, whether or not its file is there.
-    async fn row(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
-        let row = sqlx::query_as("SELECT size, body FROM blobs WHERE digest = $1")
-            .bind(digest_to_bytes(digest))
-            .fetch_optional(&self.inner.database.readers)
-            .await
-            .map_err(|error| self.inner.database.error(error))?;
-        self.of_row(digest, row, None)
-    }
-
     /// Takes a blob from every repository.
     async fn remove_row(&self, digest: &Digest) -> Result<(), StoreError> {
         let (digest, writer) = (digest.clone(), &self.inner.database.writer);

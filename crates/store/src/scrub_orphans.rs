@@ -8,17 +8,13 @@ use std::sync::Arc;
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
-use crate::blob::{Access, Blob};
-use crate::cache::Change;
-use crate::encoding::digest_to_bytes;
+use crate::blob::Blob;
 use crate::gc::Gc;
 use crate::marker::ALGORITHMS;
-use crate::publish::{enter_blob, link};
-use crate::repository;
+use crate::records::{Access, NewBlob};
 use crate::scrub::Scrub;
 use crate::scrub_blobs::check;
 use crate::store::blocking;
-use crate::writer::Durability;
 
 impl Scrub<'_> {
     /// Enters a blob again that a manifest pushed to `repository` names, that no row names, and
@@ -34,12 +30,7 @@ impl Scrub<'_> {
         }
         let inner = Arc::clone(&self.store.inner);
         let _guard = inner.guard(digest).await;
-        let known: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
-                .bind(digest_to_bytes(digest))
-                .fetch_one(&inner.database.readers)
-                .await
-                .map_err(|error| self.error(error))?;
+        let known = inner.records.is_stored(digest).await?;
         // One that this scrub entered a moment ago goes to whoever else named it.
         if known && !self.report.adopted.contains(digest) {
             return Ok(false);
@@ -58,20 +49,14 @@ impl Scrub<'_> {
         if !known && check(&blob).await?.is_some() {
             return Ok(false);
         }
-        let (key, name) = (digest.clone(), repository.clone());
-        inner
-            .database
-            .writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let blob = enter_blob(transaction, &key, access).await?;
-                    let repository = repository::ensure(transaction, &name).await?;
-                    link(transaction, repository, blob, false).await?;
-                    transaction.changed(Change::Blob(name, key));
-                    Ok::<_, StoreError>(())
-                })
-            })
-            .await?;
+        let new = NewBlob {
+            digest: digest.clone(),
+            access,
+            repository: Some(repository.clone()),
+            given: false,
+            upload: None,
+        };
+        inner.records.publish_blob(new).await?;
         tracing::info!(%digest, %repository, "a blob is back that was missing");
         if !known {
             self.report.adopted.push(digest.clone());

@@ -10,11 +10,13 @@ use std::collections::HashMap;
 use metahub_oci::{Digest, RepositoryName};
 use sqlx::{Executor, Sqlite};
 
-use crate::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::StoreError;
 use crate::gc::Gc;
-use crate::manifest::{self, Origin};
-use crate::writer::{Durability, Transaction};
-use crate::{StoreError, references::Kind};
+use crate::records::Kind;
+use crate::records::Origin;
+use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
+use crate::records::sqlite::manifests;
+use crate::records::sqlite::writer::{Durability, Transaction};
 
 /// Rows that are looked at, and removed, at once.
 const PAGE: i64 = 200;
@@ -272,7 +274,7 @@ async fn remove(
         let DerivedManifest {
             repository, digest, ..
         } = candidate.derived;
-        removed += u64::from(manifest::delete(transaction, repository, digest).await?);
+        removed += u64::from(manifests::delete(transaction, repository, digest).await?);
     }
     Ok(removed)
 }

@@ -4,7 +4,6 @@ use metahub_oci::{Digest, RepositoryName};
 use serde::Deserialize;
 
 use crate::StoreError;
-use crate::encoding::digest_to_bytes;
 use crate::store::{Store, blocking};
 
 /// Manifests that are read for it: images of one repository share their layers, and say the same
@@ -35,20 +34,10 @@ impl Store {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Vec<u64>, StoreError> {
-        let bodies: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT m.body FROM refs f
-             JOIN repo_manifests h ON h.manifest_id = f.manifest_id
-             JOIN manifests m ON m.id = f.manifest_id
-             WHERE f.digest = $1 AND f.kind IN (1, 2, 3)
-               AND h.repository_id = (SELECT id FROM repositories WHERE name = $2)
-             ORDER BY h.pushed_at DESC LIMIT $3",
-        )
-        .bind(digest_to_bytes(digest))
-        .bind(repository.as_str())
-        .bind(MANIFESTS)
-        .fetch_all(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
+        let records = &self.inner.records;
+        let bodies = records
+            .manifests_naming(repository, digest, MANIFESTS)
+            .await?;
         if bodies.is_empty() {
             return Ok(Vec::new());
         }

@@ -14,19 +14,20 @@ use tokio::sync::OwnedMutexGuard;
 use crate::StoreError;
 use crate::blob_stream::Streams;
 use crate::cache::Caches;
-use crate::database::Database;
 use crate::identity::Identity;
 use crate::interrupted::Interrupted;
 use crate::layout::Layout;
 use crate::lease::{self, EXPIRY, Lease};
 use crate::lock::{FolderLock, Locking};
 use crate::process::Process;
+use crate::records::Records;
+use crate::records::sqlite::SqliteRecords;
+use crate::records::sqlite::writer::Fence;
 use crate::reserve;
 use crate::steps::Steps;
 use crate::upload::Session;
 use crate::upload_id::UploadId;
 use crate::verified::Verified;
-use crate::writer::Fence;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,8 @@ const STRIPES: usize = 256;
 
 pub(crate) struct Inner {
     pub(crate) layout: Layout,
-    pub(crate) database: Database,
+    pub(crate) records: Arc<dyn Records>,
+    pub(crate) database: Arc<SqliteRecords>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) options: Options,
     /// Files whose content is known to be right, by what the file system says about them.
@@ -170,12 +172,14 @@ impl Store {
         let caches = Arc::new(Caches::new(options.cache_bytes));
         let fence: Arc<OnceLock<Fence>> = Arc::default();
         let serving = mode == Mode::Serve;
+        let sink = Arc::clone(&caches);
         let database =
-            Database::open(&layout, Arc::clone(&caches), Arc::clone(&fence), serving).await?;
+            Arc::new(SqliteRecords::open(&layout, sink, Arc::clone(&fence), serving).await?);
         let accept_loss = options.accept_loss;
         let store = Self {
             inner: Arc::new(Inner {
                 layout,
+                records: Arc::clone(&database) as Arc<dyn Records>,
                 database,
                 caches,
                 options,
@@ -231,13 +235,13 @@ impl Store {
     /// [`StoreError::WriterEnded`] if it ended by itself, [`StoreError::Closed`] if the store was
     /// closed.
     pub fn ready(&self) -> Result<(), StoreError> {
-        self.inner.database.writer.takes_work()
+        self.inner.records.ready()
     }
 
     /// Finishes what is being written, closes the database and lets go of the folder. Every
     /// later operation answers [`StoreError::Closed`].
     pub async fn close(&self) {
-        self.inner.database.close().await;
+        self.inner.records.close().await;
         let held = self.inner.held.lock().take();
         drop(held);
     }

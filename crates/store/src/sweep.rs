@@ -18,8 +18,7 @@ impl Store {
     /// Discards uploads that nobody appended to for longer than `idle`, and what came of fills that
     /// were interrupted before that. How many uploads there were.
     pub async fn sweep_uploads(&self, idle: Duration) -> Result<usize, StoreError> {
-        let ids = self.upload_ids().await?;
-        let ids: Vec<UploadId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let ids = self.inner.records.uploads().await?;
         let layout = self.inner.layout.clone();
         let stale = blocking(move || {
             let now = SystemTime::now();
@@ -46,14 +45,6 @@ impl Store {
         Ok(swept)
     }
 
-    /// The uploads that the database knows.
-    async fn upload_ids(&self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT id FROM uploads")
-            .fetch_all(&self.inner.database.readers)
-            .await
-            .map_err(|error| self.inner.database.error(error))
-    }
-
     /// Discards what came of fills that were interrupted longer than `idle` ago. How many bytes.
     pub async fn sweep_fills(&self, idle: Duration) -> Result<u64, StoreError> {
         let interrupted = Arc::clone(&self.inner.interrupted);
@@ -66,16 +57,15 @@ impl Store {
 
     /// What is done once, before anybody uses the store.
     pub(crate) async fn sweep_staging(&self) -> Result<(), StoreError> {
-        self.inner
-            .put_interrupted_back(&self.upload_ids().await?)
-            .await?;
+        let uploads = self.inner.records.uploads().await?;
+        self.inner.put_interrupted_back(&uploads).await?;
         self.sweep_uploads(self.inner.options.upload_idle).await?;
-        let known = self.upload_ids().await?;
+        let known = self.inner.records.uploads().await?;
         let staging = self.inner.layout.staging();
         let interrupted = Arc::clone(&self.inner.interrupted);
         let idle = self.inner.options.upload_idle;
         let swept = blocking(move || {
-            let mut known: HashSet<String> = known.into_iter().collect();
+            let mut known: HashSet<String> = known.iter().map(UploadId::to_string).collect();
             let list = |error| StoreError::io("list", &staging, error);
             known.extend(interrupted.find(&staging, idle).map_err(list)?);
             let mut swept = 0;

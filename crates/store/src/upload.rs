@@ -16,14 +16,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::StoreError;
 use crate::blob::Blob;
-use crate::encoding::now;
 use crate::layout::remove_file;
 use crate::publish::Publish;
 use crate::staged::Staged;
 use crate::store::{Inner, Store, blocking, joined};
 use crate::upload_id::UploadId;
 use crate::write_buffer::{Piece, WriteBuffer};
-use crate::writer::Durability;
 
 /// How long an append waits for the one before it, whose client may just have gone away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -122,25 +120,7 @@ impl Store {
                 .map_err(|error| StoreError::io("create", &file, error))
         })
         .await?;
-        let (row, name) = (id.clone(), repository.clone());
-        let entered = self
-            .inner
-            .database
-            .writer
-            .write(Durability::Relaxed, move |transaction| {
-                Box::pin(async move {
-                    let result = sqlx::query(
-                        "INSERT INTO uploads (id, repository, created_at) VALUES ($1, $2, $3)",
-                    )
-                    .bind(row.as_str())
-                    .bind(name.as_str())
-                    .bind(now())
-                    .execute(&mut transaction.connection)
-                    .await;
-                    result.map_err(|error| transaction.error(error))
-                })
-            })
-            .await;
+        let entered = self.inner.records.begin_upload(&id, repository).await;
         if let Err(error) = entered {
             blocking(move || remove_file(&path)).await?;
             return Err(error);
@@ -159,13 +139,7 @@ impl Store {
         if let Some(session) = known {
             return Ok((session.repository == *repository).then(|| self.handle(session)));
         }
-        let row: Option<String> =
-            sqlx::query_scalar("SELECT repository FROM uploads WHERE id = $1")
-                .bind(id.as_str())
-                .fetch_optional(&self.inner.database.readers)
-                .await
-                .map_err(|error| self.inner.database.error(error))?;
-        if row.as_deref() != Some(repository.as_str()) {
+        if self.inner.records.upload(id).await?.as_ref() != Some(repository) {
             return Ok(None);
         }
         let path = self.inner.layout.staged(id.as_str());
@@ -344,13 +318,7 @@ impl Drop for Over<'_> {
 impl Inner {
     /// Removes the row and the file of an upload that nobody appends to.
     pub(crate) async fn discard_upload(&self, id: &UploadId) -> Result<(), StoreError> {
-        let row = id.clone();
-        self.database
-            .writer
-            .write(Durability::Relaxed, move |transaction| {
-                Box::pin(async move { row.remove_row(transaction).await })
-            })
-            .await?;
+        self.records.end_upload(id).await?;
         // After the row: as long as the session is here, nobody makes another from the row.
         self.sessions.lock().remove(id);
         let path = self.layout.staged(id.as_str());

@@ -5,9 +5,6 @@ use std::str::FromStr;
 
 use rand::RngExt as _;
 
-use crate::StoreError;
-use crate::writer::Transaction;
-
 /// Names an upload: 32 hexadecimal digits that cannot be guessed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UploadId(Box<str>);
@@ -27,15 +24,6 @@ impl UploadId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Removes its row.
-    pub(crate) async fn remove_row(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
-        let result = sqlx::query("DELETE FROM uploads WHERE id = $1")
-            .bind(self.as_str())
-            .execute(&mut transaction.connection)
-            .await;
-        result.map(|_| ()).map_err(|error| transaction.error(error))
     }
 }
 

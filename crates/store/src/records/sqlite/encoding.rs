@@ -1,8 +1,10 @@
-//! How digests and times lie in the database.
+//! How digests, times and kinds lie in the database.
 
 use std::time::{Duration, SystemTime};
 
 use metahub_oci::{Algorithm, Digest};
+
+use crate::records::{Kind, Origin};
 
 /// One byte for the algorithm, then the raw value: half the size of the text.
 pub(crate) fn digest_to_bytes(digest: &Digest) -> Vec<u8> {
@@ -55,6 +57,35 @@ pub(crate) fn time_from_millis(millis: i64) -> SystemTime {
 /// Now, in milliseconds since 1970.
 pub(crate) fn now() -> i64 {
     time_to_millis(SystemTime::now())
+}
+
+impl Origin {
+    /// As it is written in the database. The least wins where a manifest came in several ways.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Self::Pushed => 1,
+            Self::Upstream => 2,
+            Self::Derived => 3,
+        }
+    }
+}
+
+/// The reverse of [`Origin::number`].
+pub(crate) fn origin_from_number(number: i64) -> Option<Origin> {
+    let origins = [Origin::Pushed, Origin::Upstream, Origin::Derived];
+    origins.into_iter().find(|origin| origin.number() == number)
+}
+
+impl Kind {
+    /// As it is written in the database.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Self::Config => 1,
+            Self::Layer => 2,
+            Self::Child => 3,
+            Self::Subject => 4,
+        }
+    }
 }
 
 #[cfg(test)]

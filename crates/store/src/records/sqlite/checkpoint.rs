@@ -14,7 +14,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::StoreError;
+use super::failed;
 
 /// Transactions between two checkpoints.
 const EVERY: u32 = 64;
@@ -48,7 +48,7 @@ impl Checkpoints {
                     Ok(pages) => says_long.store(pages >= LONG, Ordering::Relaxed),
                     Err(error) => {
                         // The next one tries again; until then the log grows.
-                        let error = StoreError::database(&path, error);
+                        let error = failed(&path, error);
                         tracing::warn!(%error, "a checkpoint failed");
                     }
                 }

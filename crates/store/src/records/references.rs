@@ -8,20 +8,13 @@ use metahub_oci::{Descriptor, Digest, Document};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// An image manifest's configuration.
-    Config = 1,
+    Config,
     /// An image manifest's layer.
-    Layer = 2,
+    Layer,
     /// An index's entry.
-    Child = 3,
+    Child,
     /// What an artifact is about. It need not exist.
-    Subject = 4,
-}
-
-impl Kind {
-    /// As it is written in the database.
-    pub(crate) fn number(self) -> i64 {
-        self as i64
-    }
+    Subject,
 }
 
 /// A reference of a manifest.

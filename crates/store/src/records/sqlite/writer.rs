@@ -19,12 +19,18 @@ use sqlx::{ConnectOptions as _, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
-use crate::cache::{Caches, Change};
-use crate::checkpoint::Checkpoints;
 use crate::lease;
+use crate::records::{Change, ChangeSink};
+
+use super::checkpoint::Checkpoints;
+use super::failed;
 
 /// How many pieces of work share a transaction at most.
 const BATCH: usize = 64;
+
+statements! {
+    OWNER = "SELECT value FROM store WHERE name = 'owner'";
+}
 
 /// Whether a commit must survive a power cut before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +77,7 @@ impl Transaction {
 
     /// The error for what SQLite said.
     pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
-        StoreError::database(&self.path, error)
+        failed(&self.path, error)
     }
 
     /// The error for a row that this program never writes.
@@ -97,7 +103,7 @@ impl Transaction {
             return Ok(());
         };
         lease::Shared::check(&fence.lease, false).await?;
-        let result = sqlx::query_scalar("SELECT value FROM store WHERE name = 'owner'")
+        let result = sqlx::query_scalar(OWNER)
             .fetch_optional(&mut self.connection)
             .await;
         let owner: Option<String> = result.map_err(|error| self.error(error))?;
@@ -186,7 +192,7 @@ impl Writer {
         connection: SqliteConnection,
         options: SqliteConnectOptions,
         path: PathBuf,
-        caches: Arc<Caches>,
+        sink: Arc<dyn ChangeSink>,
         checkpoints: Checkpoints,
         fence: Arc<OnceLock<Fence>>,
     ) -> Self {
@@ -198,7 +204,7 @@ impl Writer {
             synchronous: Durability::Full,
             fence,
         };
-        tokio::spawn(serve(transaction, options, messages, caches, checkpoints));
+        tokio::spawn(serve(transaction, options, messages, sink, checkpoints));
         Self {
             queue,
             closing: Arc::default(),
@@ -267,7 +273,7 @@ async fn serve(
     mut transaction: Transaction,
     options: SqliteConnectOptions,
     mut messages: mpsc::Receiver<Message>,
-    caches: Arc<Caches>,
+    sink: Arc<dyn ChangeSink>,
     mut checkpoints: Checkpoints,
 ) {
     let mut closing = Vec::new();
@@ -287,7 +293,7 @@ async fn serve(
                 .flatten();
         }
         if !batch.is_empty() {
-            let work = AssertUnwindSafe(process(&mut transaction, batch, &caches));
+            let work = AssertUnwindSafe(process(&mut transaction, batch, &*sink));
             let failed = match work.catch_unwind().await {
                 Ok(committed) => !committed,
                 Err(_) => {
@@ -336,7 +342,7 @@ async fn heal(transaction: &mut Transaction, options: &SqliteConnectOptions) {
 async fn process(
     transaction: &mut Transaction,
     mut batch: Vec<Box<dyn Job>>,
-    caches: &Caches,
+    sink: &dyn ChangeSink,
 ) -> bool {
     transaction.changes.clear();
     let outcome = commit(transaction, &mut batch).await;
@@ -346,7 +352,7 @@ async fn process(
         let _ = transaction.run("ROLLBACK").await;
     } else {
         for change in transaction.changes.drain(..) {
-            caches.forget(&change);
+            sink.changed(&change);
         }
     }
     for job in batch {

@@ -1,0 +1,81 @@
+//! Blobs: which are stored, and which repository may read which.
+
+use bytes::Bytes;
+use metahub_oci::{Digest, RepositoryName};
+
+use super::{Answer, Deletion, Stays};
+use crate::upload_id::UploadId;
+
+/// What is known of a blob that may be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// The bytes of a small blob. Others lie in files.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// A blob whose content is in place.
+#[derive(Clone, Debug)]
+pub(crate) struct NewBlob {
+    pub(crate) digest: Digest,
+    pub(crate) access: Access,
+    /// Who may read it from now on. Without one, nobody may until it is linked.
+    pub(crate) repository: Option<RepositoryName>,
+    /// Whether that repository's upstream gave it.
+    pub(crate) given: bool,
+    /// The upload that it was, which ends.
+    pub(crate) upload: Option<UploadId>,
+}
+
+/// Why a repository may be linked to a blob.
+#[derive(Clone, Debug)]
+pub(crate) enum Right {
+    /// The caller vouches for it.
+    Vouched,
+    /// This repository may read it.
+    Of(RepositoryName),
+    /// The upstream of this host, as repositories' names have it, gave it for one of its
+    /// repositories.
+    Given(String),
+}
+
+/// Blobs.
+pub(crate) trait BlobRecords: Send + Sync {
+    /// The blob `digest`, if `repository` may read it.
+    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, Option<Access>>;
+
+    /// The blob `digest`, if it is stored at all.
+    fn stored_blob(&self, digest: &Digest) -> Answer<'_, Option<Access>>;
+
+    /// Whether the blob `digest` is stored.
+    fn is_stored(&self, digest: &Digest) -> Answer<'_, bool>;
+
+    /// Enters content that is in place, lets its repository read it, and ends its upload, durably.
+    fn publish_blob(&self, new: NewBlob) -> Answer<'_, ()>;
+
+    /// Lets `to` read the blob `digest`, durably, if it is stored and `right` holds. Whether that
+    /// is so.
+    fn link_blob(&self, right: Right, to: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
+
+    /// Whether the upstream `host` gave the blob `digest` for one of its repositories.
+    fn is_given(&self, host: &str, digest: &Digest) -> Answer<'_, bool>;
+
+    /// Repositories that may read the blob `digest`, at most `limit`, those it came to last first.
+    fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Answer<'_, Vec<RepositoryName>>;
+
+    /// Takes the blob `digest` from `repository`, durably. Whether it held it.
+    fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
+
+    /// The same unless a tag that `stays` names an image that needs the blob.
+    fn delete_blob_unless(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        stays: Stays,
+    ) -> Answer<'_, Deletion>;
+}

@@ -1,0 +1,193 @@
+//! Records in SQLite: opening the database, reading from it, and queueing changes of it.
+//!
+//! Write-ahead log, so that reads never wait for a write; `synchronous` FULL, so that a commit
+//! survives a power cut. Each module holds the statements of its subject, declared with
+//! [`statements`], so that a test prepares all of them against the schema.
+
+/// Declares SQL statements, and lists them for the test that prepares each.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
+        $($(#[$doc])* const $name: &str = $sql;)+
+        #[cfg(test)]
+        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+mod blobs;
+mod checkpoint;
+pub(crate) mod encoding;
+mod manifest_rows;
+pub(crate) mod manifests;
+mod needs;
+pub(crate) mod publish_manifest;
+pub(crate) mod repositories;
+mod schema;
+pub(crate) mod snapshot;
+mod tags;
+mod uploads;
+pub(crate) mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+
+use super::{Answer, ChangeSink, Records};
+use crate::StoreError;
+use crate::layout::Layout;
+use checkpoint::Checkpoints;
+use writer::{Durability, Fence, Transaction, Writer};
+
+/// How long a statement waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that read. They are idle most of the time: hot data is in memory.
+const READERS: u32 = 4;
+
+/// Records in a SQLite database.
+pub(crate) struct SqliteRecords {
+    path: PathBuf,
+    pub(crate) readers: SqlitePool,
+    pub(crate) writer: Writer,
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // Before the first table: garbage collection gives pages back to the disk.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .busy_timeout(BUSY_TIMEOUT)
+        // The log shrinks to this after a checkpoint.
+        .pragma("journal_size_limit", "33554432")
+        // Checkpoints are made beside the writer; this is for when those fail.
+        .pragma("wal_autocheckpoint", "16384")
+        .pragma("temp_store", "memory")
+        .disable_statement_logging()
+}
+
+impl SqliteRecords {
+    /// Opens the database of a data folder, creating it and bringing its schema up to date.
+    /// `serving` says that this process holds the folder: no other's schema is changed.
+    pub(crate) async fn open(
+        layout: &Layout,
+        changes: Arc<dyn ChangeSink>,
+        fence: Arc<OnceLock<Fence>>,
+        serving: bool,
+    ) -> Result<Self, StoreError> {
+        let path = layout.database();
+        let fail = |error| failed(&path, error);
+        let mut connection = options(&path).connect().await.map_err(fail)?;
+        schema::bring_up_to_date(layout, &mut connection, serving).await?;
+        // Opening a connection here checks that reading works before anything is promised.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // All of them now: one that is opened while the disk is full needs a little space, and
+            // reading is to go on without any.
+            .min_connections(READERS)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(
+                options(&path)
+                    .create_if_missing(false)
+                    .pragma("query_only", "ON"),
+            )
+            .await
+            .map_err(fail)?;
+        let beside = options(&path).connect().await.map_err(fail)?;
+        let checkpoints = Checkpoints::start(beside, &path);
+        let anew = options(&path).create_if_missing(false);
+        let writer = Writer::start(connection, anew, path.clone(), changes, checkpoints, fence);
+        Ok(Self {
+            path,
+            readers,
+            writer,
+        })
+    }
+
+    /// The error for what SQLite said.
+    pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
+        failed(&self.path, error)
+    }
+
+    /// The error for a row that this program never writes.
+    pub(crate) fn corrupt(&self, problem: impl Into<String>) -> StoreError {
+        StoreError::Corrupt {
+            path: self.path.clone(),
+            problem: problem.into(),
+        }
+    }
+
+    /// What a query of the readers gives.
+    fn read<'a, T: Send + 'a>(
+        &'a self,
+        query: impl Future<Output = Result<T, sqlx::Error>> + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move { query.await.map_err(|error| self.error(error)) })
+    }
+
+    /// Runs `work` in a transaction and answers once that is committed.
+    fn write<T, E, F>(&self, durability: Durability, work: F) -> Answer<'_, T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Transaction) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        Box::pin(self.writer.write(durability, work))
+    }
+}
+
+impl Records for SqliteRecords {
+    fn ready(&self) -> Result<(), StoreError> {
+        self.writer.takes_work()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.readers.close().await;
+            self.writer.close().await;
+        })
+    }
+}
+
+/// What `LIMIT` is given to know whether another page follows.
+fn limit_and_one(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// The error for what SQLite said about the database at `path`.
+pub(crate) fn failed(path: &Path, source: sqlx::Error) -> StoreError {
+    let code = match &source {
+        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
+        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return StoreError::Closed,
+        sqlx::Error::PoolTimedOut => return StoreError::Busy,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            return StoreError::Corrupt {
+                path: path.to_owned(),
+                problem: source.to_string(),
+            };
+        }
+        _ => None,
+    };
+    // The low byte is SQLite's primary result code: https://sqlite.org/rescode.html
+    match code.map(|code| code & 0xff) {
+        Some(5 | 6) => StoreError::Busy,
+        Some(8) => StoreError::ReadOnly(path.to_owned()),
+        Some(13) => StoreError::NoSpace(path.to_owned()),
+        Some(11 | 26) => StoreError::Corrupt {
+            path: path.to_owned(),
+            problem: source.to_string(),
+        },
+        _ => StoreError::Database(source.into()),
+    }
+}

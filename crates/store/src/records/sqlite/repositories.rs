@@ -1,0 +1,89 @@
+//! Repositories: their rows, and their pages.
+
+use metahub_oci::{Digest, RepositoryName};
+
+use super::encoding::{digest_to_bytes, now};
+use super::writer::Transaction;
+use super::{SqliteRecords, limit_and_one};
+use crate::StoreError;
+use crate::records::{Answer, Change, Page, RepositoryRecords};
+
+statements! {
+    FIND = "SELECT id FROM repositories WHERE name = $1";
+    ADD = "INSERT INTO repositories (name, created_at) VALUES ($1, $2) RETURNING id";
+    PAGE =
+        "SELECT name FROM repositories r
+         WHERE name > $1
+           AND EXISTS (SELECT 1 FROM repo_manifests m WHERE m.repository_id = r.id)
+         ORDER BY name LIMIT $2";
+    EXISTS = "SELECT EXISTS (SELECT 1 FROM repositories WHERE name = $1)";
+    UNLINK =
+        "DELETE FROM repo_blobs
+         WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
+           AND blob_id = (SELECT id FROM blobs WHERE digest = $2)";
+}
+
+impl RepositoryRecords for SqliteRecords {
+    fn repositories(&self, after: Option<&str>, limit: usize) -> Answer<'_, Page<RepositoryName>> {
+        let query = sqlx::query_scalar(PAGE)
+            .bind(after.unwrap_or("").to_owned())
+            .bind(limit_and_one(limit));
+        Box::pin(async move {
+            let rows: Vec<String> = self.read(query.fetch_all(&self.readers)).await?;
+            let names = rows.iter().map(|name| {
+                name.parse()
+                    .map_err(|_| self.corrupt(format!("repository '{name}'")))
+            });
+            Ok(Page::cut(names.collect::<Result<_, _>>()?, limit))
+        })
+    }
+
+    fn has_repository(&self, repository: &RepositoryName) -> Answer<'_, bool> {
+        let query = sqlx::query_scalar(EXISTS).bind(repository.to_string());
+        self.read(query.fetch_one(&self.readers))
+    }
+}
+
+/// The row of a repository, made if it is missing.
+pub(crate) async fn ensure(
+    transaction: &mut Transaction,
+    name: &RepositoryName,
+) -> Result<i64, StoreError> {
+    if let Some(id) = find(transaction, name).await? {
+        return Ok(id);
+    }
+    let result = sqlx::query_scalar(ADD)
+        .bind(name.as_str())
+        .bind(now())
+        .fetch_one(&mut transaction.connection)
+        .await;
+    result.map_err(|error| transaction.error(error))
+}
+
+/// The row of a repository.
+pub(crate) async fn find(
+    transaction: &mut Transaction,
+    name: &RepositoryName,
+) -> Result<Option<i64>, StoreError> {
+    let result = sqlx::query_scalar(FIND)
+        .bind(name.as_str())
+        .fetch_optional(&mut transaction.connection)
+        .await;
+    result.map_err(|error| transaction.error(error))
+}
+
+/// Takes a blob out of a repository. Whether it was there.
+pub(crate) async fn unlink(
+    transaction: &mut Transaction,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<bool, StoreError> {
+    let result = sqlx::query(UNLINK)
+        .bind(repository.as_str())
+        .bind(digest_to_bytes(&digest))
+        .execute(&mut transaction.connection)
+        .await;
+    let deleted = result.map_err(|error| transaction.error(error))?;
+    transaction.changed(Change::Blob(repository, digest));
+    Ok(deleted.rows_affected() > 0)
+}

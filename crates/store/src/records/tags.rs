@@ -1,0 +1,57 @@
+//! Tags of repositories.
+
+use std::time::SystemTime;
+
+use metahub_oci::{Digest, RepositoryName, Tag};
+
+use super::{Answer, Origin, Page};
+
+/// What a tag names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    /// The manifest or index.
+    pub digest: Digest,
+    /// Who set the tag.
+    pub origin: Origin,
+    /// When the tag was set, or last found unchanged at its upstream.
+    pub checked_at: SystemTime,
+    /// What the upstream gave to ask again with.
+    pub etag: Option<String>,
+}
+
+/// Tags. [`super::ManifestRecords::publish_manifest`] sets some as well.
+pub(crate) trait TagRecords: Send + Sync {
+    /// What `tag` names in `repository`.
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, Option<TagRecord>>;
+
+    /// Sets `tag` durably, if `repository` holds what it is to name. Whether it does.
+    fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        record: TagRecord,
+    ) -> Answer<'_, bool>;
+
+    /// Notes that `tag` still named `digest` at its upstream, if it names that here. May be undone
+    /// by a power cut.
+    fn recheck_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        checked_at: SystemTime,
+        etag: Option<String>,
+    ) -> Answer<'_, ()>;
+
+    /// Removes a tag durably. Whether it was there.
+    fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, bool>;
+
+    /// The tags of `repository` after `after`, in order of their bytes. The cost of a page does
+    /// not depend on where it lies.
+    fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<'_, Page<Tag>>;
+}
