@@ -29,7 +29,17 @@ use crate::{
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// What a profile that is named without an account asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ProfilePassword {
     /// Any password, the empty one too.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use metahub_catalog::{Catalog, Composed, GrammarError, LoginError};
 use metahub_oci::{Host, RepositoryName};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
@@ -18,20 +19,24 @@ pub const PROFILE_HEADER: &str = "x-meta-profile";
 
 /// Logins by what a request shows beside its own login. Each is a login without an account, such
 /// as `zen4+cuda=12.4`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfilesBy {
     /// By the first components of a repository's name, which are then left out: `HOST/gpu/app` is
     /// `HOST/app` under the login of `gpu`. The longest that fits counts. None is written as a
     /// host, since names below one are images of that registry.
     #[serde(deserialize_with = "prefixes")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub path: BTreeMap<RepositoryName, String>,
     /// By the name under which the client reached this server; with a port where one is written.
+    #[schemars(with = "BTreeMap<String, String>")]
     pub host: BTreeMap<Host, String>,
     /// By a DNS name of the client's certificate (RFC 5280, subject alternative name).
+    #[schemars(with = "BTreeMap<String, String>")]
     pub certificate: BTreeMap<DnsName, String>,
     /// By the network of the client's address. The smallest that has it counts.
     #[serde(deserialize_with = "networks")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub network: BTreeMap<IpNet, String>,
 }
 

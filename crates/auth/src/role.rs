@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a request needs. Every HTTP method of a route needs exactly one of these, so that no
@@ -88,7 +89,7 @@ impl FromStr for Role {
 }
 
 /// What everybody may do, with an account or without one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnonymousAccess {
     /// Nothing: every request needs an account.

@@ -10,6 +10,7 @@ use crate::target::TargetError;
 
 /// Additions to a [`Microarchitectures`](crate::Microarchitectures); all parts optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Extension {
     /// New targets by name.
@@ -24,6 +25,7 @@ pub struct Extension {
 
 /// A target that archspec does not know, in archspec's own terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewTarget {
     /// The targets it descends from, in any spelling; none for a new family.

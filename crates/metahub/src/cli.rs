@@ -14,6 +14,7 @@ use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::release::ReleaseArgs;
 use crate::commands::resolve::ResolveArgs;
+use crate::commands::schema::SchemaArgs;
 use crate::commands::serve::ServeArgs;
 use crate::commands::upkeep::{GcArgs, ScrubArgs};
 use crate::commands::warm::WarmArgs;
@@ -96,8 +97,9 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Take in a file of metahub export, or an OCI archive of another tool
     Import(ImportArgs),
-    /// Print the JSON Schema of profile and collection documents
-    Schema,
+    /// Print a JSON Schema for editors: of profile and collection documents, or of the
+    /// configuration
+    Schema(SchemaArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

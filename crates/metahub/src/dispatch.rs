@@ -53,7 +53,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Warm(args) => block_on(warm::run(args)),
         Command::Export(args) => block_on(bundle::export(args)),
         Command::Import(args) => block_on(bundle::import(args)),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions::run(shell, &mut Cli::command()),
         Command::Man { out } => man::run(out.as_deref(), Cli::command()),
     }

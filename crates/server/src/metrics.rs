@@ -31,7 +31,7 @@ const BUCKETS: [f64; 14] = [
 ];
 
 /// Who may read the metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricsAccess {
     /// Nobody: there is nothing at `/metrics`.

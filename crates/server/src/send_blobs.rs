@@ -1,9 +1,10 @@
 //! How the content of blobs gets into a connection.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// How blobs are sent to clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SendBlobs {
     /// By the kernel, out of its page cache, where nothing stands between file and socket:

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -114,7 +115,7 @@ impl std::error::Error for Forbidden {}
 
 /// What is done with names that a forward proxy resolves for us: which addresses they have, we do
 /// not see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxiedPrivate {
     /// They go to the proxy, whose own rules count.

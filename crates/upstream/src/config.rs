@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use metahub_oci::{Host, RepositoryName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -129,14 +130,16 @@ impl Default for UpstreamsConfig {
 }
 
 /// One upstream.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamConfig {
     /// The host that its images are written with: `quay.io`.
+    #[schemars(with = "String")]
     pub host: Host,
     /// Where its API is, up to `/v2`; by default `https://HOST` (and Docker Hub's own for
     /// `docker.io`).
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub url: Option<Url>,
     /// Whether names without a host are looked for here.
     #[serde(default)]
@@ -159,6 +162,7 @@ pub struct UpstreamConfig {
     /// Further hosts, with their port where it is not the scheme's, whose token server may see
     /// the credentials.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub realm_hosts: Vec<Host>,
     /// Follow redirects and realms to private, loopback and link-local addresses.
     #[serde(default)]
@@ -168,15 +172,18 @@ pub struct UpstreamConfig {
     pub ca_file: Option<PathBuf>,
     /// How long its tags are taken as they were last seen, where `tags` says nothing.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub tag_lifetime: Option<Lifetime>,
     /// The same by pattern; the first that matches counts.
     #[serde(default)]
+    #[schemars(with = "Vec<crate::lifetime::Rule>")]
     pub tags: TagLifetimes,
     /// What becomes of a tag that it had and has no more.
     #[serde(default)]
     pub gone: Gone,
     /// Requests at once for one large blob: one is enough where a connection can fill the line.
     #[serde(default = "one", deserialize_with = "parallel")]
+    #[schemars(range(min = 1, max = 16))]
     pub parallel: usize,
     /// How long to wait for what.
     #[serde(default)]
@@ -186,6 +193,7 @@ pub struct UpstreamConfig {
     pub retry: RetryPolicy,
     /// How many bytes of its content may be kept. Nothing here looks at it: nothing here keeps.
     #[serde(default, deserialize_with = "size")]
+    #[schemars(with = "Option<String>")]
     pub cache_size: Option<u64>,
 }
 
@@ -287,28 +295,33 @@ impl UpstreamConfig {
 }
 
 /// Names that lead to an upstream by how they begin.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prefix {
     /// The first path components of the name: `hub` for `hub/library/debian`.
+    #[schemars(with = "String")]
     pub prefix: RepositoryName,
     /// What stands in their place when the upstream is asked; nothing by default.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub to: Option<RepositoryName>,
 }
 
 /// How long to wait for an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// For a connection, name resolution and TLS included.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub connect: Duration,
     /// From the request to the head of the answer.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub answer: Duration,
     /// Between two pieces of a body.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub between_bytes: Duration,
     /// Bytes per second, measured over `between_bytes`, below which a body counts as stalled. 0:
     /// any rate will do.

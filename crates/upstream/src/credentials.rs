@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use metahub_oci::Host;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -64,7 +65,7 @@ impl Credentials {
 }
 
 /// Where credentials come from; exactly one way of the four.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CredentialsConfig {
     /// The user name, with a password from one of the next two.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metahub_oci::{RepositoryName, Tag};
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -50,12 +51,13 @@ impl<'de> Deserialize<'de> for Lifetime {
 #[derive(Clone, Debug, Default)]
 pub struct TagLifetimes(Vec<(Regex, Lifetime)>);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rule {
+pub(crate) struct Rule {
     /// A regular expression that matches a whole `NAME:TAG`, the name as it is at the upstream.
     #[serde(rename = "match")]
     pattern: String,
+    #[schemars(with = "String")]
     lifetime: Lifetime,
 }
 
@@ -91,7 +93,7 @@ impl<'de> Deserialize<'de> for TagLifetimes {
 }
 
 /// What becomes of a tag that an upstream had and has no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gone {
     /// The kept copy is served, with a warning, until it is deleted here.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use metahub_oci::Host;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{UpstreamConfig, duration};
@@ -15,12 +16,13 @@ use crate::route::named_host;
 use crate::well_known;
 
 /// How an upstream is read under the identity of the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PassThrough {
     /// How long an account that could read a repository there may read what is cached from it,
     /// before the upstream is asked again.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub remember: Duration,
 }
 

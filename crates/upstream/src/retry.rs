@@ -3,26 +3,30 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::duration;
 use crate::error::Problem;
 
 /// Bounds on trying again.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// How often one request is sent at most; at least 1.
     pub attempts: u32,
     /// The first wait; each further one doubles, and a random part of it is taken.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub first_wait: Duration,
     /// The longest wait between two attempts that we choose ourselves.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub longest_wait: Duration,
     /// No attempt begins later than this after the first; a `Retry-After` beyond it is an
     /// error at once.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
     pub patience: Duration,
 }
 

@@ -56,7 +56,12 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         .into_diagnostic()
         .wrap_err("`hardware` of the configuration cannot be used")?;
     let documents = Documents::read(graph, &config.catalog, &config.data)?;
-    let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
+    let certificate = config
+        .tls
+        .files()
+        .as_ref()
+        .map(Certificate::read)
+        .transpose()?;
     descriptors::raise_limit(config.limits.connections);
     let options = Options {
         upload_idle: config.upload_idle,
@@ -104,7 +109,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
 /// Says where it listens, where its data lie, and what to do next.
 fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
-    let scheme = if config.tls.is_some() {
+    let scheme = if config.tls.files().is_some() {
         "https"
     } else {
         "http"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use metahub_auth::AnonymousAccess;
 use rstest::rstest;
@@ -10,8 +11,6 @@ use super::yaml::parse;
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../../metahub.example.yaml");
-
-const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 
 fn load(file: &Path, variables: &[(&str, &str)], flags: Layer) -> Result<Config, ConfigError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
@@ -41,57 +40,32 @@ fn from_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
 #[test]
 fn the_example_file_says_exactly_the_defaults() {
     let example = parse(EXAMPLE).map_err(|problem| problem.message).unwrap();
-    let config = Config::of(vec![example]).unwrap();
+    let config = Config::of(example).unwrap();
+    let libraries = Config::default();
+    assert_eq!(format!("{config:#?}"), format!("{libraries:#?}"));
+    let config = Config::of(Layer::default()).unwrap();
     assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
 }
 
 /// Every key of the file, those within others as `outer.inner`.
 fn keys() -> Vec<String> {
-    let shown = format!("{:#?}", Layer::default());
-    let (mut keys, mut outer) = (Vec::new(), None);
-    for line in shown.lines().skip(1) {
-        let line = line.trim();
-        if let Some(key) = line.strip_suffix(": None,") {
-            keys.push(match outer {
-                Some(outer) => format!("{outer}.{key}"),
-                None => key.to_owned(),
-            });
-        } else if line == "}," {
-            outer = None;
-        } else {
-            outer = line.split_once(':').map(|(key, _)| key);
+    let mut keys = Vec::new();
+    for key in Layer::declared() {
+        let within = (key.within)();
+        if within.is_empty() {
+            keys.push(key.key.to_owned());
         }
+        keys.extend(
+            within
+                .iter()
+                .map(|below| format!("{}.{}", key.key, below.key)),
+        );
     }
     keys
 }
 
 fn variable_of(key: &str) -> String {
     format!("METAHUB_{}", key.replace('.', "_").to_uppercase())
-}
-
-#[test]
-fn the_example_file_names_every_key_and_its_variable() {
-    let written: Vec<&str> = EXAMPLE
-        .lines()
-        .filter_map(|line| line.trim_start_matches([' ', '#']).split_once(':'))
-        .map(|(key, _)| key)
-        .collect();
-    let keys = keys();
-    assert!(
-        keys.len() >= 16 && keys.contains(&"tls.key".to_owned()),
-        "{keys:?}"
-    );
-    for key in keys {
-        let (outer, inner) = key.split_once('.').unwrap_or((&key, &key));
-        for part in [outer, inner] {
-            assert!(written.contains(&part), "{key} is not in the example");
-        }
-        let variable = format!("[{}", variable_of(&key));
-        assert!(
-            EXAMPLE.contains(&variable),
-            "{variable} is not in the example"
-        );
-    }
 }
 
 #[test]
@@ -120,37 +94,6 @@ fn paths_in_the_file_start_at_the_files_folder() {
         config.catalog,
         [folder.path().join("c"), PathBuf::from("/srv/c")]
     );
-}
-
-#[test]
-fn the_manual_has_every_key_its_variable_and_its_default_and_no_other() {
-    let example: serde_json::Value = parse(EXAMPLE).map_err(|problem| problem.message).unwrap();
-    let rows: Vec<&str> = MANUAL
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .collect();
-    let keys = keys();
-    assert_eq!(rows.len(), keys.len(), "one row for each key: {keys:?}");
-    for key in keys {
-        let start = format!("| `{key}`<br>`{}` | ", variable_of(&key));
-        let row = rows.iter().find_map(|row| row.strip_prefix(&*start));
-        let row = row.unwrap_or_else(|| panic!("no row begins with {start}"));
-        let default = row.split(" | ").next().unwrap().trim_matches('`');
-        let expected = match example.pointer(&format!("/{}", key.replace('.', "/"))) {
-            None | Some(serde_json::Value::Null) => "–".to_owned(),
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(whole @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => {
-                // What many lines say is said in words, or as nothing at all.
-                assert!(
-                    ["[]", "{}", "Docker Hub"].contains(&default),
-                    "{key}: {whole}"
-                );
-                continue;
-            }
-            Some(other) => other.to_string(),
-        };
-        assert_eq!(default, expected, "{key}");
-    }
 }
 
 /// A value other than the default for each key.
@@ -239,7 +182,7 @@ fn every_key_has_a_variable_that_sets_it() {
 fn a_certificate_and_its_key_may_come_from_two_places_and_need_each_other() {
     let (folder, file) = file("tls:\n  certificate: tls.crt\n");
     let config = load(&file, &[("METAHUB_TLS_KEY", "/srv/key")], Layer::default()).unwrap();
-    let tls = config.tls.unwrap();
+    let tls = config.tls.files().unwrap();
     assert_eq!(tls.certificate, folder.path().join("tls.crt"));
     assert_eq!(tls.key, Path::new("/srv/key"));
     let error = load(&file, &[], Layer::default()).unwrap_err();

@@ -1,46 +1,29 @@
 //! Values of settings as people write them.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use bytesize::ByteSize;
+use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
+use metahub_hardware::Extension;
 use metahub_oci::MAX_MANIFEST_BYTES;
-use metahub_upstream::UpstreamConfig;
+use metahub_registry::{Free, ImmutableTags, LocalContent, Unsure};
+use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
+use metahub_upstream::{AnyHost, ProxiedPrivate, UpstreamConfig};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-/// A length of time as people write it: `30s`, `1m 30s`, `500ms`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Time(Duration);
-
-impl Time {
-    pub(crate) fn duration(self) -> Duration {
-        self.0
-    }
-}
-
-impl From<Duration> for Time {
-    fn from(duration: Duration) -> Self {
-        Self(duration)
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<jiff::SignedDuration>()
-            .ok()
-            .and_then(|signed| Duration::try_from(signed).ok())
-            .map(Self)
-            .ok_or_else(|| {
-                D::Error::custom(format!(
-                    "'{text}' is not a length of time: expected a number with a unit, such as \
-                     30s or 5m"
-                ))
-            })
-    }
-}
+use super::declare::Setting;
+use super::environment;
+use super::time::Time;
+use super::warm::WarmConfig;
+use super::yaml::parse;
 
 /// A whole number of at least `MIN` and at most `MAX`.
 #[derive(Clone, Copy, Debug)]
@@ -158,9 +141,11 @@ impl<'de> Deserialize<'de> for Rate {
 }
 
 /// Upstreams, and where each of them stands.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub(crate) struct UpstreamList(Vec<Spanned<UpstreamConfig>>);
+pub(crate) struct UpstreamList(
+    #[schemars(with = "Vec<UpstreamConfig>")] Vec<Spanned<UpstreamConfig>>,
+);
 
 impl UpstreamList {
     pub(super) fn into_upstreams(self) -> Vec<UpstreamConfig> {
@@ -176,5 +161,105 @@ impl UpstreamList {
             .get(at)
             .map_or(Location::UNKNOWN, |one| one.referenced);
         Some((location, error.to_string()))
+    }
+}
+
+impl Setting for UpstreamList {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        let list: Self = parse(&environment::text(value)?).map_err(|problem| problem.message)?;
+        match list.misfit() {
+            Some((_, message)) => Err(message),
+            None => Ok(list),
+        }
+    }
+}
+
+/// A setting of one word that need not be quoted as YAML: an address in brackets is no list.
+fn word<T: FromStr<Err: Display>>(value: OsString, expected: &str) -> Result<T, String> {
+    let text = environment::text(value)?;
+    text.parse()
+        .map_err(|error| format!("'{text}': {error}; expected {expected}"))
+}
+
+impl Setting for SocketAddr {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        word(value, "ADDRESS:PORT, such as 127.0.0.1:5000")
+    }
+}
+
+impl Setting for PublicUrl {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        word(value, "http://HOST[:PORT] or https://HOST[:PORT]")
+    }
+}
+
+impl Setting for AnonymousAccess {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        word(value, "none, read or write")
+    }
+}
+
+impl Setting for PathBuf {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        Ok(value.into())
+    }
+}
+
+impl Setting for Vec<PathBuf> {
+    fn from_variable(value: OsString) -> Result<Self, String> {
+        Ok(std::env::split_paths(&value).collect())
+    }
+}
+
+/// Settings whose variables say what would stand in the file.
+macro_rules! as_in_the_file {
+    ($($type:ty,)+) => {
+        $(impl Setting for $type {})+
+    };
+}
+
+as_in_the_file! {
+    bool, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
+    Proxies, MetricsAccess, SendBlobs, ProfilePassword, ProfilesBy, Extension,
+    Free, ImmutableTags, LocalContent, Unsure, AnyHost, ProxiedPrivate, Vec<WarmConfig>,
+}
+
+impl<const MIN: usize, const MAX: usize> Setting for Count<MIN, MAX> {}
+
+/// Values that are written as a text of a certain form.
+macro_rules! text {
+    ($($type:ident: $example:literal,)+) => {
+        $(impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "examples": [$example]})
+            }
+        })+
+    };
+}
+
+text! {
+    Time: "1m 30s",
+    Size: "500 GiB",
+    ManifestSize: "4 MiB",
+    DocumentMemory: "256 MiB",
+    Rate: "32 MiB",
+    Percent: "50%",
+}
+
+impl<const MIN: usize, const MAX: usize> JsonSchema for Count<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Count from {MIN} to {MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": MIN, "maximum": MAX})
     }
 }

@@ -3,21 +3,24 @@
 use std::time::Duration;
 
 use metahub_oci::{ImageReference, Platform};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::values::Time;
+use super::time::Time;
 
 /// Images that are kept warm for one login.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WarmConfig {
+    #[schemars(with = "Vec<String>")]
     pub(crate) images: Vec<ImageReference>,
     /// Everything that the images lead to, if no login is named.
     #[serde(default, rename = "as")]
     pub(crate) login: Option<String>,
     /// Linux on this machine's architecture, if none are named.
     #[serde(default, deserialize_with = "platforms")]
+    #[schemars(with = "Vec<String>")]
     pub(crate) platforms: Vec<Platform>,
     /// Only at the start, if it is zero.
     #[serde(default = "hourly")]

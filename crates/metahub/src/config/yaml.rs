@@ -26,10 +26,10 @@ pub(crate) enum ConfigError {
     Alone(&'static str, &'static str),
     /// An environment variable says something that it may not say.
     #[error("the environment variable {variable} is wrong: {message}")]
-    Variable {
-        variable: &'static str,
-        message: String,
-    },
+    Variable { variable: String, message: String },
+    /// A default that was declared is none: a fault of the program, which a test finds.
+    #[error("the default '{text}' is wrong: {message}")]
+    Default { text: String, message: String },
 }
 
 /// A mistake in the configuration file, and where it stands.

@@ -5,6 +5,7 @@
 
 use metahub_oci::{Host, ImageReference, RepositoryName};
 use metahub_upstream::{Problem, Route, UpstreamError, named_host};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{Registry, RegistryError};
@@ -96,7 +97,7 @@ pub(crate) fn storage_name(
 }
 
 /// Where a name is looked for first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LocalContent {
     /// Among what was pushed here: who pushed to a name has it to themselves.

@@ -1,0 +1,191 @@
+//! The keys that stand within others, such as `limits.requests`: see [`super::keys`].
+
+use std::path::PathBuf;
+
+use metahub_registry::{Free, ImmutableTags};
+
+use super::declare::{Declared, Field, Keys, settings};
+use super::environment::Environment;
+use super::settings::Config;
+use super::shapes;
+use super::time::Time;
+use super::values::{Count, DocumentMemory, ManifestSize, Percent, Rate, Size};
+use super::yaml::ConfigError;
+
+settings! {
+    /// The keys under `tls`.
+    TlsLayer {
+        /// A certificate chain, PEM, the server's own first, such as `/etc/metahub/tls.crt`.
+        ///
+        /// With it and its key, the address speaks HTTPS and nothing else: TLS 1.2 and 1.3, HTTP/2
+        /// and HTTP/1.1.
+        certificate: Option<PathBuf> = "" => |config, file| config.tls.certificate = Some(file);
+
+        /// Its private key, PEM, not encrypted, such as `/etc/metahub/tls.key`. A pair that does
+        /// not fit together is never put in force.
+        key: Option<PathBuf> = "" => |config, file| config.tls.key = Some(file);
+
+        /// Authorities, PEM, whose certificates clients may show, for
+        /// [`profiles_by.certificate`](#access). A client without a certificate is served as well,
+        /// one with another's ends in the handshake. Read at start only.
+        client_authorities: Option<PathBuf> = ""
+            => |config, file| config.tls.client_authorities = Some(file);
+    }
+}
+
+settings! {
+    /// The keys under `limits`.
+    LimitsLayer {
+        /// Connections open at once. Further clients wait until one is free; connections that rest
+        /// between two requests make room for them.
+        ///
+        /// The server asks the operating system for as many open files as it may have, and says so
+        /// at start if those may not suffice.
+        connections: Option<Count<1, 1_000_000>> = "4096"
+            => |config, count| config.limits.connections = count.0;
+
+        /// Requests answered at once, over all connections, until the last byte of their answers
+        /// went out. Further ones are answered 503 with `Retry-After`. `/healthz` and `/readyz` do
+        /// not count.
+        requests: Option<Count<1, 1_000_000>> = "4096"
+            => |config, count| config.limits.requests = count.0;
+
+        /// The same of one client: an IPv4 address, or the /64 network of an IPv6 address.
+        ///
+        /// Behind a proxy that [`trust_forwarded`](#address) does not name, all clients count as
+        /// one: name it, or raise this.
+        requests_per_client: Option<Count<1, 1_000_000>> = "2048"
+            => |config, count| config.limits.requests_per_client = count.0;
+
+        /// Memory for manifests and indexes of more than 16 KiB that are read from clients or
+        /// upstreams, parsed, or derived from; at least 16 MiB. A parsed one counts 48 times its
+        /// size. One that waits longer than 20 seconds for memory is answered 503 with
+        /// `Retry-After`.
+        ///
+        /// 48 times is what it was measured to take while a login's choice is made of it. Smaller
+        /// documents never wait ([why](decisions/one-budget-for-documents.md)).
+        documents: Option<DocumentMemory> = "256 MiB"
+            => |config, memory| config.documents = memory.0;
+
+        /// For a request's headers from their first byte on, for the first request of a connection,
+        /// and for a TLS handshake. Then the connection is closed.
+        header_timeout: Option<Time> = "15s"
+            => |config, time| config.limits.header_timeout = time.duration();
+
+        /// Between two requests on one connection. Then it is closed.
+        idle_timeout: Option<Time> = "75s"
+            => |config, time| config.limits.idle_timeout = time.duration();
+
+        /// Without one byte of what a client pushes, or without it taking one of what it pulls.
+        ///
+        /// A push is answered 408, and may go on with its upload where that stands. A pull's
+        /// connection is closed. Over HTTP/2, where a client can keep a connection busy with other
+        /// things, a stream of which it takes less than 16 KiB in this time is reset. A slow client
+        /// that does not stop is served to the end.
+        stall_timeout: Option<Time> = "60s"
+            => |config, time| config.limits.stall_timeout = time.duration();
+
+        /// For the requests that run when the server is asked to shut down (SIGTERM, Ctrl-C).
+        ///
+        /// New connections are refused at once. A second signal cuts the rest off, and the exit
+        /// code is 1.
+        drain_timeout: Option<Time> = "30s"
+            => |config, time| config.limits.drain_timeout = time.duration();
+
+        /// How long an upload that nobody continues is kept, and what came of a fetch that was
+        /// interrupted.
+        upload_idle: Option<Time> = "24h" => |config, time| config.upload_idle = time.duration();
+
+        /// Largest manifest or index that may be pushed, from 16 KiB to 4 MiB. Larger ones are
+        /// answered 413.
+        manifest_size: Option<ManifestSize> = "4 MiB"
+            => |config, size| config.limits.manifest_size = size.0;
+
+        /// Longest name of a repository, in characters, up to 255. Longer ones are answered 400.
+        name_length: Option<Count<1, 255>> = "255"
+            => |config, count| config.limits.name_length = count.0;
+
+        /// Most tags, repositories or referrers in one answer, whatever a client asks for; a `Link`
+        /// header leads on.
+        page_size: Option<Count<1, 100_000>> = "1000"
+            => |config, count| config.limits.page_size = count.0;
+    }
+}
+
+settings! {
+    /// The keys under `gc`.
+    GcLayer {
+        /// How often garbage is collected: blobs that no manifest of their repository names,
+        /// derived content whose source was deleted or that no record leads to, uploads that nobody
+        /// continued. `0s`: only when `metahub gc` says so.
+        every: Option<Time> = "24h" => |config, every| config.upkeep.gc_every = every.duration();
+
+        /// What came or was used less than this ago stays: clients push blobs before the manifest
+        /// that names them.
+        grace: Option<Time> = "24h" => |config, grace| config.upkeep.gc_grace = grace.duration();
+    }
+}
+
+settings! {
+    /// The keys under `scrub`.
+    ScrubLayer {
+        /// How often everything is reread and checked; what is damaged is set aside, and fetched
+        /// again where it came from an upstream. `0s`: only when `metahub scrub` says so.
+        every: Option<Time> = "0s" => |config, every| config.upkeep.scrub_every = every.duration();
+
+        /// Bytes a second that scrubbing reads at most, to leave the disk to others.
+        rate: Option<Rate> = "32 MiB" => |config, rate| config.upkeep.scrub_rate = rate.0;
+    }
+}
+
+settings! {
+    /// The keys under `cache`.
+    CacheLayer {
+        /// How much of all upstreams together may be cached, such as `500 GiB`; no bound by default
+        /// but that of the disk.
+        ///
+        /// Blobs and manifests count, each once for an upstream, and so does what is being fetched;
+        /// what was derived from them does not.
+        size: Option<Size> = "" => |config, size| config.registry.cache.size = Some(size.0);
+
+        /// How much of the disk the cache leaves free: a part of it, or bytes such as `50 GiB`. When
+        /// less is free, whoever took it, content of upstreams is evicted; what would pass it all
+        /// the same is not fetched. `0%` for no such bound.
+        ///
+        /// It is answered 503 then, with this key's name.
+        #[schemars(with = "Option<shapes::Text>")]
+        keep_free: Option<Free> = "10%" => |config, free| config.registry.cache.keep_free = free;
+
+        /// The largest blob that is fetched.
+        largest_blob: Option<Size> = "64 GiB"
+            => |config, size| config.registry.cache.largest_blob = size.0;
+
+        /// How much of the cache may be content that only one client without an account asked for;
+        /// what a second client or an account used counts no more. `100%` for no such bound.
+        anonymous_share: Option<Percent> = "50%"
+            => |config, share| config.registry.cache.anonymous_share = share.0;
+
+        /// What is never evicted: regular expressions that match a whole `HOST/NAME:TAG`, such as
+        /// `['docker.io/library/debian:.*']`.
+        ///
+        /// Repositories of upstreams are listed under these names; a port is written with `_`.
+        #[schemars(with = "Option<Vec<String>>")]
+        pinned: Option<ImmutableTags> = "[]"
+            => |config, pinned| config.registry.cache.pinned = pinned;
+
+        /// What was used less than this ago stays, though the bound is passed: somebody may be in
+        /// the middle of pulling it.
+        spare: Option<Time> = "1m"
+            => |config, spare| config.registry.cache.spare = spare.duration();
+
+        /// How much is stored of what is derived here: indexes, manifests and configurations; the
+        /// layers lie elsewhere. What was used least recently is evicted first, and is derived
+        /// again when somebody asks for its tag.
+        ///
+        /// One record for each outcome, however many logins come to it. A use is one by tag or by
+        /// digest; what is derived again has the same digest. One that a tag, an index or a
+        /// referrer names stays. Holds with `offline: true` as well.
+        derived: Option<Size> = "1 GiB"
+            => |config, size| config.registry.cache.derived = size.0;
+    }
+}

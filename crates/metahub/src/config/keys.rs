@@ -1,0 +1,247 @@
+//! The keys of the configuration file, in the order of `metahub.example.yaml`. Each is declared
+//! once; the file, the page `docs/configuration.md` and the JSON Schema are made of what stands
+//! here. The first paragraph of a key's text stands in the file, all of it on the page.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
+use metahub_hardware::Extension;
+use metahub_registry::{ImmutableTags, LocalContent, Unsure};
+use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
+use metahub_upstream::{AnyHost, ProxiedPrivate};
+
+use super::declare::{Declared, Field, Keys, settings};
+use super::environment::Environment;
+use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
+use super::settings::Config;
+use super::shapes;
+use super::time::Time;
+use super::values::UpstreamList;
+use super::warm::WarmConfig;
+use super::yaml::ConfigError;
+
+settings! {
+    /// One layer of settings: the file, the environment, or the flags.
+    Layer {
+        /// Address and port. Port 0 takes a free one, which is printed.
+        listen: Option<SocketAddr> = "127.0.0.1:5000" => |config, listen| config.listen = listen;
+
+        /// Folder that holds content, accounts and keys; made if it is missing. One server at a
+        /// time.
+        data: Option<PathBuf> = "metahub-data" => |config, data| config.data = data;
+
+        /// TLS: with a certificate and its key the address above speaks HTTPS (HTTP/2 and HTTP/1.1)
+        /// and nothing else. Files that change are taken up as reload_interval says; open
+        /// connections keep the certificate they began with.
+        tls: TlsLayer = "" => |config, tls| tls.apply_to(config);
+
+        /// Where clients reach this server, if that is not what their requests say:
+        /// `http://HOST[:PORT]` or `https://HOST[:PORT]`. Challenges name it as the place to get
+        /// tokens.
+        #[schemars(with = "Option<shapes::Text>")]
+        public_url: Option<PublicUrl> = "" => |config, url| config.public_url = Some(url);
+
+        /// Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed: a list of networks
+        /// and addresses such as `[10.0.0.0/8, 127.0.0.1]`; `true` for whoever connects; `false`
+        /// for none. Anybody can send these headers, so name no network from which clients come.
+        ///
+        /// The client's address, which limits wrong passwords and stands in the log, is the last
+        /// one in `X-Forwarded-For` that is no such proxy.
+        #[schemars(with = "Option<shapes::BoolOrTexts>")]
+        trust_forwarded: Option<Proxies> = "false"
+            => |config, proxies| config.trust_forwarded = proxies;
+
+        /// [Profile and collection documents](documents.md): files, or folders that are searched
+        /// for `*.yaml` and `*.yml`. They come beside the built-in profiles and those that
+        /// [an import](air-gapped.md) put into the folder `catalog` of the data folder. The
+        /// variable separates paths by `:`.
+        catalog: Option<Vec<PathBuf>> = "[]" => |config, catalog| config.catalog = catalog;
+
+        /// How often to look whether files of the catalog or of TLS changed; `0s`: never. SIGHUP
+        /// reads them anew at once. A catalog with an error is logged, line by line, and the
+        /// previous one stays in use.
+        reload_interval: Option<Time> = "2s"
+            => |config, every| config.reload_interval = every.duration();
+
+        /// CPU targets, aliases and fallbacks beside
+        /// [what archspec knows](hardware.md#cpu-targets).
+        hardware: Option<Extension> = "
+  targets: {}                   # such as zen9: {from: [zen5], vendor: AuthenticAMD, features: [x]}
+  aliases: {}                   # such as our-nodes: zen4
+  fallbacks: {}                 # such as neoverse_v2: [neoverse_v1]: it runs images for them, too"
+            => |config, hardware| config.hardware = hardware;
+
+        /// What everybody may do without an account: `none`, `read`, or `write` (for labs only).
+        anonymous: Option<AnonymousAccess> = "read"
+            => |config, access| config.auth.anonymous = access;
+
+        /// What a login under a profile alone (`docker login HOST -u zen3`) asks for: `any`
+        /// password, or an `account` beside it (`ACCOUNT/zen3` with the account's password).
+        profile_password: Option<ProfilePassword> = "any"
+            => |config, password| config.auth.profile_password = password;
+
+        /// Whether the header `X-Meta-Profile: LOGIN` of a request says under which profile it is,
+        /// where its own login names no hardware: for nodes whose pods have logins of their own. It
+        /// adds no right.
+        ///
+        /// See [Mirrors](#mirrors). Where `profile_password` is `account`, it counts beside an
+        /// account only.
+        profile_header: Option<bool> = "false"
+            => |config, header| config.auth.profile_header = header;
+
+        /// Under which profile a request by tag is whose login names no hardware, by what else it
+        /// shows: maps to a login without an account. What comes first counts: path, host,
+        /// `X-Meta-Profile`, certificate, network. None adds a right.
+        ///
+        /// See [How the registry hears it](node.md#how-the-registry-hears-it).
+        profiles_by: Option<ProfilesBy> = "
+  path: {}                      # such as gpu: zen4+cuda=12.4, for HOST/gpu/NAME
+  host: {}                      # such as zen3.hub.example: zen3, for zen3.hub.example/NAME
+  certificate: {}               # such as '*.zen3.example': zen3, by a DNS name of the certificate
+  network: {}                   # such as 10.2.0.0/16: zen3, by the client's address"
+            => |config, by| config.auth.profiles_by = by;
+
+        /// How long a token lives that a client gets for its login; at least `60s`.
+        token_lifetime: Option<Time> = "5m"
+            => |config, lifetime| config.auth.token_lifetime = lifetime.duration();
+
+        /// Who may read [`/metrics`](monitoring.md): `nobody`, anybody who logs in under one of the
+        /// `accounts`, whatever its role, or `everybody`. They tell the names of profiles and of
+        /// upstreams.
+        metrics: Option<MetricsAccess> = "accounts" => |config, access| config.metrics = access;
+
+        /// How much one client may take. A client that passes a limit gets an answer that names it,
+        /// or is cut off where it does not listen.
+        limits: LimitsLayer = "" => |config, limits| limits.apply_to(config);
+
+        /// Garbage collection while the server runs.
+        gc: GcLayer = "" => |config, gc| gc.apply_to(config);
+
+        /// Rereading of everything while the server runs, as `metahub scrub` does.
+        scrub: ScrubLayer = "" => |config, scrub| scrub.apply_to(config);
+
+        /// Whether every push and every deletion is refused, with 405 `UNSUPPORTED`. What upstreams
+        /// give is still cached.
+        read_only: Option<bool> = "false" => |config, read_only| config.read_only = read_only;
+
+        /// How blobs get to clients: `sendfile`, by the kernel and out of its page cache, which
+        /// takes effect for HTTP/1 without TLS; or `read`, into memory and then written.
+        ///
+        /// [Which is better where](decisions/how-blobs-are-sent.md).
+        send_blobs: Option<SendBlobs> = "sendfile" => |config, send| config.send_blobs = send;
+
+        /// Whether tags, manifests and blobs may be deleted by who may push them. One switch for
+        /// every way to delete.
+        delete: Option<bool> = "true" => |config, delete| config.registry.delete = delete;
+
+        /// Tags that are pushed once: regular expressions that match a whole `NAME:TAG`, such as
+        /// `['prod/.*:v[0-9.]+']`. They are never changed or deleted, nor anything that they need.
+        ///
+        /// Pushing something else under such a tag is refused with 403 `DENIED`; so is deleting it,
+        /// the manifest it names, or a manifest or blob which that needs. Pushing the same again is
+        /// no change.
+        #[schemars(with = "Option<Vec<String>>")]
+        immutable_tags: Option<ImmutableTags> = "[]"
+            => |config, tags| config.registry.immutable_tags = tags;
+
+        /// Whether a pushed manifest may refer to content that is not here.
+        sparse: Option<bool> = "false" => |config, sparse| config.registry.sparse = sparse;
+
+        /// How long an upstream's tag is taken as it was last seen, before the upstream is asked
+        /// again.
+        tag_lifetime: Option<Time> = "1m"
+            => |config, lifetime| config.registry.tag_lifetime = lifetime.duration();
+
+        /// Where a name is looked for first: among what was pushed here (`first`; a name that was
+        /// pushed to is wholly local until [`metahub release`](command-line.md)), or at its
+        /// upstreams (`last`; what they have of a name that was pushed to is served with a
+        /// warning).
+        local: Option<LocalContent> = "first" => |config, local| config.registry.local = local;
+
+        /// What is done with an image that requires something of which the login states nothing,
+        /// such as CUDA on a build host that states its CPU only: `serve` it with a warning where
+        /// nothing fits better, or `refuse` it.
+        unstated: Option<Unsure> = "serve"
+            => |config, unstated| config.registry.policy.unstated = unstated;
+
+        /// What is done with an image that says of itself
+        /// [something that cannot be read](documents.md#what-an-image-itself-requires): `refuse`
+        /// it, or `serve` it with a warning.
+        unknown_requirements: Option<Unsure> = "refuse"
+            => |config, unknown| config.registry.policy.unknown = unknown;
+
+        /// Registries to read through: what is not held here is read there, and cached. Several for
+        /// one host, or several defaults, are asked in this order.
+        ///
+        /// [`metahub.example.yaml`](../metahub.example.yaml) shows what can be said of each.
+        upstreams: Option<UpstreamList> = "
+  - host: docker.io             # as images are written: docker.io/library/debian
+    default: true               # names without a host are looked for here
+    # url: https://registry-1.docker.io     # where its API is; by default https://HOST
+    # plain_http: false         # speak HTTP without TLS
+    # allow_private: false      # follow redirects to private addresses
+    # ca_file: site-ca.pem      # authorities to trust beside the system's
+    # credentials:
+    #   username: alice
+    #   password_file: /run/secrets/docker-hub      # or password_env: NAME_OF_A_VARIABLE
+    #   # or instead, alone: docker_config: /root/.docker/config.json, or helper: ecr-login
+    # pass_through:             # read it for each account with its own login there, instead
+    #   remember: 5m            # how long one answer of the upstream opens what is cached
+    # prefixes:                 # names that lead here by how they begin
+    #   - prefix: hub           # hub/library/debian
+    #     to: library           # what stands in its place there; nothing by default
+    # tag_lifetime: 10m         # for this upstream's tags, instead of the one above
+    # tags:                     # by pattern of a whole NAME:TAG there; the first that matches counts
+    #   - match: '.*:v?[0-9]+[.][0-9]+[.][0-9]+'
+    #     lifetime: immutable   # never asked for again
+    #   - match: '.*:nightly'
+    #     lifetime: 10s
+    # parallel: 1               # requests at once for one large blob, up to 16
+    # gone: keep                # a tag that vanishes there: keep serving the copy, or follow
+    # realm_hosts: []           # further hosts whose token server may see the credentials
+    # cache_size: 200 GiB       # how much of it may be cached; see cache below
+    # timeouts:
+    #   connect: 10s
+    #   answer: 30s
+    #   between_bytes: 30s
+    # retry:
+    #   attempts: 4             # per request
+    #   first_wait: 250ms       # doubles each time, in part by chance
+    #   longest_wait: 5s
+    #   patience: 20s           # for all attempts, and for a Retry-After"
+            => |config, list| config.upstreams.upstreams = list.into_upstreams();
+
+        /// Which registries that are not listed a name may lead to, such as `quay.io/x/y`:
+        /// `well-known` ([by this list](#well-known-registries)), `true` for any public host,
+        /// `false` for none. With `true` anybody who may pull chooses whom this server speaks to,
+        /// and what it caches.
+        #[schemars(with = "Option<shapes::BoolOrWellKnown>")]
+        allow_any_host: Option<AnyHost> = "well-known"
+            => |config, any| config.upstreams.allow_any_host = any;
+
+        /// What is done with names of hosts that a [forward proxy](#forward-proxies) (`HTTPS_PROXY`)
+        /// resolves: they go to the proxy (`allow`), or are resolved here as well and refused where
+        /// they lead to private addresses, or are unknown here (`refuse`).
+        proxied_private: Option<ProxiedPrivate> = "allow"
+            => |config, private| config.upstreams.proxied_private = private;
+
+        /// Never ask any upstream: serve what is held here.
+        offline: Option<bool> = "false" => |config, offline| config.upstreams.offline = offline;
+
+        /// Images to fetch before anybody pulls them: a list of items with the keys below. Each is
+        /// fetched when the server starts and again as `every` says; what is here already costs one
+        /// question to the upstream per tag. What fails is logged and tried again the next time.
+        warm: Option<Vec<WarmConfig>> = "[]
+#  - images: [quay.io/org/app:1, gromacs:2021.5]
+#    as: zen3                   # only what this login gets of them; everything by default
+#    platforms: [linux/amd64]   # by default linux on this machine's architecture
+#    every: 1h                  # 0s: only at the start"
+            => |config, warm| config.warm = warm;
+
+        /// How much may be cached from upstreams; what was used least recently is evicted, and is
+        /// fetched again when somebody asks for it. What was pushed is never evicted, nor what a
+        /// collection names. Offline nothing is.
+        cache: CacheLayer = "" => |config, cache| cache.apply_to(config);
+    }
+}
