@@ -128,7 +128,7 @@ settings! {
         /// How blobs get to clients: `sendfile`, by the kernel and out of its page cache, which
         /// takes effect for HTTP/1 without TLS; or `read`, into memory and then written.
         ///
-        /// [Which is better where](decisions/how-blobs-are-sent.md).
+        /// [Which is better where](decisions/send-blobs-with-sendfile.md).
         send_blobs: Option<SendBlobs> = "sendfile" => |config, send| config.send_blobs = send;
 
         /// Whether tags, manifests and blobs may be deleted by who may push them. One switch for

@@ -4,7 +4,7 @@
 //! Safe are pinned names, what the collections in force name, what was used a moment ago, and
 //! whatever pushed content refers to. What only a single client without an account asked for has
 //! a share of its own, and goes first where that is passed, so that no such client makes what
-//! others use go. See `docs/decisions/what-goes-from-a-full-cache.md`.
+//! others use go. See `docs/decisions/evict-least-recently-used.md`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
