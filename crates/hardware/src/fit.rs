@@ -323,7 +323,7 @@ fn check_value<'a>(wanted: &'a Feature, provided: &'a Provided) -> Outcome<'a> {
             None => return met_by_all,
             Some(mismatch) => return unmet(wanted, provided, mismatch, None),
         },
-        Meaning::Compatibility(rules) => match rules.objection(provided.facts()) {
+        Meaning::Compatibility(rules) => match rules.objection(provided.nfd()) {
             None => return met_by_all,
             Some(objection) => {
                 return unmet(wanted, provided, objection.mismatch, Some(objection.reason));

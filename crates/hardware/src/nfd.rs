@@ -8,7 +8,7 @@
 
 mod domains;
 mod expression;
-pub(crate) mod facts;
+pub(crate) mod node_features;
 mod objection;
 
 use std::collections::BTreeMap;

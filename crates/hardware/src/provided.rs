@@ -10,7 +10,7 @@ use crate::feature::{Feature, Meaning};
 use crate::gpu::{GpuVendor, cuda_reported_by_driver};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
-use crate::nfd::facts::Facts;
+use crate::nfd::node_features::NodeFeatures;
 use crate::target::Target;
 use crate::version::Version;
 
@@ -30,7 +30,7 @@ pub struct Provided {
     /// The CUDA version that the driver itself is of.
     own_cuda: Option<Version>,
     /// The same as Node Feature Discovery would find it; made when first asked for.
-    facts: OnceLock<Facts>,
+    nfd: OnceLock<NodeFeatures>,
     /// The CPU targets, without those that another one descends from.
     targets: Vec<(Target, Feature)>,
     fallbacks: Vec<(Target, Feature)>,
@@ -88,7 +88,7 @@ impl Provided {
                 .collect(),
             vendors: all.iter().filter_map(Feature::states_gpu_of).collect(),
             own_cuda: all.iter().filter_map(own_cuda).max(),
-            facts: OnceLock::new(),
+            nfd: OnceLock::new(),
             groups,
             targets,
             fallbacks: Vec::new(),
@@ -183,9 +183,9 @@ impl Provided {
         self.own_cuda
     }
 
-    pub(crate) fn facts(&self) -> &Facts {
-        let of = || Facts::of(&self.graph, self.targets(), self.features());
-        self.facts.get_or_init(of)
+    pub(crate) fn nfd(&self) -> &NodeFeatures {
+        let of = || NodeFeatures::of(&self.graph, self.targets(), self.features());
+        self.nfd.get_or_init(of)
     }
 
     pub(crate) fn own_targets(&self) -> &[(Target, Feature)] {

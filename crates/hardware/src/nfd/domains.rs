@@ -1,4 +1,4 @@
-//! Node Feature Discovery's sources of facts, by name.
+//! Node Feature Discovery's sources of features, by name.
 
 /// Where rules that matched leave what they give.
 pub(super) const MATCHED: &str = "rule.matched";
@@ -41,7 +41,7 @@ const FEATURES: &[&str] = &[
     "usb.device",
 ];
 
-/// Whether a source of facts lies in one of the domains, or is what rules leave.
+/// Whether a source of features lies in one of the domains, or is what rules leave.
 pub(super) fn is_in_a_domain(source: &str) -> bool {
     let in_domain = source
         .split_once('.')

@@ -1,6 +1,6 @@
-//! What stands in the way of an image on a node: its rules held against the node's facts.
+//! What stands in the way of an image on a node: its rules held against the node's features.
 
-use super::facts::{Facts, Failing, Source, Tried};
+use super::node_features::{Failing, NodeFeatures, Source, Tried};
 use super::{Compatibility, Rule, Set, Term, domains};
 use crate::mismatch::Mismatch;
 
@@ -14,11 +14,14 @@ pub(crate) struct Objection {
 }
 
 impl Compatibility {
-    /// What stands in the way of running the image on a node with these facts; nothing when
+    /// What stands in the way of running the image on a node with these features; nothing when
     /// it is compatible.
-    pub(crate) fn objection(&self, facts: &Facts) -> Option<Objection> {
-        let objections: Option<Vec<Objection>> =
-            self.sets.iter().map(|set| set.objection(facts)).collect();
+    pub(crate) fn objection(&self, features: &NodeFeatures) -> Option<Objection> {
+        let objections: Option<Vec<Objection>> = self
+            .sets
+            .iter()
+            .map(|set| set.objection(features))
+            .collect();
         let objections = objections?;
         // One set would be enough: the least certain objection decides.
         let mismatch = objections
@@ -36,12 +39,12 @@ impl Compatibility {
 
 impl Set {
     /// All rules must match: the first objection is told, the most certain one decides.
-    fn objection(&self, facts: &Facts) -> Option<Objection> {
+    fn objection(&self, features: &NodeFeatures) -> Option<Objection> {
         let mut matched = Source::attributes();
         let mut found: Option<Objection> = None;
         for rule in &self.rules {
             let tried = Tried {
-                facts,
+                features,
                 matched: &matched,
             };
             match rule.objection(&tried) {

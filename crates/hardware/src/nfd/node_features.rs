@@ -45,9 +45,9 @@ const DEVICES: &[(&str, &str, &[&str], &str)] = &[
 
 type Attributes = BTreeMap<String, String>;
 
-/// All facts of a node, by source such as `cpu.cpuid`.
+/// All features of a node, by source such as `cpu.cpuid`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts(BTreeMap<String, Source>);
+pub(crate) struct NodeFeatures(BTreeMap<String, Source>);
 
 /// What is known of one source; nothing of a kind is another thing than none of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(super) enum Failing<'e> {
     Instances,
 }
 
-/// Facts, and what rules that matched before have added to them.
+/// NodeFeatures, and what rules that matched before have added to them.
 pub(super) struct Tried<'a> {
-    pub(super) facts: &'a Facts,
+    pub(super) features: &'a NodeFeatures,
     pub(super) matched: &'a Source,
 }
 
@@ -78,7 +78,7 @@ impl Tried<'_> {
         if name == MATCHED {
             return Some(self.matched);
         }
-        self.facts.0.get(name)
+        self.features.0.get(name)
     }
 }
 
@@ -175,19 +175,19 @@ fn value<'a>(attributes: Option<&'a Attributes>, name: &str) -> Found<'a> {
     }
 }
 
-impl Facts {
-    /// The facts that CPU targets and features state.
+impl NodeFeatures {
+    /// The features that CPU targets and features state.
     pub(crate) fn of<'a>(
         graph: &Microarchitectures,
         targets: impl Iterator<Item = &'a Target>,
         features: impl Iterator<Item = &'a Feature>,
     ) -> Self {
-        let mut facts = Self::default();
-        facts.add_cpu(graph, targets);
+        let mut known = Self::default();
+        known.add_cpu(graph, targets);
         for feature in features {
-            facts.add(feature);
+            known.add(feature);
         }
-        facts
+        known
     }
 
     fn source(&mut self, name: &str) -> &mut Source {
