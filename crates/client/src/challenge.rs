@@ -1,77 +1,120 @@
-//! What a registry asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1; distribution
-//! specification, token authentication). It reads and decides nothing.
+//! `WWW-Authenticate` (RFC 9110 section 11.6.1), as registries really send it: several challenges
+//! in one header or in several, blanks or none, values quoted or not.
 
-/// Most challenges that are read of one header.
-const MOST_CHALLENGES: usize = 8;
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
 
-/// One challenge: a scheme and its parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Most challenges that are read of one answer.
+const MAX_CHALLENGES: usize = 16;
+
+/// One way to authenticate that a server offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// In lower case: `bearer`, `basic`.
-    pub scheme: String,
+    /// Lower case: `bearer`, `basic`.
+    scheme: String,
+    /// Names in lower case.
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// All challenges of one header value; what cannot be read is skipped.
+    /// All challenges of an answer, in order, at most 16. What cannot be read is skipped.
     #[must_use]
-    pub fn all(header: &str) -> Vec<Self> {
-        let mut found: Vec<Self> = Vec::new();
-        let mut rest = header;
-        while found.len() <= MOST_CHALLENGES {
-            rest = rest.trim_start_matches(|c: char| !is_token(c));
-            let word = take(&mut rest, is_token).to_ascii_lowercase();
-            if word.is_empty() {
-                break;
-            }
-            let after = rest.trim_start();
-            let Some(value) = after.strip_prefix('=') else {
-                found.push(Self {
-                    scheme: word,
-                    parameters: Vec::new(),
-                });
-                continue;
-            };
-            rest = value.trim_start();
-            let value = value_of(&mut rest);
-            if let Some(challenge) = found.last_mut() {
-                challenge.parameters.push((word, value));
-            }
+    pub fn all(headers: &HeaderMap) -> Vec<Self> {
+        let mut challenges = Vec::new();
+        for value in headers.get_all(WWW_AUTHENTICATE) {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            Scanner::new(&text).challenges(&mut challenges);
         }
-        found.truncate(MOST_CHALLENGES);
-        found
+        challenges.truncate(MAX_CHALLENGES);
+        challenges
     }
 
-    /// The value of a parameter, whose name is in lower case.
+    /// Whether its scheme is `scheme`, which is in lower case.
+    #[must_use]
+    pub fn is(&self, scheme: &str) -> bool {
+        self.scheme == scheme
+    }
+
+    /// A parameter by its lower-case name; an empty one counts as absent.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.parameters.iter().find(|(key, _)| key == name)?;
-        Some(value)
+        self.parameters
+            .iter()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 }
 
-fn value_of(rest: &mut &str) -> String {
-    let Some(quoted) = rest.strip_prefix('"') else {
-        return take(rest, |c| c != ',' && !c.is_ascii_whitespace()).to_owned();
-    };
-    let mut value = String::new();
-    let mut letters = quoted.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => break,
-            '\\' => value.extend(letters.next()),
-            other => value.push(other),
+struct Scanner<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(rest: &'a str) -> Self {
+        Self { rest }
+    }
+
+    fn challenges(&mut self, found: &mut Vec<Challenge>) {
+        loop {
+            self.skip(|c| c == ',' || c.is_ascii_whitespace());
+            let word = self.take(is_token);
+            if word.is_empty() {
+                // Nothing that a challenge is made of: step over it.
+                let mut letters = self.rest.chars();
+                if letters.next().is_none() {
+                    return;
+                }
+                self.rest = letters.as_str();
+                continue;
+            }
+            let word = word.to_ascii_lowercase();
+            self.skip(|c| c.is_ascii_whitespace());
+            match self.rest.strip_prefix('=') {
+                Some(rest) => {
+                    self.rest = rest;
+                    self.skip(|c| c.is_ascii_whitespace());
+                    let value = self.value();
+                    if let Some(challenge) = found.last_mut() {
+                        challenge.parameters.push((word, value));
+                    }
+                }
+                None => found.push(Challenge {
+                    scheme: word,
+                    parameters: Vec::new(),
+                }),
+            }
         }
     }
-    *rest = letters.as_str();
-    value
-}
 
-fn take<'t>(rest: &mut &'t str, wanted: impl Fn(char) -> bool) -> &'t str {
-    let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
-    let (taken, left) = rest.split_at(end);
-    *rest = left;
-    taken
+    fn value(&mut self) -> String {
+        let Some(quoted) = self.rest.strip_prefix('"') else {
+            return self
+                .take(|c| c != ',' && !c.is_ascii_whitespace())
+                .to_owned();
+        };
+        let mut value = String::new();
+        let mut letters = quoted.chars();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '"' => break,
+                '\\' => value.extend(letters.next()),
+                other => value.push(other),
+            }
+        }
+        self.rest = letters.as_str();
+        value
+    }
+
+    fn skip(&mut self, unwanted: impl Fn(char) -> bool) {
+        self.rest = self.rest.trim_start_matches(unwanted);
+    }
+
+    fn take(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
 }
 
 fn is_token(letter: char) -> bool {
@@ -80,45 +123,69 @@ fn is_token(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
-    use super::*;
+    fn read(values: &[&str]) -> Vec<Challenge> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());
+        }
+        Challenge::all(&headers)
+    }
 
     #[test]
-    fn a_bearer_challenge_is_read_however_it_is_written() {
+    fn a_bearer_challenge_is_read_with_and_without_blanks() {
         for text in [
             r#"Bearer realm="https://a/token",service="reg",scope="repository:x/y:pull,push""#,
             r#"bearer realm = "https://a/token" , service=reg,  scope="repository:x/y:pull,push""#,
+            r#"BEARER Realm="https://a/token", SERVICE="reg" scope="repository:x/y:pull,push","#,
         ] {
-            let [challenge] = &Challenge::all(text)[..] else {
+            let [challenge] = &read(&[text])[..] else {
                 panic!("one challenge in {text}");
             };
-            assert_eq!(challenge.scheme, "bearer");
+            assert!(challenge.is("bearer"));
             assert_eq!(challenge.parameter("realm"), Some("https://a/token"));
             assert_eq!(challenge.parameter("service"), Some("reg"));
             assert_eq!(
                 challenge.parameter("scope"),
                 Some("repository:x/y:pull,push")
             );
+            assert_eq!(challenge.parameter("error"), None);
         }
     }
 
     #[test]
-    fn several_challenges_are_told_apart_and_nonsense_is_skipped() {
-        let all = Challenge::all(r#"Negotiate, Basic realm="a, b", Bearer realm="c\"d""#);
-        let schemes: Vec<_> = all.iter().map(|c| c.scheme.as_str()).collect();
+    fn several_challenges_are_told_apart() {
+        let one_header = read(&[r#"Negotiate, Basic realm="a, b", Bearer realm="c\"d""#]);
+        let schemes: Vec<_> = one_header.iter().map(|c| c.scheme.as_str()).collect();
         assert_eq!(schemes, ["negotiate", "basic", "bearer"]);
-        assert_eq!(all[2].parameter("realm"), Some("c\"d"));
-        for nothing in ["", ",,,", "=", "\"\""] {
-            assert_eq!(Challenge::all(nothing), [], "{nothing}");
-        }
-        assert_eq!(Challenge::all(&"a ".repeat(1000)).len(), MOST_CHALLENGES);
+        assert_eq!(one_header[1].parameter("realm"), Some("a, b"));
+        assert_eq!(one_header[2].parameter("realm"), Some("c\"d"));
+        let two_headers = read(&[r#"Basic realm="x""#, r#"Bearer realm="y""#]);
+        assert_eq!(two_headers.len(), 2);
+    }
+
+    #[test]
+    fn nonsense_is_skipped() {
+        assert!(read(&["", ",,,", "=", "\"\""]).is_empty());
+        assert_eq!(
+            read(&["Basic realm=\"unclosed"])[0].parameter("realm"),
+            Some("unclosed")
+        );
+        assert_eq!(read(&["Negotiate a87421000492aa874209af8bc028=="]).len(), 1);
+        assert_eq!(read(&[&"a ".repeat(1000)]).len(), MAX_CHALLENGES);
     }
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(text in "\\PC{0,200}") {
-            assert!(Challenge::all(&text).len() <= MOST_CHALLENGES);
+        fn no_header_makes_it_panic(text in "[ -~\u{80}-\u{ff}]{0,200}") {
+            if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+                let mut headers = HeaderMap::new();
+                headers.append(WWW_AUTHENTICATE, value);
+                Challenge::all(&headers);
+            }
         }
     }
 }

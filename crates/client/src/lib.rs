@@ -1,11 +1,33 @@
-//! Speaking to registries as a client: challenges, tokens, requests whose answers are bounded in
-//! bytes and time. Blocking and small, for programs that must be so. Credentials go to the
-//! registry that they were given for, and nowhere else. It keeps nothing.
+//! Speaking to registries as a client. What registries send is parsed here and nowhere else:
+//! challenges, answers of token servers, lists and their pages, error bodies, the headers of
+//! manifests and ranges; and the paths of the distribution API are written here.
+//!
+//! These parts do no I/O and believe nothing: they are given bytes that are bounded already, and
+//! give types. Two clients use them: [`blocking`], small, for the program on the node, and
+//! [`session`], for the command. `upstream` uses the parts with its own connections.
 
+mod accept;
 mod challenge;
-mod error;
-mod registry;
+mod error_body;
+mod head;
+mod link;
+mod lists;
+pub mod path;
+mod printable;
+mod range;
+mod token;
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
+#[cfg(feature = "async")]
+pub mod session;
+
+pub use accept::MANIFESTS;
 pub use challenge::Challenge;
-pub use error::{CertificateFault, ClientError};
-pub use registry::{Connect, Login, Registry, is_digest};
+pub use error_body::ErrorBody;
+pub use head::{Head, content_length};
+pub use link::next_page;
+pub use lists::{referrers, tags};
+pub use printable::printable;
+pub use range::{content_range, range_header};
+pub use token::{NoToken, TokenAnswer, pull_scope, token_query};

@@ -6,7 +6,6 @@ mod args;
 mod bounds;
 mod certificate;
 mod cli;
-mod client;
 mod commands;
 mod config;
 mod control;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use metahub_client::{CertificateFault, ClientError, Registry};
+use metahub_client::blocking::{CertificateFault, ClientError, Registry};
 use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use metahub_client::Registry;
+use metahub_client::blocking::Registry;
 use metahub_hardware::detect::Root;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -222,7 +222,7 @@ impl Helper<'_> {
         };
         let connect = self.policy.connect(host, REGISTRY_TIME);
         let host = host.to_owned();
-        let login = |join| metahub_client::Login {
+        let login = |join| metahub_client::blocking::Login {
             user: joined(&stored.username, join, Some(node)),
             secret: stored.secret.clone(),
         };

@@ -1,7 +1,7 @@
 //! Which of this node's targets a registry knows, so that a node that is newer than its registry
 //! still gets what fits it, and never loses what anonymous readers may read.
 
-use metahub_client::{ClientError, Login, Registry};
+use metahub_client::blocking::{ClientError, Login, Registry};
 use metahub_hardware::{Feature, Microarchitectures, Target};
 use serde_json::Value;
 

@@ -138,8 +138,8 @@ impl Policy {
 
     /// How a registry is reached within `timeout`.
     #[must_use]
-    pub fn connect(&self, host: &str, timeout: Duration) -> metahub_client::Connect {
-        metahub_client::Connect {
+    pub fn connect(&self, host: &str, timeout: Duration) -> metahub_client::blocking::Connect {
+        metahub_client::blocking::Connect {
             timeout,
             authorities: self.ca_file.clone(),
             plain_http: self.plain_http.iter().any(|plain| plain == host),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use metahub_client::Registry;
+use metahub_client::blocking::Registry;
 use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;

@@ -1,7 +1,8 @@
 //! `resolve`: the reference by digest of the image that this node gets for a tag.
 
-use metahub_client::{ClientError, Login, Registry};
+use metahub_client::blocking::{ClientError, Login, Registry};
 use metahub_hardware::detect::Root;
+use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -102,10 +103,10 @@ impl<'a> Resolver<'a> {
         let answer = registry.document("/api/v1/resolve", &query, login.as_ref());
         let digest = answer.as_ref().ok().and_then(|answer| {
             let digest = answer.get("manifest")?.as_str()?;
-            metahub_client::is_digest(digest).then(|| digest.to_owned())
+            digest.parse::<Digest>().ok()
         });
         if let Some(digest) = digest {
-            return Ok(digest);
+            return Ok(digest.to_string());
         }
         match answer {
             Err(error @ ClientError::Unreachable { .. }) => return Err(error.into()),
@@ -120,7 +121,11 @@ impl<'a> Resolver<'a> {
             _ => {}
         }
         // A registry without that API still has manifests.
-        Ok(registry.manifest_digest(&image.name, &image.tag, login.as_ref())?)
+        let no_reference = || ResolveError::Reference(format!("{host}/{name}"));
+        let tag: Tag = image.tag.parse().map_err(|_| no_reference())?;
+        let name: RepositoryName = image.name.parse().map_err(|_| no_reference())?;
+        let digest = registry.manifest_digest(&name, &Reference::Tag(tag), login.as_ref())?;
+        Ok(digest.to_string())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Reads answers: bounded bodies, and what a status other than success means.
 //!
-//! Whatever text comes from an upstream passes through [`clean`] before it reaches an error.
+//! Whatever text comes from an upstream passes through [`printable`] before it reaches an error.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use jiff::Timestamp;
+use metahub_client::{ErrorBody, printable};
 use reqwest::Response;
-use serde_json::Value;
 
 use crate::error::Problem;
 use crate::pieces::{Pace, Pieces};
@@ -20,62 +20,6 @@ const MAX_ERROR_BYTES: usize = 16 * 1024;
 const MAX_WORDS: usize = 200;
 /// As much of a page that should be something else, in characters.
 const FIRST_WORDS: usize = 80;
-
-/// What a page says without its markup: what a reader of the message can use. A `<` that begins no
-/// tag stays.
-fn without_markup(text: &str) -> String {
-    let mut words = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('<') {
-        words.push_str(before);
-        let begins_tag = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?');
-        if after.starts_with(begins_tag) {
-            words.push(' ');
-            rest = after.split_once('>').map_or("", |(_, rest)| rest);
-        } else {
-            words.push('<');
-            rest = after;
-        }
-    }
-    words.push_str(rest);
-    words
-}
-
-/// `text` on one line: no markup, no control characters, single blanks, at most `limit`
-/// characters.
-pub(crate) fn clean(text: &str, limit: usize) -> String {
-    let text = without_markup(text);
-    let mut cleaned = String::new();
-    let mut count = 0;
-    for word in text.split(|c: char| c.is_whitespace() || is_unprintable(c)) {
-        if word.is_empty() {
-            continue;
-        }
-        if count > 0 {
-            if count + 1 >= limit {
-                cleaned.push('…');
-                return cleaned;
-            }
-            cleaned.push(' ');
-            count += 1;
-        }
-        for letter in word.chars() {
-            if count >= limit {
-                cleaned.push('…');
-                return cleaned;
-            }
-            cleaned.push(letter);
-            count += 1;
-        }
-    }
-    cleaned
-}
-
-/// Control characters, and those that turn the direction of text around.
-fn is_unprintable(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
 
 /// Reads a whole body of at most `limit` bytes, which are few.
 pub(crate) async fn body(
@@ -143,14 +87,14 @@ pub(crate) async fn document<'r>(
 pub(crate) fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE);
     value.map_or_else(String::new, |value| {
-        clean(&String::from_utf8_lossy(value.as_bytes()), 100)
+        printable(&String::from_utf8_lossy(value.as_bytes()), 100)
     })
 }
 
 /// The first words of a body that is not what it should be.
 pub(crate) fn first_words(bytes: &[u8]) -> String {
     let start = bytes.get(..400).unwrap_or(bytes);
-    clean(&String::from_utf8_lossy(start), FIRST_WORDS)
+    printable(&String::from_utf8_lossy(start), FIRST_WORDS)
 }
 
 /// What an answer that is no success means. Reads its body for the upstream's own words, and
@@ -201,10 +145,10 @@ fn own_words(bytes: &[u8], is_html: bool, secrets: &[Secret]) -> (Option<String>
         let covered = secrets
             .iter()
             .fold(text.to_owned(), |text, secret| secret.scrub(&text));
-        clean(&covered, limit)
+        printable(&covered, limit)
     };
     let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+    let Some(said) = ErrorBody::parse(bytes) else {
         let words = match (bytes.is_empty(), is_html) {
             (true, _) => None,
             (false, true) => Some(format!(
@@ -215,22 +159,16 @@ fn own_words(bytes: &[u8], is_html: bool, secrets: &[Secret]) -> (Option<String>
         };
         return (None, words);
     };
-    let error = value.pointer("/errors/0").unwrap_or(&value);
-    let text = |key: &str| {
-        let text = error.get(key).and_then(Value::as_str)?;
-        Some(shown(text, MAX_WORDS)).filter(|text| !text.is_empty())
+    let shown = |text: Option<String>| {
+        let text = shown(&text?, MAX_WORDS);
+        Some(text).filter(|text| !text.is_empty())
     };
-    let message = text("message")
-        .or_else(|| text("details"))
-        .or_else(|| text("error_description"))
-        .or_else(|| text("error"));
-    (text("code"), message)
+    (shown(said.code), shown(said.message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_upstreams_own_words_are_found_and_cleaned() {
@@ -257,14 +195,5 @@ mod tests {
         let text = format!(r#"{{"message":"got {}"}}"#, secret.reveal());
         let (_, message) = own_words(text.as_bytes(), false, &[secret]);
         assert_eq!(message.as_deref(), Some("got ***"));
-    }
-
-    proptest! {
-        #[test]
-        fn clean_text_is_short_and_printable(text in any::<String>(), limit in 1usize..50) {
-            let cleaned = clean(&text, limit);
-            prop_assert!(cleaned.chars().count() <= limit + 1);
-            prop_assert!(!cleaned.chars().any(char::is_control));
-        }
     }
 }

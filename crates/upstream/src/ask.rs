@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+use metahub_client::Challenge;
 use metahub_limits::Reservation;
 use metahub_oci::RepositoryName;
 use reqwest::Response;
@@ -15,7 +16,6 @@ use url::Url;
 use crate::answer;
 use crate::auth::{Authorization, is_challenge};
 use crate::breaker::Admitted;
-use crate::challenge::Challenge;
 use crate::error::{Problem, UpstreamError, Waiting};
 use crate::pause::Lane;
 use crate::token::Scope;
@@ -35,16 +35,16 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// GET or HEAD of `/v2/NAME/REST`.
+    /// GET or HEAD of `path` (see `metahub_client::path`), which is of the repository `name`.
     pub(crate) fn new(
         upstream: &Upstream,
         method: Method,
         name: &RepositoryName,
-        rest: &str,
+        path: &str,
     ) -> Self {
         let mut url = upstream.shared.connections.origin().clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/v2/{name}/{rest}"));
+        url.set_path(&format!("{base}{path}"));
         Self {
             method,
             url,

@@ -13,12 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metahub_client::Challenge;
 use metahub_oci::Host;
 use moka::future::Cache;
 use parking_lot::RwLock;
 use url::Url;
 
-use crate::challenge::Challenge;
 use crate::client::Connections;
 use crate::credentials::{Credentials, Identity};
 use crate::error::Problem;

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::header::{CONTENT_RANGE, RANGE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
+use metahub_client::{content_length, content_range, path, printable, range_header};
 use metahub_oci::{Digest, RepositoryName};
 use reqwest::Response;
 
@@ -120,7 +121,7 @@ impl Upstream {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<Option<BlobBody>, UpstreamError> {
-        let ask = Ask::new(self, Method::GET, name, &format!("blobs/{digest}"));
+        let ask = Ask::new(self, Method::GET, name, &path::blob(name, digest));
         let Some(part) = self.open(&ask, range.as_ref()).await? else {
             return Ok(None);
         };
@@ -157,7 +158,7 @@ impl Upstream {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Option<u64>>, UpstreamError> {
-        let ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
+        let ask = Ask::new(self, Method::HEAD, name, &path::blob(name, digest));
         let response = self.ask(&ask).await?;
         Ok(response.map(|response| content_length(response.headers())))
     }
@@ -174,7 +175,7 @@ impl Upstream {
         digest: &Digest,
         limit: Option<Duration>,
     ) -> Result<Option<Option<u64>>, UpstreamError> {
-        let mut ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
+        let mut ask = Ask::new(self, Method::HEAD, name, &path::blob(name, digest));
         ask.limit = limit;
         match self.ask(&ask).await {
             Ok(None) => return Ok(None),
@@ -221,20 +222,6 @@ impl Upstream {
     }
 }
 
-fn range_header(range: &Range<u64>) -> HeaderValue {
-    let text = match range.end {
-        u64::MAX => format!("bytes={}-", range.start),
-        end => format!("bytes={}-{}", range.start, end - 1),
-    };
-    // Digits and two signs: always a header value.
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"))
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get(http::header::CONTENT_LENGTH)?;
-    value.to_str().ok()?.parse().ok()
-}
-
 /// An answer with bytes of a blob.
 struct Part {
     response: Response,
@@ -258,7 +245,7 @@ impl Part {
                 let header = response.headers().get(CONTENT_RANGE);
                 let text = header.and_then(|value| value.to_str().ok()).unwrap_or("");
                 let Some((served, size)) = content_range(text) else {
-                    let shown = answer::clean(text, 60);
+                    let shown = printable(text, 60);
                     return bad(format!("a part of a blob with the Content-Range '{shown}'"));
                 };
                 let as_asked = served.start == asked.start && served.end <= asked.end;
@@ -293,20 +280,6 @@ impl Part {
             )),
         }
     }
-}
-
-/// Reads `bytes A-B/SIZE`, with `*` for an unknown size.
-fn content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
-    let (range, size) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    let size = match size.trim() {
-        "*" => None,
-        size => Some(size.parse().ok()?),
-    };
-    let end = last.checked_add(1)?;
-    let sensible = first < end && size.is_none_or(|size: u64| end <= size);
-    sensible.then_some((first..end, size))
 }
 
 /// A blob on its way.
@@ -389,29 +362,6 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn content_ranges_are_read_strictly() {
-        assert_eq!(content_range("bytes 0-9/100"), Some((0..10, Some(100))));
-        assert_eq!(content_range("bytes 5-5/*"), Some((5..6, None)));
-        for text in [
-            "",
-            "bytes */100",
-            "bytes 9-0/100",
-            "bytes 0-100/100",
-            "items 0-9/100",
-            "bytes 0-18446744073709551615/*",
-            "bytes 0-9/-1",
-        ] {
-            assert_eq!(content_range(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn ranges_are_written_as_http_has_them() {
-        assert_eq!(range_header(&(0..10)), "bytes=0-9");
-        assert_eq!(range_header(&(7..u64::MAX)), "bytes=7-");
-    }
 
     #[test]
     fn a_piece_is_cut_to_the_range() {

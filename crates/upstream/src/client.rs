@@ -316,7 +316,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     } else {
         telling.join(": ")
     };
-    crate::answer::clean(&text, 300)
+    metahub_client::printable(&text, 300)
 }
 
 #[cfg(test)]

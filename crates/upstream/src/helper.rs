@@ -4,12 +4,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use metahub_client::printable;
 use metahub_oci::Host;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use crate::answer::clean;
 use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::well_known;
@@ -38,7 +38,7 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
         Err(format!(
             "'{}' is not the name of a credential helper: expected letters, digits, '-', '_' \
              and '.', for example ecr-login",
-            clean(name, 60)
+            printable(name, 60)
         ))
     }
 }
@@ -75,7 +75,7 @@ async fn run(program: &str, host: &Host) -> Result<Option<Credentials>, String> 
     let status = child.wait().await.map_err(text)?;
     if !status.success() {
         // By the protocol the message stands on stdout; it is no secret then.
-        let message = clean(&String::from_utf8_lossy(&output), 200);
+        let message = printable(&String::from_utf8_lossy(&output), 200);
         return if message.contains(NOT_FOUND) {
             Ok(None)
         } else {

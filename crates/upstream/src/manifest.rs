@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{ACCEPT, IF_NONE_MATCH};
+use http::{HeaderValue, Method, StatusCode};
+use metahub_client::{Head, MANIFESTS, path};
 use metahub_limits::Reservation;
 use metahub_oci::{
     Digest, Document, MAX_MANIFEST_BYTES, MediaType, Reference, RepositoryName, Tag,
@@ -16,11 +17,6 @@ use crate::error::{Problem, UpstreamError};
 use crate::pause::Lane;
 use crate::upstream::Upstream;
 
-/// All types that we read: an upstream converts what it is not asked for.
-pub(crate) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
-     application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json";
 /// How long somebody who has a copy waits to learn whether it is still the one.
 const REVALIDATION: Duration = Duration::from_secs(5);
 /// Types that servers give to JSON whose own type they do not know.
@@ -31,19 +27,6 @@ const VAGUE: [&str; 5] = [
     "application/octet-stream",
     "binary/octet-stream",
 ];
-
-/// What a HEAD says of a manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its digest, where the upstream says it.
-    pub digest: Option<Digest>,
-    /// Its media type, where the upstream says one.
-    pub media_type: Option<MediaType>,
-    /// Its size in bytes, where the upstream says it.
-    pub size: Option<u64>,
-    /// The upstream's validator, for [`Upstream::revalidate`].
-    pub etag: Option<String>,
-}
 
 /// A manifest that was read and verified.
 #[derive(Clone, Debug)]
@@ -188,25 +171,13 @@ impl Upstream {
     }
 
     fn ask_manifest(&self, method: Method, name: &RepositoryName, reference: &Reference) -> Ask {
-        let mut ask = Ask::new(self, method, name, &format!("manifests/{reference}"));
+        let mut ask = Ask::new(self, method, name, &path::manifest(name, reference));
         if ask.method == Method::GET {
             ask.lane = Lane::Manifest;
         }
         ask.headers
-            .insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+            .insert(ACCEPT, HeaderValue::from_static(MANIFESTS));
         ask
-    }
-}
-
-impl Head {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        Self {
-            digest: text("docker-content-digest").and_then(|text| text.parse().ok()),
-            media_type: text(CONTENT_TYPE.as_str()).and_then(|text| text.parse().ok()),
-            size: text(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok()),
-            etag: text(ETAG.as_str()).map(str::to_owned),
-        }
     }
 }
 

@@ -2,12 +2,12 @@
 //! answered with 200.
 
 use http::Method;
+use metahub_client::{Head, path};
 use metahub_oci::{Digest, Reference, RepositoryName};
 
 use crate::answer;
 use crate::ask::Ask;
 use crate::error::{Problem, UpstreamError};
-use crate::manifest::Head;
 use crate::upstream::Upstream;
 
 impl Upstream {
@@ -42,7 +42,7 @@ impl Upstream {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, UpstreamError> {
-        let ask = Ask::new(self, Method::HEAD, name, &format!("blobs/{digest}"));
+        let ask = Ask::new(self, Method::HEAD, name, &path::blob(name, digest));
         let Some(response) = self.ask(&ask).await? else {
             return Ok(false);
         };

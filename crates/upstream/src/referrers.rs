@@ -3,11 +3,10 @@
 //! By the referrers API where the upstream has it, else by the tag schema that clients keep
 //! for registries without it (distribution specification, "Referrers Tag Schema").
 
-use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Method};
-use metahub_oci::{Descriptor, Digest, MediaType, Reference, RepositoryName, Tag};
-use serde_json::Value;
+use metahub_client::path;
+use metahub_oci::{Descriptor, Digest, MediaType, Reference, RepositoryName};
 
 use crate::answer;
 use crate::ask::Ask;
@@ -40,14 +39,14 @@ impl Upstream {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Referring, UpstreamError> {
-        let mut ask = Ask::new(self, Method::GET, name, &format!("referrers/{digest}"));
+        let mut ask = Ask::new(self, Method::GET, name, &path::referrers(name, digest));
         ask.headers
             .insert(ACCEPT, HeaderValue::from_static(MediaType::OCI_INDEX));
         let mut found: Vec<Descriptor> = Vec::new();
         let by_api = self
             .pages(ask, |page| {
                 let before = found.len();
-                let list = descriptors(&page.body).ok_or_else(|| {
+                let list = metahub_client::referrers(&page.body).ok_or_else(|| {
                     Problem::BadAnswer(format!(
                         "a list of referrers of content type '{}' that begins \"{}\"",
                         page.content_type,
@@ -84,12 +83,12 @@ impl Upstream {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Vec<Descriptor>, UpstreamError> {
-        let Some(tag) = fallback_tag(digest) else {
+        let Some(tag) = path::referrers_tag(digest) else {
             return Ok(Vec::new());
         };
         let fetched = self.manifest(name, &Reference::Tag(tag)).await?;
         Ok(fetched
-            .and_then(|fetched| descriptors(fetched.document.bytes()))
+            .and_then(|fetched| metahub_client::referrers(fetched.document.bytes()))
             .unwrap_or_default())
     }
 }
@@ -101,43 +100,5 @@ fn lacks_the_api(problem: &Problem) -> bool {
         Problem::Status { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 501),
         Problem::BadAnswer(_) => true,
         _ => false,
-    }
-}
-
-/// The descriptors of an index; those that are ill-formed are left out.
-fn descriptors(bytes: &Bytes) -> Option<Vec<Descriptor>> {
-    let value: Value = serde_json::from_slice(bytes).ok()?;
-    let list = value.get("manifests")?.as_array()?;
-    Some(
-        list.iter()
-            .filter_map(|item| Descriptor::from_json(item).ok())
-            .collect(),
-    )
-}
-
-/// `sha256-HEX`, algorithm and value cut as the specification says.
-fn fallback_tag(digest: &Digest) -> Option<Tag> {
-    let hex = digest.hex();
-    let hex = hex.get(..64).unwrap_or(hex);
-    format!("{}-{hex}", digest.algorithm()).parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use metahub_oci::Algorithm;
-
-    #[test]
-    fn the_fallback_tag_is_the_digest_cut_to_the_limits_of_a_tag() {
-        let tag = |algorithm| {
-            fallback_tag(&Digest::of(algorithm, b""))
-                .unwrap()
-                .to_string()
-        };
-        assert_eq!(
-            tag(Algorithm::Sha256),
-            "sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
-        assert_eq!(tag(Algorithm::Sha512).len(), "sha512-".len() + 64);
     }
 }

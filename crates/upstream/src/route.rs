@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use metahub_client::printable;
 use metahub_limits::DocumentBudget;
 use metahub_oci::{Host, ImageReference, NameError, Reference, RepositoryName};
 use parking_lot::Mutex;
 
 use crate::address::{ProxiedPrivate, Reach};
-use crate::answer::clean;
 use crate::config::{AnyHost, ConfigError, Prefix, UpstreamsConfig};
 use crate::pass_through;
 use crate::upstream::Upstream;
@@ -167,7 +167,7 @@ impl Upstreams {
     ) -> Result<RepositoryName, NamespaceError> {
         let host: Host = ns
             .parse()
-            .map_err(|_| NamespaceError::Malformed(clean(ns, 80)))?;
+            .map_err(|_| NamespaceError::Malformed(printable(ns, 80)))?;
         let canonical = well_known::canonical(host.as_str());
         let host = canonical.parse().unwrap_or(host);
         if !self.serves(&host) {

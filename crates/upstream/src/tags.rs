@@ -1,8 +1,8 @@
 //! The tags of a repository of an upstream.
 
 use http::Method;
+use metahub_client::path;
 use metahub_oci::{RepositoryName, Tag};
-use serde::Deserialize;
 
 use crate::answer;
 use crate::ask::Ask;
@@ -20,12 +20,6 @@ pub struct Listed {
     pub tags: Vec<Tag>,
     /// Why there may be more: a page after the first failed.
     pub failure: Option<UpstreamError>,
-}
-
-#[derive(Deserialize)]
-struct TagList {
-    // Registries answer null for a repository without tags.
-    tags: Option<Vec<String>>,
 }
 
 impl Upstream {
@@ -50,13 +44,13 @@ impl Upstream {
     /// # Errors
     /// As [`UpstreamError`] says, if the first page fails.
     pub async fn list_tags(&self, name: &RepositoryName) -> Result<Option<Listed>, UpstreamError> {
-        let ask = Ask::new(self, Method::GET, name, "tags/list");
+        let ask = Ask::new(self, Method::GET, name, &path::tags(name));
         let mut tags: Vec<Tag> = Vec::new();
         let mut bytes = 0;
         let mut pages = 0;
         let found = self
             .pages(ask, |page| {
-                let list: TagList = serde_json::from_slice(&page.body).map_err(|_| {
+                let listed = metahub_client::tags(&page.body).ok_or_else(|| {
                     Problem::BadAnswer(format!(
                         "a list of tags of content type '{}' that begins \"{}\"",
                         page.content_type,
@@ -64,9 +58,11 @@ impl Upstream {
                     ))
                 })?;
                 let before = tags.len();
-                let listed = list.tags.unwrap_or_default();
-                let new = listed.iter().filter_map(|text| text.parse::<Tag>().ok());
-                tags.extend(new.inspect(|tag| bytes += tag.as_str().len()));
+                tags.extend(
+                    listed
+                        .into_iter()
+                        .inspect(|tag| bytes += tag.as_str().len()),
+                );
                 if tags.len() > MAX_TAGS || bytes > MAX_TAG_BYTES {
                     let (limit, size) = (MAX_TAGS, MAX_TAG_BYTES);
                     let why = format!("more than {limit} tags, or {size} bytes of them");

@@ -5,12 +5,11 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use metahub_client::{Challenge, TokenAnswer, pull_scope, token_query};
 use metahub_oci::RepositoryName;
-use serde::Deserialize;
 use url::Url;
 
 use crate::answer;
-use crate::challenge::Challenge;
 use crate::client::Connections;
 use crate::error::Problem;
 use crate::secret::Secret;
@@ -28,7 +27,7 @@ pub(crate) struct Scope(pub(crate) String);
 
 impl Scope {
     pub(crate) fn pull(name: &RepositoryName) -> Self {
-        Self(format!("repository:{name}:pull"))
+        Self(pull_scope(name))
     }
 }
 
@@ -92,15 +91,8 @@ impl TokenServer {
     /// The request for a token with `scopes`, each a parameter of its own.
     pub(crate) fn url(&self, scopes: &[String]) -> Url {
         let mut url = self.realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = &self.service {
-                query.append_pair("service", service);
-            }
-            for scope in scopes {
-                query.append_pair("scope", scope);
-            }
-        }
+        let query = token_query(self.service.as_deref(), scopes.iter().map(String::as_str));
+        url.query_pairs_mut().extend_pairs(query);
         url
     }
 }
@@ -119,14 +111,6 @@ pub(crate) fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(text).ok()?;
     header.set_sensitive(true);
     Some(header)
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<f64>,
-    refresh_token: Option<String>,
 }
 
 /// Reads the answer of the token server at `realm`.
@@ -160,22 +144,13 @@ pub(crate) async fn read_token(
             "its token server '{place}' {what} (content type '{content_type}')"
         ))
     };
-    let answer: TokenAnswer =
-        serde_json::from_slice(&bytes).map_err(|_| bad("answered something that is no token"))?;
-    let token = answer.token.filter(|token| !token.is_empty());
-    let token = token
-        .or(answer.access_token)
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| bad("answered without a token"))?;
+    let answer = TokenAnswer::parse(&bytes).map_err(|problem| bad(&problem.to_string()))?;
+    let token = answer.token;
     let header = sensitive(&format!("Bearer {token}"));
     let header = header.ok_or_else(|| bad("sent a token that is no text"))?;
-    let lifetime = answer
-        .expires_in
-        .filter(|seconds| *seconds > 0.0)
-        .map_or(DEFAULT_LIFETIME, |seconds| {
-            Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
-        });
-    let refresh = answer.refresh_token.filter(|token| !token.is_empty());
+    let lifetime = answer.expires_in.map_or(DEFAULT_LIFETIME, |seconds| {
+        Duration::from_secs_f64(seconds.min(LONGEST_LIFETIME.as_secs_f64()))
+    });
     let token = Token {
         header,
         secret: Secret::from(token),
@@ -186,6 +161,6 @@ pub(crate) async fn read_token(
     };
     Ok(Granted {
         token,
-        refresh: refresh.map(Secret::from),
+        refresh: answer.refresh_token.map(Secret::from),
     })
 }

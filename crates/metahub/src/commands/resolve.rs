@@ -12,10 +12,10 @@ use serde_json::json;
 use url::Url;
 
 use crate::args::Format;
-use crate::client::{Client, ClientError, Login};
 use crate::exit;
 use crate::exit::Exit;
 use crate::output;
+use metahub_client::session::{Client, Login, SessionError};
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
@@ -121,9 +121,9 @@ struct NothingFits {
 }
 
 /// Tells that nothing fits from every other failure.
-fn failed(args: &ResolveArgs, error: ClientError) -> miette::Result<Exit> {
+fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
     match error {
-        ClientError::Refused {
+        SessionError::Refused {
             message, detail, ..
         } => match serde_json::from_value(detail) {
             Ok(NothingFits {
@@ -151,7 +151,7 @@ fn failed(args: &ResolveArgs, error: ClientError) -> miette::Result<Exit> {
             }
             _ => Err(miette!("{message}")),
         },
-        ClientError::Unreachable { .. } => Err(miette!(
+        SessionError::Unreachable { .. } => Err(miette!(
             help = "start it with metahub serve, or name another with --server or METAHUB_SERVER",
             "{error}"
         )),

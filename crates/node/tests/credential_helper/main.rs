@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use fake::FakeRegistry;
-use metahub_client::Registry;
+use metahub_client::blocking::Registry;
 use metahub_hardware::Microarchitectures;
 use metahub_hardware::detect::Root;
 use metahub_node::answer::Answer;

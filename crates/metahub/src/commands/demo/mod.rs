@@ -21,12 +21,12 @@ use url::Url;
 
 use self::pull::Pulled;
 use crate::app::{self, App};
-use crate::client::{Client, ClientError, Login};
 use crate::config::Config;
 use crate::exit;
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::Stop;
+use metahub_client::session::{Client, Login, SessionError};
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
@@ -163,7 +163,7 @@ async fn show(address: SocketAddr, images: &[DemoImage]) -> miette::Result<bool>
     Ok(failed == 0)
 }
 
-fn client(server: &Url, login: &str) -> Result<Client, ClientError> {
+fn client(server: &Url, login: &str) -> Result<Client, SessionError> {
     // Public profiles take any password.
     let login = (!login.is_empty()).then(|| Login {
         name: login.to_owned(),
@@ -181,7 +181,7 @@ async fn refused(server: &Url) -> miette::Result<Pulled> {
         .clone();
     let client = client(server, MISSPELT).into_diagnostic()?;
     let (target, why, problem) = match client.open(&name).await {
-        Err(ClientError::Refused {
+        Err(SessionError::Refused {
             status, message, ..
         }) if status.as_u16() == 401 => {
             let near = message.contains("zen3");

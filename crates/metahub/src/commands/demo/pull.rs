@@ -8,7 +8,7 @@ use metahub_oci::{Digest, Document, ImageConfig, ImageReference, Manifest, Platf
 use metahub_registry::Resolution;
 use serde_json::Value;
 
-use crate::client::{Client, ClientError, Session};
+use metahub_client::session::{Client, Session, SessionError};
 
 /// Layers of a demo image before anything is added: the base and the program.
 const OWN_LAYERS: usize = 2;
@@ -39,7 +39,7 @@ struct Image {
 #[derive(Debug, thiserror::Error)]
 enum PullError {
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Client(#[from] SessionError),
     #[error("{0}")]
     Wrong(String),
 }
@@ -73,7 +73,7 @@ pub(super) async fn pull(
                 why: why.unwrap_or_default(),
             }
         }
-        Err(PullError::Client(ClientError::Refused {
+        Err(PullError::Client(SessionError::Refused {
             status, message, ..
         })) if status.as_u16() == 404 && expected == Expected::NothingFits => Pulled {
             manifest: None,

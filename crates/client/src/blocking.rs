@@ -1,4 +1,8 @@
-//! One registry, and the requests that are made of it.
+//! A client that blocks, small enough for the program on the node: one registry, and the requests
+//! that are made of it. Answers are bounded in bytes and time. Credentials go to the registry that
+//! they were given for, and nowhere else.
+
+mod error;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,21 +11,21 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use metahub_oci::{Digest, Reference, RepositoryName};
 use serde_json::Value;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use crate::challenge::Challenge;
-use crate::error::{CertificateFault, ClientError};
+use crate::{Challenge, ErrorBody, Head, MANIFESTS, TokenAnswer};
+use crate::{path, printable, pull_scope, token_query};
+
+pub use error::{CertificateFault, ClientError};
 
 /// Most that is read of an answer, in bytes. Manifests are not read, only asked for.
 const MOST_BYTES: u64 = 4 << 20;
-/// The media types of manifests and indexes (image-spec, and Docker's before it).
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
-     application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json";
+/// As much of a registry's own words as is repeated, in characters.
+const MOST_WORDS: usize = 500;
 
 /// A user name and its password. Prints the name only.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,20 +99,20 @@ impl Registry {
     /// # Errors
     /// When there is no registry.
     pub fn challenge(&self) -> Result<Option<Challenge>, ClientError> {
-        let answer = self.get("/v2/", &[], None)?;
+        let answer = self.get(path::BASE, &[], None)?;
         if answer.status().as_u16() != 401 {
             self.expect_success(answer)?;
             return Ok(None);
         }
-        let header = header(&answer, "www-authenticate").unwrap_or_default();
-        let mut all = Challenge::all(&header);
-        let bearer = all.iter().position(|c| c.scheme == "bearer");
+        let mut all = Challenge::all(answer.headers());
+        let bearer = all.iter().position(|challenge| challenge.is("bearer"));
         let first = bearer.unwrap_or(0);
         if first < all.len() {
             return Ok(Some(all.swap_remove(first)));
         }
         Err(self.bad(format!(
-            "401 with the challenge '{header}', where Bearer or Basic was expected"
+            "401 with the challenge '{}', where Bearer or Basic was expected",
+            header(&answer, "www-authenticate").unwrap_or_default()
         )))
     }
 
@@ -121,22 +125,17 @@ impl Registry {
         let Some(challenge) = self.challenge()? else {
             return Ok(None);
         };
-        if challenge.scheme != "bearer" {
+        if !challenge.is("bearer") {
             return Ok(None);
         }
         let realm = challenge.parameter("realm").unwrap_or_default();
         let path = self.own_path(realm)?;
-        let mut query = vec![("scope", scope)];
-        query.extend(challenge.parameter("service").map(|s| ("service", s)));
-        query.retain(|(_, value)| !value.is_empty());
+        let query = token_query(challenge.parameter("service"), [scope]);
         let answer = self.get(&path, &query, login.map(basic).as_deref())?;
-        let answer = self.json(answer)?;
-        let token = ["token", "access_token"]
-            .iter()
-            .find_map(|key| answer.get(key)?.as_str());
-        match token {
-            Some(token) => Ok(Some(token.to_owned())),
-            None => Err(self.bad(format!("{path} gave no token"))),
+        let text = self.text(&mut self.expect_success(answer)?)?;
+        match TokenAnswer::parse(text.as_bytes()) {
+            Ok(answer) => Ok(Some(answer.token)),
+            Err(problem) => Err(self.bad(format!("{path} {problem}"))),
         }
     }
 
@@ -161,24 +160,23 @@ impl Registry {
     /// When the registry refuses, or states no digest.
     pub fn manifest_digest(
         &self,
-        name: &str,
-        reference: &str,
+        name: &RepositoryName,
+        reference: &Reference,
         login: Option<&Login>,
-    ) -> Result<String, ClientError> {
-        let credentials = match self.token(login, &format!("repository:{name}:pull"))? {
+    ) -> Result<Digest, ClientError> {
+        let credentials = match self.token(login, &pull_scope(name))? {
             Some(token) => Some(format!("Bearer {token}")),
             None => login.map(basic),
         };
-        let url = format!("{}/v2/{name}/manifests/{reference}", self.base);
+        let url = format!("{}{}", self.base, path::manifest(name, reference));
         let mut request = self.agent.head(&url).header("Accept", MANIFESTS);
         if let Some(credentials) = credentials {
             request = request.header("Authorization", credentials);
         }
         let answer = request.call().map_err(|error| self.failed(&error))?;
-        let digest = header(&answer, "docker-content-digest");
-        self.expect_success(answer)?;
-        digest
-            .filter(|digest| is_digest(digest))
+        let answer = self.expect_success(answer)?;
+        Head::of(answer.headers())
+            .digest
             .ok_or_else(|| self.bad("no Docker-Content-Digest came with a manifest".to_owned()))
     }
 
@@ -187,7 +185,7 @@ impl Registry {
     /// # Errors
     /// When the registry cannot be reached.
     pub fn date(&self) -> Result<Option<String>, ClientError> {
-        Ok(header(&self.get("/v2/", &[], None)?, "date"))
+        Ok(header(&self.get(path::BASE, &[], None)?, "date"))
     }
 
     fn get(
@@ -251,19 +249,13 @@ impl Registry {
             return Ok(answer);
         }
         let text = self.text(&mut answer).unwrap_or_default();
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        let said = body
-            .pointer("/errors/0/message")
-            .and_then(Value::as_str)
-            .or(status.canonical_reason());
-        let reason = body
-            .pointer("/errors/0/detail/reason")
-            .and_then(Value::as_str);
+        let body = ErrorBody::parse(text.as_bytes()).unwrap_or_default();
+        let said = body.message.as_deref().or(status.canonical_reason());
         Err(ClientError::Refused {
             registry: self.host.clone(),
             status: status.as_u16(),
-            message: printable(said.unwrap_or("no reason given")),
-            reason: reason.map(printable),
+            message: printable(said.unwrap_or("no reason given"), MOST_WORDS),
+            reason: body.reason().map(|reason| printable(reason, MOST_WORDS)),
         })
     }
 
@@ -315,11 +307,6 @@ fn tls(authorities: Option<&Path>) -> Result<TlsConfig, ClientError> {
         .build())
 }
 
-/// What a registry says is printed: no line breaks, no control characters, and not too much.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(500).collect()
-}
-
 fn basic(login: &Login) -> String {
     let pair = format!("{}:{}", login.user, login.secret);
     format!("Basic {}", STANDARD.encode(pair))
@@ -327,15 +314,6 @@ fn basic(login: &Login) -> String {
 
 fn header(answer: &Response<Body>, name: &str) -> Option<String> {
     Some(answer.headers().get(name)?.to_str().ok()?.to_owned())
-}
-
-/// Whether `text` is `ALGORITHM:HEX` (image-spec, digests), so that it may be put into a reference.
-#[must_use]
-pub fn is_digest(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(algorithm, hex)| {
-        matches!((algorithm, hex.len()), ("sha256", 64) | ("sha512", 128))
-            && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 /// Whether `host` is this machine itself, which clients speak to without TLS.
@@ -392,14 +370,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(registry.own_path(realm).ok().as_deref(), path, "{realm}");
-        }
-    }
-
-    #[test]
-    fn a_digest_is_checked_before_it_goes_into_a_reference() {
-        assert!(is_digest(&format!("sha256:{}", "a".repeat(64))));
-        for wrong in ["", "sha256:", "sha256:zz", "md5:00", "sha256:../../x"] {
-            assert!(!is_digest(wrong), "{wrong}");
         }
     }
 

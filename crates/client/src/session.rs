@@ -1,36 +1,41 @@
-//! A registry client, as far as `resolve` and `demo --check` need one: it logs in like any
-//! container tool, follows tags to blobs, and believes nothing whose digest it has not computed.
+//! A client for the command: it logs in like any container tool, follows tags to blobs, and
+//! believes nothing whose digest it has not computed. Credentials go to the server that the user
+//! named, and nowhere else.
 
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::ACCEPT;
 use metahub_oci::{
-    Descriptor, Digest, Document, DocumentError, MAX_MANIFEST_BYTES, MediaType, Reference,
-    RepositoryName,
+    Descriptor, Digest, Document, DocumentError, MAX_MANIFEST_BYTES, Reference, RepositoryName,
 };
-use reqwest::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
-use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::{Challenge, ErrorBody, Head, MANIFESTS, TokenAnswer};
+use crate::{path, pull_scope, token_query};
+
 /// Most that is read of an answer that is neither manifest nor blob, in bytes.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
-const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
-     application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, \
-     application/vnd.docker.distribution.manifest.v2+json";
 
 /// Why a registry could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub enum SessionError {
     /// No answer at all.
     #[error("{server} cannot be reached: {problem}")]
-    Unreachable { server: Url, problem: String },
+    Unreachable {
+        /// Who was asked.
+        server: Url,
+        /// What went wrong, as the system or the TLS library says it.
+        problem: String,
+    },
     /// An answer that says no.
     #[error("{status}: {message}")]
     Refused {
+        /// The HTTP status.
         status: StatusCode,
         /// What MetaHub adds for programs, in the error's detail.
         detail: Value,
@@ -40,8 +45,11 @@ pub(crate) enum ClientError {
     /// Content that is not what it was called.
     #[error("{what} should hash to {expected} and hashes to {found}")]
     Mismatch {
+        /// What was read.
         what: String,
+        /// The digest that it was called by.
         expected: Digest,
+        /// The digest of the bytes that came.
         found: Digest,
     },
     /// An answer that is not what the specification says.
@@ -54,9 +62,11 @@ pub(crate) enum ClientError {
 
 /// A user name and its password. Prints the name only.
 #[derive(Clone)]
-pub(crate) struct Login {
-    pub(crate) name: String,
-    pub(crate) password: String,
+pub struct Login {
+    /// The user name.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 impl fmt::Debug for Login {
@@ -67,14 +77,18 @@ impl fmt::Debug for Login {
 
 /// A client of one registry under one login, or under none.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub struct Client {
     http: reqwest::Client,
     server: Url,
     login: Option<Login>,
 }
 
 impl Client {
-    pub(crate) fn new(server: Url, login: Option<Login>) -> Result<Self, ClientError> {
+    /// Prepares for asking `server`, whose path is put before every other.
+    ///
+    /// # Errors
+    /// When the HTTP library cannot be set up.
+    pub fn new(server: Url, login: Option<Login>) -> Result<Self, SessionError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("metahub/", env!("CARGO_PKG_VERSION")))
             // A registry on this machine or site is never behind the proxy of the environment.
@@ -89,8 +103,11 @@ impl Client {
     }
 
     /// Logs in for reading `name`, the way the server's challenge says.
-    pub(crate) async fn open(&self, name: &RepositoryName) -> Result<Session<'_>, ClientError> {
-        let answer = self.send(self.http.get(self.url("/v2/")?)).await?;
+    ///
+    /// # Errors
+    /// When the server cannot be reached, refuses the login, or sends elsewhere for a token.
+    pub async fn open(&self, name: &RepositoryName) -> Result<Session<'_>, SessionError> {
+        let answer = self.send(self.http.get(self.url(path::BASE)?)).await?;
         let mut session = Session {
             client: self,
             name: name.clone(),
@@ -100,46 +117,39 @@ impl Client {
             expect_success(answer).await?;
             return Ok(session);
         }
-        let challenge = answer
-            .headers()
-            .get(WWW_AUTHENTICATE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let Some(fields) = challenge.strip_prefix("Bearer ") else {
+        let challenges = Challenge::all(answer.headers());
+        let Some(challenge) = challenges.iter().find(|one| one.is("bearer")) else {
             return Ok(session);
         };
-        let field = |key: &str| {
-            let (_, rest) = fields.split_once(&format!("{key}=\""))?;
-            rest.split('"').next()
-        };
-        let no_realm = || ClientError::BadAnswer(format!("the challenge '{challenge}'"));
-        let realm = Url::parse(field("realm").ok_or_else(no_realm)?).map_err(|_| no_realm())?;
+        let realm = challenge.parameter("realm").unwrap_or_default();
+        let realm = Url::parse(realm).map_err(|_| {
+            SessionError::BadAnswer(format!("a challenge with the token server '{realm}'"))
+        })?;
         if realm.origin() != self.server.origin() {
-            // Credentials go to the server that the user named, and nowhere else.
-            return Err(ClientError::BadAnswer(format!(
+            return Err(SessionError::BadAnswer(format!(
                 "a token server elsewhere, at {realm}"
             )));
         }
-        let scope = format!("repository:{name}:pull");
-        let mut ask = self.http.get(realm).query(&[("scope", scope.as_str())]);
-        if let Some(service) = field("service") {
-            ask = ask.query(&[("service", service)]);
-        }
-        #[derive(Deserialize)]
-        struct Token {
-            token: String,
-        }
-        let answer: Token = json(self.send(self.as_login(ask)).await?).await?;
+        let scope = pull_scope(name);
+        let query = token_query(challenge.parameter("service"), [scope.as_str()]);
+        let ask = self.http.get(realm).query(&query);
+        let answer = expect_success(self.send(self.as_login(ask)).await?).await?;
+        let answer = TokenAnswer::parse(&body(answer, MAX_ANSWER).await?);
+        let answer = answer
+            .map_err(|problem| SessionError::BadAnswer(format!("a token server that {problem}")))?;
         session.token = Some(answer.token);
         Ok(session)
     }
 
     /// Asks MetaHub's own API at `path`, which answers JSON.
-    pub(crate) async fn api<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    /// When the server cannot be reached, refuses, or answers something else.
+    pub async fn api<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
+    ) -> Result<T, SessionError> {
         let ask = self.http.get(self.url(path)?).query(query);
         json(self.send(self.as_login(ask)).await?).await
     }
@@ -151,12 +161,12 @@ impl Client {
         }
     }
 
-    fn url(&self, path: &str) -> Result<Url, ClientError> {
+    fn url(&self, path: &str) -> Result<Url, SessionError> {
         let base = self.server.as_str().trim_end_matches('/');
         Url::parse(&format!("{base}{path}")).map_err(|error| unreachable(&self.server, error))
     }
 
-    async fn send(&self, ask: RequestBuilder) -> Result<Response, ClientError> {
+    async fn send(&self, ask: RequestBuilder) -> Result<Response, SessionError> {
         ask.send()
             .await
             .map_err(|error| unreachable(&self.server, error))
@@ -165,7 +175,7 @@ impl Client {
 
 /// A repository that may be read.
 #[derive(Debug)]
-pub(crate) struct Session<'a> {
+pub struct Session<'a> {
     client: &'a Client,
     name: RepositoryName,
     token: Option<String>,
@@ -174,24 +184,23 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// A manifest or index, verified: against the digest asked for, and against the digest that
     /// the server says it has.
-    pub(crate) async fn manifest(&self, reference: &Reference) -> Result<Document, ClientError> {
-        let path = format!("/v2/{}/manifests/{reference}", self.name);
+    ///
+    /// # Errors
+    /// When the server refuses, or what comes is another manifest or none.
+    pub async fn manifest(&self, reference: &Reference) -> Result<Document, SessionError> {
+        let path = path::manifest(&self.name, reference);
         let ask = self
             .client
             .http
             .get(self.client.url(&path)?)
-            .header(ACCEPT, ACCEPTED);
+            .header(ACCEPT, MANIFESTS);
         let answer = expect_success(self.client.send(self.authorized(ask)).await?).await?;
-        let header = |name: &str| {
-            let value = answer.headers().get(name)?.to_str().ok()?;
-            Some(value.to_owned())
-        };
-        let media_type = header(CONTENT_TYPE.as_str()).and_then(|t| t.parse::<MediaType>().ok());
-        let said = header("docker-content-digest")
-            .and_then(|digest| digest.parse::<Digest>().ok())
-            .ok_or_else(|| {
-                ClientError::BadAnswer("a manifest without Docker-Content-Digest".to_owned())
-            })?;
+        let Head {
+            digest, media_type, ..
+        } = Head::of(answer.headers());
+        let said = digest.ok_or_else(|| {
+            SessionError::BadAnswer("a manifest without Docker-Content-Digest".to_owned())
+        })?;
         let bytes = body(answer, MAX_MANIFEST_BYTES as u64).await?;
         verify(&format!("{}:{reference}", self.name), &said, &bytes)?;
         if let Reference::Digest(digest) = reference {
@@ -201,9 +210,12 @@ impl Session<'_> {
     }
 
     /// A blob as `descriptor` describes it, verified.
-    pub(crate) async fn blob(&self, descriptor: &Descriptor) -> Result<Bytes, ClientError> {
+    ///
+    /// # Errors
+    /// When the server refuses, or other bytes come.
+    pub async fn blob(&self, descriptor: &Descriptor) -> Result<Bytes, SessionError> {
         let digest = descriptor.digest();
-        let path = format!("/v2/{}/blobs/{digest}", self.name);
+        let path = path::blob(&self.name, digest);
         let ask = self.client.http.get(self.client.url(&path)?);
         let answer = expect_success(self.client.send(self.authorized(ask)).await?).await?;
         let bytes = body(answer, descriptor.size()).await?;
@@ -219,25 +231,25 @@ impl Session<'_> {
     }
 }
 
-fn unreachable(server: &Url, error: impl std::error::Error) -> ClientError {
+fn unreachable(server: &Url, error: impl std::error::Error) -> SessionError {
     let mut problem = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         problem = error.to_string();
         cause = error.source();
     }
-    ClientError::Unreachable {
+    SessionError::Unreachable {
         server: server.clone(),
         problem,
     }
 }
 
-fn verify(what: &str, expected: &Digest, bytes: &[u8]) -> Result<(), ClientError> {
+fn verify(what: &str, expected: &Digest, bytes: &[u8]) -> Result<(), SessionError> {
     let found = Digest::of(expected.algorithm(), bytes);
     if found == *expected {
         Ok(())
     } else {
-        Err(ClientError::Mismatch {
+        Err(SessionError::Mismatch {
             what: what.to_owned(),
             expected: expected.clone(),
             found,
@@ -245,14 +257,14 @@ fn verify(what: &str, expected: &Digest, bytes: &[u8]) -> Result<(), ClientError
     }
 }
 
-async fn json<T: DeserializeOwned>(answer: Response) -> Result<T, ClientError> {
+async fn json<T: DeserializeOwned>(answer: Response) -> Result<T, SessionError> {
     let bytes = body(expect_success(answer).await?, MAX_ANSWER).await?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| ClientError::BadAnswer(format!("JSON of another form: {error}")))
+        .map_err(|error| SessionError::BadAnswer(format!("JSON of another form: {error}")))
 }
 
 /// Reads a whole body of at most `limit` bytes.
-async fn body(mut answer: Response, limit: u64) -> Result<Bytes, ClientError> {
+async fn body(mut answer: Response, limit: u64) -> Result<Bytes, SessionError> {
     let server = answer.url().clone();
     let mut bytes = BytesMut::new();
     while let Some(chunk) = answer
@@ -261,47 +273,27 @@ async fn body(mut answer: Response, limit: u64) -> Result<Bytes, ClientError> {
         .map_err(|error| unreachable(&server, error))?
     {
         if (bytes.len() + chunk.len()) as u64 > limit {
-            return Err(ClientError::BadAnswer(format!("more than {limit} bytes")));
+            return Err(SessionError::BadAnswer(format!("more than {limit} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
 }
 
-/// The specification's error body, read leniently.
-#[derive(Default, Deserialize)]
-struct Errors {
-    #[serde(default)]
-    errors: Vec<ErrorEntry>,
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorEntry {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    detail: Value,
-}
-
-async fn expect_success(answer: Response) -> Result<Response, ClientError> {
+async fn expect_success(answer: Response) -> Result<Response, SessionError> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     let bytes = body(answer, MAX_ANSWER).await.unwrap_or_default();
-    let errors: Errors = serde_json::from_slice(&bytes).unwrap_or_default();
-    let first = errors.errors.into_iter().next().unwrap_or_default();
-    let message = if first.message.is_empty() {
-        status
-            .canonical_reason()
-            .unwrap_or("no reason given")
-            .to_owned()
-    } else {
-        first.message
-    };
-    Err(ClientError::Refused {
+    let said = ErrorBody::parse(&bytes).unwrap_or_default();
+    let message = said.message.unwrap_or_else(|| {
+        let reason = status.canonical_reason();
+        reason.unwrap_or("no reason given").to_owned()
+    });
+    Err(SessionError::Refused {
         status,
-        detail: first.detail,
+        detail: said.detail,
         message,
     })
 }
