@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum, ValueHint};
+use metahub_hardware::Microarchitectures;
+use metahub_operations::ImageReader;
+use miette::{IntoDiagnostic as _, WrapErr as _};
+use url::Url;
 
 use crate::config::{Config, Layer};
 
@@ -15,6 +21,47 @@ pub(crate) struct SettingsArgs {
     /// Folder that holds content, accounts and keys [env: METAHUB_DATA] [default: metahub-data]
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// What commands take that read documents, and on demand the images that these name.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReadingArgs {
+    /// Also read the images that collections name, for what the documents do not say
+    #[arg(long)]
+    images: bool,
+    /// With --images: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = "images")]
+    server: Option<Url>,
+    /// Configuration file, for the site's documents, CPU targets and upstreams
+    /// [env: METAHUB_CONFIG] [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+}
+
+impl ReadingArgs {
+    /// The settings of such a command.
+    pub(crate) fn load_config(&self, flags: Layer) -> miette::Result<Config> {
+        let settings = SettingsArgs {
+            config: self.config.clone(),
+            data: None,
+        };
+        load_config(&settings, flags)
+    }
+
+    /// How images are read, if they are to be.
+    pub(crate) fn images(&self, config: &Config) -> Option<ImageReader> {
+        self.images.then(|| ImageReader {
+            upstreams: config.upstreams.clone(),
+            settings: config.registry.clone(),
+            server: self.server.clone(),
+        })
+    }
+}
+
+/// The CPU targets of a configuration.
+pub(crate) fn graph(config: &Config) -> miette::Result<Arc<Microarchitectures>> {
+    let graph = config.graph().into_diagnostic();
+    graph.wrap_err("`hardware` of the configuration cannot be used")
 }
 
 /// Text for people or JSON for programs.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Loaded, Problem};
 use metahub_hardware::Microarchitectures;
+use metahub_operations::imported_folder;
 use miette::miette;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::imported;
 use crate::reload::{Reload, Why};
 
 /// The documents of a server.
@@ -36,7 +36,7 @@ impl Documents {
         paths: &[PathBuf],
         data: &Path,
     ) -> miette::Result<Self> {
-        let imported = imported::folder(data);
+        let imported = imported_folder(data);
         let Loaded {
             catalog, problems, ..
         } = Catalog::load_in(Arc::clone(&graph), &all(paths, &imported));
@@ -113,7 +113,7 @@ impl Reload for Documents {
 
 /// Where the documents are of a server that is given `paths` and serves the folder `data`.
 pub(crate) fn paths(paths: &[PathBuf], data: &Path) -> Vec<PathBuf> {
-    all(paths, &imported::folder(data))
+    all(paths, &imported_folder(data))
 }
 
 fn all(paths: &[PathBuf], imported: &Path) -> Vec<PathBuf> {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::control::NothingFits;
+use metahub_operations::OperationError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,13 @@ pub(crate) fn table_after(examples: &str) -> String {
 
 /// How a command ends that failed: nothing fitting has a code of its own.
 pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
-    let nothing = error.downcast::<NothingFits>()?;
-    anstream::eprintln!("{nothing}");
-    Ok(Exit::NothingFits)
+    match error.downcast_ref() {
+        Some(OperationError::NothingFits(message)) => {
+            anstream::eprintln!("{message}");
+            Ok(Exit::NothingFits)
+        }
+        _ => Err(error),
+    }
 }
 
 /// How a command ends that could not have `failed`, which it tells.

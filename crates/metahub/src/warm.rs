@@ -5,13 +5,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use metahub_oci::ImageReference;
+use metahub_operations::Images;
 use metahub_registry::Registry;
 use metahub_store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::commands::selection::this_machines;
 use crate::config::WarmConfig;
-use crate::control::{self, Images};
 use crate::guarded::guarded;
 
 /// Keeps the images of every item warm for as long as the server runs.
@@ -66,12 +66,12 @@ async fn fetch(registry: Registry, item: WarmConfig, image: ImageReference) {
         platforms,
         profiles: false,
     };
-    match control::gather(&registry, &images, |_| {}).await {
-        Ok(plan) => {
-            for warning in plan.warnings.iter().chain(&plan.failed) {
+    match metahub_operations::fetch(&registry, &images, |_| {}).await {
+        Ok(inventory) => {
+            for warning in inventory.warnings.iter().chain(&inventory.failed) {
                 tracing::warn!(%image, warning, "warm, but for this");
             }
-            tracing::info!(%image, bytes = plan.bytes(), "warm");
+            tracing::info!(%image, bytes = inventory.bytes(), "warm");
         }
         Err(error) => tracing::warn!(%image, %error, "could not be kept warm"),
     }

@@ -5,13 +5,13 @@ use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{
     DerivedManifest, Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pull::blob::parse_sources;
 use crate::{BlobRead, Registry, RegistryError};
 
 /// What a scrub found, and what was fetched again from where it had come from.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Scrubbed {
     /// What was found.
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
+use metahub_operations::NothingFits;
 use metahub_registry::{NotAllowed, RegistryError};
 use metahub_store::StoreError;
 use metahub_upstream::{Problem, UpstreamError};
@@ -188,12 +189,15 @@ fn damaged(error: &RegistryError) -> Option<String> {
 /// fits the login, with what was wanted and what became of each entry.
 fn detail(error: &RegistryError) -> Value {
     match error {
-        RegistryError::NothingFits { nothing, .. } => serde_json::json!({
-            "reason": "nothing-fits",
-            "wanted": nothing.wanted,
-            "existing": nothing.existing,
-            "entries": nothing.verdicts,
-        }),
+        RegistryError::NothingFits { nothing, .. } => {
+            let detail = NothingFits {
+                reason: NothingFits::REASON.to_owned(),
+                wanted: nothing.wanted.clone(),
+                existing: nothing.existing.clone(),
+                entries: (*nothing.verdicts).clone(),
+            };
+            serde_json::to_value(detail).unwrap_or_default()
+        }
         RegistryError::Upstream(error)
         | RegistryError::NotAllowed(NotAllowed::Refused { error, .. }) => upstream_detail(error),
         RegistryError::Shared(error) => detail(error),

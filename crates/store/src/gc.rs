@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use metahub_oci::RepositoryName;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::layout::remove_file;
@@ -42,7 +42,8 @@ pub struct GcOptions {
 }
 
 /// What went, or would go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GcReport {
     /// Uploads that nobody continued.
     pub uploads: u64,

@@ -1,7 +1,7 @@
 //! What scrubbing is asked for and what it tells.
 
 use metahub_oci::{Digest, RepositoryName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How content is scrubbed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +16,7 @@ pub struct ScrubOptions {
 }
 
 /// How far a scrub is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubProgress {
     /// Blobs and manifests that were checked.
     pub checked: u64,
@@ -27,7 +27,7 @@ pub struct ScrubProgress {
 }
 
 /// What is wrong with one blob or manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The content that is damaged, or that is missing.
     pub digest: Digest,
@@ -40,7 +40,8 @@ pub struct Finding {
 }
 
 /// What a scrub found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ScrubReport {
     /// How much was checked.
     pub progress: ScrubProgress,

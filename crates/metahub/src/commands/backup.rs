@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use metahub_store::{Copying, RestoreOptions};
+use metahub_oci::Digest;
+use metahub_operations::Backup;
 use miette::IntoDiagnostic as _;
-use serde_json::Value;
 
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
-use crate::commands::upkeep::list;
 use crate::config::Layer;
-use crate::control::{self, Order};
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -62,91 +60,89 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) async fn backup(args: BackupArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
-    let order = Order::Backup {
+    let operation = Backup {
         // The server may stand in another folder.
         folder: std::path::absolute(&args.folder).into_diagnostic()?,
         prune: args.prune,
     };
-    let report = order::done(&config, order).await?;
+    let outcome = order::done(&config, operation).await?;
     if args.format == Format::Json {
-        output::json(&report)?;
-        return Ok(exit_of(&report));
+        output::json(&outcome)?;
+        return Ok(exit_of(outcome.whole));
     }
-    let number = |key: &str| report.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let report = &outcome.report;
     output::line(format!(
         "{}: {} blobs, {}; {} copied, {}",
         args.folder.display(),
-        number("blobs"),
-        indicatif::HumanBytes(number("bytes")),
-        number("copied"),
-        indicatif::HumanBytes(number("copied_bytes"))
+        report.blobs,
+        indicatif::HumanBytes(report.bytes),
+        report.copied,
+        indicatif::HumanBytes(report.copied_bytes)
     ))?;
     if args.prune {
-        output::line(format!(
-            "removed {} blobs of former backups",
-            number("pruned")
-        ))?;
+        output::line(format!("removed {} blobs of former backups", report.pruned))?;
     }
-    say_lost(&report, "not in the backup: run metahub scrub")
+    print_lost(
+        &report.missing,
+        &report.damaged,
+        "not in the backup: run metahub scrub",
+    )?;
+    print_whole(outcome.whole)
 }
 
 pub(crate) async fn restore(args: RestoreArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
-    let options = RestoreOptions {
-        verify: args.verify,
-    };
     let bar = order::bytes_bar(0);
-    let shown = bar.clone();
-    let progress = move |now: Copying| {
-        shown.set_length(now.total);
-        shown.set_position(now.bytes);
-    };
-    let restored = metahub_store::restore(&args.folder, &config.data, options, progress).await;
+    let progress = order::on_bar(&bar);
+    let restoring = metahub_operations::restore(&args.folder, &config.data, args.verify, progress);
+    let restored = restoring.await;
     bar.finish_and_clear();
-    let restored = restored.into_diagnostic()?;
-    let whole = restored.is_whole();
-    let report = serde_json::to_value(restored).into_diagnostic()?;
-    let report = control::with_whole(report, whole)?;
+    let outcome = restored?;
     if args.format == Format::Json {
-        output::json(&report)?;
-        return Ok(exit_of(&report));
+        output::json(&outcome)?;
+        return Ok(exit_of(outcome.whole));
     }
-    let number = |key: &str| report.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let report = &outcome.report;
     output::line(format!(
         "{}: {} blobs, {}",
         config.data.display(),
-        number("blobs"),
-        indicatif::HumanBytes(number("bytes"))
+        report.blobs,
+        indicatif::HumanBytes(report.bytes)
     ))?;
-    let verified = report.get("verified").cloned().unwrap_or_default();
-    for kind in ["blobs", "manifests", "missing"] {
-        for finding in list(&verified, kind) {
-            let text = |key: &str| finding.get(key).and_then(Value::as_str).unwrap_or("");
-            let line = format!("{}: {}", text("digest"), text("problem"));
+    if let Some(verified) = &report.verified {
+        let findings = [&verified.blobs, &verified.manifests, &verified.missing];
+        for finding in findings.into_iter().flatten() {
+            let line = format!("{}: {}", finding.digest, finding.problem);
             output::line(output::bad(&line))?;
         }
     }
-    say_lost(&report, "not restored: push it again, or fetch it")
+    print_lost(
+        &report.missing,
+        &report.damaged,
+        "not restored: push it again, or fetch it",
+    )?;
+    print_whole(outcome.whole)
 }
 
-/// Names what a report says is missing or damaged.
-fn say_lost(report: &Value, what: &str) -> miette::Result<Exit> {
-    for kind in ["missing", "damaged"] {
-        for digest in list(report, kind).iter().filter_map(Value::as_str) {
+/// Names what is missing or damaged.
+fn print_lost(missing: &[Digest], damaged: &[Digest], what: &str) -> miette::Result<()> {
+    for (kind, digests) in [("missing", missing), ("damaged", damaged)] {
+        for digest in digests {
             output::line(output::bad(&format!("{digest}: {kind}, {what}")))?;
         }
     }
-    let exit = exit_of(report);
-    output::line(match exit {
-        Exit::Ok => output::good("everything is whole"),
-        _ => output::bad("not everything is whole"),
-    })?;
-    Ok(exit)
+    Ok(())
 }
 
-fn exit_of(report: &Value) -> Exit {
-    match report.get("whole").and_then(Value::as_bool) {
-        Some(true) => Exit::Ok,
-        _ => Exit::Failure,
-    }
+fn print_whole(whole: bool) -> miette::Result<Exit> {
+    output::line(if whole {
+        output::good("everything is whole")
+    } else {
+        output::bad("not everything is whole")
+    })?;
+    Ok(exit_of(whole))
+}
+
+fn exit_of(whole: bool) -> Exit {
+    if whole { Exit::Ok } else { Exit::Failure }
 }

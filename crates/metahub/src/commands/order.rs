@@ -1,5 +1,5 @@
-//! Having an order to a data folder carried out: by the server that runs on it, or here if there
-//! is none. Shows how far it is on a terminal.
+//! Having an operation on a data folder carried out: by the server that runs on it, or here if
+//! there is none. Shows how far it is on a terminal.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -7,90 +7,93 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use metahub_catalog::Catalog;
+use metahub_operations::{Operation, Progress, Request, Scrub};
 use metahub_store::{Mode, Options, Store, StoreError};
-use miette::{IntoDiagnostic as _, WrapErr as _};
+use miette::IntoDiagnostic as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::args::graph;
 use crate::config::Config;
-use crate::control::{self, Order, Progress};
+use crate::control;
 use crate::data;
 use crate::documents::Documents;
 
-/// Has the order carried out; what it reports.
-pub(crate) async fn done(config: &Config, order: Order) -> miette::Result<Value> {
-    if is_upkeep(&order) {
+/// Has `operation` carried out; what it reports.
+pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::Report>
+where
+    O: Operation + Into<Request>,
+{
+    let report = report(config, operation.into()).await?;
+    serde_json::from_value(report).into_diagnostic()
+}
+
+async fn report(config: &Config, request: Request) -> miette::Result<Value> {
+    if request.is_upkeep() {
         data::must_exist(&config.data)?;
     }
-    let bar = match order {
-        Order::Backup { .. } => bytes_bar(0),
+    let bar = match request {
+        Request::Backup(_) => bytes_bar(0),
         _ => bar(),
     };
-    let shown = bar.clone();
-    let progress = move |now: Progress| {
-        shown.set_length(now.total);
-        shown.set_position(now.done);
-        shown.set_message(indicatif::HumanBytes(now.bytes).to_string());
-    };
+    let progress = on_bar(&bar);
     let options = Options {
         accept_loss: matches!(
-            order,
-            Order::Scrub {
+            request,
+            Request::Scrub(Scrub {
                 accept_loss: true,
                 ..
-            }
+            })
         ),
         ..Options::default()
     };
     let report = match Store::open_with(&config.data, Mode::Serve, options).await {
         Ok(store) => {
-            let report = here(&store, config, order, progress).await;
+            let report = here(&store, config, request, progress).await;
             store.close().await;
             report
         }
-        Err(StoreError::InUse(_)) => control::send(&config.data, order, progress).await,
+        Err(StoreError::InUse(_)) => control::send(&config.data, &request, progress).await,
         Err(error) => Err(data::failed(&config.data, &error)),
     };
     bar.finish_and_clear();
     report
 }
 
-/// Whether an order has nothing to do with documents, which may then be wrong.
-fn is_upkeep(order: &Order) -> bool {
-    matches!(
-        order,
-        Order::Gc { .. }
-            | Order::Scrub { .. }
-            | Order::Backup { .. }
-            | Order::Release { .. }
-            | Order::EmptyNames
-    )
-}
-
 async fn here(
     store: &Store,
     config: &Config,
-    order: Order,
+    request: Request,
     progress: impl FnMut(Progress) + Send + Sync,
 ) -> miette::Result<Value> {
-    let documents = if is_upkeep(&order) {
+    let documents = if request.is_upkeep() {
         None
     } else {
-        let graph = config
-            .graph()
-            .into_diagnostic()
-            .wrap_err("`hardware` of the configuration cannot be used")?;
-        Some(Documents::read(graph, &config.catalog, store.folder())?)
+        Some(Documents::read(
+            graph(config)?,
+            &config.catalog,
+            store.folder(),
+        )?)
     };
     let (_builtin, builtin) = watch::channel(Arc::new(Catalog::builtin()));
     let catalog = documents.as_ref().map_or(builtin, Documents::catalog);
     let app = App::new(store.clone(), catalog, config).await?;
-    control::carry_out(app.registry(), order, progress).await
+    Ok(request.carry_out(app.registry(), progress).await?)
 }
 
 fn bar() -> ProgressBar {
     shown(0, "{bar:40} {pos}/{len} {msg} {elapsed} left {eta}")
+}
+
+/// Shows progress on `bar`.
+pub(crate) fn on_bar(bar: &ProgressBar) -> impl Fn(Progress) + Clone + Send + Sync + 'static {
+    let bar = bar.clone();
+    move |now| {
+        bar.set_length(now.total);
+        bar.set_position(now.done);
+        bar.set_message(indicatif::HumanBytes(now.bytes).to_string());
+    }
 }
 
 /// A bar that counts bytes.

@@ -3,13 +3,12 @@
 
 use clap::Args;
 use metahub_oci::RepositoryName;
-use metahub_registry::{EmptyName, Released};
-use miette::IntoDiagnostic as _;
+use metahub_operations::{ListEmptyNames, Release};
+use metahub_registry::EmptyName;
 
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
 use crate::config::Layer;
-use crate::control::Order;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -29,12 +28,11 @@ pub(crate) struct ReleaseArgs {
 pub(crate) async fn run(args: ReleaseArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
     if args.names.is_empty() {
-        let report = order::done(&config, Order::EmptyNames).await?;
+        let names = order::done(&config, ListEmptyNames {}).await?;
         if args.format == Format::Json {
-            output::json(&report)?;
+            output::json(&names)?;
             return Ok(Exit::Ok);
         }
-        let names: Vec<EmptyName> = serde_json::from_value(report).into_diagnostic()?;
         for EmptyName { name, account } in names {
             let by =
                 account.map_or_else(String::new, |account| format!("first pushed by {account}"));
@@ -43,10 +41,9 @@ pub(crate) async fn run(args: ReleaseArgs) -> miette::Result<Exit> {
         return Ok(Exit::Ok);
     }
     let names = args.names;
-    let report = order::done(&config, Order::Release { names }).await?;
-    let released: Vec<Released> = serde_json::from_value(report.clone()).into_diagnostic()?;
+    let released = order::done(&config, Release { names }).await?;
     if args.format == Format::Json {
-        output::json(&report)?;
+        output::json(&released)?;
     }
     let mut failed = Vec::new();
     for one in &released {

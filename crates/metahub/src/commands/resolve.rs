@@ -3,11 +3,12 @@
 use std::io::Read as _;
 
 use clap::Args;
+use metahub_client::session::{Client, Login, SessionError};
 use metahub_oci::{ImageReference, Platform};
+use metahub_operations::{NothingFits, Resolve};
 use metahub_registry::{Resolution, SourceKind};
 use metahub_resolve::{Verdict, Verdicts};
 use miette::{IntoDiagnostic as _, miette};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
@@ -15,7 +16,6 @@ use crate::args::Format;
 use crate::exit;
 use crate::exit::Exit;
 use crate::output;
-use metahub_client::session::{Client, Login, SessionError};
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
@@ -48,18 +48,18 @@ pub(crate) struct ResolveArgs {
     pub(crate) format: Format,
 }
 
-/// `detail.reason` of the error with which the server says so.
-const NOTHING_FITS: &str = "nothing-fits";
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
 
 pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
     let client = Client::new(args.server.clone(), login(args)?).into_diagnostic()?;
-    let image = args.image.to_string();
-    let platform = args.platform.as_ref().map(ToString::to_string);
-    let mut query = vec![("image", image.as_str())];
-    query.extend(platform.as_deref().map(|platform| ("platform", platform)));
-    let resolution: Resolution = match client.api("/api/v1/resolve", &query).await {
+    let request = Resolve {
+        image: args.image.clone(),
+        platform: args.platform.clone(),
+    };
+    let query = request.query();
+    let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, &**value)).collect();
+    let resolution: Resolution = match client.api(Resolve::PATH, &query).await {
         Ok(resolution) => resolution,
         Err(error) => return failed(args, error),
     };
@@ -111,15 +111,6 @@ fn login(args: &ResolveArgs) -> miette::Result<Option<Login>> {
     Ok(Some(Login { name, password }))
 }
 
-/// What the server adds when nothing fits.
-#[derive(Deserialize, Serialize)]
-struct NothingFits {
-    reason: String,
-    wanted: String,
-    existing: Vec<String>,
-    entries: Verdicts,
-}
-
 /// Tells that nothing fits from every other failure.
 fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
     match error {
@@ -131,7 +122,7 @@ fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
                 wanted,
                 existing,
                 entries,
-            }) if reason == NOTHING_FITS => {
+            }) if reason == NothingFits::REASON => {
                 if args.format == Format::Json {
                     output::json(&json!({
                         "image": args.image,

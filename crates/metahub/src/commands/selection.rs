@@ -2,9 +2,8 @@
 
 use clap::Args;
 use metahub_oci::{ImageReference, Platform};
+use metahub_operations::Images;
 use miette::miette;
-
-use crate::control::Images;
 
 #[derive(Debug, Args)]
 pub(crate) struct SelectionArgs {

@@ -1,14 +1,14 @@
-//! `metahub gc` and `metahub scrub`: orders to a data folder, with or without a server on it.
+//! `metahub gc` and `metahub scrub`, with or without a server on the data folder.
 
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
+use metahub_operations::{CollectGarbage, Scrub, ScrubOutcome};
+use metahub_registry::Scrubbed;
 
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
 use crate::config::Layer;
-use crate::control::Order;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -60,110 +60,97 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn gc(args: GcArgs) -> miette::Result<Exit> {
-    let order = Order::Gc {
+    let operation = CollectGarbage {
         grace_seconds: args.grace.as_secs(),
         dry_run: args.dry_run,
     };
     let config = load_config(&args.settings, Layer::default())?;
-    let report = order::done(&config, order).await?;
+    let report = order::done(&config, operation).await?;
     if args.format == Format::Json {
         output::json(&report)?;
         return Ok(Exit::Ok);
     }
-    let number = |key: &str| report.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let bytes = indicatif::HumanBytes(number("blob_bytes") + number("file_bytes"));
+    let bytes = indicatif::HumanBytes(report.blob_bytes.saturating_add(report.file_bytes));
     let verb = if args.dry_run { "would free" } else { "freed" };
     output::line(format!("{verb} {bytes}"))?;
-    for (key, what) in [
-        ("blobs", "blobs that no repository holds"),
+    for (number, what) in [
+        (report.blobs, "blobs that no repository holds"),
         (
-            "links",
+            report.links,
             "blobs taken from repositories whose manifests do not name them",
         ),
-        ("files", "files that interrupted work left"),
+        (report.files, "files that interrupted work left"),
         (
-            "derived",
+            report.derived,
             "derived manifests whose source or record is gone",
         ),
-        ("uploads", "uploads that nobody continued"),
-        ("repositories", "repositories that held nothing"),
+        (report.uploads, "uploads that nobody continued"),
+        (report.repositories, "repositories that held nothing"),
     ] {
-        output::line(format!("  {:>8} {what}", number(key)))?;
+        output::line(format!("  {number:>8} {what}"))?;
     }
     Ok(Exit::Ok)
 }
 
 pub(crate) async fn scrub(args: ScrubArgs) -> miette::Result<Exit> {
-    let bytes_per_second = args.rate.map(|rate| rate.saturating_mul(1024 * 1024));
-    let order = Order::Scrub {
-        bytes_per_second,
+    let operation = Scrub {
+        bytes_per_second: args.rate.map(|rate| rate.saturating_mul(1024 * 1024)),
         dry_run: args.dry_run,
         accept_loss: args.accept_loss,
     };
     let config = load_config(&args.settings, Layer::default())?;
-    let report = order::done(&config, order).await?;
-    let whole = report
-        .get("whole")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let exit = if whole { Exit::Ok } else { Exit::Failure };
+    let outcome = order::done(&config, operation).await?;
+    let exit = if outcome.whole {
+        Exit::Ok
+    } else {
+        Exit::Failure
+    };
     if args.format == Format::Json {
-        output::json(&report)?;
-        return Ok(exit);
+        output::json(&outcome)?;
+    } else {
+        print_scrub(&outcome)?;
     }
-    let progress = report.get("progress").cloned().unwrap_or_default();
-    let number = |key: &str| progress.get(key).and_then(Value::as_u64).unwrap_or(0);
-    output::line(format!(
-        "checked {} blobs and manifests, {}",
-        number("checked"),
-        indicatif::HumanBytes(number("bytes"))
-    ))?;
-    for kind in ["blobs", "manifests", "missing"] {
-        for finding in list(&report, kind) {
-            let text = |key: &str| finding.get(key).and_then(Value::as_str).unwrap_or("");
-            let digest = text("digest");
-            let refilled = list(&report, "refilled")
-                .iter()
-                .any(|d| d.as_str() == Some(digest));
-            let after = if refilled { "; fetched again" } else { "" };
-            let whose: Vec<&str> = list(finding, "repositories")
-                .iter()
-                .filter_map(Value::as_str)
-                .collect();
-            let line = format!(
-                "{digest}: {}{after} ({})",
-                text("problem"),
-                whose.join(", ")
-            );
-            output::line(if refilled {
-                output::faint(&line)
-            } else {
-                output::bad(&line)
-            })?;
-        }
-    }
-    for problem in list(&report, "database").iter().filter_map(Value::as_str) {
-        output::line(output::bad(&format!("database: {problem}")))?;
-    }
-    for digest in list(&report, "adopted").iter().filter_map(Value::as_str) {
-        output::line(output::faint(&format!("{digest}: is back")))?;
-    }
-    let withheld = report.get("withheld").and_then(Value::as_str);
-    let notes = list(&report, "notes").iter().filter_map(Value::as_str);
-    for note in notes.chain(withheld) {
-        output::line(output::bad(note))?;
-    }
-    output::line(match exit {
-        Exit::Ok => output::good("everything is whole"),
-        _ if withheld.is_some() => output::bad("not everything is whole: see above"),
-        _ => output::bad("not everything is whole: push again what is named above"),
-    })?;
     Ok(exit)
 }
 
-pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+fn print_scrub(outcome: &ScrubOutcome) -> miette::Result<()> {
+    let Scrubbed { report, refilled } = &outcome.scrubbed;
+    output::line(format!(
+        "checked {} blobs and manifests, {}",
+        report.progress.checked,
+        indicatif::HumanBytes(report.progress.bytes)
+    ))?;
+    let findings = [&report.blobs, &report.manifests, &report.missing];
+    for finding in findings.into_iter().flatten() {
+        let again = refilled.contains(&finding.digest);
+        let repositories: Vec<&str> = finding.repositories.iter().map(|r| r.as_str()).collect();
+        let line = format!(
+            "{}: {}{} ({})",
+            finding.digest,
+            finding.problem,
+            if again { "; fetched again" } else { "" },
+            repositories.join(", ")
+        );
+        output::line(if again {
+            output::faint(&line)
+        } else {
+            output::bad(&line)
+        })?;
+    }
+    for problem in &report.database {
+        output::line(output::bad(&format!("database: {problem}")))?;
+    }
+    for digest in &report.adopted {
+        output::line(output::faint(&format!("{digest}: is back")))?;
+    }
+    for note in report.notes.iter().chain(&report.withheld) {
+        output::line(output::bad(note))?;
+    }
+    output::line(if outcome.whole {
+        output::good("everything is whole")
+    } else if report.withheld.is_some() {
+        output::bad("not everything is whole: see above")
+    } else {
+        output::bad("not everything is whole: push again what is named above")
+    })
 }

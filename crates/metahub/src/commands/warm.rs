@@ -1,14 +1,12 @@
 //! `metahub warm IMAGE...`: has the server fetch images before anybody pulls them.
 
 use clap::Args;
-use miette::IntoDiagnostic as _;
-use serde::{Deserialize, Serialize};
+use metahub_operations::Warm;
 
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
 use crate::commands::selection::SelectionArgs;
 use crate::config::Layer;
-use crate::control::Order;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -24,28 +22,13 @@ pub(crate) struct WarmArgs {
     format: Format,
 }
 
-/// What is here now.
-#[derive(Deserialize, Serialize)]
-struct Warmed {
-    images: Vec<String>,
-    /// Manifests and blobs.
-    contents: u64,
-    /// The bytes of those.
-    bytes: u64,
-    warnings: Vec<String>,
-    /// Images that could not be had, and why.
-    #[serde(default)]
-    failed: Vec<String>,
-}
-
 pub(crate) async fn run(args: WarmArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
     let images = args.selection.images(false)?;
-    let report = match order::done(&config, Order::Warm(images)).await {
-        Ok(report) => report,
+    let warmed = match order::done(&config, Warm(images)).await {
+        Ok(warmed) => warmed,
         Err(error) => return exit::of(error),
     };
-    let warmed: Warmed = serde_json::from_value(report).into_diagnostic()?;
     if args.format == Format::Json {
         output::json(&warmed)?;
         return Ok(exit::in_part(&warmed.failed));
@@ -54,7 +37,7 @@ pub(crate) async fn run(args: WarmArgs) -> miette::Result<Exit> {
         anstream::eprintln!("warning: {warning}");
     }
     for image in &warmed.images {
-        output::line(image)?;
+        output::line(image.to_string())?;
     }
     output::line(format!(
         "{} in {} pieces are here",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use metahub_auth::Identity;
 use metahub_oci::{ErrorCode, ImageReference, Platform};
+use metahub_operations::Resolve;
 use metahub_registry::Registry;
 
 use crate::body::Body;
@@ -34,8 +35,12 @@ pub(crate) async fn get(
         .transpose()
         .map_err(|error| bad(format!("platform: {error}")))?;
     let profile = identity.profile();
-    let mut resolution = registry
-        .resolve(image, profile, platform.as_ref())
+    let request = Resolve {
+        image: image.clone(),
+        platform,
+    };
+    let mut resolution = request
+        .run(registry, profile)
         .await
         .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?;
     resolution.profile_by = identity.profile_by().map(str::to_owned);

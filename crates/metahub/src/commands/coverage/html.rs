@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::matrix::{Cell, Kind, Matrix, Row};
+use metahub_operations::{Cell, Kind, Matrix, Row};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -95,7 +95,7 @@ fn add_row(body: &mut String, row: &Row, matrix: &Matrix) {
     }
     if !row.cells.is_empty() {
         for kind in Kind::ALL {
-            let _ = write!(body, "<td class=\"sum\">{}</td>", Matrix::count(row, kind));
+            let _ = write!(body, "<td class=\"sum\">{}</td>", row.count(kind));
         }
     }
     body.push_str("</tr>\n");

@@ -1,4 +1,4 @@
-//! The table of images × targets. Every cell is what a pull under that login would choose.
+//! Works out the table. Every cell is what a pull under that login would choose.
 
 use std::sync::Arc;
 
@@ -6,34 +6,8 @@ use metahub_catalog::{Collection, Composed, Entry};
 use metahub_hardware::{Feature, Key, Microarchitectures, Statements, Target, from_platform};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
 use metahub_resolve::{Pointed, Unsure, collection_candidates, narrow};
-use serde::Serialize;
 
-/// How well an image serves a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    /// There is a build for it.
-    Exact,
-    /// There is none, and a build for another target is taken that it runs.
-    Fallback,
-    /// Only a build that states no target, or no more than the architecture.
-    Generic,
-    /// Nothing fits.
-    None,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Exact, Self::Fallback, Self::Generic, Self::None];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Fallback => "fallback",
-            Self::Generic => "generic",
-            Self::None => "none",
-        }
-    }
-}
+use super::report::{Cell, Kind, Matrix, Row};
 
 /// One column: a login, as it was named, and what it comes to.
 pub(super) struct Column {
@@ -43,68 +17,40 @@ pub(super) struct Column {
     pub(super) target: Option<Target>,
 }
 
-/// What one target gets of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Cell {
-    pub(super) kind: Kind,
-    /// The CPU target of what is taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) to: Option<String>,
-    /// How many steps that lies above the target in the graph.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) steps: Option<u16>,
-    /// The image that is taken, where a collection names one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entry: Option<String>,
-    pub(super) why: String,
-}
-
-/// What all targets get of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Row {
-    pub(super) image: String,
-    /// In the order of the targets; empty when the image could not be read.
-    pub(super) cells: Vec<Cell>,
-    /// What could not be read, or is only assumed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) note: Option<String>,
-}
-
-/// The whole table.
-#[derive(Serialize)]
-pub(super) struct Matrix {
-    #[serde(skip)]
+/// The table while it is worked out.
+pub(super) struct Builder {
     columns: Vec<Column>,
-    pub(super) targets: Vec<String>,
-    pub(super) rows: Vec<Row>,
+    matrix: Matrix,
 }
 
-impl Matrix {
+impl Builder {
     pub(super) fn new(columns: Vec<Column>) -> Self {
+        let targets = columns.iter().map(|column| column.login.clone()).collect();
         Self {
-            targets: columns.iter().map(|column| column.login.clone()).collect(),
             columns,
-            rows: Vec::new(),
+            matrix: Matrix {
+                targets,
+                rows: Vec::new(),
+            },
         }
+    }
+
+    pub(super) fn finish(self) -> Matrix {
+        self.matrix
     }
 
     pub(super) fn add(&mut self, image: String, index: &Index, note: Option<String>) {
         let cells = self.columns.iter().map(|column| cell(column, index));
         let cells = cells.collect();
-        self.rows.push(Row { image, cells, note });
+        self.matrix.rows.push(Row { image, cells, note });
     }
 
     pub(super) fn add_unread(&mut self, image: String, problem: String) {
-        self.rows.push(Row {
+        self.matrix.rows.push(Row {
             image,
             cells: Vec::new(),
             note: Some(problem),
         });
-    }
-
-    /// How many cells are of each kind, for one row.
-    pub(super) fn count(row: &Row, kind: Kind) -> usize {
-        row.cells.iter().filter(|cell| cell.kind == kind).count()
     }
 
     /// A collection's entries as far as its documents say them. Where they do not say for which

@@ -6,9 +6,8 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use metahub_catalog::{Catalog, Loader, Location};
+use metahub_catalog::{Catalog, Loader, Location, Problem};
 use metahub_oci::Digest;
-use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,13 +17,49 @@ const FOLDER: &str = "catalog";
 const MAX_NAME: usize = 200;
 
 /// Where imported documents lie.
-pub(crate) fn folder(data: &Path) -> PathBuf {
+#[must_use]
+pub fn imported_folder(data: &Path) -> PathBuf {
     data.join(FOLDER)
 }
 
-/// Documents that may be put in force.
+/// Why documents of a bundle were not taken.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum DocumentsError {
+    /// One has an error.
+    #[error("{0}")]
+    Wrong(Box<Problem>),
+    /// One defines otherwise what a document of this site defines.
+    #[error("the bundle defines the {name} otherwise than {file} does")]
+    #[diagnostic(help("remove that definition, or import with --without-documents"))]
+    Conflict {
+        /// What is defined, such as `profile site/a:latest`.
+        name: String,
+        /// The site's document.
+        file: String,
+    },
+    /// There is no folder for them.
+    #[error("cannot make the folder {folder}")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        error: std::io::Error,
+    },
+    /// One could not be written.
+    #[error("cannot write {file}")]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+/// Documents that may be put in use.
 #[derive(Debug)]
-pub(crate) struct ImportedDocuments {
+pub struct ImportedDocuments {
     folder: PathBuf,
     /// File name and text.
     files: Vec<(String, String)>,
@@ -35,9 +70,12 @@ pub(crate) struct ImportedDocuments {
 impl ImportedDocuments {
     /// Looks at `texts` before anything is written: each must be right, and none may define
     /// otherwise what a document of this site defines.
-    pub(crate) fn check(data: &Path, catalog: &Catalog, texts: &[String]) -> miette::Result<Self> {
+    ///
+    /// # Errors
+    /// An error in a document, or a conflict with this site's.
+    pub fn check(data: &Path, catalog: &Catalog, texts: &[String]) -> Result<Self, DocumentsError> {
         let mut imported = Self {
-            folder: folder(data),
+            folder: imported_folder(data),
             files: Vec::new(),
             names: Vec::new(),
         };
@@ -45,15 +83,16 @@ impl ImportedDocuments {
             let mut loader = Loader::new(Catalog::in_graph(catalog.graph().clone()));
             loader.add_text(&format!("the bundle's document {}", number + 1), text);
             let loaded = loader.finish();
-            if let Some(problem) = loaded.problems.iter().find(|problem| problem.is_error()) {
-                return Err(miette!("{problem}"));
+            let mut problems = loaded.problems.into_iter();
+            if let Some(problem) = problems.find(Problem::is_error) {
+                return Err(DocumentsError::Wrong(Box::new(problem)));
             }
             imported.add(catalog, &loaded.catalog, text)?;
         }
         Ok(imported)
     }
 
-    fn add(&mut self, here: &Catalog, there: &Catalog, text: &str) -> miette::Result<()> {
+    fn add(&mut self, here: &Catalog, there: &Catalog, text: &str) -> Result<(), DocumentsError> {
         let mut news = false;
         let mut names = Vec::new();
         for collection in there.collections() {
@@ -83,7 +122,7 @@ impl ImportedDocuments {
         name: &str,
         meaning: &Value,
         known: Option<(Value, Option<&Location>)>,
-    ) -> miette::Result<bool> {
+    ) -> Result<bool, DocumentsError> {
         let Some((known, location)) = known else {
             return Ok(true);
         };
@@ -94,26 +133,28 @@ impl ImportedDocuments {
         if file.is_some_and(|file| Path::new(file).starts_with(&self.folder)) {
             return Ok(true);
         }
-        Err(miette!(
-            help = "remove that definition, or import with --without-documents",
-            "the bundle defines the {name} otherwise than {} does",
-            file.unwrap_or("this site")
-        ))
+        Err(DocumentsError::Conflict {
+            name: name.to_owned(),
+            file: file.unwrap_or("this site").to_owned(),
+        })
     }
 
     /// Writes them where the server finds them; what they define.
-    pub(crate) fn write(self) -> miette::Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// When the folder or a file cannot be written.
+    pub fn write(self) -> Result<Vec<String>, DocumentsError> {
         if self.files.is_empty() {
             return Ok(Vec::new());
         }
-        fs::create_dir_all(&self.folder)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot make the folder {}", self.folder.display()))?;
+        fs::create_dir_all(&self.folder).map_err(|error| DocumentsError::Folder {
+            folder: self.folder.clone(),
+            error,
+        })?;
         for (name, text) in &self.files {
-            let path = self.folder.join(name);
-            self.write_file(name, &path, text)
-                .into_diagnostic()
-                .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+            let file = self.folder.join(name);
+            let written = self.write_file(name, &file, text);
+            written.map_err(|error| DocumentsError::Write { file, error })?;
         }
         Ok(self.names)
     }
@@ -162,7 +203,7 @@ mod tests {
 
     fn in_force(data: &Path, others: &[PathBuf]) -> Catalog {
         let mut paths = others.to_vec();
-        paths.extend(Some(folder(data)).filter(|folder| folder.exists()));
+        paths.extend(Some(imported_folder(data)).filter(|folder| folder.exists()));
         Catalog::load(&paths).catalog
     }
 

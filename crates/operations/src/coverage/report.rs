@@ -1,0 +1,80 @@
+//! The table as it is reported.
+
+use serde::Serialize;
+
+/// How well an image serves a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// There is a build for it.
+    Exact,
+    /// There is none, and a build for another target is taken that it runs.
+    Fallback,
+    /// Only a build that states no target, or no more than the architecture.
+    Generic,
+    /// Nothing fits.
+    None,
+}
+
+impl Kind {
+    /// All kinds, the best first.
+    pub const ALL: [Self; 4] = [Self::Exact, Self::Fallback, Self::Generic, Self::None];
+
+    /// As reports write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fallback => "fallback",
+            Self::Generic => "generic",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What one target gets of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cell {
+    /// How well it serves the target.
+    pub kind: Kind,
+    /// The CPU target of what is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How many steps that lies above the target in the graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u16>,
+    /// The image that is taken, where a collection names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// Why it is taken, or why nothing is.
+    pub why: String,
+}
+
+/// What all targets get of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The image, as `NAME:TAG`.
+    pub image: String,
+    /// In the order of the targets; empty when the image could not be read.
+    pub cells: Vec<Cell>,
+    /// What could not be read, or is only assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The whole table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Matrix {
+    /// The targets, as they were named.
+    pub targets: Vec<String>,
+    /// A row for each image.
+    pub rows: Vec<Row>,
+}
+
+impl Row {
+    /// How many cells are of a kind.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.cells.iter().filter(|cell| cell.kind == kind).count()
+    }
+}

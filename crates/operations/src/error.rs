@@ -1,0 +1,88 @@
+//! Why an operation failed.
+
+use metahub_bundle::BundleError;
+use metahub_catalog::LoginError;
+use metahub_oci::{Digest, ImageReference, ImageReferenceError, RepositoryName};
+use metahub_registry::{ImportError, RegistryError};
+use metahub_store::StoreError;
+use url::Url;
+
+use crate::documents::DocumentsError;
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum OperationError {
+    /// No image can run on what the login provides; commands end with a code of its own then.
+    #[error("{0}")]
+    NothingFits(String),
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A bundle was not taken.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A bundle could not be written.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Documents of a bundle were not taken.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Documents(#[from] DocumentsError),
+    /// A login means nothing.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// A text names no image.
+    #[error(transparent)]
+    Image(#[from] ImageReferenceError),
+    /// Upstreams that cannot be set up.
+    #[error(transparent)]
+    Upstreams(#[from] metahub_upstream::ConfigError),
+    /// A report that is no JSON, which is a defect.
+    #[error(transparent)]
+    Report(#[from] serde_json::Error),
+    /// Content was evicted or deleted meanwhile.
+    #[error("{digest} was removed from {repository} while it was exported")]
+    #[diagnostic(help("run the same command again: it goes on where it stopped"))]
+    Removed {
+        /// The content.
+        digest: Digest,
+        /// Where it was.
+        repository: RepositoryName,
+    },
+    /// Documents with errors, where right ones are needed.
+    #[error("the catalog has errors:\n{0}")]
+    #[diagnostic(help("metahub check PATH... shows each with its place in the document"))]
+    Catalog(String),
+    /// A collection that is not in the documents.
+    #[error("no collection is called {0}")]
+    #[diagnostic(help("with --images, other images are looked at, too"))]
+    NoCollection(ImageReference),
+    /// No collection at all.
+    #[error("there is no collection to look at")]
+    #[diagnostic(help(
+        "name documents with --catalog FOLDER, or a configuration with --config FILE"
+    ))]
+    NoCollections,
+    /// A server's URL without a host.
+    #[error("{0} names no host: expected http://HOST or https://HOST")]
+    NoHost(Url),
+    /// No folder for what is read.
+    #[error("no temporary folder can be made")]
+    NoTemporaryFolder(#[source] StoreError),
+    /// Work was stopped or panicked.
+    #[error("the work was stopped before its end")]
+    Stopped,
+}
+
+impl OperationError {
+    /// Tells that nothing fits from every other failure of the registry.
+    pub(crate) fn of_images(error: RegistryError) -> Self {
+        match error.root() {
+            RegistryError::NothingFits { .. } => Self::NothingFits(error.to_string()),
+            _ => Self::Registry(error),
+        }
+    }
+}

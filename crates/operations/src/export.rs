@@ -1,0 +1,223 @@
+//! Writing images in full into one file, for sites without a network. What to write was worked out,
+//! and fetched, by whoever serves the data folder; the content is read from the folder here, and
+//! hashed once more on its way. A file that broke off is continued.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use metahub_bundle::{BundleError, BundleWriter, Documents, ORIGIN, PARTIAL, REF_NAME};
+use metahub_oci::{Digest, MediaType};
+use metahub_registry::{Inventory, InventoryContent, InventoryEntry};
+use metahub_store::{Content, Store};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::OperationError;
+use crate::progress::Progress;
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exported {
+    /// The file.
+    pub file: PathBuf,
+    /// The size of the file in bytes.
+    pub bytes: u64,
+    /// The names under which tools find its images.
+    pub images: Vec<ExportedImage>,
+    /// How many documents of profiles and collections are in it.
+    pub documents: usize,
+    /// Pieces of content in it.
+    pub contents: usize,
+    /// Those that a former run had written.
+    pub resumed: usize,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Images that could not be had, and why.
+    pub failed: Vec<String>,
+}
+
+/// An image in a bundle.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportedImage {
+    /// What tools call it.
+    pub name: String,
+    /// Its manifest or index.
+    pub digest: Digest,
+}
+
+/// Writes a bundle of what `inventory` lists to `path`; what is in it. Progress counts bytes.
+///
+/// # Errors
+/// When content was removed meanwhile, or the file cannot be written.
+pub async fn export(
+    store: &Store,
+    inventory: &Inventory,
+    path: &Path,
+    progress: impl Fn(Progress) + Clone + Send + Sync + 'static,
+) -> Result<Exported, OperationError> {
+    let documents =
+        (!inventory.documents.is_empty()).then(|| Documents::pack(&inventory.documents));
+    let packed = documents.iter().flat_map(|documents| &documents.contents);
+    let mut wanted: HashMap<Digest, u64> = inventory
+        .contents
+        .iter()
+        .map(|content| (content.digest.clone(), content.size))
+        .collect();
+    wanted.extend(
+        packed
+            .clone()
+            .map(|(digest, bytes)| (digest.clone(), bytes.len() as u64)),
+    );
+    let contents = wanted.len();
+    let path = path.to_owned();
+    let file = path.clone();
+    let mut writer = blocking(move || BundleWriter::begin(&file, &wanted)).await?;
+    let meter = Meter::new(inventory.bytes(), progress);
+    let mut resumed = 0;
+    for content in &inventory.contents {
+        if writer.has(&content.digest) {
+            resumed += 1;
+            meter.add(content.size);
+            continue;
+        }
+        let source = Source::of(store, content).await?;
+        let (digest, size, meter) = (content.digest.clone(), content.size, meter.clone());
+        writer = blocking(move || {
+            let mut read = source.read();
+            writer.add(&digest, size, &mut *read, |bytes| meter.add(bytes))?;
+            drop(read);
+            Ok(writer)
+        })
+        .await?;
+    }
+    for (digest, bytes) in packed {
+        if writer.has(digest) {
+            resumed += 1;
+        } else {
+            let size = bytes.len() as u64;
+            writer.add(digest, size, &mut bytes.as_ref(), |_| {})?;
+        }
+    }
+    let entries: Vec<Value> = inventory
+        .entries
+        .iter()
+        .map(entry)
+        .chain(documents.as_ref().map(|documents| documents.entry.clone()))
+        .collect();
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_INDEX,
+        "manifests": entries,
+    });
+    let bytes = blocking(move || writer.finish(index.to_string().as_bytes())).await?;
+    let named = inventory.entries.iter().filter_map(|entry| {
+        Some(ExportedImage {
+            name: entry.name.clone()?,
+            digest: entry.descriptor()?.digest().clone(),
+        })
+    });
+    Ok(Exported {
+        file: path,
+        bytes,
+        images: named.collect(),
+        documents: inventory.documents.len(),
+        contents,
+        resumed,
+        warnings: inventory.warnings.clone(),
+        failed: inventory.failed.clone(),
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
+) -> Result<T, OperationError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| OperationError::Stopped)??)
+}
+
+/// Adds up what was written.
+#[derive(Clone)]
+struct Meter<P> {
+    total: u64,
+    written: Arc<AtomicU64>,
+    progress: P,
+}
+
+impl<P: Fn(Progress)> Meter<P> {
+    fn new(total: u64, progress: P) -> Self {
+        let meter = Self {
+            total,
+            written: Arc::default(),
+            progress,
+        };
+        meter.add(0);
+        meter
+    }
+
+    fn add(&self, bytes: u64) {
+        let written = self.written.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        (self.progress)(Progress {
+            done: written,
+            total: self.total,
+            bytes: written,
+        });
+    }
+}
+
+/// Where content is read from.
+enum Source {
+    Bytes(bytes::Bytes),
+    File(Arc<std::fs::File>),
+}
+
+impl Source {
+    async fn of(store: &Store, content: &InventoryContent) -> Result<Self, OperationError> {
+        let gone = || OperationError::Removed {
+            digest: content.digest.clone(),
+            repository: content.repository.clone(),
+        };
+        let (repository, digest) = (&content.repository, &content.digest);
+        if content.manifest {
+            let stored = store.manifest(repository, digest).await?;
+            return Ok(Self::Bytes(stored.ok_or_else(gone)?.bytes.clone()));
+        }
+        let blob = store.blob(repository, digest).await?;
+        let open = blob.ok_or_else(gone)?.open().await?;
+        Ok(match open.content() {
+            Content::Memory(bytes) => Self::Bytes(bytes.clone()),
+            Content::File(file) => Self::File(Arc::clone(file)),
+        })
+    }
+
+    fn read(&self) -> Box<dyn Read + '_> {
+        match self {
+            Self::Bytes(bytes) => Box::new(bytes.as_ref()),
+            Self::File(file) => Box::new(&**file),
+        }
+    }
+}
+
+/// An entry of the bundle's index.
+fn entry(entry: &InventoryEntry) -> Value {
+    let mut annotations = json!({
+        metahub_resolve::IMAGE: entry.image,
+        ORIGIN: entry.origin.as_str(),
+    });
+    if let Some(annotations) = annotations.as_object_mut() {
+        if let Some(name) = &entry.name {
+            annotations.insert(REF_NAME.to_owned(), json!(name));
+        }
+        if entry.partial {
+            annotations.insert(PARTIAL.to_owned(), json!("true"));
+        }
+    }
+    let mut descriptor = entry.descriptor.clone();
+    if let Some(descriptor) = descriptor.as_object_mut() {
+        descriptor.insert("annotations".to_owned(), annotations);
+    }
+    descriptor
+}

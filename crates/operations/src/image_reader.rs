@@ -1,0 +1,65 @@
+//! A registry of this process's own, for operations that read images without a server: what it
+//! fetches is kept in a temporary folder and gone at the end. It serves nobody.
+
+use std::sync::Arc;
+
+use metahub_catalog::Catalog;
+use metahub_oci::Host;
+use metahub_registry::{Registry, Settings};
+use metahub_store::Store;
+use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::error::OperationError;
+
+/// How images are read.
+#[derive(Clone, Debug)]
+pub struct ImageReader {
+    /// Where they come from.
+    pub upstreams: UpstreamsConfig,
+    /// As a server with this configuration has them.
+    pub settings: Settings,
+    /// A running MetaHub, which is asked first for names without a host: they may have been
+    /// pushed there.
+    pub server: Option<Url>,
+}
+
+impl ImageReader {
+    /// A registry that reads images as a server with these documents would.
+    pub(crate) async fn open(&self, catalog: Catalog) -> Result<Registry, OperationError> {
+        let mut upstreams = self.upstreams.clone();
+        if let Some(server) = &self.server {
+            upstreams.upstreams.insert(0, upstream(server)?);
+        }
+        let upstreams = Upstreams::new(&upstreams)?;
+        let store = Store::temporary()
+            .await
+            .map_err(OperationError::NoTemporaryFolder)?;
+        let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
+        Ok(Registry::new(
+            store,
+            upstreams,
+            catalog,
+            self.settings.clone(),
+        ))
+    }
+}
+
+fn upstream(server: &Url) -> Result<UpstreamConfig, OperationError> {
+    let host: Host = server
+        .host_str()
+        .map(|host| match server.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        })
+        .and_then(|host| host.parse().ok())
+        .ok_or_else(|| OperationError::NoHost(server.clone()))?;
+    Ok(UpstreamConfig {
+        url: Some(server.clone()),
+        default: true,
+        plain_http: server.scheme() == "http",
+        allow_private: true,
+        ..UpstreamConfig::new(host)
+    })
+}

@@ -1,0 +1,39 @@
+//! What the command, the control socket, the server's schedule and its API share: each operation
+//! is a typed request with a typed report, and tells its progress in bytes. Callers parse, call
+//! and print; nothing here prints, reads arguments or speaks a protocol.
+//!
+//! Operations on a data folder implement [`Operation`], and [`Request`] is any of them, as it
+//! goes through the control socket. [`Check`], [`Coverage`] and [`Resolve`] read documents or
+//! images and change nothing. [`export()`] and [`restore()`] write files of their own.
+
+mod backup;
+mod check;
+mod coverage;
+mod documents;
+mod error;
+mod export;
+mod image_reader;
+mod images;
+mod import;
+mod names;
+mod operation;
+mod progress;
+mod request;
+mod resolve;
+mod upkeep;
+
+pub use backup::{Backup, BackupOutcome, RestoreOutcome, restore};
+pub use check::{Check, CheckReport};
+pub use coverage::{Cell, Coverage, Kind, Matrix, Row};
+pub use documents::{DocumentsError, ImportedDocuments, imported_folder};
+pub use error::OperationError;
+pub use export::{Exported, ExportedImage, export};
+pub use image_reader::ImageReader;
+pub use images::{Images, TakeInventory, Warm, Warmed, fetch};
+pub use import::{ImportBundle, ImportReport};
+pub use names::{ListEmptyNames, Release};
+pub use operation::Operation;
+pub use progress::Progress;
+pub use request::Request;
+pub use resolve::{NothingFits, Resolve};
+pub use upkeep::{CollectGarbage, Scrub, ScrubOutcome};

@@ -1,0 +1,143 @@
+//! Any operation on a data folder, as it goes through the control socket.
+
+use metahub_registry::Registry;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::backup::Backup;
+use crate::error::OperationError;
+use crate::images::{TakeInventory, Warm};
+use crate::import::ImportBundle;
+use crate::names::{ListEmptyNames, Release};
+use crate::operation::Operation;
+use crate::progress::Progress;
+use crate::upkeep::{CollectGarbage, Scrub};
+
+/// An operation on a data folder. Its JSON is that of the operation and `order`, which says which
+/// it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Request {
+    /// Collect garbage.
+    Gc(CollectGarbage),
+    /// Reread everything.
+    Scrub(Scrub),
+    /// Copy everything.
+    Backup(Backup),
+    /// Fetch what is missing of images.
+    Warm(Warm),
+    /// The same, and say what they consist of.
+    Inventory(TakeInventory),
+    /// Take in a bundle.
+    Import(ImportBundle),
+    /// Let names be found at upstreams again.
+    Release(Release),
+    /// List the local names that hold nothing that was pushed.
+    EmptyNames(ListEmptyNames),
+}
+
+impl Request {
+    /// Carries it out; its report as JSON.
+    ///
+    /// # Errors
+    /// As [`OperationError`] says.
+    pub async fn carry_out(
+        self,
+        registry: &Registry,
+        progress: impl FnMut(Progress) + Send + Sync,
+    ) -> Result<Value, OperationError> {
+        match self {
+            Self::Gc(one) => report(one, registry, progress).await,
+            Self::Scrub(one) => report(one, registry, progress).await,
+            Self::Backup(one) => report(one, registry, progress).await,
+            Self::Warm(one) => report(one, registry, progress).await,
+            Self::Inventory(one) => report(one, registry, progress).await,
+            Self::Import(one) => report(one, registry, progress).await,
+            Self::Release(one) => report(one, registry, progress).await,
+            Self::EmptyNames(one) => report(one, registry, progress).await,
+        }
+    }
+
+    /// Whether it has nothing to do with documents, which may then be wrong.
+    #[must_use]
+    pub fn is_upkeep(&self) -> bool {
+        matches!(
+            self,
+            Self::Gc(_) | Self::Scrub(_) | Self::Backup(_) | Self::Release(_) | Self::EmptyNames(_)
+        )
+    }
+}
+
+async fn report<O: Operation>(
+    operation: O,
+    registry: &Registry,
+    progress: impl FnMut(Progress) + Send + Sync,
+) -> Result<Value, OperationError> {
+    let report = operation.carry_out(registry, progress).await?;
+    Ok(serde_json::to_value(report)?)
+}
+
+macro_rules! request_of {
+    ($($operation:ident => $request:ident),* $(,)?) => {$(
+        impl From<$operation> for Request {
+            fn from(operation: $operation) -> Self {
+                Self::$request(operation)
+            }
+        }
+    )*};
+}
+
+request_of! {
+    CollectGarbage => Gc,
+    Scrub => Scrub,
+    Backup => Backup,
+    Warm => Warm,
+    TakeInventory => Inventory,
+    ImportBundle => Import,
+    Release => Release,
+    ListEmptyNames => EmptyNames,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What commands and servers of former versions send and understand.
+    #[test]
+    fn the_json_of_a_request_stays_what_it_was() {
+        let images = json!({"images": ["a:1"], "login": null, "platforms": ["linux/amd64"], "profiles": false});
+        let with = |order: &str| {
+            let mut value = json!({"order": order});
+            let fields = images.as_object().unwrap().clone();
+            value.as_object_mut().unwrap().extend(fields);
+            value
+        };
+        for written in [
+            json!({"order": "gc", "grace_seconds": 60, "dry_run": true}),
+            json!({"order": "scrub", "bytes_per_second": null, "dry_run": false, "accept_loss": true}),
+            json!({"order": "backup", "folder": "/b", "prune": false}),
+            with("warm"),
+            with("inventory"),
+            json!({"order": "import", "path": "/f.tar", "name": null, "documents": true}),
+            json!({"order": "release", "names": ["team/app"]}),
+            json!({"order": "empty-names"}),
+        ] {
+            let request: Request = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(request).unwrap(), written);
+        }
+        let former = json!({"order": "scrub", "bytes_per_second": 5, "dry_run": false});
+        let request: Request = serde_json::from_value(former).unwrap();
+        assert!(matches!(
+            request,
+            Request::Scrub(Scrub {
+                accept_loss: false,
+                ..
+            })
+        ));
+        for wrong in [json!({"order": "x"}), json!({}), json!({"order": "backup"})] {
+            assert!(serde_json::from_value::<Request>(wrong).is_err());
+        }
+    }
+}

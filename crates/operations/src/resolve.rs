@@ -1,0 +1,63 @@
+//! Which image a login gets, and why: the request as it goes through the API, and its answers.
+
+use metahub_catalog::Composed;
+use metahub_oci::{ImageReference, Platform};
+use metahub_registry::{Registry, RegistryError, Resolution};
+use metahub_resolve::Verdicts;
+use serde::{Deserialize, Serialize};
+
+/// Asks what a login gets for an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolve {
+    /// The image as the registry names it.
+    pub image: ImageReference,
+    /// Only this platform.
+    pub platform: Option<Platform>,
+}
+
+impl Resolve {
+    /// Where the API answers it.
+    pub const PATH: &str = "/api/v1/resolve";
+
+    /// The request as the API's query.
+    #[must_use]
+    pub fn query(&self) -> Vec<(&'static str, String)> {
+        let image = ("image", self.image.to_string());
+        let platform = self.platform.as_ref().map(ToString::to_string);
+        let platform = platform.map(|platform| ("platform", platform));
+        std::iter::once(image).chain(platform).collect()
+    }
+
+    /// What `profile` gets.
+    ///
+    /// # Errors
+    /// As [`RegistryError`] says; [`RegistryError::NothingFits`] where the image is here and
+    /// nothing of it fits.
+    pub async fn run(
+        &self,
+        registry: &Registry,
+        profile: &Composed,
+    ) -> Result<Resolution, RegistryError> {
+        registry
+            .resolve(&self.image, profile, self.platform.as_ref())
+            .await
+    }
+}
+
+/// The detail of the API's error where nothing fits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NothingFits {
+    /// [`NothingFits::REASON`].
+    pub reason: String,
+    /// What the login provides.
+    pub wanted: String,
+    /// What there are images for.
+    pub existing: Vec<String>,
+    /// What became of each entry.
+    pub entries: Verdicts,
+}
+
+impl NothingFits {
+    /// By which programs tell this error from others.
+    pub const REASON: &str = "nothing-fits";
+}
