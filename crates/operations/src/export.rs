@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use metahub_bundle::{BundleError, BundleWriter, Documents, ORIGIN, PARTIAL, REF_NAME};
 use metahub_oci::{Digest, MediaType};
 use metahub_registry::{Inventory, InventoryContent, InventoryEntry};
-use metahub_store::{Content, Store};
+use metahub_store::{OpenBlob, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -171,7 +171,7 @@ impl<P: Fn(Progress)> Meter<P> {
 /// Where content is read from.
 enum Source {
     Bytes(bytes::Bytes),
-    File(Arc<std::fs::File>),
+    Blob(OpenBlob),
 }
 
 impl Source {
@@ -187,16 +187,14 @@ impl Source {
         }
         let blob = store.blob(repository, digest).await?;
         let open = blob.ok_or_else(gone)?.open().await?;
-        Ok(match open.content() {
-            Content::Memory(bytes) => Self::Bytes(bytes.clone()),
-            Content::File(file) => Self::File(Arc::clone(file)),
-        })
+        Ok(Self::Blob(open))
     }
 
+    /// Reads it on a thread that may block.
     fn read(&self) -> Box<dyn Read + '_> {
         match self {
             Self::Bytes(bytes) => Box::new(bytes.as_ref()),
-            Self::File(file) => Box::new(&**file),
+            Self::Blob(open) => Box::new(open.reader()),
         }
     }
 }

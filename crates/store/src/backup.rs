@@ -17,11 +17,12 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::StoreError;
 use crate::backup_folder::{self, Copied, copy_blob};
+use crate::content::ALGORITHMS;
 use crate::layout::{Layout, make, remove_file, sync_folder};
-use crate::marker::ALGORITHMS;
 use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
 use crate::records::sqlite::snapshot::{open_snapshot, snapshot};
-use crate::store::{Store, blocking};
+use crate::store::Store;
+use crate::task::blocking;
 
 /// Rows that are read at once.
 const BATCH: i64 = 200;
@@ -173,7 +174,8 @@ impl Store {
                 match outcome {
                     Copied::There => {}
                     Copied::Right => {
-                        touched.extend(self.inner.layout.blob(&digest).parent().and_then(relative));
+                        touched
+                            .extend(Layout::at(target).blob(&digest).parent().and_then(relative));
                         report.copied += 1;
                         report.copied_bytes += size;
                     }
@@ -211,18 +213,18 @@ impl Store {
         so_far: Copying,
         progress: &mut (dyn FnMut(Copying) + Send),
     ) -> Result<Copied, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        let (to, key) = (Layout::at(target), digest.clone());
+        let (inner, to) = (&self.inner, Layout::at(target));
         let copied = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&copied);
-        let copying = blocking(move || {
-            inner.options.steps.before("copy", &to.blob(&key))?;
-            // A folder that is not in place would look like blobs that are missing.
-            inner.check_in_place_now()?;
-            copy_blob(&inner.layout, &to, &key, size, &mut |bytes| {
+        let copying = async {
+            inner.options.steps.before("copy", &to.blob(digest))?;
+            // Content that is not in place would look like blobs that are missing.
+            inner.content.check_in_place().await?;
+            let mut told = |bytes| {
                 count.fetch_add(bytes, Ordering::Relaxed);
-            })
-        });
+            };
+            copy_blob(&*inner.content, &to, digest, size, &mut told).await
+        };
         let mut copying = std::pin::pin!(copying);
         let mut clock = tokio::time::interval(std::time::Duration::from_millis(200));
         loop {

@@ -4,25 +4,26 @@
 //! the former one until the new database is in place.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::content::{Content, MISSING};
 use crate::layout::{Layout, make, remove_file, sync_folder};
 use crate::lock::{FolderLock, Locking};
+use crate::task::blocking;
 
 /// Says that a folder is a backup, and of which store.
 pub(crate) const NAME: &str = "backup.json";
 
 /// The version of the layout.
 const VERSION: u32 = 1;
-
-/// Bytes that are copied at once.
-const CHUNK: usize = 1024 * 1024;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,56 +182,74 @@ pub(crate) enum Copied {
     Damaged,
 }
 
-/// Copies a blob between two folders, hashing it; its folder's entry is not durable yet. What is
+/// Copies a blob into the folder `to`, hashing it; its folder's entry is not durable yet. What is
 /// there already, of the right size, is not copied again. Nothing damaged takes the place of
-/// anything. Blocks.
-pub(crate) fn copy_blob(
-    from: &Layout,
+/// anything. `told` hears of bytes as they are copied.
+pub(crate) async fn copy_blob(
+    from: &dyn Content,
     to: &Layout,
     digest: &Digest,
     size: u64,
-    told: &mut dyn FnMut(u64),
+    told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Copied, StoreError> {
-    let (source, target) = (from.blob(digest), to.blob(digest));
-    if fs::metadata(&target).is_ok_and(|file| file.len() == size) {
+    let target = to.blob(digest);
+    let new = draft(&target);
+    let (there, opening) = (target.clone(), new.clone());
+    let is_there =
+        move || Ok::<_, StoreError>(fs::metadata(&there).is_ok_and(|file| file.len() == size));
+    if blocking(is_there).await? {
         return Ok(Copied::There);
     }
-    let mut file = match File::open(&source) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Copied::Missing),
-        Err(error) => return Err(StoreError::io("open", &source, error)),
+    let opened = match from.open(digest, size).await {
+        Ok(opened) => opened,
+        Err(StoreError::Damaged { problem, .. }) if problem == MISSING => {
+            return Ok(Copied::Missing);
+        }
+        Err(StoreError::Damaged { .. }) => return Ok(Copied::Damaged),
+        Err(error) => return Err(error),
     };
-    if let Some(folder) = target.parent() {
-        make(folder)?;
-    }
-    let new = draft(&target);
-    let mut out = create(&new)?;
-    let (mut hasher, mut buffer) = (Hasher::new(digest.algorithm()), vec![0; CHUNK]);
+    let mut out = blocking(move || {
+        if let Some(folder) = opening.parent() {
+            make(folder)?;
+        }
+        create(&opening)
+    })
+    .await?;
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut stream = opened.unverified(size, &Arc::default());
     loop {
-        let count = match file.read(&mut buffer) {
-            Ok(count) => count,
+        let bytes = match stream.try_next().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break,
             Err(error) => {
                 tracing::error!(%digest, %error, "a blob cannot be read");
-                remove_file(&new)?;
+                blocking(move || remove_file(&new)).await?;
                 return Ok(Copied::Damaged);
             }
         };
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
-            break;
-        };
-        hasher.update(bytes);
-        out.write_all(bytes)
-            .map_err(|error| StoreError::io("write", &new, error))?;
-        told(count as u64);
+        let count = bytes.len() as u64;
+        let path = new.clone();
+        (out, hasher) = blocking(move || {
+            hasher.update(&bytes);
+            out.write_all(&bytes)
+                .map_err(|error| StoreError::io("write", &path, error))?;
+            Ok::<_, StoreError>((out, hasher))
+        })
+        .await?;
+        told(count);
     }
-    if hasher.finish() != *digest {
-        remove_file(&new)?;
-        return Ok(Copied::Damaged);
-    }
-    out.sync_all()
-        .and_then(|()| fs::rename(&new, &target))
-        .map_err(|error| StoreError::io("write", &target, error))?;
-    Ok(Copied::Right)
+    let digest = digest.clone();
+    blocking(move || {
+        if hasher.finish() != digest {
+            remove_file(&new)?;
+            return Ok(Copied::Damaged);
+        }
+        out.sync_all()
+            .and_then(|()| fs::rename(&new, &target))
+            .map_err(|error| StoreError::io("write", &target, error))?;
+        Ok(Copied::Right)
+    })
+    .await
 }
 
 /// Where a backup has what else belongs to a data folder.

@@ -1,9 +1,7 @@
-//! Blobs as repositories hold them: whether one may be read, how large it is, and opening it.
+//! Blobs as repositories hold them: whether one may be read, and how large it is.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,26 +9,22 @@ use futures_util::stream::{self, Stream};
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
-use crate::open_blob::{OpenBlob, Stamp, judge};
 use crate::records::Access;
-use crate::store::{Inner, Store, blocking};
+use crate::store::{Inner, Store};
 
 /// Blobs up to this size, in bytes, lie in the database and are served from memory: most
 /// configurations, and what artifacts hold.
 pub(crate) const INLINE: u64 = 64 * 1024;
 
-/// What is wrong with a blob whose file is missing.
-pub(crate) const MISSING: &str = "its file is missing";
-
 /// A blob that somebody may read. Its content may still be found missing or damaged.
 #[derive(Clone)]
 pub struct Blob {
     digest: Digest,
-    access: Access,
+    pub(crate) access: Access,
     /// Whether `access.body` was seen to hash to something else.
-    damaged: bool,
+    pub(crate) damaged: bool,
     /// Whose cache entry led here, to be forgotten if the file has vanished.
-    repository: Option<RepositoryName>,
+    pub(crate) repository: Option<RepositoryName>,
     inner: Arc<Inner>,
 }
 
@@ -76,67 +70,9 @@ impl Blob {
         self.access.size
     }
 
-    /// Its file, which is never written again once it is there. Small blobs have none.
-    #[must_use]
-    pub fn path(&self) -> Option<PathBuf> {
-        let in_file = self.access.body.is_none();
-        in_file.then(|| self.inner.blob_path(&self.digest))
-    }
-
-    fn problem(&self, problem: String) -> StoreError {
-        StoreError::Damaged {
-            digest: self.digest.clone(),
-            problem,
-        }
-    }
-
-    /// Opens the file and checks that it has the size that the blob has. Blocks.
-    fn open_file(&self) -> Result<(File, Stamp), StoreError> {
-        let path = self.inner.blob_path(&self.digest);
-        let opened = File::open(&path).and_then(|file| Ok((Stamp::of(&file)?, file)));
-        match opened {
-            Ok((stamp, file)) if stamp.size() == self.size() => Ok((file, stamp)),
-            Ok((stamp, _)) => Err(self.problem(format!(
-                "its file holds {} bytes instead of {}",
-                stamp.size(),
-                self.size()
-            ))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Unless all of them are.
-                self.inner.check_in_place_now()?;
-                Err(self.problem(MISSING.to_owned()))
-            }
-            Err(error) => Err(StoreError::io("open", &path, error)),
-        }
-    }
-
-    /// Opens the blob for reading. A missing or short file is found here, before anything is
-    /// promised to a client.
-    pub async fn open(&self) -> Result<OpenBlob, StoreError> {
-        if let Some(body) = &self.access.body {
-            if self.damaged {
-                return Err(self.problem("its bytes hash to something else".to_owned()));
-            }
-            return Ok(OpenBlob::in_memory(self.clone(), body.clone()));
-        }
-        // What is hot costs no open, and no way to a blocking thread and back.
-        if let Some((file, stamp)) = self.inner.verified.opened(&self.digest)
-            && stamp.size() == self.size()
-        {
-            return Ok(OpenBlob::in_file(self.clone(), file, stamp));
-        }
-        let this = self.clone();
-        let opened = blocking(move || this.open_file()).await;
-        if let (Err(StoreError::Damaged { .. }), Some(repository)) = (&opened, &self.repository) {
-            let key = (repository.clone(), self.digest.clone());
-            self.inner.caches.blobs.forget(&key);
-        }
-        let (file, stamp) = opened?;
-        let (file, verified) = (Arc::new(file), &self.inner.verified);
-        if verified.holds(&self.digest, stamp) {
-            verified.keep_open(&self.digest, &file);
-        }
-        Ok(OpenBlob::in_file(self.clone(), file, stamp))
+    /// Whether its bytes lie in the database, as those of small blobs do.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.access.body.is_some()
     }
 
     /// The bytes of `range`, opened on first use. See [`OpenBlob::stream`].
@@ -171,18 +107,7 @@ impl Blob {
         if let Some(body) = self.access.body.as_ref().filter(|_| !self.damaged) {
             return Ok(body.clone());
         }
-        let this = self.clone();
-        blocking(move || {
-            let (mut file, stamp) = this.open_file()?;
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-            io::Read::read_to_end(&mut file, &mut bytes).map_err(|error| {
-                StoreError::io("read", &this.inner.blob_path(&this.digest), error)
-            })?;
-            let found = Digest::of(this.digest.algorithm(), &bytes);
-            judge(&this, stamp, found)?;
-            Ok(Bytes::from(bytes))
-        })
-        .await
+        self.open().await?.read_all().await
     }
 }
 
@@ -230,9 +155,7 @@ impl Store {
             return Ok(None);
         };
         let blob = self.known_blob(digest, access, repository);
-        if let Some(path) = blob.path()
-            && !blocking(move || exists(&path)).await?
-        {
+        if !blob.is_inline() && self.inner.content.size(digest).await?.is_none() {
             // Unless all of them have: that it is not there would not be true.
             self.check_in_place().await?;
             tracing::error!(%digest, "the file of a stored blob has vanished");
@@ -265,9 +188,4 @@ impl Store {
             )
         }
     }
-}
-
-fn exists(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists()
-        .map_err(|error| StoreError::io("look for", path, error))
 }

@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::StoreError;
 use crate::blob::Blob;
-use crate::follow::{FillHandle, Follower, Progress};
-use crate::interrupted::Mark;
+use crate::content::{Disconnected, Piece, Resumption, Stage, Staging, WriteBuffer};
+use crate::follow::{FillHandle, Follower};
+use crate::progress::Progress;
 use crate::publish::Publish;
 use crate::readers::Readers;
-use crate::staged::Staged;
-use crate::store::{Inner, Store, joined};
-use crate::write_buffer::{Disconnected, Piece, WriteBuffer};
+use crate::store::{Inner, Store};
+use crate::task::joined;
 
 /// Why a fill did not become a blob.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +55,10 @@ pub struct Fill {
     progress: Arc<watch::Sender<Progress>>,
     buffer: Option<WriteBuffer>,
     /// Absent once its outcome was taken.
-    writing: Option<JoinHandle<Result<Staged, StoreError>>>,
+    writing: Option<JoinHandle<Result<Box<dyn Staging>, StoreError>>>,
     readers: Arc<Readers>,
     /// Absent where nobody may go on with it.
-    mark: Option<Arc<Mark>>,
+    resumption: Option<Resumption>,
 }
 
 impl std::fmt::Debug for Fill {
@@ -74,28 +74,28 @@ impl Store {
     /// Begins to receive the content of `digest`, of `size` bytes if its source said so.
     #[must_use]
     pub fn fill(&self, digest: &Digest, size: Option<u64>) -> Fill {
-        let path = self.inner.layout.staged(&Inner::staging_name("fill"));
-        Fill::of(&self.inner, digest, size, Staged::temporary(path), None)
+        let staged = self.inner.content.stage(Stage::Temporary);
+        Fill::of(&self.inner, digest, size, staged)
     }
 
     /// The same from `source`: if it ends before its end, what came goes into the next fill of the
     /// same content from there.
     #[must_use]
     pub fn fill_from(&self, source: &str, digest: &Digest, size: Option<u64>) -> Fill {
-        let path = self.inner.layout.staged(&Inner::staging_name("fill"));
-        let mark = Mark::new(&self.inner.interrupted, source, digest, &path);
-        let mark = Arc::new(mark);
-        let staged = Staged::marked(Arc::clone(&mark));
-        Fill::of(&self.inner, digest, size, staged, Some(mark))
+        let staged = self
+            .inner
+            .content
+            .stage(Stage::Resumable { source, digest });
+        Fill::of(&self.inner, digest, size, staged)
     }
 }
 
 async fn receive(
-    mut staged: Staged,
+    mut staged: Box<dyn Staging>,
     pieces: mpsc::Receiver<Piece>,
     progress: Arc<watch::Sender<Progress>>,
-) -> Result<Staged, StoreError> {
-    match write(&mut staged, pieces, &progress).await {
+) -> Result<Box<dyn Staging>, StoreError> {
+    match write(&mut *staged, pieces, &progress).await {
         Ok(()) => Ok(staged),
         Err(error) => {
             // Whoever hears of it may count on the space.
@@ -106,16 +106,16 @@ async fn receive(
 }
 
 async fn write(
-    staged: &mut Staged,
+    staged: &mut dyn Staging,
     mut pieces: mpsc::Receiver<Piece>,
     progress: &watch::Sender<Progress>,
 ) -> Result<(), StoreError> {
     // At once, so that what comes ahead has somewhere to go.
-    let file = staged.open().await?;
-    progress.send_modify(|progress| progress.file = Some(file));
+    let bytes = staged.bytes().await?;
+    progress.send_modify(|progress| progress.bytes = Some(bytes));
     while let Some(piece) = pieces.recv().await {
         match piece {
-            Piece::Received(chunk) => staged.write(chunk).await?,
+            Piece::Received(chunk) => staged.append(chunk).await?,
             Piece::Ahead(end) => staged.absorb(end).await?,
         }
         let written = staged.len();
@@ -132,19 +132,19 @@ impl Fill {
         inner: &Arc<Inner>,
         digest: &Digest,
         size: Option<u64>,
-        staged: Staged,
-        mark: Option<Arc<Mark>>,
+        staged: Box<dyn Staging>,
     ) -> Self {
+        let resumption = staged.resumption();
         let received = staged.len();
         let (buffer, chunks) = WriteBuffer::awaited(&inner.receiving);
         let mut progress = Progress {
-            file: staged.opened(),
+            bytes: staged.opened(),
             written: received,
             taken: received,
             ..Progress::default()
         };
-        if let Some(mark) = &mark {
-            progress.writers = Arc::clone(mark.ahead());
+        if let Some(resumption) = &resumption {
+            progress.writers = Arc::clone(resumption.writers());
         }
         let progress = Arc::new(watch::Sender::new(progress));
         let writing = tokio::spawn(receive(staged, chunks, Arc::clone(&progress)));
@@ -157,7 +157,7 @@ impl Fill {
             writing: Some(writing),
             readers: Arc::default(),
             progress,
-            mark,
+            resumption,
         }
     }
 
@@ -328,7 +328,7 @@ impl Fill {
     }
 
     /// What the writing end came to; it is told once.
-    async fn written_all(&mut self) -> Result<Staged, StoreError> {
+    async fn written_all(&mut self) -> Result<Box<dyn Staging>, StoreError> {
         match self.writing.take() {
             Some(writing) => joined(writing.await),
             None => Err(StoreError::Closed),
@@ -336,8 +336,8 @@ impl Fill {
     }
 
     fn spoil(&self) {
-        if let Some(mark) = &self.mark {
-            mark.spoil();
+        if let Some(resumption) = &self.resumption {
+            resumption.spoil();
         }
     }
 
@@ -409,7 +409,7 @@ impl Drop for Fill {
         // Who still follows holds no file of a fill that failed, and nobody follows it any more.
         self.progress.send_if_modified(|progress| {
             if !progress.stored {
-                progress.file = None;
+                progress.bytes = None;
                 self.readers.close();
             }
             false

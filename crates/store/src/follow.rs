@@ -3,10 +3,8 @@
 //! whole never takes damaged content for whole. What lies far ahead may come as a range of its
 //! own ([`crate::PrefetchedRange`]).
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -14,32 +12,14 @@ use futures_util::stream::{self, Stream, TryStreamExt};
 use metahub_oci::Digest;
 use tokio::sync::watch;
 
-use crate::blob_chunks::{BlobChunk, BlobChunks};
-use crate::blob_stream::{BlobStream, Streams};
-use crate::range_prefetch::{PrefetchedRange, PrefetchedRanges};
+use crate::content::{BlobChunk, StagedBytes, Streams};
+use crate::progress::Progress;
+use crate::range_prefetch::PrefetchedRange;
 use crate::readers::{Readers, Reading};
 
 /// A part of a blob's end that is no longer than this is not held back: the footers and tables of
 /// contents that clients of seekable layers read first, and verify by themselves.
 const FOOTER: u64 = 1024 * 1024;
-
-/// How far a fill is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// Absent until the first bytes are written.
-    pub(crate) file: Option<Arc<File>>,
-    pub(crate) written: u64,
-    /// How far the fill took bytes that are not all written yet.
-    pub(crate) taken: u64,
-    /// What came ahead of that.
-    pub(crate) ahead: PrefetchedRanges,
-    /// How many may write there.
-    pub(crate) writers: Arc<AtomicUsize>,
-    /// Everything came and hashes to the digest.
-    pub(crate) complete: bool,
-    /// It is a blob.
-    pub(crate) stored: bool,
-}
 
 /// What leads to a fill without reading it: it does not keep a fill going. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -162,7 +142,7 @@ impl Follower {
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
         let streams = Arc::clone(&self.handle.streams);
         self.parts(range)
-            .map_ok(move |(file, part)| BlobStream::of_file(file, part, None, Arc::clone(&streams)))
+            .map_ok(move |(bytes, part)| bytes.stream(part, &streams))
             .try_flatten()
     }
 
@@ -174,7 +154,7 @@ impl Follower {
     ) -> impl Stream<Item = io::Result<BlobChunk>> + Send + 'static + use<> {
         let streams = Arc::clone(&self.handle.streams);
         self.parts(range)
-            .map_ok(move |(file, part)| BlobChunks::windows(file, part, Arc::clone(&streams)))
+            .map_ok(move |(bytes, part)| bytes.chunks(part, &streams))
             .try_flatten()
     }
 
@@ -182,7 +162,7 @@ impl Follower {
     fn parts(
         &self,
         range: Range<u64>,
-    ) -> impl Stream<Item = io::Result<(Arc<File>, Range<u64>)>> + Send + 'static + use<> {
+    ) -> impl Stream<Item = io::Result<(StagedBytes, Range<u64>)>> + Send + 'static + use<> {
         let footer = range.start > 0 && range.end.saturating_sub(range.start) <= FOOTER;
         let size = self.handle.size;
         let state = (self.handle.progress.clone(), self.reading.clone(), range);
@@ -190,10 +170,10 @@ impl Follower {
             state,
             move |(mut progress, reading, mut range)| async move {
                 let next = wait(&mut progress, &range, size, footer).await?;
-                Ok(next.map(|(file, until)| {
+                Ok(next.map(|(bytes, until)| {
                     let part = range.start..until;
                     range.start = until;
-                    ((file, part), (progress, reading, range))
+                    ((bytes, part), (progress, reading, range))
                 }))
             },
         )
@@ -206,7 +186,7 @@ async fn wait(
     range: &Range<u64>,
     size: Option<u64>,
     footer: bool,
-) -> io::Result<Option<(Arc<File>, u64)>> {
+) -> io::Result<Option<(StagedBytes, u64)>> {
     let readable = |progress: &Progress| {
         let ahead = progress.ahead.there(range.start);
         let there = ahead.unwrap_or(progress.written);
@@ -227,10 +207,10 @@ async fn wait(
         .await
         .map_err(|_| broken())?;
     let until = readable(&ready);
-    match &ready.file {
+    match &ready.bytes {
         _ if until <= range.start => Ok(None),
-        Some(file) => Ok(Some((Arc::clone(file), until))),
-        // It failed, and let go of its file.
+        Some(bytes) => Ok(Some((bytes.clone(), until))),
+        // It failed, and its bytes are gone.
         None => Err(broken()),
     }
 }

@@ -8,7 +8,6 @@
 //! nothing. Every removal checks again, in the transaction that removes, that the thing is still
 //! garbage. Everything is read in pages, so that memory does not grow with what is held.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -17,13 +16,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
-use crate::layout::remove_file;
+use crate::lease::Shared;
 use crate::records::Change;
 use crate::records::sqlite::encoding::{digest_from_bytes, time_to_millis};
 use crate::records::sqlite::writer::Durability;
 use crate::reserve;
 use crate::stale::{Held, MadeFrom};
-use crate::store::{Store, blocking};
+use crate::store::Store;
+use crate::task::blocking;
 
 /// Rows that are looked at at once.
 const BATCH: i64 = 500;
@@ -317,17 +317,11 @@ impl Gc<'_> {
         if !removed {
             return Ok(None);
         }
-        let (path, this) = (inner.blob_path(&digest), Arc::clone(inner));
-        let gone = blocking(move || {
-            // Whoever took the folder over since may have stored the same content again.
-            if let Some(lease) = this.lease() {
-                lease.check_now(false)?;
-            }
-            remove_file(&path)
-        })
-        .await;
-        inner.verified.forget(&digest);
-        gone?;
+        // Another process that took the folder over since may have stored the same content again.
+        if let Some(lease) = inner.lease() {
+            Shared::check(&lease, false).await?;
+        }
+        inner.content.delete(&digest).await?;
         Ok(Some(u64::try_from(size).unwrap_or(0)))
     }
 

@@ -159,7 +159,7 @@ impl Store {
         let mut kept = self
             .bytes_by_host("SELECT host, bytes FROM kept_totals WHERE bytes > 0")
             .await?;
-        for (host, bytes) in self.inner.interrupted.bytes() {
+        for (host, bytes) in self.inner.content.resumable_bytes() {
             *kept.entry(host).or_default() += bytes;
         }
         Ok(kept)

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use metahub_oci::{Algorithm, Digest};
 
 use crate::StoreError;
-use crate::marker::ALGORITHMS;
 
 /// The paths of one data folder.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Creates what is missing, but for the folders of blobs: those may only be not mounted yet,
-    /// see [`crate::marker`]. Folders are readable by their owner only: blobs are private to the
+    /// see [`crate::content`]. Folders are readable by their owner only: blobs are private to the
     /// repositories that hold them.
     pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
@@ -57,20 +56,6 @@ impl Layout {
         Self {
             root: root.to_owned(),
         }
-    }
-
-    /// Creates the folders of blobs that are missing. Blocks.
-    pub(crate) fn create_blobs(&self) -> Result<(), StoreError> {
-        for algorithm in ALGORITHMS {
-            let folder = self.blobs(algorithm);
-            // All 256 at once, so that publishing a blob never has to make one durable.
-            for first in 0..=u8::MAX {
-                make(&self.fan_out(algorithm, first))?;
-            }
-            sync_folder(&folder)?;
-        }
-        sync_folder(&self.root.join("blobs"))?;
-        sync_folder(&self.root)
     }
 
     /// The data folder itself.

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::StoreError;
 use crate::layout::remove_file;
 use crate::process::Process;
-use crate::store::blocking;
+use crate::task::blocking;
 
 /// Without a renewal for so long, a lease of another machine has expired.
 pub(crate) const EXPIRY: Duration = Duration::from_secs(20);

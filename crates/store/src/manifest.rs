@@ -6,7 +6,8 @@ use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
 use crate::records::StoredManifest;
-use crate::store::{Store, blocking};
+use crate::store::Store;
+use crate::task::blocking;
 
 /// Larger bodies are hashed off the asynchronous workers.
 const HASH_INLINE: usize = 128 * 1024;

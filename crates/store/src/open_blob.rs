@@ -4,61 +4,51 @@
 //! the last chunk back until the digest is right. Afterwards the file is trusted for as long as
 //! the file system says that nobody touched it. What was written by this process was hashed then.
 
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use metahub_oci::{Digest, Hasher};
+use bytes::{Buf as _, Bytes};
+use futures_util::TryStreamExt as _;
 
 use crate::StoreError;
 use crate::blob::Blob;
-use crate::blob_chunks::BlobChunks;
-use crate::blob_stream::BlobStream;
-use crate::staged::hash_file;
-use crate::store::{Inner, blocking};
+use crate::content::{BlobChunks, BlobStream, Opened};
 
-/// What the file system says of a file. Any change of its content changes this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-    links: u64,
-}
-
-impl Stamp {
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            links: metadata.nlink(),
-        })
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Whether the file still has a name.
-    pub(crate) fn linked(&self) -> bool {
-        self.links > 0
+impl Blob {
+    /// Opens the blob for reading. A missing or short file is found here, before anything is
+    /// promised to a client.
+    pub async fn open(&self) -> Result<OpenBlob, StoreError> {
+        if let Some(body) = &self.access.body {
+            if self.damaged {
+                return Err(StoreError::Damaged {
+                    digest: self.digest().clone(),
+                    problem: "its bytes hash to something else".to_owned(),
+                });
+            }
+            return Ok(OpenBlob::in_memory(self.clone(), body.clone()));
+        }
+        // What is hot costs no open, and no way to a blocking thread and back.
+        let content = &self.inner().content;
+        if let Some(opened) = content.open_now(self.digest(), self.size()) {
+            return Ok(OpenBlob::opened(self.clone(), opened));
+        }
+        let opened = content.open(self.digest(), self.size()).await;
+        if let (Err(StoreError::Damaged { .. }), Some(repository)) = (&opened, &self.repository) {
+            let key = (repository.clone(), self.digest().clone());
+            self.inner().caches.blobs.forget(&key);
+        }
+        Ok(OpenBlob::opened(self.clone(), opened?))
     }
 }
 
 /// Where an open blob's bytes are.
 #[derive(Clone, Debug)]
-pub enum Content {
-    /// In a file. Read it by position: its own position is shared.
-    File(Arc<File>),
+enum Source {
     /// In memory, all of them: small blobs.
-    Memory(Bytes),
+    Bytes(Bytes),
+    /// Where the content has them.
+    Opened(Opened),
 }
 
 /// A blob that is open and has the right size. It can be read to its end even if the blob is
@@ -66,30 +56,18 @@ pub enum Content {
 #[derive(Clone, Debug)]
 pub struct OpenBlob {
     blob: Blob,
-    content: Content,
-    /// Absent for what is in memory.
-    stamp: Option<Stamp>,
-    trusted: bool,
+    source: Source,
 }
 
 impl OpenBlob {
     pub(crate) fn in_memory(blob: Blob, bytes: Bytes) -> Self {
-        Self {
-            blob,
-            content: Content::Memory(bytes),
-            stamp: None,
-            trusted: true,
-        }
+        let source = Source::Bytes(bytes);
+        Self { blob, source }
     }
 
-    pub(crate) fn in_file(blob: Blob, file: Arc<File>, stamp: Stamp) -> Self {
-        let trusted = blob.inner().verified.holds(blob.digest(), stamp);
-        Self {
-            blob,
-            content: Content::File(file),
-            stamp: Some(stamp),
-            trusted,
-        }
+    pub(crate) fn opened(blob: Blob, opened: Opened) -> Self {
+        let source = Source::Opened(opened);
+        Self { blob, source }
     }
 
     /// What is open.
@@ -98,46 +76,41 @@ impl OpenBlob {
         &self.blob
     }
 
-    /// Where its bytes are. Look at [`OpenBlob::trusted`] before sending them unread.
-    #[must_use]
-    pub fn content(&self) -> &Content {
-        &self.content
-    }
-
     /// Whether the bytes were seen to hash to the digest and nobody touched them since. Only then
-    /// may the file be sent without reading it, as `sendfile` does.
+    /// may a file be sent without reading it, as `sendfile` does.
     #[must_use]
     pub fn trusted(&self) -> bool {
-        self.trusted
-    }
-
-    /// Hashes the whole file now, unless it is trusted. Takes about half a second a gigabyte.
-    pub async fn verify(&mut self) -> Result<(), StoreError> {
-        if !self.trusted {
-            self.verify_again().await?;
-            self.trusted = true;
+        match &self.source {
+            Source::Bytes(_) => true,
+            Source::Opened(opened) => opened.trusted(),
         }
-        Ok(())
     }
 
-    /// Hashes the whole file now.
-    pub(crate) async fn verify_again(&self) -> Result<(), StoreError> {
-        let (Some(stamp), Content::File(file)) = (self.stamp, &self.content) else {
+    /// The URL that has the bytes, if they do not pass through this process: reading them here
+    /// fails.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        match &self.source {
+            Source::Opened(Opened::Redirect(url)) => Some(url),
+            _ => None,
+        }
+    }
+
+    /// Hashes the whole content now, unless it is trusted. Takes about half a second a gigabyte.
+    pub async fn verify(&mut self) -> Result<(), StoreError> {
+        if self.trusted() {
             return Ok(());
-        };
-        let (file, blob) = (Arc::clone(file), self.blob.clone());
-        blocking(move || {
-            let found = hash_file(&file, blob.size(), blob.digest().algorithm());
-            match found.map(Hasher::finish) {
-                Ok(found) => judge(&blob, stamp, found),
-                // A disk that cannot read a sector says so here.
-                Err(error) => Err(StoreError::Damaged {
-                    digest: blob.digest().clone(),
-                    problem: format!("it cannot be read: {error}"),
-                }),
-            }
-        })
-        .await
+        }
+        self.verify_again().await
+    }
+
+    /// Hashes the whole content now.
+    pub(crate) async fn verify_again(&mut self) -> Result<(), StoreError> {
+        let (digest, size) = (self.blob.digest().clone(), self.blob.size());
+        match &mut self.source {
+            Source::Bytes(_) => Ok(()),
+            Source::Opened(opened) => opened.verify(&digest, size).await,
+        }
     }
 
     /// The bytes of `range`, cut to the blob's size, read in large chunks off the asynchronous
@@ -150,73 +123,90 @@ impl OpenBlob {
         let size = self.blob.size();
         let end = range.end.min(size);
         let range = range.start.min(end)..end;
-        let streams = Arc::clone(&self.blob.inner().streams);
-        let file = match &self.content {
-            Content::File(file) => Arc::clone(file),
-            Content::Memory(bytes) => {
+        match &self.source {
+            Source::Opened(opened) => {
+                let streams = &self.blob.inner().streams;
+                opened.stream(self.blob.digest(), size, range, streams)
+            }
+            Source::Bytes(bytes) => {
                 let index = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
                 let range = index(range.start)..index(range.end).min(bytes.len());
-                let part = bytes.slice(range.start.min(range.end)..range.end);
-                return BlobStream::of_bytes(part, streams);
+                BlobStream::of_bytes(bytes.slice(range.start.min(range.end)..range.end))
             }
-        };
-        let unproven = self.stamp.filter(|_| !self.trusted && range == (0..size));
-        let check = unproven.map(|stamp| Check {
-            hasher: Hasher::new(self.blob.digest().algorithm()),
-            blob: self.blob.clone(),
-            stamp,
-        });
-        BlobStream::of_file(file, range, check, streams)
+        }
     }
-}
 
-impl OpenBlob {
-    /// The same as [`OpenBlob::stream`] for whoever can send a part of a file unread, which is
-    /// given out of a trusted file only.
+    /// The same as [`OpenBlob::stream`] for callers that can send a part of a file unread, which
+    /// is given out of a trusted file only.
     #[must_use]
     pub fn chunks(&self, range: Range<u64>) -> BlobChunks {
-        let size = self.blob.size();
-        match &self.content {
-            Content::File(file) if self.trusted => {
-                let end = range.end.min(size);
+        match &self.source {
+            Source::Opened(Opened::File(file)) if file.trusted() => {
+                let end = range.end.min(self.blob.size());
                 let streams = Arc::clone(&self.blob.inner().streams);
-                BlobChunks::windows(Arc::clone(file), range.start.min(end)..end, streams)
+                let file = Arc::clone(file.file());
+                BlobChunks::windows(file, range.start.min(end)..end, streams)
             }
             _ => BlobChunks::read(self.stream(range)),
         }
     }
-}
 
-/// The hashing of a blob that is read as a whole.
-pub(crate) struct Check {
-    hasher: Hasher,
-    blob: Blob,
-    stamp: Stamp,
-}
-
-impl Check {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+    /// All bytes, for callers that read them one after the other on a thread that may block. As
+    /// [`OpenBlob::stream`] otherwise.
+    ///
+    /// # Panics
+    /// When read outside of a Tokio runtime, or on one of its asynchronous workers.
+    #[must_use]
+    pub fn reader(&self) -> impl Read + Send + 'static {
+        BlobReader {
+            stream: self.stream(0..u64::MAX),
+            chunk: Bytes::new(),
+        }
     }
 
-    /// Whether all bytes together are the blob's.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        judge(&self.blob, self.stamp, self.hasher.finish())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    /// All bytes at once.
+    pub(crate) async fn read_all(&self) -> Result<Bytes, StoreError> {
+        let mut stream = self.stream(0..u64::MAX);
+        let mut bytes = Vec::with_capacity(usize::try_from(self.blob.size()).unwrap_or(0));
+        while let Some(chunk) = stream
+            .try_next()
+            .await
+            .map_err(|error| self.failed(error))?
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    /// The store's error that a stream ended with.
+    fn failed(&self, error: io::Error) -> StoreError {
+        match error.downcast::<StoreError>() {
+            Ok(error) => error,
+            Err(error) => StoreError::io("read", self.blob.inner().content.location(), error),
+        }
     }
 }
 
-/// Trusts the file from now on if it hashes to the digest.
-pub(crate) fn judge(blob: &Blob, stamp: Stamp, found: Digest) -> Result<(), StoreError> {
-    let inner: &Inner = blob.inner();
-    if found == *blob.digest() {
-        inner.verified.insert(found, stamp);
-        return Ok(());
+/// Reads a stream on a thread that may block.
+struct BlobReader {
+    stream: BlobStream,
+    /// What was not read of the last chunk.
+    chunk: Bytes,
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            let next = tokio::runtime::Handle::current().block_on(self.stream.try_next());
+            match next? {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.chunk.len());
+        self.chunk
+            .split_to(count)
+            .copy_to_slice(buffer.get_mut(..count).unwrap_or_default());
+        Ok(count)
     }
-    inner.verified.forget(blob.digest());
-    tracing::error!(digest = %blob.digest(), %found, "stored content is damaged");
-    Err(StoreError::Damaged {
-        digest: blob.digest().clone(),
-        problem: format!("its bytes hash to {found}"),
-    })
 }

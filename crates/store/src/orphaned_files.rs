@@ -2,27 +2,23 @@
 //! interrupted work leaves. Nothing opens them.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::PathBuf;
 
-use metahub_oci::{Algorithm, Digest};
+use metahub_oci::Digest;
 
 use crate::StoreError;
+use crate::content::{Listed, Partition};
 use crate::gc::{Gc, GcReport};
-use crate::layout::remove_file;
 use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes, first_key};
-use crate::store::blocking;
 
 impl Gc<'_> {
     /// Removes files that have no row.
     pub(crate) async fn files(&self, report: &mut GcReport) -> Result<(), StoreError> {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            for first in 0..=u8::MAX {
-                for (path, digest, size) in self.orphaned_files(algorithm, first).await? {
-                    if self.dry_run || self.remove_orphaned(path, digest).await? {
-                        report.files += 1;
-                        report.file_bytes += size;
-                    }
+        for partition in Partition::all() {
+            for listed in self.orphaned_files(partition).await? {
+                let size = listed.size;
+                if self.dry_run || self.remove_orphaned(partition, listed).await? {
+                    report.files += 1;
+                    report.file_bytes += size;
                 }
             }
         }
@@ -32,34 +28,14 @@ impl Gc<'_> {
     /// The files of one folder that are old enough and have no row.
     pub(crate) async fn orphaned_files(
         &self,
-        algorithm: Algorithm,
-        first: u8,
-    ) -> Result<Vec<(PathBuf, Option<Digest>, u64)>, StoreError> {
-        let folder = self.store.inner.layout.fan_out(algorithm, first);
-        let cutoff = self.cutoff;
-        let files = blocking(move || {
-            let list = |error| StoreError::io("list", &folder, error);
-            let mut files = Vec::new();
-            for entry in fs::read_dir(&folder).map_err(list)? {
-                let entry = entry.map_err(list)?;
-                let Ok(metadata) = entry.metadata() else {
-                    continue;
-                };
-                let name = entry.file_name();
-                let digest: Option<Digest> = name
-                    .to_str()
-                    .and_then(|name| format!("{algorithm}:{name}").parse().ok());
-                if metadata.modified().is_ok_and(|modified| modified <= cutoff) {
-                    files.push((entry.path(), digest, metadata.len()));
-                }
-            }
-            Ok::<_, StoreError>(files)
-        })
-        .await?;
+        partition: Partition,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let mut files = self.store.inner.content.list(partition).await?;
+        files.retain(|listed| listed.modified <= self.cutoff);
         if files.is_empty() {
             return Ok(files);
         }
-        let (start, end) = first_key(algorithm, first);
+        let (start, end) = first_key(partition.algorithm, partition.first);
         let known: Vec<Vec<u8>> = sqlx::query_scalar(
             // What a pushed manifest names was not left by interrupted work: its row went when its
             // file was missing, and now that the file is back scrub enters it again.
@@ -74,25 +50,21 @@ impl Gc<'_> {
         .await
         .map_err(|error| self.error(error))?;
         let known: HashSet<Digest> = known.iter().filter_map(|d| digest_from_bytes(d)).collect();
-        let is_orphaned =
-            |digest: &Option<Digest>| digest.as_ref().is_none_or(|d| !known.contains(d));
-        Ok(files
-            .into_iter()
-            .filter(|(_, digest, _)| is_orphaned(digest))
-            .collect())
+        files.retain(|listed| listed.digest.as_ref().is_none_or(|d| !known.contains(d)));
+        Ok(files)
     }
 
     async fn remove_orphaned(
         &self,
-        path: PathBuf,
-        digest: Option<Digest>,
+        partition: Partition,
+        listed: Listed,
     ) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
-        let _guard = match &digest {
-            Some(digest) => inner.guard(digest).await,
-            None => None,
+        let Some(digest) = &listed.digest else {
+            return inner.content.delete_other(partition, &listed.name).await;
         };
-        if let Some(digest) = &digest {
+        let _guard = inner.guard(digest).await;
+        {
             let known: bool = sqlx::query_scalar(
                 "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)
                      OR EXISTS (SELECT 1 FROM refs f
@@ -107,6 +79,6 @@ impl Gc<'_> {
                 return Ok(false);
             }
         }
-        blocking(move || remove_file(&path)).await
+        inner.content.delete(digest).await
     }
 }

@@ -11,12 +11,14 @@ use sqlx::Connection as _;
 use crate::StoreError;
 use crate::backup::Copying;
 use crate::backup_folder::{self, Copied, copy, copy_blob, failed};
+use crate::content::{ALGORITHMS, Files, Marker, StoreMarks as _};
 use crate::layout::{Layout, make, sync_folder};
-use crate::marker::{self, ALGORITHMS, Marker};
 use crate::records::sqlite::encoding::digest_from_bytes;
 use crate::records::sqlite::snapshot::open_snapshot;
 use crate::scrub_report::{ScrubOptions, ScrubReport};
-use crate::store::{Mode, Options, Store, blocking};
+use crate::steps::Steps;
+use crate::store::{Mode, Options, Store};
+use crate::task::blocking;
 
 /// Rows that are read at once.
 const BATCH: i64 = 200;
@@ -66,11 +68,11 @@ pub async fn restore(
 ) -> Result<RestoreReport, StoreError> {
     let (source, target) = (from.to_owned(), to.to_owned());
     blocking(move || begin(&source, &target)).await?;
+    files(to).create().await?;
     let mut report = copy_blobs(from, to, &mut progress).await?;
-    let (source, target) = (from.to_owned(), to.to_owned());
     let database = Layout::at(from).database();
     let known = known(&database).await?;
-    blocking(move || finish(&source, &target, &known)).await?;
+    finish(from, to, known).await?;
     if options.verify {
         report.verified = Some(verify(to).await?);
     }
@@ -96,7 +98,7 @@ fn begin(from: &Path, to: &Path) -> Result<(), StoreError> {
     let restoring = layout.restoring();
     let before = fs::read_to_string(&restoring).ok();
     if before.as_deref() == Some(label.store.as_str()) {
-        return layout.create_blobs();
+        return Ok(());
     }
     let mut entries = fs::read_dir(to).map_err(|error| StoreError::io("list", to, error))?;
     if entries.next().is_some() {
@@ -105,8 +107,12 @@ fn begin(from: &Path, to: &Path) -> Result<(), StoreError> {
             "it is not empty: restore into a new folder, and put that in the place of this one",
         ));
     }
-    backup_folder::write(&restoring, label.store.as_bytes())?;
-    layout.create_blobs()
+    backup_folder::write(&restoring, label.store.as_bytes())
+}
+
+/// The content of a folder.
+fn files(folder: &Path) -> Files {
+    Files::new(Layout::at(folder), Steps::default())
 }
 
 async fn copy_blobs(
@@ -115,7 +121,7 @@ async fn copy_blobs(
     progress: &mut (dyn FnMut(Copying) + Send),
 ) -> Result<RestoreReport, StoreError> {
     let (source, target) = (Layout::at(from), Layout::at(to));
-    let database = source.database();
+    let (database, content) = (source.database(), files(from));
     let fail = |error| crate::records::sqlite::failed(&database, error);
     let mut copy = open_snapshot(&database).await?;
     let total: i64 =
@@ -147,9 +153,7 @@ async fn copy_blobs(
                 continue;
             };
             let size = u64::try_from(size).unwrap_or(0);
-            let (source, target, key) = (source.clone(), target.clone(), digest.clone());
-            let copied =
-                blocking(move || copy_blob(&source, &target, &key, size, &mut |_| {})).await?;
+            let copied = copy_blob(&content, &target, &digest, size, &mut |_| {}).await?;
             now.bytes += size;
             progress(now);
             match copied {
@@ -198,16 +202,20 @@ async fn known(database: &Path) -> Result<Marker, StoreError> {
 }
 
 /// Puts the rest in place, the database last, and then takes the mark away that says that the
-/// folder is not finished. Blocks.
-fn finish(from: &Path, to: &Path, known: &Marker) -> Result<(), StoreError> {
+/// folder is not finished.
+async fn finish(from: &Path, to: &Path, known: Marker) -> Result<(), StoreError> {
+    let (source, target) = (from.to_owned(), to.to_owned());
+    blocking(move || backup_folder::copy_rest_back(&source, &target)).await?;
+    files(to).mark(known).await?;
     let (source, target) = (Layout::at(from), Layout::at(to));
-    backup_folder::copy_rest_back(from, to)?;
-    marker::write(&target, known)?;
-    copy(&source.database(), &target.database())?;
-    sync_folder(to)?;
-    let restoring = target.restoring();
-    fs::remove_file(&restoring).map_err(|error| StoreError::io("remove", &restoring, error))?;
-    sync_folder(to)
+    blocking(move || {
+        copy(&source.database(), &target.database())?;
+        sync_folder(target.root())?;
+        let restoring = target.restoring();
+        fs::remove_file(&restoring).map_err(|error| StoreError::io("remove", &restoring, error))?;
+        sync_folder(target.root())
+    })
+    .await
 }
 
 /// Reads everything back.

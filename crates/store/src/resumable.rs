@@ -6,41 +6,35 @@ use std::sync::Arc;
 use metahub_oci::Digest;
 
 use crate::StoreError;
+use crate::content::Staging;
 use crate::fill::Fill;
-use crate::interrupted::Mark;
-use crate::staged::Staged;
-use crate::store::{Inner, Store, blocking};
+use crate::store::{Inner, Store};
 
 /// The beginning of a content, from a fill that was interrupted.
 pub struct Begun {
     inner: Arc<Inner>,
     digest: Digest,
-    staged: Staged,
-    mark: Arc<Mark>,
+    staged: Box<dyn Staging>,
 }
 
 impl Begun {
     /// How many bytes there are.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.staged.len()
+        self.staged.durable()
     }
 
     /// Goes on behind them, to `size` bytes in all if the source said so.
     #[must_use]
     pub fn go_on(self, size: Option<u64>) -> Fill {
-        Fill::of(
-            &self.inner,
-            &self.digest,
-            size,
-            self.staged,
-            Some(self.mark),
-        )
+        Fill::of(&self.inner, &self.digest, size, self.staged)
     }
 
     /// Discards them: the source says that they cannot be right.
     pub fn discard(self) {
-        self.staged.spoil();
+        if let Some(resumption) = self.staged.resumption() {
+            resumption.spoil();
+        }
     }
 }
 
@@ -52,19 +46,15 @@ impl Store {
         source: &str,
         digest: &Digest,
     ) -> Result<Option<Begun>, StoreError> {
-        if !self.inner.interrupted.has(source, digest) {
+        let content = &self.inner.content;
+        if !content.can_resume(source, digest) {
             return Ok(None);
         }
-        let (inner, source, digest) = (Arc::clone(&self.inner), source.to_owned(), digest.clone());
-        blocking(move || {
-            let taken = inner.interrupted.take(&source, &digest);
-            Ok(taken.map(|beginning| Begun {
-                inner,
-                digest,
-                mark: Arc::clone(&beginning.mark),
-                staged: Staged::taken_up(beginning),
-            }))
-        })
-        .await
+        let staged = content.resume(source, digest).await?;
+        Ok(staged.map(|staged| Begun {
+            inner: Arc::clone(&self.inner),
+            digest: digest.clone(),
+            staged,
+        }))
     }
 }

@@ -11,9 +11,9 @@ use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
 use crate::records::sqlite::encoding::digest_from_bytes;
-use crate::scrub_blobs::Wrong;
 use crate::scrub_report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
-use crate::store::{Store, blocking};
+use crate::store::Store;
+use crate::task::blocking;
 
 /// Rows that are looked at at once.
 pub(crate) const BATCH: i64 = 100;
@@ -57,6 +57,12 @@ impl Store {
         );
         Ok(report)
     }
+}
+
+/// A blob that is wrong.
+pub(crate) struct Wrong {
+    pub(crate) digest: Digest,
+    pub(crate) missing: bool,
 }
 
 /// One scrub.

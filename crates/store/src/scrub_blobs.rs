@@ -2,21 +2,18 @@
 //! their repositories if there are few.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 
 use metahub_oci::Digest;
 
 use crate::StoreError;
-use crate::blob::{Blob, MISSING};
-use crate::layout::sync_folder;
-use crate::marker::bearable;
+use crate::blob::Blob;
+use crate::content::{MISSING, bearable};
 use crate::records::Change;
 use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
 use crate::records::sqlite::writer::Durability;
-use crate::scrub::{BATCH, Scrub};
+use crate::scrub::{BATCH, Scrub, Wrong};
 use crate::scrub_report::Finding;
-use crate::store::{Store, blocking};
+use crate::store::Store;
 
 /// Findings that are reported one by one; a report travels in one piece.
 const FINDINGS: usize = 10_000;
@@ -28,12 +25,6 @@ const DAMAGED: u64 = 8;
 const HOLDERS: &str = "SELECT r.name FROM repo_blobs l
     JOIN repositories r ON r.id = l.repository_id
     WHERE l.blob_id = (SELECT id FROM blobs WHERE digest = $1) ORDER BY r.name";
-
-/// A blob that is wrong.
-pub(crate) struct Wrong {
-    digest: Digest,
-    missing: bool,
-}
 
 impl Scrub<'_> {
     pub(crate) async fn blobs(&mut self) -> Result<(), StoreError> {
@@ -87,7 +78,7 @@ impl Scrub<'_> {
                 let blob = self.store.known_blob(digest, access, None);
                 Ok(Looked {
                     size: blob.size(),
-                    in_file: blob.path().is_some(),
+                    in_file: !blob.is_inline(),
                     problem: check(&blob).await?,
                 })
             }
@@ -150,20 +141,7 @@ impl Scrub<'_> {
 
     /// Takes a blob from everybody and puts its file aside.
     async fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
-        let inner = &self.store.inner;
-        let (from, folder) = (inner.blob_path(digest), inner.layout.quarantine());
-        let to = folder.join(digest.hex());
-        blocking(move || {
-            fs::create_dir_all(&folder)
-                .map_err(|error| StoreError::io("create the folder", &folder, error))?;
-            match fs::rename(&from, &to) {
-                Ok(()) => sync_folder(&folder),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(StoreError::io("move", &from, error)),
-            }
-        })
-        .await?;
-        inner.verified.forget(digest);
+        self.store.inner.content.quarantine(digest).await?;
         self.store.remove_row(digest).await
     }
 
@@ -239,7 +217,7 @@ impl Store {
 /// What is wrong with a blob, if anything is.
 pub(crate) async fn check(blob: &Blob) -> Result<Option<String>, StoreError> {
     let outcome = match blob.open().await {
-        Ok(open) => open.verify_again().await,
+        Ok(mut open) => open.verify_again().await,
         Err(error) => Err(error),
     };
     match outcome {

@@ -1,20 +1,17 @@
 //! The part of scrubbing that looks at files which no row names: a pushed manifest may name them,
 //! or the database may be older than they are.
 
-use std::fs;
-use std::io;
 use std::sync::Arc;
 
 use metahub_oci::{Digest, RepositoryName};
 
 use crate::StoreError;
 use crate::blob::Blob;
+use crate::content::Partition;
 use crate::gc::Gc;
-use crate::marker::ALGORITHMS;
 use crate::records::{Access, NewBlob};
 use crate::scrub::Scrub;
 use crate::scrub_blobs::check;
-use crate::store::blocking;
 
 impl Scrub<'_> {
     /// Enters a blob again that a manifest pushed to `repository` names, that no row names, and
@@ -35,13 +32,7 @@ impl Scrub<'_> {
         if known && !self.report.adopted.contains(digest) {
             return Ok(false);
         }
-        let path = inner.blob_path(digest);
-        let size = blocking(move || match fs::metadata(&path) {
-            Ok(file) => Ok(Some(file.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io("look at", &path, error)),
-        });
-        let Some(size) = size.await? else {
+        let Some(size) = inner.content.size(digest).await? else {
             return Ok(false);
         };
         let access = Access { size, body: None };
@@ -67,10 +58,8 @@ impl Scrub<'_> {
     /// Counts the files that no row and no pushed manifest names.
     pub(crate) async fn orphans(&mut self) -> Result<(), StoreError> {
         let gc = Gc::now(self.store);
-        for algorithm in ALGORITHMS {
-            for first in 0..=u8::MAX {
-                self.report.orphans += gc.orphaned_files(algorithm, first).await?.len() as u64;
-            }
+        for partition in Partition::all() {
+            self.report.orphans += gc.orphaned_files(partition).await?.len() as u64;
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use metahub_oci::{Digest, RepositoryName};
 use serde::Deserialize;
 
 use crate::StoreError;
-use crate::store::{Store, blocking};
+use crate::store::Store;
+use crate::task::blocking;
 
 /// Manifests that are read for it: images of one repository share their layers, and say the same
 /// of them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,10 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::StoreError;
-use crate::blob_stream::Streams;
 use crate::cache::Caches;
+use crate::content::{Content, Files, Memory, Streams};
 use crate::identity::Identity;
-use crate::interrupted::Interrupted;
 use crate::layout::Layout;
 use crate::lease::{self, EXPIRY, Lease};
 use crate::lock::{FolderLock, Locking};
@@ -25,9 +24,9 @@ use crate::records::sqlite::SqliteRecords;
 use crate::records::sqlite::writer::Fence;
 use crate::reserve;
 use crate::steps::Steps;
-use crate::upload::Session;
+use crate::task::blocking;
 use crate::upload_id::UploadId;
-use crate::verified::Verified;
+use crate::upload_session::Session;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +91,12 @@ pub(crate) struct Inner {
     pub(crate) database: Arc<SqliteRecords>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) options: Options,
-    /// Files whose content is known to be right, by what the file system says about them.
-    pub(crate) verified: Verified,
+    /// The bytes of blobs, and of what is being received.
+    pub(crate) content: Arc<dyn Content>,
     /// Uploads that this process has touched.
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
     /// What blobs being streamed out share.
     pub(crate) streams: Arc<Streams>,
-    /// Fills that ended before their end.
-    pub(crate) interrupted: Arc<Interrupted>,
     /// How often kept manifests were put in order, for [`Store::orderings`].
     pub(crate) orderings: AtomicU64,
     /// Held for reading while derived content is stored, for writing while some of it is removed.
@@ -142,18 +139,25 @@ impl Store {
 
     /// Opens the data folder `dir`, creating what is missing.
     pub async fn open_with(dir: &Path, mode: Mode, options: Options) -> Result<Self, StoreError> {
-        Self::start(dir, mode, options, None).await
+        Self::start(dir, mode, options, None, None).await
     }
 
     /// A store in a new temporary folder, which goes away with the last handle. For tests and
     /// demonstrations.
     pub async fn temporary() -> Result<Self, StoreError> {
-        let folder = tempfile::Builder::new()
-            .prefix("metahub-")
-            .tempdir()
-            .map_err(|error| StoreError::io("create a folder in", &std::env::temp_dir(), error))?;
+        let folder = temporary_folder()?;
         let path = folder.path().to_owned();
-        Self::start(&path, Mode::Serve, Options::default(), Some(folder)).await
+        Self::start(&path, Mode::Serve, Options::default(), Some(folder), None).await
+    }
+
+    /// A store whose content is in memory and goes away with the last handle. For tests and
+    /// demonstrations. Its records lie in a temporary folder.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        let folder = temporary_folder()?;
+        let path = folder.path().to_owned();
+        let content: Arc<dyn Content> = Arc::new(Memory::default());
+        let options = Options::default();
+        Self::start(&path, Mode::Serve, options, Some(folder), Some(content)).await
     }
 
     async fn start(
@@ -161,6 +165,7 @@ impl Store {
         mode: Mode,
         options: Options,
         folder: Option<tempfile::TempDir>,
+        content: Option<Arc<dyn Content>>,
     ) -> Result<Self, StoreError> {
         let (layout, held) = match mode {
             Mode::Beside => (create(dir).await?, None),
@@ -176,17 +181,20 @@ impl Store {
         let database =
             Arc::new(SqliteRecords::open(&layout, sink, Arc::clone(&fence), serving).await?);
         let accept_loss = options.accept_loss;
+        let content = content.unwrap_or_else(|| {
+            let files = Files::new(layout.clone(), options.steps.clone());
+            Arc::new(files)
+        });
         let store = Self {
             inner: Arc::new(Inner {
+                content,
                 layout,
                 records: Arc::clone(&database) as Arc<dyn Records>,
                 database,
                 caches,
                 options,
-                verified: Verified::new(),
                 sessions: Mutex::default(),
                 streams: Arc::default(),
-                interrupted: Arc::default(),
                 orderings: AtomicU64::new(0),
                 deriving: Arc::default(),
                 receiving: Arc::default(),
@@ -247,6 +255,14 @@ impl Store {
     }
 }
 
+/// A new folder that goes away when it is dropped.
+fn temporary_folder() -> Result<tempfile::TempDir, StoreError> {
+    tempfile::Builder::new()
+        .prefix("metahub-")
+        .tempdir()
+        .map_err(|error| StoreError::io("create a folder in", &std::env::temp_dir(), error))
+}
+
 /// Creates what is missing of a data folder.
 async fn create(dir: &Path) -> Result<Layout, StoreError> {
     let dir = dir.to_owned();
@@ -296,35 +312,5 @@ impl Inner {
         let first_two = digest.hex().get(..2)?;
         let stripe = usize::from_str_radix(first_two, 16).ok()? % STRIPES;
         Some(Arc::clone(self.stripes.get(stripe)?).lock_owned().await)
-    }
-
-    /// The path of a blob's file.
-    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.layout.blob(digest)
-    }
-}
-
-/// Runs file work off the asynchronous workers.
-pub(crate) async fn blocking<T, E, F>(work: F) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<StoreError> + Send + 'static,
-    F: FnOnce() -> Result<T, E> + Send + 'static,
-{
-    joined(tokio::task::spawn_blocking(work).await)
-}
-
-/// What a task came to. One that panicked failed; one that was cancelled met the end of the
-/// process.
-pub(crate) fn joined<T, E: From<StoreError>>(
-    outcome: Result<Result<T, E>, tokio::task::JoinError>,
-) -> Result<T, E> {
-    match outcome {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => {
-            tracing::error!(%error, "a task of the store panicked");
-            Err(StoreError::Aborted.into())
-        }
-        Err(_) => Err(StoreError::Closed.into()),
     }
 }

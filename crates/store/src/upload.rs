@@ -16,12 +16,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::StoreError;
 use crate::blob::Blob;
-use crate::layout::remove_file;
+use crate::content::{Piece, Stage, Staging, WriteBuffer};
 use crate::publish::Publish;
-use crate::staged::Staged;
-use crate::store::{Inner, Store, blocking, joined};
+use crate::store::{Inner, Store};
+use crate::task::joined;
 use crate::upload_id::UploadId;
-use crate::write_buffer::{Piece, WriteBuffer};
+use crate::upload_session::Session;
 
 /// How long an append waits for the one before it, whose client may just have gone away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -78,15 +78,6 @@ pub enum FinishError {
     Store(#[from] StoreError),
 }
 
-/// What this process knows of an upload.
-pub(crate) struct Session {
-    id: UploadId,
-    repository: RepositoryName,
-    size: AtomicU64,
-    /// `None` when the upload is over.
-    staged: Arc<Mutex<Option<Staged>>>,
-}
-
 /// An upload in progress.
 #[derive(Clone)]
 pub struct Upload {
@@ -107,22 +98,12 @@ impl Store {
     /// Begins an upload to `repository`.
     pub async fn start_upload(&self, repository: &RepositoryName) -> Result<UploadId, StoreError> {
         let id = UploadId::random();
-        let path = self.inner.layout.staged(id.as_str());
-        let file = path.clone();
-        blocking(move || {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&file)
-                .map(drop)
-                .map_err(|error| StoreError::io("create", &file, error))
-        })
-        .await?;
+        let content = &self.inner.content;
+        let (name, len) = (id.as_str(), 0);
+        content.stage(Stage::Kept { name, len }).bytes().await?;
         let entered = self.inner.records.begin_upload(&id, repository).await;
         if let Err(error) = entered {
-            blocking(move || remove_file(&path)).await?;
+            content.discard(id.as_str()).await?;
             return Err(error);
         }
         self.remember(id.clone(), repository.clone(), 0);
@@ -142,14 +123,9 @@ impl Store {
         if self.inner.records.upload(id).await?.as_ref() != Some(repository) {
             return Ok(None);
         }
-        let path = self.inner.layout.staged(id.as_str());
-        let size = blocking(move || match std::fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io("look at", &path, error)),
-        })
-        .await?;
-        Ok(size.map(|size| self.handle(self.remember(id.clone(), repository.clone(), size))))
+        let staged = self.inner.content.staged(id.as_str()).await?;
+        let session = |size| self.remember(id.clone(), repository.clone(), size);
+        Ok(staged.map(|staged| self.handle(session(staged.size))))
     }
 
     fn handle(&self, session: Arc<Session>) -> Upload {
@@ -161,14 +137,15 @@ impl Store {
 
     /// The session of an upload: the one that exists, if another request was faster.
     fn remember(&self, id: UploadId, repository: RepositoryName, size: u64) -> Arc<Session> {
-        let path = self.inner.layout.staged(id.as_str());
+        let (name, len) = (id.as_str(), size);
+        let staged = self.inner.content.stage(Stage::Kept { name, len });
         let mut sessions = self.inner.sessions.lock();
         let session = sessions.entry(id.clone()).or_insert_with(|| {
             Arc::new(Session {
                 id,
                 repository,
                 size: AtomicU64::new(size),
-                staged: Arc::new(Mutex::new(Some(Staged::existing(path, size)))),
+                staged: Arc::new(Mutex::new(Some(staged))),
             })
         });
         Arc::clone(session)
@@ -188,7 +165,7 @@ impl Upload {
         self.session.size.load(Ordering::Acquire)
     }
 
-    async fn claim(&self) -> Option<OwnedMutexGuard<Option<Staged>>> {
+    async fn claim(&self) -> Option<OwnedMutexGuard<Option<Box<dyn Staging>>>> {
         let staged = Arc::clone(&self.session.staged);
         tokio::time::timeout(PATIENCE, staged.lock_owned())
             .await
@@ -221,7 +198,7 @@ impl Upload {
             let staged = guard.as_mut().ok_or(AppendError::Gone)?;
             let mut outcome = Ok(());
             while let Some(Piece::Received(chunk)) = chunks.recv().await {
-                outcome = staged.write(chunk).await;
+                outcome = staged.append(chunk).await;
                 session.size.store(staged.len(), Ordering::Release);
                 if outcome.is_err() {
                     break;
@@ -321,8 +298,7 @@ impl Inner {
         self.records.end_upload(id).await?;
         // After the row: as long as the session is here, nobody makes another from the row.
         self.sessions.lock().remove(id);
-        let path = self.layout.staged(id.as_str());
-        blocking(move || remove_file(&path)).await.map(|_| ())
+        self.content.discard(id.as_str()).await.map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use super::failed;
 use crate::StoreError;
 use crate::layout::Layout;
 use crate::lock::{FolderLock, Locking};
-use crate::store::blocking;
+use crate::task::blocking;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -1,5 +1,4 @@
-//! A blob on its way out: windows of its file for whoever can send a file unread, bytes for all
-//! others.
+//! Windows of a file, for callers that can send a file unread.
 //!
 //! A window is given out only while its pages are in memory, so that sending it reads no disk on
 //! an asynchronous worker. Pages that are not there are read in on a blocking thread first, and
@@ -13,51 +12,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use futures_util::stream::Stream;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::blob_stream::{BlobStream, Streams};
+use crate::content::files::stream::{FileStream, Streams};
 
 /// Largest window in bytes.
 pub const WINDOW: u64 = 1024 * 1024;
 
 /// How far apart the kernel is asked for pages, in bytes: what it reads ahead at once by default.
 const STEP: u64 = 128 * 1024;
-
-/// A part of a blob.
-#[derive(Clone, Debug)]
-pub enum BlobChunk {
-    /// Its bytes.
-    Bytes(Bytes),
-    /// Where its bytes lie.
-    Window(Window),
-}
-
-impl BlobChunk {
-    /// Its length in bytes.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Window(window) => window.range.end - window.range.start,
-        }
-    }
-
-    /// Whether it has no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl From<Bytes> for BlobChunk {
-    fn from(bytes: Bytes) -> Self {
-        Self::Bytes(bytes)
-    }
-}
 
 /// A part of a file, at most [`WINDOW`] bytes, whose pages were in memory a moment ago. The file
 /// may turn out to be shorter.
@@ -69,70 +34,15 @@ pub struct Window {
     pub range: Range<u64>,
 }
 
-/// The chunks of a blob, in order. See [`crate::OpenBlob::chunks`].
-pub struct BlobChunks(Source);
-
-enum Source {
-    Read(BlobStream),
-    Windows(Windows),
-}
-
-impl std::fmt::Debug for BlobChunks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobChunks").finish_non_exhaustive()
-    }
-}
-
-impl BlobChunks {
-    pub(crate) fn read(stream: BlobStream) -> Self {
-        Self(Source::Read(stream))
-    }
-
-    pub(crate) fn windows(file: Arc<File>, range: Range<u64>, streams: Arc<Streams>) -> Self {
-        Self(Source::Windows(Windows {
-            file,
-            range,
-            warming: None,
-            warmed: 0,
-            streams,
-        }))
-    }
-}
-
-impl Stream for BlobChunks {
-    type Item = io::Result<BlobChunk>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            match &mut this.0 {
-                Source::Read(stream) => {
-                    let polled = ready!(Pin::new(stream).poll_next(context));
-                    return Poll::Ready(polled.map(|read| read.map(BlobChunk::Bytes)));
-                }
-                Source::Windows(windows) => match ready!(windows.poll_window(context)) {
-                    Some(Err(Unusable::Untold)) => this.0 = Source::Read(windows.rest()),
-                    Some(Err(Unusable::Broken(error))) => {
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                    Some(Ok(window)) => {
-                        return Poll::Ready(Some(Ok(BlobChunk::Window(window))));
-                    }
-                    None => return Poll::Ready(None),
-                },
-            }
-        }
-    }
-}
-
 /// Why there is no window.
-enum Unusable {
+pub(crate) enum Unusable {
     /// Whether the pages are in memory cannot be known here.
     Untold,
     Broken(io::Error),
 }
 
-struct Windows {
+/// The windows of a part of a file.
+pub(crate) struct Windows {
     file: Arc<File>,
     /// What was not given out yet.
     range: Range<u64>,
@@ -144,7 +54,20 @@ struct Windows {
 }
 
 impl Windows {
-    fn poll_window(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Window, Unusable>>> {
+    pub(crate) fn new(file: Arc<File>, range: Range<u64>, streams: Arc<Streams>) -> Self {
+        Self {
+            file,
+            range,
+            warming: None,
+            warmed: 0,
+            streams,
+        }
+    }
+
+    pub(crate) fn poll_window(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Window, Unusable>>> {
         if self.range.is_empty() {
             return Poll::Ready(None);
         }
@@ -204,9 +127,9 @@ impl Windows {
     }
 
     /// What was not given out yet, to be read.
-    fn rest(&mut self) -> BlobStream {
+    pub(crate) fn rest(&mut self) -> FileStream {
         let (file, streams) = (Arc::clone(&self.file), Arc::clone(&self.streams));
-        BlobStream::of_file(file, self.range.clone(), None, streams)
+        FileStream::new(file, self.range.clone(), None, streams)
     }
 }
 
@@ -272,8 +195,6 @@ fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()
 mod tests {
     use std::io::Write as _;
 
-    use futures_util::TryStreamExt as _;
-
     use super::*;
 
     const LENGTH: u64 = 3 * WINDOW + 12_345;
@@ -288,44 +209,6 @@ mod tests {
 
     fn content() -> Vec<u8> {
         (0..LENGTH).map(|i| (i % 251) as u8).collect()
-    }
-
-    async fn collect(file: &Arc<File>, range: Range<u64>) -> io::Result<Vec<BlobChunk>> {
-        BlobChunks::windows(Arc::clone(file), range, Arc::default())
-            .try_collect()
-            .await
-    }
-
-    fn bytes_of(chunks: &[BlobChunk]) -> Vec<u8> {
-        let mut all = Vec::new();
-        for chunk in chunks {
-            match chunk {
-                BlobChunk::Bytes(bytes) => all.extend_from_slice(bytes),
-                BlobChunk::Window(Window { file, range }) => {
-                    let mut bytes = vec![0; (range.end - range.start) as usize];
-                    assert_eq!(pread(file, &mut bytes[..], range.start), Ok(bytes.len()));
-                    all.extend_from_slice(&bytes);
-                }
-            }
-        }
-        all
-    }
-
-    #[tokio::test]
-    async fn windows_and_bytes_together_are_exactly_the_range() {
-        let content = content();
-        let file = file_of(&content);
-        for cold in [false, true] {
-            for range in [0..0, 7..8, 5..WINDOW + 5, 0..LENGTH, LENGTH - 1..LENGTH] {
-                if cold {
-                    fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
-                }
-                let chunks = collect(&file, range.clone()).await.unwrap();
-                let expected = &content[range.start as usize..range.end as usize];
-                assert!(bytes_of(&chunks) == expected, "{range:?}, cold: {cold}");
-                assert!(chunks.iter().all(|chunk| chunk.len() <= WINDOW));
-            }
-        }
     }
 
     #[tokio::test]

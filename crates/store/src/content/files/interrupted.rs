@@ -10,15 +10,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use metahub_oci::{Algorithm, Digest, Hasher};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::content::files::hash::hash_file;
+use crate::content::resumption::Resumption;
 use crate::layout::remove_file;
-use crate::staged::hash_file;
 
 /// What a note's name has more than its file's.
 const NOTE: &str = "note";
@@ -66,13 +66,18 @@ impl Interrupted {
                 self.put(resting);
             }
         }
+        Ok(self.names())
+    }
+
+    /// The names of the files that lie there, notes included.
+    pub(crate) fn names(&self) -> HashSet<String> {
         let known = self.0.lock();
         let paths = known
             .values()
             .flat_map(|r| [note_of(&r.path), r.path.clone()]);
-        Ok(paths
+        paths
             .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-            .collect())
+            .collect()
     }
 
     /// How many bytes lie there, by source.
@@ -136,7 +141,7 @@ impl Interrupted {
                     key,
                     path: resting.path,
                     state: Mutex::new(State::Durable(resting.note)),
-                    ahead: Arc::default(),
+                    resumption: Resumption::default(),
                 };
                 Some(Beginning {
                     file,
@@ -235,8 +240,8 @@ pub(crate) struct Mark {
     key: Key,
     path: PathBuf,
     state: Mutex<State>,
-    /// How many others may write parts into the file ahead of the fill.
-    ahead: Arc<AtomicUsize>,
+    /// What the fill shares with it.
+    resumption: Resumption,
 }
 
 impl Mark {
@@ -252,13 +257,13 @@ impl Mark {
             key: (source.to_owned(), digest.clone()),
             path: path.to_owned(),
             state: Mutex::new(State::Nothing),
-            ahead: Arc::default(),
+            resumption: Resumption::default(),
         }
     }
 
-    /// Counts who may write ahead of the fill.
-    pub(crate) fn ahead(&self) -> &Arc<AtomicUsize> {
-        &self.ahead
+    /// What the fill shares with it.
+    pub(crate) fn resumption(&self) -> &Resumption {
+        &self.resumption
     }
 
     /// Where the file is.
@@ -269,7 +274,7 @@ impl Mark {
     /// Writes down that so much is durable, and what it hashes to. Blocks.
     pub(crate) fn durable(&self, length: u64, prefix: Digest) -> io::Result<()> {
         let mut state = self.state.lock();
-        if matches!(*state, State::Over) {
+        if matches!(*state, State::Over) || self.resumption.is_spoiled() {
             return Ok(());
         }
         let (source, digest) = self.key.clone();
@@ -291,15 +296,10 @@ impl Mark {
         Ok(())
     }
 
-    /// The bytes are wrong, or cannot be written: they are no beginning of anything.
-    pub(crate) fn spoil(&self) {
-        *self.state.lock() = State::Over;
-    }
-
     /// Leaves the file for another fill, unless there is nothing to leave, or somebody may still
     /// write into it, behind the back of that other. Whether it does.
     pub(crate) fn leave(&self) -> bool {
-        if self.ahead.load(Ordering::Acquire) > 0 {
+        if !self.resumption.allows() {
             return false;
         }
         let mut state = self.state.lock();
@@ -316,7 +316,7 @@ impl Mark {
 
     /// The file is no beginning any more: removes its note. Blocks.
     pub(crate) fn forget(&self) {
-        self.spoil();
+        *self.state.lock() = State::Over;
         if let Err(error) = remove_file(&note_of(&self.path)) {
             tracing::warn!(%error, "a note stays until the next start");
         }

@@ -2,37 +2,47 @@
 //! asynchronous workers. It knows how much of it counts; what lies beyond that never does.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use metahub_oci::{Algorithm, Digest, Hasher};
 use parking_lot::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::StoreError;
-use crate::interrupted::{Beginning, Mark};
-use crate::write_buffer::Batch;
+use crate::content::files::folder::Folder;
+use crate::content::files::hash::{hash_file, hash_range};
+use crate::content::files::interrupted::{Beginning, Mark};
+use crate::content::files::place::{TOGETHER, put_in_place};
+use crate::content::files::publishing;
+use crate::content::resumption::Resumption;
+use crate::content::source::StagedBytes;
+use crate::content::traits::{Answer, Placing, Staging, WORTH_KEEPING};
+use crate::content::write_buffer::Batch;
+use crate::layout::remove_file;
+use crate::task::blocking;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
 
-/// What came of a fill that was interrupted is kept from this size on, in bytes: less is asked
-/// for again sooner than it is hashed again.
-const WORTH_KEEPING: u64 = 256 * 1024;
-
 /// A file being received.
 pub(crate) struct Staged {
+    folder: Arc<Folder>,
     path: PathBuf,
+    name: String,
     file: Option<Arc<File>>,
     /// Running SHA-256 over the first `len` bytes; absent when it must be computed again.
     hasher: Option<Hasher>,
     /// The same while it takes the last chunk.
     hashing: Option<JoinHandle<Hasher>>,
     len: u64,
+    /// How many bytes were made durable.
+    durable: Arc<AtomicU64>,
     unflushed: u64,
     flush: Option<JoinHandle<()>>,
     /// What an early flush met.
@@ -47,36 +57,41 @@ pub(crate) struct Staged {
 
 impl Staged {
     /// A new file that goes away unless it is published.
-    pub(crate) fn temporary(path: PathBuf) -> Self {
-        let mut staged = Self::existing(path, 0);
+    pub(crate) fn temporary(folder: &Arc<Folder>, path: PathBuf) -> Self {
+        let mut staged = Self::existing(folder, path, 0);
         staged.temporary = true;
         staged
     }
 
     /// The same; but where it is dropped before its end, what is durable of it may be taken up.
-    pub(crate) fn marked(mark: Arc<Mark>) -> Self {
-        let mut staged = Self::temporary(mark.path().to_owned());
+    pub(crate) fn marked(folder: &Arc<Folder>, mark: Arc<Mark>) -> Self {
+        let mut staged = Self::temporary(folder, mark.path().to_owned());
         staged.mark = Some(mark);
         staged
     }
 
     /// One that is taken up.
-    pub(crate) fn taken_up(beginning: Beginning) -> Self {
-        let mut staged = Self::marked(beginning.mark);
+    pub(crate) fn resumed(folder: &Arc<Folder>, beginning: Beginning) -> Self {
+        let mut staged = Self::marked(folder, beginning.mark);
         staged.len = beginning.length;
+        staged.durable = Arc::new(AtomicU64::new(beginning.length));
         staged.file = Some(Arc::new(beginning.file));
         staged.hasher = Some(beginning.hasher);
         staged
     }
 
     /// A file of which the first `len` bytes were received before. It stays when dropped.
-    pub(crate) fn existing(path: PathBuf, len: u64) -> Self {
+    pub(crate) fn existing(folder: &Arc<Folder>, path: PathBuf, len: u64) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str());
         Self {
+            folder: Arc::clone(folder),
+            name: name.unwrap_or_default().to_owned(),
             path,
             file: None,
             hashing: None,
             hasher: (len == 0).then(|| Hasher::new(Algorithm::Sha256)),
             len,
+            durable: Arc::default(),
             unflushed: 0,
             flush: None,
             flush_error: Arc::default(),
@@ -86,28 +101,8 @@ impl Staged {
         }
     }
 
-    /// How many bytes were received.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Where they are.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The open file, made if it is not there.
-    pub(crate) async fn open(&mut self) -> Result<Arc<File>, StoreError> {
-        self.file().await
-    }
-
-    /// The file, if it is open.
-    pub(crate) fn opened(&self) -> Option<Arc<File>> {
-        self.file.clone()
-    }
-
     /// Takes in what others wrote into the file, up to `end`.
-    pub(crate) async fn absorb(&mut self, end: u64) -> Result<(), StoreError> {
+    async fn absorb_to(&mut self, end: u64) -> Result<(), StoreError> {
         let file = self.file().await?;
         let (mut hasher, start) = (self.take_hasher().await?, self.len);
         let hashed = Arc::clone(&file);
@@ -167,7 +162,7 @@ impl Staged {
     }
 
     /// Appends a chunk. After an error the file is as long as before.
-    pub(crate) async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
+    async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
         let file = self.file().await?;
         let start = self.len;
         let (out, hashed) = (Arc::clone(&file), chunk.clone());
@@ -222,41 +217,36 @@ impl Staged {
         let mark = match &self.mark {
             Some(mark) => {
                 let mark = Arc::clone(mark);
-                Some((mark, self.len, self.digest(Algorithm::Sha256).await?))
+                Some((mark, self.hash(Algorithm::Sha256).await?))
             }
             None => None,
         };
         let file = Arc::clone(file);
-        let met = Arc::clone(&self.flush_error);
-        self.flush = Some(spawn_blocking(move || match (file.sync_data(), mark) {
-            (Err(error), _) => {
+        let (met, durable, len) = (
+            Arc::clone(&self.flush_error),
+            Arc::clone(&self.durable),
+            self.len,
+        );
+        self.flush = Some(spawn_blocking(move || {
+            if let Err(error) = file.sync_data() {
                 met.lock().get_or_insert(error);
+                return;
             }
-            (Ok(()), Some((mark, len, prefix))) => {
-                if let Err(error) = mark.durable(len, prefix) {
-                    tracing::debug!(%error, "a fill could not be taken up where it is");
-                }
+            durable.store(len, Ordering::Release);
+            if let Some((mark, prefix)) = mark
+                && let Err(error) = mark.durable(len, prefix)
+            {
+                tracing::debug!(%error, "a fill could not be resumed where it is");
             }
-            (Ok(()), None) => {}
         }));
         Ok(())
     }
 
     /// What was received is no beginning of anything.
-    pub(crate) fn spoil(&self) {
+    fn spoil(&self) {
         if let Some(mark) = &self.mark {
-            mark.spoil();
+            mark.resumption().spoil();
         }
-    }
-
-    /// Ends before the end: makes durable what came, where another may take it up. Returns when
-    /// that can be taken up, or when its file is gone.
-    pub(crate) async fn give_up(mut self) {
-        if let Some(flush) = self.flush.take() {
-            let _ = flush.await;
-        }
-        self.keep().await;
-        self.end().await;
     }
 
     /// Makes durable what came, if another may take it up and it is worth that.
@@ -265,26 +255,20 @@ impl Staged {
             return;
         };
         if self.len < WORTH_KEEPING || self.flush_error.lock().is_some() {
-            mark.spoil();
+            mark.resumption().spoil();
             return;
         }
-        let (file, prefix) = (self.file().await, self.digest(Algorithm::Sha256).await);
+        let (file, prefix) = (self.file().await, self.hash(Algorithm::Sha256).await);
         if let (Ok(file), Ok(prefix)) = (file, prefix) {
-            let len = self.len;
+            let (len, durable) = (self.len, Arc::clone(&self.durable));
             let kept = run(move || {
                 file.sync_data()?;
+                durable.store(len, Ordering::Release);
                 mark.durable(len, prefix)
             });
             if let Err(error) = kept.await {
-                tracing::debug!(%error, "a fill could not be taken up where it is");
+                tracing::debug!(%error, "a fill could not be resumed where it is");
             }
-        }
-    }
-
-    /// Ends it as a drop does. Returns when its file is gone, if it goes.
-    pub(crate) async fn end(mut self) {
-        if let Some(remove) = self.removal() {
-            let _ = spawn_blocking(remove).await;
         }
     }
 
@@ -310,13 +294,8 @@ impl Staged {
         })
     }
 
-    /// What is read of it stays readable when it is removed: its content is known to be right.
-    pub(crate) fn stays_readable(&mut self) {
-        self.emptied = false;
-    }
-
     /// What the bytes received so far hash to.
-    pub(crate) async fn digest(&mut self, algorithm: Algorithm) -> Result<Digest, StoreError> {
+    async fn hash(&mut self, algorithm: Algorithm) -> Result<Digest, StoreError> {
         if algorithm == Algorithm::Sha256 {
             let hasher = self.take_hasher().await?;
             self.hasher = Some(hasher.clone());
@@ -331,7 +310,7 @@ impl Staged {
     }
 
     /// Waits for early flushes and cuts off what a failed append left behind the bytes.
-    pub(crate) async fn settle(&mut self) -> Result<Arc<File>, StoreError> {
+    async fn cut(&mut self) -> Result<(), StoreError> {
         let file = self.file().await?;
         if let Some(flush) = self.flush.take() {
             let _ = flush.await;
@@ -348,25 +327,21 @@ impl Staged {
             Ok(())
         })
         .await
-        .map_err(|error| self.failed("cut", error))?;
-        Ok(file)
+        .map_err(|error| self.failed("cut", error))
     }
 
     /// Makes the bytes durable.
-    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+    async fn sync(&mut self) -> Result<(), StoreError> {
         let file = self.file().await?;
         run(move || file.sync_data())
             .await
-            .map_err(|error| self.failed("make durable", error))
-    }
-
-    /// Lets go of the open file; the next use opens it again.
-    pub(crate) fn rest(&mut self) {
-        self.file = None;
+            .map_err(|error| self.failed("make durable", error))?;
+        self.durable.store(self.len, Ordering::Release);
+        Ok(())
     }
 
     /// All bytes, of a file that is small.
-    pub(crate) async fn read(&mut self) -> Result<Bytes, StoreError> {
+    async fn read_all(&mut self) -> Result<Bytes, StoreError> {
         if self.len == 0 {
             return Ok(Bytes::new());
         }
@@ -382,11 +357,119 @@ impl Staged {
     }
 
     /// The file is elsewhere now. Blocks.
-    pub(crate) fn moved(mut self) {
+    fn moved(mut self) {
         self.temporary = false;
         if let Some(mark) = self.mark.take() {
             mark.forget();
         }
+    }
+}
+
+impl Staging for Staged {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire).min(self.len)
+    }
+
+    fn bytes(&mut self) -> Answer<'_, StagedBytes> {
+        async { self.file().await.map(StagedBytes::File) }.boxed()
+    }
+
+    fn opened(&self) -> Option<StagedBytes> {
+        self.file.clone().map(StagedBytes::File)
+    }
+
+    fn append(&mut self, bytes: Batch) -> Answer<'_, ()> {
+        self.write(bytes).boxed()
+    }
+
+    fn absorb(&mut self, end: u64) -> Answer<'_, ()> {
+        self.absorb_to(end).boxed()
+    }
+
+    fn digest(&mut self, algorithm: Algorithm) -> Answer<'_, Digest> {
+        self.hash(algorithm).boxed()
+    }
+
+    fn read(&mut self) -> Answer<'_, Bytes> {
+        self.read_all().boxed()
+    }
+
+    fn settle(&mut self) -> Answer<'_, ()> {
+        async {
+            self.cut().await?;
+            if self.len > TOGETHER {
+                self.sync().await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn publish(mut self: Box<Self>, digest: &Digest, placing: Placing) -> Answer<'static, ()> {
+        let digest = digest.clone();
+        async move {
+            let (file, folder) = (self.file().await?, Arc::clone(&self.folder));
+            blocking(move || {
+                if placing.reversible {
+                    let step = "note that it is published";
+                    folder.steps.before(step, &self.path)?;
+                    publishing::begin(&self.path, &digest)?;
+                }
+                folder.check_in_place()?;
+                put_in_place(&folder, (&file, self.len), &self.path, &digest, placing)?;
+                self.moved();
+                Ok(())
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn resumption(&self) -> Option<Resumption> {
+        self.mark.as_ref().map(|mark| mark.resumption().clone())
+    }
+
+    fn rest(&mut self) {
+        self.file = None;
+    }
+
+    fn give_up(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            if let Some(flush) = self.flush.take() {
+                let _ = flush.await;
+            }
+            self.keep().await;
+            self.end().await;
+        }
+        .boxed()
+    }
+
+    fn end(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            if let Some(remove) = self.removal() {
+                let _ = spawn_blocking(remove).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn remove(mut self: Box<Self>) -> Answer<'static, ()> {
+        self.emptied = false;
+        let path = self.path.clone();
+        async move {
+            blocking(move || remove_file(&path)).await?;
+            self.end().await;
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -409,49 +492,4 @@ async fn run<T: Send + 'static>(
     spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// Hashes the first `len` bytes of a file. Blocks.
-pub(crate) fn hash_file(file: &File, len: u64, algorithm: Algorithm) -> io::Result<Hasher> {
-    let mut hasher = Hasher::new(algorithm);
-    hash_range(file, 0..len, &mut hasher)?;
-    Ok(hasher)
-}
-
-fn hash_range(file: &File, range: Range<u64>, hasher: &mut Hasher) -> io::Result<()> {
-    let len = range.end.saturating_sub(range.start);
-    let mut buffer = vec![0; 256 * 1024];
-    let offset = range.start;
-    let mut reader = PositionedReader { file, offset }.take(len);
-    let mut seen = 0;
-    loop {
-        let count = reader.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
-            break;
-        };
-        hasher.update(bytes);
-        seen += count as u64;
-    }
-    if seen == len {
-        Ok(())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            format!("{len} bytes were expected and {seen} are there"),
-        ))
-    }
-}
-
-/// Reads a file without its shared position.
-struct PositionedReader<'f> {
-    file: &'f File,
-    offset: u64,
-}
-
-impl Read for PositionedReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
-    }
 }

@@ -16,8 +16,8 @@ use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::open_blob::Check;
-use crate::pool::{PIECE, Pool};
+use crate::content::files::pool::{PIECE, Pool};
+use crate::content::files::verified::Check;
 
 /// Largest chunk in buffers, a mebibyte: larger ones gain nothing.
 const LARGEST: usize = 8;
@@ -52,9 +52,9 @@ impl Streams {
 
 type Reading = JoinHandle<io::Result<(VecDeque<Bytes>, Option<Check>)>>;
 
-/// A stream of a blob's bytes. See [`crate::OpenBlob::stream`].
-pub struct BlobStream {
-    source: Option<Arc<File>>,
+/// A stream of a file's bytes.
+pub(crate) struct FileStream {
+    file: Arc<File>,
     range: Range<u64>,
     check: Option<Check>,
     ready: VecDeque<Bytes>,
@@ -62,16 +62,8 @@ pub struct BlobStream {
     streams: Arc<Streams>,
 }
 
-impl std::fmt::Debug for BlobStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobStream")
-            .field("unread", &self.range)
-            .finish_non_exhaustive()
-    }
-}
-
-impl BlobStream {
-    pub(crate) fn of_file(
+impl FileStream {
+    pub(crate) fn new(
         file: Arc<File>,
         range: Range<u64>,
         check: Option<Check>,
@@ -79,7 +71,7 @@ impl BlobStream {
     ) -> Self {
         streams.active.fetch_add(1, Ordering::Relaxed);
         Self {
-            source: Some(file),
+            file,
             range,
             check,
             ready: VecDeque::new(),
@@ -88,24 +80,12 @@ impl BlobStream {
         }
     }
 
-    pub(crate) fn of_bytes(bytes: Bytes, streams: Arc<Streams>) -> Self {
-        streams.active.fetch_add(1, Ordering::Relaxed);
-        Self {
-            source: None,
-            range: 0..0,
-            check: None,
-            ready: (!bytes.is_empty()).then_some(bytes).into_iter().collect(),
-            reading: None,
-            streams,
-        }
-    }
-
     /// Starts to read the next chunk, if there is one.
     fn read_ahead(&mut self) {
-        let Some(file) = self.source.as_ref().filter(|_| !self.range.is_empty()) else {
+        if self.range.is_empty() {
             return;
-        };
-        let file = Arc::clone(file);
+        }
+        let file = Arc::clone(&self.file);
         let start = self.range.start;
         let end = (start + self.streams.chunk() as u64).min(self.range.end);
         self.range.start = end;
@@ -129,7 +109,7 @@ impl BlobStream {
     }
 }
 
-impl Stream for BlobStream {
+impl Stream for FileStream {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -160,7 +140,7 @@ impl Stream for BlobStream {
     }
 }
 
-impl Drop for BlobStream {
+impl Drop for FileStream {
     fn drop(&mut self) {
         self.streams.active.fetch_sub(1, Ordering::Relaxed);
     }
@@ -231,7 +211,7 @@ mod tests {
             2_999_999..3_000_000,
         ] {
             let file = Arc::clone(&file);
-            let stream = BlobStream::of_file(file, range.clone(), None, Arc::default());
+            let stream = FileStream::new(file, range.clone(), None, Arc::default());
             let parts: Vec<Bytes> = stream.try_collect().await.unwrap();
             let expected = &bytes[range.start as usize..range.end as usize];
             assert_eq!(parts.concat(), expected, "{range:?}");
@@ -241,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_ends_early_ends_in_an_error() {
         let file = file_of(&[0; 10]);
-        let mut stream = BlobStream::of_file(file, 0..11, None, Arc::default());
+        let mut stream = FileStream::new(file, 0..11, None, Arc::default());
         let error = stream.try_next().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(stream.try_next().await.unwrap().is_none());

@@ -6,21 +6,7 @@
 //! start and each backup begins an epoch, which the database and the marks both know, so that
 //! restoring one of the two alone is noticed.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-
-use metahub_oci::Algorithm;
 use serde::{Deserialize, Serialize};
-
-use crate::StoreError;
-use crate::layout::{Layout, sync_folder};
-
-/// The mark's name in the folder of an algorithm.
-const NAME: &str = "store.json";
-
-/// The folders that are marked.
-pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
 /// What a mark says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,94 +106,6 @@ pub(crate) fn judge(survey: &Survey) -> Verdict {
             mark.epoch, known.epoch
         )),
         None => Verdict::Fits,
-    }
-}
-
-fn path(layout: &Layout, algorithm: Algorithm) -> PathBuf {
-    layout.blobs(algorithm).join(NAME)
-}
-
-/// The mark of an algorithm's folder, if it has one that can be read. Blocks.
-pub(crate) fn read(layout: &Layout, algorithm: Algorithm) -> Result<Option<Marker>, StoreError> {
-    let path = path(layout, algorithm);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(StoreError::io("read", &path, error)),
-    }
-}
-
-/// Marks both folders, durably. Blocks.
-pub(crate) fn write(layout: &Layout, marker: &Marker) -> Result<(), StoreError> {
-    for algorithm in ALGORITHMS {
-        let path = path(layout, algorithm);
-        let new = path.with_extension("new");
-        let written = serde_json::to_vec(marker)
-            .map_err(io::Error::from)
-            .and_then(|bytes| {
-                let mut file = File::create(&new)?;
-                file.write_all(&bytes)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&new, &path));
-        written.map_err(|error| StoreError::io("write", &path, error))?;
-        sync_folder(&layout.blobs(algorithm))?;
-    }
-    Ok(())
-}
-
-/// Whether there is any file in a blob's place. Blocks.
-pub(crate) fn holds_files(layout: &Layout) -> Result<bool, StoreError> {
-    for algorithm in ALGORITHMS {
-        for first in 0..=u8::MAX {
-            let folder = layout.fan_out(algorithm, first);
-            match fs::read_dir(&folder) {
-                Ok(mut entries) => {
-                    if entries.next().is_some() {
-                        return Ok(true);
-                    }
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(error) => return Err(StoreError::io("list", &folder, error)),
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Fails unless the folders of blobs are marked as those of `store`. Blocks.
-pub(crate) fn check(layout: &Layout, store: &str) -> Result<(), StoreError> {
-    for algorithm in ALGORITHMS {
-        let mark = read(layout, algorithm)?;
-        if mark.is_none_or(|mark| mark.store != store) {
-            return Err(absent(
-                layout,
-                format!(
-                    "{} is not marked as this store's",
-                    path(layout, algorithm).display()
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The error for a folder of blobs that is not the database's.
-pub(crate) fn absent(layout: &Layout, problem: String) -> StoreError {
-    StoreError::ContentAbsent {
-        folder: layout.root().join("blobs"),
-        problem,
     }
 }
 

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
-use metahub_oci::Digest;
+use metahub_oci::{Digest, Hasher};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::open_blob::Stamp;
+use crate::StoreError;
+use crate::content::files::stamp::Stamp;
 
 /// Files that are known.
 const KNOWN: u64 = 50_000;
@@ -105,6 +107,61 @@ impl Verified {
 
     fn close(&self, digest: &Digest) {
         self.open.lock().files.remove(digest);
+    }
+
+    /// Trusts the file of `stamp` from now on if it hashes to the digest.
+    pub(crate) fn judge(
+        &self,
+        digest: &Digest,
+        stamp: Stamp,
+        found: Digest,
+    ) -> Result<(), StoreError> {
+        if found == *digest {
+            self.insert(found, stamp);
+            return Ok(());
+        }
+        self.forget(digest);
+        tracing::error!(%digest, %found, "stored content is damaged");
+        Err(StoreError::Damaged {
+            digest: digest.clone(),
+            problem: format!("its bytes hash to {found}"),
+        })
+    }
+}
+
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verified").finish_non_exhaustive()
+    }
+}
+
+/// The hashing of a file that is read as a whole.
+pub(crate) struct Check {
+    hasher: Hasher,
+    digest: Digest,
+    stamp: Stamp,
+    verified: Arc<Verified>,
+}
+
+impl Check {
+    pub(crate) fn new(digest: Digest, stamp: Stamp, verified: Arc<Verified>) -> Self {
+        Self {
+            hasher: Hasher::new(digest.algorithm()),
+            digest,
+            stamp,
+            verified,
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// Whether all bytes together are the blob's.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.verified
+            .judge(&self.digest, self.stamp, self.hasher.finish())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 
