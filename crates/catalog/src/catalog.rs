@@ -117,6 +117,14 @@ impl Catalog {
         }
     }
 
+    /// Takes a document's profile out again.
+    pub(crate) fn remove_profile(&mut self, name: &ProfileName) {
+        self.documents.remove(name);
+        let others = self.documents.keys().filter(|name| name.is_in_library());
+        self.names = others.map(|name| suggestions::fold(name.name())).collect();
+        self.selectors = OnceLock::new();
+    }
+
     /// All profiles in no particular order, without built-in ones that a document replaces.
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         let builtin = self

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::login::{self, GrammarError, LoginError, Selector};
 use crate::meaning::Meaning;
+use crate::profile::Profile;
 use crate::provide::{Gathered, Parts};
 use crate::suggestions::MAX_NEAR_BYTES;
-use crate::{Action, Catalog, Selection, hint, suggestions};
+use crate::{Action, Catalog, Parameter, ParameterError, Selection, hint, suggestions};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -45,7 +46,7 @@ impl Composed {
     #[must_use]
     pub fn none() -> Self {
         let catalog = Catalog::builtin();
-        let nothing = Gathered::new(catalog.graph()).joined();
+        let nothing = Gathered::new(&catalog).joined();
         Self::new(&catalog, String::new(), nothing, false)
     }
 
@@ -210,15 +211,31 @@ impl Catalog {
         for text in others {
             meanings.push(self.meaning(text)?.ok_or_else(|| self.unknown(text))?);
         }
-        let mut gathered = Gathered::new(self.graph());
+        let mut gathered = Gathered::new(self);
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
         let is_any = |meaning: &Meaning<'_>| matches!(meaning, Meaning::Profile(p) if p.is_any());
         let any = meanings.iter().any(is_any);
         for meaning in &meanings {
             match meaning {
+                Meaning::Feature(feature) => gathered.states(std::slice::from_ref(feature)),
+                Meaning::Profile(profile) => gathered.states(&profile.features),
+                Meaning::Given(profile, parameter, value) => {
+                    let value = given(profile, parameter, value, account.is_some())?;
+                    let filled = profile.with(self.graph(), &[(&parameter.name, value)]);
+                    gathered.states(&filled.features);
+                }
+                Meaning::Unknown(_) => {}
+            }
+        }
+        for meaning in &meanings {
+            match meaning {
                 Meaning::Feature(feature) => gathered.feature(feature),
                 Meaning::Unknown(feature) => gathered.unknown(feature),
-                Meaning::Profile(profile) => gathered.profile(profile),
+                Meaning::Profile(profile) => gathered.profile(profile, &[]),
+                Meaning::Given(profile, parameter, value) => {
+                    let value = given(profile, parameter, value, account.is_some())?;
+                    gathered.profile(profile, &[(&parameter.name, value)]);
+                }
             }
             // One that comes again after another may replace what that one said.
             let selector = meaning.selector();
@@ -331,6 +348,33 @@ impl Catalog {
             .cloned()
             .collect()
     }
+}
+
+/// The value of a parameter as it counts. Without an account only what the profile lists is taken:
+/// anybody can invent values, and each makes a profile of its own.
+fn given(
+    profile: &Profile,
+    parameter: &Parameter,
+    value: &str,
+    by_account: bool,
+) -> Result<String, LoginError> {
+    let selector = format!("{}={value}", profile.name.selector());
+    let counted = parameter.value(value);
+    if parameter.allowed.is_empty() && !by_account {
+        let problem = ParameterError::NeedsAccount {
+            name: parameter.name.clone(),
+            profile: profile.name.selector(),
+            value: value.to_owned(),
+        };
+        return Err(LoginError::Parameter {
+            selector,
+            problem: Box::new(problem),
+        });
+    }
+    counted.map_err(|problem| LoginError::Parameter {
+        selector,
+        problem: Box::new(problem),
+    })
 }
 
 /// The built-in key, other than that of CPU targets, of a selector that states a feature.

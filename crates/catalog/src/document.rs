@@ -2,7 +2,7 @@
 //! writes it.
 
 use crate::collection::Collection;
-use crate::profile::Profile;
+use crate::profile::{Profile, Read};
 use crate::reader::{Fields, Reader};
 use crate::yaml::{Mark, Node};
 
@@ -12,7 +12,7 @@ pub(crate) const DOCUMENT_KEYS: &[&str] = &["manifests", "profile", "profiles", 
 #[derive(Default)]
 pub(crate) struct Document {
     pub(crate) collections: Vec<(Collection, Mark)>,
-    pub(crate) profiles: Vec<(Profile, Mark)>,
+    pub(crate) profiles: Vec<Read>,
 }
 
 impl Document {

@@ -11,8 +11,9 @@ use metahub_hardware::Microarchitectures;
 
 use crate::collection::Collection;
 use crate::document::Document;
+use crate::extends::{self, Extension};
 use crate::problem::{Problem, Severity};
-use crate::profile::Profile;
+use crate::profile::Read as ReadProfile;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::yaml::{self, MAX_FILE_BYTES, Mark};
@@ -75,13 +76,21 @@ impl Loaded {
 }
 
 /// Adds documents to a catalog, one source after the other.
-#[derive(Debug)]
 pub struct Loader {
     catalog: Catalog,
     problems: Vec<Problem>,
     files: usize,
+    extensions: Vec<Extension>,
     /// Files and folders that were read, by their real place.
     seen: HashSet<PathBuf>,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Loader {
@@ -92,12 +101,14 @@ impl Loader {
             catalog,
             problems: Vec::new(),
             files: 0,
+            extensions: Vec::new(),
             seen: HashSet::new(),
         }
     }
 
     /// The catalog as far as it could be read.
     pub fn finish(mut self) -> Loaded {
+        extends::check(&mut self.catalog, &self.extensions, &mut self.problems);
         self.problems
             .sort_by(|a, b| (&a.location, a.severity).cmp(&(&b.location, b.severity)));
         Loaded {
@@ -119,8 +130,8 @@ impl Loader {
             for (collection, mark) in document.collections {
                 self.add_collection(&source, collection, mark);
             }
-            for (profile, mark) in document.profiles {
-                self.add_profile(&source, profile, mark);
+            for read in document.profiles {
+                self.add_profile(&source, read);
             }
         }
         if let Some(error) = syntax {
@@ -150,7 +161,23 @@ impl Loader {
         }
     }
 
-    fn add_profile(&mut self, source: &Arc<Source>, profile: Profile, mark: Mark) {
+    fn add_profile(&mut self, source: &Arc<Source>, read: ReadProfile) {
+        let ReadProfile {
+            profile,
+            name: mark,
+            extends,
+        } = read;
+        let extensions: Vec<Extension> = profile
+            .extends
+            .iter()
+            .zip(extends)
+            .map(|(base, mark)| Extension {
+                profile: profile.name.clone(),
+                base: base.clone(),
+                source: Arc::clone(source),
+                mark,
+            })
+            .collect();
         if let Some((profile, first)) = self.catalog.add_profile(profile) {
             let what = if profile.name.to_string() == first.name.to_string() {
                 format!("the profile {}", profile.name)
@@ -159,6 +186,8 @@ impl Loader {
             };
             let problem = duplicate(source, mark, &what, first.location.as_ref());
             self.problems.push(problem);
+        } else {
+            self.extensions.extend(extensions);
         }
     }
 

@@ -2,6 +2,8 @@
 //! `[account "/"] selector { "+" selector }`.
 //! It splits and names; whether a password is right is asked elsewhere.
 
+use crate::ParameterError;
+
 /// Most bytes of a login.
 pub const MAX_LOGIN_BYTES: usize = 512;
 /// Most selectors in a login.
@@ -20,6 +22,14 @@ pub enum LoginError {
         selector: String,
         /// Selectors that exist and are written much like it, best first; at most three.
         near: Vec<String>,
+    },
+    /// A value that a profile's parameter cannot have.
+    #[error("'{selector}': {problem}")]
+    Parameter {
+        /// The selector as it was understood.
+        selector: String,
+        /// Why not.
+        problem: Box<ParameterError>,
     },
     /// A value that its key cannot have.
     #[error("'{selector}' does not say what {key} means: write it as in {example}")]

@@ -7,11 +7,13 @@ use crate::login::{GrammarError, Selector};
 use crate::profile::Profile;
 use crate::profile_name::is_library;
 use crate::suggestions::MAX_NEAR_BYTES;
-use crate::{Catalog, ProfileName};
+use crate::{Catalog, Parameter, ProfileName};
 
 /// What a selector names.
 pub(crate) enum Meaning<'c> {
     Profile(&'c Profile),
+    /// A profile, and the value of its first parameter.
+    Given(&'c Profile, &'c Parameter, String),
     Feature(Feature),
     /// A value of a built-in key that is not known here, as a newer node may name.
     Unknown(Feature),
@@ -21,6 +23,7 @@ impl Meaning<'_> {
     pub(crate) fn selector(&self) -> String {
         match self {
             Self::Profile(profile) => profile.name.selector(),
+            Self::Given(profile, _, value) => format!("{}={value}", profile.name.selector()),
             Self::Feature(feature) | Self::Unknown(feature) => {
                 format!("{}={}", feature.key(), feature.value())
             }
@@ -31,13 +34,10 @@ impl Meaning<'_> {
 impl Catalog {
     /// What a selector without an account names.
     pub(crate) fn meaning(&self, text: &str) -> Result<Option<Meaning<'_>>, GrammarError> {
-        let found = match Selector::parse(text) {
-            Ok(selector) => match selector.value {
-                None => Ok(self.plain(selector)),
-                Some((separator, value)) => Ok(self.valued(selector, separator, value)),
-            },
-            Err(error) => Err(error),
-        };
+        let found = Selector::parse(text).map(|selector| match selector.value {
+            None => self.plain(selector),
+            Some((separator, value)) => self.valued(selector, separator, value),
+        });
         match found {
             Ok(Some(meaning)) => Ok(Some(meaning)),
             other => self.path(text).map_or(other, |path| Ok(Some(path))),
@@ -103,6 +103,12 @@ impl Catalog {
         let name = ProfileName::new(selector.namespace, selector.name, Some(value));
         if let Some(profile) = name.ok().and_then(|name| self.profile(&name)) {
             return Some(Meaning::Profile(profile));
+        }
+        let latest = ProfileName::new(selector.namespace, selector.name, None);
+        if let Some(profile) = latest.ok().and_then(|name| self.profile(&name))
+            && let Some(parameter) = profile.parameters.first()
+        {
+            return Some(Meaning::Given(profile, parameter, value.to_owned()));
         }
         if selector.namespace.is_some() {
             return None;

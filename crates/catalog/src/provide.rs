@@ -2,13 +2,14 @@
 //! machine has once (its CPU target, its kernel) is replaced by a later one, and kinds of which it
 //! may have several (GPUs, MPI libraries, a site's own words) add up.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use metahub_hardware::{Feature, Key, Microarchitectures, Provided, Target, TargetError, fit};
 
 use crate::counting::{Counting, noun};
 use crate::profile::Profile;
-use crate::{Action, ManifestSelect, NoneFits, hint};
+use crate::{Action, Catalog, ManifestSelect, NoneFits, Parameter, ProfileName, hint};
 
 /// What is provided of a key whose value is not known here. It meets no requirement, and is no
 /// word that an image would say.
@@ -19,6 +20,8 @@ const MOST_REMARKS: usize = 16;
 /// What selectors say, before it is put together.
 enum Statement {
     Feature(Feature),
+    /// What the default of a parameter states.
+    Default(Feature),
     /// What a filter looks for.
     Filtered(Feature),
     Fallback(Target),
@@ -26,7 +29,10 @@ enum Statement {
 
 /// Gathers what selectors say, in their order.
 pub(crate) struct Gathered<'g> {
+    catalog: &'g Catalog,
     graph: &'g Arc<Microarchitectures>,
+    /// What the login states by itself: parameters that are called like a key of hardware are it.
+    stated: Vec<Feature>,
     statements: Vec<Statement>,
     actions: Vec<Action>,
     remarks: Vec<String>,
@@ -45,9 +51,11 @@ pub(crate) struct Parts {
 }
 
 impl<'g> Gathered<'g> {
-    pub(crate) fn new(graph: &'g Arc<Microarchitectures>) -> Self {
+    pub(crate) fn new(catalog: &'g Catalog) -> Self {
         Self {
-            graph,
+            catalog,
+            graph: catalog.graph(),
+            stated: Vec::new(),
             statements: Vec::new(),
             actions: Vec::new(),
             remarks: Vec::new(),
@@ -110,9 +118,65 @@ impl<'g> Gathered<'g> {
         }
     }
 
-    pub(crate) fn profile(&mut self, profile: &Profile) {
+    /// What the login states anywhere, before its profiles are gathered.
+    pub(crate) fn states(&mut self, features: &[Feature]) {
+        self.stated.extend_from_slice(features);
+    }
+
+    /// A profile under the values that are `given` to its parameters, and before it what it
+    /// extends.
+    pub(crate) fn profile(&mut self, profile: &Profile, given: &[(&str, String)]) {
+        self.extended(profile, given, &mut HashSet::new());
+    }
+
+    /// Each base counts once, however many lead to it.
+    fn extended<'p>(
+        &mut self,
+        profile: &'p Profile,
+        given: &[(&str, String)],
+        seen: &mut HashSet<&'p ProfileName>,
+    ) where
+        'g: 'p,
+    {
+        for base in &profile.extends {
+            if seen.insert(base)
+                && let Some(base) = self.catalog.profile(base)
+            {
+                self.extended(base, given, seen);
+            }
+        }
+        if profile.parameters.is_empty() {
+            return self.body(profile);
+        }
+        let mut values: Vec<(&str, String)> = Vec::new();
+        for parameter in &profile.parameters {
+            let name = parameter.name.as_str();
+            let set = given.iter().find(|(given, _)| *given == name);
+            let value = set.map(|(_, value)| value.clone());
+            let value = value.or_else(|| self.stated_value(parameter));
+            values.extend(value.map(|value| (name, value)));
+        }
+        let filled = profile.with(self.graph, &values);
+        self.body(&filled);
+    }
+
+    /// The value of a parameter that is called like a key of hardware which the login states.
+    fn stated_value(&self, parameter: &Parameter) -> Option<String> {
+        let key = Feature::new(&parameter.name, &parameter.default).ok()?;
+        if matches!(key.key(), Key::Other(_)) {
+            return None;
+        }
+        let mut stated = self.stated.iter().rev();
+        let stated = stated.find(|feature| feature.key() == key.key())?;
+        parameter.value(stated.value()).ok()
+    }
+
+    fn body(&mut self, profile: &Profile) {
         for feature in &profile.features {
             self.feature(feature);
+        }
+        for feature in &profile.default_features {
+            self.statements.push(Statement::Default(feature.clone()));
         }
         self.fallback(&profile.fallback);
         for action in &profile.actions {
@@ -148,7 +212,16 @@ impl<'g> Gathered<'g> {
     /// Puts all of it together.
     pub(crate) fn joined(mut self) -> Parts {
         let statements = std::mem::take(&mut self.statements);
-        let is_feature = |statement: &Statement| matches!(statement, Statement::Feature(_));
+        let stated: Vec<Key> = statements
+            .iter()
+            .filter_map(|statement| match statement {
+                Statement::Feature(feature) => Some(feature.key().clone()),
+                _ => None,
+            })
+            .collect();
+        let is_feature = |statement: &Statement| {
+            matches!(statement, Statement::Feature(_) | Statement::Default(_))
+        };
         let provides = statements.iter().any(is_feature);
         let mut counting = Counting::default();
         let mut fallback: Vec<Target> = Vec::new();
@@ -160,7 +233,8 @@ impl<'g> Gathered<'g> {
                     }
                     continue;
                 }
-                Statement::Feature(feature) => feature,
+                Statement::Default(feature) if stated.contains(feature.key()) => continue,
+                Statement::Feature(feature) | Statement::Default(feature) => feature,
                 // What a login that provides features filters by it provides too, or nothing that
                 // passed the filter would fit.
                 Statement::Filtered(feature) => {

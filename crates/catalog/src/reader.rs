@@ -42,6 +42,18 @@ impl<'p> Reader<'p> {
         self.graph
     }
 
+    /// What is read.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.source)
+    }
+
+    /// Notes a problem that another reader of this source found; `when` stands before it.
+    pub(crate) fn pass_on(&mut self, mut problem: Problem, when: &str) {
+        self.errors += usize::from(problem.is_error());
+        problem.message.insert_str(0, when);
+        self.problems.push(problem);
+    }
+
     /// How many errors were noted so far.
     pub(crate) fn errors(&self) -> usize {
         self.errors

@@ -6,6 +6,7 @@ use metahub_hardware::KEYS;
 use serde_json::{Value, json};
 
 use crate::actions::{KINDS, Kind};
+use crate::parameters::Parameter;
 
 /// The schema of one document, as JSON Schema 2020-12.
 #[must_use]
@@ -133,6 +134,13 @@ fn profile() -> Value {
         "required": ["name"],
         "properties": {
             "name": { "type": "string", "description": "[NAMESPACE/]NAME[:VERSION]" },
+            "description": { "type": "string", "description": "What it is for" },
+            "parameters": Parameter::schema(),
+            "extends": {
+                "description": "Profiles that it begins with",
+                "type": "array",
+                "items": { "type": "string" },
+            },
             "features": reference("features"),
             "fallback": {
                 "description": "CPU targets whose images run as well, best first",

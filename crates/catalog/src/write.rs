@@ -5,6 +5,7 @@ use metahub_hardware::Feature;
 use serde_json::{Map, Value, json};
 
 use crate::collection::Entry;
+use crate::yaml::{self, Node};
 use crate::{Collection, Profile};
 
 impl Collection {
@@ -24,8 +25,17 @@ impl Profile {
     /// A document that holds this profile.
     #[must_use]
     pub fn to_document(&self) -> String {
+        if let Some(template) = &self.template {
+            return text(&json!({ "profile": as_json(&template.node) }));
+        }
         let mut profile = Map::new();
         profile.insert("name".to_owned(), json!(self.name.to_string()));
+        if let Some(description) = &self.description {
+            profile.insert("description".to_owned(), json!(description));
+        }
+        if !self.extends.is_empty() {
+            profile.insert("extends".to_owned(), json!(self.extends));
+        }
         if !self.features.is_empty() {
             profile.insert("features".to_owned(), features(&self.features));
         }
@@ -36,6 +46,22 @@ impl Profile {
             profile.insert("actions".to_owned(), json!(self.actions));
         }
         text(&json!({ "profile": profile }))
+    }
+}
+
+/// A node as it was written: every scalar a text.
+fn as_json(node: &Node) -> Value {
+    match &node.value {
+        yaml::Value::Null => Value::Null,
+        yaml::Value::Text(text) => json!(text),
+        yaml::Value::List(items) => items.iter().map(as_json).collect(),
+        yaml::Value::Map(pairs) => {
+            let pairs = pairs.iter().filter_map(|(key, value)| match &key.value {
+                yaml::Value::Text(key) => Some((key.clone(), as_json(value))),
+                _ => None,
+            });
+            Value::Object(pairs.collect())
+        }
     }
 }
 

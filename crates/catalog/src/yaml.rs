@@ -59,7 +59,7 @@ fn count(number: u64) -> usize {
 }
 
 /// One node of a document.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     /// Where it is used: for an alias, where the alias stands.
     pub(crate) mark: Mark,
@@ -67,7 +67,7 @@ pub(crate) struct Node {
 }
 
 /// What a node holds.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Nothing at all, `~` or `null`.
     Null,

@@ -7,6 +7,7 @@
 )]
 
 mod composition;
+mod parameters;
 mod remarks;
 
 use std::sync::Arc;
