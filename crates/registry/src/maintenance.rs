@@ -2,9 +2,7 @@
 //! again what turned out damaged.
 
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{
-    DerivedManifest, Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport,
-};
+use metahub_store::{Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport};
 use serde::{Deserialize, Serialize};
 
 use crate::pull::blob::parse_sources;
@@ -47,10 +45,7 @@ impl Registry {
         if !options.dry_run {
             self.bound_derived().await;
         }
-        let report = self
-            .store()
-            .collect_garbage_and_derived(options, made_from)
-            .await?;
+        let report = self.store().collect_garbage(options).await?;
         if options.dry_run {
             return Ok(report);
         }
@@ -109,7 +104,7 @@ impl Registry {
         repository: &RepositoryName,
         finding: &Finding,
     ) -> Result<bool, RegistryError> {
-        for source in finding.sources.iter().flat_map(|text| parse_sources(text)) {
+        for source in parse_sources(&finding.sources) {
             let itself = self.as_itself();
             for location in itself.locations_of_image(&source).await? {
                 let Some(blob) = itself.blob_at(&location, &finding.digest).await? else {
@@ -134,10 +129,4 @@ impl Registry {
         }
         Ok(false)
     }
-}
-
-/// The manifests that a derived one was made from.
-fn made_from(derived: &DerivedManifest) -> Vec<Digest> {
-    let named = derived.source.iter().flat_map(|text| parse_sources(text));
-    named.filter_map(|image| image.digest().cloned()).collect()
 }

@@ -13,19 +13,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metahub_oci::Digest;
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, SqliteConnection};
 
 use crate::StoreError;
 use crate::backup_folder::{self, Copied, copy_blob};
 use crate::content::ALGORITHMS;
 use crate::layout::{Layout, make, remove_file, sync_folder};
-use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
-use crate::records::sqlite::snapshot::{open_snapshot, snapshot};
+use crate::records::sqlite::Snapshot;
+use crate::records::{Cursor, UnlinkedBlob};
 use crate::store::Store;
 use crate::task::blocking;
 
 /// Rows that are read at once.
-const BATCH: i64 = 200;
+const BATCH: u32 = 200;
 
 /// What the copy of the database is called until the blobs are there.
 const DRAFT: &str = "metahub.db.new";
@@ -100,14 +99,14 @@ impl Store {
         // Made here, so that only its owner may read it; SQLite takes an empty file.
         blocking(move || backup_folder::create(&stale).map(drop)).await?;
         inner.options.steps.before("copy the database to", &draft)?;
-        snapshot(&inner.layout.database(), &draft).await?;
+        inner.records.snapshot_to(&draft).await?;
         // What happens from here on belongs to another epoch: restoring only one half shows.
         self.next_epoch().await?;
-        let mut copy = open_snapshot(&draft).await?;
+        let mut copy = Snapshot::open(&draft).await?;
         let copied = self.copy_blobs(&mut copy, target, &mut progress).await;
         let closed = copy.close().await;
         let report = copied?;
-        closed.map_err(|error| crate::records::sqlite::failed(&draft, error))?;
+        closed?;
         let report = self.put_in_place(target, options, report).await?;
         drop(lock);
         tracing::info!(
@@ -123,42 +122,22 @@ impl Store {
 
     async fn copy_blobs(
         &self,
-        copy: &mut SqliteConnection,
+        copy: &mut Snapshot,
         target: &Path,
         progress: &mut (dyn FnMut(Copying) + Send),
     ) -> Result<BackupReport, StoreError> {
-        let fail = |error| crate::records::sqlite::failed(&target.join(DRAFT), error);
-        let (blobs, bytes): (i64, i64) =
-            sqlx::query_as("SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE body IS NULL")
-                .fetch_one(&mut *copy)
-                .await
-                .map_err(fail)?;
+        let (blobs, bytes) = copy.total_of_files().await?;
         let mut report = BackupReport {
-            blobs: u64::try_from(blobs).unwrap_or(0),
-            bytes: u64::try_from(bytes).unwrap_or(0),
+            blobs,
+            bytes,
             ..BackupReport::default()
         };
         let mut touched = BTreeSet::new();
-        let (mut after, mut done) = (0, 0);
-        loop {
-            let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
-                "SELECT id, digest, size FROM blobs WHERE id > $1 AND body IS NULL
-                 ORDER BY id LIMIT $2",
-            )
-            .bind(after)
-            .bind(BATCH)
-            .fetch_all(&mut *copy)
-            .await
-            .map_err(fail)?;
-            let Some(last) = rows.last() else {
-                break;
-            };
-            after = last.0;
-            for (_, digest, size) in rows {
-                let Some(digest) = digest_from_bytes(&digest) else {
-                    continue;
-                };
-                let size = u64::try_from(size).unwrap_or(0);
+        let (mut after, mut done) = (Some(Cursor::default()), 0);
+        while let Some(from) = after {
+            let batch = copy.files(from, BATCH).await?;
+            after = batch.next;
+            for UnlinkedBlob { digest, size } in batch.items {
                 let so_far = Copying {
                     bytes: done,
                     total: report.bytes,
@@ -179,8 +158,9 @@ impl Store {
                         report.copied += 1;
                         report.copied_bytes += size;
                     }
-                    Copied::Missing if self.blob_row_is_gone(&digest).await? => {
-                        take_out(copy, &digest).await.map_err(fail)?;
+                    // It was evicted since the database was copied.
+                    Copied::Missing if !self.inner.records.is_stored(&digest).await? => {
+                        copy.take_out(&digest).await?;
                         report.blobs -= 1;
                         report.bytes = report.bytes.saturating_sub(size);
                     }
@@ -236,17 +216,6 @@ impl Store {
                 }),
             }
         }
-    }
-
-    /// Whether a blob was given back since the database was copied.
-    async fn blob_row_is_gone(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let there: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1)")
-                .bind(digest_to_bytes(digest))
-                .fetch_one(&self.inner.database.readers)
-                .await
-                .map_err(|error| self.inner.database.error(error))?;
-        Ok(!there)
     }
 
     /// Puts the new copy of the database in the place of the former one.
@@ -311,26 +280,10 @@ fn check_apart(data: &Path, target: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes a blob that was given back out of the copy.
-async fn take_out(copy: &mut SqliteConnection, digest: &Digest) -> Result<(), sqlx::Error> {
-    for statement in [
-        "DELETE FROM repo_blobs WHERE blob_id = (SELECT id FROM blobs WHERE digest = $1)",
-        "DELETE FROM blobs WHERE digest = $1",
-    ] {
-        sqlx::query(statement)
-            .bind(digest_to_bytes(digest))
-            .execute(&mut *copy)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Removes the blobs that the backup's database does not name. How many.
 async fn prune(target: &Path) -> Result<u64, StoreError> {
     let layout = Layout::at(target);
-    let database = layout.database();
-    let fail = |error| crate::records::sqlite::failed(&database, error);
-    let mut copy = open_snapshot(&database).await?;
+    let mut copy = Snapshot::open(&layout.database()).await?;
     let mut pruned = 0;
     for algorithm in ALGORITHMS {
         for first in 0..=u8::MAX {
@@ -339,21 +292,17 @@ async fn prune(target: &Path) -> Result<u64, StoreError> {
             for path in files {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let digest = name.and_then(|name| format!("{algorithm}:{name}").parse().ok());
-                let key = digest.as_ref().map(digest_to_bytes);
-                let named: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)",
-                )
-                .bind(key)
-                .fetch_one(&mut copy)
-                .await
-                .map_err(fail)?;
+                let named = match &digest {
+                    Some(digest) => copy.has_file(digest).await?,
+                    None => false,
+                };
                 if !named && blocking(move || remove_file(&path)).await? {
                     pruned += 1;
                 }
             }
         }
     }
-    copy.close().await.map_err(fail)?;
+    copy.close().await?;
     Ok(pruned)
 }
 

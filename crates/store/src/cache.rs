@@ -15,8 +15,7 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::derived::Derived;
-use crate::records::{Access, Change, ChangeSink, StoredManifest, TagRecord};
+use crate::records::{Access, Change, ChangeSink, Derived, StoredManifest, TagRecord};
 
 /// Generations are kept for groups of keys; more groups mean fewer needless refusals to fill.
 const SHARDS: usize = 64;

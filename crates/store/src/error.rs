@@ -122,6 +122,9 @@ pub enum StoreError {
     /// The task that writes the database ended and was not told to.
     #[error("the task that writes the database has ended: restart metahub, its log says why")]
     WriterEnded,
+    /// The records or the content of this store cannot do that.
+    #[error("{0} is not possible with a store in memory: keep it in a data folder")]
+    NotSupported(&'static str),
     /// The store was closed while the operation waited.
     #[error("the store is closed")]
     Closed,
@@ -192,6 +195,7 @@ impl StoreError {
             Self::Busy => Self::Busy,
             Self::Aborted => Self::Aborted,
             Self::WriterEnded => Self::WriterEnded,
+            Self::NotSupported(what) => Self::NotSupported(what),
             Self::Closed => Self::Closed,
             Self::Database(error) => Self::Database(error.to_string().into()),
         }

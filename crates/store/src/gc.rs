@@ -11,22 +11,17 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use metahub_oci::RepositoryName;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 use crate::lease::Shared;
-use crate::records::Change;
-use crate::records::sqlite::encoding::{digest_from_bytes, time_to_millis};
-use crate::records::sqlite::writer::Durability;
+use crate::records::{Cursor, UnlinkedBlob};
 use crate::reserve;
-use crate::stale::{Held, MadeFrom};
 use crate::store::Store;
 use crate::task::blocking;
 
 /// Rows that are looked at at once.
-const BATCH: i64 = 500;
+const BATCH: u32 = 500;
 
 /// Blobs that are removed side by side, so that they share commits.
 const AT_ONCE: usize = 32;
@@ -63,29 +58,10 @@ pub struct GcReport {
     pub repositories: u64,
 }
 
-/// Whether a link `l` to blob `b` is garbage at the cut-off `$1`.
-macro_rules! unneeded_link {
-    () => {
-        "l.linked_at <= $1 AND NOT EXISTS (
-             SELECT 1 FROM refs f JOIN repo_manifests h ON h.manifest_id = f.manifest_id
-             WHERE f.digest = b.digest AND f.kind <> 4 AND h.repository_id = l.repository_id)"
-    };
-}
-
 impl Store {
-    /// Collects garbage, derived manifests left aside. Other work goes on meanwhile.
+    /// Collects garbage. Other work goes on meanwhile. A dry run does not count what only derived
+    /// manifests that would go name.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
-        self.collect_garbage_and_derived(options, |_| Vec::new())
-            .await
-    }
-
-    /// Collects garbage, and derived manifests of which a source is gone. A dry run does not
-    /// count what only such a manifest names.
-    pub async fn collect_garbage_and_derived(
-        &self,
-        options: &GcOptions,
-        made_from: MadeFrom,
-    ) -> Result<GcReport, StoreError> {
         let cutoff = SystemTime::now()
             .checked_sub(options.grace)
             .unwrap_or(SystemTime::UNIX_EPOCH);
@@ -93,14 +69,12 @@ impl Store {
             store: self,
             grace: options.grace,
             cutoff,
-            cutoff_millis: time_to_millis(cutoff),
             dry_run: options.dry_run,
-            held: Mutex::default(),
         };
         let mut report = GcReport::default();
         if options.dry_run {
             self.check_in_place().await?;
-            report.derived = gc.derived(made_from).await?;
+            report.derived = gc.derived().await?;
             gc.count_blobs(&mut report).await?;
             gc.files(&mut report).await?;
         } else {
@@ -110,7 +84,7 @@ impl Store {
             let reserve = self.inner.layout.reserve();
             let released = reserve.clone();
             blocking(move || reserve::release(&released)).await?;
-            let outcome = gc.remove(&mut report, made_from).await;
+            let outcome = gc.remove(&mut report).await;
             blocking(move || {
                 reserve::keep(&reserve);
                 Ok::<_, StoreError>(())
@@ -123,18 +97,12 @@ impl Store {
     }
 }
 
-/// A blob's row, its digest and its size.
-type Removable = (i64, Vec<u8>, i64);
-
 /// One collection.
 pub(crate) struct Gc<'s> {
     pub(crate) store: &'s Store,
     pub(crate) cutoff: SystemTime,
     pub(crate) dry_run: bool,
     grace: Duration,
-    pub(crate) cutoff_millis: i64,
-    /// Sources of derived manifests that were looked for lately.
-    pub(crate) held: Mutex<Held>,
 }
 
 impl<'s> Gc<'s> {
@@ -145,134 +113,65 @@ impl<'s> Gc<'s> {
             store,
             grace: Duration::ZERO,
             cutoff,
-            cutoff_millis: time_to_millis(cutoff),
             dry_run: false,
-            held: Mutex::default(),
         }
     }
 }
 
 impl Gc<'_> {
-    pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
-        self.store.inner.database.error(error)
-    }
-
-    async fn remove(&self, report: &mut GcReport, made_from: MadeFrom) -> Result<(), StoreError> {
+    async fn remove(&self, report: &mut GcReport) -> Result<(), StoreError> {
+        let records = &self.store.inner.records;
         let idle = self.store.inner.options.upload_idle.max(self.grace);
         report.uploads = self.store.sweep_uploads(idle).await? as u64;
-        report.derived = self.derived(made_from).await?;
+        report.derived = self.derived().await?;
         self.links(report).await?;
         self.blobs(report).await?;
         self.files(report).await?;
-        report.repositories = self.repositories().await?;
-        self.shrink().await
+        report.repositories = records.remove_empty_repositories(self.cutoff).await?;
+        while records.give_back_space().await? {}
+        Ok(())
     }
 
     /// Takes blobs from repositories none of whose manifests names them, and removes those that
     /// no other repository may read, so that space comes back from the beginning.
     async fn links(&self, report: &mut GcReport) -> Result<(), StoreError> {
-        let mut after = (0, 0);
-        loop {
-            let found: Vec<(i64, i64)> = sqlx::query_as(concat!(
-                "SELECT l.repository_id, l.blob_id
-                 FROM repo_blobs l JOIN blobs b ON b.id = l.blob_id
-                 WHERE (l.repository_id, l.blob_id) > ($2, $3) AND ",
-                unneeded_link!(),
-                " ORDER BY l.repository_id, l.blob_id LIMIT $4"
-            ))
-            .bind(self.cutoff_millis)
-            .bind(after.0)
-            .bind(after.1)
-            .bind(BATCH)
-            .fetch_all(&self.store.inner.database.readers)
-            .await
-            .map_err(|error| self.error(error))?;
-            let Some(last) = found.last() else {
-                return Ok(());
-            };
-            after = *last;
-            let removed = self.remove_links(found).await?;
+        let records = &self.store.inner.records;
+        let mut after = Some(Cursor::default());
+        while let Some(from) = after {
+            let batch = records.unneeded_links(self.cutoff, from, BATCH).await?;
+            after = batch.next;
+            if batch.items.is_empty() {
+                continue;
+            }
+            let removed = records.remove_links(batch.items, self.cutoff).await?;
             report.links += removed.len() as u64;
             self.remove_blobs(removed, report).await?;
         }
-    }
-
-    /// The blobs whose links were removed.
-    async fn remove_links(&self, links: Vec<(i64, i64)>) -> Result<Vec<Removable>, StoreError> {
-        let cutoff = self.cutoff_millis;
-        let writer = &self.store.inner.database.writer;
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let mut removed = Vec::new();
-                    for (repository, blob) in links {
-                        let result = sqlx::query_as(concat!(
-                            "SELECT r.name, b.digest, b.size FROM repo_blobs l
-                             JOIN blobs b ON b.id = l.blob_id
-                             JOIN repositories r ON r.id = l.repository_id
-                             WHERE l.repository_id = $2 AND l.blob_id = $3 AND ",
-                            unneeded_link!()
-                        ))
-                        .bind(cutoff)
-                        .bind(repository)
-                        .bind(blob)
-                        .fetch_optional(&mut transaction.connection)
-                        .await;
-                        let row: Option<(String, Vec<u8>, i64)> =
-                            result.map_err(|error| transaction.error(error))?;
-                        let Some((name, digest, size)) = row else {
-                            continue;
-                        };
-                        let result = sqlx::query(
-                            "DELETE FROM repo_blobs WHERE repository_id = $1 AND blob_id = $2",
-                        )
-                        .bind(repository)
-                        .bind(blob)
-                        .execute(&mut transaction.connection)
-                        .await;
-                        result.map_err(|error| transaction.error(error))?;
-                        let name: Option<RepositoryName> = name.parse().ok();
-                        if let (Some(name), Some(digest)) = (name, digest_from_bytes(&digest)) {
-                            transaction.changed(Change::Blob(name, digest));
-                        }
-                        removed.push((blob, digest, size));
-                    }
-                    Ok::<_, StoreError>(removed)
-                })
-            })
-            .await
+        Ok(())
     }
 
     /// Removes blobs that no repository may read.
     async fn blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
-        let mut after = 0;
-        loop {
-            let found: Vec<Removable> = sqlx::query_as(
-                "SELECT id, digest, size FROM blobs b WHERE id > $1 AND used_at <= $2
-                     AND NOT EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob_id = b.id)
-                 ORDER BY id LIMIT $3",
-            )
-            .bind(after)
-            .bind(self.cutoff_millis)
-            .bind(BATCH)
-            .fetch_all(&self.store.inner.database.readers)
-            .await
-            .map_err(|error| self.error(error))?;
-            let Some(last) = found.last() else {
-                return Ok(());
-            };
-            after = last.0;
-            self.remove_blobs(found, report).await?;
+        let records = &self.store.inner.records;
+        let mut after = Some(Cursor::default());
+        while let Some(from) = after {
+            let batch = records.unlinked_blobs(self.cutoff, from, BATCH).await?;
+            after = batch.next;
+            self.remove_blobs(batch.items, report).await?;
         }
+        Ok(())
     }
 
     async fn remove_blobs(
         &self,
-        blobs: Vec<Removable>,
+        blobs: Vec<UnlinkedBlob>,
         report: &mut GcReport,
     ) -> Result<(), StoreError> {
         let removed: Vec<Option<u64>> = stream::iter(blobs)
-            .map(|blob| self.remove_blob(blob))
+            .map(|blob| async move {
+                let removed = self.remove_blob(&blob).await?;
+                Ok::<_, StoreError>(removed.then_some(blob.size))
+            })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
@@ -283,120 +182,29 @@ impl Gc<'_> {
         Ok(())
     }
 
-    /// Removes a blob unless somebody may read it; its size if it went.
-    pub(crate) async fn remove_blob(
-        &self,
-        (id, digest, size): Removable,
-    ) -> Result<Option<u64>, StoreError> {
+    /// Removes a blob unless somebody may read it; whether it went.
+    pub(crate) async fn remove_blob(&self, blob: &UnlinkedBlob) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
-        let Some(digest) = digest_from_bytes(&digest) else {
-            return Err(inner.database.corrupt(format!("the digest of blob {id}")));
-        };
+        let digest = &blob.digest;
         // Until the file is gone nobody puts the same content there again.
-        let _guard = inner.guard(&digest).await;
-        let cutoff = self.cutoff_millis;
-        let removed = inner
-            .database
-            .writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let result = sqlx::query(
-                        "DELETE FROM blobs WHERE id = $1 AND used_at <= $2
-                         AND NOT EXISTS (SELECT 1 FROM repo_blobs l WHERE l.blob_id = blobs.id)",
-                    )
-                    .bind(id)
-                    .bind(cutoff)
-                    .execute(&mut transaction.connection)
-                    .await;
-                    result
-                        .map(|done| done.rows_affected() > 0)
-                        .map_err(|error| transaction.error(error))
-                })
-            })
-            .await?;
-        if !removed {
-            return Ok(None);
+        let _guard = inner.guard(digest).await;
+        if !inner.records.remove_blob(digest, self.cutoff).await? {
+            return Ok(false);
         }
         // Another process that took the folder over since may have stored the same content again.
         if let Some(lease) = inner.lease() {
             Shared::check(&lease, false).await?;
         }
-        inner.content.delete(&digest).await?;
-        Ok(Some(u64::try_from(size).unwrap_or(0)))
+        inner.content.delete(digest).await?;
+        Ok(true)
     }
 
     /// What would go: links first, then blobs that have no other.
     async fn count_blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
-        let readers = &self.store.inner.database.readers;
-        let links: i64 = sqlx::query_scalar(concat!(
-            "SELECT count(*) FROM repo_blobs l JOIN blobs b ON b.id = l.blob_id WHERE ",
-            unneeded_link!()
-        ))
-        .bind(self.cutoff_millis)
-        .fetch_one(readers)
-        .await
-        .map_err(|error| self.error(error))?;
-        let (blobs, bytes): (i64, i64) = sqlx::query_as(concat!(
-            "SELECT count(*), coalesce(sum(b.size), 0) FROM blobs b
-             WHERE b.used_at <= $1 AND NOT EXISTS (
-                 SELECT 1 FROM repo_blobs l WHERE l.blob_id = b.id AND NOT (",
-            unneeded_link!(),
-            "))"
-        ))
-        .bind(self.cutoff_millis)
-        .fetch_one(readers)
-        .await
-        .map_err(|error| self.error(error))?;
-        report.links = u64::try_from(links).unwrap_or(0);
-        report.blobs = u64::try_from(blobs).unwrap_or(0);
-        report.blob_bytes = u64::try_from(bytes).unwrap_or(0);
+        let garbage = self.store.inner.records.count_garbage(self.cutoff).await?;
+        report.links = garbage.links;
+        report.blobs = garbage.blobs;
+        report.blob_bytes = garbage.bytes;
         Ok(())
-    }
-
-    /// Removes repositories that hold nothing.
-    async fn repositories(&self) -> Result<u64, StoreError> {
-        let cutoff = self.cutoff_millis;
-        let writer = &self.store.inner.database.writer;
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let result = sqlx::query(
-                        "DELETE FROM repositories AS r WHERE created_at <= $1
-                         AND NOT EXISTS (SELECT 1 FROM repo_manifests WHERE repository_id = r.id)
-                         AND NOT EXISTS (SELECT 1 FROM repo_blobs WHERE repository_id = r.id)",
-                    )
-                    .bind(cutoff)
-                    .execute(&mut transaction.connection)
-                    .await;
-                    result
-                        .map(|done| done.rows_affected())
-                        .map_err(|error| transaction.error(error))
-                })
-            })
-            .await
-    }
-
-    /// Gives the database's free pages back to the disk.
-    async fn shrink(&self) -> Result<(), StoreError> {
-        let database = &self.store.inner.database;
-        loop {
-            let free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
-                .fetch_one(&database.readers)
-                .await
-                .map_err(|error| self.error(error))?;
-            if free == 0 {
-                return Ok(());
-            }
-            // A few megabytes at once: others write in between.
-            let shrunk = database.writer.write(Durability::Relaxed, |transaction| {
-                Box::pin(async move {
-                    let result = sqlx::query("PRAGMA incremental_vacuum(1024)")
-                        .fetch_all(&mut transaction.connection)
-                        .await;
-                    result.map(drop).map_err(|error| transaction.error(error))
-                })
-            });
-            shrunk.await?;
-        }
     }
 }

@@ -60,29 +60,28 @@ mod upload;
 mod upload_id;
 mod upload_session;
 
-pub use account::{AccountRecord, Redacted};
 pub use backup::{BackupOptions, BackupReport, Copying};
 pub use blob::Blob;
 pub use content::{BlobChunk, BlobChunks, BlobStream, Disk, WINDOW, Window};
-pub use derived::{Derived, DerivedTotal, Deriving};
+pub use derived::Deriving;
 pub use derived_evict::EvictedDerived;
 pub use error::StoreError;
 pub use evict::Evicted;
 pub use fill::{Fill, FillError};
 pub use follow::{FillHandle, Follower};
 pub use gc::{GcOptions, GcReport};
-pub use kept::{Candidate, CandidatesAfter, Use, Which};
 pub use lock::Locking;
 pub use open_blob::OpenBlob;
-pub use ownership::{LocalName, Release};
 pub use process::Process;
 pub use publish::PutBlobError;
 pub use range_prefetch::PrefetchedRange;
-pub use records::{Deletion, Origin, Page, PutError, PutManifest, StoredManifest, TagRecord};
+pub use records::{
+    AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, LocalName, Origin,
+    Page, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use, Which,
+};
 pub use restore::{RestoreOptions, RestoreReport, restore};
 pub use resumable::Begun;
 pub use scrub_report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
-pub use stale::{DerivedManifest, MadeFrom};
 pub use steps::Steps;
 pub use store::{Mode, Options, Store};
 pub use upload::{AppendError, FinishError, SendError, Upload};

@@ -1,14 +1,9 @@
 //! The part of garbage collection that looks at files: those in `blobs` that no row names, which
 //! interrupted work leaves. Nothing opens them.
 
-use std::collections::HashSet;
-
-use metahub_oci::Digest;
-
 use crate::StoreError;
 use crate::content::{Listed, Partition};
 use crate::gc::{Gc, GcReport};
-use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes, first_key};
 
 impl Gc<'_> {
     /// Removes files that have no row.
@@ -35,21 +30,12 @@ impl Gc<'_> {
         if files.is_empty() {
             return Ok(files);
         }
-        let (start, end) = first_key(partition.algorithm, partition.first);
-        let known: Vec<Vec<u8>> = sqlx::query_scalar(
-            // What a pushed manifest names was not left by interrupted work: its row went when its
-            // file was missing, and now that the file is back scrub enters it again.
-            "SELECT digest FROM blobs WHERE digest >= $1 AND digest <= $2 AND body IS NULL
-             UNION SELECT f.digest FROM refs f
-                 JOIN repo_manifests h ON h.manifest_id = f.manifest_id
-                 WHERE f.digest >= $1 AND f.digest <= $2 AND f.kind IN (1, 2) AND h.origin = 1",
-        )
-        .bind(start)
-        .bind(end)
-        .fetch_all(&self.store.inner.database.readers)
-        .await
-        .map_err(|error| self.error(error))?;
-        let known: HashSet<Digest> = known.iter().filter_map(|d| digest_from_bytes(d)).collect();
+        // What a pushed manifest names was not left by interrupted work: its row went when its
+        // file was missing, and now that the file is back scrub enters it again.
+        let records = &self.store.inner.records;
+        let known = records
+            .files_named(partition.algorithm, partition.first)
+            .await?;
         files.retain(|listed| listed.digest.as_ref().is_none_or(|d| !known.contains(d)));
         Ok(files)
     }
@@ -64,20 +50,8 @@ impl Gc<'_> {
             return inner.content.delete_other(partition, &listed.name).await;
         };
         let _guard = inner.guard(digest).await;
-        {
-            let known: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM blobs WHERE digest = $1 AND body IS NULL)
-                     OR EXISTS (SELECT 1 FROM refs f
-                         JOIN repo_manifests h ON h.manifest_id = f.manifest_id
-                         WHERE f.digest = $1 AND f.kind IN (1, 2) AND h.origin = 1)",
-            )
-            .bind(digest_to_bytes(digest))
-            .fetch_one(&inner.database.readers)
-            .await
-            .map_err(|error| self.error(error))?;
-            if known {
-                return Ok(false);
-            }
+        if inner.records.is_file_named(digest).await? {
+            return Ok(false);
         }
         inner.content.delete(digest).await
     }

@@ -2,41 +2,11 @@
 //! until an admin releases it, whatever is deleted meanwhile, because an upstream's repository of
 //! the same name belongs to somebody else.
 
-use std::time::SystemTime;
-
 use metahub_oci::RepositoryName;
 
 use crate::StoreError;
-use crate::records::Change;
-use crate::records::Origin;
-use crate::records::Page;
-use crate::records::sqlite::encoding::{now, time_from_millis};
-use crate::records::sqlite::writer::{Durability, Transaction};
+use crate::records::{LocalName, Page, Release};
 use crate::store::Store;
-
-/// A local name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalName {
-    /// The name.
-    pub name: RepositoryName,
-    /// The account that pushed to it first, where that is known.
-    pub account: Option<String>,
-    /// When that was.
-    pub claimed_at: SystemTime,
-    /// How many pushed manifests it holds.
-    pub manifests: u64,
-}
-
-/// What became of the release of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// The name is no longer local.
-    Done,
-    /// The name is not local.
-    NotLocal,
-    /// It still holds so many pushed manifests, and stays local.
-    Holds(u64),
-}
 
 impl Store {
     /// Whether somebody pushed a manifest to `repository` and nobody released the name since:
@@ -47,12 +17,7 @@ impl Store {
             return Ok(known);
         }
         let ticket = cache.ticket(repository);
-        let pushed: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM local_names WHERE name = $1)")
-                .bind(repository.as_str())
-                .fetch_one(&self.inner.database.readers)
-                .await
-                .map_err(|error| self.inner.database.error(error))?;
+        let pushed = self.inner.records.is_local(repository).await?;
         cache.fill(ticket, repository.clone(), pushed);
         Ok(pushed)
     }
@@ -63,93 +28,14 @@ impl Store {
         after: Option<&RepositoryName>,
         limit: usize,
     ) -> Result<Page<LocalName>, StoreError> {
-        let rows: Vec<(String, Option<String>, i64, i64)> = sqlx::query_as(
-            "SELECT n.name, n.account, n.claimed_at,
-                 (SELECT count(*) FROM repo_manifests h JOIN repositories r
-                      ON r.id = h.repository_id
-                  WHERE r.name = n.name AND h.origin = $3)
-             FROM local_names n WHERE n.name > $1 ORDER BY n.name LIMIT $2",
-        )
-        .bind(after.map_or("", RepositoryName::as_str))
-        .bind(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
-        .bind(Origin::Pushed.number())
-        .fetch_all(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let more = rows.len() > limit;
-        let items = rows.into_iter().take(limit);
-        let items = items.map(|(name, account, claimed_at, manifests)| {
-            let problem = format!("the local name '{name}'");
-            Ok(LocalName {
-                name: name
-                    .parse()
-                    .map_err(|_| self.inner.database.corrupt(problem))?,
-                account,
-                claimed_at: time_from_millis(claimed_at),
-                manifests: u64::try_from(manifests).unwrap_or(0),
-            })
-        });
-        Ok(Page {
-            items: items.collect::<Result<_, StoreError>>()?,
-            more,
-        })
+        self.inner.records.local_names(after, limit).await
     }
 
     /// Lets `repository` be found at upstreams again. A name that holds pushed manifests stays
     /// local: they are deleted first.
     pub async fn release_name(&self, repository: &RepositoryName) -> Result<Release, StoreError> {
-        let repository = repository.clone();
-        let writer = &self.inner.database.writer;
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move { release(transaction, &repository).await })
-            })
-            .await
+        self.inner.records.release_name(repository).await
     }
-}
-
-async fn release(
-    transaction: &mut Transaction,
-    repository: &RepositoryName,
-) -> Result<Release, StoreError> {
-    let held: Result<i64, _> = sqlx::query_scalar(
-        "SELECT count(*) FROM repo_manifests
-         WHERE repository_id = (SELECT id FROM repositories WHERE name = $1) AND origin = $2",
-    )
-    .bind(repository.as_str())
-    .bind(Origin::Pushed.number())
-    .fetch_one(&mut transaction.connection)
-    .await;
-    let held = held.map_err(|error| transaction.error(error))?;
-    if held > 0 {
-        return Ok(Release::Holds(u64::try_from(held).unwrap_or(0)));
-    }
-    let deleted = sqlx::query("DELETE FROM local_names WHERE name = $1")
-        .bind(repository.as_str())
-        .execute(&mut transaction.connection)
-        .await
-        .map_err(|error| transaction.error(error))?;
-    if deleted.rows_affected() == 0 {
-        return Ok(Release::NotLocal);
-    }
-    transaction.changed(Change::Pushed(repository.clone()));
-    Ok(Release::Done)
-}
-
-/// Makes `repository` a local name, if it is none yet.
-pub(crate) async fn claim(
-    transaction: &mut Transaction,
-    repository: &RepositoryName,
-    account: Option<&str>,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR IGNORE INTO local_names (name, account, claimed_at) VALUES ($1, $2, $3)")
-        .bind(repository.as_str())
-        .bind(account)
-        .bind(now())
-        .execute(&mut transaction.connection)
-        .await
-        .map(drop)
-        .map_err(|error| transaction.error(error))
 }
 
 #[cfg(test)]
@@ -205,52 +91,6 @@ mod tests {
         assert!(!store.was_pushed(&name).await.unwrap());
         let again = store.release_name(&name).await.unwrap();
         assert_eq!(again, Release::NotLocal);
-    }
-
-    #[tokio::test]
-    async fn an_upgrade_makes_the_names_local_that_hold_pushed_manifests() {
-        use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-
-        let folder = tempfile::tempdir().unwrap();
-        let document = Document::from(Index::new(Vec::new()));
-        let [pushed_to, read]: [RepositoryName; 2] =
-            ["alice/app", "quay.io/alice/app"].map(|name| name.parse().unwrap());
-        let store = Store::open(folder.path(), crate::Mode::Serve)
-            .await
-            .unwrap();
-        let push = pushed("alice");
-        store
-            .put_manifest(&pushed_to, &document, push)
-            .await
-            .unwrap();
-        let upstream = PutManifest::upstream(Vec::new(), "quay.io/alice/app:1");
-        store
-            .put_manifest(&read, &document, upstream)
-            .await
-            .unwrap();
-        store.close().await;
-        // As a version that did not know local names left it.
-        let file = folder.path().join("metahub.db");
-        let options = SqliteConnectOptions::new().filename(file);
-        let mut connection = options.connect().await.unwrap();
-        for statement in [
-            "DROP TABLE local_names",
-            "DELETE FROM _sqlx_migrations WHERE version = 8",
-        ] {
-            sqlx::query(statement)
-                .execute(&mut connection)
-                .await
-                .unwrap();
-        }
-        connection.close().await.unwrap();
-        let store = Store::open(folder.path(), crate::Mode::Serve)
-            .await
-            .unwrap();
-        assert!(store.was_pushed(&pushed_to).await.unwrap());
-        assert!(!store.was_pushed(&read).await.unwrap());
-        let names = store.local_names(None, 10).await.unwrap().items;
-        assert_eq!(names.len(), 1);
-        assert_eq!(names[0].account, None);
     }
 
     #[tokio::test]

@@ -6,22 +6,21 @@ use std::path::Path;
 
 use metahub_oci::Digest;
 use serde::Serialize;
-use sqlx::Connection as _;
 
 use crate::StoreError;
 use crate::backup::Copying;
 use crate::backup_folder::{self, Copied, copy, copy_blob, failed};
 use crate::content::{ALGORITHMS, Files, Marker, StoreMarks as _};
 use crate::layout::{Layout, make, sync_folder};
-use crate::records::sqlite::encoding::digest_from_bytes;
-use crate::records::sqlite::snapshot::open_snapshot;
+use crate::records::sqlite::Snapshot;
+use crate::records::{Cursor, UnlinkedBlob};
 use crate::scrub_report::{ScrubOptions, ScrubReport};
 use crate::steps::Steps;
 use crate::store::{Mode, Options, Store};
 use crate::task::blocking;
 
 /// Rows that are read at once.
-const BATCH: i64 = 200;
+const BATCH: u32 = 200;
 
 /// How a backup is restored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,38 +120,15 @@ async fn copy_blobs(
     progress: &mut (dyn FnMut(Copying) + Send),
 ) -> Result<RestoreReport, StoreError> {
     let (source, target) = (Layout::at(from), Layout::at(to));
-    let (database, content) = (source.database(), files(from));
-    let fail = |error| crate::records::sqlite::failed(&database, error);
-    let mut copy = open_snapshot(&database).await?;
-    let total: i64 =
-        sqlx::query_scalar("SELECT coalesce(sum(size), 0) FROM blobs WHERE body IS NULL")
-            .fetch_one(&mut copy)
-            .await
-            .map_err(fail)?;
-    let mut now = Copying {
-        bytes: 0,
-        total: u64::try_from(total).unwrap_or(0),
-    };
-    let (mut report, mut after) = (RestoreReport::default(), 0);
-    loop {
-        let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
-            "SELECT id, digest, size FROM blobs WHERE id > $1 AND body IS NULL
-             ORDER BY id LIMIT $2",
-        )
-        .bind(after)
-        .bind(BATCH)
-        .fetch_all(&mut copy)
-        .await
-        .map_err(fail)?;
-        let Some(last) = rows.last() else {
-            break;
-        };
-        after = last.0;
-        for (_, digest, size) in rows {
-            let Some(digest) = digest_from_bytes(&digest) else {
-                continue;
-            };
-            let size = u64::try_from(size).unwrap_or(0);
+    let content = files(from);
+    let mut copy = Snapshot::open(&source.database()).await?;
+    let (_, total) = copy.total_of_files().await?;
+    let mut now = Copying { bytes: 0, total };
+    let (mut report, mut after) = (RestoreReport::default(), Some(Cursor::default()));
+    while let Some(from) = after {
+        let batch = copy.files(from, BATCH).await?;
+        after = batch.next;
+        for UnlinkedBlob { digest, size } in batch.items {
             let copied = copy_blob(&content, &target, &digest, size, &mut |_| {}).await?;
             now.bytes += size;
             progress(now);
@@ -166,7 +142,7 @@ async fn copy_blobs(
             }
         }
     }
-    copy.close().await.map_err(fail)?;
+    copy.close().await?;
     blocking(move || {
         for algorithm in ALGORITHMS {
             for first in 0..=u8::MAX {
@@ -180,25 +156,10 @@ async fn copy_blobs(
 
 /// The mark that belongs to a backup's database.
 async fn known(database: &Path) -> Result<Marker, StoreError> {
-    let fail = |error| crate::records::sqlite::failed(database, error);
-    let mut copy = open_snapshot(database).await?;
-    let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, value FROM store")
-        .fetch_all(&mut copy)
-        .await
-        .map_err(fail)?;
-    copy.close().await.map_err(fail)?;
-    let value = |name: &str| {
-        rows.iter()
-            .find(|row| row.0 == name)
-            .map(|row| row.1.clone())
-    };
-    let number = |name: &str| value(name).and_then(|text| text.parse().ok());
-    Ok(Marker {
-        store: value("id").unwrap_or_default(),
-        epoch: number("next_epoch")
-            .or_else(|| number("epoch"))
-            .unwrap_or(0),
-    })
+    let mut copy = Snapshot::open(database).await?;
+    let marker = copy.marker().await?;
+    copy.close().await?;
+    Ok(marker)
 }
 
 /// Puts the rest in place, the database last, and then takes the mark away that says that the

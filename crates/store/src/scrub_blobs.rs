@@ -2,18 +2,16 @@
 //! their repositories if there are few.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use metahub_oci::Digest;
 
 use crate::StoreError;
 use crate::blob::Blob;
 use crate::content::{MISSING, bearable};
-use crate::records::Change;
-use crate::records::sqlite::encoding::{digest_from_bytes, digest_to_bytes};
-use crate::records::sqlite::writer::Durability;
+use crate::records::Cursor;
 use crate::scrub::{BATCH, Scrub, Wrong};
 use crate::scrub_report::Finding;
-use crate::store::Store;
 
 /// Findings that are reported one by one; a report travels in one piece.
 const FINDINGS: usize = 10_000;
@@ -21,36 +19,24 @@ const FINDINGS: usize = 10_000;
 /// So many damaged blobs are put aside however few blobs there are.
 const DAMAGED: u64 = 8;
 
-/// The repositories that may read a blob.
-const HOLDERS: &str = "SELECT r.name FROM repo_blobs l
-    JOIN repositories r ON r.id = l.repository_id
-    WHERE l.blob_id = (SELECT id FROM blobs WHERE digest = $1) ORDER BY r.name";
-
 impl Scrub<'_> {
     pub(crate) async fn blobs(&mut self) -> Result<(), StoreError> {
-        let mut after = 0;
-        loop {
-            let found: Vec<(i64, Vec<u8>)> =
-                sqlx::query_as("SELECT id, digest FROM blobs WHERE id > $1 ORDER BY id LIMIT $2")
-                    .bind(after)
-                    .bind(BATCH)
-                    .fetch_all(&self.store.inner.database.readers)
-                    .await
-                    .map_err(|error| self.error(error))?;
-            let Some(last) = found.last() else {
-                return Ok(());
-            };
-            after = last.0;
-            for (id, digest) in found {
-                let Some(digest) = digest_from_bytes(&digest) else {
-                    let problem = format!("the digest of blob {id} is none");
-                    self.report.database.push(problem);
-                    continue;
-                };
-                let size = self.blob(digest).await?;
-                self.checked(size).await;
+        let records = Arc::clone(&self.store.inner.records);
+        let mut after = Some(Cursor::default());
+        while let Some(from) = after {
+            let batch = records.all_blobs(from, BATCH).await?;
+            after = batch.next;
+            for digest in batch.items {
+                match digest {
+                    Ok(digest) => {
+                        let size = self.blob(digest).await?;
+                        self.checked(size).await;
+                    }
+                    Err(problem) => self.report.database.push(problem),
+                }
             }
         }
+        Ok(())
     }
 
     /// Checks one blob; its size.
@@ -141,33 +127,19 @@ impl Scrub<'_> {
 
     /// Takes a blob from everybody and puts its file aside.
     async fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.store.inner.content.quarantine(digest).await?;
-        self.store.remove_row(digest).await
+        let inner = &self.store.inner;
+        inner.content.quarantine(digest).await?;
+        inner.records.forget_blob(digest).await
     }
 
     /// Who is affected if the blob `digest` is wrong.
     async fn finding(&self, digest: &Digest, problem: String) -> Result<Finding, StoreError> {
-        let key = digest_to_bytes(digest);
-        let readers = &self.store.inner.database.readers;
-        let names: Vec<String> = sqlx::query_scalar(HOLDERS)
-            .bind(key.clone())
-            .fetch_all(readers)
-            .await
-            .map_err(|error| self.error(error))?;
-        let sources: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT h.source FROM refs f
-             JOIN repo_manifests h ON h.manifest_id = f.manifest_id
-             WHERE f.digest = $1 AND h.source IS NOT NULL ORDER BY h.source",
-        )
-        .bind(key)
-        .fetch_all(readers)
-        .await
-        .map_err(|error| self.error(error))?;
+        let affected = self.store.inner.records.affected_by_blob(digest).await?;
         Ok(Finding {
             digest: digest.clone(),
             problem,
-            repositories: names.iter().filter_map(|name| name.parse().ok()).collect(),
-            sources,
+            repositories: affected.repositories,
+            sources: affected.sources,
         })
     }
 }
@@ -178,40 +150,6 @@ struct Looked {
     size: u64,
     in_file: bool,
     problem: Option<String>,
-}
-
-impl Store {
-    /// Takes a blob from every repository.
-    async fn remove_row(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (digest, writer) = (digest.clone(), &self.inner.database.writer);
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    let key = digest_to_bytes(&digest);
-                    let names = sqlx::query_scalar(HOLDERS)
-                        .bind(key.clone())
-                        .fetch_all(&mut transaction.connection)
-                        .await;
-                    let names: Vec<String> = names.map_err(|error| transaction.error(error))?;
-                    for statement in [
-                        "DELETE FROM repo_blobs
-                         WHERE blob_id = (SELECT id FROM blobs WHERE digest = $1)",
-                        "DELETE FROM blobs WHERE digest = $1",
-                    ] {
-                        let result = sqlx::query(statement)
-                            .bind(key.clone())
-                            .execute(&mut transaction.connection)
-                            .await;
-                        result.map_err(|error| transaction.error(error))?;
-                    }
-                    for repository in names.iter().filter_map(|name| name.parse().ok()) {
-                        transaction.changed(Change::Blob(repository, digest.clone()));
-                    }
-                    Ok::<_, StoreError>(())
-                })
-            })
-            .await
-    }
 }
 
 /// What is wrong with a blob, if anything is.

@@ -1,13 +1,10 @@
 //! What the database knows of the store itself: its identity, who may write, and which epoch the
 //! folders of blobs are marked with. Settles at the start whether those are the right ones.
 
-use metahub_oci::Digest;
 use rand::RngExt as _;
 
 use crate::StoreError;
-use crate::content::{ALGORITHMS, Known, Marker, Survey, Verdict, judge};
-use crate::records::sqlite::encoding::{digest_from_bytes, first_key};
-use crate::records::sqlite::writer::{Durability, Fence, Transaction};
+use crate::content::{ALGORITHMS, Marker, Survey, Verdict, judge};
 use crate::store::{Inner, Store};
 
 impl Inner {
@@ -56,10 +53,7 @@ impl Store {
         let Some(lease) = self.inner.lease() else {
             return Ok(());
         };
-        let owner = lease.token();
-        self.set("owner", Some(owner.clone())).await?;
-        let _ = self.inner.fence.set(Fence { lease, owner });
-        Ok(())
+        self.inner.records.claim(lease).await
     }
 
     /// Settles whether the folders of blobs are the database's, and marks them.
@@ -68,7 +62,7 @@ impl Store {
     /// [`StoreError::ContentAbsent`] if they are not, unless `accept_loss`.
     pub(crate) async fn settle(&self, accept_loss: bool) -> Result<(), StoreError> {
         let survey = self.survey().await?;
-        let before = self.value("suspect").await?;
+        let before = self.inner.records.suspect().await?;
         let suspect = match judge(&survey) {
             Verdict::Fits => before.clone(),
             Verdict::Suspect(why) => Some(why),
@@ -111,7 +105,7 @@ impl Store {
 
     /// Begins an epoch after the one that the marks and the database are of now.
     pub(crate) async fn next_epoch(&self) -> Result<(), StoreError> {
-        let Some(known) = self.known().await? else {
+        let Some(known) = self.inner.records.identity().await? else {
             return Ok(());
         };
         self.check_in_place().await?;
@@ -127,33 +121,16 @@ impl Store {
         epoch: i64,
         suspect: Option<String>,
     ) -> Result<(), StoreError> {
-        let (id, number) = (store.clone(), epoch.to_string());
-        let writer = &self.inner.database.writer;
-        let next = number.clone();
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    put(transaction, "id", Some(id)).await?;
-                    put(transaction, "suspect", suspect).await?;
-                    put(transaction, "next_epoch", Some(next)).await
-                })
-            })
-            .await?;
+        let records = &self.inner.records;
+        records.begin_epoch(store.clone(), epoch, suspect).await?;
         self.inner.content.mark(Marker { store, epoch }).await?;
-        writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move {
-                    put(transaction, "epoch", Some(number)).await?;
-                    put(transaction, "next_epoch", None).await
-                })
-            })
-            .await
+        records.finish_epoch(epoch).await
     }
 
     /// Notes that the database and the blobs belong together again.
     pub(crate) async fn trust(&self) -> Result<(), StoreError> {
         if self.suspect().is_some() {
-            self.set("suspect", None).await?;
+            self.inner.records.set_suspect(None).await?;
             *self.inner.identity.suspect.lock() = None;
             tracing::info!("the database and the blobs belong together again");
         }
@@ -161,18 +138,12 @@ impl Store {
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {
-        let has_rows: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM blobs) OR EXISTS (SELECT 1 FROM manifests)
-                 OR EXISTS (SELECT 1 FROM repositories) OR EXISTS (SELECT 1 FROM uploads)",
-        )
-        .fetch_one(&self.inner.database.readers)
-        .await
-        .map_err(|error| self.inner.database.error(error))?;
-        let sample = self.sample().await?;
+        let records = &self.inner.records;
+        let sample = records.sample_of_files().await?;
         let content = &self.inner.content;
         let mut survey = Survey {
-            known: self.known().await?,
-            has_rows,
+            known: records.identity().await?,
+            has_rows: records.holds_anything().await?,
             looked: sample.len(),
             ..Survey::default()
         };
@@ -183,73 +154,4 @@ impl Store {
         survey.holds_files = content.holds_any().await?;
         Ok(survey)
     }
-
-    /// One blob that lies in a file for each folder that holds any.
-    async fn sample(&self) -> Result<Vec<Digest>, StoreError> {
-        let mut sample = Vec::new();
-        for algorithm in ALGORITHMS {
-            for first in 0..=u8::MAX {
-                let (start, end) = first_key(algorithm, first);
-                let found: Option<Vec<u8>> = sqlx::query_scalar(
-                    "SELECT digest FROM blobs WHERE digest >= $1 AND digest <= $2
-                     AND body IS NULL LIMIT 1",
-                )
-                .bind(start)
-                .bind(end)
-                .fetch_optional(&self.inner.database.readers)
-                .await
-                .map_err(|error| self.inner.database.error(error))?;
-                sample.extend(found.and_then(|digest| digest_from_bytes(&digest)));
-            }
-        }
-        Ok(sample)
-    }
-
-    async fn known(&self) -> Result<Option<Known>, StoreError> {
-        let Some(store) = self.value("id").await? else {
-            return Ok(None);
-        };
-        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
-        Ok(Some(Known {
-            store,
-            epoch: number(self.value("epoch").await?).unwrap_or(0),
-            next: number(self.value("next_epoch").await?),
-        }))
-    }
-
-    async fn value(&self, name: &'static str) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT value FROM store WHERE name = $1")
-            .bind(name)
-            .fetch_optional(&self.inner.database.readers)
-            .await
-            .map_err(|error| self.inner.database.error(error))
-    }
-
-    async fn set(&self, name: &'static str, value: Option<String>) -> Result<(), StoreError> {
-        self.inner
-            .database
-            .writer
-            .write(Durability::Full, move |transaction| {
-                Box::pin(async move { put(transaction, name, value).await })
-            })
-            .await
-    }
-}
-
-async fn put(
-    transaction: &mut Transaction,
-    name: &'static str,
-    value: Option<String>,
-) -> Result<(), StoreError> {
-    let query = match value {
-        Some(value) => sqlx::query(
-            "INSERT INTO store (name, value) VALUES ($1, $2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(name)
-        .bind(value),
-        None => sqlx::query("DELETE FROM store WHERE name = $1").bind(name),
-    };
-    let result = query.execute(&mut transaction.connection).await;
-    result.map(|_| ()).map_err(|error| transaction.error(error))
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metahub_oci::Digest;
@@ -21,7 +21,6 @@ use crate::lock::{FolderLock, Locking};
 use crate::process::Process;
 use crate::records::Records;
 use crate::records::sqlite::SqliteRecords;
-use crate::records::sqlite::writer::Fence;
 use crate::reserve;
 use crate::steps::Steps;
 use crate::task::blocking;
@@ -88,7 +87,6 @@ const STRIPES: usize = 256;
 pub(crate) struct Inner {
     pub(crate) layout: Layout,
     pub(crate) records: Arc<dyn Records>,
-    pub(crate) database: Arc<SqliteRecords>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) options: Options,
     /// The bytes of blobs, and of what is being received.
@@ -108,7 +106,6 @@ pub(crate) struct Inner {
     /// Held by whoever removes content or must not miss any: garbage collection, the end of a
     /// scrub, a backup.
     pub(crate) removing: tokio::sync::Mutex<()>,
-    pub(crate) fence: Arc<OnceLock<Fence>>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
     held: Mutex<Option<Held>>,
     /// Removes a temporary store's folder at last.
@@ -175,11 +172,9 @@ impl Store {
             }
         };
         let caches = Arc::new(Caches::new(options.cache_bytes));
-        let fence: Arc<OnceLock<Fence>> = Arc::default();
         let serving = mode == Mode::Serve;
         let sink = Arc::clone(&caches);
-        let database =
-            Arc::new(SqliteRecords::open(&layout, sink, Arc::clone(&fence), serving).await?);
+        let records = SqliteRecords::open(&layout, sink, serving).await?;
         let accept_loss = options.accept_loss;
         let content = content.unwrap_or_else(|| {
             let files = Files::new(layout.clone(), options.steps.clone());
@@ -189,8 +184,7 @@ impl Store {
             inner: Arc::new(Inner {
                 content,
                 layout,
-                records: Arc::clone(&database) as Arc<dyn Records>,
-                database,
+                records: Arc::new(records),
                 caches,
                 options,
                 sessions: Mutex::default(),
@@ -200,7 +194,6 @@ impl Store {
                 receiving: Arc::default(),
                 identity: Identity::default(),
                 removing: tokio::sync::Mutex::default(),
-                fence,
                 stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
                 held: Mutex::new(held),
                 _folder: folder,

@@ -185,7 +185,7 @@ async fn a_derived_manifest_brings_the_blobs_of_the_repositories_it_was_made_fro
     let options = PutManifest {
         mount_from: vec![base.clone(), layer.clone()],
         require_references: true,
-        ..PutManifest::derived("docker.io/qnib/featuretest:latest")
+        ..PutManifest::derived(["docker.io/qnib/featuretest:latest"])
     };
     store
         .put_manifest(&derived, &document, options)

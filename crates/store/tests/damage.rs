@@ -208,7 +208,7 @@ async fn scrub_puts_damaged_files_aside_and_says_whom_it_concerns() {
     assert!(store.mount(&one, &two, &bad).await.unwrap());
     let document = image(b"{}", &[&content(2, LARGE)]);
     let options = PutManifest {
-        source: Some("docker.io/x/y:1".into()),
+        sources: vec!["docker.io/x/y:1".into()],
         ..PutManifest::pushed(vec![])
     };
     store.put_manifest(&one, &document, options).await.unwrap();

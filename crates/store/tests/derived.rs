@@ -32,7 +32,7 @@ async fn child(store: &Store, repository: &RepositoryName, config: &str) -> Docu
         .unwrap();
     let config = Descriptor::new(MediaType::OCI_CONFIG.parse().unwrap(), digest, size);
     let document = Document::from(Manifest::new(config, Vec::new()));
-    let put = PutManifest::derived("lab/app");
+    let put = PutManifest::derived(["lab/app"]);
     store
         .put_manifest(repository, &document, put)
         .await
@@ -49,7 +49,7 @@ async fn index(
 ) -> Document {
     let children = children.iter().map(|child| child.descriptor()).collect();
     let document = Document::from(Index::new(children).with_annotation("note", note));
-    let put = PutManifest::derived(note);
+    let put = PutManifest::derived([note]);
     store
         .put_manifest(repository, &document, put)
         .await
@@ -80,7 +80,7 @@ async fn used(store: &Store, repository: &RepositoryName, document: &Document, a
         at,
         by: 0,
     }];
-    store.touch_manifests(used).await.unwrap();
+    store.record_use(used).await.unwrap();
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn many_pages_of_derived_content_without_a_record_are_collected_and_counte
         let note = format!("o{number}");
         let orphan =
             Document::from(Index::new(vec![kept.descriptor()]).with_annotation("note", &note));
-        let put = PutManifest::derived(note);
+        let put = PutManifest::derived([note]);
         store.put_manifest(&repository, &orphan, put).await.unwrap();
     }
     let would = GcOptions {

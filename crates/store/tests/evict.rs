@@ -82,7 +82,7 @@ async fn touch(store: &Store, kept: &RepositoryName, digest: &Digest, seconds: u
         at,
         by: 0,
     };
-    store.touch_manifests(vec![used]).await.unwrap();
+    store.record_use(vec![used]).await.unwrap();
 }
 
 /// Evicts whatever was used in the next hundred seconds or before.
@@ -120,7 +120,7 @@ async fn what_was_used_least_recently_is_first_and_only_what_upstreams_gave() {
     let (second, _) = store.candidates(Which::default(), after, 1).await.unwrap();
     assert_eq!(digests(&first), [b.digest()]);
     assert_eq!(digests(&second), [c.digest()]);
-    let bytes = store.kept_bytes().await.unwrap();
+    let bytes = store.cached_bytes().await.unwrap();
     let blobs = (LAYER + 500) as u64;
     let expected = [
         ("ghcr.io".to_owned(), blobs + size(&c)),
@@ -138,14 +138,14 @@ async fn a_manifest_counts_once_for_its_upstream_and_is_free_when_the_last_repos
     let all = index(&[&a]);
     keep_manifest(&store, &kept, &all, &["1"]).await;
     let blobs = (LAYER + 500) as u64;
-    let bytes = store.kept_bytes().await.unwrap();
+    let bytes = store.cached_bytes().await.unwrap();
     assert_eq!(bytes["quay.io"], blobs + size(&a) + size(&all));
     // The index goes with the last that it leads to.
     let freed = evict(&store, &kept, a.digest()).await;
     assert_eq!(freed, Some((0, size(&all))));
     let freed = evict(&store, &other, same.digest()).await;
     assert_eq!(freed, Some((2, blobs + size(&a))));
-    assert!(store.kept_bytes().await.unwrap().is_empty());
+    assert!(store.cached_bytes().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn an_image_goes_with_its_tags_and_blobs_and_other_images_keep_what_they_s
     );
     let both = (2, (LAYER + 100) as u64 + size(&c));
     assert_eq!(evict(&store, &other, c.digest()).await, Some(both));
-    assert!(store.kept_bytes().await.unwrap().is_empty());
+    assert!(store.cached_bytes().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn what_was_used_meanwhile_or_pushed_stays() {
     store.put_manifest(&kept, &index(&[]), push).await.unwrap();
     assert!(candidates(&store, None).await.is_empty());
     assert_eq!(evict(&store, &kept, c.digest()).await, None);
-    assert!(store.kept_bytes().await.unwrap().is_empty());
+    assert!(store.cached_bytes().await.unwrap().is_empty());
     let _ = layer;
 }
 
@@ -253,7 +253,7 @@ async fn what_derived_images_took_over_goes_too_and_what_they_made_stays() {
     let document = image(&made, &[&content(1001, LAYER)]);
     let put = PutManifest {
         mount_from: vec![kept.clone()],
-        ..PutManifest::derived(format!("{kept}@{}", source.digest()))
+        ..PutManifest::derived([format!("{kept}@{}", source.digest())])
     };
     store.put_manifest(&derived, &document, put).await.unwrap();
     assert!(read(&store, &derived, &layer).await.unwrap().is_some());
@@ -321,7 +321,7 @@ async fn what_one_client_brought_is_told_apart_until_another_or_an_account_uses_
         put(&store, &kept, b"{}").await;
         put(&store, &kept, &layer).await;
         let uses: Vec<Use> = uses.into_iter().map(used).collect();
-        store.touch_manifests(uses.clone()).await.unwrap();
+        store.record_use(uses.clone()).await.unwrap();
         let bytes = store.bytes_of_one_client().await.unwrap();
         assert_eq!(
             bytes,

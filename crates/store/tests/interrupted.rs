@@ -182,10 +182,10 @@ async fn what_nobody_takes_up_is_swept() {
     store.sweep_uploads(Duration::from_hours(1)).await.unwrap();
     let bytes = begun(&store, SOURCE, &digest).await.unwrap();
     // Until then it counts as kept.
-    assert_eq!(store.kept_bytes().await.unwrap()[SOURCE], bytes);
+    assert_eq!(store.cached_bytes().await.unwrap()[SOURCE], bytes);
     store.sweep_uploads(Duration::ZERO).await.unwrap();
     assert_eq!(begun(&store, SOURCE, &digest).await, None);
-    assert!(store.kept_bytes().await.unwrap().is_empty());
+    assert!(store.cached_bytes().await.unwrap().is_empty());
     assert_eq!(staged(&store), Vec::<PathBuf>::new());
 }
 

@@ -140,7 +140,7 @@ async fn step(store: &Store, world: &World, random: &mut Random) {
 
 /// The totals are what a count gives; how many upstreams they name.
 async fn agree(store: &Store, seed: u64, at: usize) -> usize {
-    let kept = store.kept_bytes().await.unwrap();
+    let kept = store.cached_bytes().await.unwrap();
     let counted = store.recounted_bytes().await.unwrap();
     assert_eq!(kept, counted, "seed {seed}, after operation {at}");
     kept.len()

@@ -385,7 +385,7 @@ impl Run<'_> {
 
     /// Compares everything.
     async fn audit(&self) {
-        let kept = self.store.kept_bytes().await.unwrap();
+        let kept = self.store.cached_bytes().await.unwrap();
         assert_eq!(kept, self.store.recounted_bytes().await.unwrap());
         let (store, world, model) = (&self.store, self.world, &self.model);
         for (r, text) in REPOSITORIES.iter().enumerate() {

@@ -105,6 +105,27 @@ async fn an_upgrade_keeps_every_manifest_tag_blob_upload_and_account() {
             .unwrap();
         assert_eq!(found.unwrap(), bytes);
     }
+    // What it was derived from is a list.
+    let derived = name("team/derived");
+    let found = store.manifest(&derived, pushed.digest()).await.unwrap();
+    let found = found.unwrap();
+    assert_eq!(found.origin, Origin::Derived);
+    let source = format!("docker.io/library/debian@{}", kept.digest());
+    let tagged = "docker.io/library/debian:12".to_owned();
+    assert_eq!(found.sources, [source, tagged.clone()]);
+    let found = store.manifest(&mirror, kept.digest()).await.unwrap();
+    assert_eq!(found.unwrap().sources, [tagged]);
+    // Only the mirror counts as an upstream's.
+    let cached = store.cached_bytes().await.unwrap();
+    let size = CONFIG.len() + 70_000 + kept.bytes().len();
+    assert_eq!(cached, [("docker.io".to_owned(), size as u64)].into());
+    assert_eq!(cached, store.recounted_bytes().await.unwrap());
+    // The names that hold pushed manifests are local, and those of an upstream are not.
+    assert!(store.was_pushed(&app).await.unwrap());
+    assert!(!store.was_pushed(&mirror).await.unwrap());
+    let names = store.local_names(None, 10).await.unwrap().items;
+    let names: Vec<_> = names.iter().map(|n| (&n.name, &n.account)).collect();
+    assert_eq!(names, [(&app, &None)]);
     let accounts = store.accounts().await.unwrap();
     let accounts: Vec<_> = accounts
         .iter()

@@ -306,12 +306,12 @@ impl Registry {
             Request::Manifest(digest) => {
                 // Of what the upstream gave the source is itself.
                 let stored = self.store().manifest(storage, digest).await?;
-                stored.and_then(|s| s.source.clone()).into_iter().collect()
+                stored.map_or_else(Vec::new, |stored| stored.sources.clone())
             }
             Request::Blob(digest) => self.store().sources_of_blob(storage, digest).await?,
             Request::Tag(_) | Request::Tags => Vec::new(),
         };
-        let images = sources.iter().flat_map(|text| parse_sources(text));
+        let images = parse_sources(&sources);
         let there = images.filter(|image| {
             image.host() == Some(route.upstream.host()) && *image.name() == route.name
         });

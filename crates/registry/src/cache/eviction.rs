@@ -157,7 +157,7 @@ impl Registry {
         if used.is_empty() {
             return Ok(());
         }
-        Ok(self.store().touch_manifests(used).await?)
+        Ok(self.store().record_use(used).await?)
     }
 
     /// What a derived manifest was made from is used with it.
@@ -173,7 +173,7 @@ impl Registry {
             return Ok(Vec::new());
         }
         let mut sources = Vec::new();
-        for image in parse_sources(stored.source.as_deref().unwrap_or_default()) {
+        for image in parse_sources(&stored.sources) {
             let Reference::Digest(digest) = image.reference() else {
                 continue;
             };
@@ -242,7 +242,7 @@ impl Registry {
 
     /// Bytes that are kept, and those of running fetches, by host.
     async fn measured(&self) -> Result<BTreeMap<String, u64>, RegistryError> {
-        let mut bytes = self.store().kept_bytes().await?;
+        let mut bytes = self.store().cached_bytes().await?;
         self.inner.room.counted(bytes.values().sum());
         for (host, taken) in self.inner.room.taken() {
             *bytes.entry(host).or_default() += taken;

@@ -323,7 +323,7 @@ impl Registry {
             Some(cached) => cached,
             None if cache.size.is_none() => 0,
             None => {
-                let cached = self.store().kept_bytes().await?.values().sum();
+                let cached = self.store().cached_bytes().await?.values().sum();
                 room.counted(cached);
                 cached
             }

@@ -186,24 +186,23 @@ impl Registry {
         }
         // Derived content and collections: the images that their manifests came from.
         let storage = self.storage_repository(name)?;
-        for sources in self.store().sources_of_blob(&storage, digest).await? {
-            for image in parse_sources(&sources) {
-                let locations = match self.locations_of_image(&image).await {
-                    // It was made before its source was read for each account as itself.
-                    Err(error) if error.is_not_allowed() => continue,
-                    locations => locations?,
-                };
-                for location in locations {
-                    if !self.leads_to(&location, &image, digest).await? {
-                        continue;
-                    }
-                    let found = self.find_at(&location, digest, eagerness).await?;
-                    if found.is_some() {
-                        self.store()
-                            .mount(location.storage(), &storage, digest)
-                            .await?;
-                        return Ok(found);
-                    }
+        let sources = self.store().sources_of_blob(&storage, digest).await?;
+        for image in parse_sources(&sources) {
+            let locations = match self.locations_of_image(&image).await {
+                // It was made before its source was read for each account as itself.
+                Err(error) if error.is_not_allowed() => continue,
+                locations => locations?,
+            };
+            for location in locations {
+                if !self.leads_to(&location, &image, digest).await? {
+                    continue;
+                }
+                let found = self.find_at(&location, digest, eagerness).await?;
+                if found.is_some() {
+                    self.store()
+                        .mount(location.storage(), &storage, digest)
+                        .await?;
+                    return Ok(found);
                 }
             }
         }
@@ -384,19 +383,7 @@ enum Found {
     Upstream(Option<u64>),
 }
 
-/// The images that a derived manifest was made from, as its record names them: separated by
-/// blanks, since no reference has one.
-pub(crate) fn parse_sources(text: &str) -> Vec<ImageReference> {
-    text.split_ascii_whitespace()
-        .filter_map(|image| image.parse().ok())
-        .collect()
-}
-
-/// The opposite of [`parse_sources`].
-pub(crate) fn write_sources(images: &[ImageReference]) -> String {
-    images
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" ")
+/// The images that manifests were read or derived from, as the store has them.
+pub(crate) fn parse_sources(images: &[String]) -> impl Iterator<Item = ImageReference> {
+    images.iter().filter_map(|image| image.parse().ok())
 }

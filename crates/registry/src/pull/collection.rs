@@ -150,7 +150,7 @@ impl Registry {
             media_type: document.media_type().clone(),
             bytes: document.bytes().clone(),
             origin: Origin::Derived,
-            source: None,
+            sources: Vec::new(),
         };
         Ok(Built {
             stored: Arc::new(stored),

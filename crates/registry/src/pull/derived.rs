@@ -1,12 +1,11 @@
 //! What a derivation makes: documents in memory, which are then kept, children before the index
 //! that names them, and a record last.
 
-use metahub_oci::{Descriptor, Digest, Document, ImageConfig, ImageReference};
+use metahub_oci::{Descriptor, Digest, Document, ImageConfig};
 use metahub_resolve::Narrowed;
 use metahub_store::PutManifest;
 
 use crate::access::location::Location;
-use crate::pull::blob::write_sources;
 use crate::pull::choice::Held;
 use crate::pull::derivation::{Choice, Derivation};
 use crate::pull::image::Image;
@@ -303,11 +302,8 @@ impl Part {
     }
 
     fn put(&self) -> PutManifest {
-        let images: Vec<ImageReference> = self
-            .sources
-            .iter()
-            .map(|(location, digest)| location.image(digest))
-            .collect();
+        let images = self.sources.iter();
+        let images = images.map(|(location, digest)| location.image(digest).to_string());
         // What the sources hold already is readable through the derived name at once; the rest is
         // fetched from where it came when somebody asks for it.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
@@ -315,7 +311,7 @@ impl Part {
             mount_from: mount_from
                 .map(|(location, _)| location.storage().clone())
                 .collect(),
-            ..PutManifest::derived(write_sources(&images))
+            ..PutManifest::derived(images)
         }
     }
 }

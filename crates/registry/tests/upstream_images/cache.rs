@@ -110,7 +110,7 @@ async fn what_one_client_without_an_account_brings_goes_before_what_accounts_use
         world.registry.evict_to_bounds().await.unwrap();
         let brought = store.bytes_of_one_client().await.unwrap();
         assert!(brought <= size, "{brought}");
-        let kept: u64 = store.kept_bytes().await.unwrap().values().sum();
+        let kept: u64 = store.cached_bytes().await.unwrap().values().sum();
         assert!(kept <= size, "{kept}");
     }
     // Older than all of theirs, and still here.

@@ -15,6 +15,14 @@ pub(crate) struct Access {
     pub(crate) body: Option<Bytes>,
 }
 
+/// A blob that a repository let go, or that none may read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnlinkedBlob {
+    pub(crate) digest: Digest,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+}
+
 /// A blob whose content is in place.
 #[derive(Clone, Debug)]
 pub(crate) struct NewBlob {

@@ -29,8 +29,8 @@ pub struct StoredManifest {
     pub bytes: Bytes,
     /// How it came into this repository.
     pub origin: Origin,
-    /// The image that it was read from, if it came from elsewhere.
-    pub source: Option<String>,
+    /// The images that it was read or derived from, if it came from elsewhere.
+    pub sources: Vec<String>,
 }
 
 /// What became of a deletion.
@@ -80,7 +80,8 @@ pub(crate) trait ManifestRecords: Send + Sync {
         stays: Stays,
     ) -> Answer<'_, Deletion>;
 
-    /// The sources of the manifests of `repository` that name the blob `digest`, latest first.
+    /// The sources of the manifests of `repository` that name the blob `digest`, each once, those
+    /// of the latest manifest first.
     fn sources_of_blob(
         &self,
         repository: &RepositoryName,

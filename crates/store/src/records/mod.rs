@@ -4,11 +4,19 @@
 //! Two implementations say the same: SQLite, which survives a power cut, and memory. Nothing here
 //! touches the files of blobs. SQL stands in [`sqlite`] alone.
 
+mod accounts;
 mod blobs;
+mod cached;
+mod derived;
+mod garbage;
+mod identity;
+mod inspection;
 mod manifests;
 mod new_manifest;
+mod ownership;
 mod references;
 mod repositories;
+mod snapshots;
 pub(crate) mod sqlite;
 mod tags;
 mod uploads;
@@ -18,14 +26,26 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 
 use crate::StoreError;
 
-pub(crate) use blobs::{Access, BlobRecords, NewBlob, Right};
+pub(crate) use accounts::AccountRecords;
+pub use accounts::{AccountRecord, Redacted};
+pub(crate) use blobs::{Access, BlobRecords, NewBlob, Right, UnlinkedBlob};
+pub(crate) use cached::{CacheRecords, EvictedManifest};
+pub use cached::{Candidate, CandidatesAfter, Use, Which};
+pub use derived::{Derived, DerivedTotal};
+pub(crate) use derived::{DerivedRecords, EvictedRecords};
+pub(crate) use garbage::{Garbage, GarbageRecords, Link};
+pub(crate) use identity::IdentityRecords;
+pub(crate) use inspection::{Affected, InspectionRecords, StoredBody};
 pub use manifests::{Deletion, Origin, StoredManifest};
 pub(crate) use manifests::{ManifestRecords, Stays};
-pub(crate) use new_manifest::NewManifest;
+pub(crate) use new_manifest::{NewManifest, digest_of, host_of};
 pub use new_manifest::{PutError, PutManifest};
+pub(crate) use ownership::OwnershipRecords;
+pub use ownership::{LocalName, Release};
 pub(crate) use references::{Kind, Reference};
 pub use repositories::Page;
 pub(crate) use repositories::RepositoryRecords;
+pub(crate) use snapshots::SnapshotRecords;
 pub use tags::TagRecord;
 pub(crate) use tags::TagRecords;
 pub(crate) use uploads::UploadRecords;
@@ -35,7 +55,19 @@ pub(crate) type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 
 /// Everything that a store knows.
 pub(crate) trait Records:
-    ManifestRecords + TagRecords + BlobRecords + UploadRecords + RepositoryRecords
+    ManifestRecords
+    + TagRecords
+    + BlobRecords
+    + UploadRecords
+    + RepositoryRecords
+    + OwnershipRecords
+    + DerivedRecords
+    + CacheRecords
+    + GarbageRecords
+    + InspectionRecords
+    + AccountRecords
+    + IdentityRecords
+    + SnapshotRecords
 {
     /// Whether changes are taken.
     ///
@@ -45,6 +77,19 @@ pub(crate) trait Records:
 
     /// Finishes the changes that have begun, and takes no others.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Where a list that is read in batches goes on; the default is its beginning. What the numbers
+/// mean is known to the implementation that gave them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cursor([i64; 2]);
+
+/// Some of a list that is read in batches, in no order that means anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch<T> {
+    pub(crate) items: Vec<T>,
+    /// Where the next batch begins; `None` at the end.
+    pub(crate) next: Option<Cursor>,
 }
 
 /// Something that changed.

@@ -18,8 +18,9 @@ pub struct PutManifest {
     pub origin: Origin,
     /// The account that pushes it: its name stands beside a name that this push makes local.
     pub account: Option<String>,
-    /// The image that it was read from, if it came from elsewhere.
-    pub source: Option<String>,
+    /// The images that it was read or derived from, if it came from elsewhere. None of them
+    /// leaves those in place that are known.
+    pub sources: Vec<String>,
     /// What the upstream gave to ask again for the tags with.
     pub etag: Option<String>,
     /// Whether the repository must hold everything that it refers to, as for a push. A subject
@@ -42,7 +43,7 @@ impl PutManifest {
             fixed: Vec::new(),
             origin: Origin::Pushed,
             account: None,
-            source: None,
+            sources: Vec::new(),
             etag: None,
             require_references: true,
             brought_by: 0,
@@ -55,18 +56,19 @@ impl PutManifest {
     pub fn upstream(tags: Vec<Tag>, source: impl Into<String>) -> Self {
         Self {
             origin: Origin::Upstream,
-            source: Some(source.into()),
+            sources: vec![source.into()],
             require_references: false,
             ..Self::pushed(tags)
         }
     }
 
-    /// A manifest that was computed from `source`; its blobs may come later.
+    /// A manifest that was computed from the images `sources`; its blobs may come later. Those
+    /// named by digest must be held somewhere for it to stay.
     #[must_use]
-    pub fn derived(source: impl Into<String>) -> Self {
+    pub fn derived<S: Into<String>>(sources: impl IntoIterator<Item = S>) -> Self {
         Self {
             origin: Origin::Derived,
-            source: Some(source.into()),
+            sources: sources.into_iter().map(Into::into).collect(),
             require_references: false,
             ..Self::pushed(Vec::new())
         }
@@ -223,4 +225,17 @@ impl NewManifest {
         }
         Some(descriptor)
     }
+}
+
+/// The host of the upstream that a repository mirrors which holds something from an upstream: the
+/// first part of its name.
+pub(crate) fn host_of(repository: &RepositoryName) -> Option<&str> {
+    let (host, _) = repository.as_str().split_once('/')?;
+    Some(host)
+}
+
+/// What an image is named by, if that is a digest.
+pub(crate) fn digest_of(image: &str) -> Option<Digest> {
+    let (_, digest) = image.rsplit_once('@')?;
+    digest.parse().ok()
 }

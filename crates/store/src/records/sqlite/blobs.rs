@@ -11,17 +11,13 @@ use super::{SqliteRecords, uploads};
 use crate::StoreError;
 use crate::records::{Access, Answer, BlobRecords, Change, Deletion, NewBlob, Right, Stays};
 
-/// Whether a repository whose name begins with the parameter has the row `blobs` from its
-/// upstream.
+/// Whether a repository of the host in the parameter has the row `blobs` from its upstream.
 macro_rules! given {
-    ($start:literal) => {
+    ($host:literal) => {
         concat!(
             "EXISTS (SELECT 1 FROM repo_blobs g JOIN repositories s ON s.id = g.repository_id
-                 WHERE g.blob_id = blobs.id AND g.given = 1
-                     AND substr(s.name, 1, length(",
-            $start,
-            ")) = ",
-            $start,
+                 WHERE g.blob_id = blobs.id AND g.given AND s.host = ",
+            $host,
             ")"
         )
     };
@@ -111,7 +107,7 @@ impl BlobRecords for SqliteRecords {
             Box::pin(async move {
                 let blob = enter(transaction, &new.digest, new.access).await?;
                 if let Some(name) = new.repository {
-                    let repository = ensure(transaction, &name).await?;
+                    let repository = ensure(transaction, &name, new.given).await?;
                     link(transaction, repository, blob, new.given).await?;
                     // What was cached may have been the damaged content that this replaces.
                     transaction.changed(Change::Blob(name, new.digest));
@@ -129,7 +125,7 @@ impl BlobRecords for SqliteRecords {
         let (from, giver) = match right {
             Right::Vouched => (None, None),
             Right::Of(from) => (Some(String::from(from)), None),
-            Right::Given(host) => (None, Some(format!("{host}/"))),
+            Right::Given(host) => (None, Some(host)),
         };
         let given = giver.is_some();
         self.write(Durability::Full, move |transaction| {
@@ -145,7 +141,7 @@ impl BlobRecords for SqliteRecords {
                 let Some(blob) = blob else {
                     return Ok(false);
                 };
-                let repository = ensure(transaction, &to).await?;
+                let repository = ensure(transaction, &to, given).await?;
                 link(transaction, repository, blob, given).await?;
                 Ok::<_, StoreError>(true)
             })
@@ -154,7 +150,7 @@ impl BlobRecords for SqliteRecords {
 
     fn is_given(&self, host: &str, digest: &Digest) -> Answer<'_, bool> {
         let query = sqlx::query_scalar(IS_GIVEN)
-            .bind(format!("{host}/"))
+            .bind(host.to_owned())
             .bind(digest_to_bytes(digest));
         self.read(query.fetch_one(&self.readers))
     }

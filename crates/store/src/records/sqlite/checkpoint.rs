@@ -16,6 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::failed;
 
+statements! {
+    CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)";
+}
+
 /// Transactions between two checkpoints.
 const EVERY: u32 = 64;
 
@@ -23,7 +27,7 @@ const EVERY: u32 = 64;
 const LONG: i64 = 4096;
 
 /// The writer's end.
-pub(crate) struct Checkpoints {
+pub(super) struct Checkpoints {
     transactions: u32,
     due: mpsc::Sender<()>,
     long: Arc<AtomicBool>,
@@ -32,7 +36,7 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts checkpointing on a connection of its own.
-    pub(crate) fn start(connection: SqliteConnection, path: &Path) -> Self {
+    pub(super) fn start(connection: SqliteConnection, path: &Path) -> Self {
         let (due, mut asked) = mpsc::channel(1);
         let long = Arc::new(AtomicBool::new(false));
         let (path, says_long) = (path.to_owned(), Arc::clone(&long));
@@ -64,13 +68,13 @@ impl Checkpoints {
     }
 
     /// Closes the connection.
-    pub(crate) async fn end(self) {
+    pub(super) async fn end(self) {
         drop(self.due);
         let _ = self.task.await;
     }
 
     /// To be called between transactions, on the writer's connection.
-    pub(crate) async fn after_transaction(&mut self, connection: &mut SqliteConnection) {
+    pub(super) async fn after_transaction(&mut self, connection: &mut SqliteConnection) {
         if self.long.swap(false, Ordering::Relaxed)
             && let Err(error) = checkpoint(connection).await
         {
@@ -86,8 +90,6 @@ impl Checkpoints {
 
 /// Moves what can be moved without waiting for anybody. How many pages the log holds.
 async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    let (_, pages, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
-        .fetch_one(connection)
-        .await?;
+    let (_, pages, _): (i64, i64, i64) = sqlx::query_as(CHECKPOINT).fetch_one(connection).await?;
     Ok(pages)
 }

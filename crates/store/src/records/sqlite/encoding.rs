@@ -7,7 +7,7 @@ use metahub_oci::{Algorithm, Digest};
 use crate::records::{Kind, Origin};
 
 /// One byte for the algorithm, then the raw value: half the size of the text.
-pub(crate) fn digest_to_bytes(digest: &Digest) -> Vec<u8> {
+pub(super) fn digest_to_bytes(digest: &Digest) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(65);
     bytes.push(match digest.algorithm() {
         Algorithm::Sha256 => 1,
@@ -19,7 +19,7 @@ pub(crate) fn digest_to_bytes(digest: &Digest) -> Vec<u8> {
 }
 
 /// The reverse of [`digest_to_bytes`]; `None` for what it never makes.
-pub(crate) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
+pub(super) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
     let (algorithm, value) = bytes.split_first()?;
     let algorithm = match algorithm {
         1 => Algorithm::Sha256,
@@ -30,7 +30,7 @@ pub(crate) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
 }
 
 /// Between which keys the digests of `algorithm` lie whose value begins with `first`.
-pub(crate) fn first_key(algorithm: Algorithm, first: u8) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn first_key(algorithm: Algorithm, first: u8) -> (Vec<u8>, Vec<u8>) {
     let start = match algorithm {
         Algorithm::Sha256 => vec![1, first],
         Algorithm::Sha512 => vec![2, first],
@@ -42,7 +42,7 @@ pub(crate) fn first_key(algorithm: Algorithm, first: u8) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Milliseconds since 1970.
-pub(crate) fn time_to_millis(time: SystemTime) -> i64 {
+pub(super) fn time_to_millis(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .ok()
         .and_then(|since| i64::try_from(since.as_millis()).ok())
@@ -50,18 +50,18 @@ pub(crate) fn time_to_millis(time: SystemTime) -> i64 {
 }
 
 /// The reverse of [`time_to_millis`].
-pub(crate) fn time_from_millis(millis: i64) -> SystemTime {
+pub(super) fn time_from_millis(millis: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// Now, in milliseconds since 1970.
-pub(crate) fn now() -> i64 {
+pub(super) fn now() -> i64 {
     time_to_millis(SystemTime::now())
 }
 
 impl Origin {
     /// As it is written in the database. The least wins where a manifest came in several ways.
-    pub(crate) fn number(self) -> i64 {
+    pub(super) fn number(self) -> i64 {
         match self {
             Self::Pushed => 1,
             Self::Upstream => 2,
@@ -71,14 +71,14 @@ impl Origin {
 }
 
 /// The reverse of [`Origin::number`].
-pub(crate) fn origin_from_number(number: i64) -> Option<Origin> {
+pub(super) fn origin_from_number(number: i64) -> Option<Origin> {
     let origins = [Origin::Pushed, Origin::Upstream, Origin::Derived];
     origins.into_iter().find(|origin| origin.number() == number)
 }
 
 impl Kind {
     /// As it is written in the database.
-    pub(crate) fn number(self) -> i64 {
+    pub(super) fn number(self) -> i64 {
         match self {
             Self::Config => 1,
             Self::Layer => 2,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::encoding::{digest_to_bytes, now, origin_from_number};
 use super::needs::needing;
 use super::writer::{Durability, Transaction};
-use super::{SqliteRecords, limit_and_one, manifest_rows};
+use super::{SqliteRecords, derived, limit_and_one, manifest_rows};
 use crate::StoreError;
 use crate::records::{
     Answer, Change, Deletion, ManifestRecords, NewManifest, Page, PutError, Stays, StoredManifest,
@@ -17,24 +17,27 @@ use crate::records::{
 
 statements! {
     MANIFEST =
-        "SELECT l.media_type, l.origin, l.source, m.body
+        "SELECT l.media_type, l.origin, m.body,
+             (SELECT json_group_array(s.image ORDER BY s.position) FROM sources s
+              WHERE s.repository_id = l.repository_id AND s.manifest_id = l.manifest_id)
          FROM repo_manifests l
          JOIN manifests m ON m.id = l.manifest_id
          WHERE l.repository_id = (SELECT id FROM repositories WHERE name = $1)
            AND m.digest = $2";
     SOURCES_OF_BLOB =
-        "SELECT l.source FROM refs f
-         JOIN repo_manifests l ON l.manifest_id = f.manifest_id
-         WHERE f.digest = $1 AND f.kind IN (1, 2) AND l.source IS NOT NULL
-           AND l.repository_id = (SELECT id FROM repositories WHERE name = $2)
-         GROUP BY l.source ORDER BY max(l.pushed_at) DESC, l.source";
+        "SELECT s.image FROM blob_refs f
+         CROSS JOIN repo_manifests l ON l.manifest_id = f.manifest_id
+             AND l.repository_id = (SELECT id FROM repositories WHERE name = $2)
+         JOIN sources s ON s.repository_id = l.repository_id AND s.manifest_id = l.manifest_id
+         WHERE f.digest = $1
+         GROUP BY s.image ORDER BY max(l.pushed_at) DESC, min(s.position), s.image";
     MANIFESTS_NAMING =
-        "SELECT m.body FROM refs f
-         JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+        "SELECT m.body FROM needed_refs f
+         CROSS JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+             AND h.repository_id = (SELECT id FROM repositories WHERE name = $2)
          JOIN manifests m ON m.id = f.manifest_id
-         WHERE f.digest = $1 AND f.kind IN (1, 2, 3)
-           AND h.repository_id = (SELECT id FROM repositories WHERE name = $2)
-         ORDER BY h.pushed_at DESC, m.digest LIMIT $3";
+         WHERE f.digest = $1
+         GROUP BY m.id ORDER BY h.pushed_at DESC, m.digest LIMIT $3";
     REFERRERS =
         "SELECT m.referrer, l.media_type FROM manifests m
          JOIN repo_manifests l ON l.manifest_id = m.id
@@ -73,14 +76,14 @@ impl ManifestRecords for SqliteRecords {
     ) -> Answer<'_, Option<StoredManifest>> {
         let (repository, digest) = (repository.clone(), digest.clone());
         Box::pin(async move {
-            type Row = (String, i64, Option<String>, Vec<u8>);
+            type Row = (String, i64, Vec<u8>, String);
             let row: Option<Row> = sqlx::query_as(MANIFEST)
                 .bind(repository.as_str())
                 .bind(digest_to_bytes(&digest))
                 .fetch_optional(&self.readers)
                 .await
                 .map_err(|error| self.error(error))?;
-            let Some((media_type, origin, source, body)) = row else {
+            let Some((media_type, origin, body, sources)) = row else {
                 return Ok(None);
             };
             let corrupt = |what: &str| {
@@ -89,7 +92,7 @@ impl ManifestRecords for SqliteRecords {
             Ok(Some(StoredManifest {
                 media_type: media_type.parse().map_err(|_| corrupt("media type"))?,
                 origin: origin_from_number(origin).ok_or_else(|| corrupt("origin"))?,
-                source,
+                sources: serde_json::from_str(&sources).map_err(|_| corrupt("sources"))?,
                 bytes: Bytes::from(body),
                 digest,
             }))
@@ -240,7 +243,7 @@ impl ManifestRecords for SqliteRecords {
 
 /// Removes a manifest from a repository, and its body if no other repository holds it. Whether it
 /// was there.
-pub(crate) async fn delete(
+pub(super) async fn delete(
     transaction: &mut Transaction,
     repository: RepositoryName,
     digest: Digest,
@@ -260,7 +263,7 @@ pub(crate) async fn delete(
         let tag = parsed.map_err(|_| transaction.corrupt(format!("tag '{tag}'")))?;
         transaction.changed(Change::Tag(repository.clone(), tag));
     }
-    crate::derived::delete_of(transaction, repository_id, manifest_id).await?;
+    derived::delete_of(transaction, repository_id, manifest_id).await?;
     let result = sqlx::query(LET_GO)
         .bind(repository_id)
         .bind(manifest_id)

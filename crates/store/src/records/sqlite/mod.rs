@@ -13,19 +13,33 @@ macro_rules! statements {
     };
 }
 
+mod accounts;
 mod blobs;
+mod cached;
 mod checkpoint;
-pub(crate) mod encoding;
+mod derived;
+mod derived_eviction;
+mod encoding;
+mod eviction;
+mod garbage;
+mod identity;
+mod inspection;
 mod manifest_rows;
-pub(crate) mod manifests;
+mod manifests;
 mod needs;
-pub(crate) mod publish_manifest;
-pub(crate) mod repositories;
+mod ownership;
+mod publish_manifest;
+mod repositories;
 mod schema;
-pub(crate) mod snapshot;
+mod snapshot;
+mod stale;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod uploads;
-pub(crate) mod writer;
+mod writer;
+
+pub(crate) use snapshot::Snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -53,8 +67,9 @@ const READERS: u32 = 4;
 /// Records in a SQLite database.
 pub(crate) struct SqliteRecords {
     path: PathBuf,
-    pub(crate) readers: SqlitePool,
-    pub(crate) writer: Writer,
+    readers: SqlitePool,
+    writer: Writer,
+    fence: Arc<OnceLock<Fence>>,
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -81,7 +96,6 @@ impl SqliteRecords {
     pub(crate) async fn open(
         layout: &Layout,
         changes: Arc<dyn ChangeSink>,
-        fence: Arc<OnceLock<Fence>>,
         serving: bool,
     ) -> Result<Self, StoreError> {
         let path = layout.database();
@@ -107,21 +121,24 @@ impl SqliteRecords {
         let beside = options(&path).connect().await.map_err(fail)?;
         let checkpoints = Checkpoints::start(beside, &path);
         let anew = options(&path).create_if_missing(false);
-        let writer = Writer::start(connection, anew, path.clone(), changes, checkpoints, fence);
+        let fence: Arc<OnceLock<Fence>> = Arc::default();
+        let fenced = Arc::clone(&fence);
+        let writer = Writer::start(connection, anew, path.clone(), changes, checkpoints, fenced);
         Ok(Self {
             path,
             readers,
             writer,
+            fence,
         })
     }
 
     /// The error for what SQLite said.
-    pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
+    fn error(&self, error: sqlx::Error) -> StoreError {
         failed(&self.path, error)
     }
 
     /// The error for a row that this program never writes.
-    pub(crate) fn corrupt(&self, problem: impl Into<String>) -> StoreError {
+    fn corrupt(&self, problem: impl Into<String>) -> StoreError {
         StoreError::Corrupt {
             path: self.path.clone(),
             problem: problem.into(),
@@ -166,7 +183,7 @@ fn limit_and_one(limit: usize) -> i64 {
 }
 
 /// The error for what SQLite said about the database at `path`.
-pub(crate) fn failed(path: &Path, source: sqlx::Error) -> StoreError {
+fn failed(path: &Path, source: sqlx::Error) -> StoreError {
     let code = match &source {
         sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return StoreError::Closed,

@@ -13,11 +13,11 @@ statements! {
         "WITH RECURSIVE needing (id) AS (
              SELECT id FROM manifests WHERE digest = $1
              UNION
-             SELECT manifest_id FROM refs WHERE digest = $1 AND kind <> 4
+             SELECT manifest_id FROM needed_refs WHERE digest = $1
              UNION
              SELECT f.manifest_id FROM needing n
              JOIN manifests m ON m.id = n.id
-             JOIN refs f ON f.digest = m.digest AND f.kind <> 4
+             JOIN needed_refs f ON f.digest = m.digest
          )
          SELECT t.name FROM needing n JOIN tags t ON t.manifest_id = n.id
          WHERE t.repository_id = (SELECT id FROM repositories WHERE name = $2)

@@ -8,11 +8,10 @@ use serde_json::Value;
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, now};
 use super::repositories::ensure;
-use super::tags;
 use super::writer::Transaction;
+use super::{ownership, tags};
 use crate::StoreError;
-use crate::ownership;
-use crate::records::{Change, Kind, NewManifest, Origin, PutError, TagRecord};
+use crate::records::{Change, Kind, NewManifest, Origin, PutError, TagRecord, digest_of};
 
 statements! {
     // A list of digests is bound as a JSON array of hexadecimal digits.
@@ -41,14 +40,17 @@ statements! {
     // What was pushed stays pushed, even if an upstream has it too.
     HOLD =
         "INSERT INTO repo_manifests
-             (repository_id, manifest_id, media_type, origin, source, pushed_at, brought_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+             (repository_id, manifest_id, media_type, origin, pushed_at, brought_by)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (repository_id, manifest_id) DO UPDATE SET
              media_type = excluded.media_type,
              origin = min(origin, excluded.origin),
-             source = coalesce(excluded.source, source),
              pushed_at = excluded.pushed_at,
              brought_by = CASE WHEN brought_by = excluded.brought_by THEN brought_by ELSE 0 END";
+    FORGET_SOURCES = "DELETE FROM sources WHERE repository_id = $1 AND manifest_id = $2";
+    WRITE_SOURCES =
+        "INSERT INTO sources (repository_id, manifest_id, position, image, digest)
+         SELECT $1, $2, key, value ->> 0, unhex(value ->> 1) FROM json_each($3)";
     TAKEN =
         "SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id
          WHERE t.repository_id = $1 AND t.name = $2 AND t.manifest_id <> $3";
@@ -57,7 +59,8 @@ statements! {
 impl NewManifest {
     /// Stores it.
     pub(super) async fn publish(self, transaction: &mut Transaction) -> Result<(), PutError> {
-        let repository_id = ensure(transaction, &self.repository).await?;
+        let from_upstream = self.options.origin == Origin::Upstream;
+        let repository_id = ensure(transaction, &self.repository, from_upstream).await?;
         self.mount_blobs(transaction, repository_id).await?;
         // What an upstream or a derivation says is kept as it is.
         if self.options.origin == Origin::Pushed {
@@ -143,12 +146,13 @@ impl NewManifest {
             .bind(manifest_id)
             .bind(self.document.media_type().as_str())
             .bind(self.options.origin.number())
-            .bind(self.options.source.as_deref())
             .bind(now())
             .bind(self.options.brought_by)
             .execute(&mut transaction.connection)
             .await;
         result.map_err(|error| transaction.error(error))?;
+        self.write_sources(transaction, repository_id, manifest_id)
+            .await?;
         if self.options.origin == Origin::Pushed {
             let account = self.options.account.as_deref();
             ownership::claim(transaction, &self.repository, account).await?;
@@ -157,6 +161,35 @@ impl NewManifest {
         transaction.changed(Change::Pushed(repository.clone()));
         transaction.changed(Change::Manifest(repository, digest));
         Ok(())
+    }
+
+    /// Replaces the sources that are known, if there are any.
+    async fn write_sources(
+        &self,
+        transaction: &mut Transaction,
+        repository_id: i64,
+        manifest_id: i64,
+    ) -> Result<(), StoreError> {
+        if self.options.sources.is_empty() {
+            return Ok(());
+        }
+        let result = sqlx::query(FORGET_SOURCES)
+            .bind(repository_id)
+            .bind(manifest_id)
+            .execute(&mut transaction.connection)
+            .await;
+        result.map_err(|error| transaction.error(error))?;
+        let sources = self.options.sources.iter().map(|image| {
+            let digest = digest_of(image).map(|digest| hex(&digest));
+            Value::from(vec![Value::from(image.as_str()), Value::from(digest)])
+        });
+        let result = sqlx::query(WRITE_SOURCES)
+            .bind(repository_id)
+            .bind(manifest_id)
+            .bind(sources.collect::<Value>().to_string())
+            .execute(&mut transaction.connection)
+            .await;
+        result.map(drop).map_err(|error| transaction.error(error))
     }
 
     async fn set_tags(

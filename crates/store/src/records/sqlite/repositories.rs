@@ -6,11 +6,12 @@ use super::encoding::{digest_to_bytes, now};
 use super::writer::Transaction;
 use super::{SqliteRecords, limit_and_one};
 use crate::StoreError;
-use crate::records::{Answer, Change, Page, RepositoryRecords};
+use crate::records::{Answer, Change, Page, RepositoryRecords, host_of};
 
 statements! {
-    FIND = "SELECT id FROM repositories WHERE name = $1";
+    FIND = "SELECT id, host IS NULL FROM repositories WHERE name = $1";
     ADD = "INSERT INTO repositories (name, created_at) VALUES ($1, $2) RETURNING id";
+    SET_HOST = "UPDATE repositories SET host = $2 WHERE id = $1";
     PAGE =
         "SELECT name FROM repositories r
          WHERE name > $1
@@ -44,36 +45,61 @@ impl RepositoryRecords for SqliteRecords {
     }
 }
 
-/// The row of a repository, made if it is missing.
-pub(crate) async fn ensure(
+/// The row of a repository, made if it is missing. What comes `from_upstream` makes it one that
+/// mirrors the host in its name.
+pub(super) async fn ensure(
     transaction: &mut Transaction,
     name: &RepositoryName,
+    from_upstream: bool,
 ) -> Result<i64, StoreError> {
-    if let Some(id) = find(transaction, name).await? {
-        return Ok(id);
+    let (id, is_without_host) = match find_row(transaction, name).await? {
+        Some(found) => found,
+        None => {
+            let result = sqlx::query_scalar(ADD)
+                .bind(name.as_str())
+                .bind(now())
+                .fetch_one(&mut transaction.connection)
+                .await;
+            (result.map_err(|error| transaction.error(error))?, true)
+        }
+    };
+    if from_upstream
+        && is_without_host
+        && let Some(host) = host_of(name)
+    {
+        let result = sqlx::query(SET_HOST)
+            .bind(id)
+            .bind(host)
+            .execute(&mut transaction.connection)
+            .await;
+        result.map_err(|error| transaction.error(error))?;
     }
-    let result = sqlx::query_scalar(ADD)
-        .bind(name.as_str())
-        .bind(now())
-        .fetch_one(&mut transaction.connection)
-        .await;
-    result.map_err(|error| transaction.error(error))
+    Ok(id)
 }
 
-/// The row of a repository.
-pub(crate) async fn find(
+/// The row of a repository, and whether it never held anything of an upstream.
+async fn find_row(
     transaction: &mut Transaction,
     name: &RepositoryName,
-) -> Result<Option<i64>, StoreError> {
-    let result = sqlx::query_scalar(FIND)
+) -> Result<Option<(i64, bool)>, StoreError> {
+    let result = sqlx::query_as(FIND)
         .bind(name.as_str())
         .fetch_optional(&mut transaction.connection)
         .await;
     result.map_err(|error| transaction.error(error))
 }
 
+/// The row of a repository.
+pub(super) async fn find(
+    transaction: &mut Transaction,
+    name: &RepositoryName,
+) -> Result<Option<i64>, StoreError> {
+    let found = find_row(transaction, name).await?;
+    Ok(found.map(|(id, _)| id))
+}
+
 /// Takes a blob out of a repository. Whether it was there.
-pub(crate) async fn unlink(
+pub(super) async fn unlink(
     transaction: &mut Transaction,
     repository: RepositoryName,
     digest: Digest,

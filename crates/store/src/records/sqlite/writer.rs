@@ -30,11 +30,20 @@ const BATCH: usize = 64;
 
 statements! {
     OWNER = "SELECT value FROM store WHERE name = 'owner'";
+    BEGIN = "BEGIN IMMEDIATE";
+    COMMIT = "COMMIT";
+    ROLLBACK = "ROLLBACK";
+    // Work of one transaction that is undone without the others'.
+    BEGIN_WORK = "SAVEPOINT work";
+    UNDO_WORK = "ROLLBACK TO work";
+    END_WORK = "RELEASE work";
+    FLUSH_EACH_COMMIT = "PRAGMA synchronous = FULL";
+    FLUSH_LATER = "PRAGMA synchronous = NORMAL";
 }
 
 /// Whether a commit must survive a power cut before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub(super) enum Durability {
     /// It must: SQLite flushes its log before the commit returns.
     Full,
     /// It survives the end of the process, but a power cut may undo it: staging and freshness.
@@ -42,9 +51,9 @@ pub(crate) enum Durability {
 }
 
 /// An open transaction, as work sees it.
-pub(crate) struct Transaction {
+pub(super) struct Transaction {
     /// Where statements run.
-    pub(crate) connection: SqliteConnection,
+    pub(super) connection: SqliteConnection,
     changes: Vec<Change>,
     path: PathBuf,
     synchronous: Durability,
@@ -54,34 +63,34 @@ pub(crate) struct Transaction {
 /// What keeps a server from writing that lost the folder to another one: the lease, and the
 /// owner that the database names. The owner is read within the transaction, so that it cannot
 /// change before the commit.
-pub(crate) struct Fence {
-    pub(crate) lease: Arc<lease::Shared>,
-    pub(crate) owner: String,
+pub(super) struct Fence {
+    pub(super) lease: Arc<lease::Shared>,
+    pub(super) owner: String,
 }
 
 impl Transaction {
     /// Notes what caches must forget once this is durable.
-    pub(crate) fn changed(&mut self, change: Change) {
+    pub(super) fn changed(&mut self, change: Change) {
         self.changes.push(change);
     }
 
     /// How much was noted so far.
-    pub(crate) fn noted(&self) -> usize {
+    pub(super) fn noted(&self) -> usize {
         self.changes.len()
     }
 
     /// Forgets what was noted since, in work that will be undone: it would only take memory.
-    pub(crate) fn forget_noted(&mut self, since: usize) {
+    pub(super) fn forget_noted(&mut self, since: usize) {
         self.changes.truncate(since);
     }
 
     /// The error for what SQLite said.
-    pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
+    pub(super) fn error(&self, error: sqlx::Error) -> StoreError {
         failed(&self.path, error)
     }
 
     /// The error for a row that this program never writes.
-    pub(crate) fn corrupt(&self, problem: impl Into<String>) -> StoreError {
+    pub(super) fn corrupt(&self, problem: impl Into<String>) -> StoreError {
         StoreError::Corrupt {
             path: self.path.clone(),
             problem: problem.into(),
@@ -116,8 +125,8 @@ impl Transaction {
     async fn set_durability(&mut self, durability: Durability) -> Result<(), StoreError> {
         if self.synchronous != durability {
             self.run(match durability {
-                Durability::Full => "PRAGMA synchronous = FULL",
-                Durability::Relaxed => "PRAGMA synchronous = NORMAL",
+                Durability::Full => FLUSH_EACH_COMMIT,
+                Durability::Relaxed => FLUSH_LATER,
             })
             .await?;
             self.synchronous = durability;
@@ -180,7 +189,7 @@ enum Message {
 
 /// A handle to the writer. It ends when the last handle is dropped.
 #[derive(Clone)]
-pub(crate) struct Writer {
+pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     /// It was asked to end.
     closing: Arc<AtomicBool>,
@@ -188,7 +197,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer on `connection`, which `options` opened and whose `synchronous` is FULL.
-    pub(crate) fn start(
+    pub(super) fn start(
         connection: SqliteConnection,
         options: SqliteConnectOptions,
         path: PathBuf,
@@ -224,7 +233,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::WriterEnded`], or [`StoreError::Closed`] when it was asked to end.
-    pub(crate) fn takes_work(&self) -> Result<(), StoreError> {
+    pub(super) fn takes_work(&self) -> Result<(), StoreError> {
         if self.queue.is_closed() {
             return Err(self.ended());
         }
@@ -232,7 +241,7 @@ impl Writer {
     }
 
     /// Runs `work` in a transaction and answers once that is committed.
-    pub(crate) async fn write<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
+    pub(super) async fn write<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -260,7 +269,7 @@ impl Writer {
     }
 
     /// Finishes what is queued and closes the connection.
-    pub(crate) async fn close(&self) {
+    pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         self.closing.store(true, Ordering::Release);
         if self.queue.send(Message::Close(done)).await.is_ok() {
@@ -300,7 +309,7 @@ async fn serve(
                     tracing::error!("work on the database panicked: its transaction is undone");
                     transaction.changes.clear();
                     // Fails when it had not begun.
-                    let _ = transaction.run("ROLLBACK").await;
+                    let _ = transaction.run(ROLLBACK).await;
                     true
                 }
             };
@@ -349,7 +358,7 @@ async fn process(
     if let Err(error) = &outcome {
         tracing::warn!(%error, "a transaction failed");
         // Fails when SQLite has rolled back by itself already.
-        let _ = transaction.run("ROLLBACK").await;
+        let _ = transaction.run(ROLLBACK).await;
     } else {
         for change in transaction.changes.drain(..) {
             sink.changed(&change);
@@ -376,22 +385,22 @@ async fn commit(
             Durability::Relaxed
         })
         .await?;
-    transaction.run("BEGIN IMMEDIATE").await?;
+    transaction.run(BEGIN).await?;
     transaction.check_owner().await?;
     if let [only] = batch {
         let succeeded = only.run(transaction).await;
         return if succeeded {
-            transaction.run("COMMIT").await
+            transaction.run(COMMIT).await
         } else {
             transaction.changes.clear();
             // Not an error of the transaction: the caller gets the work's own.
-            let _ = transaction.run("ROLLBACK").await;
+            let _ = transaction.run(ROLLBACK).await;
             Ok(())
         };
     }
     let mut any = false;
     for job in batch {
-        transaction.run("SAVEPOINT job").await?;
+        transaction.run(BEGIN_WORK).await?;
         let changes = transaction.changes.len();
         if job.run(transaction).await {
             any = true;
@@ -399,25 +408,25 @@ async fn commit(
             transaction.changes.truncate(changes);
             // This fails when a full disk made SQLite roll back everything: then nobody's work
             // in this batch was done.
-            transaction.run("ROLLBACK TO job").await?;
+            transaction.run(UNDO_WORK).await?;
         }
-        transaction.run("RELEASE job").await?;
+        transaction.run(END_WORK).await?;
     }
-    transaction
-        .run(if any { "COMMIT" } else { "ROLLBACK" })
-        .await
+    transaction.run(if any { COMMIT } else { ROLLBACK }).await
 }
 
 #[cfg(test)]
 mod tests {
     use metahub_oci::{Digest, RepositoryName};
 
+    use super::super::SqliteRecords;
+    use super::super::tests::temporary;
     use super::*;
-    use crate::Store;
+    use crate::records::{Access, BlobRecords as _, NewBlob, Records as _, RepositoryRecords as _};
 
-    async fn panicking(store: &Store) -> Result<(), StoreError> {
-        let writer = &store.inner.database.writer;
-        writer
+    async fn panicking(records: &SqliteRecords) -> Result<(), StoreError> {
+        records
+            .writer
             .write(Durability::Full, |transaction| {
                 Box::pin(async move {
                     sqlx::query("DELETE FROM repositories")
@@ -430,44 +439,54 @@ mod tests {
             .await
     }
 
+    fn blob(name: &RepositoryName, bytes: &'static [u8]) -> NewBlob {
+        NewBlob {
+            digest: Digest::sha256(bytes),
+            access: Access {
+                size: bytes.len() as u64,
+                body: Some(bytes.into()),
+            },
+            repository: Some(name.clone()),
+            given: false,
+            upload: None,
+        }
+    }
+
     #[tokio::test]
     async fn work_that_panics_is_undone_and_the_writer_goes_on() {
-        let store = Store::temporary().await.unwrap();
+        let (_folder, records) = temporary().await;
         let name: RepositoryName = "lab/app".parse().unwrap();
-        for round in 0..3u8 {
-            let digest = Digest::sha256(&[round]);
-            let bytes = bytes::Bytes::copy_from_slice(&[round]);
+        for bytes in [b"1", b"2", b"3"] {
+            let new = blob(&name, bytes);
             // Beside it, in the same transaction or another, others are told or done.
-            let (panicked, put) = tokio::join!(
-                panicking(&store),
-                store.put_blob(&name, &digest, bytes.clone())
-            );
+            let (panicked, put) =
+                tokio::join!(panicking(&records), records.publish_blob(new.clone()));
             assert!(matches!(panicked, Err(StoreError::Aborted)), "{panicked:?}");
             if put.is_err() {
-                store.put_blob(&name, &digest, bytes).await.unwrap();
+                records.publish_blob(new.clone()).await.unwrap();
             }
-            assert!(store.has_repository(&name).await.unwrap(), "it was undone");
-            assert!(store.blob(&name, &digest).await.unwrap().is_some());
-            store.ready().unwrap();
+            let there = records.has_repository(&name).await.unwrap();
+            assert!(there, "it was undone");
+            let found = records.blob(&name, &new.digest).await.unwrap();
+            assert_eq!(found, Some(new.access));
+            records.ready().unwrap();
         }
-        store.close().await;
-        assert!(matches!(store.ready(), Err(StoreError::Closed)));
+        records.close().await;
+        assert!(matches!(records.ready(), Err(StoreError::Closed)));
     }
 
     #[tokio::test]
     async fn a_writer_that_ended_by_itself_is_told_of() {
-        let store = Store::temporary().await.unwrap();
-        let writer = &store.inner.database.writer;
+        let (_folder, records) = temporary().await;
         let (done, closed) = oneshot::channel();
         // As if its task had ended: nobody said that the store is to close.
-        writer.queue.send(Message::Close(done)).await.ok();
+        let queue = &records.writer.queue;
+        queue.send(Message::Close(done)).await.ok();
         closed.await.unwrap();
         let name: RepositoryName = "lab/app".parse().unwrap();
-        let refused = store
-            .put_blob(&name, &Digest::sha256(b"x"), "x".into())
-            .await;
+        let refused = records.publish_blob(blob(&name, b"x")).await;
         let text = refused.unwrap_err().to_string();
         assert!(text.contains("restart metahub"), "{text}");
-        assert!(matches!(store.ready(), Err(StoreError::WriterEnded)));
+        assert!(matches!(records.ready(), Err(StoreError::WriterEnded)));
     }
 }

@@ -1,0 +1,76 @@
+//! Accounts and secrets. What names and roles mean, and how passwords are hashed, is not known
+//! here.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use super::Answer;
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Redacted<T>(T);
+
+impl<T> Redacted<T> {
+    /// Wraps a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value, for whoever must have it.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// The value itself.
+    pub(crate) fn into_exposed(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
+
+/// An account as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// Its name.
+    pub name: String,
+    /// Its role, as text.
+    pub role: String,
+    /// Its password's hash, as text.
+    pub password_hash: Redacted<String>,
+    /// When it was added.
+    pub created_at: SystemTime,
+}
+
+/// Accounts and secrets. Another process may change them: nothing of this is ever cached.
+pub(crate) trait AccountRecords: Send + Sync {
+    /// Adds an account, durably. Whether the name was free; if not, nothing changes.
+    fn add_account(
+        &self,
+        name: &str,
+        role: &str,
+        password_hash: Redacted<String>,
+    ) -> Answer<'_, bool>;
+
+    /// The account `name`.
+    fn account(&self, name: &str) -> Answer<'_, Option<AccountRecord>>;
+
+    /// All accounts, by name.
+    fn accounts(&self) -> Answer<'_, Vec<AccountRecord>>;
+
+    /// Gives an account another password, durably. Whether it exists.
+    fn set_password(&self, name: &str, password_hash: Redacted<String>) -> Answer<'_, bool>;
+
+    /// Gives an account another role, durably. Whether it exists.
+    fn set_role(&self, name: &str, role: &str) -> Answer<'_, bool>;
+
+    /// Removes an account, durably. Whether it existed.
+    fn remove_account(&self, name: &str) -> Answer<'_, bool>;
+
+    /// The secret `name`, which is `fresh` from now on if there was none. Durably.
+    fn secret(&self, name: &str, fresh: Redacted<[u8; 32]>) -> Answer<'_, Redacted<[u8; 32]>>;
+}

@@ -1,0 +1,83 @@
+//! Derived content: which manifest an outcome led to, found again by the digest over everything
+//! that decided its bytes.
+
+use std::time::SystemTime;
+
+use metahub_oci::{Digest, RepositoryName};
+
+use super::{Answer, Batch, Cursor, UnlinkedBlob};
+
+/// A manifest or index that was computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// The repository that holds it.
+    pub repository: RepositoryName,
+    /// The manifest or index.
+    pub digest: Digest,
+}
+
+/// How many records of derived content there are, and what they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DerivedTotal {
+    /// Records.
+    pub records: u64,
+    /// Bytes of the manifests, and of the children and configurations that were made with them.
+    pub bytes: u64,
+}
+
+/// What an eviction of derived records took out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EvictedRecords {
+    /// Records.
+    pub(crate) records: u64,
+    /// Manifests and indexes.
+    pub(crate) manifests: u64,
+    /// Configurations that nothing in their repository names any more.
+    pub(crate) blobs: Vec<UnlinkedBlob>,
+}
+
+/// Records of derived content.
+///
+/// A derived manifest is *free* if it was computed in its repository and nothing there refers to
+/// it: no tag, no index, no referrer. It is *stale* if it is free, was neither stored nor used
+/// since a cut-off, and either no record leads to it, or an image that it was derived from is held
+/// nowhere any more; copies of that image that were themselves derived in the same repository do
+/// not count.
+pub(crate) trait DerivedRecords: Send + Sync {
+    /// What the outcome `key` led to.
+    fn derived(&self, key: &Digest) -> Answer<'_, Option<Derived>>;
+
+    /// Records durably that the outcome `key` led to the manifest `digest`, which takes `bytes`
+    /// with what was made for it, if `repository` holds it. Whether it does.
+    fn put_derived(
+        &self,
+        key: &Digest,
+        repository: &RepositoryName,
+        digest: &Digest,
+        bytes: u64,
+    ) -> Answer<'_, bool>;
+
+    /// How much derived content is recorded.
+    fn derived_total(&self) -> Answer<'_, DerivedTotal>;
+
+    /// Removes records, least recently used first and by their keys, until they take at most
+    /// `target` bytes, but at most `limit` of them: with the manifests that are free without
+    /// them, the children of those that are free then, and the configurations that no manifest of
+    /// the repository names then. Durably.
+    fn evict_derived(&self, target: u64, limit: u32) -> Answer<'_, EvictedRecords>;
+
+    /// Stale manifests, a batch of at most `limit`.
+    fn stale_derived(
+        &self,
+        unused_since: SystemTime,
+        after: Cursor,
+        limit: u32,
+    ) -> Answer<'_, Batch<Derived>>;
+
+    /// Removes those of `candidates` that are stale, durably. How many.
+    fn remove_stale(&self, candidates: Vec<Derived>, unused_since: SystemTime) -> Answer<'_, u64>;
+
+    /// How many manifests would go if stale ones were removed over and over until none is left:
+    /// what an index leads to is free once the index is gone. Changes nothing.
+    fn count_stale(&self, unused_since: SystemTime) -> Answer<'_, u64>;
+}

@@ -1,0 +1,47 @@
+//! Local names: those that somebody pushed a manifest to, until an admin releases them.
+
+use std::time::SystemTime;
+
+use metahub_oci::RepositoryName;
+
+use super::{Answer, Page};
+
+/// A local name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalName {
+    /// The name.
+    pub name: RepositoryName,
+    /// The account that pushed to it first, where that is known.
+    pub account: Option<String>,
+    /// When that was.
+    pub claimed_at: SystemTime,
+    /// How many pushed manifests it holds.
+    pub manifests: u64,
+}
+
+/// What became of the release of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The name is no longer local.
+    Done,
+    /// The name is not local.
+    NotLocal,
+    /// It still holds so many pushed manifests, and stays local.
+    Holds(u64),
+}
+
+/// Local names. [`super::ManifestRecords::publish_manifest`] claims them.
+pub(crate) trait OwnershipRecords: Send + Sync {
+    /// Whether `repository` is a local name.
+    fn is_local(&self, repository: &RepositoryName) -> Answer<'_, bool>;
+
+    /// The local names after `after`, in lexical order, at most `limit`.
+    fn local_names(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Answer<'_, Page<LocalName>>;
+
+    /// Makes a name that holds no pushed manifest no longer local, durably.
+    fn release_name(&self, repository: &RepositoryName) -> Answer<'_, Release>;
+}
