@@ -32,7 +32,9 @@ mod suggestions;
 mod write;
 mod yaml;
 
-pub use actions::{Action, ManifestAdd, ManifestFilter, ManifestSelect, NoneFits, Selection};
+pub use actions::{
+    Action, Entries, ManifestAdd, ManifestFilter, ManifestSelect, NoneFits, Selection,
+};
 pub use catalog::Catalog;
 pub use collection::{Collection, Entry, PlatformSpec};
 pub use compose::{Composed, Login};
@@ -41,7 +43,7 @@ pub use load::{Loaded, Loader, check};
 pub use location::Location;
 pub use login::{GrammarError, LoginError, MAX_LOGIN_BYTES, MAX_SELECTORS};
 pub use parameters::{Parameter, ParameterError, ParameterType};
-pub use pattern::{PatternError, RepositoryPattern};
+pub use pattern::{PatternError, RepositoryPattern, TextPattern};
 pub use problem::{Problem, Severity};
 pub use profile::Profile;
 pub use profile_name::{ProfileName, ProfileNameError};

@@ -1,5 +1,5 @@
-//! `RepositoryPattern`: which repositories a profile's action is for.
-//! A regular expression that matches whole names only, bounded in size and in time.
+//! Regular expressions that match whole texts only, bounded in size and in time: `TextPattern`,
+//! and `RepositoryPattern`, which says which repositories a profile's action is for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,11 @@ const MAX_PATTERN_BYTES: usize = 512;
 /// Most memory that a compiled pattern may take, in bytes.
 const MAX_COMPILED_BYTES: usize = 512 * 1024;
 
-/// Why a text is not a repository pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// Longer than 512 bytes.
-    #[error(
-        "a repository pattern of {0} bytes is too long: at most {MAX_PATTERN_BYTES} are accepted"
-    )]
+    #[error("a pattern of {0} bytes is too long: at most {MAX_PATTERN_BYTES} are accepted")]
     TooLong(usize),
     /// Not a regular expression, or one that would take too much memory.
     #[error("'{pattern}' is not a usable regular expression: {reason}")]
@@ -31,26 +29,69 @@ pub enum PatternError {
     },
 }
 
-/// An anchored regular expression over repository names: `qnib/.*` matches every name below
-/// `qnib`, and `qnib/featuretest` matches itself only. Two patterns are equal when they are
-/// written alike.
+/// An anchored regular expression. Two are equal when they are written alike.
 #[derive(Clone)]
-pub struct RepositoryPattern {
+pub struct TextPattern {
     written: Box<str>,
     regex: Regex,
 }
 
-impl RepositoryPattern {
-    /// Whether the whole of `name` matches.
+impl TextPattern {
+    /// Whether the whole of `text` matches.
     #[must_use]
-    pub fn matches(&self, name: &RepositoryName) -> bool {
-        self.regex.is_match(name.as_str())
+    pub fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
     }
 
     /// The pattern as written, without anchors.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.written
+    }
+}
+
+/// A [`TextPattern`] over repository names: `qnib/.*` matches every name below `qnib`, and
+/// `qnib/featuretest` matches itself only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RepositoryPattern(TextPattern);
+
+impl RepositoryPattern {
+    /// Whether the whole of `name` matches.
+    #[must_use]
+    pub fn matches(&self, name: &RepositoryName) -> bool {
+        self.0.matches(name.as_str())
+    }
+
+    /// The pattern as written, without anchors.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for RepositoryPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        text.parse().map(Self)
+    }
+}
+
+impl Serialize for RepositoryPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl fmt::Display for RepositoryPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RepositoryPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RepositoryPattern({})", self.as_str())
     }
 }
 
@@ -74,7 +115,7 @@ fn reason(error: &regex::Error) -> String {
     }
 }
 
-impl FromStr for RepositoryPattern {
+impl FromStr for TextPattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
@@ -95,29 +136,29 @@ impl FromStr for RepositoryPattern {
     }
 }
 
-impl PartialEq for RepositoryPattern {
+impl PartialEq for TextPattern {
     fn eq(&self, other: &Self) -> bool {
         self.written == other.written
     }
 }
 
-impl Eq for RepositoryPattern {}
+impl Eq for TextPattern {}
 
-impl Serialize for RepositoryPattern {
+impl Serialize for TextPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.written)
     }
 }
 
-impl fmt::Display for RepositoryPattern {
+impl fmt::Display for TextPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
 }
 
-impl fmt::Debug for RepositoryPattern {
+impl fmt::Debug for TextPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RepositoryPattern({})", self.written)
+        write!(f, "TextPattern({})", self.written)
     }
 }
 

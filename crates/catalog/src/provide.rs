@@ -184,7 +184,7 @@ impl<'g> Gathered<'g> {
                 Action::ManifestSelect(select) => self.fallback(&select.fallback),
                 Action::ManifestFilter(filter) => self
                     .statements
-                    .extend(filter.feature().map(Statement::Filtered)),
+                    .extend(filter.features().map(Statement::Filtered)),
                 Action::ManifestAdd(_) => {}
             }
             self.action(action);

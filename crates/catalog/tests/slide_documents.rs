@@ -88,7 +88,7 @@ fn a_filter_has_its_program_and_value() {
         panic!("{:?}", login.profile.actions());
     };
     assert_eq!(filter.select.source(), ".manifests .[] .platform .features");
-    assert_eq!(filter.value, "arch:cascadeLake");
+    assert_eq!(filter.value.as_deref(), Some("arch:cascadeLake"));
     assert_eq!(action.event(), Event::PostManifestListGet);
 }
 

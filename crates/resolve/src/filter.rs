@@ -1,6 +1,6 @@
-//! `manifest-filter`: of an index, the entries in which a jq program finds a value.
+//! `manifest-filter`: of an index, the entries in which a jq program finds values, or all others.
 
-use metahub_catalog::{Action, Composed, ManifestFilter};
+use metahub_catalog::{Action, Composed, Entries, ManifestFilter};
 use metahub_hardware::Feature;
 use metahub_jq::{Budget, DEFAULT_STEPS, JqError};
 use metahub_oci::{Descriptor, Index};
@@ -24,11 +24,12 @@ pub struct Filtered {
 
 /// Runs every `manifest-filter` of `profile`, in order.
 ///
-/// A filter's program is run on the index that has one entry only; the entry stays when an output
-/// is the filter's value, or a list that contains it. If the value is a feature, an output is it
-/// when it means the same (`cpu:cascade-lake` is `arch:cascadeLake`); else the texts are equal.
-/// An entry at which the program fails is left out. Attestations and indexes within the index are
-/// never kept.
+/// A filter's program is run on the index that has one entry only. The entry matches when what is
+/// found (outputs, and the items of outputs that are lists) is what the filter asks for; those that
+/// match stay, or are dropped. Where a value is a feature, what is found is it when it means the
+/// same (`cpu:cascade-lake` is `arch:cascadeLake`); else the texts are equal.
+/// An entry at which the program fails is left out, whatever the filter does with those that
+/// match. Attestations and indexes within the index are never kept.
 pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits> {
     let candidates = CandidateList::of(index.manifests());
     let filters = Filters::of(profile);
@@ -105,14 +106,13 @@ impl<'a> Filters<'a> {
         if any || self.0.is_empty() {
             return Ok(objections);
         }
-        let values: Vec<&str> = self.0.iter().map(|f| f.value.as_str()).collect();
         let mut told = Texts::default();
         let became: Vec<Told> = objections
             .iter()
             .map(|reason| Told::left_out(told.add(reason.as_deref().unwrap_or_default())))
             .collect();
         let verdicts = candidates.verdicts(became, told);
-        let wanted = values.join(" and ");
+        let wanted = self.wanted();
         Err(NothingFits::new(
             wanted,
             candidates,
@@ -123,13 +123,27 @@ impl<'a> Filters<'a> {
 
     /// Why a candidate stays.
     fn passed(&self) -> String {
-        match self.0.as_slice() {
-            [] => "no filter".to_owned(),
-            filters => {
-                let values: Vec<&str> = filters.iter().map(|f| f.value.as_str()).collect();
-                format!("has {}", values.join(" and "))
-            }
+        if self.0.is_empty() {
+            return "no filter".to_owned();
         }
+        let filters = self.0.iter().map(|filter| match filter.entries {
+            Entries::Keep => format!("has {filter}"),
+            Entries::Drop => format!("has not {filter}"),
+        });
+        // One verb is enough for what all have.
+        if self.0.iter().all(|filter| filter.entries == Entries::Keep) {
+            return format!("has {}", self.wanted());
+        }
+        filters.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// What all filters ask for together.
+    fn wanted(&self) -> String {
+        let filters = self.0.iter().map(|filter| match filter.entries {
+            Entries::Keep => filter.to_string(),
+            Entries::Drop => format!("not {filter}"),
+        });
+        filters.collect::<Vec<_>>().join(" and ")
     }
 }
 
@@ -160,7 +174,10 @@ impl Single {
 /// One filter over all entries, within one budget.
 struct Run<'a> {
     filter: &'a ManifestFilter,
-    feature: Option<Feature>,
+    value: Vec<Wanted<'a>>,
+    any: Vec<Wanted<'a>>,
+    all: Vec<Wanted<'a>>,
+    none: Vec<Wanted<'a>>,
     budget: Budget,
     /// The bound that the program ran into, after which it keeps nothing.
     stopped: Option<JqError>,
@@ -168,9 +185,13 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(filter: &'a ManifestFilter, steps: u64) -> Self {
+        let wanted = |values: &'a [String]| values.iter().map(Wanted::new).collect();
         Self {
             filter,
-            feature: filter.feature(),
+            value: filter.value.iter().map(Wanted::new).collect(),
+            any: wanted(&filter.any),
+            all: wanted(&filter.all),
+            none: wanted(&filter.none),
             budget: Budget::new(steps),
             stopped: None,
         }
@@ -182,8 +203,14 @@ impl<'a> Run<'a> {
             return Some(error.to_string());
         }
         match self.filter.select.run_within(input, &self.budget) {
-            Ok(outputs) if outputs.iter().any(|output| self.finds(output)) => None,
-            Ok(_) => Some(format!("has no {}", self.filter.value)),
+            Ok(outputs) => {
+                let found = Found::of(&outputs);
+                match (self.matches(&found), self.filter.entries) {
+                    (true, Entries::Keep) | (false, Entries::Drop) => None,
+                    (false, Entries::Keep) => Some(format!("has no {}", self.filter)),
+                    (true, Entries::Drop) => Some(format!("has {}", self.filter)),
+                }
+            }
             Err(error @ JqError::Failed(_)) => Some(error.to_string()),
             Err(error) => {
                 let reason = error.to_string();
@@ -193,25 +220,67 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finds(&self, output: &Value) -> bool {
-        match output {
-            Value::Array(items) => items.iter().any(|item| self.is_value(item)),
-            output => self.is_value(output),
+    fn matches(&self, found: &Found) -> bool {
+        let has = |wanted: &Wanted<'_>| found.has(wanted);
+        let matches = |text: &String| {
+            let pattern = &self.filter.matches;
+            pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.matches(text))
+        };
+        self.value.iter().all(has)
+            && self.all.iter().all(has)
+            && (self.any.is_empty() || self.any.iter().any(has))
+            && !self.none.iter().any(has)
+            && (self.filter.matches.is_none() || found.0.iter().any(matches))
+    }
+}
+
+/// A value that is looked for.
+struct Wanted<'a> {
+    text: &'a str,
+    feature: Option<Feature>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(text: &'a String) -> Self {
+        Self {
+            text,
+            feature: text.parse().ok(),
+        }
+    }
+}
+
+/// What a program found in an entry: outputs, and the items of those that are lists, as texts.
+struct Found(Vec<String>);
+
+impl Found {
+    fn of(outputs: &[Value]) -> Self {
+        let mut found = Self(Vec::new());
+        for output in outputs {
+            match output {
+                Value::Array(items) => items.iter().for_each(|item| found.add(item)),
+                output => found.add(output),
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.0.push(text.clone()),
+            Value::Bool(_) | Value::Number(_) => self.0.push(value.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => {}
         }
     }
 
-    fn is_value(&self, found: &Value) -> bool {
-        match found {
-            Value::String(text) if *text == self.filter.value => true,
-            Value::String(text) => match (&self.feature, Feature::parse(text)) {
-                (Some(wanted), Ok(found)) => *wanted == found,
-                _ => false,
-            },
-            Value::Bool(_) | Value::Number(_) => {
-                let text = found.to_string();
-                text == self.filter.value
-            }
-            Value::Null | Value::Array(_) | Value::Object(_) => false,
-        }
+    fn has(&self, wanted: &Wanted<'_>) -> bool {
+        let means = |feature: &Feature| {
+            let found = self.0.iter();
+            found
+                .filter_map(|text| Feature::parse(text).ok())
+                .any(|found| found == *feature)
+        };
+        self.0.iter().any(|text| text == wanted.text) || wanted.feature.as_ref().is_some_and(means)
     }
 }

@@ -10,6 +10,7 @@
 mod common;
 
 use common::{attestation, digest, entry, index, profile, provided};
+use metahub_catalog::Catalog;
 use metahub_oci::{Descriptor, Document, Index, MediaType, RepositoryName};
 use metahub_resolve::{
     NothingFits, Verdict, WEIGHT, applies, filter, layers_for, narrow, one_per_machine,
@@ -123,6 +124,43 @@ fn a_filter_compares_anything_else_as_text() {
         .map(|d| &d.as_json()["annotations"]["glow"])
         .collect();
     assert_eq!(kept, [&json!("1.5.0"), &json!(["1.5.0"])]);
+}
+
+/// Entries of the features that each names, and which of them a filter leaves.
+#[rstest]
+#[case("value: 'arch:zen3'", "b d")]
+#[case("any: ['arch:zen2', 'cpu:ZEN3']", "a b d")]
+#[case("all: ['arch:zen3', 'cuda:12']", "d")]
+#[case("none: ['cuda:12']", "a b c")]
+#[case("none: ['arch:zen2', 'arch:zen3']", "c")]
+#[case("any: ['arch:zen2', 'arch:zen3'], none: ['cuda:12']", "a b")]
+#[case("value: 'arch:zen3', all: ['cuda:12']", "d")]
+#[case("matches: 'arch:zen.*'", "a b d")]
+#[case("matches: 'arch:zen'", "")]
+#[case("matches: 'cuda:1[0-9]', value: 'arch:zen3'", "d")]
+#[case("value: 'arch:zen3', entries: keep", "b d")]
+#[case("value: 'arch:zen3', entries: drop", "a c")]
+#[case("any: ['arch:zen2', 'cuda:12'], entries: drop", "b c")]
+#[case("none: ['cuda:12'], entries: drop", "d")]
+fn a_filter_keeps_or_drops_what_matches(#[case] args: &str, #[case] left: &str) {
+    let entries = [
+        entry("a", "linux/amd64", &["arch:zen2"]),
+        entry("b", "linux/amd64", &["arch:zen3"]),
+        entry("c", "linux/amd64", &["mpi:mpich"]),
+        entry("d", "linux/amd64", &["arch:zen3", "cuda:12"]),
+        // The program fails at it: it is left out, even by a filter that drops.
+        entry("e", "linux/amd64", &[]),
+    ];
+    let document = format!(
+        "profile: {{name: p, actions: [{{name: manifest-filter, event: post-manifest-list-get, \
+         args: {{select: '.manifests[].platform.features[]', {args}}}}}]}}"
+    );
+    let loaded = Catalog::from_documents(&[("p.yaml", &document)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let login = loaded.catalog.interpret("p", &|_| false).unwrap();
+    let filtered = filter(&Index::new(entries.to_vec()), &login.profile);
+    let kept = filtered.map(|filtered| filtered.kept).unwrap_or_default();
+    assert_eq!(named(&kept, &["a", "b", "c", "d", "e"]).join(" "), left);
 }
 
 #[test]

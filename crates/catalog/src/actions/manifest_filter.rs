@@ -1,23 +1,49 @@
-//! `manifest-filter`: of an index, keep the entries in which a jq program finds a value.
+//! `manifest-filter`: of an index, keep or drop the entries in which a jq program finds values.
 
 use metahub_hardware::Feature;
 use metahub_jq::{JqError, Program};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::Event;
 use crate::features;
+use crate::pattern::TextPattern;
 use crate::reader::{Fields, Reader};
 use crate::yaml::Node;
 
-/// Keeps an entry of an index when an output of `select`, run on the index with that one
-/// entry, is `value` or a list that contains it.
+/// Most values that a filter lists.
+const MOST_VALUES: usize = 256;
+
+/// What is done with the entries in which a filter finds what it looks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entries {
+    /// They stay, and no others.
+    #[default]
+    Keep,
+    /// They go.
+    Drop,
+}
+
+/// Looks at each entry of an index alone: `select` is run on the index with that one entry. What
+/// it puts out, and what the lists are made of that it puts out, is what is found. The entry
+/// matches when all that is said here holds of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestFilter {
     /// The jq program, for example `.manifests .[] .platform .features`.
     pub select: Program,
-    /// What it must find, for example `arch:cascadeLake`.
-    pub value: String,
+    /// What must be found, for example `arch:cascadeLake`.
+    pub value: Option<String>,
+    /// Of these at least one must be found.
+    pub any: Vec<String>,
+    /// All of these must be found.
+    pub all: Vec<String>,
+    /// None of these may be found.
+    pub none: Vec<String>,
+    /// Something that is found must match this as a whole.
+    pub matches: Option<TextPattern>,
+    /// What becomes of entries that match.
+    pub entries: Entries,
 }
 
 impl ManifestFilter {
@@ -26,23 +52,52 @@ impl ManifestFilter {
     /// When it happens.
     pub const EVENT: Event = Event::PostManifestListGet;
     /// The keys of its `args`.
-    pub const ARGS: &'static [&'static str] = &["select", "value"];
+    pub const ARGS: &'static [&'static str] = &[
+        "select", "value", "any", "all", "none", "matches", "entries",
+    ];
+    /// Those that must be there.
+    pub const REQUIRED: &'static [&'static str] = &["select"];
 
-    /// The value as a feature, when it is one.
-    #[must_use]
-    pub fn feature(&self) -> Option<Feature> {
-        self.value.parse().ok()
+    /// The features that every entry has which it keeps.
+    pub fn features(&self) -> impl Iterator<Item = Feature> {
+        let kept = (self.entries == Entries::Keep).then_some(());
+        let values = kept
+            .into_iter()
+            .flat_map(|()| self.value.iter().chain(&self.all));
+        values.filter_map(|value| value.parse().ok())
     }
 
     pub(super) fn schema() -> Value {
+        let scalar = || json!({ "type": ["string", "number", "boolean"] });
+        let list = |what: &str| {
+            json!({
+                "description": what,
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MOST_VALUES,
+                "items": scalar(),
+            })
+        };
         json!({
             "select": {
                 "description": "A jq program, run on an index that holds one entry",
                 "type": "string",
             },
             "value": {
-                "description": "The entry stays when an output is this, or a list that contains it",
+                "description": "An output is this, or a list that contains it",
                 "type": ["string", "number", "boolean"],
+            },
+            "any": list("At least one of these is found"),
+            "all": list("All of these are found"),
+            "none": list("None of these is found"),
+            "matches": {
+                "description": "An anchored regular expression that something found matches",
+                "type": "string",
+            },
+            "entries": {
+                "description": "What becomes of entries of which all of this holds",
+                "enum": ["keep", "drop"],
+                "default": "keep",
             },
         })
     }
@@ -50,20 +105,99 @@ impl ManifestFilter {
     pub(super) fn read(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<Self> {
         const SELECT: &str = ".manifests .[] .platform .features";
         const VALUE: &str = "arch:cascadeLake";
+        let errors = reader.errors();
         let select = args
             .required(reader, "select", SELECT)
             .and_then(|node| program(reader, node, SELECT));
         let value = args
-            .required(reader, "value", VALUE)
+            .get("value")
             .and_then(|node| Some((node, reader.text(node, "value", VALUE)?)));
         if let (Some(select), Some((node, value))) = (&select, value) {
             doubt(reader, select, node, value);
         }
-        Some(Self {
+        let mut lists = ["any", "all", "none"].map(|key| {
+            args.get(key)
+                .map(|node| values(reader, node, key, select.as_ref()))
+                .unwrap_or_default()
+        });
+        let matches = args
+            .get("matches")
+            .and_then(|node| reader.parsed(node, "matches", "bad-pattern", "matches: v[0-9]+"));
+        let entries = args.get("entries").and_then(|node| {
+            match reader.text(node, "entries", "entries: drop")? {
+                "keep" => Some(Entries::Keep),
+                "drop" => Some(Entries::Drop),
+                other => {
+                    let message = format!("`entries` is keep or drop, not '{other}'");
+                    let help = "write `entries: drop`".to_owned();
+                    reader.error("wrong-type", node.mark, message, help);
+                    None
+                }
+            }
+        });
+        let conditions = ["value", "any", "all", "none", "matches"];
+        if conditions.iter().all(|key| args.key(key).is_none()) {
+            let message = "`args` says nothing to look for";
+            let help = format!("write `value: {VALUE}`, or one of `any`, `all`, `none`, `matches`");
+            reader.error("missing-key", args.mark, message, help);
+        }
+        let mut take = |at: usize| lists.get_mut(at).map(std::mem::take).unwrap_or_default();
+        (errors == reader.errors()).then_some(Self {
             select: select?,
-            value: value?.1.to_owned(),
+            value: value.map(|(_, value)| value.to_owned()),
+            any: take(0),
+            all: take(1),
+            none: take(2),
+            matches,
+            entries: entries.unwrap_or_default(),
         })
     }
+}
+
+/// What a filter looks for, for people.
+impl std::fmt::Display for ManifestFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut texts: Vec<String> = self.value.iter().cloned().collect();
+        for (words, values) in [
+            ("any of", &self.any),
+            ("all of", &self.all),
+            ("none of", &self.none),
+        ] {
+            if !values.is_empty() {
+                texts.push(format!("{words} {}", values.join(", ")));
+            }
+        }
+        texts.extend(self.matches.iter().map(|p| format!("what matches {p}")));
+        f.write_str(&texts.join(" and "))
+    }
+}
+
+/// The values under one of the keys that take several.
+fn values(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    key: &'static str,
+    select: Option<&Program>,
+) -> Vec<String> {
+    let example = format!("{key}: [arch:zen3, arch:zen4]");
+    let Some(items) = reader.list(node, key, &example) else {
+        return Vec::new();
+    };
+    if items.is_empty() || items.len() > MOST_VALUES {
+        let message = format!("`{key}` lists 1 to {MOST_VALUES} values");
+        reader.error("too-many", node.mark, message, format!("write `{example}`"));
+    }
+    let mut found = Vec::new();
+    for item in items.iter().take(MOST_VALUES) {
+        let Some(text) = reader.text(item, key, &example) else {
+            continue;
+        };
+        if let Some(select) = select {
+            doubt(reader, select, item, text);
+        }
+        found.push(text.to_owned());
+    }
+    found
 }
 
 fn program(reader: &mut Reader<'_>, node: &Node, example: &str) -> Option<Program> {
@@ -102,17 +236,29 @@ fn doubt(reader: &mut Reader<'_>, select: &Program, node: &Node, value: &str) {
     }
 }
 
+/// As a document writes it, keys in alphabetical order, nothing that says nothing.
 impl Serialize for ManifestFilter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Args<'a> {
-            select: &'a str,
-            value: &'a str,
+        let mut args = serializer.serialize_map(None)?;
+        let list = |args: &mut S::SerializeMap, key: &str, values: &[String]| {
+            if values.is_empty() {
+                return Ok(());
+            }
+            args.serialize_entry(key, values)
+        };
+        list(&mut args, "all", &self.all)?;
+        list(&mut args, "any", &self.any)?;
+        if self.entries == Entries::Drop {
+            args.serialize_entry("entries", "drop")?;
         }
-        Args {
-            select: self.select.source(),
-            value: &self.value,
+        if let Some(pattern) = &self.matches {
+            args.serialize_entry("matches", pattern)?;
         }
-        .serialize(serializer)
+        list(&mut args, "none", &self.none)?;
+        args.serialize_entry("select", self.select.source())?;
+        if let Some(value) = &self.value {
+            args.serialize_entry("value", value)?;
+        }
+        args.end()
     }
 }

@@ -7,7 +7,7 @@ mod manifest_filter;
 mod manifest_select;
 
 pub use manifest_add::ManifestAdd;
-pub use manifest_filter::ManifestFilter;
+pub use manifest_filter::{Entries, ManifestFilter};
 pub use manifest_select::{ManifestSelect, NoneFits, Selection};
 
 use serde::ser::SerializeStruct;
@@ -50,7 +50,7 @@ pub(crate) const KINDS: [Kind; 3] = [
         name: ManifestFilter::NAME,
         event: ManifestFilter::EVENT,
         args: ManifestFilter::ARGS,
-        required: ManifestFilter::ARGS,
+        required: ManifestFilter::REQUIRED,
         read: |reader, args| ManifestFilter::read(reader, args).map(Action::ManifestFilter),
         schema: ManifestFilter::schema,
     },
