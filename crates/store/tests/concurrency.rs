@@ -18,7 +18,8 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use metahub_oci::{Digest, Document, RepositoryName};
 use metahub_store::{AppendError, FinishError, GcOptions, Mode, PutError, PutManifest, Store};
-use support::{chunks, content, fast_folder, image, name, put, read, tag};
+use rstest::rstest;
+use support::{Kind, chunks, content, fast_folder, image, name, put, read, tag};
 use tokio::sync::mpsc;
 
 /// A client that sends what it is given, piece by piece. A send that has returned means that the
@@ -39,11 +40,14 @@ fn numbered(number: usize) -> Document {
     image(b"{}", &[format!("{number}").as_bytes()])
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn after_a_tag_was_set_nobody_sees_what_it_named_before() {
+async fn after_a_tag_was_set_nobody_sees_what_it_named_before(
+    #[values(Kind::Files, Kind::Memory)] kind: Kind,
+) {
     const COUNT: usize = 300;
     let folder = fast_folder();
-    let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
+    let store = kind.open(folder.path()).await;
     let (repository, latest) = (name("a"), tag("latest"));
     let documents: Arc<Vec<Document>> = Arc::new((0..COUNT).map(numbered).collect());
     let (acknowledged, over) = (
@@ -118,10 +122,13 @@ async fn push_and_delete(store: &Store, repository: &RepositoryName, round: u64)
         .unwrap();
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_manifest_needs_survives_garbage_collection_at_every_moment() {
+async fn what_a_manifest_needs_survives_garbage_collection_at_every_moment(
+    #[values(Kind::Files, Kind::Memory)] kind: Kind,
+) {
     let folder = fast_folder();
-    let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
+    let store = kind.open(folder.path()).await;
     let (over, removed) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -171,10 +178,13 @@ async fn what_a_manifest_needs_survives_garbage_collection_at_every_moment() {
     assert!(!store.has_repository(&name("r0")).await.unwrap());
 }
 
+#[rstest]
 #[tokio::test]
-async fn one_request_at_a_time_appends_to_an_upload() {
+async fn one_request_at_a_time_appends_to_an_upload(
+    #[values(Kind::Files, Kind::Memory)] kind: Kind,
+) {
     let folder = fast_folder();
-    let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
+    let store = kind.open(folder.path()).await;
     let repository = name("a");
     let id = store.start_upload(&repository).await.unwrap();
     let upload = store.upload(&repository, &id).await.unwrap().unwrap();
@@ -199,10 +209,13 @@ async fn one_request_at_a_time_appends_to_an_upload() {
     upload.finish(&Digest::sha256(b"first")).await.unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_an_upload_that_goes_on() {
+async fn a_client_that_goes_away_leaves_an_upload_that_goes_on(
+    #[values(Kind::Files, Kind::Memory)] kind: Kind,
+) {
     let folder = fast_folder();
-    let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
+    let store = kind.open(folder.path()).await;
     let (repository, bytes) = (name("a"), content(9, 1_000_000));
     let id = store.start_upload(&repository).await.unwrap();
     let upload = store.upload(&repository, &id).await.unwrap().unwrap();

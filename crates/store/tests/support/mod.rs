@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use metahub_oci::{Digest, Document, MediaType, RepositoryName, Tag};
-use metahub_store::Store;
+use metahub_store::{Mode, Store};
 
 pub(crate) fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
@@ -108,6 +108,31 @@ pub(crate) async fn read(
     let open = blob.open().await.map_err(std::io::Error::other)?;
     let parts: Vec<Bytes> = open.stream(0..u64::MAX).try_collect().await?;
     Ok(Some(parts.concat()))
+}
+
+/// Where a store has its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Files,
+    Memory,
+}
+
+impl Kind {
+    /// A new store of this kind; one with files in `folder`.
+    pub(crate) async fn open(self, folder: &Path) -> Store {
+        match self {
+            Self::Files => Store::open(folder, Mode::Serve).await.unwrap(),
+            Self::Memory => Store::in_memory().await.unwrap(),
+        }
+    }
+
+    /// The same in a folder of its own.
+    pub(crate) async fn temporary(self) -> Store {
+        match self {
+            Self::Files => Store::temporary().await.unwrap(),
+            Self::Memory => Store::in_memory().await.unwrap(),
+        }
+    }
 }
 
 /// Where tests that need no real disk put their data: memory, if there is some.

@@ -1,17 +1,4 @@
-//! Random work under random failures: whatever happened, what was acknowledged is there.
-//!
-//! The oracle is a list of what was acknowledged, kept apart from the store. Failures are kills
-//! and errors at any step, files and folders that go and come back, and half a restore that is
-//! put right afterwards. `PROPTEST_CASES` sets how many sequences are tried.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests assert by panicking"
-)]
-
-mod support;
+//! The store under failures, and what was acknowledged of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,105 +13,39 @@ use metahub_store::{
     Store, UploadId, restore,
 };
 use parking_lot::Mutex;
-use proptest::prelude::*;
-use support::{chunks, content, copy_folder, fast_folder, image, name, put, read, tag};
+
+use crate::steps::{Failure, IMAGES, Step, Work};
+use crate::support::{chunks, content, copy_folder, fast_folder, image, name, put, read, tag};
 
 const LAYER: usize = 66_000;
 const CONFIG: &[u8] = b"{}";
-const IMAGES: u64 = 6;
-
-#[derive(Clone, Copy, Debug)]
-enum Work {
-    Push(u64),
-    Delete(u64),
-    /// Begins an upload and sends half of a layer.
-    Begin(u64),
-    /// Sends the rest of an upload, and ends it.
-    Finish,
-    Collect,
-    Scrub,
-    Backup,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    None,
-    /// Killed before the step of that number.
-    Kill(usize),
-    /// The step of that number fails: ENOSPC or EIO.
-    Fail(usize, bool),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Do(Work, Failure),
-    /// Started anew.
-    Restart,
-    /// The blobs are away at a start, and come back.
-    Away,
-    /// They are while the store is open.
-    AwayMeanwhile,
-    /// Every file of that remainder is away during a scrub and a collection, and comes back.
-    Some(usize),
-    /// The backup's database, or its blobs, are put in the place of the present, found out, and
-    /// the present ones come back.
-    Half(bool),
-    /// The backup is restored elsewhere and looked at.
-    Restore,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let work = prop_oneof![
-        4 => (0..IMAGES).prop_map(Work::Push),
-        1 => (0..IMAGES).prop_map(Work::Delete),
-        2 => (0..IMAGES).prop_map(Work::Begin),
-        2 => Just(Work::Finish),
-        1 => Just(Work::Collect),
-        1 => Just(Work::Scrub),
-        1 => Just(Work::Backup),
-    ];
-    let failure = prop_oneof![
-        3 => Just(Failure::None),
-        3 => (0..8_usize).prop_map(Failure::Kill),
-        2 => (0..8_usize, any::<bool>()).prop_map(|(step, full)| Failure::Fail(step, full)),
-    ];
-    prop_oneof![
-        12 => (work, failure).prop_map(|(work, failure)| Step::Do(work, failure)),
-        1 => Just(Step::Restart),
-        1 => Just(Step::Away),
-        1 => Just(Step::AwayMeanwhile),
-        1 => (1..4_usize).prop_map(Step::Some),
-        1 => any::<bool>().prop_map(Step::Half),
-        1 => Just(Step::Restore),
-    ]
-}
 
 /// What is to happen at the steps of the store.
 #[derive(Default)]
-struct Plan {
-    seen: usize,
-    failure: Option<Failure>,
+pub(crate) struct Plan {
+    pub(crate) seen: usize,
+    pub(crate) failure: Option<Failure>,
     /// What a kill left.
-    left: Option<tempfile::TempDir>,
+    pub(crate) left: Option<tempfile::TempDir>,
 }
 
 /// What was acknowledged.
 #[derive(Clone, Debug, Default)]
-struct Acknowledged {
-    images: BTreeSet<u64>,
+pub(crate) struct Acknowledged {
+    pub(crate) images: BTreeSet<u64>,
     /// Images of which either may be true.
-    open: BTreeSet<u64>,
-    uploads: BTreeMap<String, (u64, usize)>,
+    pub(crate) open: BTreeSet<u64>,
+    pub(crate) uploads: BTreeMap<String, (u64, usize)>,
 }
 
-struct World {
+pub(crate) struct World {
     /// Holds the data folder and the backup.
-    folder: tempfile::TempDir,
-    store: Store,
-    plan: Arc<Mutex<Plan>>,
-    known: Acknowledged,
-    in_backup: Option<BTreeSet<u64>>,
-    failures: usize,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) plan: Arc<Mutex<Plan>>,
+    pub(crate) known: Acknowledged,
+    pub(crate) in_backup: Option<BTreeSet<u64>>,
+    pub(crate) failures: usize,
 }
 
 fn data(folder: &Path) -> PathBuf {
@@ -174,7 +95,7 @@ fn everything() -> GcOptions {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (folder, plan) = (fast_folder(), Arc::default());
         let store = open(folder.path(), &plan).await.unwrap();
         Self {
@@ -344,7 +265,7 @@ impl World {
         self.store = open(self.folder.path(), &self.plan).await.unwrap();
     }
 
-    async fn step(&mut self, step: Step) {
+    pub(crate) async fn step(&mut self, step: Step) {
         *self.plan.lock() = Plan::default();
         let folder = self.folder.path().to_owned();
         let (blobs, aside) = (data(&folder).join("blobs"), folder.join("aside"));
@@ -381,7 +302,9 @@ impl World {
             Step::Some(divisor) => {
                 self.failures += 1;
                 copy_folder(&blobs, &aside);
-                let files = support::files(&blobs).into_iter().map(|(path, _)| path);
+                let files = crate::support::files(&blobs)
+                    .into_iter()
+                    .map(|(path, _)| path);
                 let blob = |path: &PathBuf| path.extension().is_none();
                 for file in files.filter(blob).step_by(divisor) {
                     fs::remove_file(file).unwrap();
@@ -477,7 +400,7 @@ impl World {
     }
 
     /// Compares with what was acknowledged, and takes over what was open.
-    async fn audit(&mut self) {
+    pub(crate) async fn audit(&mut self) {
         audit(&self.store, &self.known.images).await;
         for number in std::mem::take(&mut self.known.open) {
             let document = image(CONFIG, &[&layer(number)]);
@@ -512,35 +435,5 @@ async fn audit(store: &Store, images: &BTreeSet<u64>) {
             .await
             .unwrap();
         assert_eq!(found, Some(bytes), "layer of {number}");
-    }
-}
-
-fn cases() -> u32 {
-    let set = std::env::var("PROPTEST_CASES").ok();
-    set.and_then(|cases| cases.parse().ok()).unwrap_or(24)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 60, ..ProptestConfig::with_cases(cases()) })]
-
-    #[test]
-    fn what_was_acknowledged_survives_whatever_happens(
-        steps in prop::collection::vec(step(), 1..16),
-    ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut world = World::new().await;
-            for step in &steps {
-                world.step(*step).await;
-                world.audit().await;
-            }
-            world.step(Step::Restart).await;
-            world.audit().await;
-            world.store.close().await;
-        });
     }
 }

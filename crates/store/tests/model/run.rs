@@ -1,89 +1,18 @@
-//! The store against a model that a child could check: whatever the order of operations, restarts
-//! and garbage collections, the two say the same.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests assert by panicking"
-)]
-
-mod support;
+//! The steps, on the store and on the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use crate::step::{REPOSITORIES, Step, TAGS};
+use crate::support::{self, Kind, chunks, content, image, index, name, read, tag};
 use bytes::Bytes;
 use metahub_oci::{Algorithm, Digest, Document};
 use metahub_store::{
-    FinishError, GcOptions, Mode, Origin, PutError, PutManifest, ScrubOptions, Store, TagRecord,
+    FinishError, GcOptions, Mode, Origin, PutError, PutManifest, Store, TagRecord,
 };
-use proptest::prelude::*;
-use support::{chunks, content, fast_folder, image, index, name, read, tag};
-
-const REPOSITORIES: [&str; 3] = ["a", "a/b", "qnib/c"];
-const TAGS: [&str; 3] = ["1", "latest", "x"];
-const BLOBS: usize = 5;
-const DOCUMENTS: usize = 6;
-
-#[derive(Clone, Debug)]
-enum Step {
-    PutBlob(usize, usize),
-    Upload {
-        repository: usize,
-        blob: usize,
-        chunk: usize,
-        sha512: bool,
-        wrong: bool,
-    },
-    Fill {
-        repository: Option<usize>,
-        blob: usize,
-    },
-    Mount(usize, usize, usize),
-    DeleteBlob(usize, usize),
-    PutManifest {
-        repository: usize,
-        document: usize,
-        tag: Option<usize>,
-        require: bool,
-        fixed: bool,
-    },
-    DeleteManifest(usize, usize),
-    SetTag(usize, usize, usize),
-    DeleteTag(usize, usize),
-    Derive(usize, usize),
-    Collect,
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let (r, b, d, t) = (0..REPOSITORIES.len(), 0..BLOBS, 0..DOCUMENTS, 0..TAGS.len());
-    prop_oneof![
-        4 => (r.clone(), b.clone()).prop_map(|(r, b)| Step::PutBlob(r, b)),
-        2 => (r.clone(), b.clone(), 1..200_000usize, any::<bool>(), prop::bool::weighted(0.2))
-            .prop_map(|(repository, blob, chunk, sha512, wrong)| {
-                Step::Upload { repository, blob, chunk, sha512, wrong }
-            }),
-        2 => (prop::option::of(r.clone()), b.clone())
-            .prop_map(|(repository, blob)| Step::Fill { repository, blob }),
-        2 => (r.clone(), r.clone(), b.clone()).prop_map(|(f, t, b)| Step::Mount(f, t, b)),
-        1 => (r.clone(), b).prop_map(|(r, b)| Step::DeleteBlob(r, b)),
-        6 => (r.clone(), d.clone(), prop::option::of(t.clone()), any::<bool>(), any::<bool>())
-            .prop_map(|(repository, document, tag, require, fixed)| {
-                Step::PutManifest { repository, document, tag, require, fixed }
-            }),
-        1 => (r.clone(), d.clone()).prop_map(|(r, d)| Step::DeleteManifest(r, d)),
-        2 => (r.clone(), t.clone(), d.clone()).prop_map(|(r, t, d)| Step::SetTag(r, t, d)),
-        1 => (r.clone(), t).prop_map(|(r, t)| Step::DeleteTag(r, t)),
-        1 => (r, d).prop_map(|(r, d)| Step::Derive(r, d)),
-        1 => Just(Step::Collect),
-        1 => Just(Step::Reopen),
-    ]
-}
 
 /// Everything there is to store.
-struct World {
+pub(crate) struct World {
     blobs: Vec<Vec<u8>>,
     documents: Vec<Document>,
     /// Blobs and documents that each document needs.
@@ -91,7 +20,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Two small ones, which lie in the database; the empty one; two in files.
         let sizes = [0, 100, 64 * 1024, 64 * 1024 + 1, 300_000];
         let blobs: Vec<Vec<u8>> = sizes
@@ -124,7 +53,7 @@ impl World {
 }
 
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     /// Who may read which content, and the content.
     links: BTreeMap<(usize, Digest), usize>,
     /// What is stored, by digest.
@@ -179,16 +108,17 @@ impl Model {
     }
 }
 
-struct Run<'w> {
-    world: &'w World,
-    model: Model,
-    store: Store,
-    folder: tempfile::TempDir,
+pub(crate) struct Run<'w> {
+    pub(crate) kind: Kind,
+    pub(crate) world: &'w World,
+    pub(crate) model: Model,
+    pub(crate) store: Store,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Run<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm for each kind of step")]
-    async fn step(&mut self, step: &Step) {
+    pub(crate) async fn step(&mut self, step: &Step) {
         let (world, store) = (self.world, self.store.clone());
         let repository = |i: usize| name(REPOSITORIES[i]);
         match *step {
@@ -307,6 +237,8 @@ impl Run<'_> {
                 );
                 self.model.collect(world);
             }
+            // What is in memory ends with its store.
+            Step::Reopen if self.kind == Kind::Memory => {}
             Step::Reopen => {
                 self.store.close().await;
                 drop(store);
@@ -384,7 +316,7 @@ impl Run<'_> {
     }
 
     /// Compares everything.
-    async fn audit(&self) {
+    pub(crate) async fn audit(&self) {
         let kept = self.store.cached_bytes().await.unwrap();
         assert_eq!(kept, self.store.recounted_bytes().await.unwrap());
         let (store, world, model) = (&self.store, self.world, &self.model);
@@ -433,39 +365,4 @@ impl Run<'_> {
 
 fn derived_key(repository: usize, document: usize) -> Digest {
     Digest::sha256(format!("{repository} {document}").as_bytes())
-}
-
-/// How many sequences are tried; `PROPTEST_CASES` sets another number.
-fn cases() -> u32 {
-    let set = std::env::var("PROPTEST_CASES").ok();
-    set.and_then(|cases| cases.parse().ok()).unwrap_or(24)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(cases()) })]
-
-    #[test]
-    fn the_store_says_what_the_model_says(steps in prop::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let world = World::new();
-            let folder = fast_folder();
-            let store = Store::open(folder.path(), Mode::Serve).await.unwrap();
-            let mut run = Run { world: &world, model: Model::default(), store, folder };
-            for step in &steps {
-                run.step(step).await;
-                run.audit().await;
-            }
-            run.step(&Step::Reopen).await;
-            run.audit().await;
-            let report = run.store.scrub(ScrubOptions::default(), |_| {}).await.unwrap();
-            assert_eq!((report.blobs, report.manifests, report.database), (vec![], vec![], vec![]));
-            let staged = std::fs::read_dir(run.folder.path().join("staging")).unwrap().count();
-            assert_eq!(staged, 0);
-        });
-    }
 }
