@@ -14,18 +14,18 @@ use tokio::sync::OwnedMutexGuard;
 use crate::StoreError;
 use crate::cache::Caches;
 use crate::content::{Content, Files, Memory, Streams};
-use crate::identity::Identity;
-use crate::layout::Layout;
-use crate::lease::{self, EXPIRY, Lease};
-use crate::lock::{FolderLock, Locking};
-use crate::process::Process;
+use crate::folder::identity::Identity;
+use crate::folder::layout::Layout;
+use crate::folder::lease::{self, EXPIRY, Lease};
+use crate::folder::lock::{FolderLock, Locking};
+use crate::folder::process::Process;
+use crate::folder::reserve;
 use crate::records::Records;
 use crate::records::sqlite::SqliteRecords;
-use crate::reserve;
 use crate::steps::Steps;
 use crate::task::blocking;
-use crate::upload_id::UploadId;
-use crate::upload_session::Session;
+use crate::uploads::session::Session;
+use crate::uploads::upload_id::UploadId;
 
 /// What a process opens a data folder for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

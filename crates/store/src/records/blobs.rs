@@ -4,7 +4,7 @@ use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 
 use super::{Answer, Deletion, Stays};
-use crate::upload_id::UploadId;
+use crate::uploads::upload_id::UploadId;
 
 /// What is known of a blob that may be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

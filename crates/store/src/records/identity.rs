@@ -6,7 +6,7 @@ use metahub_oci::Digest;
 
 use super::Answer;
 use crate::content::Known;
-use crate::lease;
+use crate::folder::lease;
 
 /// What the records know of the store itself.
 pub(crate) trait IdentityRecords: Send + Sync {

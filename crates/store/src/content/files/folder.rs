@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::content::files::interrupted::Interrupted;
 use crate::content::files::marks;
 use crate::content::files::verified::Verified;
-use crate::layout::Layout;
+use crate::folder::layout::Layout;
 use crate::steps::Steps;
 
 /// What everything that works on the files of blobs needs.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::files::hash::hash_file;
 use crate::content::resumption::Resumption;
-use crate::layout::remove_file;
+use crate::folder::layout::remove_file;
 
 /// What a note's name has more than its file's.
 const NOTE: &str = "note";

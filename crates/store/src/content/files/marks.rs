@@ -10,7 +10,7 @@ use metahub_oci::Algorithm;
 use crate::StoreError;
 use crate::content::marker::Marker;
 use crate::content::traits::ALGORITHMS;
-use crate::layout::{Layout, make, sync_folder};
+use crate::folder::layout::{Layout, make, sync_folder};
 
 /// The mark's name in the folder of an algorithm.
 const NAME: &str = "store.json";

@@ -36,7 +36,7 @@ use crate::content::traits::{
     Answer, Blobs, Content, Disk, Listed, Partition, Placing, Stage, StagedEntry, Staging,
     StagingArea, StoreMarks,
 };
-use crate::layout::{Layout, remove_file, sync_folder};
+use crate::folder::layout::{Layout, remove_file, sync_folder};
 use crate::steps::Steps;
 use crate::task::blocking;
 

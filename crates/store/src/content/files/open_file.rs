@@ -13,7 +13,7 @@ use crate::content::files::hash::hash_file;
 use crate::content::files::stamp::Stamp;
 use crate::content::files::stream::{FileStream, Streams};
 use crate::content::files::verified::{Check, Verified};
-use crate::layout::Layout;
+use crate::folder::layout::Layout;
 use crate::task::blocking;
 
 /// What is wrong with a blob whose file is missing.

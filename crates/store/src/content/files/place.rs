@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::content::files::folder::Folder;
 use crate::content::files::stamp::Stamp;
 use crate::content::traits::Placing;
-use crate::layout::{remove_file, sync_folder};
+use crate::folder::layout::{remove_file, sync_folder};
 
 /// Files up to this size, in bytes, are flushed together with their folder. Larger ones are
 /// flushed before, so that nobody waits for them at the digest's guard.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use metahub_oci::Digest;
 
 use crate::StoreError;
-use crate::layout::remove_file;
+use crate::folder::layout::remove_file;
 
 /// What a note's name has more than its upload's.
 const NOTE: &str = "publishing";

@@ -24,7 +24,7 @@ use crate::content::resumption::Resumption;
 use crate::content::source::StagedBytes;
 use crate::content::traits::{Answer, Placing, Staging, WORTH_KEEPING};
 use crate::content::write_buffer::Batch;
-use crate::layout::remove_file;
+use crate::folder::layout::remove_file;
 use crate::task::blocking;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.

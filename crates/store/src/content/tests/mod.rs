@@ -14,7 +14,7 @@ use metahub_oci::Digest;
 
 use crate::content::traits::{Content, StoreMarks as _};
 use crate::content::{Files, Marker, Memory};
-use crate::layout::Layout;
+use crate::folder::layout::Layout;
 use crate::steps::Steps;
 
 /// An implementation under test.

@@ -10,7 +10,7 @@ use super::encoding::{digest_from_bytes, first_key};
 use super::writer::{Durability, Fence, Transaction};
 use crate::StoreError;
 use crate::content::{ALGORITHMS, Known};
-use crate::lease;
+use crate::folder::lease;
 use crate::records::{Answer, IdentityRecords};
 
 statements! {

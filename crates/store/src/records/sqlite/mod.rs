@@ -54,7 +54,7 @@ use sqlx::sqlite::{
 
 use super::{Answer, ChangeSink, Records};
 use crate::StoreError;
-use crate::layout::Layout;
+use crate::folder::layout::Layout;
 use checkpoint::Checkpoints;
 use writer::{Durability, Fence, Transaction, Writer};
 

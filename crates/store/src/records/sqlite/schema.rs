@@ -8,8 +8,8 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::failed;
 use crate::StoreError;
-use crate::layout::Layout;
-use crate::lock::{FolderLock, Locking};
+use crate::folder::layout::Layout;
+use crate::folder::lock::{FolderLock, Locking};
 use crate::task::blocking;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

@@ -7,7 +7,7 @@ use super::encoding::now;
 use super::writer::{Durability, Transaction};
 use crate::StoreError;
 use crate::records::{Answer, UploadRecords};
-use crate::upload_id::UploadId;
+use crate::uploads::upload_id::UploadId;
 
 statements! {
     BEGIN = "INSERT INTO uploads (id, repository, created_at) VALUES ($1, $2, $3)";

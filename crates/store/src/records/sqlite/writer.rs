@@ -19,7 +19,7 @@ use sqlx::{ConnectOptions as _, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
-use crate::lease;
+use crate::folder::lease;
 use crate::records::{Change, ChangeSink};
 
 use super::checkpoint::Checkpoints;

@@ -1,0 +1,6 @@
+//! Blobs as repositories hold them: publishing, finding and reading them.
+
+pub(crate) mod blob;
+pub(crate) mod disk;
+pub(crate) mod open_blob;
+pub(crate) mod publish;

@@ -1,0 +1,69 @@
+//! What is cached from upstreams: how much it is, when it was used, and which manifests of it can be
+//! given back, least recently used first. Reads all of that from the database, and gives nothing
+//! back itself; see [`crate::eviction::evict`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use metahub_oci::Tag;
+
+use crate::StoreError;
+use crate::records::{Candidate, CandidatesAfter, Use, Which};
+use crate::store::Store;
+
+impl Store {
+    /// Writes down when manifests were used, and by how many. May be undone by a power cut.
+    pub async fn record_use(&self, used: Vec<Use>) -> Result<(), StoreError> {
+        self.inner.records.record_use(used).await
+    }
+
+    /// Bytes of the blobs and manifests that are cached from upstreams, each counted once for an
+    /// upstream, by the first part of the repositories' names; and of what came of fills that were
+    /// interrupted, where that is their source. Costs the same however much is cached.
+    pub async fn cached_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut cached = self.inner.records.cached_bytes().await?;
+        for (host, bytes) in self.inner.content.resumable_bytes() {
+            *cached.entry(host).or_default() += bytes;
+        }
+        Ok(cached)
+    }
+
+    /// The same without what was interrupted, counted anew from all of what is cached: for tests.
+    #[doc(hidden)]
+    pub async fn recounted_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.inner.records.recounted_bytes().await
+    }
+
+    /// Bytes of what only single clients without an account asked for: blobs that no other
+    /// manifest of their repository names, and manifests. Reads all of what is cached.
+    pub async fn bytes_of_one_client(&self) -> Result<u64, StoreError> {
+        self.inner.records.bytes_of_one_client().await
+    }
+
+    /// How often all manifests that are cached were put in order since the start.
+    #[must_use]
+    pub fn orderings(&self) -> u64 {
+        self.inner.orderings.load(Ordering::Relaxed)
+    }
+
+    /// Manifests that can be given back, least recently used first. At most `limit`, and where
+    /// the next ones begin. Puts all in order, whatever the limit is: ask for many at once.
+    pub async fn candidates(
+        &self,
+        which: Which<'_>,
+        after: CandidatesAfter,
+        limit: usize,
+    ) -> Result<(Vec<Candidate>, CandidatesAfter), StoreError> {
+        self.inner.orderings.fetch_add(1, Ordering::Relaxed);
+        let records = &self.inner.records;
+        records.eviction_candidates(which, after, limit).await
+    }
+
+    /// The tags that lead to it.
+    pub async fn tags_of(&self, candidate: &Candidate) -> Result<Vec<Tag>, StoreError> {
+        let records = &self.inner.records;
+        records
+            .tags_leading_to(&candidate.repository, &candidate.digest)
+            .await
+    }
+}

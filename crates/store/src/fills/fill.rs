@@ -1,0 +1,418 @@
+//! Content that comes from elsewhere, an upstream: received in staging, verified, published.
+//!
+//! A fill that is dropped leaves nothing but what another of the same source can go on with; one
+//! that is wrong leaves not even that. Others can follow one while it is received: they read
+//! the staged bytes as they come, and see an error, never a short end, if it fails.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use metahub_oci::{Digest, RepositoryName};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::StoreError;
+use crate::blobs::blob::Blob;
+use crate::blobs::publish::Publish;
+use crate::content::{Disconnected, Piece, Resumption, Stage, Staging, WriteBuffer};
+use crate::fills::follow::{FillHandle, Follower};
+use crate::fills::progress::Progress;
+use crate::fills::readers::Readers;
+use crate::store::{Inner, Store};
+use crate::task::joined;
+
+/// Why a fill did not become a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum FillError {
+    /// The content is not the digest's.
+    #[error("the content hashes to {found}, not to {expected}: its source is damaged or lies")]
+    Mismatch {
+        /// The digest that was asked for.
+        expected: Digest,
+        /// What the bytes hash to.
+        found: Digest,
+    },
+    /// There are more or fewer bytes than were announced.
+    #[error("the content has {found} bytes instead of {expected}: its source is damaged or lies")]
+    WrongSize {
+        /// What was announced.
+        expected: u64,
+        /// What came, at least.
+        found: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Content being received under a digest that is known beforehand.
+pub struct Fill {
+    inner: Arc<Inner>,
+    digest: Digest,
+    size: Option<u64>,
+    received: u64,
+    // Dropped before what ends the writing: nobody begins a part of a file that is let go.
+    progress: Arc<watch::Sender<Progress>>,
+    buffer: Option<WriteBuffer>,
+    /// Absent once its outcome was taken.
+    writing: Option<JoinHandle<Result<Box<dyn Staging>, StoreError>>>,
+    readers: Arc<Readers>,
+    /// Absent where nobody may go on with it.
+    resumption: Option<Resumption>,
+}
+
+impl std::fmt::Debug for Fill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fill")
+            .field("digest", &self.digest)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Begins to receive the content of `digest`, of `size` bytes if its source said so.
+    #[must_use]
+    pub fn fill(&self, digest: &Digest, size: Option<u64>) -> Fill {
+        let staged = self.inner.content.stage(Stage::Temporary);
+        Fill::of(&self.inner, digest, size, staged)
+    }
+
+    /// The same from `source`: if it ends before its end, what came goes into the next fill of the
+    /// same content from there.
+    #[must_use]
+    pub fn fill_from(&self, source: &str, digest: &Digest, size: Option<u64>) -> Fill {
+        let staged = self
+            .inner
+            .content
+            .stage(Stage::Resumable { source, digest });
+        Fill::of(&self.inner, digest, size, staged)
+    }
+}
+
+async fn receive(
+    mut staged: Box<dyn Staging>,
+    pieces: mpsc::Receiver<Piece>,
+    progress: Arc<watch::Sender<Progress>>,
+) -> Result<Box<dyn Staging>, StoreError> {
+    match write(&mut *staged, pieces, &progress).await {
+        Ok(()) => Ok(staged),
+        Err(error) => {
+            // Whoever hears of it may count on the space.
+            staged.end().await;
+            Err(error)
+        }
+    }
+}
+
+async fn write(
+    staged: &mut dyn Staging,
+    mut pieces: mpsc::Receiver<Piece>,
+    progress: &watch::Sender<Progress>,
+) -> Result<(), StoreError> {
+    // At once, so that what comes ahead has somewhere to go.
+    let bytes = staged.bytes().await?;
+    progress.send_modify(|progress| progress.bytes = Some(bytes));
+    while let Some(piece) = pieces.recv().await {
+        match piece {
+            Piece::Received(chunk) => staged.append(chunk).await?,
+            Piece::Ahead(end) => staged.absorb(end).await?,
+        }
+        let written = staged.len();
+        progress.send_modify(|progress| {
+            progress.written = written;
+            progress.ahead.forget_before(written);
+        });
+    }
+    Ok(())
+}
+
+impl Fill {
+    pub(crate) fn of(
+        inner: &Arc<Inner>,
+        digest: &Digest,
+        size: Option<u64>,
+        staged: Box<dyn Staging>,
+    ) -> Self {
+        let resumption = staged.resumption();
+        let received = staged.len();
+        let (buffer, chunks) = WriteBuffer::awaited(&inner.receiving);
+        let mut progress = Progress {
+            bytes: staged.opened(),
+            written: received,
+            taken: received,
+            ..Progress::default()
+        };
+        if let Some(resumption) = &resumption {
+            progress.writers = Arc::clone(resumption.writers());
+        }
+        let progress = Arc::new(watch::Sender::new(progress));
+        let writing = tokio::spawn(receive(staged, chunks, Arc::clone(&progress)));
+        Self {
+            inner: Arc::clone(inner),
+            digest: digest.clone(),
+            size,
+            received,
+            buffer: Some(buffer),
+            writing: Some(writing),
+            readers: Arc::default(),
+            progress,
+            resumption,
+        }
+    }
+
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// How many bytes were given so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What leads to it without reading it.
+    #[must_use]
+    pub fn handle(&self) -> FillHandle {
+        FillHandle::new(
+            self.digest.clone(),
+            self.size,
+            &self.progress,
+            Arc::clone(&self.inner.streams),
+            Arc::clone(&self.readers),
+        )
+    }
+
+    /// Somebody who reads along; none after [`Fill::close_if_unread`].
+    #[must_use]
+    pub fn follower(&self) -> Option<Follower> {
+        self.handle().follow()
+    }
+
+    /// Waits until nobody reads along.
+    pub async fn unread(&self) {
+        self.readers.until(false).await;
+    }
+
+    /// Waits until somebody reads along.
+    pub async fn read(&self) {
+        self.readers.until(true).await;
+    }
+
+    /// If nobody reads along, nobody will from now on. Whether that is so: then it is time for
+    /// [`Fill::give_up`].
+    #[must_use]
+    pub fn close_if_unread(&self) -> bool {
+        self.readers.close_if_unread()
+    }
+
+    /// Takes the bytes after those that were received.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), FillError> {
+        self.write_at(self.received, bytes).await
+    }
+
+    /// Takes bytes that stand at `at`, which must not lie beyond what was received; those that
+    /// were received before are passed over. Waits when the disk is slower than the source, and
+    /// where others bring a part of it ([`Follower::claim`]).
+    pub async fn write_at(&mut self, at: u64, mut bytes: Bytes) -> Result<(), FillError> {
+        let end = at + bytes.len() as u64;
+        if let Some(expected) = self.size.filter(|size| end > *size) {
+            self.spoil();
+            return Err(FillError::WrongSize {
+                expected,
+                found: end,
+            });
+        }
+        if at > self.received {
+            return Err(StoreError::Closed.into());
+        }
+        while self.received < end {
+            let known = self.received.saturating_sub(end - bytes.len() as u64);
+            bytes.advance(
+                usize::try_from(known)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len()),
+            );
+            let taken = self.take(end);
+            if taken > self.received {
+                let length = usize::try_from(taken - self.received).unwrap_or(usize::MAX);
+                let new = bytes.split_to(length.min(bytes.len()));
+                self.received = taken;
+                self.push(Piece::Received(vec![new])).await?;
+            } else {
+                self.pass_range().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what was gathered, so that it can be read.
+    pub async fn flush(&mut self) -> Result<(), FillError> {
+        let flushed = match &mut self.buffer {
+            Some(buffer) => buffer.flush().await,
+            None => Err(Disconnected),
+        };
+        self.written(flushed).await
+    }
+
+    /// Marks everything up to `end`, or to where somebody else brings it, as coming from here.
+    fn take(&self, end: u64) -> u64 {
+        let mut taken = end;
+        self.progress.send_if_modified(|progress| {
+            taken = progress
+                .ahead
+                .next(self.received)
+                .map_or(end, |start| start.min(end));
+            progress.taken = taken;
+            false
+        });
+        taken
+    }
+
+    /// Waits until the range that begins here is there and takes it in.
+    async fn pass_range(&mut self) -> Result<(), FillError> {
+        // It may take a while: what came before it is wanted now.
+        self.flush().await?;
+        let at = self.received;
+        let mut progress = self.progress.subscribe();
+        let mut end = at;
+        // Cannot fail: the sending end is held here.
+        let _ = progress
+            .wait_for(|progress| match progress.ahead.outcome(at) {
+                Some(brought) => {
+                    end = brought;
+                    true
+                }
+                None => false,
+            })
+            .await;
+        if end > at {
+            self.received = end;
+            self.progress.send_if_modified(|progress| {
+                progress.taken = end;
+                false
+            });
+            self.push(Piece::Ahead(end)).await?;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, piece: Piece) -> Result<(), FillError> {
+        let pushed = match &mut self.buffer {
+            Some(buffer) => buffer.give(piece).await,
+            None => Err(Disconnected),
+        };
+        self.written(pushed).await
+    }
+
+    /// Why nobody takes pieces any more, if so.
+    async fn written(&mut self, pushed: Result<(), Disconnected>) -> Result<(), FillError> {
+        if pushed.is_ok() {
+            return Ok(());
+        }
+        if self.buffer.take().is_none() {
+            return Err(StoreError::Closed.into());
+        }
+        Err(match self.written_all().await {
+            Err(error) => error.into(),
+            Ok(_) => StoreError::Closed.into(),
+        })
+    }
+
+    /// What the writing end came to; it is told once.
+    async fn written_all(&mut self) -> Result<Box<dyn Staging>, StoreError> {
+        match self.writing.take() {
+            Some(writing) => joined(writing.await),
+            None => Err(StoreError::Closed),
+        }
+    }
+
+    fn spoil(&self) {
+        if let Some(resumption) = &self.resumption {
+            resumption.spoil();
+        }
+    }
+
+    /// What came is of no use to another fill.
+    pub fn discard(&self) {
+        self.spoil();
+    }
+
+    /// Ends before the end. Returns when the next fill can go on with what came, or when the
+    /// space of what is of no use is free.
+    pub async fn give_up(mut self) {
+        self.readers.close();
+        if let Some(buffer) = self.buffer.take() {
+            // What was gathered came as well as the rest.
+            let _ = buffer.finish().await;
+        }
+        let written = self.written_all().await;
+        // Nobody begins a part of a file that another fill may take up.
+        drop(self);
+        if let Ok(staged) = written {
+            staged.give_up().await;
+        }
+    }
+
+    /// Verifies what came, stores it durably and lets `repository`, whose upstream gave it, read
+    /// it; nobody, if there is none.
+    pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
+        while self.take(u64::MAX) == self.received {
+            self.pass_range().await?;
+        }
+        if let Some(expected) = self.size.filter(|size| self.received != *size) {
+            let found = self.received;
+            self.spoil();
+            self.give_up().await;
+            return Err(FillError::WrongSize { expected, found });
+        }
+        if let Some(buffer) = self.buffer.take() {
+            // Fails only if writing did, which says why.
+            let _ = buffer.finish().await;
+        }
+        let mut staged = self.written_all().await?;
+        let found = staged.digest(self.digest.algorithm()).await?;
+        if found != self.digest {
+            let expected = self.digest.clone();
+            self.readers.close();
+            self.spoil();
+            // Its file is let go of before its space is said to be free.
+            drop(self);
+            staged.end().await;
+            return Err(FillError::Mismatch { expected, found });
+        }
+        let publish = Publish {
+            digest: found,
+            repository: repository.cloned(),
+            given: repository.is_some(),
+            upload: None,
+        };
+        // Verified: whoever follows may have the end now, before it is durable.
+        self.progress
+            .send_modify(|progress| progress.complete = true);
+        let blob = self.inner.publish(staged, publish).await?;
+        self.progress.send_modify(|progress| progress.stored = true);
+        Ok(blob)
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        // Who still follows holds no file of a fill that failed, and nobody follows it any more.
+        self.progress.send_if_modified(|progress| {
+            if !progress.stored {
+                progress.bytes = None;
+                self.readers.close();
+            }
+            false
+        });
+    }
+}

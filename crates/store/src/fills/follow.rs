@@ -1,0 +1,216 @@
+//! Reading a fill while it is received, from any offset: the follower waits where the fill has
+//! not come yet. The last byte is given only after the fill was verified, so a reader of the
+//! whole never takes damaged content for whole. What lies far ahead may come as a range of its
+//! own ([`crate::PrefetchedRange`]).
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, TryStreamExt};
+use metahub_oci::Digest;
+use tokio::sync::watch;
+
+use crate::content::{BlobChunk, StagedBytes, Streams};
+use crate::fills::progress::Progress;
+use crate::fills::range_prefetch::PrefetchedRange;
+use crate::fills::readers::{Readers, Reading};
+
+/// A part of a blob's end that is no longer than this is not held back: the footers and tables of
+/// contents that clients of seekable layers read first, and verify by themselves.
+const FOOTER: u64 = 1024 * 1024;
+
+/// What leads to a fill without reading it: it does not keep a fill going. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct FillHandle {
+    digest: Digest,
+    size: Option<u64>,
+    progress: watch::Receiver<Progress>,
+    /// Gone as soon as the fill is.
+    fill: Weak<watch::Sender<Progress>>,
+    streams: Arc<Streams>,
+    readers: Arc<Readers>,
+}
+
+impl FillHandle {
+    pub(crate) fn new(
+        digest: Digest,
+        size: Option<u64>,
+        fill: &Arc<watch::Sender<Progress>>,
+        streams: Arc<Streams>,
+        readers: Arc<Readers>,
+    ) -> Self {
+        Self {
+            digest,
+            size,
+            progress: fill.subscribe(),
+            fill: Arc::downgrade(fill),
+            streams,
+            readers,
+        }
+    }
+
+    /// Somebody who reads along; none if the fill ends because nobody did.
+    #[must_use]
+    pub fn follow(&self) -> Option<Follower> {
+        let reading = self.readers.join()?;
+        Some(Follower {
+            handle: self.clone(),
+            reading,
+        })
+    }
+
+    /// Whether the fill has ended, or is about to since nobody read it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.readers.is_closed() || self.fill.strong_count() == 0
+    }
+
+    /// Waits until nobody reads the fill.
+    pub async fn unread(&self) {
+        self.readers.until(false).await;
+    }
+
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Waits until the fill is verified and stored, so that it is found as a blob; `false` if it
+    /// failed, or ended before.
+    pub async fn completed(&mut self) -> bool {
+        self.progress
+            .wait_for(|progress| progress.stored)
+            .await
+            .is_ok()
+    }
+}
+
+/// One who reads along: while there is one, the fill goes on. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    handle: FillHandle,
+    reading: Reading,
+}
+
+impl Follower {
+    /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
+    /// is far from it and fewer than `most` do such a thing now.
+    #[must_use]
+    pub fn claim(&self, range: Range<u64>, most: usize) -> Option<PrefetchedRange> {
+        let size = self.handle.size?;
+        PrefetchedRange::claim(&self.handle.fill, range.start..range.end.min(size), most)
+    }
+
+    /// The fill, for who does not read it.
+    #[must_use]
+    pub fn handle(&self) -> FillHandle {
+        self.handle.clone()
+    }
+
+    /// What is being received.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.handle.digest
+    }
+
+    /// Its size in bytes, if the source said so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.handle.size
+    }
+
+    /// Waits until the fill is verified and stored, so that it is found as a blob; `false` if it
+    /// failed.
+    pub async fn completed(&mut self) -> bool {
+        self.handle.completed().await
+    }
+
+    /// The bytes from `range.start` to `range.end`, or to the end of the content if that comes
+    /// first. An error if the fill fails before.
+    pub fn stream(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+        let streams = Arc::clone(&self.handle.streams);
+        self.parts(range)
+            .map_ok(move |(bytes, part)| bytes.stream(part, &streams))
+            .try_flatten()
+    }
+
+    /// The same for whoever can send a part of a file unread: what has just been written needs no
+    /// reading, however many read along.
+    pub fn chunks(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<BlobChunk>> + Send + 'static + use<> {
+        let streams = Arc::clone(&self.handle.streams);
+        self.parts(range)
+            .map_ok(move |(bytes, part)| bytes.chunks(part, &streams))
+            .try_flatten()
+    }
+
+    /// The parts of `range` as they come, and where they lie.
+    fn parts(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = io::Result<(StagedBytes, Range<u64>)>> + Send + 'static + use<> {
+        let footer = range.start > 0 && range.end.saturating_sub(range.start) <= FOOTER;
+        let size = self.handle.size;
+        let state = (self.handle.progress.clone(), self.reading.clone(), range);
+        stream::try_unfold(
+            state,
+            move |(mut progress, reading, mut range)| async move {
+                let next = wait(&mut progress, &range, size, footer).await?;
+                Ok(next.map(|(bytes, until)| {
+                    let part = range.start..until;
+                    range.start = until;
+                    ((bytes, part), (progress, reading, range))
+                }))
+            },
+        )
+    }
+}
+
+/// Waits for bytes beyond the start of `range`; answers where they are and how far they go.
+async fn wait(
+    progress: &mut watch::Receiver<Progress>,
+    range: &Range<u64>,
+    size: Option<u64>,
+    footer: bool,
+) -> io::Result<Option<(StagedBytes, u64)>> {
+    let readable = |progress: &Progress| {
+        let ahead = progress.ahead.there(range.start);
+        let there = ahead.unwrap_or(progress.written);
+        // Until the whole is verified its last byte is held back: any may be, of unknown size.
+        let most = match size {
+            _ if progress.complete || footer => u64::MAX,
+            Some(size) => size.saturating_sub(1),
+            None => there.saturating_sub(1),
+        };
+        range.end.min(there).min(most)
+    };
+    if range.is_empty() {
+        return Ok(None);
+    }
+    let broken = || io::Error::new(io::ErrorKind::UnexpectedEof, "the source broke off");
+    let ready = progress
+        .wait_for(|progress| progress.complete || readable(progress) > range.start)
+        .await
+        .map_err(|_| broken())?;
+    let until = readable(&ready);
+    match &ready.bytes {
+        _ if until <= range.start => Ok(None),
+        Some(bytes) => Ok(Some((bytes.clone(), until))),
+        // It failed, and its bytes are gone.
+        None => Err(broken()),
+    }
+}

@@ -1,0 +1,57 @@
+//! Space that is kept for the day when the disk is full: garbage collection gives it back first,
+//! because even deleting a row needs room in the database's log.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::StoreError;
+use crate::folder::layout::remove_file;
+
+/// Its size in bytes: what a collection writes before it has removed the first files.
+const SIZE: u64 = 4 * 1024 * 1024;
+
+/// Sets the space aside, unless it is. A disk that has no room for it is no error: it is tried
+/// again after the next collection.
+pub(crate) fn keep(path: &Path) {
+    let kept = || {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        if file.metadata()?.len() != SIZE {
+            allocate(&file)?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    if let Err(error) = kept() {
+        tracing::debug!(%error, "no space could be set aside");
+        let _ = remove_file(path);
+    }
+}
+
+fn allocate(file: &File) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let Err(error) = fallocate(file, FallocateFlags::empty(), 0, SIZE) else {
+        return Ok(());
+    };
+    if error != rustix::io::Errno::OPNOTSUPP {
+        return Err(error.into());
+    }
+    // Some file systems only give space to bytes that are written.
+    let zeros = vec![0; 64 * 1024];
+    let mut file = file;
+    for _ in 0..SIZE / zeros.len() as u64 {
+        file.write_all(&zeros)?;
+    }
+    Ok(())
+}
+
+/// Gives the space back.
+pub(crate) fn release(path: &Path) -> Result<(), StoreError> {
+    remove_file(path).map(drop)
+}

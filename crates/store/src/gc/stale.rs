@@ -1,0 +1,41 @@
+//! The part of garbage collection that removes derived manifests which nobody can be served any
+//! more: an image that they were derived from is held nowhere, or no record leads to them. A
+//! derived manifest stays while anything refers to it: a tag, an index, a referrer.
+//!
+//! Works in batches: memory does not grow with the number of manifests.
+
+use crate::StoreError;
+use crate::gc::collect::Gc;
+use crate::records::Cursor;
+
+/// Manifests that are looked at, and removed, at once.
+const BATCH: u32 = 200;
+
+impl Gc<'_> {
+    /// Removes derived manifests that nobody can be served any more; how many.
+    pub(crate) async fn derived(&self) -> Result<u64, StoreError> {
+        let records = &self.store.inner.records;
+        if self.dry_run {
+            return records.count_stale(self.cutoff).await;
+        }
+        let mut removed = 0;
+        // What an index refers to can go once the index went: over and over, until nothing does.
+        loop {
+            let before = removed;
+            let mut after = Some(Cursor::default());
+            while let Some(from) = after {
+                let batch = records.stale_derived(self.cutoff, from, BATCH).await?;
+                after = batch.next;
+                if batch.items.is_empty() {
+                    continue;
+                }
+                // Nobody is in the middle of storing what refers to what goes.
+                let _alone = self.store.inner.deriving.write().await;
+                removed += records.remove_stale(batch.items, self.cutoff).await?;
+            }
+            if removed == before {
+                return Ok(removed);
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Repositories, and which names are local.
+
+pub(crate) mod ownership;
+pub(crate) mod repository;
