@@ -18,7 +18,7 @@ use crate::StoreError;
 use crate::backup::folder::{self as backup_folder, Copied, copy_blob};
 use crate::content::ALGORITHMS;
 use crate::folder::layout::{Layout, make, remove_file, sync_folder};
-use crate::records::sqlite::Snapshot;
+use crate::records::sqlite::snapshot::Snapshot;
 use crate::records::{Cursor, UnlinkedBlob};
 use crate::store::Store;
 use crate::task::blocking;

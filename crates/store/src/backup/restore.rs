@@ -12,7 +12,7 @@ use crate::backup::create::Copying;
 use crate::backup::folder::{self as backup_folder, Copied, copy, copy_blob, failed};
 use crate::content::{ALGORITHMS, Files, Marker, StoreMarks as _};
 use crate::folder::layout::{Layout, make, sync_folder};
-use crate::records::sqlite::Snapshot;
+use crate::records::sqlite::snapshot::Snapshot;
 use crate::records::{Cursor, UnlinkedBlob};
 use crate::scrub::report::{ScrubOptions, ScrubReport};
 use crate::steps::Steps;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::Answer;
+use super::shared::Answer;
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 
-use super::{Answer, Deletion, Stays};
+use super::manifests::{Deletion, Stays};
+use super::shared::Answer;
 use crate::uploads::upload_id::UploadId;
 
 /// What is known of a blob that may be read.

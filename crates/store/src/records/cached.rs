@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName, Tag};
 
-use super::{Answer, UnlinkedBlob};
+use super::blobs::UnlinkedBlob;
+use super::shared::Answer;
 
 /// A manifest that can be evicted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::{Answer, Batch, Cursor, UnlinkedBlob};
+use super::blobs::UnlinkedBlob;
+use super::shared::{Answer, Batch, Cursor};
 
 /// A manifest or index that was computed.
 #[derive(Clone, Debug, PartialEq, Eq)]

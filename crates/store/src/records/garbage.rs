@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use metahub_oci::{Algorithm, Digest, RepositoryName};
 
-use super::{Answer, Batch, Cursor, UnlinkedBlob};
+use super::blobs::UnlinkedBlob;
+use super::shared::{Answer, Batch, Cursor};
 
 /// The right of a repository to read a blob.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metahub_oci::Digest;
 
-use super::Answer;
+use super::shared::Answer;
 use crate::content::Known;
 use crate::folder::lease;
 

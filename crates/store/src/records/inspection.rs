@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 
-use super::{Answer, Batch, Cursor};
+use super::shared::{Answer, Batch, Cursor};
 
 /// The body of a manifest, and what it should hash to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,18 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, JsonMap, MediaType, RepositoryName, Tag};
 
-use super::{Answer, NewManifest, Page, PutError};
-
-/// How a manifest or a tag came to be here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Origin {
-    /// Somebody pushed it.
-    Pushed,
-    /// It was read from an upstream.
-    Upstream,
-    /// It was computed here.
-    Derived,
-}
+use super::new_manifest::{NewManifest, PutError};
+use super::origin::Origin;
+use super::repositories::Page;
+use super::shared::Answer;
 
 /// A manifest or index as it is served.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,11 @@ mod identity;
 mod inspection;
 mod manifests;
 mod new_manifest;
+mod origin;
 mod ownership;
 mod references;
 mod repositories;
+mod shared;
 mod snapshots;
 pub(crate) mod sqlite;
 mod tags;
@@ -36,22 +38,21 @@ pub(crate) use derived::{DerivedRecords, EvictedRecords};
 pub(crate) use garbage::{Garbage, GarbageRecords, Link};
 pub(crate) use identity::IdentityRecords;
 pub(crate) use inspection::{Affected, InspectionRecords, StoredBody};
-pub use manifests::{Deletion, Origin, StoredManifest};
+pub use manifests::{Deletion, StoredManifest};
 pub(crate) use manifests::{ManifestRecords, Stays};
 pub(crate) use new_manifest::{NewManifest, digest_of, host_of};
 pub use new_manifest::{PutError, PutManifest};
+pub use origin::Origin;
 pub(crate) use ownership::OwnershipRecords;
 pub use ownership::{LocalName, Release};
-pub(crate) use references::{Kind, Reference};
+pub(crate) use references::Kind;
 pub use repositories::Page;
 pub(crate) use repositories::RepositoryRecords;
+pub(crate) use shared::{Answer, Batch, Cursor};
 pub(crate) use snapshots::SnapshotRecords;
 pub use tags::TagRecord;
 pub(crate) use tags::TagRecords;
 pub(crate) use uploads::UploadRecords;
-
-/// What a method answers, once that is known. A change is made even if nobody waits for it.
-pub(crate) type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 
 /// Everything that a store knows.
 pub(crate) trait Records:
@@ -77,19 +78,6 @@ pub(crate) trait Records:
 
     /// Finishes the changes that have begun, and takes no others.
     fn close(&self) -> BoxFuture<'_, ()>;
-}
-
-/// Where a list that is read in batches goes on; the default is its beginning. What the numbers
-/// mean is known to the implementation that gave them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cursor([i64; 2]);
-
-/// Some of a list that is read in batches, in no order that means anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Batch<T> {
-    pub(crate) items: Vec<T>,
-    /// Where the next batch begins; `None` at the end.
-    pub(crate) next: Option<Cursor>,
 }
 
 /// Something that changed.

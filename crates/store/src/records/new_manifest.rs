@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use metahub_oci::{Digest, Document, JsonMap, RepositoryName, Tag};
 
-use super::{Kind, Origin, Reference, references};
+use super::origin::Origin;
+use super::references;
+use super::references::{Kind, Reference};
 use crate::StoreError;
 
 /// How a manifest is to be stored.

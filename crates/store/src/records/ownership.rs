@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use metahub_oci::RepositoryName;
 
-use super::{Answer, Page};
+use super::repositories::Page;
+use super::shared::Answer;
 
 /// A local name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use metahub_oci::RepositoryName;
 
-use super::Answer;
+use super::shared::Answer;
 
 /// One page of a list that is read in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Answer;
+use super::shared::Answer;
 
 /// Copies of the records.
 pub(crate) trait SnapshotRecords: Send + Sync {

@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName, Tag};
 
-use super::{Answer, Origin, Page};
+use super::origin::Origin;
+use super::repositories::Page;
+use super::shared::Answer;
 
 /// What a tag names.
 #[derive(Clone, Debug, PartialEq, Eq)]

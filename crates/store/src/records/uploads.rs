@@ -2,7 +2,7 @@
 
 use metahub_oci::RepositoryName;
 
-use super::Answer;
+use super::shared::Answer;
 use crate::uploads::upload_id::UploadId;
 
 /// Uploads. [`super::BlobRecords::publish_blob`] ends one as well. All of this may be undone by a

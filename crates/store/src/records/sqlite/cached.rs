@@ -6,36 +6,13 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName, Tag};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, time_from_millis, time_to_millis};
+use super::eviction_rules::{evictable, last_used};
 use super::writer::Durability;
 use super::{SqliteRecords, eviction};
 use crate::StoreError;
 use crate::records::{
     Answer, CacheRecords, Candidate, CandidatesAfter, EvictedManifest, UnlinkedBlob, Use, Which,
 };
-
-/// When `l`, or a manifest of its repository that leads to its body `m`, was used.
-macro_rules! last_used {
-    () => {
-        "max(l.pushed_at, l.used_at, coalesce((
-             SELECT max(max(p.pushed_at, p.used_at)) FROM child_refs f
-             CROSS JOIN repo_manifests p ON p.manifest_id = f.manifest_id
-                 AND p.repository_id = l.repository_id
-             WHERE f.digest = m.digest), 0))"
-    };
-}
-
-/// Whether the fetched manifest `l` of the repository `r` can be evicted: the name is not local,
-/// and it leads to no other manifest that is here.
-macro_rules! evictable {
-    () => {
-        "r.kind <> 'local'
-         AND NOT EXISTS (SELECT 1 FROM child_refs f JOIN manifests c ON c.digest = f.digest
-             JOIN repo_manifests h
-                 ON h.manifest_id = c.id AND h.repository_id = l.repository_id
-             WHERE f.manifest_id = l.manifest_id)"
-    };
-}
-pub(super) use {evictable, last_used};
 
 /// Whether the repository `r` is an upstream's, from its rows alone.
 macro_rules! is_upstreams {

@@ -14,7 +14,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::failed;
+use super::errors::failed;
 
 statements! {
     CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)";

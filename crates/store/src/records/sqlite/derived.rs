@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, now, time_to_millis};
-use super::writer::{Durability, Transaction};
-use super::{SqliteRecords, derived_eviction, stale};
+use super::writer::Durability;
+use super::{SqliteRecords, derived_eviction, derived_rows, stale};
 use crate::StoreError;
 use crate::records::{
     Answer, Batch, Change, Cursor, Derived, DerivedRecords, DerivedTotal, EvictedRecords,
@@ -29,8 +29,6 @@ statements! {
              manifest_id = excluded.manifest_id,
              bytes = excluded.bytes,
              used_at = excluded.used_at";
-    TOTAL = "SELECT records, bytes FROM derived_total";
-    DELETE_OF = "DELETE FROM derived WHERE repository_id = $1 AND manifest_id = $2 RETURNING key";
 }
 
 impl DerivedRecords for SqliteRecords {
@@ -81,9 +79,9 @@ impl DerivedRecords for SqliteRecords {
     fn derived_total(&self) -> Answer<'_, DerivedTotal> {
         Box::pin(async move {
             let row = self
-                .read(sqlx::query_as(TOTAL).fetch_one(&self.readers))
+                .read(sqlx::query_as(derived_rows::TOTAL).fetch_one(&self.readers))
                 .await?;
-            Ok(total_of(row))
+            Ok(derived_rows::total_of(row))
         })
     }
 
@@ -130,42 +128,6 @@ impl DerivedRecords for SqliteRecords {
     }
 }
 
-fn total_of((records, bytes): (i64, i64)) -> DerivedTotal {
-    DerivedTotal {
-        records: u64::try_from(records).unwrap_or(0),
-        bytes: u64::try_from(bytes).unwrap_or(0),
-    }
-}
-
-/// How much is recorded, as a transaction sees it.
-pub(super) async fn total(transaction: &mut Transaction) -> Result<DerivedTotal, StoreError> {
-    let result = sqlx::query_as(TOTAL)
-        .fetch_one(&mut transaction.connection)
-        .await;
-    result
-        .map(total_of)
-        .map_err(|error| transaction.error(error))
-}
-
-/// Removes the records that lead to a manifest that leaves its repository.
-pub(super) async fn delete_of(
-    transaction: &mut Transaction,
-    repository_id: i64,
-    manifest_id: i64,
-) -> Result<(), StoreError> {
-    let result = sqlx::query_scalar(DELETE_OF)
-        .bind(repository_id)
-        .bind(manifest_id)
-        .fetch_all(&mut transaction.connection)
-        .await;
-    let keys: Vec<Vec<u8>> = result.map_err(|error| transaction.error(error))?;
-    for key in keys {
-        if let Some(key) = digest_from_bytes(&key) {
-            transaction.changed(Change::Derived(key));
-        }
-    }
-    Ok(())
-}
 #[cfg(test)]
 mod tests {
     use sqlx::{Connection, SqliteConnection};

@@ -3,7 +3,7 @@
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::derived::total;
+use super::derived_rows::total;
 use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::eviction::{Naming, is_named, take};
 use super::manifests::delete;

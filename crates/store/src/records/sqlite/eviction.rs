@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use metahub_oci::{Digest, RepositoryName};
 use sqlx::SqlitePool;
 
-use super::cached::{evictable, last_used};
 use super::encoding::{digest_from_bytes, digest_to_bytes};
+use super::eviction_rules::{evictable, last_used};
 use super::manifests;
 use super::repositories::{find, unlink};
 use super::writer::Transaction;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::encoding::{digest_to_bytes, now, origin_from_number};
 use super::needs::needing;
 use super::writer::{Durability, Transaction};
-use super::{SqliteRecords, derived, limit_and_one, manifest_rows};
+use super::{SqliteRecords, derived_rows, limit_and_one, manifest_rows};
 use crate::StoreError;
 use crate::records::{
     Answer, Change, Deletion, ManifestRecords, NewManifest, Page, PutError, Stays, StoredManifest,
@@ -263,7 +263,7 @@ pub(super) async fn delete(
         let tag = parsed.map_err(|_| transaction.corrupt(format!("tag '{tag}'")))?;
         transaction.changed(Change::Tag(repository.clone(), tag));
     }
-    derived::delete_of(transaction, repository_id, manifest_id).await?;
+    derived_rows::delete_of(transaction, repository_id, manifest_id).await?;
     let result = sqlx::query(LET_GO)
         .bind(repository_id)
         .bind(manifest_id)

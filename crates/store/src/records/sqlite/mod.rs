@@ -19,8 +19,11 @@ mod cached;
 mod checkpoint;
 mod derived;
 mod derived_eviction;
+mod derived_rows;
 mod encoding;
+mod errors;
 mod eviction;
+mod eviction_rules;
 mod garbage;
 mod identity;
 mod inspection;
@@ -31,15 +34,13 @@ mod ownership;
 mod publish_manifest;
 mod repositories;
 mod schema;
-mod snapshot;
+pub(crate) mod snapshot;
 mod stale;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod uploads;
 mod writer;
-
-pub(crate) use snapshot::Snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -56,6 +57,7 @@ use super::{Answer, ChangeSink, Records};
 use crate::StoreError;
 use crate::folder::layout::Layout;
 use checkpoint::Checkpoints;
+use errors::failed;
 use writer::{Durability, Fence, Transaction, Writer};
 
 /// How long a statement waits for another process that writes.
@@ -180,31 +182,4 @@ impl Records for SqliteRecords {
 /// What `LIMIT` is given to know whether another page follows.
 fn limit_and_one(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
-}
-
-/// The error for what SQLite said about the database at `path`.
-fn failed(path: &Path, source: sqlx::Error) -> StoreError {
-    let code = match &source {
-        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<i32>().ok()),
-        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => return StoreError::Closed,
-        sqlx::Error::PoolTimedOut => return StoreError::Busy,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            return StoreError::Corrupt {
-                path: path.to_owned(),
-                problem: source.to_string(),
-            };
-        }
-        _ => None,
-    };
-    // The low byte is SQLite's primary result code: https://sqlite.org/rescode.html
-    match code.map(|code| code & 0xff) {
-        Some(5 | 6) => StoreError::Busy,
-        Some(8) => StoreError::ReadOnly(path.to_owned()),
-        Some(13) => StoreError::NoSpace(path.to_owned()),
-        Some(11 | 26) => StoreError::Corrupt {
-            path: path.to_owned(),
-            problem: source.to_string(),
-        },
-        _ => StoreError::Database(source.into()),
-    }
 }

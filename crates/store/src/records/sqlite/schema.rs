@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, SqliteConnection};
 
-use super::failed;
+use super::errors::failed;
 use crate::StoreError;
 use crate::folder::layout::Layout;
 use crate::folder::lock::{FolderLock, Locking};

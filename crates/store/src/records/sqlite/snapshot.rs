@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes};
+use super::errors::failed;
 use super::schema::{MIGRATIONS, versions};
-use super::{SqliteRecords, failed, options};
+use super::{SqliteRecords, options};
 use crate::StoreError;
 use crate::content::Marker;
 use crate::records::{Answer, Batch, Cursor, SnapshotRecords, UnlinkedBlob};

@@ -30,6 +30,7 @@ const ALL: &[(&str, &[(&str, &str)])] = &[
     ("checkpoint", checkpoint::STATEMENTS),
     ("derived", derived::STATEMENTS),
     ("derived_eviction", derived_eviction::STATEMENTS),
+    ("derived_rows", derived_rows::STATEMENTS),
     ("eviction", eviction::STATEMENTS),
     ("garbage", garbage::STATEMENTS),
     ("identity", identity::STATEMENTS),

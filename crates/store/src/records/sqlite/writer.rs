@@ -23,7 +23,7 @@ use crate::folder::lease;
 use crate::records::{Change, ChangeSink};
 
 use super::checkpoint::Checkpoints;
-use super::failed;
+use super::errors::failed;
 
 /// How many pieces of work share a transaction at most.
 const BATCH: usize = 64;

@@ -1,0 +1,12 @@
+//! How content came to be in a repository.
+
+/// How a manifest or a tag came to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Somebody pushed it.
+    Pushed,
+    /// It was read from an upstream.
+    Upstream,
+    /// It was computed here.
+    Derived,
+}
