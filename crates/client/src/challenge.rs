@@ -184,7 +184,7 @@ mod tests {
             if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
                 let mut headers = HeaderMap::new();
                 headers.append(WWW_AUTHENTICATE, value);
-                Challenge::all(&headers);
+                let _ = Challenge::all(&headers);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Drives MetaHub from outside: real `docker`, `podman`, `skopeo` and `buildah` before a real
 //! `metahub` process, which reads from a real upstream registry.
 //!
-//! This is test support. It asserts by panicking, with what ran and what it printed. It never
-//! links a MetaHub crate: what it knows of the server is what a client could know.
+//! This is test support. It asserts by panicking, with what ran and what it printed. It links no
+//! crate of MetaHub but `testkit`: what it knows of the server is what a client could know.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -18,10 +18,8 @@ pub mod containerd;
 pub mod daemon;
 pub mod debian;
 pub mod docker;
-pub mod faulty;
 pub mod fixture;
 pub mod fleet;
-pub mod http;
 pub mod machine;
 pub mod metahub;
 pub mod meter;
@@ -31,9 +29,10 @@ pub mod process;
 pub mod pusher;
 pub mod registry;
 pub mod require;
-pub mod scripted;
 pub mod site;
 pub mod skopeo;
 pub mod stand;
 pub mod unit;
 pub mod world;
+
+pub use metahub_testkit::{faulty, http, scripted};

@@ -1,11 +1,8 @@
 //! A registry that answers as a test says, and counts what it is asked.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use metahub_testkit::{Answer, FakeRegistry as Fake, Seen};
 
 /// A request: its path with the query, and the user name of its Basic credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,30 +11,45 @@ pub(crate) struct Asked {
     pub(crate) user: Option<String>,
 }
 
-/// Status and body for a request.
-type Answers = dyn Fn(&Asked) -> (u16, String) + Send + Sync;
+impl Asked {
+    fn of(seen: &Seen) -> Self {
+        let pair = seen.header("authorization").unwrap_or_default();
+        let user = pair.strip_prefix("Basic ").map(|pair| {
+            let pair = String::from_utf8(STANDARD.decode(pair).unwrap()).unwrap();
+            pair.split(':').next().unwrap().to_owned()
+        });
+        let query = if seen.query.is_empty() { "" } else { "?" };
+        Self {
+            path: format!("{}{query}{}", seen.path, seen.query),
+            user,
+        }
+    }
+}
 
 pub(crate) struct FakeRegistry {
+    fake: Fake,
     host: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl FakeRegistry {
     /// Challenges as a MetaHub does; everything else is up to `answers`.
     pub(crate) fn start(answers: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, realm) = (Arc::clone(&asked), format!("http://{host}/token"));
-        let answers: Arc<Answers> = Arc::new(answers);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (answers, seen, realm) =
-                    (Arc::clone(&answers), Arc::clone(&seen), realm.clone());
-                std::thread::spawn(move || serve(&stream, &*answers, &seen, &realm));
-            }
-        });
-        Self { host, asked }
+        Self::of(Fake::start_blocking(move |seen| {
+            let asked = Asked::of(seen);
+            let (status, body) = if asked.path == "/v2/" {
+                (401, "{}".to_owned())
+            } else {
+                answers(&asked)
+            };
+            let host = seen.header("host").unwrap_or_default();
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"s\"");
+            Answer::new(status, body).header("www-authenticate", challenge)
+        }))
+    }
+
+    fn of(fake: Fake) -> Self {
+        let host = fake.host();
+        Self { fake, host }
     }
 
     /// One that knows these targets, and takes logins that begin with one of them.
@@ -60,17 +72,9 @@ impl FakeRegistry {
         })
     }
 
-    /// One that takes connections and never answers.
+    /// One that takes requests and never answers.
     pub(crate) fn silent() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            let _held: Vec<TcpStream> = listener.incoming().flatten().collect();
-        });
-        Self {
-            host,
-            asked: Arc::default(),
-        }
+        Self::of(Fake::start_blocking(|_| Answer::Never))
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -78,45 +82,6 @@ impl FakeRegistry {
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.fake.seen().iter().map(Asked::of).collect()
     }
-}
-
-fn serve(stream: &TcpStream, answers: &Answers, seen: &Mutex<Vec<Asked>>, realm: &str) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let Some(Ok(first)) = lines.next() else {
-        return;
-    };
-    let mut user = None;
-    for line in lines
-        .by_ref()
-        .map_while(Result::ok)
-        .take_while(|line| !line.is_empty())
-    {
-        let (name, value) = line.split_once(": ").unwrap_or_default();
-        if let (true, Some(pair)) = (
-            name.eq_ignore_ascii_case("authorization"),
-            value.strip_prefix("Basic "),
-        ) {
-            let pair = String::from_utf8(STANDARD.decode(pair).unwrap()).unwrap();
-            user = Some(pair.split(':').next().unwrap().to_owned());
-        }
-    }
-    let asked = Asked {
-        path: first.split(' ').nth(1).unwrap_or_default().to_owned(),
-        user,
-    };
-    let (status, body) = if asked.path == "/v2/" {
-        (401, "{}".to_owned())
-    } else {
-        answers(&asked)
-    };
-    seen.lock().unwrap().push(asked);
-    let mut stream = stream;
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nWWW-Authenticate: Bearer realm=\"{realm}\",service=\"s\"\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
 }

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::body::Body;
-use axum::http::{Request, header};
-
 use crate::http::basic;
+use crate::registry::Seen;
 
 /// Where a registry with a token server gives tokens.
 pub(super) const TOKENS: &str = "/token";
 
 /// The users of a registry, and its repositories that not everybody may read.
 #[derive(Debug, Default)]
-pub(super) struct Doors {
+pub(super) struct Access {
     /// By what they send.
     users: BTreeMap<String, String>,
     closed: BTreeMap<String, (BTreeSet<String>, u16)>,
@@ -24,7 +22,7 @@ pub(super) struct Doors {
     pub(super) seen: Vec<(String, String)>,
 }
 
-impl Doors {
+impl Access {
     pub(super) fn add_user(&mut self, user: &str, password: &str) {
         self.users.insert(basic(user, password), user.to_owned());
     }
@@ -35,14 +33,12 @@ impl Doors {
     }
 
     /// Writes down who came.
-    pub(super) fn note(&mut self, request: &Request<Body>) {
-        let (method, path) = (request.method(), request.uri().path());
-        let asked = format!("{method} {path}");
-        self.seen.push((sent(request).to_owned(), asked));
+    pub(super) fn note(&mut self, request: &Seen) {
+        self.seen.push((sent(request).to_owned(), request.line()));
     }
 
     /// The token for the caller; nothing for a wrong password.
-    pub(super) fn token(&self, request: &Request<Body>) -> Option<String> {
+    pub(super) fn token(&self, request: &Seen) -> Option<String> {
         match sent(request) {
             "" => Some("nobody".to_owned()),
             sent => self.users.get(sent).cloned(),
@@ -50,8 +46,8 @@ impl Doors {
     }
 
     /// The status for a request that is not let in: 401 for whom nobody knows.
-    pub(super) fn refuses(&self, request: &Request<Body>) -> Option<u16> {
-        let path = request.uri().path();
+    pub(super) fn refuses(&self, request: &Seen) -> Option<u16> {
+        let path = request.path.as_str();
         let within = |repository: &&String| path.starts_with(&format!("/v2/{repository}/"));
         let name = self.closed.keys().find(within)?;
         let (users, status) = self.closed.get(name)?;
@@ -69,7 +65,6 @@ impl Doors {
     }
 }
 
-fn sent(request: &Request<Body>) -> &str {
-    let sent = request.headers().get(header::AUTHORIZATION);
-    sent.and_then(|value| value.to_str().ok()).unwrap_or("")
+fn sent(request: &Seen) -> &str {
+    request.header("authorization").unwrap_or("")
 }

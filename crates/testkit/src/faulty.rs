@@ -9,17 +9,14 @@ mod image;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 
 pub use fault::Fault;
 pub use image::{Image, MANIFEST_TYPE};
 
 use self::answer::{answer, counted};
-use crate::http::serve;
+use crate::answer::Answer;
+use crate::registry::{FakeRegistry, Seen};
 
 #[derive(Debug)]
 struct State {
@@ -38,7 +35,7 @@ struct State {
 pub struct Faulty {
     host: String,
     state: Arc<State>,
-    server: JoinHandle<()>,
+    server: FakeRegistry,
     /// The image that it holds.
     pub image: Image,
 }
@@ -93,23 +90,17 @@ impl Faulty {
             mended: tokio::sync::Notify::new(),
         });
         let served = Arc::clone(&state);
-        let app = Router::new().fallback(move |request: Request<Body>| {
+        let server = FakeRegistry::start_waiting(move |request: Seen| {
             let state = Arc::clone(&served);
-            let line = format!("{} {}", request.method(), request.uri().path());
-            let range = request
-                .headers()
-                .get("range")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
             async move {
-                let path = request.uri().path().to_owned();
-                let response = answer(&state, line, range.as_deref()).await;
-                response.map(|body| counted(body, state, path))
+                let range = request.header("range").map(str::to_owned);
+                let response = answer(&state, request.line(), range.as_deref()).await;
+                let path = request.path;
+                Answer::of(response.map(|body| counted(body, state, path)))
             }
         });
-        let (host, server) = serve(app);
         Self {
-            host,
+            host: server.host(),
             state,
             server,
             image,
@@ -191,7 +182,7 @@ impl Faulty {
 
 impl Drop for Faulty {
     fn drop(&mut self) {
-        self.server.abort();
+        self.server.stop();
     }
 }
 

@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::Router;
+use ::http::{Response, header};
 use axum::body::Body;
-use axum::http::{Request, Response, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
+use crate::answer::Answer;
 use crate::faulty::MANIFEST_TYPE;
-use crate::http::{digest_of, serve};
+use crate::http::digest_of;
+use crate::registry::{FakeRegistry, Seen};
 
-mod doors;
+mod access;
 
-use doors::{Doors, TOKENS};
+use access::{Access, TOKENS};
 
 /// The type of an index.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -28,7 +28,7 @@ struct State {
     /// What all requests are answered with instead.
     failure: Option<(u16, Option<u64>)>,
     asked: Vec<String>,
-    doors: Doors,
+    access: Access,
 }
 
 /// A running registry.
@@ -36,7 +36,7 @@ struct State {
 pub struct Scripted {
     host: String,
     state: Arc<Mutex<State>>,
-    server: JoinHandle<()>,
+    server: FakeRegistry,
 }
 
 impl Scripted {
@@ -48,13 +48,11 @@ impl Scripted {
     pub fn start() -> Self {
         let state = Arc::<Mutex<State>>::default();
         let served = Arc::clone(&state);
-        let app = Router::new().fallback(move |request: Request<Body>| {
-            let answer = answer(&mut locked(&served), &request);
-            async move { answer }
+        let server = FakeRegistry::start_blocking(move |request| {
+            Answer::of(answer(&mut locked(&served), request))
         });
-        let (host, server) = serve(app);
         Self {
-            host,
+            host: server.host(),
             state,
             server,
         }
@@ -147,28 +145,28 @@ impl Scripted {
 
     /// From now on `user` has this password, and those who say so get Basic credentials asked.
     pub fn add_user(&self, user: &str, password: &str) {
-        locked(&self.state).doors.add_user(user, password);
+        locked(&self.state).access.add_user(user, password);
     }
 
     /// From now on only these users may read `repository`; others are told `status`.
     pub fn close(&self, repository: &str, users: &[&str], status: u16) {
-        locked(&self.state).doors.close(repository, users, status);
+        locked(&self.state).access.close(repository, users, status);
     }
 
     /// From now on those are told `status` of blobs.
     pub fn refuse_blobs_with(&self, status: u16) {
-        locked(&self.state).doors.of_blobs = Some(status);
+        locked(&self.state).access.of_blobs = Some(status);
     }
 
     /// From now on passwords are for a token server, which it is itself, and tokens for the rest.
     pub fn give_tokens(&self) {
-        locked(&self.state).doors.tokens = true;
+        locked(&self.state).access.tokens = true;
     }
 
     /// The `Authorization` of all requests so far, with what they asked for.
     #[must_use]
     pub fn authorizations(&self) -> Vec<(String, String)> {
-        locked(&self.state).doors.seen.clone()
+        locked(&self.state).access.seen.clone()
     }
 
     /// From now on answers every request with `status`, and a `Retry-After` in seconds.
@@ -190,7 +188,7 @@ impl Scripted {
 
 impl Drop for Scripted {
     fn drop(&mut self) {
-        self.server.abort();
+        self.server.stop();
     }
 }
 
@@ -198,9 +196,9 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().expect("no handler panics")
 }
 
-fn answer(state: &mut State, request: &Request<Body>) -> Response<Body> {
-    let path = request.uri().path();
-    state.asked.push(format!("{} {path}", request.method()));
+fn answer(state: &mut State, request: &Seen) -> Response<Body> {
+    let path = request.path.as_str();
+    state.asked.push(request.line());
     let error = |status: u16, code: &str| {
         let body = json!({"errors": [{"code": code, "message": "the upstream's own words"}]});
         Response::builder()
@@ -218,16 +216,16 @@ fn answer(state: &mut State, request: &Request<Body>) -> Response<Body> {
         }
         return answer;
     }
-    state.doors.note(request);
-    if state.doors.tokens && path == TOKENS {
-        return match state.doors.token(request) {
+    state.access.note(request);
+    if state.access.tokens && path == TOKENS {
+        return match state.access.token(request) {
             Some(token) => Response::builder()
                 .body(Body::from(json!({ "token": token }).to_string()))
                 .expect("there is nothing to go wrong"),
             None => error(401, "UNAUTHORIZED"),
         };
     }
-    if let Some(status) = state.doors.refuses(request) {
+    if let Some(status) = state.access.refuses(request) {
         let code = if status == 404 {
             "NAME_UNKNOWN"
         } else {
@@ -235,9 +233,8 @@ fn answer(state: &mut State, request: &Request<Body>) -> Response<Body> {
         };
         let mut answer = error(status, code);
         if status == 401 {
-            let host = request.headers().get(header::HOST);
-            let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-            let challenge = if state.doors.tokens {
+            let host = request.header("host").unwrap_or_default();
+            let challenge = if state.access.tokens {
                 format!("Bearer realm=\"http://{host}{TOKENS}\",service=\"scripted\"")
             } else {
                 "Basic realm=\"scripted\"".to_owned()

@@ -1,7 +1,6 @@
 //! A plain HTTP/1.1 client that sends exactly what it is told: paths are not normalised, nothing
 //! is followed, no header is added but `Host`.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,43 +9,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sha2::Digest as _;
-use tokio::runtime::Runtime;
+
+pub use crate::runtime::{runtime, serve};
 
 /// How long one request may take, its body included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
-
-/// The runtime under everything asynchronous here; tests themselves are not.
-///
-/// # Panics
-/// When threads cannot be started.
-pub fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("threads can be started")
-    })
-}
-
-/// Serves `app` on a free port of the loopback: its `127.0.0.1:PORT`, and the task to abort.
-///
-/// # Panics
-/// When the loopback has no free port.
-#[must_use]
-pub fn serve(app: axum::Router) -> (String, tokio::task::JoinHandle<()>) {
-    runtime().block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let host = listener.local_addr().expect("it is bound").to_string();
-        let server = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        (host, server)
-    })
-}
 
 /// `sha256:…` of `bytes`.
 #[must_use]

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::{Response, StatusCode};
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde_json::json;
