@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Policy;
 use crate::trusted::{self, TrustError};
 
-/// The folder of the cache.
-pub const FOLDER: &str = "/run/metahub";
 /// The form of the file.
 const VERSION: u32 = 1;
 

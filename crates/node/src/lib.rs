@@ -22,3 +22,4 @@ pub mod resolve;
 pub mod server;
 pub mod setup;
 pub mod trusted;
+mod user_name;

@@ -5,23 +5,12 @@
 use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, Provided, fit};
 
 use crate::policy::Policy;
+use crate::user_name::{MOST_USER_BYTES, is_login};
 
 /// Most bytes of a node's login, so that an account's name fits before it.
 const MOST_BYTES: usize = 384;
 /// Most selectors of a node's login.
 const MOST_SELECTORS: usize = 24;
-/// The registry's own bound on a user name, in bytes.
-const MOST_USER_BYTES: usize = 512;
-
-/// Whether `text` is a user name by its characters, with something on both sides of each `+`.
-#[must_use]
-pub fn is_login(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._/+=#-".contains(c);
-    !text.is_empty()
-        && text.len() <= MOST_USER_BYTES
-        && text.chars().all(allowed)
-        && text.split('+').all(|selector| !selector.is_empty())
-}
 
 /// The selectors that facts come to under a policy; `target` is the CPU target to name, which is
 /// an ancestor of the node's own where a registry does not know that. `None` where nothing is

@@ -13,6 +13,8 @@ use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 
 /// Where the policy is looked for.
 pub const POLICY_FILE: &str = "/etc/metahub/node.yaml";
+/// The folder of the cache unless the policy names another.
+const CACHE_FOLDER: &str = "/run/metahub";
 /// Names another file.
 pub const POLICY_VARIABLE: &str = "METAHUB_NODE_CONFIG";
 /// The keys whose facts make up a login unless the policy says otherwise.
@@ -201,9 +203,7 @@ impl Layer {
             tools: self.tools.unwrap_or(true),
             cloud: self.cloud.unwrap_or(false),
             timeout: self.timeout.map_or(Duration::from_secs(10), |Seconds(t)| t),
-            cache: self
-                .cache
-                .unwrap_or_else(|| PathBuf::from(crate::cache::FOLDER)),
+            cache: self.cache.unwrap_or_else(|| PathBuf::from(CACHE_FOLDER)),
         }
     }
 }
@@ -235,7 +235,7 @@ impl TryFrom<String> for LoginText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if crate::login::is_login(&text) {
+        if crate::user_name::is_login(&text) {
             return Ok(Self(text));
         }
         Err(format!(

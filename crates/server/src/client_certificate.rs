@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use crate::tls::TlsError;
+use crate::tls_error::TlsError;
 
 /// Checks certificates of clients by the authorities in a PEM text. One that none of them issued,
 /// or that has expired, ends the handshake.

@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::overdue::Overdue;
 use crate::send_blobs::SendBlobs;
 use crate::sendfile::Sendfile;
 use crate::sendfile_queue::SendfileQueue;
 use crate::stream::Stream;
 use crate::streams::Streams;
-use crate::timeouts::{Overdue, TimedStream, Timeouts};
+use crate::timeouts::{TimedStream, Timeouts};
 use crate::tls::Tls;
 
 /// Largest request line and headers, in bytes.

@@ -7,8 +7,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use metahub_oci::{DigestError, ErrorCode};
 use metahub_operations::NothingFits;
 use metahub_registry::{NotAllowed, RegistryError};
@@ -16,21 +15,20 @@ use metahub_store::StoreError;
 use metahub_upstream::{Problem, UpstreamError};
 use serde_json::Value;
 
-use crate::body::Body;
-
 /// An error answer, in the form of the distribution specification (`spec.md#error-codes`). One
 /// pointer wide, since every result of a handler has room for it.
 #[derive(Debug)]
 pub(crate) struct HttpError(Box<Parts>);
 
+/// What an error answer says.
 #[derive(Debug)]
-struct Parts {
-    status: StatusCode,
-    code: ErrorCode,
-    message: String,
+pub(crate) struct Parts {
+    pub(crate) status: StatusCode,
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
     /// `detail` of the error, for programs; unstructured by the specification.
-    detail: Value,
-    headers: Vec<(header::HeaderName, HeaderValue)>,
+    pub(crate) detail: Value,
+    pub(crate) headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
@@ -102,28 +100,9 @@ impl HttpError {
         self.0.code
     }
 
-    pub(crate) fn into_response(self) -> Response<Body> {
-        let Parts {
-            status,
-            code,
-            message,
-            detail,
-            headers: more,
-        } = *self.0;
-        let body = serde_json::json!({
-            "errors": [{ "code": code, "message": message, "detail": detail }]
-        });
-        let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        for (name, value) in more {
-            headers.append(name, value);
-        }
-        response
+    /// What is answered with.
+    pub(crate) fn into_parts(self) -> Parts {
+        *self.0
     }
 }
 

@@ -20,6 +20,7 @@ mod listen;
 mod log;
 mod metrics;
 mod operation;
+mod overdue;
 mod path;
 mod range;
 mod request;
@@ -34,6 +35,7 @@ mod stream;
 mod streams;
 mod timeouts;
 mod tls;
+mod tls_error;
 
 use std::future::Future;
 use std::io;
@@ -50,7 +52,8 @@ pub use forwarded::{Addresses, Proxies, PublicUrl, PublicUrlError};
 pub use limits::Limits;
 pub use metrics::MetricsAccess;
 pub use send_blobs::SendBlobs;
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;
+pub use tls_error::TlsError;
 
 /// A server that listens and does not yet answer.
 pub struct Server {

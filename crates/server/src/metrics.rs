@@ -20,7 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::kind::Kind;
-use crate::timeouts::Overdue;
+use crate::overdue::Overdue;
 
 /// Profiles that are counted by name; further ones are counted together, since anybody can log in
 /// under as many as they like.

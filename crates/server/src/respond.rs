@@ -6,6 +6,7 @@ use metahub_oci::{Digest, MediaType};
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::error::{HttpError, Parts};
 
 /// `Docker-Content-Digest`, which the distribution specification requires where content has one.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -14,6 +15,33 @@ pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 const MAX_WARNING: usize = 4000;
 /// Headers of most answers, hyper's own with them.
 const HEADERS: usize = 12;
+
+impl HttpError {
+    /// The answer, with the specification's error body.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let Parts {
+            status,
+            code,
+            message,
+            detail,
+            headers: more,
+        } = self.into_parts();
+        let body = serde_json::json!({
+            "errors": [{ "code": code, "message": message, "detail": detail }]
+        });
+        let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        for (name, value) in more {
+            headers.append(name, value);
+        }
+        response
+    }
+}
 
 /// An answer being built.
 pub(crate) struct Answer(Response<Body>);

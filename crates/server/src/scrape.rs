@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::timeouts::Overdue;
+    use crate::overdue::Overdue;
 
     fn text(metrics: &Metrics) -> String {
         let state = State {

@@ -14,7 +14,7 @@ use hyper::rt::Executor;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::timeouts::Overdue;
+use crate::overdue::Overdue;
 
 tokio::task_local! {
     static STREAM: Arc<StreamPace>;

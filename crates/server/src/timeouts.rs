@@ -18,24 +18,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::Limits;
+use crate::overdue::Overdue;
 use crate::streams::StreamPace;
 
 /// How long a connection may rest, in milliseconds, while others wait for its place.
 const CROWDED_REST: u64 = 500;
-
-/// Why a connection is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Overdue {
-    /// No request came on a connection that had none yet, or its head did not end.
-    #[error("the client took too long to send a request's head")]
-    Head,
-    /// No further request came.
-    #[error("the client asked for nothing more")]
-    Idle,
-    /// The client takes nothing of what was sent to it.
-    #[error("the client takes nothing of its answer")]
-    Stalled,
-}
 
 /// What passes on one connection, and when. Times are milliseconds since it began.
 #[derive(Debug)]

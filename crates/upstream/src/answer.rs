@@ -9,7 +9,8 @@ use metahub_client::{ErrorBody, printable};
 use reqwest::Response;
 
 use crate::error::Problem;
-use crate::pieces::{Pace, Pieces};
+use crate::pace::Pace;
+use crate::pieces::Pieces;
 use crate::retry::retry_after;
 use crate::room::{Place, Room};
 use crate::secret::Secret;

@@ -20,8 +20,9 @@ use parking_lot::RwLock;
 use url::Url;
 
 use crate::client::Connections;
-use crate::credentials::{Credentials, Identity};
+use crate::credentials::Credentials;
 use crate::error::Problem;
+use crate::identity::Identity;
 use crate::refresh::Refresh;
 use crate::secret::Secret;
 use crate::token::{Scope, Token, TokenServer, place, read_token, sensitive};

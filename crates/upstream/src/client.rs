@@ -17,6 +17,7 @@ use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::address::{Forbidden, Guard};
+use crate::chain::chain;
 use crate::config::Timeouts;
 use crate::error::{Problem, Waiting};
 use crate::pinned;
@@ -288,35 +289,6 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
         Some(outer) => tls_error(outer.get_ref()?),
         None => error.downcast_ref(),
     }
-}
-
-/// An error with its causes, the most telling last.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let more = inner.to_string();
-        if !texts.iter().any(|text| text.contains(&more)) {
-            texts.push(more);
-        }
-        cause = inner.source();
-    }
-    // What HTTP libraries say about themselves helps nobody, unless they say nothing else.
-    let says_more = |text: &&String| {
-        let empty = [
-            "error sending request",
-            "client error",
-            "request or response body error",
-        ];
-        !empty.iter().any(|words| text.starts_with(words))
-    };
-    let telling: Vec<&str> = texts.iter().filter(says_more).map(String::as_str).collect();
-    let text = if telling.is_empty() {
-        texts.join(": ")
-    } else {
-        telling.join(": ")
-    };
-    metahub_client::printable(&text, 300)
 }
 
 #[cfg(test)]

@@ -14,13 +14,15 @@ use url::Url;
 
 use crate::address::ProxiedPrivate;
 use crate::credentials::{Credentials, CredentialsConfig};
+use crate::duration::duration;
 use crate::lifetime::{Gone, Lifetime, TagLifetimes};
-use crate::parts::MOST_PARALLEL;
+use crate::pace::Pace;
 use crate::pass_through::{PassThrough, PassThroughError};
-use crate::pieces::Pace;
 use crate::retry::RetryPolicy;
-
 use crate::well_known;
+
+/// Most requests at once for one blob, and most parts in memory for each upstream.
+pub(crate) const MOST_PARALLEL: usize = 16;
 
 /// Why the configuration of upstreams cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -346,18 +348,6 @@ impl Default for Timeouts {
             slowest_rate: 1024,
         }
     }
-}
-
-/// Reads a duration as people write it: `30s`, `1m 30s`, `500ms`.
-pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let expected = || {
-        serde::de::Error::custom(format!(
-            "'{text}' is not a duration: expected a number with a unit, such as 30s or 500ms"
-        ))
-    };
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
-    Duration::try_from(signed).map_err(|_| expected())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::duration;
+use crate::duration::duration;
 
 /// How long a tag is taken as it was last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

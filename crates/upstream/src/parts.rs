@@ -20,9 +20,6 @@ use crate::upstream::Upstream;
 /// memory.
 const PART: u64 = 4 * 1024 * 1024;
 
-/// Most requests at once for one blob, and most parts in memory for each upstream.
-pub(crate) const MOST_PARALLEL: usize = 16;
-
 impl Upstream {
     /// GET of a whole blob from its byte `from` on, over as many requests at once as the
     /// configuration allows. None: it has none.

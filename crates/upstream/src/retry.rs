@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::duration;
+use crate::duration::duration;
 use crate::error::Problem;
 
 /// Bounds on trying again.
