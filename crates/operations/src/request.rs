@@ -107,7 +107,7 @@ mod tests {
     /// What commands and servers of former versions send and understand.
     #[test]
     fn the_json_of_a_request_stays_what_it_was() {
-        let images = json!({"images": ["a:1"], "login": null, "platforms": ["linux/amd64"], "profiles": false});
+        let images = json!({"images": ["a:1"], "login": null, "platforms": [metahub_oci::Platform::linux_amd64()], "profiles": false});
         let with = |order: &str| {
             let mut value = json!({"order": order});
             let fields = images.as_object().unwrap().clone();

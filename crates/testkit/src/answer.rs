@@ -11,6 +11,9 @@ use hyper::body::Frame;
 
 use crate::http::digest_of;
 
+/// The media type of an image's manifest (image-spec).
+pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -89,7 +92,7 @@ impl Answer {
     #[must_use]
     pub fn manifest(bytes: &Bytes) -> Self {
         Self::new(200, bytes.clone())
-            .header("content-type", crate::faulty::MANIFEST_TYPE)
+            .header("content-type", MANIFEST_TYPE)
             .header("docker-content-digest", digest_of(bytes))
     }
 

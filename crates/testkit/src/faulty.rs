@@ -5,30 +5,21 @@
 mod answer;
 mod fault;
 mod image;
+mod state;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+pub use crate::answer::MANIFEST_TYPE;
 pub use fault::Fault;
-pub use image::{Image, MANIFEST_TYPE};
+pub use image::Image;
 
 use self::answer::{answer, counted};
+use self::state::State;
 use crate::answer::Answer;
 use crate::registry::{FakeRegistry, Seen};
-
-#[derive(Debug)]
-struct State {
-    content: HashMap<String, (String, Bytes)>,
-    faults: Mutex<HashMap<String, Fault>>,
-    asked: Mutex<Vec<String>>,
-    /// The paths of which parts were asked for, and which.
-    parts: Mutex<Vec<(String, String)>>,
-    /// Bytes of answers' bodies that were taken from here, for each path.
-    sent: Mutex<HashMap<String, u64>>,
-    mended: tokio::sync::Notify,
-}
 
 /// A running misbehaving registry.
 #[derive(Debug)]

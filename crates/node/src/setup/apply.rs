@@ -4,10 +4,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{
-    Change, Client, Context, Plan, Request, Scope, SetupError, apptainer, docker, existing, lock,
-    podman, policy_file, program,
-};
+use super::plan::{Change, Client, Context, Plan, Request, Scope, SetupError, existing};
+use super::{apptainer, containerd, docker, lock, podman, policy_file, program};
 use crate::answer::Answer;
 use crate::cred_file::names_helper;
 use crate::logins::{Logins, LoginsFile};
@@ -99,7 +97,7 @@ fn carry_out(
             logins: &logins,
             ..base(scope)
         };
-        let mut plan = client.plan(&context)?;
+        let mut plan = plan_of(client, &context)?;
         notes.append(&mut plan.notes);
         if request.print {
             show(&plan, out);
@@ -356,4 +354,13 @@ fn without_secrets(text: &str) -> String {
         }
     };
     text.lines().map(hidden).collect()
+}
+
+fn plan_of(client: Client, context: &Context<'_>) -> Result<Plan, SetupError> {
+    match client {
+        Client::Docker => docker::plan(context),
+        Client::Podman => podman::plan(context),
+        Client::Containerd => containerd::plan(context),
+        Client::Apptainer => apptainer::plan(context),
+    }
 }

@@ -2,7 +2,8 @@
 //! then reads no other; in Docker's file otherwise, since a new one would hide Docker's logins at
 //! all other registries. Its variables go to every registry and are never set.
 
-use super::{Context, Plan, Scope, SetupError, cred_helpers, docker};
+use super::plan::{Context, Plan, Scope, SetupError};
+use super::{cred_helpers, docker};
 
 /// What Apptainer needs.
 pub(super) fn plan(context: &Context<'_>) -> Result<Plan, SetupError> {

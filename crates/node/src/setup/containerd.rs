@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::{Change, Context, Plan, Scope, SetupError, existing_text};
+use super::plan::{Change, Context, Plan, Scope, SetupError, existing_text};
 
 /// The header.
 const HEADER: &str = "X-Meta-Profile";

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
-use super::{Change, Context, Plan, SetupError, existing_text};
+use super::plan::{Change, Context, Plan, SetupError, existing_text};
 use crate::helper::NAME;
 use crate::login::{Join, join_of};
 use crate::logins::{Logins, OwnLogin};

@@ -1,7 +1,8 @@
 //! Docker's command line: `credHelpers` in its `config.json`. It has no system-wide
 //! configuration, so system-wide only what new users start with can be written.
 
-use super::{Context, Plan, Scope, SetupError, cred_helpers};
+use super::cred_helpers;
+use super::plan::{Context, Plan, Scope, SetupError};
 
 /// What Docker needs.
 pub(super) fn plan(context: &Context<'_>) -> Result<Plan, SetupError> {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, value};
 
-use super::{Change, Context, Plan, Scope, SetupError, cred_helpers, existing_text};
+use super::cred_helpers;
+use super::plan::{Change, Context, Plan, Scope, SetupError, existing_text};
 use crate::helper::NAME;
 
 const KEY: &str = "credential-helpers";

@@ -1,7 +1,7 @@
 //! Naming a MetaHub in the site's policy, without disturbing what else stands in that file: the
 //! text is edited by lines, and the result is read again before it counts.
 
-use super::{Change, Context, SetupError, existing_text};
+use super::plan::{Change, Context, SetupError, existing_text};
 use crate::policy::{POLICY_FILE, Policy, registries_of};
 
 const WRITTEN: &str = "# This node's policy for MetaHub; every key is explained in docs/node.md.\n";

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Context, Scope, SetupError};
+use super::plan::{Context, Scope, SetupError};
 
 /// As clients look for it.
 pub(super) const HELPER: &str = "docker-credential-metahub";

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde_json::json;
 
-use super::State;
 use super::fault::Fault;
+use super::state::State;
 use crate::http::digest_of;
 
 /// Counts what of a body is taken.

@@ -3,10 +3,8 @@
 
 use serde_json::json;
 
+use crate::answer::MANIFEST_TYPE;
 use crate::http::digest_of;
-
-/// The type of the image's manifest.
-pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The one image that a [`Faulty`](super::Faulty) holds: `team/app:1.0`.
 #[derive(Debug, Clone)]
