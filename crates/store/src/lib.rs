@@ -37,7 +37,7 @@ pub use eviction::evict::Evicted;
 pub use fills::fill::{Fill, FillError};
 pub use fills::follow::{FillHandle, Follower};
 pub use fills::range_prefetch::PrefetchedRange;
-pub use fills::resumable::Begun;
+pub use fills::resumable::ResumableFill;
 pub use folder::lock::Locking;
 pub use folder::process::Process;
 pub use gc::collect::{GcOptions, GcReport};

@@ -22,7 +22,7 @@ use crate::content::files::stream::Streams;
 /// Bytes that are in no file.
 pub(crate) trait ReadRange: fmt::Debug + Send + Sync {
     /// The bytes of `range`. Ends with an error if one is missing, never short; what it gives is
-    /// verified by whoever implements it.
+    /// verified by the implementation.
     fn read(self: Arc<Self>, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>>;
 }
 

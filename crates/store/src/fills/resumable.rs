@@ -11,13 +11,13 @@ use crate::fills::fill::Fill;
 use crate::store::{Inner, Store};
 
 /// The beginning of a content, from a fill that was interrupted.
-pub struct Begun {
+pub struct ResumableFill {
     inner: Arc<Inner>,
     digest: Digest,
     staged: Box<dyn Staging>,
 }
 
-impl Begun {
+impl ResumableFill {
     /// How many bytes there are.
     #[must_use]
     pub fn received(&self) -> u64 {
@@ -45,13 +45,13 @@ impl Store {
         &self,
         source: &str,
         digest: &Digest,
-    ) -> Result<Option<Begun>, StoreError> {
+    ) -> Result<Option<ResumableFill>, StoreError> {
         let content = &self.inner.content;
         if !content.can_resume(source, digest) {
             return Ok(None);
         }
         let staged = content.resume(source, digest).await?;
-        Ok(staged.map(|staged| Begun {
+        Ok(staged.map(|staged| ResumableFill {
             inner: Arc::clone(&self.inner),
             digest: digest.clone(),
             staged,

@@ -3,7 +3,7 @@
 //! source goes on from there.
 //!
 //! Beside the staged file lies a note of how much of it is durable and what that hashes to. It is
-//! hashed again before it is taken up, and nothing of it is a blob before the whole is verified.
+//! hashed again before it is resumed, and nothing of it is a blob before the whole is verified.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -213,7 +213,7 @@ fn read(note: &Path) -> Option<Resting> {
     (length >= note.length).then_some(Resting { path, note, since })
 }
 
-/// A staged file that is taken up.
+/// A staged file that is resumed.
 pub(crate) struct Beginning {
     /// Cut to what is known to be right.
     pub(crate) file: File,
@@ -233,7 +233,7 @@ enum State {
     Over,
 }
 
-/// What makes a staged file one that may be taken up later.
+/// What makes a staged file one that may be resumed later.
 #[derive(Debug)]
 pub(crate) struct Mark {
     interrupted: Arc<Interrupted>,

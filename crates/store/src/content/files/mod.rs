@@ -9,6 +9,7 @@ mod place;
 mod pool;
 mod publishing;
 mod staged;
+mod staging;
 mod stamp;
 pub(crate) mod stream;
 pub(crate) mod verified;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt as _};
 use metahub_oci::{Algorithm, Digest, Hasher};
 use parking_lot::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,41 +17,35 @@ use crate::StoreError;
 use crate::content::files::folder::Folder;
 use crate::content::files::hash::{hash_file, hash_range};
 use crate::content::files::interrupted::{Beginning, Mark};
-use crate::content::files::place::{TOGETHER, put_in_place};
-use crate::content::files::publishing;
-use crate::content::resumption::Resumption;
-use crate::content::source::StagedBytes;
-use crate::content::traits::{Answer, Placing, Staging, WORTH_KEEPING};
+use crate::content::traits::WORTH_KEEPING;
 use crate::content::write_buffer::Batch;
-use crate::folder::layout::remove_file;
-use crate::task::blocking;
 
 /// After so many bytes the disk is told to begin, so that the last flush finds little left.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
 
 /// A file being received.
 pub(crate) struct Staged {
-    folder: Arc<Folder>,
-    path: PathBuf,
-    name: String,
-    file: Option<Arc<File>>,
+    pub(super) folder: Arc<Folder>,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) file: Option<Arc<File>>,
     /// Running SHA-256 over the first `len` bytes; absent when it must be computed again.
     hasher: Option<Hasher>,
     /// The same while it takes the last chunk.
     hashing: Option<JoinHandle<Hasher>>,
-    len: u64,
+    pub(super) len: u64,
     /// How many bytes were made durable.
-    durable: Arc<AtomicU64>,
+    pub(super) durable: Arc<AtomicU64>,
     unflushed: u64,
-    flush: Option<JoinHandle<()>>,
+    pub(super) flush: Option<JoinHandle<()>>,
     /// What an early flush met.
     flush_error: Arc<Mutex<Option<io::Error>>>,
     /// Removed when dropped,
     temporary: bool,
     /// and emptied before, since others may hold it open, and its space with it.
-    emptied: bool,
-    /// Unless somebody may take it up later.
-    mark: Option<Arc<Mark>>,
+    pub(super) emptied: bool,
+    /// Unless another fill may resume it.
+    pub(super) mark: Option<Arc<Mark>>,
 }
 
 impl Staged {
@@ -63,14 +56,14 @@ impl Staged {
         staged
     }
 
-    /// The same; but where it is dropped before its end, what is durable of it may be taken up.
+    /// The same; but where it is dropped before its end, what is durable of it may be resumed.
     pub(crate) fn marked(folder: &Arc<Folder>, mark: Arc<Mark>) -> Self {
         let mut staged = Self::temporary(folder, mark.path().to_owned());
         staged.mark = Some(mark);
         staged
     }
 
-    /// One that is taken up.
+    /// One that is resumed.
     pub(crate) fn resumed(folder: &Arc<Folder>, beginning: Beginning) -> Self {
         let mut staged = Self::marked(folder, beginning.mark);
         staged.len = beginning.length;
@@ -102,7 +95,7 @@ impl Staged {
     }
 
     /// Takes in what others wrote into the file, up to `end`.
-    async fn absorb_to(&mut self, end: u64) -> Result<(), StoreError> {
+    pub(super) async fn absorb_to(&mut self, end: u64) -> Result<(), StoreError> {
         let file = self.file().await?;
         let (mut hasher, start) = (self.take_hasher().await?, self.len);
         let hashed = Arc::clone(&file);
@@ -122,7 +115,7 @@ impl Staged {
         StoreError::io(action, &self.path, error)
     }
 
-    async fn file(&mut self) -> Result<Arc<File>, StoreError> {
+    pub(super) async fn file(&mut self) -> Result<Arc<File>, StoreError> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
@@ -162,7 +155,7 @@ impl Staged {
     }
 
     /// Appends a chunk. After an error the file is as long as before.
-    async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
+    pub(super) async fn write(&mut self, chunk: Batch) -> Result<(), StoreError> {
         let file = self.file().await?;
         let start = self.len;
         let (out, hashed) = (Arc::clone(&file), chunk.clone());
@@ -250,7 +243,7 @@ impl Staged {
     }
 
     /// Makes durable what came, if another may take it up and it is worth that.
-    async fn keep(&mut self) {
+    pub(super) async fn keep(&mut self) {
         let Some(mark) = self.mark.clone() else {
             return;
         };
@@ -273,7 +266,7 @@ impl Staged {
     }
 
     /// What removes its file, if it is to go. Blocks when it is called.
-    fn removal(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+    pub(super) fn removal(&mut self) -> Option<impl FnOnce() + Send + 'static> {
         if !std::mem::replace(&mut self.temporary, false) {
             return None;
         }
@@ -295,7 +288,7 @@ impl Staged {
     }
 
     /// What the bytes received so far hash to.
-    async fn hash(&mut self, algorithm: Algorithm) -> Result<Digest, StoreError> {
+    pub(super) async fn hash(&mut self, algorithm: Algorithm) -> Result<Digest, StoreError> {
         if algorithm == Algorithm::Sha256 {
             let hasher = self.take_hasher().await?;
             self.hasher = Some(hasher.clone());
@@ -310,7 +303,7 @@ impl Staged {
     }
 
     /// Waits for early flushes and cuts off what a failed append left behind the bytes.
-    async fn cut(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn cut(&mut self) -> Result<(), StoreError> {
         let file = self.file().await?;
         if let Some(flush) = self.flush.take() {
             let _ = flush.await;
@@ -331,7 +324,7 @@ impl Staged {
     }
 
     /// Makes the bytes durable.
-    async fn sync(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn sync(&mut self) -> Result<(), StoreError> {
         let file = self.file().await?;
         run(move || file.sync_data())
             .await
@@ -341,7 +334,7 @@ impl Staged {
     }
 
     /// All bytes, of a file that is small.
-    async fn read_all(&mut self) -> Result<Bytes, StoreError> {
+    pub(super) async fn read_all(&mut self) -> Result<Bytes, StoreError> {
         if self.len == 0 {
             return Ok(Bytes::new());
         }
@@ -357,119 +350,11 @@ impl Staged {
     }
 
     /// The file is elsewhere now. Blocks.
-    fn moved(mut self) {
+    pub(super) fn moved(mut self) {
         self.temporary = false;
         if let Some(mark) = self.mark.take() {
             mark.forget();
         }
-    }
-}
-
-impl Staging for Staged {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire).min(self.len)
-    }
-
-    fn bytes(&mut self) -> Answer<'_, StagedBytes> {
-        async { self.file().await.map(StagedBytes::File) }.boxed()
-    }
-
-    fn opened(&self) -> Option<StagedBytes> {
-        self.file.clone().map(StagedBytes::File)
-    }
-
-    fn append(&mut self, bytes: Batch) -> Answer<'_, ()> {
-        self.write(bytes).boxed()
-    }
-
-    fn absorb(&mut self, end: u64) -> Answer<'_, ()> {
-        self.absorb_to(end).boxed()
-    }
-
-    fn digest(&mut self, algorithm: Algorithm) -> Answer<'_, Digest> {
-        self.hash(algorithm).boxed()
-    }
-
-    fn read(&mut self) -> Answer<'_, Bytes> {
-        self.read_all().boxed()
-    }
-
-    fn settle(&mut self) -> Answer<'_, ()> {
-        async {
-            self.cut().await?;
-            if self.len > TOGETHER {
-                self.sync().await?;
-            }
-            Ok(())
-        }
-        .boxed()
-    }
-
-    fn publish(mut self: Box<Self>, digest: &Digest, placing: Placing) -> Answer<'static, ()> {
-        let digest = digest.clone();
-        async move {
-            let (file, folder) = (self.file().await?, Arc::clone(&self.folder));
-            blocking(move || {
-                if placing.reversible {
-                    let step = "note that it is published";
-                    folder.steps.before(step, &self.path)?;
-                    publishing::begin(&self.path, &digest)?;
-                }
-                folder.check_in_place()?;
-                put_in_place(&folder, (&file, self.len), &self.path, &digest, placing)?;
-                self.moved();
-                Ok(())
-            })
-            .await
-        }
-        .boxed()
-    }
-
-    fn resumption(&self) -> Option<Resumption> {
-        self.mark.as_ref().map(|mark| mark.resumption().clone())
-    }
-
-    fn rest(&mut self) {
-        self.file = None;
-    }
-
-    fn give_up(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        async move {
-            if let Some(flush) = self.flush.take() {
-                let _ = flush.await;
-            }
-            self.keep().await;
-            self.end().await;
-        }
-        .boxed()
-    }
-
-    fn end(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        async move {
-            if let Some(remove) = self.removal() {
-                let _ = spawn_blocking(remove).await;
-            }
-        }
-        .boxed()
-    }
-
-    fn remove(mut self: Box<Self>) -> Answer<'static, ()> {
-        self.emptied = false;
-        let path = self.path.clone();
-        async move {
-            blocking(move || remove_file(&path)).await?;
-            self.end().await;
-            Ok(())
-        }
-        .boxed()
     }
 }
 

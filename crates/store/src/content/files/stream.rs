@@ -1,5 +1,5 @@
 //! A file's bytes as a stream: read in large chunks on blocking threads, one chunk ahead of
-//! whoever takes them. Never reads on an asynchronous worker, never holds more than two chunks.
+//! the reader. Never reads on an asynchronous worker, never holds more than two chunks.
 
 use std::collections::VecDeque;
 use std::fs::File;

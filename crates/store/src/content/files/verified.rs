@@ -98,7 +98,7 @@ impl Verified {
         open.uses += 1;
         let used = open.uses;
         let file = Arc::clone(file);
-        // Whoever removes a file forgets it afterwards. If that was a moment ago, it shows here;
+        // A file is forgotten after it is removed. If that was a moment ago, it shows here;
         // if not, it is yet to come.
         if Stamp::of(&file).is_ok_and(|stamp| stamp.linked()) {
             open.files.insert(digest.clone(), Kept { file, used });

@@ -146,7 +146,7 @@ fn in_memory(file: &File, window: &Range<u64>) -> Result<bool, Errno> {
         let mut byte = [0];
         let mut into = [io::IoSliceMut::new(&mut byte)];
         match preadv2(file, &mut into, at, ReadWriteFlags::NOWAIT) {
-            // Beyond the end: whoever reads or sends it will find that out.
+            // Beyond the end: reading or sending it will show that.
             Ok(_) => {}
             Err(Errno::AGAIN) => return Ok(false),
             Err(Errno::INTR) => continue,
@@ -164,7 +164,7 @@ fn in_memory(file: &File, window: &Range<u64>) -> Result<bool, Errno> {
 /// before them. Copies nothing: the processor has better things to do while the disk works.
 fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()> {
     for range in [&window, ahead] {
-        // The kernel heeds no more of one advice than what it would read ahead at once.
+        // The kernel takes no more of one advice into account than what it would read ahead at once.
         let mut at = range.start;
         while let Some(length) = NonZeroU64::new(range.end.saturating_sub(at).min(STEP)) {
             // Advice is no more than that.

@@ -13,8 +13,7 @@ use super::{Kind, Subject, bytes, digest, in_order};
 use crate::StoreError;
 use crate::content::source::Opened;
 use crate::content::traits::{
-    Blobs as _, Content, Partition, Placing, Stage, Staging, StagingArea as _, StoreMarks as _,
-    WORTH_KEEPING,
+    Blobs as _, Content, Partition, Placing, Stage, Staging, WORTH_KEEPING,
 };
 use crate::content::{MISSING, Memory};
 

@@ -1,8 +1,10 @@
 //! What every implementation of [`Content`] answers, on files and in memory: a table of laws, and
 //! random sequences of operations against a model.
 
+mod driver;
 mod laws;
 mod model;
+mod step;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metahub_oci::Digest;
 
-use crate::content::traits::{Content, StoreMarks as _};
+use crate::content::traits::Content;
 use crate::content::{Files, Marker, Memory};
 use crate::folder::layout::Layout;
 use crate::steps::Steps;
@@ -28,7 +30,7 @@ enum Kind {
 struct Subject {
     content: Arc<dyn Content>,
     layout: Option<Layout>,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Subject {
@@ -51,7 +53,7 @@ impl Subject {
         Self {
             content,
             layout,
-            folder,
+            _folder: folder,
         }
     }
 

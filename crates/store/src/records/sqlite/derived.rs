@@ -77,12 +77,7 @@ impl DerivedRecords for SqliteRecords {
     }
 
     fn derived_total(&self) -> Answer<'_, DerivedTotal> {
-        Box::pin(async move {
-            let row = self
-                .read(sqlx::query_as(derived_rows::TOTAL).fetch_one(&self.readers))
-                .await?;
-            Ok(derived_rows::total_of(row))
-        })
+        self.read(derived_rows::total(&self.readers))
     }
 
     fn evict_derived(&self, target: u64, limit: u32) -> Answer<'_, EvictedRecords> {

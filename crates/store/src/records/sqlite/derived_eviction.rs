@@ -48,7 +48,8 @@ pub(super) async fn evict(
     target: u64,
     limit: u32,
 ) -> Result<EvictedRecords, StoreError> {
-    let mut bytes = total(transaction).await?.bytes;
+    let result = total(&mut transaction.connection).await;
+    let mut bytes = result.map_err(|error| transaction.error(error))?.bytes;
     let mut evicted = EvictedRecords::default();
     let mut configurations = Vec::new();
     for record in oldest(transaction, limit).await? {

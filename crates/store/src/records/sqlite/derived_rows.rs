@@ -5,30 +5,20 @@ use super::writer::Transaction;
 use crate::StoreError;
 use crate::records::{Change, DerivedTotal};
 
-/// Reads how much is recorded.
-pub(super) const TOTAL: &str = "SELECT records, bytes FROM derived_total";
-
 statements! {
-    TOTAL_NOW = TOTAL;
+    TOTAL = "SELECT records, bytes FROM derived_total";
     DELETE_OF = "DELETE FROM derived WHERE repository_id = $1 AND manifest_id = $2 RETURNING key";
 }
 
-/// A total as it is read.
-pub(super) fn total_of((records, bytes): (i64, i64)) -> DerivedTotal {
-    DerivedTotal {
+/// How much is recorded.
+pub(super) async fn total<'e>(
+    executor: impl sqlx::SqliteExecutor<'e>,
+) -> Result<DerivedTotal, sqlx::Error> {
+    let (records, bytes): (i64, i64) = sqlx::query_as(TOTAL).fetch_one(executor).await?;
+    Ok(DerivedTotal {
         records: u64::try_from(records).unwrap_or(0),
         bytes: u64::try_from(bytes).unwrap_or(0),
-    }
-}
-
-/// How much is recorded, as a transaction sees it.
-pub(super) async fn total(transaction: &mut Transaction) -> Result<DerivedTotal, StoreError> {
-    let result = sqlx::query_as(TOTAL_NOW)
-        .fetch_one(&mut transaction.connection)
-        .await;
-    result
-        .map(total_of)
-        .map_err(|error| transaction.error(error))
+    })
 }
 
 /// Removes the records that lead to a manifest that leaves its repository.
