@@ -46,6 +46,42 @@ fn hint(role: Role, right: Right, account: &AccountName) -> String {
     }
 }
 
+/// A right on a repository that an identity was found to have. Only [`Identity`] makes one, so
+/// whoever demands it knows that the right was checked, and for which repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    right: Right,
+    repository: RepositoryName,
+    account: Option<Arc<str>>,
+    is_admin: bool,
+}
+
+impl Granted {
+    /// The right.
+    #[must_use]
+    pub fn right(&self) -> Right {
+        self.right
+    }
+
+    /// What it is a right on.
+    #[must_use]
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// Whose it is; `None` without an account.
+    #[must_use]
+    pub fn account(&self) -> Option<&Arc<str>> {
+        self.account.as_ref()
+    }
+
+    /// Whether it is an admin's.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+}
+
 /// What a token says of its use.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenLimits {
@@ -106,7 +142,7 @@ impl Identity {
     ///
     /// # Errors
     /// What to tell the client.
-    pub fn check(&self, right: Right, repository: &RepositoryName) -> Result<(), Denied> {
+    pub fn check(&self, right: Right, repository: &RepositoryName) -> Result<Granted, Denied> {
         if !self.grants.allows(right, Some(repository)) {
             let repository = repository.clone();
             return Err(match &self.grants.account {
@@ -120,9 +156,27 @@ impl Identity {
             });
         }
         if self.token_covers(right, repository) {
-            Ok(())
+            Ok(self.granted(right, repository))
         } else {
             Err(Denied::Scope(Scope::of(right, repository)))
+        }
+    }
+
+    /// The right to pull from `repository` if the login has it, whatever its token was issued
+    /// for: a client that names no repository to mount from could not ask for a token for it.
+    #[must_use]
+    pub fn check_mount_from(&self, repository: &RepositoryName) -> Option<Granted> {
+        let right = Right::Pull;
+        let allowed = self.grants.allows(right, Some(repository));
+        allowed.then(|| self.granted(right, repository))
+    }
+
+    fn granted(&self, right: Right, repository: &RepositoryName) -> Granted {
+        Granted {
+            right,
+            repository: repository.clone(),
+            account: self.account().map(|account| account.as_str().into()),
+            is_admin: self.role() == Some(Role::Admin),
         }
     }
 
@@ -244,6 +298,31 @@ pub(crate) mod tests {
             ),
             "this token is not for that: ask for one with the scope repository:a/x:pull,push"
         );
+    }
+
+    #[test]
+    fn a_grant_says_what_was_checked_and_whose_it_is() {
+        let repository: RepositoryName = "a/x".parse().unwrap();
+        let admin = identity(Some(("root", Role::Admin)), None);
+        let granted = admin.check(Right::Delete, &repository).unwrap();
+        assert_eq!(granted.right(), Right::Delete);
+        assert_eq!(granted.repository(), &repository);
+        assert_eq!(granted.account().map(|account| &**account), Some("root"));
+        assert!(granted.is_admin());
+        let nobody = identity(None, None);
+        let granted = nobody.check(Right::Pull, &repository).unwrap();
+        assert_eq!((granted.account(), granted.is_admin()), (None, false));
+    }
+
+    #[test]
+    fn a_mount_from_any_repository_depends_on_the_login_and_not_on_its_token() {
+        let login = identity(
+            Some(("alice", Role::Reader)),
+            Some(&["repository:alice/x:*"]),
+        );
+        let other = "bob/y".parse().unwrap();
+        assert!(login.check(Right::Pull, &other).is_err());
+        assert!(login.check_mount_from(&other).is_some());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use authenticator::{AuthConfig, Authenticator, ProfilePassword};
 pub use challenge::{basic_challenge, bearer_challenge};
 pub use credentials::{Credentials, Token};
 pub use error::AuthError;
-pub use identity::{Denied, Identity};
+pub use identity::{Denied, Granted, Identity};
 pub use password::{Password, PasswordError, PasswordHash, PasswordHashError};
 pub use profiles_by::{Arrival, Channel, ChannelError, DnsName, PROFILE_HEADER, ProfilesBy};
 pub use role::{AnonymousAccess, Right, Role, UnknownName};

@@ -69,7 +69,7 @@ async fn check_images(registry: &Registry, catalog: &Catalog) -> Vec<Problem> {
     collections.sort_by_key(|collection| &collection.location);
     let mut problems = Vec::new();
     for entry in collections.iter().flat_map(|c| &c.entries) {
-        let doubts = match registry.image_says(&entry.image).await {
+        let doubts = match registry.operator().image_says(&entry.image).await {
             Ok(Some(says)) => doubts(entry, says, catalog),
             // What an index says of its entries is held together, so nothing can disagree.
             Ok(None) => Vec::new(),

@@ -70,7 +70,7 @@ impl Coverage {
             let registry = reader.open(catalog.clone()).await?;
             for (name, tag) in selected.images(&catalog) {
                 let image = format!("{name}:{tag}");
-                match registry.entries(&name, &tag).await {
+                match registry.operator().read(&name).entries(&tag).await {
                     Ok((index, warning)) => builder.add(image, &index, warning),
                     Err(error) => builder.add_unread(image, error.to_string()),
                 }

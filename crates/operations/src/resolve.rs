@@ -2,7 +2,7 @@
 
 use metahub_catalog::Composed;
 use metahub_oci::{ImageReference, Platform};
-use metahub_registry::{Registry, RegistryError, Resolution};
+use metahub_registry::{Read, RegistryError, Repository, Resolution};
 use metahub_resolve::Verdicts;
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +28,17 @@ impl Resolve {
         std::iter::once(image).chain(platform).collect()
     }
 
-    /// What `profile` gets.
+    /// What `profile` gets; `repository` is the one that the image is of.
     ///
     /// # Errors
     /// As [`RegistryError`] says; [`RegistryError::NothingFits`] where the image is here and
     /// nothing of it fits.
     pub async fn run(
         &self,
-        registry: &Registry,
+        repository: &Repository<'_, Read>,
         profile: &Composed,
     ) -> Result<Resolution, RegistryError> {
-        registry
+        repository
             .resolve(&self.image, profile, self.platform.as_ref())
             .await
     }

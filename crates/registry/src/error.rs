@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metahub_auth::Right;
 use metahub_limits::BudgetError;
 use metahub_oci::{
     ConfigError, Digest, DigestError, DocumentError, ErrorCode, Host, NameError, Reference,
-    RepositoryName,
+    RepositoryName, Tag,
 };
 use metahub_resolve::{AddError, NothingFits};
-use metahub_store::StoreError;
+use metahub_store::{PutBlobError, PutError, StoreError};
 use metahub_upstream::{Problem, UpstreamError};
 
-use crate::access::location::is_offline;
-
+/// What a client is told for which the cache has no room, in `Retry-After`.
+const COME_AGAIN: Duration = Duration::from_secs(10);
 /// When to ask again after a failure of an upstream that may pass and did not say when.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -67,8 +68,8 @@ pub enum RegistryError {
     #[error("{0}")]
     MissingReference(String),
     /// A tag that must not change, or something that it needs, would.
-    #[error("{0}")]
-    Immutable(String),
+    #[error(transparent)]
+    Immutable(#[from] Immutable),
     /// Content broke off on its way from an upstream.
     #[error("{0}")]
     Broken(String),
@@ -203,7 +204,7 @@ impl RegistryError {
             }
             Self::Documents(BudgetError::Busy { retry_after }) => Some(*retry_after),
             Self::NoRoom(_) | Self::Store(StoreError::NoSpace(_) | StoreError::Busy) => {
-                Some(crate::cache::room::COME_AGAIN)
+                Some(COME_AGAIN)
             }
             Self::Shared(error) => error.retry_after(),
             _ => None,
@@ -233,6 +234,14 @@ impl RegistryError {
         }
     }
 
+    pub(crate) fn nothing_fits(name: &RepositoryName, tag: &Tag, nothing: NothingFits) -> Self {
+        Self::NothingFits {
+            name: name.clone(),
+            reference: tag.clone().into(),
+            nothing,
+        }
+    }
+
     pub(crate) fn layers(name: &RepositoryName, layer: &impl ToString, error: &AddError) -> Self {
         Self::Layers {
             name: name.clone(),
@@ -240,6 +249,90 @@ impl RegistryError {
             problem: error.to_string(),
         }
     }
+}
+
+impl From<PutError> for RegistryError {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Missing { .. } => Self::MissingReference(error.to_string()),
+            PutError::Size { .. } => Self::Size(error.to_string()),
+            PutError::TagExists { .. } => Self::Immutable(Immutable::TagExists(error)),
+            PutError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<PutBlobError> for RegistryError {
+    fn from(error: PutBlobError) -> Self {
+        match error {
+            PutBlobError::Mismatch { expected, found } => Self::DigestMismatch { expected, found },
+            PutBlobError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Whether an upstream was not asked, because this registry is configured to stay offline.
+pub(crate) fn is_offline(error: &UpstreamError) -> bool {
+    *error.problem() == Problem::Offline
+}
+
+/// What an error says that lasts: what it is about cannot be read now, nor later.
+///
+/// # Errors
+/// The error itself, if it may well pass.
+pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> {
+    let lasts = match error.root() {
+        RegistryError::Upstream(error) if is_offline(error) => true,
+        RegistryError::Upstream(error) => matches!(
+            error.problem(),
+            Problem::Denied { .. } | Problem::TooLarge { .. } | Problem::DigestMismatch { .. }
+        ),
+        RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
+        // No room and no memory are this registry's own lack, and say nothing of the image.
+        RegistryError::NoRoom(_) | RegistryError::Documents(_) => false,
+        _ => true,
+    };
+    if lasts {
+        Ok(error.to_string())
+    } else {
+        Err(error)
+    }
+}
+
+/// Why immutable tags forbid a push or a deletion.
+#[derive(Debug, thiserror::Error)]
+pub enum Immutable {
+    /// The tag itself would be deleted.
+    #[error("the tag {name}:{tag} is immutable: it is not deleted")]
+    TagStays {
+        /// The repository.
+        name: RepositoryName,
+        /// The tag.
+        tag: Tag,
+    },
+    /// Something that the tag needs would be deleted.
+    #[error("the immutable tag {name}:{tag} needs {digest}: it is not deleted")]
+    TagNeeds {
+        /// The repository.
+        name: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it needs.
+        digest: Digest,
+    },
+    /// A push would give the tag to another manifest.
+    #[error(transparent)]
+    TagExists(PutError),
+    /// A bundle would.
+    #[error("the tag {name}:{tag} is immutable and names {names}: the bundle names another")]
+    NamesAnother {
+        /// The repository.
+        name: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it names.
+        names: Digest,
+    },
 }
 
 /// Why something of an upstream that is read under each account's own identity is not to be had,
@@ -278,9 +371,19 @@ pub enum NotAllowed {
         /// The repository.
         name: RepositoryName,
     },
+    /// Another right was checked than the one that is needed.
+    #[error("{name}: the right to {granted} is not the right to {right}")]
+    Right {
+        /// What is needed.
+        right: Right,
+        /// What was granted.
+        granted: Right,
+        /// The repository.
+        name: RepositoryName,
+    },
     /// A collection or profile leads there.
     #[error(
-        "{0} is read with each account's own login there, and what a document leaders to is the \
+        "{0} is read with each account's own login there, and what a document leads to is the \
          same for everybody: push the image here, or name it at another upstream"
     )]
     Document(Host),

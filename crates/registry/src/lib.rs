@@ -1,18 +1,21 @@
 //! One pull or push between HTTP and the store.
 //!
-//! A name is looked up in its places (a collection, a repository held here, an upstream), a tag
-//! runs the events of the login's profile, and what they derive is kept as content like any
-//! other. A digest never runs anything: its bytes always hash to it. Rights are not checked here
-//! but by the caller; decisions about documents are not made here but in `resolve`.
+//! A name is looked up in its locations (a collection, a repository held here, an upstream), a tag
+//! runs the events of the login's profile, and what they derive is stored as content like any
+//! other. A digest never runs anything: its bytes always hash to it. Decisions about documents are
+//! not made here but in `resolve`.
 //!
-//! Files are named by what they do on the way of a pull: `place` → `source` → `derive` (and
-//! `choice`, `derivation`, `made`), and beside them `blob` with `fill` and `share`, `push`, `upload`, `list`.
+//! Every read and every change goes through a [`Repository`], which is made of a right that `auth`
+//! granted (`access`). From there a pull goes through `pull` (by tag: `manifest` → `source` →
+//! `derivation` → `derived`; by digest: `manifest`, `blob`), what upstreams give through `cache`, a
+//! push through `push`, whole images through `transfer`.
 
 mod access;
 mod cache;
 mod counters;
 mod error;
 mod maintenance;
+mod provenance;
 mod pull;
 mod push;
 mod transfer;
@@ -29,11 +32,12 @@ use tokio::sync::watch;
 
 pub use access::local_names::{EmptyName, Released};
 pub use access::location::LocalContent;
+pub use access::repository::{Delete, Operator, Push, Read, Repository};
 pub use cache::eviction::{CacheSettings, EvictionReport};
 pub use cache::fetch::{Fetching, RangePrefetch};
 pub use cache::free_space::{Free, FreeError};
 pub use counters::{Counts, UpstreamCounts};
-pub use error::{NotAllowed, RegistryError};
+pub use error::{Immutable, NotAllowed, RegistryError};
 pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_upstream::NamespaceError;
@@ -46,7 +50,8 @@ pub use pull::statements::ImageSays;
 pub use pull::tags::TagList;
 pub use push::immutable::ImmutableTags;
 pub use push::manifest::Pushed;
-pub use transfer::import::{Import, ImportError, ImportProgress, Imported};
+pub use transfer::import::{Import, ImportProgress, Imported};
+pub use transfer::import_error::ImportError;
 pub use transfer::inventory::{
     ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
 };
@@ -92,12 +97,12 @@ impl Default for Settings {
 }
 
 /// The registry: everything between HTTP and the store, as one caller sees it. Cheap to clone.
-/// Nobody in particular calls, unless [`Registry::on_behalf_of`] says who.
+/// Clients' requests go through [`Registry::read`], [`Registry::push`] and [`Registry::delete`].
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
     caller: access::pass_through::Caller,
-    /// As [`Registry::of_client`] says.
+    /// The number of a client without an account, by its network address; else 0.
     client: i64,
 }
 
@@ -121,7 +126,7 @@ struct Inner {
     revalidations: cache::revalidate::Revalidations,
     listings: cache::upstream_tags::Listings,
     referrers: pull::referrers::ReferrersLately,
-    personal: access::upstream_proofs::UpstreamIdentities,
+    upstream_identities: access::upstream_proofs::UpstreamIdentities,
     counters: counters::Counters,
     usage: cache::last_used::Usage,
 }
@@ -140,7 +145,9 @@ impl Registry {
             caller: access::pass_through::Caller::Nobody,
             client: 0,
             inner: Arc::new(Inner {
-                personal: access::upstream_proofs::UpstreamIdentities::new(settings.logins.clone()),
+                upstream_identities: access::upstream_proofs::UpstreamIdentities::new(
+                    settings.logins.clone(),
+                ),
                 store,
                 upstreams,
                 catalog,

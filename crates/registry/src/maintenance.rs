@@ -5,8 +5,10 @@ use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport};
 use serde::{Deserialize, Serialize};
 
-use crate::pull::blob::parse_sources;
-use crate::{BlobRead, Registry, RegistryError};
+use crate::Registry;
+use crate::error::RegistryError;
+use crate::provenance::parse_sources;
+use crate::pull::blob::BlobRead;
 
 /// What a scrub found, and what was fetched again from where it had come from.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -116,12 +118,12 @@ impl Registry {
                     continue;
                 }
                 if self
-                    .arrived(location.storage(), &finding.digest)
+                    .arrived(location.stored(), &finding.digest)
                     .await?
                     .is_some()
                 {
-                    self.store()
-                        .mount(location.storage(), repository, &finding.digest)
+                    self.repository_for_upkeep(repository)
+                        .mount(location.stored(), &finding.digest)
                         .await?;
                     return Ok(true);
                 }

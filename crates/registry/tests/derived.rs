@@ -97,9 +97,8 @@ impl World {
         let size = bytes.len();
         let tag: Tag = tag.parse().unwrap();
         let (repository, reference) = (name(repository), tag.into());
-        let pushed = self
-            .registry
-            .push_manifest(&repository, &reference, None, bytes, vec![]);
+        let repository = self.registry.operator().push(&repository).unwrap();
+        let pushed = repository.push_manifest(&reference, None, bytes, vec![]);
         (pushed.await.unwrap().digest, size)
     }
 
@@ -141,7 +140,9 @@ impl World {
         let (repository, tag) = image.split_once(':').unwrap();
         let tag: Tag = tag.parse().unwrap();
         self.registry
-            .tagged(&name(repository), &tag, &profile, accepts)
+            .operator()
+            .read(&name(repository))
+            .tagged(&tag, &profile, accepts)
             .await
     }
 
@@ -283,13 +284,35 @@ async fn what_was_pulled_lately_stays_pullable_by_its_digest() {
     let before = std::time::Instant::now();
     while before.elapsed().as_millis() < 2 {}
     // By its digest only: a cluster that pinned it.
-    world.registry.manifest(&app, &pinned.digest).await.unwrap();
+    world
+        .registry
+        .operator()
+        .read(&app)
+        .manifest(&pinned.digest)
+        .await
+        .unwrap();
     world.registry.write_usage().await.unwrap();
     let store = world.registry.store();
     let half = store.derived_total().await.unwrap().bytes * 3 / 4;
     store.evict_derived(half).await.unwrap();
-    assert!(world.registry.manifest(&app, &pinned.digest).await.is_ok());
-    assert!(world.registry.manifest(&app, &other.digest).await.is_err());
+    assert!(
+        world
+            .registry
+            .operator()
+            .read(&app)
+            .manifest(&pinned.digest)
+            .await
+            .is_ok()
+    );
+    assert!(
+        world
+            .registry
+            .operator()
+            .read(&app)
+            .manifest(&other.digest)
+            .await
+            .is_err()
+    );
     // A client that asks for the tag gets the same again, with all that it names.
     let again = world.pull("zen3+two", "lab/app:latest").await;
     assert_eq!(again.digest, other.digest);
@@ -297,12 +320,26 @@ async fn what_was_pulled_lately_stays_pullable_by_its_digest() {
         panic!("an index")
     };
     for child in index.manifests() {
-        let child = world.registry.manifest(&app, child.digest()).await.unwrap();
+        let child = world
+            .registry
+            .operator()
+            .read(&app)
+            .manifest(child.digest())
+            .await
+            .unwrap();
         let Document::Manifest(child) = Document::parse(child.bytes, None).unwrap() else {
             panic!("a manifest")
         };
         let config = child.config().unwrap().digest();
-        assert!(world.registry.blob_size(&app, config).await.is_ok());
+        assert!(
+            world
+                .registry
+                .operator()
+                .read(&app)
+                .blob_size(config)
+                .await
+                .is_ok()
+        );
     }
 }
 
@@ -446,7 +483,9 @@ async fn the_one_image_that_is_left_is_served_itself_with_its_own_signature() {
     let (signature, _) = world.push("lab/app", "signature", &signature).await;
     let listed = world
         .registry
-        .referrers(&app, &own.digest, None, None, 10)
+        .operator()
+        .read(&app)
+        .referrers(&own.digest, None, None, 10)
         .await
         .unwrap();
     let digests: Vec<&Value> = listed
@@ -459,7 +498,9 @@ async fn the_one_image_that_is_left_is_served_itself_with_its_own_signature() {
     let layered = world.pull("zen3+cuda=12.4+one", "lab/app:latest").await;
     let listed = world
         .registry
-        .referrers(&app, &layered.digest, None, None, 10)
+        .operator()
+        .read(&app)
+        .referrers(&layered.digest, None, None, 10)
         .await
         .unwrap();
     assert!(listed.manifests.is_empty());
@@ -468,10 +509,18 @@ async fn the_one_image_that_is_left_is_served_itself_with_its_own_signature() {
     let latest: Tag = "latest".parse().unwrap();
     let whole = world
         .registry
-        .tagged(&app, &latest, &nobody, Accepts::Index)
+        .operator()
+        .read(&app)
+        .tagged(&latest, &nobody, Accepts::Index)
         .await
         .unwrap();
-    let again = world.registry.manifest(&app, &whole.digest).await.unwrap();
+    let again = world
+        .registry
+        .operator()
+        .read(&app)
+        .manifest(&whole.digest)
+        .await
+        .unwrap();
     assert_eq!(again.bytes, whole.bytes);
     // Nothing was stored for it but what was derived.
     assert!(

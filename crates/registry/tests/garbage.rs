@@ -65,13 +65,9 @@ impl World {
             for document in &image.documents {
                 let reference = image.reference_of(document);
                 let (media_type, bytes) = (document.media_type(), document.bytes().clone());
-                let pushed = self.registry.push_manifest(
-                    &image.repository,
-                    &reference,
-                    Some(media_type),
-                    bytes,
-                    vec![],
-                );
+                let operator = self.registry.operator();
+                let repository = operator.push(&image.repository).unwrap();
+                let pushed = repository.push_manifest(&reference, Some(media_type), bytes, vec![]);
                 pushed.await.unwrap();
             }
         }
@@ -87,7 +83,9 @@ impl World {
         let tag: Tag = tag.parse().unwrap();
         let pulled = self
             .registry
-            .tagged(image, &tag, &profile, Accepts::IndexOnly)
+            .operator()
+            .read(image)
+            .tagged(&tag, &profile, Accepts::IndexOnly)
             .await
             .unwrap();
         let Document::Index(index) =
@@ -102,7 +100,14 @@ impl World {
     async fn are_there(&self, image: &RepositoryName, digests: &[Digest]) -> Vec<bool> {
         let mut there = Vec::new();
         for digest in digests {
-            there.push(self.registry.manifest(image, digest).await.is_ok());
+            there.push(
+                self.registry
+                    .operator()
+                    .read(image)
+                    .manifest(digest)
+                    .await
+                    .is_ok(),
+            );
         }
         there
     }
@@ -118,8 +123,9 @@ impl World {
                 continue;
             }
             for document in demo.documents.iter().rev() {
-                let deleted = self.registry.delete_manifest(image, document.digest());
-                deleted.await.unwrap();
+                let repository = self.registry.operator().delete(image).unwrap();
+                let deleted = repository.delete_manifest(document.digest()).await;
+                deleted.unwrap();
             }
         }
     }
@@ -206,7 +212,10 @@ async fn what_somebody_signed_stays_though_its_source_is_gone() {
     );
     world
         .registry
-        .delete_manifest(&image, signature.digest())
+        .operator()
+        .delete(&image)
+        .unwrap()
+        .delete_manifest(signature.digest())
         .await
         .unwrap();
     world.collect().await;

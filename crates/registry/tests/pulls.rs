@@ -58,13 +58,10 @@ impl World {
                 let reference = image.reference_of(document);
                 let (media_type, bytes) = (document.media_type(), document.bytes().clone());
                 self.registry
-                    .push_manifest(
-                        &image.repository,
-                        &reference,
-                        Some(media_type),
-                        bytes,
-                        vec![],
-                    )
+                    .operator()
+                    .push(&image.repository)
+                    .unwrap()
+                    .push_manifest(&reference, Some(media_type), bytes, vec![])
                     .await
                     .unwrap();
             }
@@ -89,6 +86,8 @@ impl World {
         let platform = Platform::linux_amd64();
         let profile = self.profile(login);
         self.registry
+            .operator()
+            .read(image.name())
             .resolve(&image, &profile, Some(&platform))
             .await
             .unwrap()
@@ -126,12 +125,9 @@ async fn without_a_profile_a_pushed_index_is_served_byte_for_byte() {
     let nobody = Composed::none();
     let served = world
         .registry
-        .tagged(
-            &name("qnib/featuretest"),
-            &tag("latest"),
-            &nobody,
-            Accepts::Index,
-        )
+        .operator()
+        .read(&name("qnib/featuretest"))
+        .tagged(&tag("latest"), &nobody, Accepts::Index)
         .await
         .unwrap();
     assert_eq!(served.bytes, *image.root().unwrap().bytes());
@@ -145,7 +141,9 @@ async fn everything_that_derived_content_names_is_there_and_hashes() {
     let latest = tag("latest");
     let served = world
         .registry
-        .tagged(&repository, &latest, &profile, Accepts::Index)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &profile, Accepts::Index)
         .await
         .unwrap();
     assert!(served.digest.matches(&served.bytes));
@@ -156,7 +154,9 @@ async fn everything_that_derived_content_names_is_there_and_hashes() {
     for entry in index.manifests() {
         let child = world
             .registry
-            .manifest(&repository, entry.digest())
+            .operator()
+            .read(&repository)
+            .manifest(entry.digest())
             .await
             .unwrap();
         assert_eq!(child.bytes.len() as u64, entry.size());
@@ -168,7 +168,9 @@ async fn everything_that_derived_content_names_is_there_and_hashes() {
         for part in manifest.config().into_iter().chain(manifest.layers()) {
             let size = world
                 .registry
-                .blob_size(&repository, part.digest())
+                .operator()
+                .read(&repository)
+                .blob_size(part.digest())
                 .await
                 .unwrap();
             assert_eq!(size, part.size());
@@ -187,12 +189,9 @@ async fn the_same_inputs_give_the_same_digest_in_another_registry() {
         let profile = world.profile("aws/cli");
         let served = world
             .registry
-            .tagged(
-                &name("qnib/featuretest"),
-                &tag("latest"),
-                &profile,
-                Accepts::Index,
-            )
+            .operator()
+            .read(&name("qnib/featuretest"))
+            .tagged(&tag("latest"), &profile, Accepts::Index)
             .await
             .unwrap();
         digests.push(served.digest);
@@ -211,19 +210,25 @@ async fn a_digest_is_never_rewritten() {
     let latest = tag("latest");
     let plain = world
         .registry
-        .tagged(&repository, &latest, &nobody, Accepts::Index)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &nobody, Accepts::Index)
         .await
         .unwrap();
     // Under a profile the tag names something else; the digest still names the same bytes.
     let zen3 = world.profile("zen3");
     world
         .registry
-        .tagged(&repository, &latest, &zen3, Accepts::Index)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &zen3, Accepts::Index)
         .await
         .unwrap();
     let again = world
         .registry
-        .manifest(&repository, &plain.digest)
+        .operator()
+        .read(&repository)
+        .manifest(&plain.digest)
         .await
         .unwrap();
     assert_eq!(again.bytes, plain.bytes);
@@ -236,13 +241,17 @@ async fn a_client_that_takes_no_index_gets_a_manifest_that_runs_anywhere() {
     let (repository, latest) = (name("qnib/featuretest"), tag("latest"));
     let served = world
         .registry
-        .tagged(&repository, &latest, &nobody, Accepts::ManifestOnly)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &nobody, Accepts::ManifestOnly)
         .await
         .unwrap();
     assert!(served.media_type.is_manifest());
     let index = world
         .registry
-        .tagged(&repository, &latest, &nobody, Accepts::Index)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &nobody, Accepts::Index)
         .await
         .unwrap();
     let Document::Index(index) = Document::parse(index.bytes, None).unwrap() else {
@@ -267,7 +276,9 @@ async fn the_login_any_gets_every_entry_of_a_collection() {
         let profile = world.profile(login);
         let served = world
             .registry
-            .tagged(&repository, &release, &profile, Accepts::Index)
+            .operator()
+            .read(&repository)
+            .tagged(&release, &profile, Accepts::Index)
             .await
             .unwrap();
         match Document::parse(served.bytes, None).unwrap() {
@@ -286,7 +297,12 @@ async fn the_login_any_gets_every_entry_of_a_collection() {
                 .is_some_and(|platform| platform.features == requires)
         });
         let listed = listed.unwrap_or_else(|| panic!("{requires:?} is listed"));
-        let child = world.registry.manifest(&repository, listed.digest()).await;
+        let child = world
+            .registry
+            .operator()
+            .read(&repository)
+            .manifest(listed.digest())
+            .await;
         assert!(child.is_ok(), "{}: {child:?}", entry.image);
     }
     // With hardware beside it, it is a login like any other.
@@ -297,7 +313,9 @@ async fn the_login_any_gets_every_entry_of_a_collection() {
     let profile = Composed::none();
     let served = world
         .registry
-        .tagged(&repository, &release, &profile, Accepts::IndexOnly)
+        .operator()
+        .read(&repository)
+        .tagged(&release, &profile, Accepts::IndexOnly)
         .await
         .unwrap();
     let Document::Index(one) = Document::parse(served.bytes, None).unwrap() else {
@@ -313,6 +331,8 @@ async fn where_nothing_fits_the_error_names_what_was_wanted_and_what_there_is() 
     let profile = world.profile("cpu=power9le");
     let error = world
         .registry
+        .operator()
+        .read(image.name())
         .resolve(&image, &profile, None)
         .await
         .unwrap_err();
@@ -334,9 +354,17 @@ async fn knowing_a_digest_opens_nothing() {
     let digest = Digest::sha256(&secret);
     world.push_blob("alice/private", &digest, secret).await;
     let (own, other) = (name("alice/private"), name("bob/public"));
-    assert!(world.registry.blob_size(&own, &digest).await.is_ok());
+    assert!(
+        world
+            .registry
+            .operator()
+            .read(&own)
+            .blob_size(&digest)
+            .await
+            .is_ok()
+    );
     assert!(matches!(
-        world.registry.blob(&other, &digest).await,
+        world.registry.operator().read(&other).blob(&digest).await,
         Err(RegistryError::BlobUnknown(..))
     ));
     // A manifest that names it does not open it either.
@@ -346,18 +374,27 @@ async fn knowing_a_digest_opens_nothing() {
     let reference = Reference::Tag(tag("steal"));
     let refused = world
         .registry
-        .push_manifest(&other, &reference, None, manifest.into(), vec![])
+        .operator()
+        .push(&other)
+        .unwrap()
+        .push_manifest(&reference, None, manifest.into(), vec![])
         .await;
     assert!(
         matches!(refused, Err(RegistryError::MissingReference(_))),
         "{refused:?}"
     );
-    assert!(world.registry.blob(&other, &digest).await.is_err());
+    assert!(
+        world
+            .registry
+            .operator()
+            .read(&other)
+            .blob(&digest)
+            .await
+            .is_err()
+    );
     // Nor does a mount out of a repository that the caller may not read.
-    let mounted = world
-        .registry
-        .mount_from_anywhere(&other, &digest, &|name| *name != own)
-        .await;
+    let repository = world.registry.operator().push(&other).unwrap();
+    let mounted = repository.mount_from_anywhere(&digest, &|_| None).await;
     assert!(!mounted.unwrap());
 }
 
@@ -373,29 +410,23 @@ async fn one_switch_guards_every_way_to_delete() {
     let latest = tag("latest");
     let served = world
         .registry
-        .tagged(&repository, &latest, &nobody, Accepts::Index)
+        .operator()
+        .read(&repository)
+        .tagged(&latest, &nobody, Accepts::Index)
         .await
         .unwrap();
-    for refused in [
-        world.registry.delete_tag(&repository, &latest).await,
-        world
-            .registry
-            .delete_manifest(&repository, &served.digest)
-            .await,
-        world
-            .registry
-            .delete_blob(&repository, &served.digest)
-            .await,
-    ] {
-        assert!(
-            matches!(refused, Err(RegistryError::Unsupported(_))),
-            "{refused:?}"
-        );
-    }
+    // Without the handle that every way to delete needs, nothing is deleted.
+    let refused = world.registry.operator().delete(&repository).err();
+    assert!(
+        matches!(refused, Some(RegistryError::Unsupported(_))),
+        "{refused:?}"
+    );
     assert!(
         world
             .registry
-            .manifest(&repository, &served.digest)
+            .operator()
+            .read(&repository)
+            .manifest(&served.digest)
             .await
             .is_ok()
     );
@@ -407,12 +438,9 @@ async fn an_offline_registry_says_what_is_not_there_rather_than_who_cannot_be_as
     let nobody = Composed::none();
     let error = world
         .registry
-        .tagged(
-            &name("nobody/has-this"),
-            &tag("latest"),
-            &nobody,
-            Accepts::Index,
-        )
+        .operator()
+        .read(&name("nobody/has-this"))
+        .tagged(&tag("latest"), &nobody, Accepts::Index)
         .await
         .unwrap_err();
     assert!(
@@ -428,6 +456,8 @@ async fn an_explanation_names_its_source_and_every_entry() {
     let profile = world.profile("zen3");
     let resolution = world
         .registry
+        .operator()
+        .read(image.name())
         .resolve(&image, &profile, None)
         .await
         .unwrap();

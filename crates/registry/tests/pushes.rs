@@ -59,9 +59,8 @@ impl World {
         let bytes = Bytes::from(document.to_string());
         let size = bytes.len();
         let tag = "1".parse::<metahub_oci::Tag>().unwrap().into();
-        let pushed =
-            self.registry
-                .push_manifest(&self.name, &tag, Some(&media_type), bytes, Vec::new());
+        let repository = self.registry.operator().push(&self.name).unwrap();
+        let pushed = repository.push_manifest(&tag, Some(&media_type), bytes, Vec::new());
         let digest = pushed.await?.digest;
         Ok(json!({"mediaType": media_type, "digest": digest, "size": size}))
     }
@@ -149,11 +148,11 @@ async fn what_is_no_size_is_refused() {
 async fn of_what_is_not_here_any_size_may_be_said() {
     let world = World::new(false).await;
     let mut manifest = world.manifest().await;
-    let upstream_locations_of = Digest::sha256(b"upstream_locations_of");
+    let elsewhere = Digest::sha256(b"elsewhere");
     manifest["subject"] =
-        json!({"mediaType": MediaType::OCI_MANIFEST, "digest": upstream_locations_of, "size": 7});
+        json!({"mediaType": MediaType::OCI_MANIFEST, "digest": elsewhere, "size": 7});
     let layers = manifest["layers"].as_array_mut().unwrap();
-    layers.push(json!({"mediaType": FOREIGN, "digest": upstream_locations_of, "size": 7}));
+    layers.push(json!({"mediaType": FOREIGN, "digest": elsewhere, "size": 7}));
     world.push(&manifest).await.unwrap();
 }
 

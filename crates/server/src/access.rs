@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use metahub_auth::{
-    AuthError, Authenticator, Credentials, Denied, Identity, Right, Scope, bearer_challenge,
+    AuthError, Authenticator, Credentials, Denied, Granted, Identity, Right, Scope,
+    bearer_challenge,
 };
 use metahub_oci::{ErrorCode, RepositoryName};
 
@@ -109,14 +110,15 @@ pub(crate) fn require_account(
     ))
 }
 
-/// Checks that the identity may do what `right` says in `repository`.
+/// Checks that the identity may do what `right` says in `repository`; the proof of that opens the
+/// repository.
 pub(crate) fn authorize(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
     origin: &Origin<'_>,
     right: Right,
     repository: &RepositoryName,
-) -> Result<Arc<Identity>, HttpError> {
+) -> Result<(Arc<Identity>, Granted), HttpError> {
     let scopes = [Scope::of(right, repository)];
     // A push does not depend on a profile, so where everybody may push nobody is challenged.
     let identity = identity.or_else(|| {
@@ -128,7 +130,7 @@ pub(crate) fn authorize(
         return Err(challenge(authenticator, origin, &scopes, None, message));
     };
     match identity.check(right, repository) {
-        Ok(()) => Ok(identity),
+        Ok(granted) => Ok((identity, granted)),
         Err(denied @ Denied::Role { .. }) => {
             Err(HttpError::code(ErrorCode::Denied, denied.to_string()))
         }
@@ -149,7 +151,7 @@ pub(crate) fn authorize(
     }
 }
 
-/// Whether a blob may be mounted out of `from` into `into`. A token that was asked for `into`
+/// The right to mount a blob out of `from` into `into`. A token that was asked for `into`
 /// alone is challenged with both scopes; an account that may not read `from` mounts nothing, and
 /// its client uploads instead.
 pub(crate) fn may_mount(
@@ -158,9 +160,9 @@ pub(crate) fn may_mount(
     origin: &Origin<'_>,
     from: &RepositoryName,
     into: &RepositoryName,
-) -> Result<bool, HttpError> {
+) -> Result<Option<Granted>, HttpError> {
     match identity.check(Right::Pull, from) {
-        Ok(()) => Ok(true),
+        Ok(granted) => Ok(Some(granted)),
         Err(Denied::Scope(_)) => {
             let scopes = [Scope::of(Right::Push, into), Scope::of(Right::Pull, from)];
             let message = format!("to mount out of {from}, ask for a token that covers it");
@@ -172,7 +174,7 @@ pub(crate) fn may_mount(
                 message,
             ))
         }
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
-use metahub_auth::{AccountName, Arrival, Identity, Right, Role};
+use metahub_auth::{Arrival, Granted, Identity, Right};
 use metahub_oci::{ErrorCode, ImageReference, Reference, RepositoryName};
-use metahub_registry::{NamespaceError, Registry};
+use metahub_registry::{NamespaceError, Push, Read, Repository};
 
 use crate::access;
 use crate::admission::Admission;
@@ -192,10 +192,10 @@ impl Dispatcher {
                 let (image, prefix) = self.without_prefix(image).await?;
                 let name = self.app.registry.client_name(&image)?;
                 self.check_name(&name)?;
-                let identity = self.authorize(call, identity, Right::Pull, &name)?;
+                let (identity, granted) = self.authorize(call, identity, Right::Pull, &name)?;
                 let identity = self.profiled(call, identity, prefix.as_ref(), record)?;
-                let registry = self.registry(call, &identity);
-                resolve::get(&registry, &identity, &head.headers, query, &image).await
+                let repository = self.app.registry.read(&granted, call.client)?;
+                resolve::get(&repository, &identity, &head.headers, query, &image).await
             }
             Route::In(name, operation) => {
                 if self.app.read_only && operation.changes() {
@@ -209,7 +209,7 @@ impl Dispatcher {
                     _ => name,
                 };
                 let right = operation.right();
-                let mut identity = self.authorize(call, identity, right, challenged)?;
+                let (mut identity, granted) = self.authorize(call, identity, right, challenged)?;
                 if right != Right::Pull {
                     channels::refuse_push_below(maps, &self.app.registry, name).await?;
                 }
@@ -220,7 +220,7 @@ impl Dispatcher {
                     Route::In(asked, _) => asked,
                     _ => name,
                 };
-                self.operate(call, &identity, (name, asked), operation, body)
+                self.operate(call, &identity, (&granted, asked), operation, body)
                     .await
             }
         }
@@ -354,7 +354,7 @@ impl Dispatcher {
         identity: Option<Arc<Identity>>,
         right: Right,
         name: &RepositoryName,
-    ) -> Result<Arc<Identity>, HttpError> {
+    ) -> Result<(Arc<Identity>, Granted), HttpError> {
         access::authorize(&self.app.authenticator, identity, &call.origin, right, name)
     }
 
@@ -374,81 +374,124 @@ impl Dispatcher {
         .await
     }
 
-    /// The registry as `identity` sees it.
-    fn registry(&self, call: &Call<'_>, identity: &Identity) -> Registry {
-        let account = identity.account().map(AccountName::as_str);
-        let registry = self.app.registry.on_behalf_of(account);
-        match account {
-            Some(_) => registry,
-            None => registry.of_client(call.client),
-        }
-    }
-
-    /// Hands an operation that `identity` may do to its handler. `asked` is the repository's name as
-    /// the client says it.
+    /// Hands an operation to its handler. `granted` is the right to it, `asked` the repository's
+    /// name as the client says it.
     async fn operate(
         &self,
         call: &Call<'_>,
         identity: &Identity,
-        (name, asked): (&RepositoryName, &RepositoryName),
+        (granted, asked): (&Granted, &RepositoryName),
         operation: &Operation,
         body: RequestBody,
     ) -> Result<Response<Body>, HttpError> {
-        let (registry, limits) = (&self.registry(call, identity), &self.app.limits);
-        if operation.right() != Right::Pull {
-            let admin = identity.role() == Some(Role::Admin);
-            registry.may_change(name, admin && operation.right() == Right::Delete)?;
+        let (registry, client) = (&self.app.registry, call.client);
+        match granted.right() {
+            Right::Push => {
+                let repository = registry.push(granted, client)?;
+                self.push(call, identity, &repository, operation, body)
+                    .await
+            }
+            Right::Delete => {
+                let repository = registry.delete(granted, client)?;
+                match operation {
+                    Operation::DeleteBlob(digest) => blobs::delete(&repository, digest).await,
+                    Operation::DeleteManifest(reference) => {
+                        manifests::delete(&repository, reference).await
+                    }
+                    Operation::DeleteTag(tag) => {
+                        manifests::delete(&repository, &tag.clone().into()).await
+                    }
+                    _ => Err(mismatch(operation)),
+                }
+            }
+            Right::Pull | Right::Admin => {
+                let repository = registry.read(granted, client)?;
+                self.read(call, identity, (&repository, asked), operation)
+                    .await
+            }
         }
+    }
+
+    async fn read(
+        &self,
+        call: &Call<'_>,
+        identity: &Identity,
+        (repository, asked): (&Repository<'_, Read>, &RepositoryName),
+        operation: &Operation,
+    ) -> Result<Response<Body>, HttpError> {
         let Call { head, query, .. } = call;
-        let (method, headers) = (&head.method, &head.headers);
+        let (method, headers, limits) = (&head.method, &head.headers, &self.app.limits);
         match operation {
             Operation::GetBlob(digest) => {
                 let manner = blobs::Manner {
                     sendfile: call.sendfile,
-                    pushes: identity.pushes_to(name),
+                    pushes: identity.pushes_to(repository.name()),
                 };
-                blobs::get(registry, method, headers, name, digest, manner).await
+                blobs::get(repository, method, headers, digest, manner).await
             }
-            Operation::DeleteBlob(digest) => blobs::delete(registry, name, digest).await,
             Operation::GetManifest(reference) => {
                 let profile = identity.profile();
                 let answer =
-                    manifests::get(registry, method, headers, profile, name, reference).await?;
+                    manifests::get(repository, method, headers, profile, reference).await?;
                 if matches!(reference, Reference::Tag(_)) {
                     self.metrics.resolved(profile);
                 }
                 Ok(answer)
             }
-            Operation::PutManifest(reference) => {
-                let (limit, documents) = (limits.manifest_size, registry.documents());
-                let read = request::read_document(body, limit, "a manifest", documents);
-                let (bytes, _until_stored) = read.await?;
-                manifests::put(registry, headers, query, name, reference, bytes).await
-            }
-            Operation::DeleteManifest(reference) => {
-                manifests::delete(registry, name, reference).await
-            }
-            Operation::DeleteTag(tag) => {
-                manifests::delete(registry, name, &tag.clone().into()).await
-            }
-            Operation::StartUpload => {
-                let may_mount = |from: &RepositoryName| {
-                    access::may_mount(&self.app.authenticator, identity, &call.origin, from, name)
-                };
-                uploads::start(registry, identity, &may_mount, query, headers, name, body).await
-            }
-            Operation::UploadStatus(id) => uploads::status(registry, name, id).await,
-            Operation::AppendUpload(id) => uploads::append(registry, headers, name, id, body).await,
-            Operation::FinishUpload(id) => {
-                uploads::finish(registry, query, headers, name, id, body).await
-            }
-            Operation::CancelUpload(id) => uploads::cancel(registry, name, id).await,
-            Operation::Tags => lists::tags(registry, query, limits.page_size, name, asked).await,
+            Operation::Tags => lists::tags(repository, query, limits.page_size, asked).await,
             Operation::Referrers(digest) => {
-                lists::referrers(registry, query, limits.page_size, name, asked, digest).await
+                lists::referrers(repository, query, limits.page_size, asked, digest).await
             }
+            _ => Err(mismatch(operation)),
         }
     }
+
+    async fn push(
+        &self,
+        call: &Call<'_>,
+        identity: &Identity,
+        repository: &Repository<'_, Push>,
+        operation: &Operation,
+        body: RequestBody,
+    ) -> Result<Response<Body>, HttpError> {
+        let Call { head, query, .. } = call;
+        let headers = &head.headers;
+        match operation {
+            Operation::PutManifest(reference) => {
+                let documents = self.app.registry.documents();
+                let limit = self.app.limits.manifest_size;
+                let read = request::read_document(body, limit, "a manifest", documents);
+                let (bytes, _until_stored) = read.await?;
+                manifests::put(repository, headers, query, reference, bytes).await
+            }
+            Operation::StartUpload => {
+                let mounts = uploads::Mounts {
+                    registry: &self.app.registry,
+                    authenticator: &self.app.authenticator,
+                    identity,
+                    origin: &call.origin,
+                    client: call.client,
+                };
+                uploads::start(repository, &mounts, query, headers, body).await
+            }
+            Operation::UploadStatus(id) => uploads::status(repository, id).await,
+            Operation::AppendUpload(id) => uploads::append(repository, headers, id, body).await,
+            Operation::FinishUpload(id) => {
+                uploads::finish(repository, query, headers, id, body).await
+            }
+            Operation::CancelUpload(id) => uploads::cancel(repository, id).await,
+            _ => Err(mismatch(operation)),
+        }
+    }
+}
+
+/// An operation came with another right than its own, which [`Operation::right`] rules out.
+fn mismatch(operation: &Operation) -> HttpError {
+    tracing::error!(?operation, "has no handler under its right");
+    HttpError::code(
+        ErrorCode::Unknown,
+        "the registry failed; its log says why. Try again later",
+    )
 }
 
 /// The registry that a client says its repository is of, if it speaks to us as to a mirror.

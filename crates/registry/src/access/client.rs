@@ -10,8 +10,7 @@ use crate::Registry;
 impl Registry {
     /// The registry for a client without an account that comes from `address`. One that has an
     /// account is none of these.
-    #[must_use]
-    pub fn of_client(&self, address: IpAddr) -> Self {
+    pub(super) fn of_client(&self, address: IpAddr) -> Self {
         Self {
             client: number(address),
             ..self.clone()

@@ -5,7 +5,8 @@ use metahub_oci::RepositoryName;
 use metahub_store::Release;
 use serde::{Deserialize, Serialize};
 
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::error::RegistryError;
 
 /// Names that are read of the store at once.
 const PAGE: usize = 1000;

@@ -3,39 +3,95 @@
 //! An upstream's content is kept under `HOST/NAME`, apart from what was pushed here, so that
 //! neither ever shadows the other and every login shares one copy.
 
-use metahub_oci::{Host, ImageReference, RepositoryName};
-use metahub_upstream::{Problem, Route, UpstreamError, named_host};
+use std::sync::Arc;
+
+use metahub_oci::{Digest, Host, ImageReference, Reference, RepositoryName};
+use metahub_upstream::{Route, Upstream, UpstreamError, named_host};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::access::stored::StoredRepository;
+use crate::error::{RegistryError, is_offline};
 
-/// One place that may hold a repository's content.
+/// Where a repository's content may lie, for somebody who may read it there: only `access` makes
+/// what is in it.
 #[derive(Clone)]
 pub(crate) enum Location {
     /// A repository of this registry.
-    Local(RepositoryName),
+    Local(StoredRepository),
     /// A repository of an upstream.
-    Upstream {
-        /// How to ask for it there.
-        route: Route,
-        /// The repository under which its content is kept here.
-        storage: RepositoryName,
-    },
+    Upstream(UpstreamRepository),
+}
+
+/// A repository of an upstream that the caller may read, and what is cached from it.
+#[derive(Clone)]
+pub(crate) struct UpstreamRepository {
+    route: Route,
+    stored: StoredRepository,
+}
+
+impl UpstreamRepository {
+    /// The upstream, under the identity that it is asked with.
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.route.upstream
+    }
+
+    /// What the upstream calls the repository.
+    pub(crate) fn name(&self) -> &RepositoryName {
+        &self.route.name
+    }
+
+    /// How it is asked for there.
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The repository of the store that caches it.
+    pub(crate) fn stored(&self) -> &StoredRepository {
+        &self.stored
+    }
+
+    /// What the store calls that.
+    pub(crate) fn storage(&self) -> &RepositoryName {
+        self.stored.name()
+    }
 }
 
 impl Location {
-    /// The repository of the store that holds this place's content.
-    pub(crate) fn storage(&self) -> &RepositoryName {
+    /// The repository of the store that holds the content of this location.
+    pub(crate) fn stored(&self) -> &StoredRepository {
         match self {
-            Self::Local(name) => name,
-            Self::Upstream { storage, .. } => storage,
+            Self::Local(stored) => stored,
+            Self::Upstream(upstream) => &upstream.stored,
+        }
+    }
+
+    /// What the store calls that.
+    pub(crate) fn storage(&self) -> &RepositoryName {
+        self.stored().name()
+    }
+
+    /// How documents and records name a manifest of this location.
+    pub(crate) fn image(&self, digest: &Digest) -> ImageReference {
+        self.named(Reference::Digest(digest.clone()))
+    }
+
+    /// The same for a tag or a digest.
+    pub(crate) fn named(&self, reference: Reference) -> ImageReference {
+        match self {
+            Self::Local(stored) => ImageReference::new(None, stored.name().clone(), reference),
+            Self::Upstream(UpstreamRepository { route, .. }) => ImageReference::new(
+                Some(route.upstream.host().clone()),
+                route.name.clone(),
+                reference,
+            ),
         }
     }
 }
 
-/// What an upstream has. A registry that is told to stay offline has what it keeps, and nothing
-/// else is there; that is no failure.
+/// Maps "offline" to "not there": a registry that is configured to stay offline has what it caches,
+/// and the rest is absent, which is no failure.
 pub(crate) fn there<T>(
     answer: Result<Option<T>, UpstreamError>,
 ) -> Result<Option<T>, UpstreamError> {
@@ -80,11 +136,6 @@ impl Search {
     }
 }
 
-/// Whether nobody was asked, because this registry is told to stay offline.
-pub(crate) fn is_offline(error: &UpstreamError) -> bool {
-    *error.problem() == Problem::Offline
-}
-
 /// The name by which clients ask for `name` at `host`, and under which its content is kept unless
 /// it is read under each account's own identity (see `enter`).
 pub(crate) fn storage_name(
@@ -112,7 +163,7 @@ impl Registry {
     /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones. A local
     /// name has no other place, unless the configuration says that local content comes last:
     /// what is missing there is never filled in by a stranger's repository of the same name.
-    pub(crate) async fn locations_of(
+    pub(super) async fn locations_of(
         &self,
         name: &RepositoryName,
     ) -> Result<Vec<Location>, RegistryError> {
@@ -139,8 +190,9 @@ impl Registry {
 
     /// The place of what was pushed here under that name, if any may be: not where it leads to an
     /// upstream that is read under each account's own identity.
-    pub(crate) fn local(&self, name: &RepositoryName) -> Option<Location> {
-        self.is_open(name).then(|| Location::Local(name.clone()))
+    pub(super) fn local(&self, name: &RepositoryName) -> Option<Location> {
+        self.is_open(name)
+            .then(|| Location::Local(StoredRepository::new(self.store(), name.clone())))
     }
 
     /// What to say of an answer that an upstream gave for `name`, if that name was pushed to here
@@ -150,7 +202,7 @@ impl Registry {
         name: &RepositoryName,
         location: &Location,
     ) -> Result<Option<String>, RegistryError> {
-        let Location::Upstream { route, .. } = location else {
+        let Location::Upstream(UpstreamRepository { route, .. }) = location else {
             return Ok(None);
         };
         if self.settings().local == LocalContent::First || !self.store().was_pushed(name).await? {
@@ -165,7 +217,7 @@ impl Registry {
     }
 
     /// The places of that repository after this registry itself.
-    pub(crate) fn upstream_locations_of(
+    pub(super) fn upstream_locations_of(
         &self,
         name: &RepositoryName,
     ) -> Result<Vec<Location>, RegistryError> {
@@ -185,8 +237,25 @@ impl Registry {
         }
     }
 
+    /// The repository that caches an image of `host` which a bundle brings: where a pull of that
+    /// name looks, if anybody may pull it here.
+    pub(crate) fn stored_for_import(
+        &self,
+        host: &Host,
+        name: &RepositoryName,
+    ) -> Result<StoredRepository, RegistryError> {
+        let locations = self.as_itself().upstream_locations(Some(host), name)?;
+        match locations.first() {
+            Some(location) => Ok(location.stored().clone()),
+            None => Ok(StoredRepository::new(
+                self.store(),
+                storage_name(host, name)?,
+            )),
+        }
+    }
+
     /// The upstreams that `name` leads to: those of `host`, or the default ones.
-    pub(crate) fn upstream_locations(
+    fn upstream_locations(
         &self,
         host: Option<&Host>,
         name: &RepositoryName,
@@ -194,7 +263,8 @@ impl Registry {
         let location = |route: Route| {
             let storage = self.storage_of(&route)?;
             let route = self.authorised_route(route, &storage)?;
-            Ok(Location::Upstream { route, storage })
+            let stored = StoredRepository::new(self.store(), storage);
+            Ok(Location::Upstream(UpstreamRepository { route, stored }))
         };
         self.upstreams()
             .routes(host, name)

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_upstream::{Route, UpstreamError, named_host};
 
-use crate::access::location::storage_name;
+use crate::Registry;
+use crate::access::location::{UpstreamRepository, storage_name};
 use crate::access::upstream_proofs::{Question, UpstreamIdentity, Who, is_refusal};
-use crate::error::NotAllowed;
-use crate::pull::blob::parse_sources;
-use crate::{Registry, RegistryError};
+use crate::error::{NotAllowed, RegistryError};
+use crate::provenance::parse_sources;
 
 /// How the names of these repositories begin, before the host. Clients and documents have no such
 /// names.
@@ -39,8 +39,8 @@ pub(crate) enum Caller {
 
 /// What somebody has shown: that they may read one repository of an upstream.
 pub(crate) struct Proof {
-    personal: Arc<UpstreamIdentity>,
-    /// The upstream's name for it, and the repository of the store that keeps it.
+    identity: Arc<UpstreamIdentity>,
+    /// The upstream's name for it, and the repository of the store that caches it.
     name: RepositoryName,
     storage: RepositoryName,
 }
@@ -59,7 +59,7 @@ impl Caller {
     fn who(&self) -> Who {
         match self {
             Self::Account(account) => Some(Arc::clone(account)),
-            Self::Proven(proof) => proof.personal.who.clone(),
+            Self::Proven(proof) => proof.identity.who.clone(),
             Self::Nobody | Self::Itself => None,
         }
     }
@@ -69,7 +69,7 @@ impl Caller {
     pub(crate) fn coalescing_key(&self, storage: &RepositoryName) -> Option<Arc<str>> {
         match self {
             Self::Proven(proof) if proof.storage == *storage => {
-                Some(proof.personal.who.clone().unwrap_or_default())
+                Some(proof.identity.who.clone().unwrap_or_default())
             }
             _ => None,
         }
@@ -91,14 +91,9 @@ pub(crate) fn shown(repository: &RepositoryName) -> Cow<'_, RepositoryName> {
 }
 
 impl Registry {
-    /// The registry as `account` sees it; as nobody in particular does, if there is none.
-    #[must_use]
-    pub fn on_behalf_of(&self, account: Option<&str>) -> Self {
-        let caller = match account {
-            Some(account) => Caller::Account(account.into()),
-            None => Caller::Nobody,
-        };
-        self.seen_by(caller)
+    /// The registry as `account` sees it.
+    pub(super) fn on_behalf_of(&self, account: &Arc<str>) -> Self {
+        self.seen_by(Caller::Account(Arc::clone(account)))
     }
 
     /// The registry as those see it who look after it.
@@ -110,7 +105,7 @@ impl Registry {
     pub(crate) fn account(&self) -> Option<&str> {
         match &self.caller {
             Caller::Account(account) => Some(account),
-            Caller::Proven(proof) => proof.personal.who.as_deref(),
+            Caller::Proven(proof) => proof.identity.who.as_deref(),
             Caller::Nobody | Caller::Itself => None,
         }
     }
@@ -130,7 +125,11 @@ impl Registry {
     ///
     /// # Errors
     /// A name that leads to such an upstream, or that nothing has.
-    pub fn may_change(&self, name: &RepositoryName, tidies: bool) -> Result<(), RegistryError> {
+    pub(super) fn may_change(
+        &self,
+        name: &RepositoryName,
+        tidies: bool,
+    ) -> Result<(), RegistryError> {
         if is_pass_through(name) {
             return Err(RegistryError::NameUnknown(name.clone()));
         }
@@ -166,7 +165,7 @@ impl Registry {
     }
 
     /// The repository of the store that holds what is read and derived under the name `name`.
-    pub(crate) fn storage_repository<'n>(
+    pub(super) fn storage_repository<'n>(
         &self,
         name: &'n RepositoryName,
     ) -> Result<Cow<'n, RepositoryName>, RegistryError> {
@@ -190,11 +189,11 @@ impl Registry {
     /// The first part of the names of repositories that keep what `host` has.
     pub(crate) fn storage_host(&self, host: &Host) -> String {
         let named = named_host(host);
-        let personal = self
+        let passed_through = self
             .upstreams()
             .configured()
             .any(|one| one.host() == host && one.pass_through().is_some());
-        if personal {
+        if passed_through {
             format!("{PASS_THROUGH_PREFIX}{named}")
         } else {
             named
@@ -203,7 +202,7 @@ impl Registry {
 
     /// The route to an upstream's repository for this caller: that of a pass-through upstream only
     /// if the caller has proven its right.
-    pub(crate) fn authorised_route(
+    pub(super) fn authorised_route(
         &self,
         route: Route,
         storage: &RepositoryName,
@@ -219,7 +218,7 @@ impl Registry {
         match &self.caller {
             Caller::Itself => Ok(route),
             Caller::Proven(proof) if proof.storage == *storage => Ok(Route {
-                upstream: Arc::clone(&proof.personal.upstream),
+                upstream: Arc::clone(&proof.identity.upstream),
                 name: route.name,
             }),
             _ => Err(NotAllowed::NotHere(route.upstream.host().clone()).into()),
@@ -227,7 +226,7 @@ impl Registry {
     }
 
     /// Where `name` leads, if that is an upstream that is read under each account's own identity.
-    pub(crate) fn pass_through_route(&self, name: &RepositoryName) -> Option<Route> {
+    pub(super) fn pass_through_route(&self, name: &RepositoryName) -> Option<Route> {
         if !self.upstreams().pass_through() {
             return None;
         }
@@ -243,7 +242,7 @@ impl Registry {
     /// to an upstream that is read under each account's own identity. Then the caller must be
     /// somebody who may read it there, and the answer to who may not is the upstream's own,
     /// whatever is kept here.
-    pub(crate) async fn authorised(
+    pub(super) async fn authorised(
         &self,
         name: &RepositoryName,
         request: Request<'_>,
@@ -273,10 +272,10 @@ impl Registry {
         storage: RepositoryName,
         request: Request<'_>,
     ) -> Result<Self, RegistryError> {
-        let identities = &self.inner.personal;
-        let personal = identities.of(&self.caller.who(), &route.upstream).await?;
-        if !personal.has_proven(&route.name).await
-            && !self.shows(&personal, &route, &storage, request).await?
+        let identities = &self.inner.upstream_identities;
+        let identity = identities.of(&self.caller.who(), &route.upstream).await?;
+        if !identity.has_proven(&route.name).await
+            && !self.shows(&identity, &route, &storage, request).await?
         {
             return Err(match request {
                 Request::Tag(tag) => RegistryError::unknown(name, tag.clone()),
@@ -287,7 +286,7 @@ impl Registry {
         }
         let name = route.name;
         Ok(self.seen_by(Caller::Proven(Arc::new(Proof {
-            personal,
+            identity,
             name,
             storage,
         }))))
@@ -297,7 +296,7 @@ impl Registry {
     /// kept here decides what is asked for first, never what the answer is.
     async fn shows(
         &self,
-        personal: &UpstreamIdentity,
+        identity: &UpstreamIdentity,
         route: &Route,
         storage: &RepositoryName,
         request: Request<'_>,
@@ -330,40 +329,40 @@ impl Registry {
             }
             let question = Question::Manifest(Reference::Digest(digest));
             // A refusal is told in the words that it has for what was asked for.
-            if personal.ask(route, &question).await.unwrap_or(false) {
+            if identity.ask(route, &question).await.unwrap_or(false) {
                 return Ok(true);
             }
         }
-        personal.ask(route, &direct).await
+        identity.ask(route, &direct).await
     }
 
-    /// The same where other failures are passed over.
-    pub(crate) async fn own<T>(
+    /// Passes an upstream's answer on, failures included; but if the upstream refused the caller's
+    /// own identity, that is the error, as for [`note_refusal`](Self::note_refusal).
+    pub(crate) async fn note_own_refusal<T>(
         &self,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         answer: Result<T, UpstreamError>,
     ) -> Result<Result<T, UpstreamError>, RegistryError> {
+        let own = self.caller.coalescing_key(from.storage()).is_some();
         match answer {
-            Err(error) if is_refusal(&error) && self.caller.coalescing_key(storage).is_some() => {
-                self.note_refusal(storage, Err(error)).await
-            }
+            Err(error) if is_refusal(&error) && own => self.note_refusal(from, Err(error)).await,
             answer => Ok(answer),
         }
     }
 
-    /// Passes an upstream's answer on; if it refused the caller for itself, what the caller has
-    /// shown before counts no more, and that is what it is told.
+    /// Passes an upstream's answer on; if it refused the caller's own identity, what the caller has
+    /// proven before counts no more, and that is what it is told.
     pub(crate) async fn note_refusal<T>(
         &self,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         answer: Result<T, UpstreamError>,
     ) -> Result<T, RegistryError> {
         match (answer, &self.caller) {
             (Err(error), Caller::Proven(proof))
-                if proof.storage == *storage && is_refusal(&error) =>
+                if proof.storage == *from.storage() && is_refusal(&error) =>
             {
-                proof.personal.refused(&proof.name).await;
-                Err(proof.personal.not_allowed(error).into())
+                proof.identity.refused(&proof.name).await;
+                Err(proof.identity.not_allowed(error).into())
             }
             (answer, _) => Ok(answer?),
         }

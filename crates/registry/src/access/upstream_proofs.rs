@@ -13,8 +13,7 @@ use metahub_upstream::{Credentials, Logins, Problem, Route, Upstream, UpstreamEr
 use moka::future::Cache;
 use parking_lot::Mutex;
 
-use crate::RegistryError;
-use crate::error::NotAllowed;
+use crate::error::{NotAllowed, RegistryError};
 
 /// How long an account's login is taken as it was last read.
 const LOOK: Duration = Duration::from_secs(5);
@@ -86,9 +85,9 @@ impl UpstreamIdentities {
             return Ok(known);
         }
         // Tokens and proofs of a former login end with it.
-        let personal = Arc::new(UpstreamIdentity::new(who.clone(), upstream, credentials));
-        self.known.insert(key, Arc::clone(&personal)).await;
-        Ok(personal)
+        let identity = Arc::new(UpstreamIdentity::new(who.clone(), upstream, credentials));
+        self.known.insert(key, Arc::clone(&identity)).await;
+        Ok(identity)
     }
 
     async fn credentials(

@@ -2,9 +2,10 @@
 //! upstream's answer says; else up to a bound.
 
 use metahub_oci::{Digest, Hasher};
-use metahub_upstream::Route;
 
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::access::location::UpstreamRepository;
+use crate::error::RegistryError;
 
 /// How many bytes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Registry {
     /// If nothing is to be read of it.
     pub(crate) fn bound(
         &self,
-        route: &Route,
+        from: &UpstreamRepository,
         digest: &Digest,
         stated: &[u64],
         said: Option<u64>,
@@ -106,7 +107,7 @@ impl Registry {
         let unsized_most = cache.size.unwrap_or(u64::MAX);
         let bound = Bound::of(stated, said, cache.largest_blob, unsized_most);
         bound.and_then(|bound| bound.fits(digest)).map_err(|why| {
-            let host = route.upstream.host();
+            let host = from.upstream().host();
             RegistryError::Broken(format!("{digest} is not fetched from {host}: {why}"))
         })
     }

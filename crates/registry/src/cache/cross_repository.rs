@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use metahub_oci::{Digest, Host, RepositoryName};
 use metahub_store::{FillHandle, StoreError};
-use metahub_upstream::Route;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::access::location::is_offline;
-use crate::pull::blob::opened;
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::access::location::UpstreamRepository;
+use crate::cache::open::open_verified;
+use crate::error::{RegistryError, is_offline};
 
 /// How long the proof may take, and the one who fetches may be without an answer: who waits
 /// longer fetches for itself.
@@ -101,18 +101,17 @@ impl Registry {
     /// Whether the bytes of `digest` can be had without a fetch for the repository `kept` alone.
     pub(crate) async fn find_in_other_repository(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Share, RegistryError> {
-        let host = route.upstream.host();
+        let host = from.upstream().host();
         let until = Instant::now() + PATIENCE;
         let mut proof = None;
         loop {
             let leader = self.inner.leaders.take((host.clone(), digest.clone()));
             // After the lead was asked for: whoever had it before has stored the blob by now.
             let stored = match &leader {
-                Ok(_) => self.given_by(host, digest).await?,
+                Ok(_) => self.given_by(from, digest).await?,
                 Err(_) => None,
             };
             if let (Ok(_), None) = (&leader, stored) {
@@ -122,14 +121,14 @@ impl Registry {
             let announced = leader.err();
             let proof = match proof {
                 Some(proof) => proof,
-                None => *proof.insert(prove(route, digest).await),
+                None => *proof.insert(prove(from, digest).await),
             };
             match (proof, stored, announced) {
                 (Proof::Lacks, ..) => return Ok(Share::Lacking),
                 (Proof::Has(says), Some(size), _) if says == size => {
                     let host = self.storage_host(host);
-                    if self.store().link_given(&host, storage, digest).await? {
-                        self.shared(storage, digest);
+                    if from.stored().link_given(&host, digest).await? {
+                        self.shared(from.storage(), digest);
                         return Ok(Share::Here);
                     }
                 }
@@ -149,14 +148,16 @@ impl Registry {
         }
     }
 
-    /// The size of a blob that `host` gave for one of its repositories and that is whole.
-    async fn given_by(&self, host: &Host, digest: &Digest) -> Result<Option<u64>, RegistryError> {
-        let blob = self
-            .store()
-            .given_blob(&self.storage_host(host), digest)
-            .await?;
+    /// The size of a blob that the same upstream gave for any of its repositories and that is whole.
+    async fn given_by(
+        &self,
+        from: &UpstreamRepository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, RegistryError> {
+        let host = self.storage_host(from.upstream().host());
+        let blob = from.stored().given_blob(&host, digest).await?;
         let Some(blob) = blob else { return Ok(None) };
-        match opened(&blob).await {
+        match open_verified(&blob).await {
             Ok(_) => Ok(Some(blob.size())),
             // To be fetched again, which heals it.
             Err(StoreError::Damaged { .. }) => Ok(None),
@@ -165,17 +166,13 @@ impl Registry {
     }
 
     /// Lets `kept`, whose upstream has the blob, hold it when it has come for another repository.
-    pub(crate) async fn link_when_complete(
-        &self,
-        mut fill: FillHandle,
-        route: &Route,
-        storage: &RepositoryName,
-    ) {
+    pub(crate) async fn link_when_complete(&self, mut fill: FillHandle, from: &UpstreamRepository) {
         if !fill.completed().await {
             return;
         }
-        let (host, digest) = (self.storage_host(route.upstream.host()), fill.digest());
-        match self.store().link_given(&host, storage, digest).await {
+        let (host, digest) = (self.storage_host(from.upstream().host()), fill.digest());
+        let storage = from.storage();
+        match from.stored().link_given(&host, digest).await {
             Ok(true) => self.shared(storage, digest),
             Ok(false) => {
                 tracing::debug!(repository = %storage, %digest, "went before it was linked");
@@ -218,14 +215,14 @@ async fn begun(mut announced: Announced, until: Instant) -> Begun {
 }
 
 /// Asks a repository's upstream whether it has the blob.
-async fn prove(route: &Route, digest: &Digest) -> Proof {
-    let asked = route.upstream.blob_size(&route.name, digest);
+async fn prove(from: &UpstreamRepository, digest: &Digest) -> Proof {
+    let asked = from.upstream().blob_size(from.name(), digest);
     match timeout(PATIENCE, asked).await {
         Ok(Ok(Some(Some(size)))) => Proof::Has(size),
         Ok(Ok(None)) => Proof::Lacks,
         Ok(Err(error)) if is_offline(&error) => Proof::Lacks,
         Ok(Ok(Some(None)) | Err(_)) | Err(_) => {
-            tracing::debug!(upstream = %route.upstream.host(), %digest, "no answer says whether it has the blob");
+            tracing::debug!(upstream = %from.upstream().host(), %digest, "no answer says whether it has the blob");
             Proof::Unclear
         }
     }

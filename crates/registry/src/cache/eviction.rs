@@ -12,12 +12,13 @@ use std::time::{Duration, SystemTime};
 use metahub_oci::{Digest, Host, Reference, RepositoryName};
 use metahub_store::{Candidate, CandidatesAfter, Disk, Evicted, Origin, Use, Which};
 
+use crate::Registry;
 use crate::access::pass_through::{PASS_THROUGH_PREFIX, shown};
 use crate::cache::free_space::Free;
-use crate::pull::blob::parse_sources;
-use crate::pull::choice::Held;
+use crate::error::RegistryError;
+use crate::provenance::parse_sources;
 use crate::pull::source::parse;
-use crate::{ImmutableTags, Registry, RegistryError};
+use crate::push::immutable::ImmutableTags;
 
 /// Candidates that are put in order at once: one ordering is enough for nearly every eviction.
 const PAGE: usize = 10_000;
@@ -140,10 +141,8 @@ impl Registry {
     }
 
     /// Notes that what a login chose is used: what is derived has a bound in any case.
-    pub(crate) fn used_derived(&self, held: &Held) {
-        self.inner
-            .usage
-            .note(&held.repository, &held.digest, self.client);
+    pub(crate) fn used_derived(&self, repository: &RepositoryName, digest: &Digest) {
+        self.inner.usage.note(repository, digest, self.client);
     }
 
     /// Writes down what was used since the last call.
@@ -400,12 +399,12 @@ impl Registry {
                 let digest = match entry.image.reference() {
                     Reference::Digest(digest) => Some(digest),
                     Reference::Tag(tag) => {
-                        let record = self.store().tag(storage, &tag).await?;
+                        let record = location.stored().tag(&tag).await?;
                         record.map(|record| record.digest.clone())
                     }
                 };
                 let Some(digest) = digest else { continue };
-                if let Some(stored) = self.store().manifest(storage, &digest).await?
+                if let Some(stored) = location.stored().manifest(&digest).await?
                     && let Ok(metahub_oci::Document::Index(index)) = parse(&stored)
                 {
                     let children = index.manifests().iter().map(|c| c.digest().clone());

@@ -20,11 +20,12 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::access::location::there;
+use crate::Registry;
+use crate::access::location::{UpstreamRepository, there};
 use crate::cache::blob_bound::Bound;
 use crate::cache::cross_repository::{Leader, Share};
 use crate::cache::room::Taken;
-use crate::{Registry, RegistryError};
+use crate::error::RegistryError;
 
 /// How many parts of one blob may be brought ahead of it at once.
 const MOST_AHEAD: usize = 4;
@@ -182,17 +183,16 @@ impl Registry {
     /// upstream does not have it.
     pub(crate) async fn follow(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Option<Coming>, RegistryError> {
-        let key = (storage.clone(), digest.clone());
+        let key = (from.storage().clone(), digest.clone());
         loop {
             let waiting = self.inner.fetches.wait(&key);
             let ours = AtomicBool::new(false);
             let begin = || {
                 ours.store(true, Ordering::Relaxed);
-                self.begin(route, &waiting)
+                self.begin(from, &waiting)
             };
             let begun = waiting.cell.get_or_init(begin).await.clone();
             drop(waiting);
@@ -212,10 +212,10 @@ impl Registry {
         }
     }
 
-    async fn begin(&self, route: &Route, waiting: &Waiting) -> Begun {
-        let (storage, digest) = &waiting.key;
+    async fn begin(&self, from: &UpstreamRepository, waiting: &Waiting) -> Begun {
+        let (_, digest) = &waiting.key;
         let found = self
-            .find_in_other_repository(route, storage, digest)
+            .find_in_other_repository(from, digest)
             .await
             .map_err(Arc::new)?;
         let leader = match found {
@@ -224,16 +224,16 @@ impl Registry {
             Share::Arriving(handle) => {
                 let (running, ended) = Running::of(waiting);
                 let (registry, followed) = (self.clone(), handle.clone());
-                let route = route.clone();
+                let from = from.clone();
                 tokio::spawn(async move {
-                    let storage = &running.key.0;
-                    registry.link_when_complete(followed, &route, storage).await;
+                    let _running = running;
+                    registry.link_when_complete(followed, &from).await;
                 });
                 return Ok(Some(Some(Arriving { handle, ended })));
             }
             Share::Fetch(leader) => leader,
         };
-        let opened = self.open(route, storage, digest).await.map_err(Arc::new)?;
+        let opened = self.open(from, digest).await.map_err(Arc::new)?;
         let Some(opened) = opened else {
             return Ok(None);
         };
@@ -242,8 +242,8 @@ impl Registry {
             leader.announce(handle.clone());
         }
         let (running, ended) = Running::of(waiting);
-        let (registry, route) = (self.clone(), route.clone());
-        tokio::spawn(async move { registry.fetch_blob(opened, &route, running, leader).await });
+        let (registry, from) = (self.clone(), from.clone());
+        tokio::spawn(async move { registry.fetch_blob(opened, &from, running, leader).await });
         Ok(Some(Some(Arriving { handle, ended })))
     }
 
@@ -251,12 +251,12 @@ impl Registry {
     async fn fetch_blob(
         &self,
         opened: Opened,
-        route: &Route,
+        from: &UpstreamRepository,
         running: Running,
         leader: Option<Leader>,
     ) {
         let (repository, digest) = &running.key;
-        let outcome = self.receive(opened, route, repository).await;
+        let outcome = self.receive(opened, from).await;
         drop(leader);
         let counters = self.counters();
         match outcome {
@@ -279,26 +279,26 @@ impl Registry {
     /// Asks the upstream for the blob, or for what is missing of it where a fetch was interrupted.
     async fn open(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Option<Opened>, RegistryError> {
-        let source = self.storage_host(route.upstream.host());
-        let stated = self.store().stated_sizes(storage, digest).await?;
-        let begun = self.store().resumable_fill(&source, digest).await?;
+        let (upstream, name) = (from.upstream(), from.name());
+        let source = self.storage_host(upstream.host());
+        let stated = from.stored().stated_sizes(digest).await?;
+        let begun = from.stored().resumable_fill(&source, digest).await?;
         if let Some(begun) = begun {
-            let from = begun.received();
-            match there(route.upstream.whole_blob(&route.name, digest, from).await) {
-                Ok(Some(body)) if body.size.is_none_or(|size| size >= from) => {
-                    let bound = self.bound(route, digest, &stated, body.size)?;
+            let start = begun.received();
+            match there(upstream.whole_blob(name, digest, start).await) {
+                Ok(Some(body)) if body.size.is_none_or(|size| size >= start) => {
+                    let bound = self.bound(from, digest, &stated, body.size)?;
                     let mut room = self
-                        .room_for(&source, bound.known().unwrap_or(from))
+                        .room_for(&source, bound.known().unwrap_or(start))
                         .await?;
-                    room.written(from);
-                    tracing::info!(%digest, from, "goes on where a fetch was interrupted");
+                    room.written(start);
+                    tracing::info!(%digest, from = start, "goes on where a fetch was interrupted");
                     return Ok(Some(Opened {
                         fill: begun.go_on(bound.known()),
-                        stream: body.only(from..bound.end()),
+                        stream: body.only(start..bound.end()),
                         bound,
                         room,
                     }));
@@ -307,17 +307,17 @@ impl Registry {
                 // Not so many bytes: it is another content's beginning.
                 Ok(Some(_)) => begun.discard(),
                 Err(error) if *error.problem() == Problem::RangeOutside => begun.discard(),
-                Err(error) => return self.note_refusal(storage, Err(error)).await,
+                Err(error) => return self.note_refusal(from, Err(error)).await,
             }
         }
-        let answer = there(route.upstream.whole_blob(&route.name, digest, 0).await);
-        let Some(body) = self.note_refusal(storage, answer).await? else {
+        let answer = there(upstream.whole_blob(name, digest, 0).await);
+        let Some(body) = self.note_refusal(from, answer).await? else {
             return Ok(None);
         };
-        let bound = self.bound(route, digest, &stated, body.size)?;
+        let bound = self.bound(from, digest, &stated, body.size)?;
         let room = self.room_for(&source, bound.known().unwrap_or(0)).await?;
         Ok(Some(Opened {
-            fill: self.store().fill_from(&source, digest, bound.known()),
+            fill: from.stored().fill_from(&source, digest, bound.known()),
             stream: body.only(0..bound.end()),
             bound,
             room,
@@ -329,8 +329,7 @@ impl Registry {
     async fn receive(
         &self,
         opened: Opened,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
     ) -> Result<Option<Blob>, ReceiveError> {
         let Opened {
             mut fill,
@@ -339,11 +338,11 @@ impl Registry {
             mut room,
         } = opened;
         match self
-            .receive_all(&mut fill, stream, route, bound, &mut room)
+            .receive_all(&mut fill, stream, from.route(), bound, &mut room)
             .await
         {
             Ok(End::Whole) => {
-                let blob = fill.commit(Some(storage)).await?;
+                let blob = from.stored().commit(fill).await?;
                 room.written(blob.size());
                 room.stored();
                 Ok(Some(blob))

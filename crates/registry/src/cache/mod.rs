@@ -2,10 +2,12 @@
 
 pub(crate) mod blob_bound;
 pub(crate) mod cross_repository;
+pub(crate) mod derived;
 pub(crate) mod eviction;
 pub(crate) mod fetch;
 pub(crate) mod free_space;
 pub(crate) mod last_used;
+pub(crate) mod open;
 pub(crate) mod revalidate;
 pub(crate) mod room;
 pub(crate) mod upstream_tags;

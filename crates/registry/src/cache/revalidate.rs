@@ -9,13 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 use metahub_store::{Origin, StoredManifest, TagRecord};
-use metahub_upstream::{Freshness, Gone, Lifetime, Route};
+use metahub_upstream::{Freshness, Gone, Lifetime};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::access::location::{is_offline, there};
+use crate::Registry;
+use crate::access::location::{UpstreamRepository, there};
 use crate::access::pass_through::Caller;
-use crate::{Registry, RegistryError};
+use crate::access::stored::StoredRepository;
+use crate::error::{RegistryError, is_offline};
 
 /// How long an upstream that could not be asked for a tag is not asked for it again: a pull that
 /// is served from what is kept should not wait for what just failed.
@@ -94,20 +96,19 @@ impl Registry {
     /// What `tag` names at an upstream, with a warning if that is not what the upstream says now.
     pub(crate) async fn upstream_tag(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         tag: &Tag,
     ) -> Result<Option<Kept>, RegistryError> {
         let usual = Lifetime::For(self.settings().tag_lifetime);
-        let lifetime = route.upstream.tag_lifetime(&route.name, tag);
+        let lifetime = from.upstream().tag_lifetime(from.name(), tag);
         let lifetime = lifetime.unwrap_or(usual);
-        if let Some(stored) = self.fresh(storage, tag, lifetime).await? {
+        if let Some(stored) = fresh(from.stored(), tag, lifetime).await? {
             self.counters().tags_kept.inc();
             return Ok(Some((stored, None)));
         }
         let came = Instant::now();
         let revalidations = &self.inner.revalidations;
-        let waiting = revalidations.wait(storage, &tag.clone().into(), &self.caller);
+        let waiting = revalidations.wait(from.storage(), &tag.clone().into(), &self.caller);
         let mut last = waiting.lock.lock().await;
         if let Some(last) = &*last
             && last.ended >= came
@@ -120,13 +121,13 @@ impl Registry {
             return last.outcome.clone().map_err(RegistryError::Shared);
         }
         if let Some(warning) = revalidations.failed.get(&waiting.key)
-            && let Some((_, stored)) = self.kept_tag(storage, tag).await?
+            && let Some((_, stored)) = cached_tag(from.stored(), tag).await?
         {
             self.counters().tags_stale.inc();
             return Ok(Some((stored, Some(warning.to_string()))));
         }
         self.counters().tags_asked.inc();
-        let outcome = match self.recheck(route, storage, tag).await {
+        let outcome = match self.recheck(from, tag).await {
             Ok((found, stale)) => {
                 if stale && let Some((_, Some(warning))) = &found {
                     let warning = warning.as_str().into();
@@ -143,24 +144,10 @@ impl Registry {
         outcome.map_err(RegistryError::Shared)
     }
 
-    /// The cached record of an upstream's tag.
-    async fn kept_tag(
-        &self,
-        storage: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Option<(Arc<TagRecord>, Arc<StoredManifest>)>, RegistryError> {
-        let Some(record) = self.store().tag(storage, tag).await? else {
-            return Ok(None);
-        };
-        let stored = self.store().manifest(storage, &record.digest).await?;
-        Ok(stored.map(|stored| (record, stored)))
-    }
-
     /// The manifest `digest`, which is not here, from an upstream.
     pub(crate) async fn upstream_digest(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         let came = Instant::now();
@@ -168,7 +155,7 @@ impl Registry {
         let waiting = self
             .inner
             .revalidations
-            .wait(storage, &reference, &self.caller);
+            .wait(from.storage(), &reference, &self.caller);
         let mut last = waiting.lock.lock().await;
         // Only a failure is remembered, for those who waited: what was found is in the store.
         if let Some(last) = &*last
@@ -177,13 +164,10 @@ impl Registry {
             let found = last.outcome.clone().map_err(RegistryError::Shared)?;
             return Ok(found.map(|(stored, _)| stored));
         }
-        if let Some(stored) = self.store().manifest(storage, digest).await? {
+        if let Some(stored) = from.stored().manifest(digest).await? {
             return Ok(Some(stored));
         }
-        let outcome = self
-            .fetch(route, storage, &reference)
-            .await
-            .map_err(Arc::new);
+        let outcome = self.fetch(from, &reference).await.map_err(Arc::new);
         *last = match &outcome {
             Ok(Some(_)) => None,
             Ok(None) => Some(Ok(None)),
@@ -198,37 +182,17 @@ impl Registry {
 
     async fn fetch(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         reference: &Reference,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let answer = there(route.upstream.manifest(&route.name, reference).await);
-        match self.note_refusal(storage, answer).await? {
-            Some(fetched) => self
-                .keep(route, storage, &fetched, Vec::new())
-                .await
-                .map(Some),
+        let answer = there(from.upstream().manifest(from.name(), reference).await);
+        match self.note_refusal(from, answer).await? {
+            Some(fetched) => {
+                let stored = self.cache_manifest(from, &fetched, Vec::new());
+                stored.await.map(Some)
+            }
             None => Ok(None),
         }
-    }
-
-    /// The kept content of an upstream's tag, if it was checked within `lifetime`.
-    async fn fresh(
-        &self,
-        storage: &RepositoryName,
-        tag: &Tag,
-        lifetime: Lifetime,
-    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let Some(record) = self.store().tag(storage, tag).await? else {
-            return Ok(None);
-        };
-        let age = SystemTime::now()
-            .duration_since(record.checked_at)
-            .unwrap_or_default();
-        if record.origin == Origin::Upstream && lifetime.is_over(age) {
-            return Ok(None);
-        }
-        Ok(self.store().manifest(storage, &record.digest).await?)
     }
 
     /// Asks the upstream what the tag names now. An unchanged tag costs one `HEAD`; an upstream
@@ -236,18 +200,17 @@ impl Registry {
     /// the upstream failed.
     async fn recheck(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         tag: &Tag,
     ) -> Result<(Option<Kept>, bool), RegistryError> {
-        let known = self.kept_tag(storage, tag).await?;
-        let answer = self.ask(route, storage, tag, known.as_ref()).await;
+        let known = cached_tag(from.stored(), tag).await?;
+        let answer = self.ask(from, tag, known.as_ref()).await;
         let (why, failed) = match (answer, &known) {
             (Ok(Some(stored)), _) => return Ok((Some((stored, None)), false)),
-            (Ok(None), Some(_)) if route.upstream.gone() == Gone::Keep => (
+            (Ok(None), Some(_)) if from.upstream().gone() == Gone::Keep => (
                 format!(
                     "upstream {}: it has no such tag any more",
-                    route.upstream.host()
+                    from.upstream().host()
                 ),
                 false,
             ),
@@ -262,29 +225,25 @@ impl Registry {
             (Err(error), _) => return Err(error),
         };
         self.counters().tags_stale.inc();
-        tracing::warn!(repository = %storage, %tag, error = why, "served the kept copy");
+        tracing::warn!(repository = %from.storage(), %tag, error = why, "served the cached copy");
         let warning = format!("the kept copy is served: {why}");
-        let storage = known.map(|(_, stored)| (stored, Some(warning)));
-        Ok((storage, failed))
+        Ok((known.map(|(_, stored)| (stored, Some(warning))), failed))
     }
 
     async fn ask(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         tag: &Tag,
         known: Option<&(Arc<TagRecord>, Arc<StoredManifest>)>,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
         if let Some((record, stored)) = known {
-            let answer = route
-                .upstream
-                .revalidate(&route.name, tag, &record.digest, record.etag.as_deref())
+            let answer = from
+                .upstream()
+                .revalidate(from.name(), tag, &record.digest, record.etag.as_deref())
                 .await;
-            match self.note_refusal(storage, answer).await? {
+            match self.note_refusal(from, answer).await? {
                 Freshness::Unchanged { etag } => {
-                    self.store()
-                        .touch_tag(storage, tag, &record.digest, SystemTime::now(), etag)
-                        .await?;
+                    from.stored().touch_tag(tag, &record.digest, etag).await?;
                     return Ok(Some(Arc::clone(stored)));
                 }
                 Freshness::Gone => return Ok(None),
@@ -292,14 +251,43 @@ impl Registry {
             }
         }
         let reference = Reference::Tag(tag.clone());
-        let answer = route.upstream.manifest(&route.name, &reference).await;
-        let Some(fetched) = self.note_refusal(storage, answer).await? else {
+        let answer = from.upstream().manifest(from.name(), &reference).await;
+        let Some(fetched) = self.note_refusal(from, answer).await? else {
             return Ok(None);
         };
-        self.keep(route, storage, &fetched, vec![tag.clone()])
-            .await
-            .map(Some)
+        let stored = self.cache_manifest(from, &fetched, vec![tag.clone()]);
+        stored.await.map(Some)
     }
+}
+
+/// The cached record of an upstream's tag.
+async fn cached_tag(
+    stored: &StoredRepository,
+    tag: &Tag,
+) -> Result<Option<(Arc<TagRecord>, Arc<StoredManifest>)>, RegistryError> {
+    let Some(record) = stored.tag(tag).await? else {
+        return Ok(None);
+    };
+    let manifest = stored.manifest(&record.digest).await?;
+    Ok(manifest.map(|manifest| (record, manifest)))
+}
+
+/// The cached content of an upstream's tag, if it was checked within `lifetime`.
+async fn fresh(
+    stored: &StoredRepository,
+    tag: &Tag,
+    lifetime: Lifetime,
+) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
+    let Some(record) = stored.tag(tag).await? else {
+        return Ok(None);
+    };
+    let age = SystemTime::now()
+        .duration_since(record.checked_at)
+        .unwrap_or_default();
+    if record.origin == Origin::Upstream && lifetime.is_over(age) {
+        return Ok(None);
+    }
+    Ok(stored.manifest(&record.digest).await?)
 }
 
 #[cfg(test)]

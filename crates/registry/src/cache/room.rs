@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::error::RegistryError;
 
-/// What a client is told for which there is no room, in `Retry-After`.
-pub(crate) const COME_AGAIN: Duration = Duration::from_secs(10);
 /// Room for content of unknown size is taken in steps of so many bytes.
 const STEP: u64 = 16 * 1024 * 1024;
 

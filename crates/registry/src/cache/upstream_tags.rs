@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metahub_oci::{RepositoryName, Tag};
-use metahub_upstream::{Route, UpstreamError};
+use metahub_upstream::UpstreamError;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use crate::Registry;
+use crate::access::location::UpstreamRepository;
 
 /// How long a list serves the pages after its first.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -92,11 +93,11 @@ impl Registry {
     /// that is a little old. None: it has no such repository.
     pub(crate) async fn listing(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         goes_on: bool,
     ) -> Result<Option<Arc<Listing>>, UpstreamError> {
         let listings = &self.inner.listings;
+        let storage = from.storage();
         let key = (storage.clone(), self.caller.coalescing_key(storage));
         if let Some(listing) = listings.storage.get(&key).await {
             if goes_on || listing.read_at.elapsed() < self.settings().tag_lifetime {
@@ -107,7 +108,7 @@ impl Registry {
         let read = async {
             // Never closed, so there is always a turn in the end.
             let _turn = listings.at_once.acquire().await;
-            let listed = route.upstream.list_tags(&route.name).await;
+            let listed = from.upstream().list_tags(from.name()).await;
             match listed.map_err(NoList::Failed)? {
                 Some(listed) => Ok(Arc::new(Listing::of(listed.tags, listed.failure))),
                 None => Err(NoList::Absent),

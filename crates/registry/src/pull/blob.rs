@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use metahub_oci::{Digest, Document, ImageReference, RepositoryName};
-use metahub_store::{Blob, BlobChunk, Follower, OpenBlob, StoreError};
+use metahub_oci::{Digest, Document, ImageReference};
+use metahub_store::{BlobChunk, Follower, OpenBlob, StoreError};
 
+use crate::Registry;
 use crate::access::location::{Location, Search, there};
 use crate::access::pass_through::Request;
+use crate::access::repository::{Authorised, Read, Repository};
+use crate::access::stored::StoredRepository;
 use crate::cache::fetch::{Coming, RangePrefetch};
+use crate::cache::open::open_verified;
+use crate::error::RegistryError;
+use crate::provenance::parse_sources;
 use crate::pull::source::parse;
-use crate::{Registry, RegistryError};
-
-/// Up to this many bytes a blob is verified before the first of them is given out, if nobody has
-/// verified it since it was last touched: about a millisecond.
-const SMALL: u64 = 1024 * 1024;
 
 /// How long an upstream may take to say whether it has a blob of a repository that nothing was
 /// pulled of yet: clients also ask before they push, when no upstream knows the name.
@@ -110,98 +111,85 @@ impl BlobRead {
     }
 }
 
-impl Registry {
-    /// A blob that may be read through the repository `name`.
-    pub async fn blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<BlobRead, RegistryError> {
-        let here = self.authorised(name, Request::Blob(digest)).await?;
-        match here.find(name, digest, Eagerness::Fetch).await? {
+impl Repository<'_, Read> {
+    /// A blob.
+    pub async fn blob(&self, digest: &Digest) -> Result<BlobRead, RegistryError> {
+        let repository = self.authorise(Request::Blob(digest)).await?;
+        match repository.find(digest, Eagerness::Fetch).await? {
             Some(Found::Here(blob)) => {
+                let counters = repository.registry().counters();
                 match &blob {
-                    BlobRead::Held(_) => &self.counters().blobs_held,
-                    BlobRead::Arriving { .. } => &self.counters().blobs_arriving,
+                    BlobRead::Held(_) => &counters.blobs_held,
+                    BlobRead::Arriving { .. } => &counters.blobs_arriving,
                 }
                 .inc();
                 Ok(blob)
             }
-            _ => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+            _ => Err(self.blob_unknown(digest)),
         }
     }
 
-    /// The size in bytes of a blob that may be read through the repository `name`, as
-    /// [`Registry::find_blob`] has it.
-    pub async fn blob_size(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<u64, RegistryError> {
-        let size = self.find_blob(name, digest).await?;
+    /// The size in bytes of a blob, as [`find_blob`](Self::find_blob) has it.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<u64, RegistryError> {
+        let size = self.find_blob(digest).await?;
         size.ok_or_else(|| RegistryError::Broken(format!("no upstream says how large {digest} is")))
     }
 
-    /// Whether a blob may be read through the repository `name`, and its size in bytes where that
-    /// is known. Fetches nothing; says what [`Registry::blob`] would give. What an upstream says
-    /// of a repository that nothing was pulled of yet counts only if it has the blob.
-    pub async fn find_blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<u64>, RegistryError> {
-        let here = self.authorised(name, Request::Blob(digest)).await?;
-        match here.find(name, digest, Eagerness::Ask).await? {
+    /// Whether there is a blob, and its size in bytes where that is known. Fetches nothing; says
+    /// what [`blob`](Self::blob) would give. What an upstream says of a repository that nothing was
+    /// pulled of yet counts only if it has the blob.
+    pub async fn find_blob(&self, digest: &Digest) -> Result<Option<u64>, RegistryError> {
+        let repository = self.authorise(Request::Blob(digest)).await?;
+        match repository.find(digest, Eagerness::Ask).await? {
             Some(Found::Here(blob)) => Ok(Some(blob.size())),
             Some(Found::Upstream(size)) => Ok(size),
-            None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+            None => Err(self.blob_unknown(digest)),
         }
     }
 
-    /// The size in bytes of a blob that the repository `name` itself holds: what need not be
-    /// pushed to it. No upstream is asked, since a pushed manifest may not refer to what only an
-    /// upstream has.
-    pub async fn pushed_blob_size(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<u64, RegistryError> {
-        match self.held(name, digest).await? {
+    /// The size in bytes of a blob that this repository itself holds: what need not be pushed to
+    /// it. No upstream is asked, since a pushed manifest may not refer to what only an upstream
+    /// has.
+    pub async fn pushed_blob_size(&self, digest: &Digest) -> Result<u64, RegistryError> {
+        match held(&self.pushed_here()?, digest).await? {
             Some(blob) => Ok(blob.size()),
-            None => Err(RegistryError::BlobUnknown(name.clone(), digest.clone())),
+            None => Err(self.blob_unknown(digest)),
         }
     }
 
+    fn blob_unknown(&self, digest: &Digest) -> RegistryError {
+        RegistryError::BlobUnknown(self.name().clone(), digest.clone())
+    }
+}
+
+impl Authorised<'_> {
     async fn find(
         &self,
-        name: &RepositoryName,
         digest: &Digest,
         eagerness: Eagerness,
     ) -> Result<Option<Found>, RegistryError> {
-        let locations = self.locations_of(name).await?;
+        let registry = self.registry();
+        let locations = self.locations().await?;
         for location in &locations {
-            if let Some(blob) = self.held(location.storage(), digest).await? {
+            if let Some(blob) = held(location.stored(), digest).await? {
                 return Ok(Some(Found::Here(blob)));
             }
         }
         // Derived content and collections: the images that their manifests came from.
-        let storage = self.storage_repository(name)?;
-        let sources = self.store().sources_of_blob(&storage, digest).await?;
+        let sources = self.stored().sources_of_blob(digest).await?;
         for image in parse_sources(&sources) {
-            let locations = match self.locations_of_image(&image).await {
+            let locations = match registry.locations_of_image(&image).await {
                 // It was made before its source was read for each account as itself.
                 Err(error) if error.is_not_allowed() => continue,
                 locations => locations?,
             };
             for location in locations {
-                if !self.leads_to(&location, &image, digest).await? {
+                if !leads_to(&location, &image, digest).await? {
                     continue;
                 }
-                let found = self.find_at(&location, digest, eagerness).await?;
+                let found = registry.find_at(&location, digest, eagerness).await?;
                 if found.is_some() {
-                    self.store()
-                        .mount(location.storage(), &storage, digest)
-                        .await?;
+                    self.stored().mount(location.stored(), digest).await?;
                     return Ok(found);
                 }
             }
@@ -209,12 +197,11 @@ impl Registry {
         let mut search = Search::default();
         for location in locations
             .iter()
-            .filter(|location| matches!(location, Location::Upstream { .. }))
+            .filter(|location| matches!(location, Location::Upstream(_)))
         {
-            if eagerness == Eagerness::Ask
-                && !self.store().has_repository(location.storage()).await?
-            {
-                match self.find_at(location, digest, Eagerness::AskBriefly).await {
+            if eagerness == Eagerness::Ask && !location.stored().exists().await? {
+                let found = registry.find_at(location, digest, Eagerness::AskBriefly);
+                match found.await {
                     Ok(Some(found)) => return Ok(Some(found)),
                     Ok(None) => {}
                     Err(error) if error.is_upstreams() => {
@@ -224,35 +211,36 @@ impl Registry {
                 }
                 continue;
             }
-            let found = search.answered(self.find_at(location, digest, eagerness).await)?;
+            let found = search.answered(registry.find_at(location, digest, eagerness).await)?;
             if found.is_some() {
                 return Ok(found);
             }
         }
         search.end().map(|()| None)
     }
+}
 
-    /// Whether `image` at `place` has the blob, as far as its manifest is kept: an upstream that
-    /// has one of the images that something was derived from is not asked for another's blobs.
-    async fn leads_to(
-        &self,
-        location: &Location,
-        image: &ImageReference,
-        blob: &Digest,
-    ) -> Result<bool, RegistryError> {
-        let storage = match image.digest() {
-            Some(digest) => self.store().manifest(location.storage(), digest).await?,
-            None => None,
-        };
-        Ok(match storage.as_deref().map(parse).transpose()? {
-            Some(Document::Manifest(manifest)) => {
-                let mut blobs = manifest.config().into_iter().chain(manifest.layers());
-                blobs.any(|descriptor| descriptor.digest() == blob)
-            }
-            Some(Document::Index(_)) | None => true,
-        })
-    }
+/// Whether `image` at `location` has the blob, as far as its manifest is cached: an upstream that
+/// has one of the images that something was derived from is not asked for another's blobs.
+async fn leads_to(
+    location: &Location,
+    image: &ImageReference,
+    blob: &Digest,
+) -> Result<bool, RegistryError> {
+    let stored = match image.digest() {
+        Some(digest) => location.stored().manifest(digest).await?,
+        None => None,
+    };
+    Ok(match stored.as_deref().map(parse).transpose()? {
+        Some(Document::Manifest(manifest)) => {
+            let mut blobs = manifest.config().into_iter().chain(manifest.layers());
+            blobs.any(|descriptor| descriptor.digest() == blob)
+        }
+        Some(Document::Index(_)) | None => true,
+    })
+}
 
+impl Registry {
     async fn find_at(
         &self,
         location: &Location,
@@ -262,20 +250,20 @@ impl Registry {
         if eagerness == Eagerness::Fetch {
             return Ok(self.blob_at(location, digest).await?.map(Found::Here));
         }
-        if let Some(blob) = self.held(location.storage(), digest).await? {
+        if let Some(blob) = held(location.stored(), digest).await? {
             return Ok(Some(Found::Here(blob)));
         }
-        let Location::Upstream { route, storage } = location else {
+        let Location::Upstream(from) = location else {
             return Ok(None);
         };
         let limit = (eagerness == Eagerness::AskBriefly).then_some(UNKNOWN_REPOSITORY);
-        let asked = route.upstream.find_blob(&route.name, digest, limit).await;
-        let Some(size) = self.note_refusal(storage, there(asked)).await? else {
+        let asked = from.upstream().find_blob(from.name(), digest, limit).await;
+        let Some(size) = self.note_refusal(from, there(asked)).await? else {
             return Ok(None);
         };
         let size = match size {
             Some(size) => Some(size),
-            None => match self.store().stated_sizes(storage, digest).await?.as_slice() {
+            None => match from.stored().stated_sizes(digest).await?.as_slice() {
                 [stated] => Some(*stated),
                 _ => None,
             },
@@ -283,24 +271,24 @@ impl Registry {
         Ok(Some(Found::Upstream(size)))
     }
 
-    /// A blob of one place, fetched if its upstream has it.
+    /// A blob of one location, fetched if its upstream has it.
     pub(crate) async fn blob_at(
         &self,
         location: &Location,
         digest: &Digest,
     ) -> Result<Option<BlobRead>, RegistryError> {
-        if let Some(blob) = self.held(location.storage(), digest).await? {
+        if let Some(blob) = held(location.stored(), digest).await? {
             return Ok(Some(blob));
         }
-        let Location::Upstream { route, storage } = location else {
+        let Location::Upstream(from) = location else {
             return Ok(None);
         };
-        let came = match self.follow(route, storage, digest).await? {
+        let came = match self.follow(from, digest).await? {
             None => return Ok(None),
             Some(Coming::Here) => true,
             Some(Coming::Arriving(mut follower)) => {
                 if let Some(size) = follower.size() {
-                    let prefetch = RangePrefetch::new(route);
+                    let prefetch = RangePrefetch::new(from.route());
                     return Ok(Some(BlobRead::Arriving {
                         follower,
                         size,
@@ -311,59 +299,50 @@ impl Registry {
                 follower.completed().await
             }
         };
-        if came && let Some(blob) = self.arrived(storage, digest).await? {
+        if came && let Some(blob) = self.arrived(from.stored(), digest).await? {
             return Ok(Some(blob));
         }
         Err(RegistryError::Broken(format!(
             "{digest} could not be fetched from {}",
-            route.upstream.host()
+            from.upstream().host()
         )))
     }
 
     /// A blob that was verified a moment ago, as soon as it is in its place.
     pub(crate) async fn arrived(
         &self,
-        storage: &RepositoryName,
+        stored: &StoredRepository,
         digest: &Digest,
     ) -> Result<Option<BlobRead>, RegistryError> {
         for _ in 0..100 {
-            if let Some(blob) = self.held(storage, digest).await? {
+            if let Some(blob) = held(stored, digest).await? {
                 return Ok(Some(blob));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(None)
     }
-
-    /// A blob that a repository of the store holds, opened. One whose file is missing, short or,
-    /// as far as that is known before the answer begins, damaged is as good as not there: an
-    /// upstream may still have it, and a client may push it again.
-    async fn held(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<BlobRead>, RegistryError> {
-        let Some(blob) = self.store().blob(repository, digest).await? else {
-            return Ok(None);
-        };
-        match opened(&blob).await {
-            Ok(open) => Ok(Some(BlobRead::Held(open))),
-            Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(%repository, %digest, %error, "stored content is damaged");
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
-/// Opens a blob. A small one is known to be right then; a large one is verified while it is sent.
-pub(crate) async fn opened(blob: &Blob) -> Result<OpenBlob, StoreError> {
-    let mut open = blob.open().await?;
-    if blob.size() <= SMALL {
-        open.verify().await?;
+/// A blob that a repository of the store holds, opened. One whose file is missing, short or, as
+/// far as that is known before the answer begins, damaged is as good as not there: an upstream may
+/// still have it, and a client may push it again.
+async fn held(
+    repository: &StoredRepository,
+    digest: &Digest,
+) -> Result<Option<BlobRead>, RegistryError> {
+    let Some(blob) = repository.blob(digest).await? else {
+        return Ok(None);
+    };
+    match open_verified(&blob).await {
+        Ok(open) => Ok(Some(BlobRead::Held(open))),
+        Err(error @ StoreError::Damaged { .. }) => {
+            let repository = repository.name();
+            tracing::error!(%repository, %digest, %error, "stored content is damaged");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
-    Ok(open)
 }
 
 /// How much trouble a question is worth.
@@ -381,9 +360,4 @@ enum Found {
     Here(BlobRead),
     /// Its size, where that is known.
     Upstream(Option<u64>),
-}
-
-/// The images that manifests were read or derived from, as the store has them.
-pub(crate) fn parse_sources(images: &[String]) -> impl Iterator<Item = ImageReference> {
-    images.iter().filter_map(|image| image.parse().ok())
 }

@@ -15,10 +15,11 @@ use metahub_resolve::{
     Narrowed, NothingFits, Policy, Verdicts, excluded, judge, narrow_candidates, to_read, with_own,
 };
 
+use crate::Registry;
 use crate::access::location::Location;
+use crate::error::RegistryError;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
-use crate::{Registry, RegistryError};
 
 /// Images read at once.
 const LOOKUPS: usize = 8;

@@ -7,15 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_oci::{Digest, RepositoryName};
+use metahub_oci::Digest;
 use metahub_store::StoredManifest;
 use moka::future::Cache;
 
+use crate::Registry;
+use crate::access::stored::StoredRepository;
+use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
-use crate::{Registry, RegistryError};
+use crate::pull::outcome::{Chosen, Held};
 
-/// The form in which outcomes are kept; a new form derives anew.
-pub(crate) const OUTCOME_VERSION: u32 = 3;
 /// Bytes of choices that are kept in memory: some twenty thousand.
 const CHOICES: u64 = 16 * 1024 * 1024;
 /// What a choice takes beside its warnings, in bytes, roughly.
@@ -24,30 +25,6 @@ const CHOICE: usize = 768;
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Outcomes that are known to be in the store, without asking it.
 const OUTCOMES: u64 = 4096;
-
-/// Which form of an answer a client takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Form {
-    /// An index, or the one image that is left of it.
-    Any,
-    /// An index wherever the source is one.
-    Index,
-}
-
-/// Where something that can be served lies in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) repository: RepositoryName,
-    pub(crate) digest: Digest,
-}
-
-/// What a login gets of a source.
-#[derive(Debug)]
-pub(crate) struct Chosen {
-    pub(crate) held: Held,
-    /// What the client should be told of the choice.
-    pub(crate) warnings: Vec<String>,
-}
 
 /// Choices and outcomes found or made lately. Many requests for one do the work once.
 pub(crate) struct Derivations {
@@ -100,39 +77,38 @@ impl Registry {
                 },
             };
             // Noted before it is looked for, so that it is not evicted in between.
-            self.used_derived(&chosen.held);
-            if let Some(stored) = self.manifest_held(&chosen.held).await? {
+            self.used_derived(chosen.held.repository.name(), &chosen.held.digest);
+            if let Some(stored) = chosen.held.manifest().await? {
                 return Ok((stored, chosen));
             }
             choices.invalidate(&key).await;
         }
-        Err(RegistryError::unknown(work.name, work.tag.clone()))
+        Err(RegistryError::unknown(
+            work.repository.name(),
+            work.tag.clone(),
+        ))
     }
 
     /// Where the outcome `key` lies: known, or made by `make`, by one of those who ask at once.
     pub(crate) async fn outcome_of(
         &self,
         key: &Digest,
-        storage: &RepositoryName,
+        repository: &StoredRepository,
         make: impl Future<Output = Result<Held, RegistryError>>,
     ) -> Result<Held, RegistryError> {
         let outcomes = &self.inner.derivations.outcomes;
         if let Some(held) = outcomes.get(key).await {
-            if self.manifest_held(&held).await?.is_some() {
+            if held.manifest().await?.is_some() {
                 self.counters().derived_known.inc();
                 return Ok(held);
             }
             outcomes.invalidate(key).await;
         }
         let find_or_make = async {
-            if let Some(known) = self.store().derived(key).await?
-                && known.repository == *storage
-            {
-                let held = Held {
-                    repository: known.repository.clone(),
-                    digest: known.digest.clone(),
-                };
-                if self.manifest_held(&held).await?.is_some() {
+            if let Some(digest) = repository.derived(key).await? {
+                let repository = repository.clone();
+                let held = Held { repository, digest };
+                if held.manifest().await?.is_some() {
                     self.counters().derived_known.inc();
                     return Ok(held);
                 }
@@ -146,40 +122,6 @@ impl Registry {
             .await
             .map_err(RegistryError::Shared)
     }
-
-    /// What is stored there, if it still is.
-    pub(crate) async fn manifest_held(
-        &self,
-        held: &Held,
-    ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        Ok(self
-            .store()
-            .manifest(&held.repository, &held.digest)
-            .await?)
-    }
-
-    /// Evicts derived content that was used least recently, if there is more than the bound. A
-    /// failure is no reason to refuse who pulls.
-    pub(crate) async fn bound_derived(&self) {
-        let most = self.settings().cache.derived;
-        let outcome = async {
-            if self.store().derived_total().await?.bytes <= most {
-                return Ok(());
-            }
-            self.write_usage().await?;
-            let evicted = self.store().evict_derived(most).await?;
-            self.counters().derived_evicted.inc_by(evicted.records);
-            tracing::info!(
-                records = evicted.records,
-                manifests = evicted.manifests,
-                "evicted derived content that was used least recently"
-            );
-            Ok::<_, RegistryError>(())
-        };
-        if let Err(error) = outcome.await {
-            tracing::warn!(%error, "the bound of derived content was not kept");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -188,9 +130,10 @@ mod tests {
 
     #[tokio::test]
     async fn any_number_of_logins_and_outcomes_takes_bounded_memory() {
+        let store = metahub_store::Store::temporary().await.unwrap();
         let derivations = Derivations::default();
         let held = Held {
-            repository: "lab/app".parse().unwrap(),
+            repository: StoredRepository::for_tests(&store, "lab/app"),
             digest: Digest::sha256(b"one"),
         };
         for number in 0..100_000_u32 {

@@ -17,10 +17,12 @@ use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
 use parking_lot::Mutex;
 
+use crate::Registry;
 use crate::access::location::Location;
+use crate::error::RegistryError;
+use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
-use crate::{Registry, RegistryError, SourceKind};
 
 /// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
 const LOOKUPS: usize = 8;

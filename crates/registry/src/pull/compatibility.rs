@@ -7,14 +7,15 @@ use std::time::Instant;
 use jiff::Timestamp;
 use metahub_hardware::nfd;
 use metahub_oci::{Descriptor, Digest, Document, RepositoryName};
-use metahub_upstream::{Route, UpstreamError};
+use metahub_upstream::UpstreamError;
 use serde_json::{Value, json};
 
-use crate::access::location::is_offline;
+use crate::Registry;
+use crate::access::location::UpstreamRepository;
+use crate::access::stored::StoredRepository;
+use crate::error::{RegistryError, is_offline, unreadable};
+use crate::pull::artifact::{CREATED, newest};
 use crate::pull::candidates::LIFETIME;
-use crate::pull::judgement::unreadable;
-use crate::pull::statements::{CREATED, newest};
-use crate::{Registry, RegistryError};
 
 /// What upstreams told lately, and when; the descriptors are [`reduced`].
 pub(crate) type CompatibilityArtifacts =
@@ -28,17 +29,16 @@ impl Registry {
     /// An upstream that cannot be asked now, and that nobody asked before.
     pub(crate) async fn upstream_artifact(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Result<Option<Descriptor>, String>, RegistryError> {
-        let key = (storage.clone(), digest.clone());
+        let key = (from.storage().clone(), digest.clone());
         if let Some((asked, artifact)) = self.inner.compatibility.get(&key).await
             && asked.elapsed() < LIFETIME
         {
             return Ok(Ok(artifact));
         }
-        let artifact = match self.upstream_referrers(route, storage, digest).await {
+        let artifact = match self.upstream_referrers(from, digest).await {
             Ok(all) => {
                 if all.refused {
                     self.counters().referrers_refused.inc();
@@ -50,9 +50,9 @@ impl Registry {
                 self.counters().referrers_refused.inc();
                 None
             }
-            Err(error) => return self.told_last(key, error).await,
+            Err(error) => return self.told_last(from.stored(), key, error).await,
         };
-        self.write_down(storage, digest, artifact.as_ref()).await;
+        write_down(from.stored(), digest, artifact.as_ref()).await;
         let now = (Instant::now(), artifact.clone());
         self.inner.compatibility.insert(key, now).await;
         Ok(Ok(artifact))
@@ -61,6 +61,7 @@ impl Registry {
     /// What is known of an upstream that fails with `error`.
     async fn told_last(
         &self,
+        stored: &StoredRepository,
         key: (RepositoryName, Digest),
         error: UpstreamError,
     ) -> Result<Result<Option<Descriptor>, String>, RegistryError> {
@@ -75,7 +76,7 @@ impl Registry {
         let (storage, digest) = &key;
         let last = match self.inner.compatibility.get(&key).await {
             Some((_, artifact)) => Some(artifact),
-            None => self.store().compatibility(storage, digest).await?,
+            None => stored.compatibility(digest).await?,
         };
         match (last, error) {
             (Some(artifact), Some(error)) => {
@@ -88,51 +89,42 @@ impl Registry {
             (None, None) => Ok(Ok(None)),
         }
     }
+}
 
-    /// Keeps what was told. A store that cannot be written is no reason to refuse a pull.
-    async fn write_down(
-        &self,
-        storage: &RepositoryName,
-        digest: &Digest,
-        artifact: Option<&Descriptor>,
-    ) {
-        let store = self.store();
-        let known = store.compatibility(storage, digest).await;
-        if matches!(&known, Ok(Some(known)) if known.as_ref() == artifact) {
-            return;
-        }
-        if let Err(error) = store.set_compatibility(storage, digest, artifact).await {
-            tracing::warn!(repository = %storage, %digest, %error,
-                "what refers to an image is not kept for when its upstream is away");
-        }
+/// Writes down what was told. A store that cannot be written is no reason to refuse a pull.
+async fn write_down(stored: &StoredRepository, digest: &Digest, artifact: Option<&Descriptor>) {
+    let known = stored.compatibility(digest).await;
+    if matches!(&known, Ok(Some(known)) if known.as_ref() == artifact) {
+        return;
     }
+    if let Err(error) = stored.set_compatibility(digest, artifact).await {
+        tracing::warn!(repository = %stored.name(), %digest, %error,
+            "what refers to an image is not written down for when its upstream is away");
+    }
+}
 
-    /// Notes that what a bundle brought with an upstream's image is all that refers to it, unless
-    /// the upstream itself said so before.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) async fn compatibility_from_bundle(
-        &self,
-        storage: &RepositoryName,
-        document: &Document,
-    ) -> Result<(), RegistryError> {
-        let Document::Manifest(image) = document else {
-            return Ok(());
-        };
-        let (store, digest) = (self.store(), image.digest());
-        if !image.is_image() || store.compatibility(storage, digest).await?.is_some() {
-            return Ok(());
-        }
-        let kind = Some(nfd::ARTIFACT_TYPE);
-        let held = store.referrers(storage, digest, kind, None, 100).await?;
-        let held = held.items.into_iter().map(Value::Object);
-        let held = held.filter_map(|map| reduced(&Descriptor::from_json(&map).ok()?));
-        let artifact = newest(held.collect());
-        Ok(store
-            .set_compatibility(storage, digest, artifact.as_ref())
-            .await?)
+/// Notes that what a bundle brought with an upstream's image is all that refers to it, unless the
+/// upstream itself said so before.
+///
+/// # Errors
+/// If the store fails.
+pub(crate) async fn note_from_bundle(
+    stored: &StoredRepository,
+    document: &Document,
+) -> Result<(), RegistryError> {
+    let Document::Manifest(image) = document else {
+        return Ok(());
+    };
+    let digest = image.digest();
+    if !image.is_image() || stored.compatibility(digest).await?.is_some() {
+        return Ok(());
     }
+    let kind = Some(nfd::ARTIFACT_TYPE);
+    let held = stored.referrers(digest, kind, None, 100).await?;
+    let held = held.items.into_iter().map(Value::Object);
+    let held = held.filter_map(|map| reduced(&Descriptor::from_json(&map).ok()?));
+    let artifact = newest(held.collect());
+    Ok(stored.set_compatibility(digest, artifact.as_ref()).await?)
 }
 
 /// A compatibility artifact's descriptor with no more than telling the newest needs: annotations

@@ -1,35 +1,35 @@
 //! One run of the events: `post-manifest-list-get` on an index, then `post-manifest-get` on every
 //! child that it leaves. In steps: decide (what the source has, and what of it the login gets),
 //! find the outcome, and only where nobody had it before, make its documents and keep them. Whether
-//! a run is needed at all is decided in [`derive`](crate::pull::manifest).
+//! a run is needed at all is decided in [`manifest`](crate::pull::manifest).
 
 use std::sync::Arc;
 
 use metahub_catalog::Composed;
-use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, RepositoryName, Tag};
-use metahub_resolve::{Narrowed, UNKNOWN, Verdicts};
+use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, Tag};
+use metahub_resolve::{Narrowed, NothingFits, UNKNOWN, Verdicts};
 use metahub_store::StoredManifest;
 
+use crate::Registry;
 use crate::access::location::Location;
+use crate::access::repository::Authorised;
+use crate::error::RegistryError;
 use crate::pull::candidates::{Candidates, Judged};
-use crate::pull::choice::{Chosen, Form, Held, OUTCOME_VERSION};
+use crate::pull::explanation::Explanation;
 use crate::pull::image::missing;
-use crate::pull::manifest::{Derived, LayerImage, nothing_fits};
+use crate::pull::outcome::{Chosen, Explained, Form, Held, LayerImage, OUTCOME_VERSION};
 use crate::pull::source::{Children, Source, parse};
-use crate::{Explanation, Registry, RegistryError};
 
 /// One run of the events.
 pub(crate) struct Derivation<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) name: &'a RepositoryName,
-    /// The repository of the store that takes what is derived.
-    pub(crate) storage: &'a RepositoryName,
+    /// The repository that was asked for, which also takes what is derived.
+    pub(crate) repository: &'a Authorised<'a>,
     pub(crate) tag: &'a Tag,
-    pub(crate) source: &'a Source,
+    pub(crate) source: Source,
     /// What of it can be chosen from.
-    pub(crate) judged: &'a Judged,
+    pub(crate) judged: Arc<Judged>,
     pub(crate) profile: &'a Composed,
-    pub(crate) layers: &'a [LayerImage],
+    pub(crate) layers: Vec<LayerImage>,
     pub(crate) form: Form,
 }
 
@@ -69,12 +69,16 @@ impl Decided {
 }
 
 impl Derivation<'_> {
+    pub(crate) fn registry(&self) -> &Registry {
+        self.repository.registry()
+    }
+
     /// What the login's choice depends on, as one digest.
     pub(crate) fn key(&self) -> Digest {
         // A tuple, since every pull by a login with a profile comes by here: no document is built.
         digest_over(&(
             OUTCOME_VERSION,
-            self.name.as_str(),
+            self.repository.name().as_str(),
             self.judged.digest.as_str(),
             self.profile.digest().as_str(),
             self.layer_digests(),
@@ -93,13 +97,13 @@ impl Derivation<'_> {
     }
 
     /// The same, with how it came about.
-    pub(crate) async fn explain(&self) -> Result<Derived, RegistryError> {
+    pub(crate) async fn explain(&self) -> Result<Explained, RegistryError> {
         let decided = self.decide().await?;
         let held = self.held(&decided.choice).await?;
         let made = self.make(&decided.choice).await?;
-        let stored = self.registry.manifest_held(&held).await?;
-        let stored = stored.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
-        Ok(Derived {
+        let stored = held.manifest().await?;
+        let stored = stored.ok_or_else(|| self.unknown())?;
+        Ok(Explained {
             stored,
             explanation: Explanation {
                 source: self.source.kind,
@@ -114,7 +118,7 @@ impl Derivation<'_> {
 
     /// The first step: what of the source the login gets.
     async fn decide(&self) -> Result<Decided, RegistryError> {
-        let decided = self.decide_by(self.registry.document(&self.source.stored).await?);
+        let decided = self.decide_by(self.registry().document(&self.source.stored).await?);
         decided.await.map_err(|error| {
             if !matches!(error.root(), RegistryError::NothingFits { .. }) {
                 return error;
@@ -123,8 +127,8 @@ impl Derivation<'_> {
             if let Some(failure) = &self.source.failure {
                 return RegistryError::Shared(Arc::clone(failure));
             }
-            self.registry.counters().nothing_fitted.inc();
-            let (name, tag, login) = (self.name, self.tag, self.profile);
+            self.registry().counters().nothing_fitted.inc();
+            let (name, tag, login) = (self.repository.name(), self.tag, self.profile);
             tracing::warn!(repository = %name, %tag, %login, %error, "nothing fits");
             error
         })
@@ -136,13 +140,13 @@ impl Derivation<'_> {
             // Only what can run is changed.
             Document::Manifest(_) => Ok(Decided::as_it_is()),
             Document::Index(index) => {
-                if !self.registry.can_run(self.source, index).await? {
+                if !self.registry().can_run(&self.source, index).await? {
                     return Ok(Decided::as_it_is());
                 }
                 let narrowed = self.narrow(document).await?;
                 let unknown = narrowed.chosen.iter();
                 for _ in unknown.filter(|one| one.annotation(UNKNOWN).is_some()) {
-                    self.registry.counters().unknown_served.inc();
+                    self.registry().counters().unknown_served.inc();
                 }
                 self.choose(narrowed).await
             }
@@ -151,12 +155,12 @@ impl Derivation<'_> {
 
     /// A single image: refused where the hardware cannot run it, as it would be in an index.
     async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
-        let policy = self.registry.settings().policy;
+        let policy = self.registry().settings().policy;
         let (verdicts, warnings) = self
             .candidates()
             .await?
             .judge(self.profile, policy)
-            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))?;
+            .map_err(|nothing| self.nothing_fits(nothing))?;
         let choice = if self.layers.is_empty() {
             Choice::Source
         } else {
@@ -170,26 +174,28 @@ impl Derivation<'_> {
     }
 
     async fn candidates(&self) -> Result<Arc<Candidates>, RegistryError> {
-        let (source, profile) = (self.source, self.profile);
-        self.registry.candidates(self.judged, source, profile).await
+        let (source, profile) = (&self.source, self.profile);
+        self.registry()
+            .candidates(&self.judged, source, profile)
+            .await
     }
 
     /// What the profile leaves of an index.
     async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
         let (bytes, profile) = (document.bytes().len(), self.profile.clone());
-        let _turn = self.registry.turn_to_choose(bytes).await?;
+        let _turn = self.registry().turn_to_choose(bytes).await?;
         let candidates = self.candidates().await?;
-        let policy = self.registry.settings().policy;
+        let policy = self.registry().settings().policy;
         let narrowed = self
-            .registry
+            .registry()
             .on_document(bytes, move || match &*document {
                 Document::Index(index) => Some(candidates.narrow(index, &profile, policy)),
                 Document::Manifest(_) => None,
             })
             .await?;
         narrowed
-            .ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?
-            .map_err(|nothing| nothing_fits(self.name, self.tag, nothing))
+            .ok_or_else(|| self.unknown())?
+            .map_err(|nothing| self.nothing_fits(nothing))
     }
 
     /// In which form what is left of an index is served.
@@ -229,7 +235,11 @@ impl Derivation<'_> {
         let Some(location) = self.source.location_of(entry.digest()) else {
             return Ok(None);
         };
-        let Some(stored) = self.registry.manifest_at(location, entry.digest()).await? else {
+        let Some(stored) = self
+            .registry()
+            .manifest_at(location, entry.digest())
+            .await?
+        else {
             return Ok(None);
         };
         Ok(match parse(&stored)? {
@@ -256,12 +266,12 @@ impl Derivation<'_> {
     /// The second step: where what was chosen lies, found or made.
     async fn held(&self, choice: &Choice) -> Result<Held, RegistryError> {
         let here = |location: &Location, digest: &Digest| Held {
-            repository: location.storage().clone(),
+            repository: location.stored().clone(),
             digest: digest.clone(),
         };
         match (choice, &self.source.children) {
             (Choice::Source, Children::At(location)) => {
-                self.registry.counters().derived_known.inc();
+                self.registry().counters().derived_known.inc();
                 return Ok(here(location, &self.source.stored.digest));
             }
             (
@@ -270,7 +280,7 @@ impl Derivation<'_> {
                 },
                 Children::At(_),
             ) => {
-                self.registry.counters().derived_known.inc();
+                self.registry().counters().derived_known.inc();
                 return Ok(here(location, &stored.digest));
             }
             _ => {}
@@ -278,17 +288,19 @@ impl Derivation<'_> {
         let key = self.outcome_key(choice);
         let make = async {
             let made = self.make(choice).await?;
-            self.keep(&key, made).await
+            self.store(&key, made).await
         };
-        let held = self.registry.outcome_of(&key, self.storage, Box::pin(make));
+        let held = self
+            .registry()
+            .outcome_of(&key, self.repository.stored(), Box::pin(make));
         let held = match held.await {
             Err(error) if error.is_not_allowed() => {
                 let made = self.make(choice).await?;
-                self.keep(&key, made).await?
+                self.store(&key, made).await?
             }
             held => held?,
         };
-        self.registry.bound_derived().await;
+        self.registry().bound_derived().await;
         Ok(held)
     }
 
@@ -308,7 +320,7 @@ impl Derivation<'_> {
             .collect();
         digest_over(&(
             OUTCOME_VERSION,
-            self.storage.as_str(),
+            self.repository.stored().name().as_str(),
             self.source.stored.digest.as_str(),
             (form, chosen.as_str()),
             (names, self.layer_digests()),
@@ -322,13 +334,21 @@ impl Derivation<'_> {
             .collect()
     }
 
+    fn nothing_fits(&self, nothing: NothingFits) -> RegistryError {
+        RegistryError::nothing_fits(self.repository.name(), self.tag, nothing)
+    }
+
+    pub(crate) fn unknown(&self) -> RegistryError {
+        RegistryError::unknown(self.repository.name(), self.tag.clone())
+    }
+
     /// A manifest that the source leads to.
     pub(crate) async fn child_at(
         &self,
         location: &Location,
         digest: &Digest,
     ) -> Result<Document, RegistryError> {
-        let found = self.registry.manifest_at(location, digest).await?;
+        let found = self.registry().manifest_at(location, digest).await?;
         let found = found.ok_or_else(|| missing(location.storage(), digest))?;
         Ok(parse(&found)?)
     }

@@ -3,16 +3,15 @@
 
 use metahub_oci::{Descriptor, Digest, Document, ImageConfig};
 use metahub_resolve::Narrowed;
-use metahub_store::PutManifest;
 
 use crate::access::location::Location;
-use crate::pull::choice::Held;
+use crate::access::stored::StoredRepository;
+use crate::error::RegistryError;
 use crate::pull::derivation::{Choice, Derivation};
+use crate::pull::explanation::{AddedLayers, Child, children_of};
 use crate::pull::image::Image;
-use crate::pull::resolution::children_of;
-use crate::pull::source::Children;
-use crate::push::manifest::put_blob_error;
-use crate::{AddedLayers, Child, RegistryError};
+use crate::pull::outcome::Held;
+use crate::pull::source::{Children, as_stored, parse};
 
 /// Machines that layers are added for in one index, at most: each costs documents of its own.
 const MAX_MACHINES: usize = 64;
@@ -59,7 +58,7 @@ impl Derivation<'_> {
                     requires: requires.clone(),
                 });
                 made.parts.push(Part {
-                    document: crate::pull::source::parse(stored)?,
+                    document: parse(stored)?,
                     config: None,
                     sources: vec![(location.clone(), stored.digest.clone())],
                     has_blobs: true,
@@ -69,7 +68,7 @@ impl Derivation<'_> {
             Choice::Layered(manifest) => {
                 if let Children::At(location) = &self.source.children {
                     let digest = manifest.digest().clone();
-                    let image = self.registry.image_at(location, manifest.clone()).await?;
+                    let image = self.registry().image_at(location, manifest.clone()).await?;
                     let platform = image.config.platform();
                     let derived = self.add_layers(location, image, &mut made).await?;
                     made.children.push(Child {
@@ -86,13 +85,13 @@ impl Derivation<'_> {
 
     /// What the source leads to, as it is.
     async fn children_of_source(&self) -> Result<Vec<Child>, RegistryError> {
-        let document = self.registry.document(&self.source.stored).await?;
+        let document = self.registry().document(&self.source.stored).await?;
         let manifest = match &*document {
             Document::Index(index) => return Ok(children_of(index)),
             Document::Manifest(manifest) => manifest,
         };
         let platform = match &self.source.children {
-            Children::At(location) => self.registry.platform_of(location, manifest).await,
+            Children::At(location) => self.registry().platform_of(location, manifest).await,
             Children::Each(_) => None,
         };
         Ok(vec![Child {
@@ -110,7 +109,7 @@ impl Derivation<'_> {
             && narrowed.chosen.len() > MAX_MACHINES
         {
             return Err(RegistryError::Layers {
-                name: self.name.clone(),
+                name: self.repository.name().clone(),
                 layer: layer.reference.to_string(),
                 problem: format!(
                     "the index has images for {} machines; layers are added for at most \
@@ -177,7 +176,7 @@ impl Derivation<'_> {
         if let Some(location) = location.filter(|_| from_elsewhere || !self.layers.is_empty()) {
             match self.child_at(location, digest).await? {
                 Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
-                    let image = self.registry.image_at(location, manifest).await?;
+                    let image = self.registry().image_at(location, manifest).await?;
                     let derived = self.add_layers(location, image, made).await?;
                     result = listed.with_content(
                         derived.media_type().clone(),
@@ -215,22 +214,22 @@ impl Derivation<'_> {
         let mut sources = vec![(location.clone(), base.manifest.digest().clone())];
         let mut image = base;
         let mut all_added = Vec::new();
-        for layer in self.layers {
+        for layer in &self.layers {
             let refuse = |problem: String| RegistryError::Layers {
-                name: self.name.clone(),
+                name: self.repository.name().clone(),
                 layer: layer.reference.to_string(),
                 problem,
             };
             let Children::At(layer_place) = &layer.source.children else {
                 continue;
             };
-            let document = self.registry.document(&layer.source.stored).await?;
+            let document = self.registry().document(&layer.source.stored).await?;
             let manifest = self
-                .registry
+                .registry()
                 .manifest_for(layer_place, &document, &platform)
                 .await?
                 .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
-            let added = self.registry.image_at(layer_place, manifest).await?;
+            let added = self.registry().image_at(layer_place, manifest).await?;
             let (manifest, config) = metahub_resolve::add_layers(
                 &image.manifest,
                 &image.config,
@@ -238,7 +237,9 @@ impl Derivation<'_> {
                 &added.config,
                 &format!("metahub manifest-add {}", layer.reference),
             )
-            .map_err(|error| RegistryError::layers(self.name, &layer.reference, &error))?;
+            .map_err(|error| {
+                RegistryError::layers(self.repository.name(), &layer.reference, &error)
+            })?;
             sources.push((layer_place.clone(), added.manifest.digest().clone()));
             all_added.push(AddedLayers {
                 image: layer.reference.to_string(),
@@ -259,34 +260,34 @@ impl Derivation<'_> {
         Ok(document)
     }
 
-    /// The last step: keeps what was made under the name that clients ask for, with where its
-    /// blobs come from, and remembers it.
-    pub(crate) async fn keep(&self, key: &Digest, made: Made) -> Result<Held, RegistryError> {
-        let store = self.registry.store();
+    /// The last step: stores what was made under the name that clients ask for, with its
+    /// provenance, and records it.
+    pub(crate) async fn store(&self, key: &Digest, made: Made) -> Result<Held, RegistryError> {
+        let repository = self.repository.stored();
         // What another outcome shares with this one is not evicted before the record is there.
-        let _storing = store.deriving().await;
+        let _deriving = repository.deriving().await;
         let (mut bytes, mut served) = (RECORD, None);
         for part in &made.parts {
             bytes += part.bytes();
             if let Some(config) = &part.config {
-                store
-                    .put_blob(self.storage, config.digest(), config.bytes().clone())
-                    .await
-                    .map_err(put_blob_error)?;
+                repository.put_config(config).await?;
             }
-            let put = part.put();
-            served = Some(self.registry.put(self.storage, &part.document, put).await?);
+            let (sources, mount_from) = part.provenance();
+            repository
+                .put_derived(&part.document, sources, &mount_from)
+                .await?;
+            served = Some(as_stored(repository, &part.document).await?);
         }
-        let served = served.ok_or_else(|| RegistryError::unknown(self.name, self.tag.clone()))?;
-        store
-            .put_derived(key, self.storage, &served.digest, bytes)
+        let served = served.ok_or_else(|| self.unknown())?;
+        repository
+            .record_derived(key, &served.digest, bytes)
             .await?;
         tracing::info!(
-            repository = %self.name, tag = %self.tag, profile = %self.profile,
+            repository = %self.repository.name(), tag = %self.tag, profile = %self.profile,
             digest = %served.digest, "derived"
         );
         Ok(Held {
-            repository: self.storage.clone(),
+            repository: repository.clone(),
             digest: served.digest.clone(),
         })
     }
@@ -301,17 +302,14 @@ impl Part {
         (self.document.bytes().len() + config) as u64
     }
 
-    fn put(&self) -> PutManifest {
+    /// The images that it was made from, and the repositories whose blobs it takes.
+    fn provenance(&self) -> (Vec<String>, Vec<&StoredRepository>) {
         let images = self.sources.iter();
         let images = images.map(|(location, digest)| location.image(digest).to_string());
         // What the sources hold already is readable through the derived name at once; the rest is
         // fetched from where it came when somebody asks for it.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
-        PutManifest {
-            mount_from: mount_from
-                .map(|(location, _)| location.storage().clone())
-                .collect(),
-            ..PutManifest::derived(images)
-        }
+        let mount_from = mount_from.map(|(location, _)| location.stored()).collect();
+        (images.collect(), mount_from)
     }
 }

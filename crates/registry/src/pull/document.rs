@@ -11,8 +11,9 @@ use moka::future::Cache;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::Registry;
+use crate::error::RegistryError;
 use crate::pull::source::parse;
-use crate::{Registry, RegistryError};
 
 /// Documents up to this many bytes are worked on where they are asked for: about a millisecond.
 const SMALL: usize = 32 * 1024;

@@ -1,6 +1,6 @@
 //! Why a login gets what it gets: recorded with derived content, printed by `--explain`.
 
-use metahub_oci::{Digest, MediaType, Platform};
+use metahub_oci::{Digest, Index, MediaType, Platform};
 use metahub_resolve::Verdicts;
 use serde::{Deserialize, Serialize};
 
@@ -98,4 +98,19 @@ pub struct Resolution {
     /// value that is not known here, a key that was probably misspelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+}
+
+/// What an index leads to, as it is.
+pub(crate) fn children_of(index: &Index) -> Vec<Child> {
+    index
+        .manifests()
+        .iter()
+        .filter(|entry| !entry.is_attestation())
+        .map(|entry| Child {
+            platform: entry.platform(),
+            digest: entry.digest().clone(),
+            derived_from: None,
+            requires: entry.platform().map(|p| p.features).unwrap_or_default(),
+        })
+        .collect()
 }

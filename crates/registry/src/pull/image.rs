@@ -1,13 +1,12 @@
 //! Images as decisions need them: a manifest with its configuration, wherever they lie.
 
 use bytes::Bytes;
-use metahub_oci::{
-    Digest, Document, ImageConfig, ImageReference, Manifest, Platform, Reference, RepositoryName,
-};
+use metahub_oci::{Digest, Document, ImageConfig, Manifest, Platform, RepositoryName};
 
+use crate::Registry;
 use crate::access::location::Location;
+use crate::error::RegistryError;
 use crate::pull::source::parse;
-use crate::{Registry, RegistryError};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -17,25 +16,6 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Image {
     pub(crate) manifest: Manifest,
     pub(crate) config: ImageConfig,
-}
-
-impl Location {
-    /// How documents and records name content of this place.
-    pub(crate) fn image(&self, digest: &Digest) -> ImageReference {
-        self.named(Reference::Digest(digest.clone()))
-    }
-
-    /// The same for a tag or a digest.
-    pub(crate) fn named(&self, reference: Reference) -> ImageReference {
-        match self {
-            Self::Local(name) => ImageReference::new(None, name.clone(), reference),
-            Self::Upstream { route, .. } => ImageReference::new(
-                Some(route.upstream.host().clone()),
-                route.name.clone(),
-                reference,
-            ),
-        }
-    }
 }
 
 impl Registry {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use metahub_hardware::{Feature, Key, Stated, Statements, Unread};
 use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform};
-use metahub_upstream::Problem;
 use serde_json::Value;
 
-use crate::access::location::{Location, is_offline};
+use crate::Registry;
+use crate::access::location::Location;
+use crate::error::{RegistryError, unreadable};
+use crate::pull::artifact::Compatibility;
 use crate::pull::source::parse;
-use crate::pull::statements::Compatibility;
-use crate::{Registry, RegistryError};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -168,29 +168,6 @@ impl Registry {
             .insert(digest.clone(), Arc::clone(&said))
             .await;
         Ok(Ok(said))
-    }
-}
-
-/// What an error says that lasts: what it is about cannot be read now, nor later.
-///
-/// # Errors
-/// The error itself, if it may well pass.
-pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> {
-    let lasts = match error.root() {
-        RegistryError::Upstream(error) if is_offline(error) => true,
-        RegistryError::Upstream(error) => matches!(
-            error.problem(),
-            Problem::Denied { .. } | Problem::TooLarge { .. } | Problem::DigestMismatch { .. }
-        ),
-        RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
-        // No room and no memory are this registry's own lack, and say nothing of the image.
-        RegistryError::NoRoom(_) | RegistryError::Documents(_) => false,
-        _ => true,
-    };
-    if lasts {
-        Ok(error.to_string())
-    } else {
-        Err(error)
     }
 }
 

@@ -1,25 +1,24 @@
-//! What a login gets for a tag: the events of its profile run once for each choice, and what they
-//! derive is stored, found again by what it was derived from, and never changes.
+//! Manifests on their way out: by tag, what the login's profile makes of it; by digest, never
+//! rewritten.
 //!
-//! The bytes depend only on the name, the source's digest, what of it was chosen, and the layer
-//! images. Those make the key of an outcome, so every replica derives the same bytes, and logins
-//! that come to the same share them however they are worded.
+//! The bytes of an answer by tag depend only on the name, the source's digest, what of it was
+//! chosen, and the layer images. Those make the key of an outcome, so every replica derives the
+//! same bytes, and logins that come to the same share them however they are worded.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use metahub_catalog::Composed;
-use metahub_oci::{
-    Digest, Document, ImageReference, MediaType, Platform, Reference, RepositoryName, Tag,
-};
+use metahub_oci::{Digest, Document, MediaType, Platform, Tag};
 use metahub_store::{Origin, StoredManifest};
 
 use crate::access::location::Search;
 use crate::access::pass_through::Request;
-use crate::pull::choice::Form;
+use crate::access::repository::{Authorised, Read, Repository};
+use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
+use crate::pull::outcome::{Explained, Form};
 use crate::pull::source::Source;
-use crate::{Explanation, Registry, RegistryError, SourceKind};
 
 /// What a manifest request is answered with.
 #[derive(Clone, Debug)]
@@ -56,44 +55,38 @@ pub enum Accepts {
     ManifestOnly,
 }
 
-/// Content derived for a key, with its story.
-#[derive(Debug)]
-pub(crate) struct Derived {
-    pub(crate) stored: Arc<StoredManifest>,
-    pub(crate) explanation: Explanation,
-}
-
 /// What a login gets for a tag, explained.
 pub(crate) enum Outcome {
     /// The source as it is.
     Plain(Source),
-    /// Something chosen or derived from it.
-    Derived(Arc<Derived>, Option<String>),
+    /// Something chosen or derived from it, and what to tell the client.
+    Derived(Arc<Explained>, Option<String>),
 }
 
-/// A layer image that the profile adds, as it is now.
-pub(crate) struct LayerImage {
-    pub(crate) reference: ImageReference,
-    pub(crate) source: Source,
+/// What there is to do for a tag.
+enum Work<'a> {
+    /// No event applies: the source is served as it is.
+    Plain(Source),
+    /// The events run.
+    Derive(Derivation<'a>),
 }
 
-impl Registry {
+impl Repository<'_, Read> {
     /// What a request by tag is answered with under `profile`.
     pub async fn tagged(
         &self,
-        name: &RepositoryName,
         tag: &Tag,
         profile: &Composed,
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
-        let here = self.authorised(name, Request::Tag(tag)).await?;
+        let repository = self.authorise(Request::Tag(tag)).await?;
         let form = match accepts {
             Accepts::IndexOnly => Form::Index,
             Accepts::Index | Accepts::ManifestOnly => Form::Any,
         };
-        let (stored, warning) = here.answer(name, tag, profile, form).await?;
+        let (stored, warning) = repository.answer(tag, profile, form).await?;
         let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
-            here.manifest_of(name, tag, &stored, profile).await?
+            repository.manifest_of(tag, &stored, profile).await?
         } else {
             stored
         };
@@ -104,54 +97,52 @@ impl Registry {
     }
 
     /// What a request by digest is answered with: never rewritten.
-    pub async fn manifest(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Served, RegistryError> {
-        let here = self.authorised(name, Request::Manifest(digest)).await?;
-        let storage = self.storage_repository(name)?;
-        let stored = match self.store().manifest(&storage, digest).await? {
+    pub async fn manifest(&self, digest: &Digest) -> Result<Served, RegistryError> {
+        let repository = self.authorise(Request::Manifest(digest)).await?;
+        let stored = match repository.stored().manifest(digest).await? {
             Some(stored) => {
+                let (registry, storage) = (repository.registry(), repository.stored().name());
                 match stored.origin {
-                    Origin::Derived => self.inner.usage.note(&storage, digest, self.client),
-                    Origin::Upstream => self.used(&storage, digest),
+                    Origin::Derived => registry.used_derived(storage, digest),
+                    Origin::Upstream => registry.used(storage, digest),
                     Origin::Pushed => {}
                 }
                 stored
             }
-            None => here.manifest_anywhere(name, digest).await?,
+            None => repository.manifest_anywhere(digest).await?,
         };
         Ok(Served::from(&*stored))
     }
+}
 
+impl Authorised<'_> {
     async fn manifest_anywhere(
         &self,
-        name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
         let mut search = Search::default();
-        for location in self.locations_of(name).await? {
-            if let Some(stored) = search.answered(self.manifest_at(&location, digest).await)? {
+        for location in self.locations().await? {
+            let found = self.registry().manifest_at(&location, digest).await;
+            if let Some(stored) = search.answered(found)? {
                 return Ok(stored);
             }
         }
         search.end()?;
-        Err(RegistryError::unknown(name, digest.clone()))
+        Err(RegistryError::unknown(self.name(), digest.clone()))
     }
 
     /// The manifest that an index leads a client to which takes no index: `linux/amd64` if it is
     /// there, else the first; of several for one machine the one that requires least.
     async fn manifest_of(
         &self,
-        name: &RepositoryName,
         tag: &Tag,
         stored: &Arc<StoredManifest>,
         profile: &Composed,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
-        let document = self.document(stored).await?;
+        let registry = self.registry();
+        let document = registry.document(stored).await?;
         let (bytes, provided) = (stored.bytes.len(), profile.provided().clone());
-        let shaped = self
+        let shaped = registry
             .on_document(bytes, move || match &*document {
                 Document::Index(index) => {
                     metahub_resolve::one_per_machine(index.manifests(), &provided).map(Some)
@@ -159,7 +150,9 @@ impl Registry {
                 Document::Manifest(_) => Ok(None),
             })
             .await?;
-        let Some(narrowed) = shaped.map_err(|nothing| nothing_fits(name, tag, nothing))? else {
+        let shaped =
+            shaped.map_err(|nothing| RegistryError::nothing_fits(self.name(), tag, nothing))?;
+        let Some(narrowed) = shaped else {
             return Ok(Arc::clone(stored));
         };
         let usual = Platform::linux_amd64();
@@ -168,14 +161,10 @@ impl Registry {
             .iter()
             .find(|entry| entry.platform().is_some_and(|p| p.same_machine(&usual)))
             .or(narrowed.chosen.first())
-            .ok_or_else(|| RegistryError::unknown(name, tag.clone()))?;
-        match self
-            .store()
-            .manifest(&*self.storage_repository(name)?, entry.digest())
-            .await?
-        {
+            .ok_or_else(|| RegistryError::unknown(self.name(), tag.clone()))?;
+        match self.stored().manifest(entry.digest()).await? {
             Some(stored) => Ok(stored),
-            None => self.manifest_anywhere(name, entry.digest()).await,
+            None => self.manifest_anywhere(entry.digest()).await,
         }
     }
 
@@ -183,154 +172,60 @@ impl Registry {
     /// tell it.
     async fn answer(
         &self,
-        name: &RepositoryName,
         tag: &Tag,
         profile: &Composed,
         form: Form,
     ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
-        let source = self.source(name, tag).await?;
-        let Some(layers) = self.layers_to_add(name, &source, profile).await? else {
-            return Ok((source.stored, source.warning));
+        let work = match self.work(tag, profile, form).await? {
+            Work::Plain(source) => return Ok((source.stored, source.warning)),
+            Work::Derive(work) => work,
         };
-        let judged = self.judged(&source, profile).await?;
-        let storage = self.storage_repository(name)?;
-        let work = Derivation {
-            registry: self,
-            name,
-            storage: &storage,
-            tag,
-            source: &source,
-            judged: &judged,
-            profile,
-            layers: &layers,
-            form,
-        };
-        let (stored, chosen) = self.chosen(&work).await?;
-        Ok((stored, joined(source.warning.as_ref(), &chosen.warnings)))
+        let (stored, chosen) = self.registry().chosen(&work).await?;
+        let warning = joined(work.source.warning.as_ref(), &chosen.warnings);
+        Ok((stored, warning))
     }
 
-    /// The same with the whole story, which nobody keeps: it is large, and seldom asked for.
+    /// The same with how it came about, which is not cached: it is large, and seldom asked for.
     pub(crate) async fn explained(
         &self,
-        name: &RepositoryName,
         tag: &Tag,
         profile: &Composed,
         form: Form,
     ) -> Result<Outcome, RegistryError> {
-        let source = self.source(name, tag).await?;
-        let Some(layers) = self.layers_to_add(name, &source, profile).await? else {
-            return Ok(Outcome::Plain(source));
+        let work = match self.work(tag, profile, form).await? {
+            Work::Plain(source) => return Ok(Outcome::Plain(source)),
+            Work::Derive(work) => work,
         };
-        let judged = self.judged(&source, profile).await?;
-        let storage = self.storage_repository(name)?;
-        let work = Derivation {
-            registry: self,
-            name,
-            storage: &storage,
+        let explained = Box::pin(work.explain()).await?;
+        let warnings = &explained.explanation.warnings;
+        let warning = joined(work.source.warning.as_ref(), warnings);
+        Ok(Outcome::Derived(Arc::new(explained), warning))
+    }
+
+    async fn work<'a>(
+        &'a self,
+        tag: &'a Tag,
+        profile: &'a Composed,
+        form: Form,
+    ) -> Result<Work<'a>, RegistryError> {
+        let registry = self.registry();
+        let source = self.source(tag).await?;
+        let layers = registry
+            .layers_to_add(self.name(), &source, profile)
+            .await?;
+        let Some(layers) = layers else {
+            return Ok(Work::Plain(source));
+        };
+        let judged = registry.judged(&source, profile).await?;
+        Ok(Work::Derive(Derivation {
+            repository: self,
             tag,
-            source: &source,
-            judged: &judged,
+            source,
+            judged,
             profile,
-            layers: &layers,
+            layers,
             form,
-        };
-        let derived = Box::pin(work.explain()).await?;
-        let warning = joined(source.warning.as_ref(), &derived.explanation.warnings);
-        Ok(Outcome::Derived(Arc::new(derived), warning))
-    }
-
-    /// The layer images that the events of `profile` would add to the source. Nothing where no
-    /// event applies, so that the source is served as it is.
-    async fn layers_to_add(
-        &self,
-        name: &RepositoryName,
-        source: &Source,
-        profile: &Composed,
-    ) -> Result<Option<Vec<LayerImage>>, RegistryError> {
-        if source.kind != SourceKind::Collection && !metahub_resolve::applies(profile, name) {
-            return Ok(None);
-        }
-        match self.layer_images(name, profile).await {
-            Ok(layers) => Ok(Some(layers)),
-            // What cannot run gets no layers, so it does not matter that there are none.
-            Err(_) if !self.is_runnable(source).await? => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a source is, or leads to, something that can run.
-    async fn is_runnable(&self, source: &Source) -> Result<bool, RegistryError> {
-        match &*self.document(&source.stored).await? {
-            Document::Manifest(manifest) => Ok(manifest.is_image()),
-            Document::Index(index) => self.can_run(source, index).await,
-        }
-    }
-
-    /// The layer images that `profile` adds to images of `name`, as they are now.
-    async fn layer_images(
-        &self,
-        name: &RepositoryName,
-        profile: &Composed,
-    ) -> Result<Vec<LayerImage>, RegistryError> {
-        let mut layers = Vec::new();
-        for reference in metahub_resolve::layers_for(profile, name) {
-            let source =
-                self.document_source(reference)
-                    .await?
-                    .ok_or_else(|| RegistryError::Layers {
-                        name: name.clone(),
-                        layer: reference.to_string(),
-                        problem: "there is no such image here or at its upstream".to_owned(),
-                    })?;
-            layers.push(LayerImage {
-                reference: reference.clone(),
-                source,
-            });
-        }
-        Ok(layers)
-    }
-
-    /// What an image that a collection or profile names is, before any event.
-    pub(crate) async fn document_source(
-        &self,
-        image: &ImageReference,
-    ) -> Result<Option<Source>, RegistryError> {
-        self.document_may_name(image.host(), image.name())?;
-        self.image_source(image).await
-    }
-
-    /// What an image is that somebody names, before any event.
-    pub(crate) async fn image_source(
-        &self,
-        image: &ImageReference,
-    ) -> Result<Option<Source>, RegistryError> {
-        let mut search = Search::default();
-        for location in self.locations_of_image(image).await? {
-            let answer = match image.reference() {
-                Reference::Tag(tag) => self.tag_at(&location, &tag).await,
-                Reference::Digest(digest) => self.digest_at(&location, &digest).await,
-            };
-            let mut found = search.answered(answer)?;
-            if let Some(source) = &mut found {
-                source.warn(search.passed_over());
-            }
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        search.end().map(|()| None)
-    }
-}
-
-pub(crate) fn nothing_fits(
-    name: &RepositoryName,
-    tag: &Tag,
-    nothing: metahub_resolve::NothingFits,
-) -> RegistryError {
-    RegistryError::NothingFits {
-        name: name.clone(),
-        reference: tag.clone().into(),
-        nothing,
+        }))
     }
 }
 

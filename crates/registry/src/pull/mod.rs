@@ -1,5 +1,6 @@
 //! From a request for a tag, a manifest, a blob or a list to the answer.
 
+pub(crate) mod artifact;
 pub(crate) mod blob;
 pub(crate) mod candidates;
 pub(crate) mod choice;
@@ -11,8 +12,10 @@ pub(crate) mod document;
 pub(crate) mod explanation;
 pub(crate) mod image;
 pub(crate) mod judgement;
+pub(crate) mod layers;
 pub(crate) mod manifest;
 pub(crate) mod nested;
+pub(crate) mod outcome;
 pub(crate) mod page;
 pub(crate) mod referrers;
 pub(crate) mod repositories;

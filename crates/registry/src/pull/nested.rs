@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use metahub_oci::{Descriptor, Digest, Document, Index};
 use metahub_resolve::{below, excluded, unmarked};
 
+use crate::Registry;
 use crate::access::location::Location;
-use crate::pull::judgement::unreadable;
+use crate::error::{RegistryError, unreadable};
 use crate::pull::source::parse;
-use crate::{Registry, RegistryError};
 
 /// Levels of indexes within indexes that are followed, indexes read, and entries and bytes of them
 /// in all.

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use metahub_oci::{Digest, JsonMap, RepositoryName};
 use metahub_store::{Origin, Store};
-use metahub_upstream::{Referring, Route, UpstreamError};
+use metahub_upstream::{Referring, UpstreamError};
 use moka::future::Cache;
 use serde_json::Value;
 
-use crate::access::location::{Location, is_offline};
+use crate::Registry;
+use crate::access::location::{Location, UpstreamRepository};
 use crate::access::pass_through::Request;
-use crate::{Registry, RegistryError};
+use crate::access::repository::{Read, Repository};
+use crate::error::{RegistryError, is_offline};
 
 /// One page of what refers to a manifest, in order of digests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,28 +61,28 @@ pub(crate) fn referrers_lately() -> ReferrersLately {
         .build()
 }
 
-impl Registry {
-    /// What refers to `subject` in a repository, as the referrers API lists it: what was pushed
-    /// here, and, unless the name was pushed to, what its upstreams say; those after `after`, at
-    /// most `limit`. Empty where nothing does. Upstreams are asked whether or not the subject was
-    /// read from there, because who verifies by digest may ask for nothing else.
+impl Repository<'_, Read> {
+    /// What refers to `subject`, as the referrers API lists it: what was pushed here, and, unless
+    /// the name was pushed to, what its upstreams say; those after `after`, at most `limit`. Empty
+    /// where nothing does. Upstreams are asked whether or not the subject was read from there,
+    /// because a client that verifies by digest may ask for nothing else.
     pub async fn referrers(
         &self,
-        name: &RepositoryName,
         subject: &Digest,
         artifact_type: Option<&str>,
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Referrers, RegistryError> {
-        let here = self.authorised(name, Request::Manifest(subject)).await?;
+        let repository = self.authorise(Request::Manifest(subject)).await?;
+        let registry = repository.registry();
         let mut found: BTreeMap<Digest, JsonMap> = BTreeMap::new();
         // Where the first list that was not read to its end stopped: what follows is for later.
         let mut end: Option<Digest> = None;
         let mut warning = None;
-        for location in here.locations_of(name).await? {
-            let held = self
-                .store()
-                .referrers(location.storage(), subject, artifact_type, after, limit)
+        for location in repository.locations().await? {
+            let held = location
+                .stored()
+                .referrers(subject, artifact_type, after, limit)
                 .await?;
             let mut last = None;
             for entry in held.items {
@@ -93,14 +95,16 @@ impl Registry {
             if held.more {
                 end = end.into_iter().chain(last).min();
             }
-            let Location::Upstream { route, storage } = &location else {
-                if self.is_derived(name, subject).await? {
-                    break;
-                }
-                continue;
+            let from = match &location {
+                Location::Upstream(from) => from,
+                // What was derived here nobody else can know of.
+                Location::Local(stored) => match stored.manifest(subject).await? {
+                    Some(stored) if stored.origin == Origin::Derived => break,
+                    _ => continue,
+                },
             };
-            let said = here.upstream_referrers(route, storage, subject).await;
-            match here.own(storage, said).await? {
+            let said = registry.upstream_referrers(from, subject).await;
+            match registry.note_own_refusal(from, said).await? {
                 Ok(referrers) => {
                     for entry in &referrers.descriptors {
                         let its_type = entry.as_json().get("artifactType").and_then(Value::as_str);
@@ -114,7 +118,7 @@ impl Registry {
                 }
                 Err(error) if is_offline(&error) => {}
                 Err(error) => {
-                    tracing::warn!(repository = %storage, %error, "referrers of the upstream are missing");
+                    tracing::warn!(repository = %from.storage(), %error, "referrers of the upstream are missing");
                     warning = Some(format!("referrers may be missing: {error}"));
                 }
             }
@@ -127,31 +131,23 @@ impl Registry {
             ..Referrers::cut(found, limit, end.is_some())
         })
     }
+}
 
-    /// Whether `subject` was made here, so that nobody else can know of it.
-    async fn is_derived(
-        &self,
-        name: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<bool, RegistryError> {
-        let held = self.store().manifest(name, subject).await?;
-        Ok(held.is_some_and(|stored| stored.origin == Origin::Derived))
-    }
-
+impl Registry {
+    /// What an upstream says refers to `subject`, now or a moment ago.
     pub(crate) async fn upstream_referrers(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         subject: &Digest,
     ) -> Result<Arc<Referring>, UpstreamError> {
         let ask = async {
-            let referrers = route.upstream.referrers(&route.name, subject).await?;
+            let referrers = from.upstream().referrers(from.name(), subject).await?;
             Ok::<_, UpstreamError>(Arc::new(referrers))
         };
         let key = (
-            storage.clone(),
+            from.storage().clone(),
             subject.clone(),
-            self.caller.coalescing_key(storage),
+            self.caller.coalescing_key(from.storage()),
         );
         let answer = self.inner.referrers.try_get_with(key, ask).await;
         answer.map_err(|error| UpstreamError::clone(&error))

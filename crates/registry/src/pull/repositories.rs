@@ -2,8 +2,9 @@
 
 use metahub_oci::RepositoryName;
 
+use crate::Registry;
+use crate::error::RegistryError;
 use crate::pull::page::ListPage;
-use crate::{Registry, RegistryError};
 
 impl Registry {
     /// The repositories after `last`, at most `limit`, that `may_read` lets through: those held

@@ -1,38 +1,41 @@
 //! `metahub resolve`: what a login gets for an image on one platform, and why.
 
 use metahub_catalog::Composed;
-use metahub_oci::{Document, ImageReference, Index, Platform, Reference, RepositoryName, Tag};
+use metahub_oci::{Document, ImageReference, Platform, Reference, RepositoryName, Tag};
 use metahub_resolve::Verdicts;
 
-use crate::access::location::Location;
 use crate::access::pass_through::Request;
-use crate::pull::choice::Form;
-use crate::pull::manifest::Outcome;
+use crate::access::repository::{Authorised, Read, Repository};
+use crate::error::RegistryError;
+use crate::pull::explanation::{Child, Explanation, Resolution, SourceKind, children_of};
+use crate::pull::manifest::{Outcome, Served};
+use crate::pull::outcome::Form;
 use crate::pull::source::{Source, parse};
-use crate::{Child, Explanation, Registry, RegistryError, Resolution, SourceKind};
 
-impl Registry {
-    /// What a client of `platform` ends with when it asks for `image` under `profile`. Derives
-    /// and keeps what is missing, exactly as a pull does. Without a platform it is a client of
-    /// linux/amd64, or of whatever there is if there is nothing for that.
+impl Repository<'_, Read> {
+    /// What a client of `platform` ends with when it asks for `image`, which is one of this
+    /// repository, under `profile`. Derives and stores what is missing, exactly as a pull does.
+    /// Without a platform it is a client of linux/amd64, or of whatever there is if there is
+    /// nothing for that.
     pub async fn resolve(
         &self,
         image: &ImageReference,
         profile: &Composed,
         platform: Option<&Platform>,
     ) -> Result<Resolution, RegistryError> {
-        let name = self.client_name(image)?;
+        let name = self.name();
         let (stored, explanation, warning) = match image.reference() {
             Reference::Digest(digest) => {
-                let served = self.manifest(&name, &digest).await?;
-                let storage = self.storage_repository(&name)?;
-                let stored = self.store().manifest(&storage, &digest).await?;
+                let served = self.manifest(&digest).await?;
+                let repository = self.authorise(Request::Manifest(&digest)).await?;
+                let stored = repository.stored().manifest(&digest).await?;
                 let children = match stored.as_deref().map(parse).transpose()? {
                     Some(Document::Index(index)) => children_of(&index),
                     Some(Document::Manifest(manifest)) => {
-                        let location = Location::Local(storage.into_owned());
+                        let location = repository.stored_location();
+                        let registry = repository.registry();
                         vec![Child {
-                            platform: self.platform_of(&location, &manifest).await,
+                            platform: registry.platform_of(&location, &manifest).await,
                             digest: digest.clone(),
                             derived_from: None,
                             requires: Vec::new(),
@@ -49,8 +52,8 @@ impl Registry {
                 (served, explanation, None)
             }
             Reference::Tag(tag) => {
-                let here = self.authorised(&name, Request::Tag(&tag)).await?;
-                here.resolve_tag(&name, &tag, profile).await?
+                let repository = self.authorise(Request::Tag(&tag)).await?;
+                repository.resolve_tag(&tag, profile).await?
             }
         };
         let usual = Platform::linux_amd64();
@@ -60,7 +63,7 @@ impl Registry {
             None => choose(children, &usual).or(children.first()),
         };
         let platform = platform.unwrap_or(&usual);
-        let child = child.ok_or_else(|| no_platform(&name, image, platform, children))?;
+        let child = child.ok_or_else(|| no_platform(name, image, platform, children))?;
         Ok(Resolution {
             image: image.to_string(),
             profile: profile.to_string(),
@@ -79,14 +82,15 @@ impl Registry {
             remarks: profile.remarks().to_vec(),
         })
     }
+}
 
+impl Authorised<'_> {
     async fn resolve_tag(
         &self,
-        name: &RepositoryName,
         tag: &Tag,
         profile: &Composed,
-    ) -> Result<(crate::Served, Explanation, Option<String>), RegistryError> {
-        match self.explained(name, tag, profile, Form::Any).await? {
+    ) -> Result<(Served, Explanation, Option<String>), RegistryError> {
+        match self.explained(tag, profile, Form::Any).await? {
             Outcome::Derived(derived, warning) => Ok((
                 (&*derived.stored).into(),
                 derived.explanation.clone(),
@@ -107,7 +111,7 @@ impl Registry {
             Document::Manifest(manifest) => {
                 let digest = manifest.digest().clone();
                 let platform = match source.location_of(&digest) {
-                    Some(location) => self.platform_of(location, &manifest).await,
+                    Some(location) => self.registry().platform_of(location, &manifest).await,
                     None => None,
                 };
                 Ok(vec![Child {
@@ -130,20 +134,6 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
         added: Vec::new(),
         warnings: Vec::new(),
     }
-}
-
-pub(crate) fn children_of(index: &Index) -> Vec<Child> {
-    index
-        .manifests()
-        .iter()
-        .filter(|entry| !entry.is_attestation())
-        .map(|entry| Child {
-            platform: entry.platform(),
-            digest: entry.digest().clone(),
-            derived_from: None,
-            requires: entry.platform().map(|p| p.features).unwrap_or_default(),
-        })
-        .collect()
 }
 
 /// The child that a client of `platform` takes: the first for its machine, as runtimes do; one of

@@ -3,8 +3,9 @@
 
 use metahub_oci::{Descriptor, Document, Index};
 
+use crate::Registry;
+use crate::error::RegistryError;
 use crate::pull::source::{Children, Source, parse};
-use crate::{Registry, RegistryError};
 
 /// Entries of an index without platforms that are looked at.
 const MAX_LOOKED_AT: usize = 16;

@@ -5,13 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Collection};
-use metahub_oci::{Digest, Document, DocumentError, RepositoryName, Tag};
-use metahub_store::{Origin, PutManifest, StoredManifest};
-use metahub_upstream::{Fetched, Route};
+use metahub_oci::{
+    Digest, Document, DocumentError, ImageReference, Reference, RepositoryName, Tag,
+};
+use metahub_store::{Origin, StoredManifest};
+use metahub_upstream::Fetched;
 
-use crate::access::location::{LocalContent, Location, Search};
-use crate::push::manifest::put_error;
-use crate::{Registry, RegistryError, SourceKind};
+use crate::Registry;
+use crate::access::location::{LocalContent, Location, Search, UpstreamRepository};
+use crate::access::repository::Authorised;
+use crate::access::stored::{FetchedManifest, StoredRepository};
+use crate::error::RegistryError;
+use crate::pull::explanation::SourceKind;
 
 /// What a tag names, before any event.
 #[derive(Clone)]
@@ -67,45 +72,76 @@ pub(crate) fn parse(stored: &StoredManifest) -> Result<Document, DocumentError> 
     )
 }
 
-impl Registry {
-    /// What `tag` of `name` is before any event: a collection's index, else what the first place
-    /// that has the tag holds.
-    pub(crate) async fn source(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Source, RegistryError> {
-        let catalog = self.catalog();
-        if let Some(collection) = self.collection_called(&catalog, name, tag) {
-            return self.collection_source(collection).await;
+impl Authorised<'_> {
+    /// What `tag` is before any event: a collection's index, else what the first location that
+    /// has the tag holds.
+    pub(crate) async fn source(&self, tag: &Tag) -> Result<Source, RegistryError> {
+        let (registry, name) = (self.registry(), self.name());
+        let catalog = registry.catalog();
+        if let Some(collection) = registry.collection_called(&catalog, name, tag) {
+            return registry.collection_source(collection).await;
         }
         // What was pushed here is answered without working out where else to look.
-        let local = self.local(name);
-        let first = self.settings().local == LocalContent::First;
+        let local = self.local();
+        let first = registry.settings().local == LocalContent::First;
         let (before, after) = if first { (local, None) } else { (None, local) };
         if let Some(local) = &before
-            && let Some(source) = self.tag_at(local, tag).await?
+            && let Some(source) = registry.tag_at(local, tag).await?
         {
             return Ok(source);
         }
         let mut search = Search::default();
-        if before.is_none() || !self.is_wholly_local(name).await? {
-            for location in self.upstream_locations_of(name)? {
-                if let Some(mut source) = search.answered(self.tag_at(&location, tag).await)? {
+        if before.is_none() || !registry.is_wholly_local(name).await? {
+            for location in self.upstream_locations()? {
+                let found = search.answered(registry.tag_at(&location, tag).await)?;
+                if let Some(mut source) = found {
                     source.warn(search.passed_over());
-                    source.warn(self.shadowing(name, &location).await?);
+                    source.warn(registry.shadowing(name, &location).await?);
                     return Ok(source);
                 }
             }
         }
         if let Some(local) = &after
-            && let Some(mut source) = self.tag_at(local, tag).await?
+            && let Some(mut source) = registry.tag_at(local, tag).await?
         {
             source.warn(search.passed_over());
             return Ok(source);
         }
         search.end()?;
         Err(RegistryError::unknown(name, tag.clone()))
+    }
+}
+
+impl Registry {
+    /// What an image that a collection or profile names is, before any event.
+    pub(crate) async fn document_source(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Option<Source>, RegistryError> {
+        self.document_may_name(image.host(), image.name())?;
+        self.image_source(image).await
+    }
+
+    /// What an image is that somebody names, before any event.
+    pub(crate) async fn image_source(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Option<Source>, RegistryError> {
+        let mut search = Search::default();
+        for location in self.locations_of_image(image).await? {
+            let answer = match image.reference() {
+                Reference::Tag(tag) => self.tag_at(&location, &tag).await,
+                Reference::Digest(digest) => self.digest_at(&location, &digest).await,
+            };
+            let mut found = search.answered(answer)?;
+            if let Some(source) = &mut found {
+                source.warn(search.passed_over());
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        search.end().map(|()| None)
     }
 
     /// The collection that clients mean by `name` and `tag`: of that name, of the same without
@@ -131,24 +167,24 @@ impl Registry {
         tag: &Tag,
     ) -> Result<Option<Source>, RegistryError> {
         match location {
-            Location::Local(name) => {
-                let Some(record) = self.store().tag(name, tag).await? else {
+            Location::Local(local) => {
+                let Some(record) = local.tag(tag).await? else {
                     return Ok(None);
                 };
                 // A repository may carry an upstream's name; its tags are that upstream's affair.
                 if record.origin == Origin::Upstream {
                     return Ok(None);
                 }
-                let Some(stored) = self.store().manifest(name, &record.digest).await? else {
+                let Some(stored) = local.manifest(&record.digest).await? else {
                     return Ok(None);
                 };
                 Ok(Some(source_at(location, SourceKind::Local, stored, None)))
             }
-            Location::Upstream { route, storage } => {
+            Location::Upstream(from) => {
                 // Boxed: asking is rare, and its state would make every pull's larger.
-                let found = Box::pin(self.upstream_tag(route, storage, tag)).await?;
+                let found = Box::pin(self.upstream_tag(from, tag)).await?;
                 Ok(found.map(|(stored, warning)| {
-                    self.used(storage, &stored.digest);
+                    self.used(from.storage(), &stored.digest);
                     source_at(location, SourceKind::Upstream, stored, warning)
                 }))
             }
@@ -163,64 +199,60 @@ impl Registry {
     ) -> Result<Option<Source>, RegistryError> {
         let kind = match location {
             Location::Local(_) => SourceKind::Local,
-            Location::Upstream { .. } => SourceKind::Upstream,
+            Location::Upstream(_) => SourceKind::Upstream,
         };
         let stored = self.manifest_at(location, digest).await?;
         Ok(stored.map(|stored| source_at(location, kind, stored, None)))
     }
 
-    /// Keeps an upstream's manifest under its own repository.
-    pub(crate) async fn keep(
+    /// Caches an upstream's manifest under its own repository.
+    pub(crate) async fn cache_manifest(
         &self,
-        route: &Route,
-        storage: &RepositoryName,
+        from: &UpstreamRepository,
         fetched: &Fetched,
         tags: Vec<Tag>,
     ) -> Result<Arc<StoredManifest>, RegistryError> {
         let document = &fetched.document;
-        let source = route.image(document.digest().clone().into()).to_string();
-        let put = PutManifest {
+        let source = from.route().image(document.digest().clone().into());
+        let details = FetchedManifest {
+            tags,
             etag: fetched.etag.clone(),
             brought_by: self.client,
-            ..PutManifest::upstream(tags, source)
         };
-        let stored = self.put(storage, document, put).await?;
+        from.stored()
+            .put_fetched(document, source.to_string(), details)
+            .await?;
+        let stored = as_stored(from.stored(), document).await?;
         self.counters().manifests_fetched.inc();
         Ok(stored)
     }
 
-    /// Stores a document and gives it back as it is stored.
-    pub(crate) async fn put(
-        &self,
-        name: &RepositoryName,
-        document: &Document,
-        put: PutManifest,
-    ) -> Result<Arc<StoredManifest>, RegistryError> {
-        self.store()
-            .put_manifest(name, document, put)
-            .await
-            .map_err(put_error)?;
-        let stored = self.store().manifest(name, document.digest()).await?;
-        stored.ok_or_else(|| RegistryError::unknown(name, document.digest().clone()))
-    }
-
-    /// A manifest by digest at one place, fetched and kept if an upstream has it.
+    /// A manifest by digest at one location, fetched and cached if its upstream has it.
     pub(crate) async fn manifest_at(
         &self,
         location: &Location,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        if let Some(stored) = self.store().manifest(location.storage(), digest).await? {
+        if let Some(stored) = location.stored().manifest(digest).await? {
             if stored.origin != Origin::Pushed {
                 self.used(location.storage(), digest);
             }
             return Ok(Some(stored));
         }
-        let Location::Upstream { route, storage } = location else {
+        let Location::Upstream(from) = location else {
             return Ok(None);
         };
-        Box::pin(self.upstream_digest(route, storage, digest)).await
+        Box::pin(self.upstream_digest(from, digest)).await
     }
+}
+
+/// A document that was stored a moment ago, as it is stored.
+pub(crate) async fn as_stored(
+    repository: &StoredRepository,
+    document: &Document,
+) -> Result<Arc<StoredManifest>, RegistryError> {
+    let stored = repository.manifest(document.digest()).await?;
+    stored.ok_or_else(|| RegistryError::unknown(repository.name(), document.digest().clone()))
 }
 
 /// The collection of a name, or of the same without `library/`.

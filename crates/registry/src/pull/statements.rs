@@ -1,26 +1,16 @@
-//! The compatibility artifact that refers to an image, and what `metahub check --images` and
-//! `metahub coverage` ask of images.
+//! What `metahub check --images` and `metahub coverage` ask of images.
 
-use jiff::Timestamp;
 use metahub_catalog::Composed;
-use metahub_hardware::{Statements, nfd};
-use metahub_oci::{
-    Descriptor, Digest, Document, ImageReference, Index, Platform, RepositoryName, Tag,
-};
-use serde_json::Value;
+use metahub_hardware::Statements;
+use metahub_oci::{Document, ImageReference, Index, Platform, Tag};
 
-use crate::access::location::Location;
+use crate::Registry;
+use crate::access::pass_through::Request;
+use crate::access::repository::{Operator, Read, Repository};
+use crate::error::RegistryError;
 use crate::pull::candidates::Candidates;
-use crate::pull::judgement::{Own, unreadable};
+use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
-use crate::{Registry, RegistryError};
-
-/// Referrers of one image that are looked at.
-const MAX_ARTIFACTS: usize = 100;
-/// Largest compatibility specification, in bytes.
-const MAX_SPECIFICATION: u64 = 64 * 1024;
-/// When an artifact was made (image specification, `annotations.md`).
-pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 
 /// What an image says of itself.
 #[derive(Clone, Debug)]
@@ -33,13 +23,14 @@ pub struct ImageSays {
     pub incomplete: Option<String>,
 }
 
-impl Registry {
+impl Operator {
     /// What a single image says of itself. `None` when `image` names an index or an artifact.
     pub async fn image_says(
         &self,
         image: &ImageReference,
     ) -> Result<Option<ImageSays>, RegistryError> {
-        let source = self.image_source(image).await?;
+        let registry = self.registry();
+        let source = registry.image_source(image).await?;
         let source =
             source.ok_or_else(|| RegistryError::unknown(image.name(), image.reference()))?;
         let Children::At(location) = &source.children else {
@@ -47,7 +38,7 @@ impl Registry {
         };
         match source.document()? {
             Document::Manifest(manifest) if manifest.is_image() => {
-                match self.own_words(location, manifest.digest()).await {
+                match registry.own_words(location, manifest.digest()).await {
                     Ok(Own::Image(said)) => Ok(Some(ImageSays {
                         platform: said.platform.clone(),
                         statements: said.statements.clone(),
@@ -61,21 +52,21 @@ impl Registry {
             _ => Ok(None),
         }
     }
+}
 
-    /// The entries that `tag` of `name` has before any event runs, as an index: a collection's, an
-    /// index's own, or a single image's one. With it, what could not be read.
-    pub async fn entries(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<(Index, Option<String>), RegistryError> {
-        let source = self.source(name, tag).await?;
+impl Repository<'_, Read> {
+    /// The entries that `tag` has before any event runs, as an index: a collection's, an index's
+    /// own, or a single image's one. With it, what could not be read.
+    pub async fn entries(&self, tag: &Tag) -> Result<(Index, Option<String>), RegistryError> {
+        let repository = self.authorise(Request::Tag(tag)).await?;
+        let registry = repository.registry();
+        let source = repository.source(tag).await?;
         let index = match source.document()? {
-            Document::Index(index) => self.read_entries(&source, index).await?,
+            Document::Index(index) => registry.read_entries(&source, index).await?,
             Document::Manifest(ref manifest) => {
                 let descriptor = Document::from(manifest.clone()).descriptor();
                 let platform = match source.location_of(manifest.digest()) {
-                    Some(location) => self.platform_of(location, manifest).await,
+                    Some(location) => registry.platform_of(location, manifest).await,
                     None => None,
                 };
                 Index::new(vec![match platform {
@@ -86,7 +77,9 @@ impl Registry {
         };
         Ok((index, source.warning))
     }
+}
 
+impl Registry {
     /// The entries of an index with what their images say, as a choice among them sees them.
     async fn read_entries(&self, source: &Source, index: Index) -> Result<Index, RegistryError> {
         let nobody = Composed::none();
@@ -96,96 +89,6 @@ impl Registry {
             Candidates::Single(_) | Candidates::None => index,
         })
     }
-
-    /// What the newest compatibility artifact of an image says.
-    ///
-    /// # Errors
-    /// An upstream that could not be asked now, of which nothing is known from before.
-    pub(crate) async fn compatibility(
-        &self,
-        location: &Location,
-        digest: &Digest,
-    ) -> Result<Compatibility, RegistryError> {
-        let artifacts = match self.artifacts(location, digest).await? {
-            Ok(artifacts) => artifacts,
-            Err(reason) => return Ok(Compatibility::Unreadable(reason)),
-        };
-        let Some(artifact) = newest(artifacts) else {
-            return Ok(Compatibility::None);
-        };
-        let said = match self.specification(location, artifact.digest()).await {
-            Ok(said) => said,
-            Err(error) => Err(unreadable(error)?),
-        };
-        Ok(match said {
-            Ok(json) => Compatibility::Specification(json),
-            Err(problem) => {
-                tracing::warn!(repository = %location.storage(), %digest, problem,
-                    "a compatibility artifact cannot be read");
-                Compatibility::Unreadable(problem)
-            }
-        })
-    }
-
-    /// The specification that an artifact holds, as JSON; or why it cannot be read.
-    async fn specification(
-        &self,
-        location: &Location,
-        artifact: &Digest,
-    ) -> Result<Result<String, String>, RegistryError> {
-        let Some(stored) = self.manifest_at(location, artifact).await? else {
-            return Ok(Err("its manifest is not there".to_owned()));
-        };
-        let Document::Manifest(manifest) = crate::pull::source::parse(&stored)? else {
-            return Ok(Err("it is an index".to_owned()));
-        };
-        let Some(layer) = manifest.layers().first() else {
-            return Ok(Err("it holds no specification".to_owned()));
-        };
-        let bytes = self.small_blob_at(location, layer.digest(), MAX_SPECIFICATION);
-        Ok(json(&bytes.await?))
-    }
-
-    /// The compatibility artifacts of an image that are held here or at its upstream; or why they
-    /// cannot be told.
-    async fn artifacts(
-        &self,
-        location: &Location,
-        digest: &Digest,
-    ) -> Result<Result<Vec<Descriptor>, String>, RegistryError> {
-        let kind = Some(nfd::ARTIFACT_TYPE);
-        let held = self
-            .store()
-            .referrers(location.storage(), digest, kind, None, MAX_ARTIFACTS)
-            .await?;
-        if held.more {
-            let problem = format!("more than {MAX_ARTIFACTS} compatibility artifacts refer to it");
-            return Ok(Err(problem));
-        }
-        let mut found: Vec<Descriptor> = held
-            .items
-            .into_iter()
-            .filter_map(|map| Descriptor::from_json(&Value::Object(map)).ok())
-            .collect();
-        let Location::Upstream { route, storage } = location else {
-            return Ok(Ok(found));
-        };
-        match self.upstream_artifact(route, storage, digest).await? {
-            Ok(more) => found.extend(more),
-            Err(reason) => return Ok(Err(reason)),
-        }
-        Ok(Ok(found))
-    }
-}
-
-/// What the newest compatibility artifact of an image says.
-pub(crate) enum Compatibility {
-    /// There is none.
-    None,
-    /// A specification, as JSON.
-    Specification(String),
-    /// There is one, or may be, and it cannot be read.
-    Unreadable(String),
 }
 
 impl ImageSays {
@@ -195,83 +98,5 @@ impl ImageSays {
             statements: Statements::default(),
             incomplete: Some(problem),
         }
-    }
-}
-
-/// The artifact that says it was made last; of several such, the one whose digest is greatest,
-/// so that every replica takes the same.
-pub(crate) fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
-    artifacts.into_iter().max_by_key(|artifact| {
-        let created = artifact.annotation(CREATED);
-        let created: Option<Timestamp> = created.and_then(|text| text.parse().ok());
-        (created, artifact.digest().as_str().to_owned())
-    })
-}
-
-/// A specification, which is YAML, as JSON. Aliases and depth are bounded by the parser.
-fn json(specification: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(specification).map_err(|error| error.to_string())?;
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-    Ok(value.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use metahub_oci::MediaType;
-
-    fn artifact(name: &str, created: Option<&str>) -> Descriptor {
-        let digest = Digest::sha256(name.as_bytes());
-        let mut json = Descriptor::new(MediaType::oci_manifest(), digest, 7)
-            .as_json()
-            .clone();
-        if let Some(created) = created {
-            json.insert("annotations".into(), serde_json::json!({CREATED: created}));
-        }
-        Descriptor::from_json(&Value::Object(json)).unwrap()
-    }
-
-    #[test]
-    fn the_newest_artifact_counts_in_whatever_order_they_are_listed() {
-        let all = [
-            artifact("undated", None),
-            artifact("new", Some("2025-03-27T08:08:08+02:00")),
-            artifact("old", Some("2024-03-27T08:08:08Z")),
-            artifact("odd", Some("yesterday")),
-        ];
-        let new = Digest::sha256(b"new");
-        for turn in 0..all.len() {
-            let mut turned = all.to_vec();
-            turned.rotate_left(turn);
-            assert_eq!(newest(turned).unwrap().digest(), &new);
-        }
-        assert!(newest(Vec::new()).is_none());
-    }
-
-    #[test]
-    fn a_specification_is_read_from_yaml() {
-        let yaml = "
-version: v1alpha1
-compatibilities:
-- description: needs AVX2
-  rules:
-  - name: cpu
-    matchFeatures:
-    - feature: cpu.cpuid
-      matchExpressions:
-        AVX2: {op: Exists}
-";
-        let mut statements = Statements::default();
-        let mut add = |text: &str| -> Result<(), String> {
-            let added = statements.add_compatibility(&json(text.as_bytes())?);
-            added.map_err(|error| error.to_string())
-        };
-        for bad in ["compatibilities: 3", "a: [", "\u{0}"] {
-            assert!(add(bad).is_err(), "{bad}");
-        }
-        add(yaml).unwrap();
-        assert_eq!(statements.requirements.len(), 1);
-        let feature = statements.requirements[0].feature.brief().to_string();
-        assert_eq!(feature, "nfd:rules cpu");
     }
 }

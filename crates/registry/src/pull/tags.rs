@@ -1,13 +1,14 @@
 //! The tags of a repository: those of a collection, those pushed here, and those of upstreams.
 
-use metahub_oci::{RepositoryName, Tag};
+use metahub_oci::Tag;
 use metahub_store::Page;
 use metahub_upstream::UpstreamError;
 
 use crate::access::location::{Location, there};
 use crate::access::pass_through::Request;
+use crate::access::repository::{Read, Repository};
+use crate::error::RegistryError;
 use crate::pull::page::ListPage;
-use crate::{Registry, RegistryError};
 
 /// A page of a repository's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,35 +37,32 @@ impl Found {
     }
 }
 
-impl Registry {
-    /// The tags of a repository after `last`, at most `limit`: whatever a pull by tag would find.
+impl Repository<'_, Read> {
+    /// The tags after `last`, at most `limit`: whatever a pull by tag would find.
     /// Those of a collection, those pushed here, and, unless the name was pushed to and local
     /// content comes first, those of every upstream that the name leads to.
-    pub async fn tags(
-        &self,
-        name: &RepositoryName,
-        last: Option<&str>,
-        limit: usize,
-    ) -> Result<TagList, RegistryError> {
-        let here = self.authorised(name, Request::Tags).await?;
-        let catalog = self.catalog();
+    pub async fn tags(&self, last: Option<&str>, limit: usize) -> Result<TagList, RegistryError> {
+        let repository = self.authorise(Request::Tags).await?;
+        let (registry, name) = (repository.registry(), repository.name());
+        let catalog = registry.catalog();
         let of_collection = catalog.collection_tags(name);
         let mut found = Found {
             known: !of_collection.is_empty(),
             items: of_collection.iter().map(ToString::to_string).collect(),
             ..Found::default()
         };
-        for location in here.locations_of(name).await? {
+        for location in repository.locations().await? {
             match &location {
-                Location::Local(name) => {
-                    // Else what lies under this name is what its upstream gave.
-                    if self.store().was_pushed(name).await? {
-                        found.add(&self.store().tags(name, last, limit).await?);
+                Location::Local(local) => {
+                    // Else what is stored under this name is what its upstream gave.
+                    if local.was_pushed().await? {
+                        found.add(&local.tags(last, limit).await?);
                     }
                 }
-                Location::Upstream { route, storage } => {
-                    let listed = here.listing(route, storage, last.is_some()).await;
-                    match here.own(storage, there(listed)).await? {
+                Location::Upstream(from) => {
+                    let storage = from.storage();
+                    let listed = registry.listing(from, last.is_some()).await;
+                    match registry.note_own_refusal(from, there(listed)).await? {
                         Ok(Some(listing)) => {
                             let (page, more) = listing.page(last, limit);
                             found.known = true;
@@ -79,12 +77,12 @@ impl Registry {
                         }
                         Ok(None) => {}
                         Err(error) => {
-                            tracing::warn!(repository = %storage, %error, "listed kept tags only");
+                            tracing::warn!(repository = %storage, %error, "listed cached tags only");
                             found.failure.get_or_insert(error);
                         }
                     }
                     // The tags that were pulled before are better than none, and still served.
-                    let page = self.store().tags(storage, last, limit).await?;
+                    let page = from.stored().tags(last, limit).await?;
                     if !page.items.is_empty() {
                         found.add(&page);
                     }

@@ -1,10 +1,12 @@
-//! Manifests on their way in, and deleting what was pushed.
+//! Manifests on their way in.
 
 use bytes::Bytes;
-use metahub_oci::{Digest, Document, MediaType, Reference, RepositoryName, Tag};
-use metahub_store::{Deletion, PutBlobError, PutError, PutManifest};
+use metahub_oci::{Digest, Document, MediaType, Reference, Tag};
+use metahub_store::PutError;
 
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::access::repository::{Push, Repository};
+use crate::error::RegistryError;
 
 /// What became of a pushed manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +19,13 @@ pub struct Pushed {
     pub tags: Vec<Tag>,
 }
 
-const DELETE_IS_OFF: &str =
-    "deleting is switched off on this registry (delete: false in its configuration)";
-
-impl Registry {
+impl Repository<'_, Push> {
     /// Takes a manifest or index under `reference`, and under `tags` beside it.
     ///
     /// The bytes are kept exactly; what they refer to must be in this repository unless the
     /// configuration allows sparse manifests.
     pub async fn push_manifest(
         &self,
-        name: &RepositoryName,
         reference: &Reference,
         content_type: Option<&MediaType>,
         bytes: Bytes,
@@ -35,31 +33,24 @@ impl Registry {
     ) -> Result<Pushed, RegistryError> {
         let (asked, content_type) = (reference.clone(), content_type.cloned());
         let size = bytes.len() as u64;
-        let parsing = self.documents().run(size, move || {
+        let registry = self.registry();
+        let parsing = registry.documents().run(size, move || {
             parse_pushed(bytes, &asked, content_type.as_ref())
         });
         // The memory is held until the document is stored.
         let (document, _memory) = parsing.await?;
         let document = document?;
-        self.check_subject(name, &document).await?;
+        self.check_subject(&document).await?;
         let mut all = tags.clone();
         if let Reference::Tag(tag) = reference {
             all.push(tag.clone());
         }
-        let immutable = &self.settings().immutable_tags;
-        let fixed = all.iter().filter(|tag| immutable.has(name, tag));
-        let put = PutManifest {
-            fixed: fixed.cloned().collect(),
-            account: self.account().map(str::to_owned),
-            require_references: !self.settings().sparse,
-            ..PutManifest::pushed(all)
-        };
-        self.store()
-            .put_manifest(name, &document, put)
-            .await
-            .map_err(put_error)?;
+        let require_references = !registry.settings().sparse;
+        self.pushes()
+            .put_manifest(&document, all, require_references)
+            .await?;
         if document.subject().is_some() && is_compatibility(&document) {
-            self.judge_anew();
+            registry.judge_anew();
         }
         Ok(Pushed {
             digest: document.digest().clone(),
@@ -69,15 +60,12 @@ impl Registry {
     }
 
     /// A subject need not be here; one that is has the size that its descriptor says.
-    async fn check_subject(
-        &self,
-        name: &RepositoryName,
-        document: &Document,
-    ) -> Result<(), RegistryError> {
+    async fn check_subject(&self, document: &Document) -> Result<(), RegistryError> {
         let Some(subject) = document.subject() else {
             return Ok(());
         };
-        let Some(held) = self.store().manifest(name, subject.digest()).await? else {
+        let held = self.pushes().stored().manifest(subject.digest()).await?;
+        let Some(held) = held else {
             return Ok(());
         };
         let (digest, stated, found) = (subject.digest(), subject.size(), held.bytes.len() as u64);
@@ -85,89 +73,20 @@ impl Registry {
             return Ok(());
         }
         let digest = digest.clone();
-        Err(put_error(PutError::Size {
+        Err(PutError::Size {
             digest,
             stated,
             found,
-        }))
-    }
-
-    /// Takes away a tag. The manifest it named stays.
-    pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
-        self.may_delete()?;
-        if self.settings().immutable_tags.has(name, tag) {
-            return Err(RegistryError::Immutable(format!(
-                "the tag {name}:{tag} is immutable: it is not deleted"
-            )));
         }
-        let storage = self.storage_repository(name)?;
-        if self.store().delete_tag(&storage, tag).await? {
-            Ok(())
-        } else {
-            Err(RegistryError::unknown(name, tag.clone()))
-        }
+        .into())
     }
+}
 
-    /// Takes away a manifest and every tag that names it.
-    pub async fn delete_manifest(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), RegistryError> {
-        self.may_delete()?;
-        let (store, storage) = (self.store(), self.storage_repository(name)?);
-        let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_manifest(&storage, digest).await?),
-            Some(stays) => {
-                store
-                    .delete_manifest_unless(&storage, digest, stays)
-                    .await?
-            }
-        };
-        self.judge_anew();
-        let absent = || RegistryError::unknown(name, digest.clone());
-        outcome(name, digest, deletion, absent)
-    }
-
-    /// Takes a blob out of a repository. Other repositories that have it keep it.
-    pub async fn delete_blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), RegistryError> {
-        self.may_delete()?;
-        let (store, storage) = (self.store(), self.storage_repository(name)?);
-        let deletion = match self.staying_tags(name) {
-            None => Deletion::from(store.delete_blob(&storage, digest).await?),
-            Some(stays) => store.delete_blob_unless(&storage, digest, stays).await?,
-        };
-        let absent = || RegistryError::BlobUnknown(name.clone(), digest.clone());
-        outcome(name, digest, deletion, absent)
-    }
-
+impl Registry {
     /// Forgets how images were judged lately: something that they are judged by has changed.
-    fn judge_anew(&self) {
+    pub(crate) fn judge_anew(&self) {
         self.inner.judged.forget();
         self.inner.collections.invalidate_all();
-    }
-
-    /// The one guard of every way to delete (CVE-2026-41888).
-    fn may_delete(&self) -> Result<(), RegistryError> {
-        if self.settings().delete {
-            Ok(())
-        } else {
-            Err(RegistryError::Unsupported(DELETE_IS_OFF))
-        }
-    }
-
-    /// Tells the tags of a repository that must stay whole; nothing where none can be.
-    fn staying_tags(
-        &self,
-        name: &RepositoryName,
-    ) -> Option<impl Fn(&Tag) -> bool + Send + Sync + 'static> {
-        let immutable = self.settings().immutable_tags.clone();
-        let name = name.clone();
-        (!immutable.is_empty()).then_some(move |tag: &Tag| immutable.has(&name, tag))
     }
 }
 
@@ -201,37 +120,4 @@ fn parse_pushed(
         });
     }
     Ok(Document::parse_as(bytes, found, content_type)?)
-}
-
-fn outcome(
-    name: &RepositoryName,
-    digest: &Digest,
-    deletion: Deletion,
-    absent: impl FnOnce() -> RegistryError,
-) -> Result<(), RegistryError> {
-    match deletion {
-        Deletion::Done => Ok(()),
-        Deletion::Absent => Err(absent()),
-        Deletion::Needed(tag) => Err(RegistryError::Immutable(format!(
-            "the immutable tag {name}:{tag} needs {digest}: it is not deleted"
-        ))),
-    }
-}
-
-pub(crate) fn put_blob_error(error: PutBlobError) -> RegistryError {
-    match error {
-        PutBlobError::Mismatch { expected, found } => {
-            RegistryError::DigestMismatch { expected, found }
-        }
-        PutBlobError::Store(error) => RegistryError::Store(error),
-    }
-}
-
-pub(crate) fn put_error(error: PutError) -> RegistryError {
-    match error {
-        PutError::Missing { .. } => RegistryError::MissingReference(error.to_string()),
-        PutError::Size { .. } => RegistryError::Size(error.to_string()),
-        PutError::TagExists { .. } => RegistryError::Immutable(error.to_string()),
-        PutError::Store(error) => RegistryError::Store(error),
-    }
 }

@@ -1,5 +1,6 @@
 //! What clients push and delete.
 
+pub(crate) mod delete;
 pub(crate) mod immutable;
 pub(crate) mod manifest;
 pub(crate) mod upload;

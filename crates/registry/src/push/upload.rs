@@ -2,51 +2,51 @@
 
 use bytes::Bytes;
 use futures_util::Stream;
+use metahub_auth::Granted;
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{AppendError, FinishError, Upload, UploadId};
+use metahub_store::{AppendError, FinishError};
 
 use crate::access::pass_through::Request;
-use crate::{Registry, RegistryError};
+use crate::access::repository::{Push, Read, Repository};
+use crate::error::RegistryError;
 
-impl Registry {
+impl Repository<'_, Push> {
     /// Begins an upload and gives its name.
-    pub async fn start_upload(&self, name: &RepositoryName) -> Result<String, RegistryError> {
-        Ok(self.store().start_upload(name).await?.to_string())
+    pub async fn start_upload(&self) -> Result<String, RegistryError> {
+        Ok(self.pushes().start_upload().await?.to_string())
     }
 
     /// Makes a blob of the repository `from` this one's too, without its bytes travelling. Whether
-    /// `from` has it. The caller may read `from`.
+    /// `from` has it.
     pub async fn mount(
         &self,
-        name: &RepositoryName,
         digest: &Digest,
-        from: &RepositoryName,
+        from: &Repository<'_, Read>,
     ) -> Result<bool, RegistryError> {
-        match self.authorised(from, Request::Blob(digest)).await {
-            Ok(_) => Ok(self
-                .store()
-                .mount(&*self.storage_repository(from)?, name, digest)
-                .await?),
+        match from.authorise(Request::Blob(digest)).await {
+            Ok(from) => self.pushes().mount(from.stored(), digest).await,
             // As for what is not there: the client uploads instead.
             Err(error) => {
-                tracing::debug!(%from, %digest, %error, "nothing is mounted");
+                tracing::debug!(from = %from.name(), %digest, %error, "nothing is mounted");
                 Ok(false)
             }
         }
     }
 
-    /// The same out of any repository that `may_read` lets through.
+    /// The same out of any repository that `may_read` grants, pass-through upstreams excepted.
     pub async fn mount_from_anywhere(
         &self,
-        name: &RepositoryName,
         digest: &Digest,
-        may_read: &(dyn Fn(&RepositoryName) -> bool + Send + Sync),
+        may_read: &(dyn Fn(&RepositoryName) -> Option<Granted> + Send + Sync),
     ) -> Result<bool, RegistryError> {
-        for from in self.store().repositories_with_blob(digest).await? {
-            if self.is_open(&from)
-                && may_read(&from)
-                && self.store().mount(&from, name, digest).await?
-            {
+        let pushes = self.pushes();
+        for from in self.registry().open_repositories_with(digest).await? {
+            let granted = may_read(&from);
+            let Some(granted) = granted.filter(|granted| *granted.repository() == from) else {
+                continue;
+            };
+            let from = self.registry().open_to(&granted)?;
+            if pushes.mount(&from, digest).await? {
                 return Ok(true);
             }
         }
@@ -54,15 +54,14 @@ impl Registry {
     }
 
     /// How many bytes of an upload have arrived.
-    pub async fn upload_size(&self, name: &RepositoryName, id: &str) -> Result<u64, RegistryError> {
-        Ok(self.upload(name, id).await?.size())
+    pub async fn upload_size(&self, id: &str) -> Result<u64, RegistryError> {
+        Ok(self.pushes().upload(id).await?.size())
     }
 
     /// Appends bytes to an upload and gives its new size. `start` is where the sender believes
     /// the upload ends, `length` how much it announced.
     pub async fn append_upload<S>(
         &self,
-        name: &RepositoryName,
         id: &str,
         start: Option<u64>,
         length: Option<u64>,
@@ -71,7 +70,7 @@ impl Registry {
     where
         S: Stream<Item = Result<Bytes, std::io::Error>>,
     {
-        let upload = self.upload(name, id).await?;
+        let upload = self.pushes().upload(id).await?;
         let before = upload.size();
         let after = upload
             .append(start, content)
@@ -97,13 +96,8 @@ impl Registry {
     }
 
     /// Ends an upload: its bytes must hash to `digest`.
-    pub async fn finish_upload(
-        &self,
-        name: &RepositoryName,
-        id: &str,
-        digest: &Digest,
-    ) -> Result<(), RegistryError> {
-        let upload = self.upload(name, id).await?;
+    pub async fn finish_upload(&self, id: &str, digest: &Digest) -> Result<(), RegistryError> {
+        let upload = self.pushes().upload(id).await?;
         upload
             .finish(digest)
             .await
@@ -119,21 +113,11 @@ impl Registry {
     }
 
     /// Gives an upload up.
-    pub async fn cancel_upload(
-        &self,
-        name: &RepositoryName,
-        id: &str,
-    ) -> Result<(), RegistryError> {
-        if self.upload(name, id).await?.cancel().await? {
+    pub async fn cancel_upload(&self, id: &str) -> Result<(), RegistryError> {
+        if self.pushes().upload(id).await?.cancel().await? {
             Ok(())
         } else {
             Err(RegistryError::UploadUnknown(id.to_owned()))
         }
-    }
-
-    async fn upload(&self, name: &RepositoryName, id: &str) -> Result<Upload, RegistryError> {
-        let unknown = || RegistryError::UploadUnknown(id.to_owned());
-        let id: UploadId = id.parse().map_err(|_| unknown())?;
-        self.store().upload(name, &id).await?.ok_or_else(unknown)
     }
 }

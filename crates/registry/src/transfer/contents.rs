@@ -11,12 +11,12 @@ use metahub_oci::{Descriptor, Digest, Document, Tag};
 use metahub_store::StoredManifest;
 use serde_json::Value;
 
-use crate::RegistryError;
-use crate::access::location::{Location, is_offline};
+use crate::access::location::Location;
+use crate::error::{RegistryError, is_offline};
 use crate::pull::image::missing;
 use crate::pull::source::parse;
-use crate::transfer::fetch_images::{Extent, ImageWalk, Need, Select, entry_of};
 use crate::transfer::inventory::InventoryContent;
+use crate::transfer::walk::{Extent, ImageWalk, Need, Select, entry_of};
 
 /// Referrers of one manifest that are taken.
 const MAX_REFERRERS: usize = 1000;
@@ -173,7 +173,7 @@ impl ImageWalk<'_> {
     }
 
     fn blob(&mut self, location: &Location, descriptor: &Descriptor) {
-        // What is kept upstream_locations_of by design stays there.
+        // What its publisher keeps elsewhere by design stays there.
         if descriptor.media_type().is_foreign_layer() {
             return;
         }
@@ -192,25 +192,21 @@ impl ImageWalk<'_> {
         location: &Location,
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let store = self.registry.store();
         let mut found: Vec<Descriptor> = Vec::new();
         let mut more = true;
         while more && found.len() < MAX_REFERRERS {
             let after = found.last().map(Descriptor::digest);
-            let page = store
-                .referrers(location.storage(), digest, None, after, MAX_REFERRERS)
+            let page = location
+                .stored()
+                .referrers(digest, None, after, MAX_REFERRERS)
                 .await?;
             let held = page.items.into_iter().map(Value::Object);
             let before = found.len();
             found.extend(held.filter_map(|map| Descriptor::from_json(&map).ok()));
             more = page.more && found.len() > before;
         }
-        if let Location::Upstream { route, storage } = location {
-            let compatibility = self
-                .registry
-                .upstream_referrers(route, storage, digest)
-                .await;
-            match compatibility {
+        if let Location::Upstream(from) = location {
+            match self.registry.upstream_referrers(from, digest).await {
                 Ok(more) => found.extend(more.descriptors.iter().cloned()),
                 Err(error) if is_offline(&error) => {}
                 Err(error) => self

@@ -1,54 +1,28 @@
-//! Having images here in full: for warming ahead of a pull, and for taking them to another site.
+//! Fetching images in full: to warm the cache ahead of a pull, and to export them to another site.
 //!
-//! TransferProgress runs what a pull runs, so what is fetched is fetched once however many clients pull
+//! This runs what a pull runs, so what is fetched is fetched once however many clients pull
 //! meanwhile. Of each image it takes what a login gets, or everything; of what a collection names
 //! and the login does not get, only what makes the collection the same at another place: its
 //! manifests and configurations.
 //!
-//! One image's failure is no matter of the others: each is gathered by itself, and so is what is
-//! attached to one (`gather_merge` joins them).
-
-use std::collections::{BTreeMap, HashSet};
+//! One image's failure does not affect the others: each is walked by itself (`walk`), and so is
+//! what is attached to one; `merge` joins them.
 
 use metahub_catalog::{Action, Collection, Composed};
-use metahub_oci::{Descriptor, Digest, ImageReference, Platform, Reference, RepositoryName};
-use metahub_store::StoredManifest;
-use serde_json::Value;
+use metahub_oci::{Digest, ImageReference, Platform, Reference, RepositoryName};
 
-use crate::access::location::Location;
-use crate::pull::choice::Form;
-use crate::pull::manifest::{Derived, Outcome};
+use crate::Registry;
+use crate::access::location::{Location, storage_name};
+use crate::access::pass_through::Request;
+use crate::access::repository::Authorised;
+use crate::error::RegistryError;
+use crate::pull::blob::BlobRead;
+use crate::pull::manifest::Outcome;
+use crate::pull::outcome::{Explained, Form};
 use crate::pull::source::{Children, Source};
-use crate::transfer::inventory::{
-    ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
-};
+use crate::transfer::inventory::{ImageSelection, Inventory, InventoryOrigin, TransferProgress};
 use crate::transfer::merge::{Failures, Merged, fetch};
-use crate::{BlobRead, Registry, RegistryError};
-
-/// Which of the images that an index leads to are taken.
-pub(crate) enum Select {
-    /// Those for the wanted platforms.
-    ByPlatform,
-    /// Those of them that stand here.
-    Only(HashSet<Digest>),
-    /// All: it was decided before.
-    Chosen,
-}
-
-/// How much of something was taken.
-#[derive(Clone, Copy)]
-pub(crate) struct Extent {
-    /// All of it.
-    pub(crate) whole: bool,
-    /// At least one image that can be run, or one artifact.
-    pub(crate) some: bool,
-}
-
-/// A blob that is wanted.
-pub(crate) struct Need {
-    pub(crate) location: Location,
-    pub(crate) size: u64,
-}
+use crate::transfer::walk::{ImageWalk, Select};
 
 impl Registry {
     /// Fetches what is missing of the wanted images, and says what they consist of. An image that
@@ -61,7 +35,7 @@ impl Registry {
         wanted: &ImageSelection,
         mut progress: impl FnMut(TransferProgress) + Send + Sync,
     ) -> Result<Inventory, RegistryError> {
-        // Who has images gathered looks after the registry.
+        // Only the operator has images fetched in full.
         let registry = &self.as_itself();
         let mut failures = Failures::default();
         let mut gathered = Vec::with_capacity(wanted.images.len());
@@ -90,23 +64,6 @@ impl Registry {
     }
 }
 
-/// The gathering of one image, of what is attached to one, or of the catalog's layers.
-pub(crate) struct ImageWalk<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) wanted: &'a ImageSelection,
-    /// Manifests that were looked at.
-    pub(crate) seen: HashSet<(RepositoryName, Digest)>,
-    pub(crate) blobs: BTreeMap<Digest, Need>,
-    pub(crate) manifests: BTreeMap<Digest, InventoryContent>,
-    pub(crate) inventory: Inventory,
-    /// What belongs to the images and has a tag of its own.
-    pub(crate) beside: Vec<InventoryEntry>,
-    /// What is attached to the image and can be left out by itself.
-    pub(crate) attached: Vec<ImageWalk<'a>>,
-    /// Why the first of the images that an index leads to could not be had.
-    pub(crate) absent: Option<RegistryError>,
-}
-
 impl ImageWalk<'_> {
     async fn image(&mut self, image: &ImageReference) -> Result<(), RegistryError> {
         let registry = self.registry;
@@ -125,7 +82,10 @@ impl ImageWalk<'_> {
                 let collection = registry.collection_called(&catalog, &name, &tag);
                 // A bundle names what tools find under the name that was asked for: an index.
                 let form = Form::Index;
-                match registry.explained(&name, &tag, profile, form).await? {
+                let operator = registry.operator();
+                let repository = operator.read(&name);
+                let repository = repository.authorise(Request::Tag(&tag)).await?;
+                match repository.explained(&tag, profile, form).await? {
                     Outcome::Plain(source) => {
                         self.source(&source, image, &Select::ByPlatform).await?;
                     }
@@ -133,7 +93,7 @@ impl ImageWalk<'_> {
                         self.inventory.warnings.extend(warning);
                         self.sources(image, collection, &derived).await?;
                         self.layers(&name, profile, &derived).await?;
-                        self.derived(&name, image, &derived).await?;
+                        self.derived(&repository, image, &derived).await?;
                     }
                 }
             }
@@ -165,7 +125,7 @@ impl ImageWalk<'_> {
         &mut self,
         image: &ImageReference,
         collection: Option<&Collection>,
-        derived: &Derived,
+        derived: &Explained,
     ) -> Result<(), RegistryError> {
         let children = derived.explanation.children.iter();
         let from = children.map(|c| c.derived_from.as_ref().unwrap_or(&c.digest));
@@ -212,7 +172,7 @@ impl ImageWalk<'_> {
         &mut self,
         name: &RepositoryName,
         profile: &Composed,
-        derived: &Derived,
+        derived: &Explained,
     ) -> Result<(), RegistryError> {
         let added = derived.explanation.added.iter();
         let select = Select::Only(added.map(|added| added.manifest.clone()).collect());
@@ -261,11 +221,11 @@ impl ImageWalk<'_> {
     /// Content that was derived, under the name that clients call it.
     async fn derived(
         &mut self,
-        name: &RepositoryName,
+        repository: &Authorised<'_>,
         image: &ImageReference,
-        derived: &Derived,
+        derived: &Explained,
     ) -> Result<(), RegistryError> {
-        let location = Location::Local(self.registry.storage_repository(name)?.into_owned());
+        let (location, name) = (repository.stored_location(), repository.name());
         let extent = self
             .document(&location, &derived.stored, &Select::ByPlatform)
             .await?;
@@ -305,26 +265,6 @@ impl ImageWalk<'_> {
         }
         Ok(())
     }
-
-    pub(crate) fn entry(
-        &mut self,
-        image: ImageReference,
-        stored: &StoredManifest,
-        origin: InventoryOrigin,
-        extent: Extent,
-    ) {
-        let text = image.to_string();
-        let free = |entry: &InventoryEntry| entry.name.as_ref() != Some(&text);
-        let named = extent.some && self.inventory.entries.iter().all(free);
-        let name = named.then_some(text);
-        let entry = entry_of(name, image, stored, origin, extent);
-        self.inventory.entries.push(entry);
-    }
-
-    pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
-        let wanted = &self.wanted.platforms;
-        wanted.is_empty() || wanted.iter().any(|wanted| wanted.same_machine(platform))
-    }
 }
 
 impl Registry {
@@ -335,7 +275,7 @@ impl Registry {
     /// Host and name together are no name.
     pub fn client_name(&self, image: &ImageReference) -> Result<RepositoryName, RegistryError> {
         Ok(match image.host() {
-            Some(host) => crate::access::location::storage_name(host, image.name())?,
+            Some(host) => storage_name(host, image.name())?,
             None => image.name().clone(),
         })
     }
@@ -354,32 +294,13 @@ impl Registry {
         let BlobRead::Arriving { mut follower, .. } = blob else {
             return Ok(size);
         };
-        if follower.completed().await && self.arrived(location.storage(), digest).await?.is_some() {
+        if follower.completed().await && self.arrived(location.stored(), digest).await?.is_some() {
             return Ok(size);
         }
         Err(RegistryError::Broken(format!(
             "{digest} of {} could not be fetched whole",
             location.storage()
         )))
-    }
-}
-
-/// An entry for a manifest.
-pub(crate) fn entry_of(
-    name: Option<String>,
-    image: ImageReference,
-    stored: &StoredManifest,
-    origin: InventoryOrigin,
-    extent: Extent,
-) -> InventoryEntry {
-    let size = stored.bytes.len() as u64;
-    let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
-    InventoryEntry {
-        name,
-        image,
-        origin,
-        descriptor: Value::Object(descriptor.as_json().clone()),
-        partial: !extent.whole,
     }
 }
 

@@ -8,54 +8,20 @@
 use std::path::Path;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use metahub_bundle::{Bundle, BundleError, Content};
-use metahub_oci::{Digest, Document, ImageReference, Reference, RepositoryName};
-use metahub_store::{FillError, Origin, PutManifest};
+use metahub_bundle::{Bundle, Content};
+use metahub_oci::{Digest, Document, ImageReference, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::access::location::storage_name;
-use crate::push::manifest::put_error;
+use crate::Registry;
+use crate::access::repository::{Push, Repository};
+use crate::access::stored::{FetchedManifest, StoredRepository};
+use crate::error::RegistryError;
+use crate::pull::compatibility::note_from_bundle;
 use crate::transfer::import_check::{Checked, CheckedImage, check};
-use crate::{Registry, RegistryError};
+use crate::transfer::import_error::ImportError;
 
 /// Blobs that become readable at once, so that they share commits.
 const AT_ONCE: usize = 32;
-
-/// Why a bundle was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// It is malformed, incomplete or damaged.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// An entry says no name under which it could be found here.
-    #[error(
-        "the entry {digest} is called '{name}', which names no image: say which it is with \
-         --name NAME:TAG"
-    )]
-    Unnamed {
-        /// The entry.
-        digest: Digest,
-        /// What it is called.
-        name: String,
-    },
-    /// One name was given, and there is not one image.
-    #[error("--name says what one image is called, and the bundle has {0}")]
-    OneName(usize),
-    /// Nothing is in it.
-    #[error("the bundle holds neither images nor documents")]
-    Empty,
-    /// Content was not what it is called, or could not be stored.
-    #[error("{digest}: {source}")]
-    Fill {
-        /// What it is called.
-        digest: Digest,
-        /// What is wrong.
-        source: FillError,
-    },
-    /// It cannot be kept.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-}
 
 /// What an import did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -120,11 +86,26 @@ where
         .unwrap_or_else(|_| Err(stopped().into()))
 }
 
-/// An image with its place in the store.
+/// An image with the repository that takes it.
 struct Placed<'i> {
     image: &'i CheckedImage,
-    storage: RepositoryName,
-    origin: Origin,
+    target: Target<'i>,
+}
+
+enum Target<'i> {
+    /// What caches the upstream that the image is from.
+    Cache(StoredRepository),
+    /// A repository of this registry.
+    Local(Repository<'i, Push>),
+}
+
+impl Target<'_> {
+    fn stored(&self) -> StoredRepository {
+        match self {
+            Self::Cache(stored) => stored.clone(),
+            Self::Local(repository) => repository.pushes().stored().clone(),
+        }
+    }
 }
 
 impl Registry {
@@ -135,8 +116,8 @@ impl Registry {
         mut progress: impl FnMut(ImportProgress) + Send + Sync,
     ) -> Result<Imported, ImportError> {
         let placed = self.placed(&import.checked)?;
-        for location in &placed {
-            self.may_be_tagged(location).await?;
+        for placed in &placed {
+            check_tag(placed).await?;
         }
         let mut imported = Imported::default();
         let contents = import.bundle.contents();
@@ -154,64 +135,32 @@ impl Registry {
             now.bytes += size;
         }
         progress(now);
-        for location in &placed {
-            self.show(import, location).await?;
-            imported.images.push(location.image.image.clone());
+        for placed in &placed {
+            self.show(import, placed).await?;
+            imported.images.push(placed.image.image.clone());
         }
         // Now that what refers to them is here, too.
-        for location in placed.iter().filter(|p| p.origin == Origin::Upstream) {
-            for document in &location.image.documents {
-                self.compatibility_from_bundle(&location.storage, document)
-                    .await?;
+        for placed in &placed {
+            let Target::Cache(stored) = &placed.target else {
+                continue;
+            };
+            for document in &placed.image.documents {
+                note_from_bundle(stored, document).await?;
             }
         }
         Ok(imported)
     }
 
     fn placed<'i>(&self, checked: &'i Checked) -> Result<Vec<Placed<'i>>, RegistryError> {
-        let location = |image: &'i CheckedImage| {
+        let place = |image: &'i CheckedImage| {
             let name = &image.image;
-            let (storage, origin) = match name.host() {
-                Some(host) => {
-                    // Where a pull of that name looks, if anybody may pull it here.
-                    let itself = self.as_itself();
-                    let locations = itself.upstream_locations(Some(host), name.name())?;
-                    let location = locations.into_iter().next();
-                    let storage = location.map(|location| location.storage().clone());
-                    let storage = storage.map_or_else(|| storage_name(host, name.name()), Ok)?;
-                    (storage, Origin::Upstream)
-                }
-                None => {
-                    self.may_change(name.name(), false)?;
-                    (name.name().clone(), Origin::Pushed)
-                }
+            let target = match name.host() {
+                Some(host) => Target::Cache(self.stored_for_import(host, name.name())?),
+                None => Target::Local(self.operator().push(name.name())?),
             };
-            Ok(Placed {
-                image,
-                storage,
-                origin,
-            })
+            Ok(Placed { image, target })
         };
-        checked.images.iter().map(location).collect()
-    }
-
-    /// Refuses what would move an immutable tag before anything is stored.
-    async fn may_be_tagged(&self, placed: &Placed<'_>) -> Result<(), RegistryError> {
-        let (Reference::Tag(tag), Origin::Pushed) = (placed.image.image.reference(), placed.origin)
-        else {
-            return Ok(());
-        };
-        if !self.settings().immutable_tags.has(&placed.storage, &tag) {
-            return Ok(());
-        }
-        let root = placed.image.documents.last().map(Document::digest);
-        match self.store().tag(&placed.storage, &tag).await? {
-            Some(there) if Some(&there.digest) != root => Err(RegistryError::Immutable(format!(
-                "the tag {}:{tag} is immutable and names {}: the bundle names another",
-                placed.storage, there.digest
-            ))),
-            _ => Ok(()),
-        }
+        checked.images.iter().map(place).collect()
     }
 
     /// Hashes one piece of content, and stores it if it is wanted and not here.
@@ -275,9 +224,10 @@ impl Registry {
 
     /// Lets everybody see one image: what it needs first, its tag last.
     async fn show(&self, import: &Import, placed: &Placed<'_>) -> Result<(), ImportError> {
+        let stored = placed.target.stored();
         let mut links = Vec::with_capacity(placed.image.blobs.len());
         for digest in &placed.image.blobs {
-            links.push(self.link(import, &placed.storage, digest));
+            links.push(self.link(import, &stored, digest));
         }
         let mut links = stream::iter(links).buffer_unordered(AT_ONCE);
         while links.try_next().await?.is_some() {}
@@ -286,75 +236,75 @@ impl Registry {
             return Ok(());
         };
         for document in others {
-            self.show_manifest(placed, document, &[]).await?;
+            show_manifest(placed, document, Vec::new()).await?;
         }
         let tags: Vec<_> = match image.reference() {
             Reference::Tag(tag) => vec![tag],
             Reference::Digest(_) => Vec::new(),
         };
-        self.show_manifest(placed, root, &tags).await?;
+        show_manifest(placed, root, tags).await?;
         tracing::info!(%image, digest = %root.digest(), "imported");
         Ok(())
-    }
-
-    async fn show_manifest(
-        &self,
-        placed: &Placed<'_>,
-        document: &Document,
-        tags: &[metahub_oci::Tag],
-    ) -> Result<(), RegistryError> {
-        let put = match placed.origin {
-            Origin::Upstream => {
-                let (host, name) = (placed.image.image.host(), placed.image.image.name());
-                let digest = Reference::Digest(document.digest().clone());
-                let source = ImageReference::new(host.cloned(), name.clone(), digest);
-                PutManifest::upstream(tags.to_vec(), source.to_string())
-            }
-            Origin::Pushed | Origin::Derived => {
-                let immutable = &self.settings().immutable_tags;
-                let fixed = tags
-                    .iter()
-                    .filter(|tag| immutable.has(&placed.storage, tag));
-                PutManifest {
-                    fixed: fixed.cloned().collect(),
-                    // What was left out on purpose is not there.
-                    require_references: false,
-                    ..PutManifest::pushed(tags.to_vec())
-                }
-            }
-        };
-        self.store()
-            .put_manifest(&placed.storage, document, put)
-            .await
-            .map_err(put_error)
     }
 
     async fn link(
         &self,
         import: &Import,
-        storage: &RepositoryName,
+        stored: &StoredRepository,
         digest: &Digest,
     ) -> Result<(), ImportError> {
-        if self
-            .store()
-            .link(storage, digest)
-            .await
-            .map_err(RegistryError::from)?
-        {
+        let linked = stored.link_imported(digest).await;
+        if linked.map_err(RegistryError::from)? {
             return Ok(());
         }
         // It was here and has gone meanwhile.
         if let Some(content) = import.bundle.content(digest) {
             self.store_content(digest, content).await?;
         }
-        if self
-            .store()
-            .link(storage, digest)
-            .await
-            .map_err(RegistryError::from)?
-        {
+        let linked = stored.link_imported(digest).await;
+        if linked.map_err(RegistryError::from)? {
             return Ok(());
         }
-        Err(RegistryError::BlobUnknown(storage.clone(), digest.clone()).into())
+        Err(RegistryError::BlobUnknown(stored.name().clone(), digest.clone()).into())
+    }
+}
+
+/// Refuses what would move an immutable tag before anything is stored.
+async fn check_tag(placed: &Placed<'_>) -> Result<(), RegistryError> {
+    let (Reference::Tag(tag), Target::Local(repository)) =
+        (placed.image.image.reference(), &placed.target)
+    else {
+        return Ok(());
+    };
+    let root = placed.image.documents.last().map(Document::digest);
+    repository.pushes().check_tag(&tag, root).await
+}
+
+async fn show_manifest(
+    placed: &Placed<'_>,
+    document: &Document,
+    tags: Vec<metahub_oci::Tag>,
+) -> Result<(), RegistryError> {
+    match &placed.target {
+        Target::Cache(stored) => {
+            let (host, name) = (placed.image.image.host(), placed.image.image.name());
+            let digest = Reference::Digest(document.digest().clone());
+            let source = ImageReference::new(host.cloned(), name.clone(), digest);
+            let details = FetchedManifest {
+                tags,
+                ..FetchedManifest::default()
+            };
+            stored
+                .put_fetched(document, source.to_string(), details)
+                .await?;
+            Ok(())
+        }
+        // What was left out on purpose is not there, so references are not required.
+        Target::Local(repository) => {
+            repository
+                .pushes()
+                .put_manifest(document, tags, false)
+                .await
+        }
     }
 }

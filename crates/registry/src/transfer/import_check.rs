@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use metahub_bundle::{Bundle, BundleError, Documents, ORIGIN, PARTIAL, REF_NAME};
 use metahub_oci::{Descriptor, Digest, Document, ImageReference};
 
-use crate::ImportError;
+use crate::transfer::import_error::ImportError;
 
 /// What a bundle holds.
 #[derive(Debug, Default)]
@@ -155,8 +155,8 @@ impl Walk<'_> {
                     return Err(self.missing("configuration", config.digest()));
                 }
                 for layer in manifest.layers() {
-                    let upstream_locations_of = layer.media_type().is_foreign_layer();
-                    if !self.blob(layer)? && !self.partial && !upstream_locations_of {
+                    let is_foreign = layer.media_type().is_foreign_layer();
+                    if !self.blob(layer)? && !self.partial && !is_foreign {
                         return Err(self.missing("layer", layer.digest()));
                     }
                 }

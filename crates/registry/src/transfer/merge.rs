@@ -8,11 +8,12 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use metahub_oci::{Digest, ImageReference};
 
-use crate::transfer::fetch_images::{ImageWalk, Need};
+use crate::Registry;
+use crate::error::RegistryError;
 use crate::transfer::inventory::{
     Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
 };
-use crate::{Registry, RegistryError};
+use crate::transfer::walk::{ImageWalk, Need};
 
 /// Blobs that are fetched at once.
 const AT_ONCE: usize = 4;

@@ -201,7 +201,10 @@ impl World {
         let name = REPOSITORY.parse().unwrap();
         let content: MediaType = media_type.parse().unwrap();
         self.registry
-            .push_manifest(&name, &reference, Some(&content), bytes.into(), Vec::new())
+            .operator()
+            .push(&name)
+            .unwrap()
+            .push_manifest(&reference, Some(&content), bytes.into(), Vec::new())
             .await
             .unwrap();
         json!({"mediaType": media_type, "digest": digest, "size": size})
@@ -444,7 +447,9 @@ impl World {
         };
         let answer = self
             .registry
-            .tagged(reference.name(), &tag, &profile, Accepts::Index)
+            .operator()
+            .read(reference.name())
+            .tagged(&tag, &profile, Accepts::Index)
             .await;
         let best = |wanted: Runs| {
             leaders

@@ -29,7 +29,9 @@ async fn asked(world: &World, login: &str) -> Result<Option<String>, String> {
     let (name, tag) = (REPOSITORY.parse().unwrap(), "one".parse().unwrap());
     let answer = world
         .registry
-        .tagged(&name, &tag, &profile, Accepts::Index)
+        .operator()
+        .read(&name)
+        .tagged(&tag, &profile, Accepts::Index)
         .await;
     answer
         .map(|served| served.warning)
@@ -206,6 +208,8 @@ async fn a_single_images_platform_is_told_as_it_is() {
         };
         let resolution = world
             .registry
+            .operator()
+            .read(image.name())
             .resolve(&image, &profile, None)
             .await
             .unwrap();

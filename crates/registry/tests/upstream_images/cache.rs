@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, MediaType, RepositoryName};
-use metahub_registry::{CacheSettings, Fetching, Free, Registry, Settings};
+use metahub_registry::{CacheSettings, Fetching, Free, Operator, Registry, Settings};
 use metahub_store::Store;
 use metahub_upstream::Timeouts;
 use serde_json::{Value, json};
@@ -46,10 +46,12 @@ fn before(fake: &Fake, store: &Store, size: Option<u64>) -> World {
 }
 
 /// Pulls an image whole.
-async fn pull(registry: &Registry, (manifest, layer): &(Digest, Digest)) {
+async fn pull(registry: &Registry, operator: &Operator, image: &(Digest, Digest)) {
+    let (manifest, layer) = image;
     let name: RepositoryName = REPOSITORY.parse().unwrap();
-    registry.manifest(&name, manifest).await.unwrap();
-    let blob = registry.blob(&name, layer).await.unwrap();
+    let repository = operator.read(&name);
+    repository.manifest(manifest).await.unwrap();
+    let blob = repository.blob(layer).await.unwrap();
     let stream = blob.stream(0..blob.size());
     let bytes: Vec<_> = stream.try_collect().await.unwrap();
     let received: usize = bytes.iter().map(bytes::Bytes::len).sum();
@@ -72,7 +74,7 @@ async fn a_batch_of_evictions_puts_what_is_kept_in_order_once() {
     let images = images(&fake, 200, 1_000);
     let world = before(&fake, &store, None);
     for image in &images {
-        pull(&world.registry, image).await;
+        pull(&world.registry, &world.registry.operator(), image).await;
     }
     let world = before(&fake, &store, Some(100_000));
     let orderings = store.orderings();
@@ -101,12 +103,12 @@ async fn what_one_client_without_an_account_brings_goes_before_what_accounts_use
     let world = before(&fake, &store, Some(size));
     let (ours, theirs) = images.split_at(4);
     for image in ours {
-        pull(&world.registry, image).await;
+        pull(&world.registry, &world.registry.operator(), image).await;
     }
     let address: IpAddr = "192.0.2.1".parse().unwrap();
-    let client = world.registry.of_client(address);
+    let client = world.registry.operator().as_client(address);
     for image in theirs {
-        pull(&client, image).await;
+        pull(&world.registry, &client, image).await;
         world.registry.evict_to_bounds().await.unwrap();
         let brought = store.bytes_of_one_client().await.unwrap();
         assert!(brought <= size, "{brought}");
@@ -120,7 +122,7 @@ async fn what_one_client_without_an_account_brings_goes_before_what_accounts_use
     assert!(store.bytes_of_one_client().await.unwrap() > 3 * LAYER);
     // What an account asks for finds room beside that share.
     for image in &theirs[..4] {
-        pull(&world.registry, image).await;
+        pull(&world.registry, &world.registry.operator(), image).await;
     }
     world.registry.evict_to_bounds().await.unwrap();
     for (_, layer) in &theirs[..4] {

@@ -231,7 +231,9 @@ impl World {
         let (name, tag) = (name.parse().unwrap(), tag.parse().unwrap());
         let profile = self.profile(login);
         self.registry
-            .tagged(&name, &tag, &profile, Accepts::Index)
+            .operator()
+            .read(&name)
+            .tagged(&tag, &profile, Accepts::Index)
             .await
     }
 }

@@ -56,7 +56,8 @@ impl Seen<'_> {
         let subject = &self.case.subjects[client.subject];
         let name = REPOSITORY.parse().unwrap();
         if let Some(looks) = client.leaves_before {
-            let mut asked = pin!(self.registry.blob(&name, &subject.digest));
+            let repository = self.registry.operator().read(&name);
+            let mut asked = pin!(repository.blob(&subject.digest));
             for _ in 0..looks {
                 let looked = std::future::poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx)));
                 if looked.await.is_ready() {
@@ -77,7 +78,13 @@ impl Seen<'_> {
     /// Reads once. Whether all came that was asked for.
     async fn read(&self, client: &Client, subject: &Subject) -> bool {
         let name = REPOSITORY.parse().unwrap();
-        let read = match self.registry.blob(&name, &subject.digest).await {
+        let read = match self
+            .registry
+            .operator()
+            .read(&name)
+            .blob(&subject.digest)
+            .await
+        {
             Ok(read) => read,
             Err(error) => {
                 self.last.lock().replace(error.to_string());
@@ -178,7 +185,7 @@ impl Seen<'_> {
     }
 }
 
-/// Panics upstream_locations_of than in these tests.
+/// Panics elsewhere than in these tests.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// Cases that end with an upstream that nobody asks for a while.
@@ -224,7 +231,13 @@ async fn world(fake: &Fake, case: &Case, store: Store) -> World {
             let manifest = fake.document(&manifest, &[]);
             let digest = manifest["digest"].as_str().unwrap().parse().unwrap();
             let name = REPOSITORY.parse().unwrap();
-            world.registry.manifest(&name, &digest).await.unwrap();
+            world
+                .registry
+                .operator()
+                .read(&name)
+                .manifest(&digest)
+                .await
+                .unwrap();
         }
         fake.answer_blob_with(&subject.digest, subject.fault);
     }

@@ -1,8 +1,8 @@
 //! Blobs: `GET`, `HEAD` with ranges and conditions, and `DELETE`.
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use metahub_oci::{Digest, ErrorCode, RepositoryName};
-use metahub_registry::{BlobRead, Registry};
+use metahub_oci::{Digest, ErrorCode};
+use metahub_registry::{BlobRead, Delete, Read, Repository};
 
 use super::multipart;
 use crate::body::Body;
@@ -22,10 +22,9 @@ pub(crate) struct Manner {
 
 /// end-2.
 pub(crate) async fn get(
-    registry: &Registry,
+    repository: &Repository<'_, Read>,
     method: &Method,
     headers: &http::HeaderMap,
-    name: &RepositoryName,
     digest: &Digest,
     Manner { sendfile, pushes }: Manner,
 ) -> Result<Response<Body>, HttpError> {
@@ -38,19 +37,19 @@ pub(crate) async fn get(
             HeaderValue::from_static("application/octet-stream"),
         );
     if matches_etag(header(headers, header::IF_NONE_MATCH), digest) {
-        registry.find_blob(name, digest).await?;
+        repository.find_blob(digest).await?;
         return Ok(answer.status(StatusCode::NOT_MODIFIED).empty());
     }
     if method == Method::HEAD {
         if pushes {
-            return Ok(answer.head(registry.pushed_blob_size(name, digest).await?));
+            return Ok(answer.head(repository.pushed_blob_size(digest).await?));
         }
-        return Ok(match registry.find_blob(name, digest).await? {
+        return Ok(match repository.find_blob(digest).await? {
             Some(size) => answer.head(size),
             None => answer.empty(),
         });
     }
-    let blob = registry.blob(name, digest).await?;
+    let blob = repository.blob(digest).await?;
     let size = blob.size();
     // If-Range with another validator than ours asks for the whole content instead.
     let range_header = match header(headers, header::IF_RANGE) {
@@ -96,10 +95,9 @@ fn unsatisfiable(blob: &BlobRead) -> HttpError {
 
 /// end-10.
 pub(crate) async fn delete(
-    registry: &Registry,
-    name: &RepositoryName,
+    repository: &Repository<'_, Delete>,
     digest: &Digest,
 ) -> Result<Response<Body>, HttpError> {
-    registry.delete_blob(name, digest).await?;
+    repository.delete_blob(digest).await?;
     Ok(Answer::new(StatusCode::ACCEPTED).digest(digest).empty())
 }

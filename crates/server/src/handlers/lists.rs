@@ -3,7 +3,7 @@
 use http::{Response, StatusCode, header};
 use metahub_auth::Identity;
 use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
-use metahub_registry::{ListPage, Registry, TagList};
+use metahub_registry::{ListPage, Read, Registry, Repository, TagList};
 use serde_json::json;
 
 use crate::body::Body;
@@ -73,14 +73,13 @@ fn linked(
 
 /// end-8. `asked` is what the client calls the repository, with its `ns` if it named one.
 pub(crate) async fn tags(
-    registry: &Registry,
+    repository: &Repository<'_, Read>,
     query: &Pairs,
     max: usize,
-    name: &RepositoryName,
     asked: &RepositoryName,
 ) -> Result<Response<Body>, HttpError> {
     let Paging { limit, last } = paging(query, max)?;
-    let TagList { page, warning } = registry.tags(name, last.as_deref(), limit).await?;
+    let TagList { page, warning } = repository.tags(last.as_deref(), limit).await?;
     let answer = Answer::new(StatusCode::OK).warning(warning.as_deref());
     let answer = with_next(
         answer,
@@ -116,18 +115,17 @@ pub(crate) async fn repositories(
 
 /// end-12a and end-12b.
 pub(crate) async fn referrers(
-    registry: &Registry,
+    repository: &Repository<'_, Read>,
     query: &Pairs,
     max: usize,
-    name: &RepositoryName,
     asked: &RepositoryName,
     subject: &Digest,
 ) -> Result<Response<Body>, HttpError> {
     let artifact_type = query.get("artifactType").filter(|t| !t.is_empty());
     let Paging { limit, last } = paging(query, max)?;
     let after = last.map(|last| last.parse::<Digest>()).transpose()?;
-    let found = registry
-        .referrers(name, subject, artifact_type, after.as_ref(), limit)
+    let found = repository
+        .referrers(subject, artifact_type, after.as_ref(), limit)
         .await?;
     let mut answer = Answer::new(StatusCode::OK).warning(found.warning.as_deref());
     if artifact_type.is_some() {

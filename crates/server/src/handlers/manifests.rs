@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use metahub_catalog::Composed;
-use metahub_oci::{ErrorCode, MediaType, Reference, RepositoryName, Tag};
-use metahub_registry::{Accepts, Registry};
+use metahub_oci::{ErrorCode, MediaType, Reference, Tag};
+use metahub_registry::{Accepts, Delete, Push, Read, Repository};
 
 use crate::body::Body;
 use crate::error::HttpError;
@@ -16,17 +16,16 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// end-3. By tag, what is served depends on the login's profile; by digest it never does.
 pub(crate) async fn get(
-    registry: &Registry,
+    repository: &Repository<'_, Read>,
     method: &Method,
     headers: &HeaderMap,
     profile: &Composed,
-    name: &RepositoryName,
     reference: &Reference,
 ) -> Result<Response<Body>, HttpError> {
     let served = match reference {
-        Reference::Digest(digest) => registry.manifest(name, digest).await?,
-        Reference::Tag(tag) => registry
-            .tagged(name, tag, profile, accepts(headers))
+        Reference::Digest(digest) => repository.manifest(digest).await?,
+        Reference::Tag(tag) => repository
+            .tagged(tag, profile, accepts(headers))
             .await
             .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?,
     };
@@ -90,10 +89,9 @@ fn accepts(headers: &HeaderMap) -> Accepts {
 
 /// end-7, with `?tag=` beside a digest reference, once or often.
 pub(crate) async fn put(
-    registry: &Registry,
+    repository: &Repository<'_, Push>,
     headers: &HeaderMap,
     query: &Pairs,
-    name: &RepositoryName,
     reference: &Reference,
     bytes: Bytes,
 ) -> Result<Response<Body>, HttpError> {
@@ -110,8 +108,9 @@ pub(crate) async fn put(
                 .map_err(|error| HttpError::code(ErrorCode::TagInvalid, format!("{error}")))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let pushed = registry
-        .push_manifest(name, reference, content_type.as_ref(), bytes, tags)
+    let name = repository.name();
+    let pushed = repository
+        .push_manifest(reference, content_type.as_ref(), bytes, tags)
         .await?;
     let mut answer = Answer::new(StatusCode::CREATED)
         .digest(&pushed.digest)
@@ -130,13 +129,12 @@ pub(crate) async fn put(
 
 /// end-9: a tag loses its name; a digest loses the manifest and every tag of it.
 pub(crate) async fn delete(
-    registry: &Registry,
-    name: &RepositoryName,
+    repository: &Repository<'_, Delete>,
     reference: &Reference,
 ) -> Result<Response<Body>, HttpError> {
     match reference {
-        Reference::Tag(tag) => registry.delete_tag(name, tag).await?,
-        Reference::Digest(digest) => registry.delete_manifest(name, digest).await?,
+        Reference::Tag(tag) => repository.delete_tag(tag).await?,
+        Reference::Digest(digest) => repository.delete_manifest(digest).await?,
     }
     Ok(Answer::new(StatusCode::ACCEPTED).empty())
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use metahub_auth::Identity;
 use metahub_oci::{ErrorCode, ImageReference, Platform};
 use metahub_operations::Resolve;
-use metahub_registry::Registry;
+use metahub_registry::{Read, Repository};
 
 use crate::body::Body;
 use crate::error::HttpError;
@@ -23,7 +23,7 @@ pub(crate) fn image(query: &Pairs) -> Result<ImageReference, HttpError> {
 
 /// Answers with the resolution as JSON.
 pub(crate) async fn get(
-    registry: &Registry,
+    repository: &Repository<'_, Read>,
     identity: &Arc<Identity>,
     _headers: &HeaderMap,
     query: &Pairs,
@@ -40,7 +40,7 @@ pub(crate) async fn get(
         platform,
     };
     let mut resolution = request
-        .run(registry, profile)
+        .run(repository, profile)
         .await
         .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?;
     resolution.profile_by = identity.profile_by().map(str::to_owned);

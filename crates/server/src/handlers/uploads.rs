@@ -1,29 +1,58 @@
 //! Blob uploads: start (monolithic, mount or resumable), append, finish, status, cancel.
 
+use std::net::IpAddr;
+
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyStream;
-use metahub_auth::{Denied, Identity, Right};
+use metahub_auth::{Authenticator, Identity};
 use metahub_oci::{Digest, ErrorCode, RepositoryName};
-use metahub_registry::Registry;
+use metahub_registry::{Push, Registry, Repository};
 
+use crate::access;
 use crate::body::Body;
 use crate::error::HttpError;
+use crate::forwarded::Origin;
 use crate::request::{Pairs, header};
 use crate::request_body::RequestBody;
 use crate::respond::Answer;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
+/// What a client may mount blobs from.
+pub(crate) struct Mounts<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) authenticator: &'a Authenticator,
+    pub(crate) identity: &'a Identity,
+    pub(crate) origin: &'a Origin<'a>,
+    pub(crate) client: IpAddr,
+}
+
+impl Mounts<'_> {
+    /// Mounts a blob out of a repository that the client names. Whether it did.
+    async fn mount(
+        &self,
+        into: &Repository<'_, Push>,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<bool, HttpError> {
+        let (authenticator, identity) = (self.authenticator, self.identity);
+        let granted = access::may_mount(authenticator, identity, self.origin, from, into.name())?;
+        let Some(granted) = granted else {
+            return Ok(false);
+        };
+        let from = self.registry.read(&granted, self.client)?;
+        Ok(into.mount(digest, &from).await?)
+    }
+}
+
 /// end-4 and end-11: starts an upload, takes a whole blob in one request (`?digest=`), or mounts
 /// one from another repository (`?mount=`, with or without `from`).
 pub(crate) async fn start(
-    registry: &Registry,
-    identity: &Identity,
-    may_mount: &(dyn Fn(&RepositoryName) -> Result<bool, HttpError> + Send + Sync),
+    repository: &Repository<'_, Push>,
+    mounts: &Mounts<'_>,
     query: &Pairs,
     headers: &HeaderMap,
-    name: &RepositoryName,
     body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
     if let Some(digest) = query.get("mount") {
@@ -37,56 +66,47 @@ pub(crate) async fn start(
             })
             .transpose()?;
         let mounted = match from {
-            Some(from) => may_mount(&from)? && registry.mount(name, &digest, &from).await?,
+            Some(from) => mounts.mount(repository, &digest, &from).await?,
             None => {
                 // A client that names no source cannot have asked for a token that covers it, so
                 // what the login may do decides, not what its token was asked for.
-                let may_read = |repository: &RepositoryName| {
-                    matches!(
-                        identity.check(Right::Pull, repository),
-                        Ok(()) | Err(Denied::Scope(_))
-                    )
-                };
-                registry
-                    .mount_from_anywhere(name, &digest, &may_read)
-                    .await?
+                let may_read = |from: &RepositoryName| mounts.identity.check_mount_from(from);
+                repository.mount_from_anywhere(&digest, &may_read).await?
             }
         };
         if mounted {
-            return Ok(created(name, &digest));
+            return Ok(created(repository.name(), &digest));
         }
         // As the specification asks, a mount that cannot be had becomes an ordinary upload.
     }
-    let id = registry.start_upload(name).await?;
+    let id = repository.start_upload().await?;
     if let Some(digest) = query.get("digest").filter(|_| query.get("mount").is_none()) {
         let digest: Digest = digest.parse()?;
-        append_body(registry, name, &id, None, content_length(headers), body).await?;
-        registry.finish_upload(name, &id, &digest).await?;
-        return Ok(created(name, &digest));
+        append_body(repository, &id, None, content_length(headers), body).await?;
+        repository.finish_upload(&id, &digest).await?;
+        return Ok(created(repository.name(), &digest));
     }
-    Ok(progress(StatusCode::ACCEPTED, name, &id, 0))
+    Ok(progress(StatusCode::ACCEPTED, repository.name(), &id, 0))
 }
 
 /// end-5: appends a chunk. Without `Content-Range` the body is a stream that continues where the
 /// upload stands.
 pub(crate) async fn append(
-    registry: &Registry,
+    repository: &Repository<'_, Push>,
     headers: &HeaderMap,
-    name: &RepositoryName,
     id: &str,
     body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
     let chunk = chunk_of(headers)?;
-    let size = append_body(registry, name, id, chunk.start, chunk.length, body).await?;
-    Ok(progress(StatusCode::ACCEPTED, name, id, size))
+    let size = append_body(repository, id, chunk.start, chunk.length, body).await?;
+    Ok(progress(StatusCode::ACCEPTED, repository.name(), id, size))
 }
 
 /// end-6: takes the last bytes, if any, and checks the whole against `?digest=`.
 pub(crate) async fn finish(
-    registry: &Registry,
+    repository: &Repository<'_, Push>,
     query: &Pairs,
     headers: &HeaderMap,
-    name: &RepositoryName,
     id: &str,
     body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
@@ -99,35 +119,37 @@ pub(crate) async fn finish(
     let digest: Digest = digest.parse()?;
     let chunk = chunk_of(headers)?;
     if chunk.length != Some(0) || !http_body::Body::is_end_stream(&body) {
-        append_body(registry, name, id, chunk.start, chunk.length, body).await?;
+        append_body(repository, id, chunk.start, chunk.length, body).await?;
     }
-    registry.finish_upload(name, id, &digest).await?;
-    Ok(created(name, &digest))
+    repository.finish_upload(id, &digest).await?;
+    Ok(created(repository.name(), &digest))
 }
 
 /// end-13.
 pub(crate) async fn status(
-    registry: &Registry,
-    name: &RepositoryName,
+    repository: &Repository<'_, Push>,
     id: &str,
 ) -> Result<Response<Body>, HttpError> {
-    let size = registry.upload_size(name, id).await?;
-    Ok(progress(StatusCode::NO_CONTENT, name, id, size))
+    let size = repository.upload_size(id).await?;
+    Ok(progress(
+        StatusCode::NO_CONTENT,
+        repository.name(),
+        id,
+        size,
+    ))
 }
 
 /// end-14.
 pub(crate) async fn cancel(
-    registry: &Registry,
-    name: &RepositoryName,
+    repository: &Repository<'_, Push>,
     id: &str,
 ) -> Result<Response<Body>, HttpError> {
-    registry.cancel_upload(name, id).await?;
+    repository.cancel_upload(id).await?;
     Ok(Answer::new(StatusCode::NO_CONTENT).empty())
 }
 
 async fn append_body(
-    registry: &Registry,
-    name: &RepositoryName,
+    repository: &Repository<'_, Push>,
     id: &str,
     start: Option<u64>,
     length: Option<u64>,
@@ -135,9 +157,7 @@ async fn append_body(
 ) -> Result<u64, HttpError> {
     let stream = BodyStream::new(&mut body)
         .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
-    let appended = registry
-        .append_upload(name, id, start, length, stream)
-        .await;
+    let appended = repository.append_upload(id, start, length, stream).await;
     appended.map_err(|error| body.stalled().unwrap_or_else(|| error.into()))
 }
 

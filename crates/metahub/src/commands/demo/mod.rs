@@ -114,13 +114,10 @@ async fn fill(registry: &Registry, images: &[DemoImage]) -> miette::Result<()> {
             let reference = image.reference_of(document);
             let bytes = document.bytes().clone();
             registry
-                .push_manifest(
-                    name,
-                    &reference,
-                    Some(document.media_type()),
-                    bytes,
-                    Vec::new(),
-                )
+                .operator()
+                .push(name)
+                .into_diagnostic()?
+                .push_manifest(&reference, Some(document.media_type()), bytes, Vec::new())
                 .await
                 .into_diagnostic()?;
         }

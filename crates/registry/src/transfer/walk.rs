@@ -1,13 +1,60 @@
-//! What is gathered in parts: each is walked by itself, so that one that cannot be had leaves
-//! nothing of it behind in what it belongs to.
+//! One walk through an image: what was found of it so far. What can be left out is walked as a part
+//! of its own, so that a part that cannot be had leaves nothing behind in what it belongs to.
 
 use std::collections::{BTreeMap, HashSet};
 
-use metahub_oci::Digest;
+use metahub_oci::{Descriptor, Digest, ImageReference, Platform, RepositoryName};
+use metahub_store::StoredManifest;
+use serde_json::Value;
 
-use crate::transfer::fetch_images::{ImageWalk, Select};
-use crate::transfer::inventory::{ImageSelection, Inventory};
-use crate::{Registry, RegistryError};
+use crate::Registry;
+use crate::access::location::Location;
+use crate::error::RegistryError;
+use crate::transfer::inventory::{
+    ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin,
+};
+
+/// Which of the images that an index leads to are taken.
+pub(crate) enum Select {
+    /// Those for the wanted platforms.
+    ByPlatform,
+    /// Those of them that stand here.
+    Only(HashSet<Digest>),
+    /// All: it was decided before.
+    Chosen,
+}
+
+/// How much of something was taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    /// All of it.
+    pub(crate) whole: bool,
+    /// At least one image that can be run, or one artifact.
+    pub(crate) some: bool,
+}
+
+/// A blob that is wanted.
+pub(crate) struct Need {
+    pub(crate) location: Location,
+    pub(crate) size: u64,
+}
+
+/// The gathering of one image, of what is attached to one, or of the catalog's layers.
+pub(crate) struct ImageWalk<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) wanted: &'a ImageSelection,
+    /// Manifests that were looked at.
+    pub(crate) seen: HashSet<(RepositoryName, Digest)>,
+    pub(crate) blobs: BTreeMap<Digest, Need>,
+    pub(crate) manifests: BTreeMap<Digest, InventoryContent>,
+    pub(crate) inventory: Inventory,
+    /// What belongs to the images and has a tag of its own.
+    pub(crate) beside: Vec<InventoryEntry>,
+    /// What is attached to the image and can be left out by itself.
+    pub(crate) attached: Vec<ImageWalk<'a>>,
+    /// Why the first of the images that an index leads to could not be had.
+    pub(crate) absent: Option<RegistryError>,
+}
 
 impl<'a> ImageWalk<'a> {
     pub(crate) fn new(registry: &'a Registry, wanted: &'a ImageSelection) -> Self {
@@ -57,7 +104,7 @@ impl<'a> ImageWalk<'a> {
     pub(crate) fn absorb(&mut self, mut part: Self) {
         self.seen.extend(std::mem::take(&mut part.seen));
         // Where something was found first is where it lies: a derived index also names what is
-        // held upstream_locations_of.
+        // held elsewhere.
         for (digest, manifest) in part.manifests {
             self.manifests.entry(digest).or_insert(manifest);
         }
@@ -102,5 +149,44 @@ impl<'a> ImageWalk<'a> {
 
     pub(crate) fn warn(&mut self, warning: String) {
         self.inventory.warnings.push(warning);
+    }
+
+    pub(crate) fn entry(
+        &mut self,
+        image: ImageReference,
+        stored: &StoredManifest,
+        origin: InventoryOrigin,
+        extent: Extent,
+    ) {
+        let text = image.to_string();
+        let free = |entry: &InventoryEntry| entry.name.as_ref() != Some(&text);
+        let named = extent.some && self.inventory.entries.iter().all(free);
+        let name = named.then_some(text);
+        let entry = entry_of(name, image, stored, origin, extent);
+        self.inventory.entries.push(entry);
+    }
+
+    pub(crate) fn runs_on(&self, platform: &Platform) -> bool {
+        let wanted = &self.wanted.platforms;
+        wanted.is_empty() || wanted.iter().any(|wanted| wanted.same_machine(platform))
+    }
+}
+
+/// An entry for a manifest.
+pub(crate) fn entry_of(
+    name: Option<String>,
+    image: ImageReference,
+    stored: &StoredManifest,
+    origin: InventoryOrigin,
+    extent: Extent,
+) -> InventoryEntry {
+    let size = stored.bytes.len() as u64;
+    let descriptor = Descriptor::new(stored.media_type.clone(), stored.digest.clone(), size);
+    InventoryEntry {
+        name,
+        image,
+        origin,
+        descriptor: Value::Object(descriptor.as_json().clone()),
+        partial: !extent.whole,
     }
 }

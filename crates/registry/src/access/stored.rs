@@ -1,0 +1,254 @@
+//! One repository of the store, for whoever may reach it.
+//!
+//! Only `access` makes a [`StoredRepository`], after it checked that it may be read. Content that
+//! was fetched or derived is cached through it; what clients push and delete goes through
+//! [`PushedRepository`](crate::access::pushed::PushedRepository).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use metahub_oci::{Descriptor, Digest, Document, ImageConfig, JsonMap, RepositoryName, Tag};
+use metahub_store::{
+    Begun, Blob, Deriving, Fill, FillError, Page, PutBlobError, PutError, PutManifest, Store,
+    StoreError, StoredManifest, TagRecord,
+};
+
+/// A repository of the store that may be read.
+#[derive(Clone)]
+pub(crate) struct StoredRepository {
+    store: Store,
+    name: RepositoryName,
+}
+
+impl std::fmt::Debug for StoredRepository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StoredRepository").field(&self.name).finish()
+    }
+}
+
+impl StoredRepository {
+    /// For `access` alone, which checks first.
+    pub(super) fn new(store: &Store, name: RepositoryName) -> Self {
+        Self {
+            store: store.clone(),
+            name,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(store: &Store, name: &str) -> Self {
+        Self::new(store, name.parse().unwrap())
+    }
+
+    /// What it is called in the store.
+    pub(crate) fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    pub(crate) async fn manifest(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Arc<StoredManifest>>, StoreError> {
+        self.store.manifest(&self.name, digest).await
+    }
+
+    pub(crate) async fn tag(&self, tag: &Tag) -> Result<Option<Arc<TagRecord>>, StoreError> {
+        self.store.tag(&self.name, tag).await
+    }
+
+    /// The tags after `last`, at most `limit`.
+    pub(crate) async fn tags(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Tag>, StoreError> {
+        self.store.tags(&self.name, last, limit).await
+    }
+
+    pub(crate) async fn blob(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        self.store.blob(&self.name, digest).await
+    }
+
+    /// Whether its name is local: somebody pushed to it.
+    pub(crate) async fn was_pushed(&self) -> Result<bool, StoreError> {
+        self.store.was_pushed(&self.name).await
+    }
+
+    /// Whether the store knows it at all.
+    pub(crate) async fn exists(&self) -> Result<bool, StoreError> {
+        self.store.has_repository(&self.name).await
+    }
+
+    /// The referrers of `subject` after `after`, at most `limit`.
+    pub(crate) async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<JsonMap>, StoreError> {
+        self.store
+            .referrers(&self.name, subject, artifact_type, after, limit)
+            .await
+    }
+
+    /// The sizes that its manifests state of a blob.
+    pub(crate) async fn stated_sizes(&self, digest: &Digest) -> Result<Vec<u64>, StoreError> {
+        self.store.stated_sizes(&self.name, digest).await
+    }
+
+    /// The provenance of its manifests that lead to a blob.
+    pub(crate) async fn sources_of_blob(&self, digest: &Digest) -> Result<Vec<String>, StoreError> {
+        self.store.sources_of_blob(&self.name, digest).await
+    }
+
+    /// The compatibility artifact of an image, as its upstream named it last.
+    pub(crate) async fn compatibility(
+        &self,
+        image: &Digest,
+    ) -> Result<Option<Option<Descriptor>>, StoreError> {
+        self.store.compatibility(&self.name, image).await
+    }
+
+    pub(crate) async fn set_compatibility(
+        &self,
+        image: &Digest,
+        artifact: Option<&Descriptor>,
+    ) -> Result<(), StoreError> {
+        self.store
+            .set_compatibility(&self.name, image, artifact)
+            .await
+    }
+
+    /// Caches a manifest of its upstream image `source`.
+    pub(crate) async fn put_fetched(
+        &self,
+        document: &Document,
+        source: String,
+        fetched: FetchedManifest,
+    ) -> Result<(), PutError> {
+        let put = PutManifest {
+            etag: fetched.etag,
+            brought_by: fetched.brought_by,
+            ..PutManifest::upstream(fetched.tags, source)
+        };
+        self.store.put_manifest(&self.name, document, put).await
+    }
+
+    /// Stores a manifest that was derived here from `sources`, with the blobs of it that
+    /// `mount_from` hold.
+    pub(crate) async fn put_derived(
+        &self,
+        document: &Document,
+        sources: Vec<String>,
+        mount_from: &[&Self],
+    ) -> Result<(), PutError> {
+        let put = PutManifest {
+            mount_from: mount_from.iter().map(|from| from.name.clone()).collect(),
+            ..PutManifest::derived(sources)
+        };
+        self.store.put_manifest(&self.name, document, put).await
+    }
+
+    /// Stores the configuration of an image that was derived here.
+    pub(crate) async fn put_config(&self, config: &ImageConfig) -> Result<(), PutBlobError> {
+        let bytes: Bytes = config.bytes().clone();
+        self.store
+            .put_blob(&self.name, config.digest(), bytes)
+            .await
+            .map(drop)
+    }
+
+    /// Held while derived content is stored: what it shares with other derived content is not
+    /// evicted meanwhile.
+    pub(crate) async fn deriving(&self) -> Deriving {
+        self.store.deriving().await
+    }
+
+    /// Records what the derivation `key` came to: `bytes` in all, of which `digest` is served.
+    pub(crate) async fn record_derived(
+        &self,
+        key: &Digest,
+        digest: &Digest,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let recorded = self.store.put_derived(key, &self.name, digest, bytes).await;
+        recorded.map(drop)
+    }
+
+    /// What the derivation `key` came to before, if it is stored here.
+    pub(crate) async fn derived(&self, key: &Digest) -> Result<Option<Digest>, StoreError> {
+        let known = self.store.derived(key).await?;
+        let known = known.filter(|known| known.repository == self.name);
+        Ok(known.map(|known| known.digest.clone()))
+    }
+
+    /// Notes that the upstream said again that `tag` names `digest`.
+    pub(crate) async fn touch_tag(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        etag: Option<String>,
+    ) -> Result<(), StoreError> {
+        self.store
+            .touch_tag(&self.name, tag, digest, SystemTime::now(), etag)
+            .await
+    }
+
+    /// Makes a blob of `from` this one's too. Whether `from` has it.
+    pub(crate) async fn mount(&self, from: &Self, digest: &Digest) -> Result<bool, StoreError> {
+        self.store.mount(&from.name, &self.name, digest).await
+    }
+
+    /// Makes a blob that `host` gave for another of its repositories this one's too. Whether there
+    /// is one. The caller has proof of the upstream that this repository has it.
+    pub(crate) async fn link_given(&self, host: &str, digest: &Digest) -> Result<bool, StoreError> {
+        self.store.link_given(host, &self.name, digest).await
+    }
+
+    /// Makes a blob that an import stored, for nobody yet, this one's. Whether it is there.
+    pub(crate) async fn link_imported(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.store.link(&self.name, digest).await
+    }
+
+    /// A whole blob that `host` gave for any of its repositories.
+    pub(crate) async fn given_blob(
+        &self,
+        host: &str,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, StoreError> {
+        self.store.given_blob(host, digest).await
+    }
+
+    /// A fetch of a blob from `host` that was interrupted.
+    pub(crate) async fn resumable_fill(
+        &self,
+        host: &str,
+        digest: &Digest,
+    ) -> Result<Option<Begun>, StoreError> {
+        self.store.resumable_fill(host, digest).await
+    }
+
+    /// Begins a fetch of a blob from `host`; [`commit`](Self::commit) ends it.
+    pub(crate) fn fill_from(&self, host: &str, digest: &Digest, size: Option<u64>) -> Fill {
+        self.store.fill_from(host, digest, size)
+    }
+
+    /// Ends a fetch of a blob that this repository's upstream gave.
+    pub(crate) async fn commit(&self, fill: Fill) -> Result<Blob, FillError> {
+        fill.commit(Some(&self.name)).await
+    }
+}
+
+/// What is known of a manifest that was fetched, beside its bytes.
+#[derive(Default)]
+pub(crate) struct FetchedManifest {
+    /// The tags that name it.
+    pub(crate) tags: Vec<Tag>,
+    /// The validator that the upstream gave with the tag.
+    pub(crate) etag: Option<String>,
+    /// The client without an account that had it fetched, as
+    /// [`Registry::of_client`](crate::Registry) numbers them; else 0.
+    pub(crate) brought_by: i64,
+}

@@ -1,0 +1,57 @@
+//! What a login gets of a source: what a choice comes to, and where that is stored.
+
+use std::sync::Arc;
+
+use metahub_oci::{Digest, ImageReference};
+use metahub_store::{StoreError, StoredManifest};
+
+use crate::access::stored::StoredRepository;
+use crate::pull::explanation::Explanation;
+use crate::pull::source::Source;
+
+/// The version of the rules by which outcomes are made; a new one derives anew.
+pub(crate) const OUTCOME_VERSION: u32 = 3;
+
+/// Which form of an answer a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// An index, or the one image that is left of it.
+    Any,
+    /// An index wherever the source is one.
+    Index,
+}
+
+/// Where something that can be served is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) repository: StoredRepository,
+    pub(crate) digest: Digest,
+}
+
+impl Held {
+    /// What is stored there, if it still is.
+    pub(crate) async fn manifest(&self) -> Result<Option<Arc<StoredManifest>>, StoreError> {
+        self.repository.manifest(&self.digest).await
+    }
+}
+
+/// What a login gets of a source.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) held: Held,
+    /// What the client should be told of the choice.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What a login gets of a source, with how it came about.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    pub(crate) stored: Arc<StoredManifest>,
+    pub(crate) explanation: Explanation,
+}
+
+/// A layer image that the profile adds, as it is now.
+pub(crate) struct LayerImage {
+    pub(crate) reference: ImageReference,
+    pub(crate) source: Source,
+}
