@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document, ImageConfig, JsonMap, RepositoryName, Tag};
 use metahub_store::{
-    Begun, Blob, Deriving, Fill, FillError, Page, PutBlobError, PutError, PutManifest, Store,
-    StoreError, StoredManifest, TagRecord,
+    Blob, Deriving, Fill, FillError, Page, PutBlobError, PutError, PutManifest, ResumableFill,
+    Store, StoreError, StoredManifest, TagRecord,
 };
 
 /// A repository of the store that may be read.
@@ -226,7 +226,7 @@ impl StoredRepository {
         &self,
         host: &str,
         digest: &Digest,
-    ) -> Result<Option<Begun>, StoreError> {
+    ) -> Result<Option<ResumableFill>, StoreError> {
         self.store.resumable_fill(host, digest).await
     }
 
