@@ -20,8 +20,9 @@ use crate::folder::lease::{self, EXPIRY, Lease};
 use crate::folder::lock::{FolderLock, Locking};
 use crate::folder::process::Process;
 use crate::folder::reserve;
-use crate::records::Records;
+use crate::records::memory::MemoryRecords;
 use crate::records::sqlite::SqliteRecords;
+use crate::records::{Clock, Records};
 use crate::steps::Steps;
 use crate::task::blocking;
 use crate::uploads::session::Session;
@@ -136,7 +137,7 @@ impl Store {
 
     /// Opens the data folder `dir`, creating what is missing.
     pub async fn open_with(dir: &Path, mode: Mode, options: Options) -> Result<Self, StoreError> {
-        Self::start(dir, mode, options, None, None).await
+        Self::start(dir, mode, options, None, false).await
     }
 
     /// A store in a new temporary folder, which goes away with the last handle. For tests and
@@ -144,17 +145,15 @@ impl Store {
     pub async fn temporary() -> Result<Self, StoreError> {
         let folder = temporary_folder()?;
         let path = folder.path().to_owned();
-        Self::start(&path, Mode::Serve, Options::default(), Some(folder), None).await
+        Self::start(&path, Mode::Serve, Options::default(), Some(folder), false).await
     }
 
-    /// A store whose content is in memory and goes away with the last handle. For tests and
-    /// demonstrations. Its records lie in a temporary folder.
+    /// A store whose records and content are in memory and go away with the last handle. For tests
+    /// and demonstrations: it cannot be backed up. Its temporary folder holds a lock and no data.
     pub async fn in_memory() -> Result<Self, StoreError> {
         let folder = temporary_folder()?;
         let path = folder.path().to_owned();
-        let content: Arc<dyn Content> = Arc::new(Memory::default());
-        let options = Options::default();
-        Self::start(&path, Mode::Serve, options, Some(folder), Some(content)).await
+        Self::start(&path, Mode::Serve, Options::default(), Some(folder), true).await
     }
 
     async fn start(
@@ -162,7 +161,7 @@ impl Store {
         mode: Mode,
         options: Options,
         folder: Option<tempfile::TempDir>,
-        content: Option<Arc<dyn Content>>,
+        in_memory: bool,
     ) -> Result<Self, StoreError> {
         let (layout, held) = match mode {
             Mode::Beside => (create(dir).await?, None),
@@ -174,17 +173,21 @@ impl Store {
         let caches = Arc::new(Caches::new(options.cache_bytes));
         let serving = mode == Mode::Serve;
         let sink = Arc::clone(&caches);
-        let records = SqliteRecords::open(&layout, sink, serving).await?;
-        let accept_loss = options.accept_loss;
-        let content = content.unwrap_or_else(|| {
+        let clock = Clock::default();
+        let (records, content): (Arc<dyn Records>, Arc<dyn Content>) = if in_memory {
+            let records = MemoryRecords::new(sink, clock);
+            (Arc::new(records), Arc::new(Memory::default()))
+        } else {
+            let records = SqliteRecords::open(&layout, sink, clock, serving).await?;
             let files = Files::new(layout.clone(), options.steps.clone());
-            Arc::new(files)
-        });
+            (Arc::new(records), Arc::new(files))
+        };
+        let accept_loss = options.accept_loss;
         let store = Self {
             inner: Arc::new(Inner {
                 content,
                 layout,
-                records: Arc::new(records),
+                records,
                 caches,
                 options,
                 sessions: Mutex::default(),

@@ -7,11 +7,13 @@
 mod accounts;
 mod blobs;
 mod cached;
+mod clock;
 mod derived;
 mod garbage;
 mod identity;
 mod inspection;
 mod manifests;
+pub(crate) mod memory;
 mod new_manifest;
 mod origin;
 mod ownership;
@@ -23,6 +25,9 @@ pub(crate) mod sqlite;
 mod tags;
 mod uploads;
 
+#[cfg(test)]
+mod tests;
+
 use futures_util::future::BoxFuture;
 use metahub_oci::{Digest, RepositoryName, Tag};
 
@@ -33,6 +38,7 @@ pub use accounts::{AccountRecord, Redacted};
 pub(crate) use blobs::{Access, BlobRecords, NewBlob, Right, UnlinkedBlob};
 pub(crate) use cached::{CacheRecords, EvictedManifest};
 pub use cached::{Candidate, CandidatesAfter, Use, Which};
+pub(crate) use clock::Clock;
 pub use derived::{Derived, DerivedTotal};
 pub(crate) use derived::{DerivedRecords, EvictedRecords};
 pub(crate) use garbage::{Garbage, GarbageRecords, Link};
@@ -45,7 +51,7 @@ pub use new_manifest::{PutError, PutManifest};
 pub use origin::Origin;
 pub(crate) use ownership::OwnershipRecords;
 pub use ownership::{LocalName, Release};
-pub(crate) use references::Kind;
+pub(crate) use references::{Kind, Reference};
 pub use repositories::Page;
 pub(crate) use repositories::RepositoryRecords;
 pub(crate) use shared::{Answer, Batch, Cursor};

@@ -1,7 +1,7 @@
 //! Accounts and secrets.
 
 use super::SqliteRecords;
-use super::encoding::{now, time_from_millis};
+use super::encoding::time_from_millis;
 use super::writer::Durability;
 use crate::StoreError;
 use crate::records::{AccountRecord, AccountRecords, Answer, Redacted};
@@ -36,7 +36,7 @@ impl SqliteRecords {
         &self,
         statement: &'static str,
         values: Vec<String>,
-        time: Option<i64>,
+        is_new: bool,
     ) -> Answer<'_, bool> {
         self.write(Durability::Full, move |transaction| {
             Box::pin(async move {
@@ -44,8 +44,8 @@ impl SqliteRecords {
                 for value in values {
                     query = query.bind(value);
                 }
-                if let Some(time) = time {
-                    query = query.bind(time);
+                if is_new {
+                    query = query.bind(transaction.now());
                 }
                 let result = query.execute(&mut transaction.connection).await;
                 let done = result.map_err(|error| transaction.error(error))?;
@@ -67,7 +67,7 @@ impl AccountRecords for SqliteRecords {
             role.to_owned(),
             password_hash.into_exposed(),
         ];
-        self.change(ADD, values, Some(now()))
+        self.change(ADD, values, true)
     }
 
     fn account(&self, name: &str) -> Answer<'_, Option<AccountRecord>> {
@@ -88,15 +88,15 @@ impl AccountRecords for SqliteRecords {
 
     fn set_password(&self, name: &str, password_hash: Redacted<String>) -> Answer<'_, bool> {
         let values = vec![name.to_owned(), password_hash.into_exposed()];
-        self.change(SET_PASSWORD, values, None)
+        self.change(SET_PASSWORD, values, false)
     }
 
     fn set_role(&self, name: &str, role: &str) -> Answer<'_, bool> {
-        self.change(SET_ROLE, vec![name.to_owned(), role.to_owned()], None)
+        self.change(SET_ROLE, vec![name.to_owned(), role.to_owned()], false)
     }
 
     fn remove_account(&self, name: &str) -> Answer<'_, bool> {
-        self.change(REMOVE, vec![name.to_owned()], None)
+        self.change(REMOVE, vec![name.to_owned()], false)
     }
 
     fn secret(&self, name: &str, fresh: Redacted<[u8; 32]>) -> Answer<'_, Redacted<[u8; 32]>> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};
 
-use super::encoding::{digest_to_bytes, now};
+use super::encoding::digest_to_bytes;
 use super::needs::needing;
 use super::repositories::{ensure, unlink};
 use super::writer::{Durability, Transaction};
@@ -131,7 +131,7 @@ impl BlobRecords for SqliteRecords {
         self.write(Durability::Full, move |transaction| {
             Box::pin(async move {
                 let result = sqlx::query_scalar(USE_IF_ALLOWED)
-                    .bind(now())
+                    .bind(transaction.now())
                     .bind(digest)
                     .bind(from)
                     .bind(giver)
@@ -204,7 +204,7 @@ async fn enter(
     let result = sqlx::query_scalar(ENTER)
         .bind(digest_to_bytes(digest))
         .bind(i64::try_from(access.size).unwrap_or(i64::MAX))
-        .bind(now())
+        .bind(transaction.now())
         .bind(access.body.map(Vec::from))
         .fetch_one(&mut transaction.connection)
         .await;
@@ -221,7 +221,7 @@ async fn link(
     let result = sqlx::query(LINK)
         .bind(repository)
         .bind(blob)
-        .bind(now())
+        .bind(transaction.now())
         .bind(given)
         .execute(&mut transaction.connection)
         .await;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::encoding::{digest_from_bytes, digest_to_bytes, now, time_to_millis};
+use super::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
 use super::writer::Durability;
 use super::{SqliteRecords, derived_eviction, derived_rows, stale};
 use crate::StoreError;
@@ -64,7 +64,7 @@ impl DerivedRecords for SqliteRecords {
                 let result = sqlx::query(PUT)
                     .bind(digest_to_bytes(&key))
                     .bind(bytes)
-                    .bind(now())
+                    .bind(transaction.now())
                     .bind(repository.as_str())
                     .bind(digest)
                     .execute(&mut transaction.connection)

@@ -54,11 +54,6 @@ pub(super) fn time_from_millis(millis: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Now, in milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    time_to_millis(SystemTime::now())
-}
-
 impl Origin {
     /// As it is written in the database. The least wins where a manifest came in several ways.
     pub(super) fn number(self) -> i64 {

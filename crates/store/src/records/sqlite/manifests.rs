@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName};
 use serde_json::Value;
 
-use super::encoding::{digest_to_bytes, now, origin_from_number};
+use super::encoding::{digest_to_bytes, origin_from_number};
 use super::needs::needing;
 use super::writer::{Durability, Transaction};
 use super::{SqliteRecords, derived_rows, limit_and_one, manifest_rows};
@@ -166,7 +166,7 @@ impl ManifestRecords for SqliteRecords {
         limit: usize,
         bytes: usize,
     ) -> Answer<'_, Page<JsonMap>> {
-        let query = sqlx::query_as::<_, (Option<String>, String)>(REFERRERS)
+        let query = sqlx::query_as(REFERRERS)
             .bind(digest_to_bytes(subject))
             .bind(repository.to_string())
             .bind(artifact_type.map(str::to_owned))
@@ -177,7 +177,8 @@ impl ManifestRecords for SqliteRecords {
             let mut rows = query.fetch(&self.readers);
             let (mut items, mut read) = (Vec::new(), 0);
             while let Some(row) = rows.next().await {
-                let (text, media_type) = row.map_err(|error| self.error(error))?;
+                let (text, media_type): (Option<String>, String) =
+                    row.map_err(|error| self.error(error))?;
                 let text = text.unwrap_or_default();
                 read += text.len();
                 if !items.is_empty() && read > bytes {
@@ -231,7 +232,7 @@ impl ManifestRecords for SqliteRecords {
                     .bind(image)
                     .bind(repository.as_str())
                     .bind(artifact)
-                    .bind(now())
+                    .bind(transaction.now())
                     .execute(&mut transaction.connection)
                     .await
                     .map(drop)

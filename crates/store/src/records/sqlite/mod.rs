@@ -53,7 +53,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::{Answer, ChangeSink, Records};
+use super::{Answer, ChangeSink, Clock, Records};
 use crate::StoreError;
 use crate::folder::layout::Layout;
 use checkpoint::Checkpoints;
@@ -98,6 +98,7 @@ impl SqliteRecords {
     pub(crate) async fn open(
         layout: &Layout,
         changes: Arc<dyn ChangeSink>,
+        clock: Clock,
         serving: bool,
     ) -> Result<Self, StoreError> {
         let path = layout.database();
@@ -125,7 +126,15 @@ impl SqliteRecords {
         let anew = options(&path).create_if_missing(false);
         let fence: Arc<OnceLock<Fence>> = Arc::default();
         let fenced = Arc::clone(&fence);
-        let writer = Writer::start(connection, anew, path.clone(), changes, checkpoints, fenced);
+        let writer = Writer::start(
+            connection,
+            anew,
+            path.clone(),
+            changes,
+            checkpoints,
+            fenced,
+            clock,
+        );
         Ok(Self {
             path,
             readers,

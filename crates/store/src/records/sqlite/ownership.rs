@@ -2,7 +2,7 @@
 
 use metahub_oci::RepositoryName;
 
-use super::encoding::{now, time_from_millis};
+use super::encoding::time_from_millis;
 use super::writer::{Durability, Transaction};
 use super::{SqliteRecords, limit_and_one};
 use crate::StoreError;
@@ -94,7 +94,7 @@ pub(super) async fn claim(
     sqlx::query(CLAIM)
         .bind(repository.as_str())
         .bind(account)
-        .bind(now())
+        .bind(transaction.now())
         .execute(&mut transaction.connection)
         .await
         .map(drop)

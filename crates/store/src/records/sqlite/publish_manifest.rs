@@ -1,12 +1,11 @@
 //! Storing a manifest: its body, what it refers to and its tags, in one transaction.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use metahub_oci::Digest;
 use serde_json::Value;
 
-use super::encoding::{digest_from_bytes, digest_to_bytes, now};
+use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::repositories::ensure;
 use super::writer::Transaction;
 use super::{ownership, tags};
@@ -85,7 +84,7 @@ impl NewManifest {
         for from in &self.options.mount_from {
             let result = sqlx::query(MOUNT)
                 .bind(repository_id)
-                .bind(now())
+                .bind(transaction.now())
                 .bind(from.as_str())
                 .bind(list(&self.mountable()))
                 .execute(&mut transaction.connection)
@@ -104,7 +103,7 @@ impl NewManifest {
         let referrer = self.referrer().map(Value::Object);
         let result = sqlx::query_scalar(WRITE_BODY)
             .bind(digest.clone())
-            .bind(now())
+            .bind(transaction.now())
             .bind(subject.map(|subject| digest_to_bytes(subject.digest())))
             .bind(document.artifact_type().map(str::to_owned))
             .bind(referrer.map(|descriptor| descriptor.to_string()))
@@ -146,7 +145,7 @@ impl NewManifest {
             .bind(manifest_id)
             .bind(self.document.media_type().as_str())
             .bind(self.options.origin.number())
-            .bind(now())
+            .bind(transaction.now())
             .bind(self.options.brought_by)
             .execute(&mut transaction.connection)
             .await;
@@ -216,7 +215,7 @@ impl NewManifest {
         let record = TagRecord {
             digest: self.document.digest().clone(),
             origin: self.options.origin,
-            checked_at: SystemTime::now(),
+            checked_at: transaction.clock().now(),
             etag: self.options.etag,
         };
         let rows = (repository_id, manifest_id);

@@ -2,7 +2,7 @@
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::encoding::{digest_to_bytes, now};
+use super::encoding::digest_to_bytes;
 use super::writer::Transaction;
 use super::{SqliteRecords, limit_and_one};
 use crate::StoreError;
@@ -57,7 +57,7 @@ pub(super) async fn ensure(
         None => {
             let result = sqlx::query_scalar(ADD)
                 .bind(name.as_str())
-                .bind(now())
+                .bind(transaction.now())
                 .fetch_one(&mut transaction.connection)
                 .await;
             (result.map_err(|error| transaction.error(error))?, true)

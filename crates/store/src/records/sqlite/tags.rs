@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName, Tag};
 
 use super::encoding::{
-    digest_from_bytes, digest_to_bytes, now, origin_from_number, time_from_millis, time_to_millis,
+    digest_from_bytes, digest_to_bytes, origin_from_number, time_from_millis, time_to_millis,
 };
 use super::writer::{Durability, Transaction};
 use super::{SqliteRecords, limit_and_one, manifest_rows};
@@ -156,7 +156,7 @@ pub(super) async fn set(
         .bind(tag.as_str())
         .bind(manifest_id)
         .bind(record.origin.number())
-        .bind(now())
+        .bind(transaction.now())
         .bind(time_to_millis(record.checked_at))
         .bind(record.etag.as_deref())
         .execute(&mut transaction.connection)

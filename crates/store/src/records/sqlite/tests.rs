@@ -18,7 +18,8 @@ impl ChangeSink for Nobody {
 pub(super) async fn temporary() -> (tempfile::TempDir, SqliteRecords) {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(folder.path()).unwrap();
-    let records = SqliteRecords::open(&layout, Arc::new(Nobody), true).await;
+    let clock = Clock::default();
+    let records = SqliteRecords::open(&layout, Arc::new(Nobody), clock, true).await;
     (folder, records.unwrap())
 }
 

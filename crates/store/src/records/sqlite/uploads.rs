@@ -3,7 +3,6 @@
 use metahub_oci::RepositoryName;
 
 use super::SqliteRecords;
-use super::encoding::now;
 use super::writer::{Durability, Transaction};
 use crate::StoreError;
 use crate::records::{Answer, UploadRecords};
@@ -24,7 +23,7 @@ impl UploadRecords for SqliteRecords {
                 let result = sqlx::query(BEGIN)
                     .bind(id.as_str())
                     .bind(repository.as_str())
-                    .bind(now())
+                    .bind(transaction.now())
                     .execute(&mut transaction.connection)
                     .await;
                 result.map(drop).map_err(|error| transaction.error(error))

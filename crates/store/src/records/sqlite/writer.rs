@@ -20,9 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
 use crate::folder::lease;
-use crate::records::{Change, ChangeSink};
+use crate::records::{Change, ChangeSink, Clock};
 
 use super::checkpoint::Checkpoints;
+use super::encoding::time_to_millis;
 use super::errors::failed;
 
 /// How many pieces of work share a transaction at most.
@@ -58,6 +59,7 @@ pub(super) struct Transaction {
     path: PathBuf,
     synchronous: Durability,
     fence: Arc<OnceLock<Fence>>,
+    clock: Clock,
 }
 
 /// What keeps a server from writing that lost the folder to another one: the lease, and the
@@ -69,6 +71,16 @@ pub(super) struct Fence {
 }
 
 impl Transaction {
+    /// The time.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Now, in milliseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        time_to_millis(self.clock.now())
+    }
+
     /// Notes what caches must forget once this is durable.
     pub(super) fn changed(&mut self, change: Change) {
         self.changes.push(change);
@@ -204,6 +216,7 @@ impl Writer {
         sink: Arc<dyn ChangeSink>,
         checkpoints: Checkpoints,
         fence: Arc<OnceLock<Fence>>,
+        clock: Clock,
     ) -> Self {
         let (queue, messages) = mpsc::channel(4 * BATCH);
         let transaction = Transaction {
@@ -212,6 +225,7 @@ impl Writer {
             path,
             synchronous: Durability::Full,
             fence,
+            clock,
         };
         tokio::spawn(serve(transaction, options, messages, sink, checkpoints));
         Self {

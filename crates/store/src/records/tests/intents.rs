@@ -1,0 +1,373 @@
+//! What is done to records, at random.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use metahub_oci::Tag;
+use proptest::prelude::*;
+
+use super::world::World;
+use crate::content::Known;
+use crate::records::{
+    Cursor, NewBlob, NewManifest, Origin, PutManifest, Records, Redacted, Right, TagRecord, Use,
+};
+
+const REPOSITORIES: usize = 5;
+const BLOBS: usize = 4;
+const DOCUMENTS: usize = 6;
+const TAGS: usize = 2;
+
+#[derive(Clone, Debug)]
+pub(super) enum Intent {
+    PublishBlob {
+        repository: Option<usize>,
+        blob: usize,
+        given: bool,
+        upload: Option<usize>,
+    },
+    Link(Option<usize>, usize, usize),
+    LinkGiven(usize, usize),
+    DeleteBlob(usize, usize),
+    DeleteBlobUnless(usize, usize, usize),
+    ForgetBlob(usize),
+    PublishManifest {
+        repository: usize,
+        document: usize,
+        origin: Origin,
+        tag: Option<usize>,
+        fixed: bool,
+        require: bool,
+        by: i64,
+        sources: usize,
+        mount_from: Option<usize>,
+    },
+    DeleteManifest(usize, usize),
+    DeleteManifestUnless(usize, usize, usize),
+    SetTag(usize, usize, usize),
+    RecheckTag(usize, usize, usize),
+    DeleteTag(usize, usize),
+    BeginUpload(usize, usize),
+    EndUpload(usize),
+    Release(usize),
+    SetCompatibility(usize, usize, bool),
+    PutDerived(usize, usize, usize, u64),
+    EvictDerived(u64, u32),
+    RemoveStale(u64),
+    Use(usize, usize, i64),
+    Evict(usize, usize, u64),
+    EvictUnreferenced(u64, u64),
+    RemoveLinks(u64),
+    RemoveBlobs(u64),
+    RemoveRepositories(u64),
+    AddAccount(usize),
+    SetRole(usize),
+    SetPassword(usize),
+    RemoveAccount(usize),
+    Secret(usize, u8),
+    BeginEpoch(i64, bool),
+    FinishEpoch(i64),
+    SetSuspect(bool),
+}
+
+pub(super) fn intent() -> impl Strategy<Value = Intent> {
+    let r = || 0..REPOSITORIES;
+    let (b, d, t) = (|| 0..BLOBS, || 0..DOCUMENTS, || 0..TAGS);
+    let age = || 0..200u64;
+    let origin = prop_oneof![
+        2 => Just(Origin::Pushed),
+        4 => Just(Origin::Upstream),
+        3 => Just(Origin::Derived),
+    ];
+    let publish_manifest = (
+        (r(), d(), origin, prop::option::of(t()), any::<bool>()),
+        (
+            prop::bool::weighted(0.2),
+            0..3i64,
+            0..3usize,
+            prop::option::of(r()),
+        ),
+    );
+    prop_oneof![
+        6 => (prop::option::of(r()), b(), any::<bool>(), prop::option::of(0..2usize)).prop_map(
+            |(repository, blob, given, upload)| Intent::PublishBlob { repository, blob, given, upload }
+        ),
+        2 => (prop::option::of(r()), r(), b()).prop_map(|(f, t, b)| Intent::Link(f, t, b)),
+        2 => (r(), b()).prop_map(|(r, b)| Intent::LinkGiven(r, b)),
+        1 => (r(), b()).prop_map(|(r, b)| Intent::DeleteBlob(r, b)),
+        1 => (r(), b(), t()).prop_map(|(r, b, t)| Intent::DeleteBlobUnless(r, b, t)),
+        1 => b().prop_map(Intent::ForgetBlob),
+        12 => publish_manifest.prop_map(
+            |((repository, document, origin, tag, fixed), (require, by, sources, mount_from))| {
+                Intent::PublishManifest {
+                    repository, document, origin, tag, fixed, require, by, sources, mount_from,
+                }
+            }
+        ),
+        2 => (r(), d()).prop_map(|(r, d)| Intent::DeleteManifest(r, d)),
+        1 => (r(), d(), t()).prop_map(|(r, d, t)| Intent::DeleteManifestUnless(r, d, t)),
+        2 => (r(), t(), d()).prop_map(|(r, t, d)| Intent::SetTag(r, t, d)),
+        1 => (r(), t(), d()).prop_map(|(r, t, d)| Intent::RecheckTag(r, t, d)),
+        1 => (r(), t()).prop_map(|(r, t)| Intent::DeleteTag(r, t)),
+        1 => (0..2usize, r()).prop_map(|(u, r)| Intent::BeginUpload(u, r)),
+        1 => (0..2usize).prop_map(Intent::EndUpload),
+        2 => r().prop_map(Intent::Release),
+        1 => (r(), d(), any::<bool>()).prop_map(|(r, d, some)| Intent::SetCompatibility(r, d, some)),
+        3 => (0..3usize, r(), d(), 1..100u64).prop_map(|(k, r, d, b)| Intent::PutDerived(k, r, d, b)),
+        2 => (0..150u64, 1..3u32).prop_map(|(target, most)| Intent::EvictDerived(target, most)),
+        2 => age().prop_map(Intent::RemoveStale),
+        2 => (r(), d(), 0..3i64).prop_map(|(r, d, by)| Intent::Use(r, d, by)),
+        3 => (r(), d(), age()).prop_map(|(r, d, age)| Intent::Evict(r, d, age)),
+        1 => (age(), age()).prop_map(|(linked, given)| Intent::EvictUnreferenced(linked, given)),
+        1 => age().prop_map(Intent::RemoveLinks),
+        1 => age().prop_map(Intent::RemoveBlobs),
+        1 => age().prop_map(Intent::RemoveRepositories),
+        1 => (0..2usize).prop_map(Intent::AddAccount),
+        1 => (0..2usize).prop_map(Intent::SetRole),
+        1 => (0..2usize).prop_map(Intent::SetPassword),
+        1 => (0..2usize).prop_map(Intent::RemoveAccount),
+        1 => (0..2usize, any::<u8>()).prop_map(|(name, byte)| Intent::Secret(name, byte)),
+        1 => (0..9i64, any::<bool>()).prop_map(|(epoch, bad)| Intent::BeginEpoch(epoch, bad)),
+        1 => (0..9i64).prop_map(Intent::FinishEpoch),
+        1 => any::<bool>().prop_map(Intent::SetSuspect),
+    ]
+}
+
+fn names(at: usize) -> &'static str {
+    if at == 0 { "alice" } else { "bob" }
+}
+
+impl Intent {
+    /// Runs it; the answer, as text.
+    #[allow(clippy::too_many_lines, reason = "one arm for each intent")]
+    pub(super) async fn run(
+        &self,
+        records: &dyn Records,
+        world: &World,
+        now: SystemTime,
+    ) -> String {
+        let before = |millis: &u64| now - Duration::from_millis(*millis);
+        let name = |at: &usize| &world.repositories[*at];
+        let blob = |at: &usize| &world.blobs[*at].0;
+        let stays = |at: &usize| {
+            let stays = world.tags[*at].clone();
+            Arc::new(move |tag: &Tag| *tag == stays)
+        };
+        match self {
+            Self::PublishBlob {
+                repository,
+                blob,
+                given,
+                upload,
+            } => {
+                let (digest, access) = world.blobs[*blob].clone();
+                let new = NewBlob {
+                    digest,
+                    access,
+                    repository: repository.as_ref().map(|at| name(at).clone()),
+                    given: *given,
+                    upload: upload.map(|at| world.uploads[at].clone()),
+                };
+                format!("{:?}", records.publish_blob(new).await)
+            }
+            Self::Link(from, to, at) => {
+                let right = from.map_or(Right::Vouched, |from| Right::Of(name(&from).clone()));
+                let linked = records.link_blob(right, name(to), blob(at)).await;
+                format!("{linked:?}")
+            }
+            Self::LinkGiven(to, at) => {
+                let host = name(to).as_str().split('/').next().unwrap_or("").to_owned();
+                let given = records.is_given(&host, blob(at)).await;
+                let right = Right::Given(host);
+                let linked = records.link_blob(right, name(to), blob(at)).await;
+                format!("{given:?} {linked:?}")
+            }
+            Self::DeleteBlob(r, at) => {
+                format!("{:?}", records.delete_blob(name(r), blob(at)).await)
+            }
+            Self::DeleteBlobUnless(r, at, tag) => {
+                let deleted = records.delete_blob_unless(name(r), blob(at), stays(tag));
+                format!("{:?}", deleted.await)
+            }
+            Self::ForgetBlob(at) => format!("{:?}", records.forget_blob(blob(at)).await),
+            Self::PublishManifest {
+                repository,
+                document,
+                origin,
+                tag,
+                fixed,
+                require,
+                by,
+                sources,
+                mount_from,
+            } => {
+                let tags: Vec<Tag> = tag.iter().map(|at| world.tags[*at].clone()).collect();
+                let options = PutManifest {
+                    fixed: if *fixed { tags.clone() } else { Vec::new() },
+                    tags,
+                    origin: *origin,
+                    account: Some(names(*sources).to_owned()),
+                    sources: match origin {
+                        Origin::Pushed => Vec::new(),
+                        Origin::Upstream | Origin::Derived => world.sources(*sources),
+                    },
+                    etag: Some(format!("\"{by}\"")),
+                    require_references: *require,
+                    brought_by: *by,
+                    mount_from: mount_from.iter().map(|at| name(at).clone()).collect(),
+                };
+                let document = &world.documents[*document];
+                let new = NewManifest::new(name(repository), document, options);
+                format!("{:?}", records.publish_manifest(new).await)
+            }
+            Self::DeleteManifest(r, d) => {
+                let deleted = records.delete_manifest(name(r), world.digest(*d)).await;
+                format!("{deleted:?}")
+            }
+            Self::DeleteManifestUnless(r, d, tag) => {
+                let deleted = records.delete_manifest_unless(name(r), world.digest(*d), stays(tag));
+                format!("{:?}", deleted.await)
+            }
+            Self::SetTag(r, t, d) => {
+                let record = TagRecord {
+                    digest: world.digest(*d).clone(),
+                    origin: Origin::Upstream,
+                    checked_at: now,
+                    etag: None,
+                };
+                let set = records.set_tag(name(r), &world.tags[*t], record).await;
+                format!("{set:?}")
+            }
+            Self::RecheckTag(r, t, d) => {
+                let (tag, etag) = (&world.tags[*t], Some("again".to_owned()));
+                let done = records.recheck_tag(name(r), tag, world.digest(*d), now, etag);
+                format!("{:?}", done.await)
+            }
+            Self::DeleteTag(r, t) => {
+                format!("{:?}", records.delete_tag(name(r), &world.tags[*t]).await)
+            }
+            Self::BeginUpload(u, r) => {
+                // Their names are never used twice.
+                let known = records.upload(&world.uploads[*u]).await.unwrap();
+                if known.is_some() {
+                    return format!("{known:?}");
+                }
+                format!(
+                    "{:?}",
+                    records.begin_upload(&world.uploads[*u], name(r)).await
+                )
+            }
+            Self::EndUpload(u) => format!("{:?}", records.end_upload(&world.uploads[*u]).await),
+            Self::Release(r) => format!("{:?}", records.release_name(name(r)).await),
+            Self::SetCompatibility(r, d, some) => {
+                let artifact = some.then(|| world.documents[5].descriptor());
+                let set = records.set_compatibility(name(r), world.digest(*d), artifact.as_ref());
+                format!("{:?}", set.await)
+            }
+            Self::PutDerived(key, r, d, bytes) => {
+                let (key, digest) = (&world.keys[*key], world.digest(*d));
+                format!(
+                    "{:?}",
+                    records.put_derived(key, name(r), digest, *bytes).await
+                )
+            }
+            Self::EvictDerived(target, most) => {
+                let evicted = records.evict_derived(*target, *most).await;
+                format!(
+                    "{:?}",
+                    evicted.map(|mut evicted| {
+                        evicted.blobs.sort();
+                        evicted
+                    })
+                )
+            }
+            Self::RemoveStale(age) => {
+                let cutoff = before(age);
+                let counted = records.count_stale(cutoff).await.unwrap();
+                let mut removed = 0;
+                loop {
+                    let batch = records.stale_derived(cutoff, Cursor::default(), 100);
+                    let items = batch.await.unwrap().items;
+                    let gone = records.remove_stale(items, cutoff).await.unwrap();
+                    removed += gone;
+                    if gone == 0 {
+                        break;
+                    }
+                }
+                assert_eq!(counted, removed, "said, and done");
+                format!("{removed}")
+            }
+            Self::Use(r, d, by) => {
+                let used = Use {
+                    repository: name(r).clone(),
+                    digest: world.digest(*d).clone(),
+                    at: now,
+                    by: *by,
+                };
+                format!("{:?}", records.record_use(vec![used]).await)
+            }
+            Self::Evict(r, d, age) => {
+                let digest = world.digest(*d);
+                format!(
+                    "{:?}",
+                    records.evict_manifest(name(r), digest, before(age)).await
+                )
+            }
+            Self::EvictUnreferenced(linked, given) => {
+                let evicted = records.evict_unreferenced(before(linked), before(given), 2);
+                format!("{:?}", evicted.await)
+            }
+            Self::RemoveLinks(age) => {
+                let cutoff = before(age);
+                let links = records.unneeded_links(cutoff, Cursor::default(), 3);
+                let links = links.await.unwrap().items;
+                format!("{:?}", records.remove_links(links, cutoff).await)
+            }
+            Self::RemoveBlobs(age) => {
+                let mut removed = Vec::new();
+                for (digest, _) in &world.blobs {
+                    removed.push(records.remove_blob(digest, before(age)).await.unwrap());
+                }
+                format!("{removed:?}")
+            }
+            Self::RemoveRepositories(age) => {
+                format!("{:?}", records.remove_empty_repositories(before(age)).await)
+            }
+            Self::AddAccount(at) => {
+                let hash = Redacted::new("hash".to_owned());
+                format!(
+                    "{:?}",
+                    records.add_account(names(*at), "puller", hash).await
+                )
+            }
+            Self::SetRole(at) => format!("{:?}", records.set_role(names(*at), "admin").await),
+            Self::SetPassword(at) => {
+                let hash = Redacted::new("other".to_owned());
+                format!("{:?}", records.set_password(names(*at), hash).await)
+            }
+            Self::RemoveAccount(at) => {
+                format!("{:?}", records.remove_account(names(*at)).await)
+            }
+            Self::Secret(at, byte) => {
+                let secret = records.secret(names(*at), Redacted::new([*byte; 32])).await;
+                format!("{:?}", secret.map(|secret| *secret.expose()))
+            }
+            Self::BeginEpoch(epoch, bad) => {
+                let suspect = bad.then(|| "one of them is older".to_owned());
+                let known: Option<Known> = records.identity().await.unwrap();
+                let store = known.map_or_else(|| "store".to_owned(), |known| known.store);
+                format!("{:?}", records.begin_epoch(store, *epoch, suspect).await)
+            }
+            Self::FinishEpoch(epoch) => {
+                // Never before one began.
+                if records.identity().await.unwrap().is_none() {
+                    return String::new();
+                }
+                format!("{:?}", records.finish_epoch(*epoch).await)
+            }
+            Self::SetSuspect(bad) => {
+                let suspect = bad.then(|| "something".to_owned());
+                format!("{:?}", records.set_suspect(suspect).await)
+            }
+        }
+    }
+}
