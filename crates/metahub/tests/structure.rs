@@ -367,6 +367,31 @@ fn repositories_are_reached_through_authorised_handles_only() {
     assert_eq!(found, [""; 0]);
 }
 
+#[test]
+fn sql_stands_in_one_place() {
+    let mut files = Vec::new();
+    for folder in crates().values() {
+        sources(&folder.join("src"), &mut files);
+    }
+    let place = Path::new("store/src/records/sqlite");
+    let (inside, outside): (Vec<PathBuf>, Vec<PathBuf>) = files
+        .into_iter()
+        .partition(|file| file.parent().is_some_and(|folder| folder.ends_with(place)));
+    let speaks = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let words = ["sqlx", "SELECT ", "INSERT INTO ", "DELETE FROM ", "PRAGMA "];
+        words.iter().any(|word| text.contains(word))
+    };
+    assert!(inside.iter().filter(|file| speaks(file)).count() > 10);
+    let found: Vec<PathBuf> = outside.into_iter().filter(speaks).collect();
+    assert_eq!(
+        found,
+        [PathBuf::new(); 0],
+        "give `Records` a method for it, and put the statement into {}",
+        place.display()
+    );
+}
+
 /// Words of a private language, and what is said instead.
 const GONE: [(&str, &str); 13] = [
     ("whoever asks", "the client, the caller"),
