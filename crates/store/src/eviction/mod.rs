@@ -1,5 +1,5 @@
 //! What was cached from upstreams, and evicting it.
 
+pub(crate) mod cached;
 pub(crate) mod derived_evict;
 pub(crate) mod evict;
-pub(crate) mod kept;

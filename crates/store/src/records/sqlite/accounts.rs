@@ -2,7 +2,7 @@
 
 use super::SqliteRecords;
 use super::encoding::time_from_millis;
-use super::writer::Durability;
+use super::transaction::Durability;
 use crate::StoreError;
 use crate::records::{AccountRecord, AccountRecords, Answer, Redacted};
 

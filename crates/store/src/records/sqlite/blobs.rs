@@ -6,7 +6,7 @@ use metahub_oci::{Digest, RepositoryName};
 use super::encoding::digest_to_bytes;
 use super::needs::needing;
 use super::repositories::{ensure, unlink};
-use super::writer::{Durability, Transaction};
+use super::transaction::{Durability, Transaction};
 use super::{SqliteRecords, uploads};
 use crate::StoreError;
 use crate::records::{Access, Answer, BlobRecords, Change, Deletion, NewBlob, Right, Stays};

@@ -7,7 +7,7 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, time_from_millis, time_to_millis};
 use super::eviction_rules::{evictable, last_used};
-use super::writer::Durability;
+use super::transaction::Durability;
 use super::{SqliteRecords, eviction};
 use crate::StoreError;
 use crate::records::{
@@ -25,11 +25,14 @@ macro_rules! is_upstreams {
 }
 
 statements! {
-    USE_MANIFEST =
+    USE_MANIFEST = concat!(
         "UPDATE repo_manifests SET used_at = max(used_at, $1),
-             brought_by = CASE WHEN brought_by = $4 THEN $4 ELSE 0 END
+             brought_by = CASE WHEN brought_by = $4 THEN $4 ELSE ",
+        shared!(),
+        " END
          WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
-           AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)";
+           AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)"
+    );
     USE_DERIVED =
         "UPDATE derived SET used_at = max(used_at, $1)
          WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
@@ -50,7 +53,7 @@ statements! {
         is_upstreams!(),
         ")) GROUP BY host HAVING sum(size) > 0"
     );
-    OF_ONE_CLIENT =
+    OF_ONE_CLIENT = concat!(
         "SELECT coalesce(sum(size), 0) FROM (
              SELECT DISTINCT b.id, b.size FROM repositories r
              JOIN repo_blobs l ON l.repository_id = r.id
@@ -58,10 +61,15 @@ statements! {
              WHERE r.kind = 'upstream' AND NOT EXISTS (SELECT 1 FROM needed_refs f
                  CROSS JOIN repo_manifests h
                      ON h.manifest_id = f.manifest_id AND h.repository_id = r.id
-                 WHERE f.digest = b.digest AND h.brought_by = 0)
+                 WHERE f.digest = b.digest AND h.brought_by = ",
+        shared!(),
+        ")
              UNION ALL SELECT * FROM (
                  SELECT DISTINCT -m.id, length(m.body) FROM repo_manifests h
-                 JOIN manifests m ON m.id = h.manifest_id WHERE h.brought_by <> 0))";
+                 JOIN manifests m ON m.id = h.manifest_id WHERE h.brought_by <> ",
+        shared!(),
+        "))"
+    );
     CANDIDATES = concat!(
         "SELECT * FROM (
              SELECT ",
@@ -70,7 +78,9 @@ statements! {
              FROM fetched_manifests l
              JOIN repositories r ON r.id = l.repository_id
              JOIN manifests m ON m.id = l.manifest_id
-             WHERE ($1 IS NULL OR r.host = $1) AND (NOT $6 OR l.brought_by <> 0) AND ",
+             WHERE ($1 IS NULL OR r.host = $1) AND (NOT $6 OR l.brought_by <> ",
+        shared!(),
+        ") AND ",
         evictable!(),
         ") WHERE (used, repository_id, manifest_id) > ($2, $3, $4)
          ORDER BY used, repository_id, manifest_id LIMIT $5"

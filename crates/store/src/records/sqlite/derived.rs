@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
-use super::writer::Durability;
+use super::transaction::Durability;
 use super::{SqliteRecords, derived_eviction, derived_rows, stale};
 use crate::StoreError;
 use crate::records::{

@@ -8,7 +8,7 @@ use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::eviction::{Naming, is_named, take};
 use super::manifests::delete;
 use super::stale::unreferenced;
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::{Change, EvictedRecords};
 

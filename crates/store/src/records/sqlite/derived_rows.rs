@@ -1,7 +1,7 @@
 //! The rows of derived records that others count and remove.
 
 use super::encoding::digest_from_bytes;
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::{Change, DerivedTotal};
 

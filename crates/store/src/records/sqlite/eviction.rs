@@ -10,7 +10,7 @@ use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::eviction_rules::{evictable, last_used};
 use super::manifests;
 use super::repositories::{find, unlink};
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::{EvictedManifest, UnlinkedBlob};
 

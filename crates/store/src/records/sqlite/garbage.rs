@@ -9,7 +9,7 @@ use metahub_oci::{Algorithm, Digest};
 use super::SqliteRecords;
 use super::encoding::{digest_from_bytes, digest_to_bytes, first_key, time_to_millis};
 use super::repositories::unlink;
-use super::writer::Durability;
+use super::transaction::Durability;
 use crate::StoreError;
 use crate::records::{Answer, Batch, Cursor, Garbage, GarbageRecords, Link, UnlinkedBlob};
 

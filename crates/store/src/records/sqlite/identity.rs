@@ -7,7 +7,7 @@ use metahub_oci::Digest;
 
 use super::SqliteRecords;
 use super::encoding::{digest_from_bytes, first_key};
-use super::writer::{Durability, Fence, Transaction};
+use super::transaction::{Durability, Fence, Transaction};
 use crate::StoreError;
 use crate::content::{ALGORITHMS, Known};
 use crate::folder::lease;

@@ -5,7 +5,7 @@ use metahub_oci::{Digest, RepositoryName};
 
 use super::SqliteRecords;
 use super::encoding::{digest_from_bytes, digest_to_bytes};
-use super::writer::Durability;
+use super::transaction::Durability;
 use crate::StoreError;
 use crate::records::{Affected, Answer, Batch, Change, Cursor, InspectionRecords, StoredBody};
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::encoding::{digest_to_bytes, origin_from_number};
 use super::needs::needing;
-use super::writer::{Durability, Transaction};
+use super::transaction::{Durability, Transaction};
 use super::{SqliteRecords, derived_rows, limit_and_one, manifest_rows};
 use crate::StoreError;
 use crate::records::{

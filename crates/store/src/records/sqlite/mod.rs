@@ -13,6 +13,13 @@ macro_rules! statements {
     };
 }
 
+/// In `brought_by`: an account, the registry itself or more than one client asked for it.
+macro_rules! shared {
+    () => {
+        "0"
+    };
+}
+
 mod accounts;
 mod blobs;
 mod cached;
@@ -39,6 +46,7 @@ mod stale;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod uploads;
 mod writer;
 
@@ -58,7 +66,8 @@ use crate::StoreError;
 use crate::folder::layout::Layout;
 use checkpoint::Checkpoints;
 use errors::failed;
-use writer::{Durability, Fence, Transaction, Writer};
+use transaction::{Durability, Fence, Transaction};
+use writer::Writer;
 
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 
 use super::encoding::digest_to_bytes;
 
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::Stays;
 

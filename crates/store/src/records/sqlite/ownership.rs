@@ -3,7 +3,7 @@
 use metahub_oci::RepositoryName;
 
 use super::encoding::time_from_millis;
-use super::writer::{Durability, Transaction};
+use super::transaction::{Durability, Transaction};
 use super::{SqliteRecords, limit_and_one};
 use crate::StoreError;
 use crate::records::{Answer, Change, LocalName, OwnershipRecords, Page, Release};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::repositories::ensure;
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use super::{ownership, tags};
 use crate::StoreError;
 use crate::records::{Change, Kind, NewManifest, Origin, PutError, TagRecord, digest_of};
@@ -37,7 +37,7 @@ statements! {
         "INSERT OR IGNORE INTO refs (manifest_id, digest, kind)
          SELECT $1, unhex(value ->> 0), value ->> 1 FROM json_each($2)";
     // What was pushed stays pushed, even if an upstream has it too.
-    HOLD =
+    HOLD = concat!(
         "INSERT INTO repo_manifests
              (repository_id, manifest_id, media_type, origin, pushed_at, brought_by)
          VALUES ($1, $2, $3, $4, $5, $6)
@@ -45,7 +45,10 @@ statements! {
              media_type = excluded.media_type,
              origin = min(origin, excluded.origin),
              pushed_at = excluded.pushed_at,
-             brought_by = CASE WHEN brought_by = excluded.brought_by THEN brought_by ELSE 0 END";
+             brought_by = CASE WHEN brought_by = excluded.brought_by THEN brought_by ELSE ",
+        shared!(),
+        " END"
+    );
     FORGET_SOURCES = "DELETE FROM sources WHERE repository_id = $1 AND manifest_id = $2";
     WRITE_SOURCES =
         "INSERT INTO sources (repository_id, manifest_id, position, image, digest)

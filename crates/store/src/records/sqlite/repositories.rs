@@ -3,7 +3,7 @@
 use metahub_oci::{Digest, RepositoryName};
 
 use super::encoding::digest_to_bytes;
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use super::{SqliteRecords, limit_and_one};
 use crate::StoreError;
 use crate::records::{Answer, Change, Page, RepositoryRecords, host_of};

@@ -7,7 +7,7 @@ use sqlx::{Executor, Sqlite};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes};
 use super::manifests::delete;
-use super::writer::Transaction;
+use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::{Batch, Cursor, Derived};
 

@@ -7,7 +7,7 @@ use metahub_oci::{Digest, RepositoryName, Tag};
 use super::encoding::{
     digest_from_bytes, digest_to_bytes, origin_from_number, time_from_millis, time_to_millis,
 };
-use super::writer::{Durability, Transaction};
+use super::transaction::{Durability, Transaction};
 use super::{SqliteRecords, limit_and_one, manifest_rows};
 use crate::StoreError;
 use crate::records::{Answer, Change, Page, TagRecord, TagRecords};

@@ -46,6 +46,7 @@ const ALL: &[(&str, &[(&str, &str)])] = &[
     ("snapshot", snapshot::STATEMENTS),
     ("stale", stale::STATEMENTS),
     ("tags", tags::STATEMENTS),
+    ("transaction", transaction::STATEMENTS),
     ("uploads", uploads::STATEMENTS),
     ("writer", writer::STATEMENTS),
 ];

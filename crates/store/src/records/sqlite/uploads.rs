@@ -3,7 +3,7 @@
 use metahub_oci::RepositoryName;
 
 use super::SqliteRecords;
-use super::writer::{Durability, Transaction};
+use super::transaction::{Durability, Transaction};
 use crate::StoreError;
 use crate::records::{Answer, UploadRecords};
 use crate::uploads::upload_id::UploadId;
