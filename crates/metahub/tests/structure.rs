@@ -392,6 +392,45 @@ fn sql_stands_in_one_place() {
     );
 }
 
+#[test]
+fn files_of_content_are_touched_in_one_place() {
+    let src = root().join("crates/store/src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    // Beside the content there are the lock, the lease and the reserve, and folders of backups.
+    let places = ["content/files", "folder", "backup"];
+    let (inside, outside): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|file| {
+        let folder = file.strip_prefix(&src).unwrap().parent().unwrap();
+        places.iter().any(|place| folder == Path::new(place))
+    });
+    let touches = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        // To name the type of an open file touches none.
+        let text = text.replace("use std::fs::File;", "");
+        let words = [
+            "std::fs",
+            "tokio::fs",
+            "rustix::fs",
+            "unix::fs",
+            "File::open",
+            "File::create",
+        ];
+        words.iter().any(|word| text.contains(word))
+    };
+    assert!(inside.iter().filter(|file| touches(file)).count() > 10);
+    let found: Vec<PathBuf> = outside
+        .into_iter()
+        .filter(touches)
+        .filter(|file| !file.to_str().unwrap().contains("tests"))
+        .collect();
+    assert_eq!(
+        found,
+        [PathBuf::new(); 0],
+        "give `Content` a method for it, and touch the files in crates/store/src/content/files"
+    );
+}
+
 /// Words of a private language, and what is said instead.
 const GONE: [(&str, &str); 13] = [
     ("whoever asks", "the client, the caller"),

@@ -1,5 +1,6 @@
-//! What a MetaHub keeps, on local disk: blobs as content-addressed files, everything else in
-//! SQLite.
+//! What a MetaHub keeps: content (blobs, and what is being received) and records (everything
+//! else). Each lies behind a trait: [`content`] in local files or in memory, [`records`] in SQLite
+//! or in memory.
 //!
 //! What was acknowledged survives a kill and a power cut: content is verified, made durable and
 //! moved into place before the database commits that it is there. Reading a blob needs a

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::future::ready;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use metahub_oci::{Digest, Hasher};
 use crate::StoreError;
 use crate::content::blob_chunks::BlobChunks;
 use crate::content::blob_stream::BlobStream;
-use crate::content::files::open_file::OpenFile;
+use crate::content::files::open_file::{OpenFile, write_ahead};
 use crate::content::files::stream::Streams;
 
 /// Bytes that are in no file.
@@ -165,7 +164,7 @@ impl StagedBytes {
     /// Writes bytes ahead of those that were appended. Blocks.
     pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.write_all_at(bytes, at),
+            Self::File(file) => write_ahead(file, bytes, at),
             Self::Object(object) => object.write_at(bytes, at),
         }
     }

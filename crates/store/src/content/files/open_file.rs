@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use metahub_oci::{Digest, Hasher};
@@ -121,4 +122,9 @@ impl OpenFile {
             .then(|| Check::new(digest.clone(), self.stamp, Arc::clone(&self.verified)));
         FileStream::new(Arc::clone(&self.file), range, check, streams)
     }
+}
+
+/// Writes bytes into a file that is being received, behind those that were appended. Blocks.
+pub(crate) fn write_ahead(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.write_all_at(bytes, at)
 }

@@ -199,6 +199,7 @@ async fn a_given_up_fill_is_resumed_once_where_it_stood(content: &dyn Content) {
     assert_eq!(staged_half.len(), half.len() as u64);
     staged_half.give_up().await;
     assert!(content.can_resume(source, digest));
+    assert_eq!(content.list_staged().await.unwrap(), []);
     assert!(!content.can_resume("ghcr.io", digest));
     assert_eq!(
         content.resumable_bytes().get(source),

@@ -241,14 +241,14 @@ impl Model {
 /// How many sequences are tried; `PROPTEST_CASES` sets another number.
 fn cases() -> u32 {
     let set = std::env::var("PROPTEST_CASES").ok();
-    set.and_then(|cases| cases.parse().ok()).unwrap_or(64)
+    set.and_then(|cases| cases.parse().ok()).unwrap_or(96)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
-    fn files_and_memory_answer_as_the_model(steps in prop::collection::vec(step(), 1..40)) {
+    fn files_and_memory_answer_as_the_model(steps in prop::collection::vec(step(), 10..60)) {
         in_order().block_on(async {
             let mut model = Model::default();
             let mut files = Driver::new(Kind::Files).await;

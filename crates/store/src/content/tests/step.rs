@@ -11,7 +11,7 @@ use super::bytes;
 pub(super) const SIZES: [usize; 4] = [0, 1, 70_000, 600_000];
 pub(super) const SOURCES: [&str; 2] = ["ghcr.io", "quay.io"];
 pub(super) const NAMES: [&str; 2] = ["upload-a", "upload-b"];
-pub(super) const SLOTS: usize = 3;
+pub(super) const SLOTS: usize = 2;
 pub(super) const OPENS: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,13 @@ pub(super) enum Step {
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    let (slot, content) = (0..SLOTS, 0..SIZES.len());
+    let slot = 0..SLOTS;
+    // Most often the one that is large enough to be resumed.
+    let content = prop_oneof![1 => 0..SIZES.len(), 2 => Just(3_usize)];
     let how = prop_oneof![
-        Just(How::Temporary),
-        (0..SOURCES.len()).prop_map(How::Resumable),
-        (0..NAMES.len()).prop_map(How::Kept),
+        1 => Just(How::Temporary),
+        3 => (0..SOURCES.len()).prop_map(How::Resumable),
+        2 => (0..NAMES.len()).prop_map(How::Kept),
     ];
     let ending = prop_oneof![
         3 => Just(Ending::Drop),
@@ -99,7 +101,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Ending::Remove),
     ];
     let after = prop_oneof![Just(After::Keep), Just(After::TakeBack), Just(After::Crash)];
-    let size = prop_oneof![1..1000usize, 1..700_000usize];
+    let size = prop_oneof![1 => 1..1000usize, 3 => 150_000..700_000usize];
     prop_oneof![
         4 => (slot.clone(), how, content.clone())
             .prop_map(|(slot, how, content)| Step::Stage { slot, how, content }),
