@@ -19,7 +19,8 @@ statements! {
          WHERE l.blob_id = (SELECT id FROM blobs WHERE digest = $1) ORDER BY r.name";
     SOURCES_OF_BLOB =
         "SELECT DISTINCT s.image FROM refs f
-         CROSS JOIN sources s ON s.manifest_id = f.manifest_id
+         CROSS JOIN repo_manifests h ON h.manifest_id = f.manifest_id
+         JOIN sources s ON s.repository_id = h.repository_id AND s.manifest_id = h.manifest_id
          WHERE f.digest = $1 ORDER BY s.image";
     HOLDERS_OF_MANIFEST =
         "SELECT r.name FROM repo_manifests h JOIN repositories r ON r.id = h.repository_id

@@ -131,3 +131,56 @@ fn every_statement_is_declared_as_one() {
         "statements! of a module, and the list above"
     );
 }
+
+/// Statements that read whole tables by design: small ones, or to count, list or collect
+/// everything, beside requests or once.
+const OF_EVERYTHING: &[&str] = &[
+    "accounts::ALL",
+    "cached::TOTALS",
+    "cached::RECOUNTED",
+    "cached::OF_ONE_CLIENT",
+    "cached::CANDIDATES",
+    "derived_eviction::OLDEST",
+    "derived_rows::TOTAL",
+    "eviction::UNREFERENCED",
+    "garbage::COUNT_LINKS",
+    "garbage::COUNT_BLOBS",
+    "garbage::REMOVE_REPOSITORIES",
+    "identity::HOLDS_ANYTHING",
+    "inspection::COUNT",
+    "inspection::MISSING_REFERENCES",
+    "schema::HAS_VERSIONS",
+    "schema::VERSIONS",
+    "snapshot::TOTAL_OF_FILES",
+    "snapshot::VALUES",
+    "uploads::ALL",
+];
+
+#[tokio::test]
+async fn what_requests_run_reads_no_whole_table() {
+    let (folder, records) = temporary().await;
+    let path = folder.path().join("metahub.db");
+    let mut connection = options(&path).connect().await.unwrap();
+    let mut found = Vec::new();
+    for (module, statements) in ALL {
+        for (name, sql) in *statements {
+            let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            let scans = plan.iter().any(|(_, _, _, step)| {
+                // A list that is bound, and what a query found itself.
+                let small = ["json_each", "CONSTANT ROW", "n", "(subquery"];
+                let of = step.strip_prefix("SCAN ");
+                of.is_some_and(|of| !small.iter().any(|small| of.starts_with(small)))
+            });
+            let name = format!("{module}::{name}");
+            if scans {
+                found.push(name);
+            }
+        }
+    }
+    assert_eq!(found, OF_EVERYTHING);
+    records.close().await;
+}
