@@ -9,6 +9,31 @@ use std::path::{Path, PathBuf};
 use metahub_oci::Digest;
 use rustix::io::Errno;
 
+/// What is wrong with stored content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// It is gone.
+    #[error("its file is missing")]
+    Missing,
+    /// It is too long or too short.
+    #[error("its file holds {found} bytes instead of {expected}")]
+    WrongSize {
+        /// The size that was recorded, in bytes.
+        expected: u64,
+        /// The size that it has, in bytes.
+        found: u64,
+    },
+    /// It is another content, of this digest.
+    #[error("its bytes hash to {0}")]
+    HashesTo(Digest),
+    /// It is another content.
+    #[error("its bytes hash to something else")]
+    OtherContent,
+    /// It cannot be read to its end: what the system said.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+}
+
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -86,7 +111,7 @@ pub enum StoreError {
         /// The content that was asked for.
         digest: Digest,
         /// What is wrong with it.
-        problem: String,
+        problem: Damage,
     },
     /// A blob is larger than whoever reads it at once takes.
     #[error("{digest} has {size} bytes where at most {limit} are read at once")]

@@ -32,7 +32,7 @@ pub use blobs::blob::Blob;
 pub use blobs::open_blob::OpenBlob;
 pub use blobs::publish::PutBlobError;
 pub use content::{BlobChunk, BlobChunks, BlobStream, Disk, WINDOW, Window};
-pub use error::StoreError;
+pub use error::{Damage, StoreError};
 pub use eviction::derived_evict::EvictedDerived;
 pub use eviction::evict::Evicted;
 pub use fills::fill::{Fill, FillError};

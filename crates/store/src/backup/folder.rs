@@ -13,11 +13,11 @@ use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
-use crate::StoreError;
-use crate::content::{Content, MISSING};
+use crate::content::Content;
 use crate::folder::layout::{Layout, make, remove_file, sync_folder};
 use crate::folder::lock::{FolderLock, Locking};
 use crate::task::blocking;
+use crate::{Damage, StoreError};
 
 /// Says that a folder is a backup, and of which store.
 pub(crate) const NAME: &str = "backup.json";
@@ -202,9 +202,10 @@ pub(crate) async fn copy_blob(
     }
     let opened = match from.open(digest, size).await {
         Ok(opened) => opened,
-        Err(StoreError::Damaged { problem, .. }) if problem == MISSING => {
-            return Ok(Copied::Missing);
-        }
+        Err(StoreError::Damaged {
+            problem: Damage::Missing,
+            ..
+        }) => return Ok(Copied::Missing),
         Err(StoreError::Damaged { .. }) => return Ok(Copied::Damaged),
         Err(error) => return Err(error),
     };

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::{Buf as _, Bytes};
 use futures_util::TryStreamExt as _;
 
-use crate::StoreError;
 use crate::blobs::blob::Blob;
 use crate::content::{BlobChunks, BlobStream, Opened};
+use crate::{Damage, StoreError};
 
 impl Blob {
     /// Opens the blob for reading. A missing or short file is found here, before anything is
@@ -23,7 +23,7 @@ impl Blob {
             if self.damaged {
                 return Err(StoreError::Damaged {
                     digest: self.digest().clone(),
-                    problem: "its bytes hash to something else".to_owned(),
+                    problem: Damage::OtherContent,
                 });
             }
             return Ok(OpenBlob::in_memory(self.clone(), body.clone()));

@@ -25,7 +25,7 @@ pub use blob_stream::BlobStream;
 pub use files::{WINDOW, Window};
 pub use traits::Disk;
 
-pub(crate) use files::{Files, MISSING, Streams};
+pub(crate) use files::{Files, Streams};
 pub(crate) use marker::{Known, Marker, Survey, Verdict, bearable, judge};
 
 pub(crate) use memory::Memory;

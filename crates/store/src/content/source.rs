@@ -12,11 +12,11 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, TryStreamExt as _};
 use metahub_oci::{Digest, Hasher};
 
-use crate::StoreError;
 use crate::content::blob_chunks::BlobChunks;
 use crate::content::blob_stream::BlobStream;
 use crate::content::files::open_file::{OpenFile, write_ahead};
 use crate::content::files::stream::Streams;
+use crate::{Damage, StoreError};
 
 /// Bytes that are in no file.
 pub(crate) trait ReadRange: fmt::Debug + Send + Sync {
@@ -55,7 +55,7 @@ impl Opened {
 
     /// Hashes all bytes now.
     pub(crate) async fn verify(&mut self, digest: &Digest, size: u64) -> Result<(), StoreError> {
-        let damaged = |problem: String| StoreError::Damaged {
+        let damaged = |problem: Damage| StoreError::Damaged {
             digest: digest.clone(),
             problem,
         };
@@ -74,7 +74,7 @@ impl Opened {
         while let Some(bytes) = stream
             .try_next()
             .await
-            .map_err(|error| damaged(format!("it cannot be read: {error}")))?
+            .map_err(|error| damaged(Damage::Unreadable(error.to_string())))?
         {
             hasher.update(&bytes);
         }
@@ -82,7 +82,7 @@ impl Opened {
         if found == *digest {
             return Ok(());
         }
-        Err(damaged(format!("its bytes hash to {found}")))
+        Err(damaged(Damage::HashesTo(found)))
     }
 
     /// The bytes of `range` of the blob `digest`, which has `size` bytes. Ends with an error if a

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use metahub_oci::{Digest, RepositoryName};
 
-use crate::StoreError;
 use crate::records::StoredManifest;
 use crate::store::Store;
 use crate::task::blocking;
+use crate::{Damage, StoreError};
 
 /// Larger bodies are hashed off the asynchronous workers.
 const HASH_INLINE: usize = 128 * 1024;
@@ -69,6 +69,6 @@ async fn verify(manifest: &Arc<StoredManifest>) -> Result<(), StoreError> {
     tracing::error!(digest = %manifest.digest, "a stored manifest is damaged");
     Err(StoreError::Damaged {
         digest: manifest.digest.clone(),
-        problem: "its bytes hash to something else".to_owned(),
+        problem: Damage::OtherContent,
     })
 }

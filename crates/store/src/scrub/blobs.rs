@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use metahub_oci::Digest;
 
-use crate::StoreError;
 use crate::blobs::blob::Blob;
-use crate::content::{MISSING, bearable};
+use crate::content::bearable;
 use crate::records::Cursor;
 use crate::scrub::report::Finding;
 use crate::scrub::run::{BATCH, Scrub, Wrong};
+use crate::{Damage, StoreError};
 
 /// Findings that are reported one by one; a report travels in one piece.
 const FINDINGS: usize = 10_000;
@@ -46,7 +46,7 @@ impl Scrub<'_> {
         let Some(problem) = looked.problem else {
             return Ok(looked.size);
         };
-        let missing = problem == MISSING;
+        let missing = looked.missing;
         if self.wrong.len() < FINDINGS {
             let finding = self.finding(&digest, problem).await?;
             tracing::error!(%digest, problem = finding.problem, "damaged content");
@@ -62,10 +62,12 @@ impl Scrub<'_> {
             Ok(None) => Ok(Looked::default()),
             Ok(Some(access)) => {
                 let blob = self.store.known_blob(digest, access, None);
+                let damage = check(&blob).await?;
                 Ok(Looked {
                     size: blob.size(),
                     in_file: !blob.is_inline(),
-                    problem: check(&blob).await?,
+                    missing: damage == Some(Damage::Missing),
+                    problem: damage.map(|damage| damage.to_string()),
                 })
             }
             Err(StoreError::Corrupt { problem, .. }) => Ok(Looked {
@@ -102,11 +104,12 @@ impl Scrub<'_> {
         for Wrong { digest, missing } in wrong {
             let guard = self.store.inner.guard(&digest).await;
             // Somebody may have brought it again meanwhile.
-            let Some(problem) = self.examine(&digest).await?.problem else {
+            let looked = self.examine(&digest).await?;
+            if looked.problem.is_none() {
                 healed.insert(digest);
                 continue;
-            };
-            let is_missing = problem == MISSING;
+            }
+            let is_missing = looked.missing;
             self.report.absent += u64::from(is_missing);
             self.report.damaged += u64::from(!is_missing);
             let keep = if missing || is_missing {
@@ -149,11 +152,12 @@ impl Scrub<'_> {
 struct Looked {
     size: u64,
     in_file: bool,
+    missing: bool,
     problem: Option<String>,
 }
 
 /// What is wrong with a blob, if anything is.
-pub(crate) async fn check(blob: &Blob) -> Result<Option<String>, StoreError> {
+pub(crate) async fn check(blob: &Blob) -> Result<Option<Damage>, StoreError> {
     let outcome = match blob.open().await {
         Ok(mut open) => open.verify_again().await,
         Err(error) => Err(error),

@@ -26,7 +26,6 @@ use bytes::Bytes;
 use futures_util::future::FutureExt as _;
 use metahub_oci::Digest;
 
-use crate::StoreError;
 use crate::content::files::folder::Folder;
 use crate::content::files::interrupted::Mark;
 use crate::content::files::staged::Staged;
@@ -40,8 +39,9 @@ use crate::content::traits::{
 use crate::folder::layout::{Layout, remove_file, sync_folder};
 use crate::steps::Steps;
 use crate::task::blocking;
+use crate::{Damage, StoreError};
 
-pub(crate) use open_file::{MISSING, OpenFile};
+pub(crate) use open_file::OpenFile;
 pub(crate) use stream::Streams;
 pub use windows::{WINDOW, Window};
 
@@ -117,8 +117,10 @@ impl Blobs for Files {
         let digest = digest.clone();
         self.run(move |folder| {
             let opened = OpenFile::open(&folder.layout, &folder.verified, &digest, size);
-            if let Err(StoreError::Damaged { problem, .. }) = &opened
-                && problem == MISSING
+            if let Err(StoreError::Damaged {
+                problem: Damage::Missing,
+                ..
+            }) = &opened
             {
                 // Unless all of them are.
                 folder.check_in_place()?;

@@ -9,16 +9,13 @@ use std::sync::Arc;
 
 use metahub_oci::{Digest, Hasher};
 
-use crate::StoreError;
 use crate::content::files::hash::hash_file;
 use crate::content::files::stamp::Stamp;
 use crate::content::files::stream::{FileStream, Streams};
 use crate::content::files::verified::{Check, Verified};
 use crate::folder::layout::Layout;
 use crate::task::blocking;
-
-/// What is wrong with a blob whose file is missing.
-pub(crate) const MISSING: &str = "its file is missing";
+use crate::{Damage, StoreError};
 
 /// The open file of a blob, which has the size that the blob has.
 #[derive(Clone, Debug)]
@@ -48,7 +45,7 @@ impl OpenFile {
         digest: &Digest,
         size: u64,
     ) -> Result<Self, StoreError> {
-        let problem = |problem: String| StoreError::Damaged {
+        let problem = |problem: Damage| StoreError::Damaged {
             digest: digest.clone(),
             problem,
         };
@@ -68,13 +65,11 @@ impl OpenFile {
                     verified: Arc::clone(verified),
                 })
             }
-            Ok((stamp, _)) => Err(problem(format!(
-                "its file holds {} bytes instead of {size}",
-                stamp.size(),
-            ))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(problem(MISSING.to_owned()))
-            }
+            Ok((stamp, _)) => Err(problem(Damage::WrongSize {
+                expected: size,
+                found: stamp.size(),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(problem(Damage::Missing)),
             Err(error) => Err(StoreError::io("open", &path, error)),
         }
     }
@@ -100,7 +95,7 @@ impl OpenFile {
                 // A disk that cannot read a sector says so here.
                 Err(error) => Err(StoreError::Damaged {
                     digest,
-                    problem: format!("it cannot be read: {error}"),
+                    problem: Damage::Unreadable(error.to_string()),
                 }),
             }
         })

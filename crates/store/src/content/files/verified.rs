@@ -12,8 +12,8 @@ use metahub_oci::{Digest, Hasher};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::StoreError;
 use crate::content::files::stamp::Stamp;
+use crate::{Damage, StoreError};
 
 /// Files that are known.
 const KNOWN: u64 = 50_000;
@@ -124,7 +124,7 @@ impl Verified {
         tracing::error!(%digest, %found, "stored content is damaged");
         Err(StoreError::Damaged {
             digest: digest.clone(),
-            problem: format!("its bytes hash to {found}"),
+            problem: Damage::HashesTo(found),
         })
     }
 }

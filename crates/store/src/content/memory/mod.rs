@@ -18,8 +18,6 @@ use futures_util::future::FutureExt as _;
 use metahub_oci::Digest;
 use parking_lot::Mutex;
 
-use crate::StoreError;
-use crate::content::files::MISSING;
 use crate::content::marker::Marker;
 use crate::content::memory::bytes::{Growing, Whole};
 use crate::content::memory::staged::{Fate, MemoryStaged, fresh, now};
@@ -30,6 +28,7 @@ use crate::content::traits::{
     ALGORITHMS, Answer, Blobs, Content, Disk, Listed, Partition, Stage, StagedEntry, Staging,
     StagingArea, StoreMarks,
 };
+use crate::{Damage, StoreError};
 
 /// Content in memory. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +84,11 @@ impl Blobs for Memory {
         }
         let state = self.state.lock();
         let problem = match state.blobs.get(digest) {
-            Some(found) => format!("it holds {} bytes instead of {size}", found.bytes.len()),
-            None => MISSING.to_owned(),
+            Some(found) => Damage::WrongSize {
+                expected: size,
+                found: found.bytes.len() as u64,
+            },
+            None => Damage::Missing,
         };
         now(state.check_in_place().and(Err(StoreError::Damaged {
             digest: digest.clone(),

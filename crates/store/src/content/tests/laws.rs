@@ -10,12 +10,12 @@ use metahub_oci::{Algorithm, Digest};
 use rstest::rstest;
 
 use super::{Kind, Subject, bytes, digest, in_order};
-use crate::StoreError;
+use crate::content::Memory;
 use crate::content::source::Opened;
 use crate::content::traits::{
     Blobs as _, Content, Partition, Placing, Stage, Staging, WORTH_KEEPING,
 };
-use crate::content::{MISSING, Memory};
+use crate::{Damage, StoreError};
 
 const LARGE: usize = 3_000_000;
 
@@ -147,14 +147,14 @@ async fn what_is_missing_or_of_another_size_is_damaged(content: &dyn Content) {
     let digest = digest(b"never published");
     let missing = content.open(&digest, 15).await.unwrap_err();
     assert!(
-        matches!(&missing, StoreError::Damaged { problem, .. } if problem == MISSING),
+        matches!(&missing, StoreError::Damaged { problem, .. } if *problem == Damage::Missing),
         "{missing}"
     );
     let digest = publish(content, &bytes(7, 70_000)).await;
     for size in [0, 69_999, 70_001] {
         let other = content.open(&digest, size).await.unwrap_err();
         assert!(
-            matches!(&other, StoreError::Damaged { problem, .. } if problem != MISSING),
+            matches!(&other, StoreError::Damaged { problem, .. } if *problem != Damage::Missing),
             "{other}"
         );
     }
