@@ -1,6 +1,7 @@
 //! For tests only: a fake registry whose every answer a test decides ([`FakeRegistry`]), two that
 //! decide by themselves on top of it, one with content that a test changes ([`scripted`]) and one
-//! that misbehaves on command ([`faulty`]), and one HTTP client ([`mod@http`]).
+//! that misbehaves on command ([`faulty`]), and one HTTP client ([`mod@http`]). Beside them is a
+//! registry of raw TCP for what no HTTP library sends ([`wire`]).
 //!
 //! It asserts by panicking, with what was asked and answered. It links no other crate of this
 //! workspace: what it knows of a registry is what the specification says.
@@ -19,6 +20,7 @@ pub mod http;
 mod registry;
 mod runtime;
 pub mod scripted;
+pub mod wire;
 
 pub use answer::{Answer, Body, Piece};
 pub use registry::{FakeRegistry, Seen};

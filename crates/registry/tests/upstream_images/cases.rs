@@ -7,7 +7,7 @@ use std::time::Duration;
 use metahub_oci::Digest;
 use metahub_registry::{CacheSettings, Free};
 
-use crate::faults::{Fault, Head, Pace, Said, Sent};
+use metahub_testkit::wire::{Fault, Head, Pace, Said, Sent};
 
 /// Larger than any blob here.
 const LARGEST: u64 = 64 * 1024 * 1024 * 1024;

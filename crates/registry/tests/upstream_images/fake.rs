@@ -1,7 +1,6 @@
 //! An upstream registry in this process: what it holds and how it answers look-ups of referrers
 //! is the test's to say. It remembers what it was asked for.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Composed};
@@ -10,91 +9,47 @@ use metahub_registry::{
     Accepts, CacheSettings, Free, Policy, Registry, RegistryError, Served, Settings,
 };
 use metahub_store::Store;
+pub(crate) use metahub_testkit::wire::Referrers;
+use metahub_testkit::wire::{Fault, WireRegistry};
 use metahub_upstream::{
     AnyHost, RetryPolicy, Timeouts, UpstreamConfig, Upstreams, UpstreamsConfig,
 };
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-
-use crate::faults::{self, Fault};
 
 /// The only repository.
 pub(crate) const REPOSITORY: &str = "lab/app";
 /// The artifact type of image compatibility specifications.
 const COMPATIBILITY: &str = "application/vnd.nfd.image-compatibility.v1alpha1";
 
-/// How a look-up of referrers by the API is answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Referrers {
-    Status(u16),
-    /// The connection ends before an answer.
-    Close,
-    /// Nothing comes.
-    Never,
-}
-
-struct Script {
-    content: HashMap<String, (String, Vec<u8>)>,
-    referrers: Referrers,
-    asked: Vec<String>,
-    /// How requests for a path are answered instead, and how many there were.
-    faults: HashMap<String, (Fault, usize)>,
-}
-
 /// The upstream. It ends with the test's runtime.
-pub(crate) struct Fake {
-    port: u16,
-    script: Arc<Mutex<Script>>,
-}
+pub(crate) struct Fake(WireRegistry);
 
 impl Fake {
     pub(crate) async fn start(referrers: Referrers) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let script = Arc::new(Mutex::new(Script {
-            content: HashMap::new(),
-            referrers,
-            asked: Vec::new(),
-            faults: HashMap::new(),
-        }));
-        let shared = Arc::clone(&script);
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(connection(socket, Arc::clone(&shared)));
-            }
-        });
-        Self { port, script }
+        Self(WireRegistry::start(referrers).await)
     }
 
     pub(crate) fn answer_referrers_with(&self, referrers: Referrers) {
-        self.script.lock().referrers = referrers;
+        self.0.answer_referrers_with(referrers);
     }
 
     /// How many requests so far had `part` in their path, and forgets all.
     pub(crate) fn asked_for(&self, part: &str) -> usize {
-        let asked = std::mem::take(&mut self.script.lock().asked);
-        asked.iter().filter(|path| path.contains(part)).count()
+        self.0.asked_for(part)
     }
 
     /// Answers requests for a blob that was put like this from now on.
     pub(crate) fn answer_blob_with(&self, digest: &Digest, fault: Fault) {
         let path = format!("/v2/{REPOSITORY}/blobs/{digest}");
-        self.script.lock().faults.insert(path, (fault, 0));
-    }
-
-    fn put(&self, path: String, media_type: &str, bytes: Vec<u8>) {
-        let content = (media_type.to_owned(), bytes);
-        self.script.lock().content.insert(path, content);
+        self.0.answer_with(path, fault);
     }
 
     pub(crate) fn blob(&self, bytes: Vec<u8>, media_type: &str) -> Value {
         let (digest, size) = (Digest::sha256(&bytes), bytes.len());
         let path = format!("/v2/{REPOSITORY}/blobs/{digest}");
-        self.put(path, "application/octet-stream", bytes);
+        self.0.put(path, "application/octet-stream", bytes);
         json!({"mediaType": media_type, "digest": digest, "size": size})
     }
 
@@ -105,7 +60,7 @@ impl Fake {
         let digest = Digest::sha256(&bytes);
         for reference in tags.iter().copied().chain([digest.as_str()]) {
             let path = format!("/v2/{REPOSITORY}/manifests/{reference}");
-            self.put(path, media_type, bytes.clone());
+            self.0.put(path, media_type, bytes.clone());
         }
         json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
     }
@@ -180,7 +135,11 @@ impl Fake {
         catalog: &str,
     ) -> World {
         let upstream = UpstreamConfig {
-            url: Some(format!("http://127.0.0.1:{}", self.port).parse().unwrap()),
+            url: Some(
+                format!("http://127.0.0.1:{}", self.0.port())
+                    .parse()
+                    .unwrap(),
+            ),
             default: true,
             plain_http: true,
             retry: RetryPolicy {
@@ -248,80 +207,4 @@ pub(crate) fn leads_to(served: &Served) -> Vec<String> {
             .map(|entry| entry["digest"].as_str().unwrap().to_owned())
             .collect(),
     }
-}
-
-/// Answers requests on one connection, one after the other.
-async fn connection(mut socket: TcpStream, script: Arc<Mutex<Script>>) {
-    let mut read = Vec::new();
-    loop {
-        let end = loop {
-            if let Some(at) = read.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            let mut some = [0; 4096];
-            match socket.read(&mut some).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => read.extend_from_slice(&some[..count]),
-            }
-        };
-        let head = String::from_utf8_lossy(&read[..end]).into_owned();
-        read.drain(..end);
-        let mut words = head.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (content, referrers, fault) = {
-            let mut script = script.lock();
-            script.asked.push(path.to_owned());
-            let content = script.content.get(path).cloned();
-            let fault = script.faults.get_mut(path).map(|(fault, tried)| {
-                // A question costs none of the answers that it is about.
-                *tried += usize::from(method != "HEAD");
-                (*fault, tried.saturating_sub(1))
-            });
-            (content, script.referrers, fault)
-        };
-        if let (Some((_, truth)), Some((fault, tried))) = (&content, fault) {
-            let range = range(&head);
-            if faults::answer(&mut socket, &fault, tried, method, range, truth).await {
-                continue;
-            }
-            return;
-        }
-        let (status, media_type, body) = match (content, referrers) {
-            (Some((media_type, body)), _) => (200, media_type, body),
-            (None, Referrers::Close) if path.contains("/referrers/") => return,
-            (None, Referrers::Never) if path.contains("/referrers/") => {
-                std::future::pending().await
-            }
-            (None, Referrers::Status(status)) if path.contains("/referrers/") => {
-                (status, "text/plain".to_owned(), b"no".to_vec())
-            }
-            (None, _) => (404, "text/plain".to_owned(), b"not here".to_vec()),
-        };
-        let head = format!(
-            "HTTP/1.1 {status} Said\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut answer = head.into_bytes();
-        if method != "HEAD" {
-            answer.extend(body);
-        }
-        if socket.write_all(&answer).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The bytes that a request asks for, if not for all.
-fn range(head: &str) -> Option<std::ops::Range<usize>> {
-    let line = head.lines().find_map(|line| {
-        line.to_ascii_lowercase()
-            .strip_prefix("range: bytes=")
-            .map(str::to_owned)
-    })?;
-    let (first, last) = line.split_once('-')?;
-    let end = last
-        .trim()
-        .parse::<usize>()
-        .map_or(usize::MAX, |last| last + 1);
-    Some(first.parse().ok()?..end)
 }

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use crate::cases::{Case, Client, Subject};
 use crate::disk::{Disk, bytes_of, files_of};
 use crate::fake::{Fake, REPOSITORY, Referrers, World};
-use crate::faults::Fault;
+use metahub_testkit::wire::Fault;
 
 /// How many cases; one alone is run by `METAHUB_FETCH_CASE=NUMBER`.
 const CASES: u64 = 500;

@@ -15,7 +15,6 @@ mod cache;
 mod cases;
 mod disk;
 mod fake;
-mod faults;
 mod fetches;
 mod kinds;
 mod load;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 /// What the body consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub enum Sent {
     /// What the blob is.
     Truth,
     /// The same with another byte at this place.
@@ -23,7 +23,7 @@ pub(crate) enum Sent {
 
 /// What the head says of the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub enum Said {
     /// The length of what is sent; of what does not end, that of the blob.
     Length,
     /// Nothing: the body ends with the connection.
@@ -36,7 +36,8 @@ pub(crate) enum Said {
 
 /// How the body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub enum Pace {
+    /// As fast as it goes.
     AtOnce,
     /// So many bytes at a time.
     Trickle(usize),
@@ -50,32 +51,39 @@ pub(crate) enum Pace {
 
 /// What `HEAD` is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Head {
+pub enum Head {
+    /// The blob's length.
     Length,
+    /// No length.
     NoLength,
+    /// This status.
     Status(u16),
 }
 
 /// How requests for one blob are answered.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fault {
-    pub(crate) sent: Sent,
-    pub(crate) said: Said,
-    pub(crate) pace: Pace,
-    pub(crate) head: Head,
+pub struct Fault {
+    /// What the body consists of.
+    pub sent: Sent,
+    /// What the head says of its length.
+    pub said: Said,
+    /// How it is sent.
+    pub pace: Pace,
+    /// What `HEAD` is answered with.
+    pub head: Head,
     /// Whether parts are given when they are asked for.
-    pub(crate) ranges: bool,
+    pub ranges: bool,
     /// So many requests are answered in this way,
-    pub(crate) times: usize,
+    pub times: usize,
     /// and those behind them with this status; as they should be, if there is none.
-    pub(crate) then: Option<u16>,
+    pub then: Option<u16>,
     /// All are answered with this status at once.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
 }
 
 impl Fault {
     /// None.
-    pub(crate) const HONEST: Self = Self {
+    pub const HONEST: Self = Self {
         sent: Sent::Truth,
         said: Said::Length,
         pace: Pace::AtOnce,
@@ -87,7 +95,8 @@ impl Fault {
     };
 
     /// Whether bytes are sent that are not the blob's.
-    pub(crate) fn lies(&self) -> bool {
+    #[must_use]
+    pub fn lies(&self) -> bool {
         !matches!(self.sent, Sent::Truth | Sent::Short(_))
     }
 
@@ -108,7 +117,7 @@ impl Fault {
 }
 
 /// Answers the request number `tried` for a blob; whether the connection can be used again.
-pub(crate) async fn answer(
+pub(super) async fn answer(
     socket: &mut TcpStream,
     fault: &Fault,
     tried: usize,
