@@ -13,10 +13,13 @@ use super::{Kind, Subject, digest};
 use crate::content::source::Opened;
 use crate::content::traits::{Partition, Placing, Stage, Staging};
 
+/// How an object was staged, what it receives, and the object.
+type Slot = (How, usize, Box<dyn Staging>);
+
 /// Does the steps on an implementation.
 pub(super) struct Driver {
     subject: Subject,
-    slots: Vec<Option<(How, usize, Box<dyn Staging>)>>,
+    slots: Vec<Option<Slot>>,
     opens: Vec<Option<(Opened, Digest, usize)>>,
     /// Published reversibly, and never said whether that stays.
     undecided: BTreeSet<usize>,
@@ -40,6 +43,7 @@ impl Driver {
                 .any(|how| matches!(how, How::Kept(other) if *other == name))
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step")]
     pub(super) async fn step(&mut self, step: &Step) -> String {
         let content = Arc::clone(&self.subject.content);
         match *step {
