@@ -17,7 +17,7 @@ mod support;
 mod world;
 
 use proptest::prelude::*;
-use steps::{Step, step};
+use steps::{Failure, Step, Work, step};
 use world::World;
 
 fn cases() -> u32 {
@@ -48,4 +48,20 @@ proptest! {
             world.store.close().await;
         });
     }
+}
+
+#[tokio::test]
+async fn half_a_restore_may_collect_what_no_manifest_names_and_nothing_else() {
+    let mut world = World::new().await;
+    for step in [
+        Step::Do(Work::Push(1), Failure::None),
+        Step::Do(Work::Begin(0), Failure::None),
+        Step::Do(Work::Finish, Failure::None),
+        Step::Do(Work::Backup, Failure::None),
+        Step::Half(true),
+    ] {
+        world.step(step).await;
+        world.audit().await;
+    }
+    world.store.close().await;
 }

@@ -395,7 +395,9 @@ impl World {
                 ..ScrubOptions::default()
             };
             let report = self.store.scrub(accepted, |_| {}).await.unwrap();
-            assert_eq!(report.absent + report.damaged, 0, "{report:?}");
+            // A blob that no manifest names may have been garbage to the other half; whether all
+            // that was acknowledged is there is what the audit looks at.
+            assert_eq!(report.damaged, 0, "{report:?}");
         }
     }
 
