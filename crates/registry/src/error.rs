@@ -130,6 +130,9 @@ pub enum RegistryError {
     /// There was no memory for a large document in time.
     #[error(transparent)]
     Documents(#[from] BudgetError),
+    /// Too many requests wait for the same work.
+    #[error("too many requests wait for the same content; try again in a few seconds")]
+    Busy,
     /// Another request for the same thing failed, and this one waited on it.
     #[error("{0}")]
     Shared(Arc<RegistryError>),
@@ -146,7 +149,7 @@ impl RegistryError {
             }
             Self::BlobUnknown(..) => ErrorCode::BlobUnknown,
             Self::Immutable(_) => ErrorCode::Denied,
-            Self::Broken(_) | Self::NoRoom(_) => ErrorCode::Unavailable,
+            Self::Broken(_) | Self::NoRoom(_) | Self::Busy => ErrorCode::Unavailable,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
             Self::UploadOffset { .. } => ErrorCode::RangeInvalid,
             Self::UploadInvalid(_) => ErrorCode::BlobUploadInvalid,
@@ -206,6 +209,7 @@ impl RegistryError {
             Self::NoRoom(_) | Self::Store(StoreError::NoSpace(_) | StoreError::Busy) => {
                 Some(COME_AGAIN)
             }
+            Self::Busy => Some(ASK_AGAIN),
             Self::Shared(error) => error.retry_after(),
             _ => None,
         }
@@ -289,7 +293,7 @@ pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> 
         ),
         RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
         // No room and no memory are this registry's own lack, and say nothing of the image.
-        RegistryError::NoRoom(_) | RegistryError::Documents(_) => false,
+        RegistryError::NoRoom(_) | RegistryError::Documents(_) | RegistryError::Busy => false,
         _ => true,
     };
     if lasts {

@@ -34,8 +34,9 @@ pub use access::local_names::{EmptyName, Released};
 pub use access::location::LocalContent;
 pub use access::repository::{Delete, Operator, Push, Read, Repository};
 pub use cache::eviction::{CacheSettings, EvictionReport};
-pub use cache::fetch::{Fetching, RangePrefetch};
+pub use cache::fetch::Fetching;
 pub use cache::free_space::{Free, FreeError};
+pub use cache::range_prefetch::RangePrefetch;
 pub use counters::{Counts, UpstreamCounts};
 pub use error::{Immutable, NotAllowed, RegistryError};
 pub use maintenance::Scrubbed;
@@ -114,7 +115,7 @@ struct Inner {
     fetches: cache::fetch::Fetches,
     room: cache::room::Room,
     leaders: cache::cross_repository::Leaders,
-    collections: moka::future::Cache<Digest, pull::collection::Built>,
+    collections: pull::collection::Collections,
     /// The candidates of sources, as logins were judged by them lately.
     judged: pull::candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
@@ -157,10 +158,7 @@ impl Registry {
                 leaders: cache::cross_repository::Leaders::default(),
                 derivations: pull::choice::Derivations::default(),
                 documents: pull::document::Documents::default(),
-                collections: moka::future::Cache::builder()
-                    .max_capacity(1000)
-                    .time_to_live(pull::collection::LIFETIME)
-                    .build(),
+                collections: pull::collection::collections_lately(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),
                 compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),

@@ -13,6 +13,7 @@ use metahub_upstream::{Credentials, Logins, Problem, Route, Upstream, UpstreamEr
 use moka::future::Cache;
 use parking_lot::Mutex;
 
+use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::{NotAllowed, RegistryError};
 
 /// How long an account's login is taken as it was last read.
@@ -39,8 +40,10 @@ pub(crate) struct UpstreamIdentity {
     looked_up: Mutex<Instant>,
     /// Repositories there that it could read.
     proven: Cache<RepositoryName, ()>,
-    /// What the upstream refused it lately; questions that run now are asked once.
+    /// What the upstream refused it lately.
     refusals: Cache<(RepositoryName, String), UpstreamError>,
+    /// The questions that it is asked now.
+    questions: SingleFlight<(RepositoryName, String), Result<bool, UpstreamError>>,
 }
 
 /// What is asked for, to learn whether somebody may read a repository.
@@ -131,6 +134,7 @@ impl UpstreamIdentity {
                 .max_capacity(REPOSITORIES)
                 .time_to_live(REFUSED)
                 .build(),
+            questions: SingleFlight::new(Limits::default(), |_| 0),
         }
     }
 
@@ -165,31 +169,32 @@ impl UpstreamIdentity {
     ) -> Result<bool, RegistryError> {
         let name = &route.name;
         let key = (name.clone(), question.key());
-        // Whatever is no refusal is an error to the cache, which it hands to all who wait and
-        // forgets.
-        let answer = self
-            .refusals
-            .try_get_with(key, async {
-                match self.upstream_says(name, question).await {
-                    Err(error) if is_refusal(&error) => Ok(error),
-                    Ok(found) => Err(Answer::Found(found)),
-                    Err(error) => Err(Answer::Failed(error)),
-                }
-            })
-            .await;
-        match answer.as_ref().map_err(|answer| &**answer) {
-            Err(Answer::Found(found)) => {
+        let at = key.clone();
+        let ask = async {
+            if let Some(refusal) = self.refusals.get(&at).await {
+                return Err(refusal);
+            }
+            let answer = self.upstream_says(name, question).await;
+            if let Err(error) = &answer
+                && is_refusal(error)
+            {
+                self.refusals.insert(at, error.clone()).await;
+            }
+            answer
+        };
+        match self.questions.run(key, ask).await?.value {
+            Ok(found) => {
                 // A list of tags, or a blob that no manifest here leads to, opens nothing else.
-                if *found && matches!(question, Question::Manifest(_)) {
+                if found && matches!(question, Question::Manifest(_)) {
                     self.proven.insert(name.clone(), ()).await;
                 }
-                Ok(*found)
+                Ok(found)
             }
-            Err(Answer::Failed(error)) => Err(error.clone().into()),
-            Ok(refusal) => {
+            Err(refusal) if is_refusal(&refusal) => {
                 self.refused(name).await;
-                Err(self.not_allowed(refusal.clone()).into())
+                Err(self.not_allowed(refusal).into())
             }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -213,12 +218,6 @@ impl UpstreamIdentity {
             login: self.credentials.is_some(),
         }
     }
-}
-
-/// An answer that is remembered nowhere.
-enum Answer {
-    Found(bool),
-    Failed(UpstreamError),
 }
 
 impl Question {

@@ -1,9 +1,14 @@
-//! One fetch for a blob that several repositories of an upstream have: whoever comes second asks
-//! the upstream whether its repository has the blob, by a `HEAD`, and takes the bytes that came,
-//! or come, for the other.
+//! One fetch for a blob that several repositories of an upstream have: for the second repository
+//! the upstream is asked whether it has the blob, by a `HEAD`, and the bytes that came, or come,
+//! for the first are taken.
 //!
-//! Only what that same upstream gave is shared: a `HEAD` costs nothing to answer, so it proves
-//! nothing about content that is here from upstream_locations_of. See `docs/decisions/shared-layers.md`.
+//! Only what that same upstream gave is taken: a `HEAD` costs nothing to answer, so it proves
+//! nothing about content that is here from elsewhere. See `docs/decisions/shared-layers.md`.
+//!
+//! This is no [`SingleFlight`](crate::cache::single_flight::SingleFlight), which hands one result
+//! to all: here the leader announces a fetch that goes on, each follower proves first that its own
+//! repository has the blob, and one that waits too long fetches for itself. There is an entry for
+//! each fetch that runs, which the cache bounds.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,36 +6,20 @@
 //! that nobody reads any more pauses, and goes on when somebody asks.
 
 use std::collections::HashMap;
-use std::error::Error;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use futures_util::StreamExt;
 use metahub_oci::{Digest, RepositoryName};
-use metahub_store::{Blob, Fill, FillError, FillHandle, Follower, PrefetchedRange};
-use metahub_upstream::{BlobStream, Problem, Route, UpstreamError};
+use metahub_store::{FillHandle, Follower};
+use metahub_upstream::Problem;
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
 
 use crate::Registry;
 use crate::access::location::{UpstreamRepository, there};
-use crate::cache::blob_bound::Bound;
 use crate::cache::cross_repository::{Leader, Share};
-use crate::cache::room::Taken;
+use crate::cache::receive::Opened;
+use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::RegistryError;
-
-/// How many parts of one blob may be brought ahead of it at once.
-const MOST_AHEAD: usize = 4;
-
-/// What was brought ahead is left out by asking anew if it is at least this large; less is
-/// received again and dropped, which costs less than another request.
-const WORTH_ASKING: u64 = 1024 * 1024;
-
-/// Received bytes wait at most this long before readers get them.
-const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
 type Key = (RepositoryName, Digest);
 
@@ -55,16 +39,34 @@ struct Arriving {
     ended: watch::Receiver<()>,
 }
 
-/// How a fetch began: with a blob that comes (or came, where there is no fetch), with nothing
-/// there, or not at all. Everybody who asked meanwhile gets the same answer.
-type Begun = Result<Option<Option<Arriving>>, Arc<RegistryError>>;
+/// How a fetch began. All who asked meanwhile get the same answer.
+type Begun = Result<Beginning, Arc<RegistryError>>;
 
-/// One blob that is asked for, and what came of that.
-type Cell = Arc<OnceCell<Begun>>;
+#[derive(Clone)]
+enum Beginning {
+    /// The upstream does not have the blob.
+    Absent,
+    /// It came at once, from another repository of the upstream.
+    Here,
+    /// It is on its way.
+    Arriving(Arriving),
+}
 
-/// The fetches that run now.
-#[derive(Clone, Default)]
-pub(crate) struct Fetches(Arc<Mutex<HashMap<Key, Cell>>>);
+/// The fetches that run now. To begin one is a single flight; one that has begun stands among
+/// `arriving` until its task ends, so that later readers follow it.
+pub(crate) struct Fetches {
+    beginning: SingleFlight<Key, Begun>,
+    arriving: Arc<Mutex<HashMap<Key, Arriving>>>,
+}
+
+impl Default for Fetches {
+    fn default() -> Self {
+        Self {
+            beginning: SingleFlight::new(Limits::default(), |_| 0),
+            arriving: Arc::default(),
+        }
+    }
+}
 
 /// What is being fetched from upstreams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,90 +82,40 @@ pub struct Fetching {
 }
 
 impl Fetches {
-    fn wait(&self, key: &Key) -> Waiting {
-        let cell = Arc::clone(self.0.lock().entry(key.clone()).or_default());
-        Waiting {
-            fetches: self.clone(),
-            key: key.clone(),
-            cell,
-        }
+    fn arriving(&self, key: &Key) -> Option<Arriving> {
+        self.arriving.lock().get(key).cloned()
     }
 
-    /// Forgets `cell`, so that the next caller begins anew; not one that came after it.
-    fn end(&self, key: &Key, cell: &Cell) {
-        let mut running = self.0.lock();
-        if running
-            .get(key)
-            .is_some_and(|current| Arc::ptr_eq(current, cell))
-        {
-            running.remove(key);
-        }
+    /// Lets others follow a fetch that has begun. What comes back is held by its task.
+    fn add(&self, key: Key, handle: FillHandle) -> (Running, Arriving) {
+        let (sender, ended) = watch::channel(());
+        let arriving = Arriving { handle, ended };
+        self.arriving.lock().insert(key.clone(), arriving.clone());
+        let running = Running {
+            arriving: Arc::clone(&self.arriving),
+            key,
+            _ended: sender,
+        };
+        (running, arriving)
     }
 
     fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-}
-
-/// Somebody who asks. The last one to leave takes the entry along, unless a fetch runs.
-struct Waiting {
-    fetches: Fetches,
-    key: Key,
-    cell: Cell,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut running = self.fetches.0.lock();
-        let is_ours = running
-            .get(&self.key)
-            .is_some_and(|current| Arc::ptr_eq(current, &self.cell));
-        let is_over = match self.cell.get() {
-            Some(Ok(Some(Some(_)))) => false,
-            Some(_) => true,
-            // Counted under the lock: the map's, and ours.
-            None => Arc::strong_count(&self.cell) <= 2,
-        };
-        if is_ours && is_over {
-            running.remove(&self.key);
-        }
+        self.arriving.lock().len() + self.beginning.len()
     }
 }
 
 /// Held by the task of a fetch: however that ends, by a panic too, the next who asks begins anew.
 struct Running {
-    fetches: Fetches,
+    arriving: Arc<Mutex<HashMap<Key, Arriving>>>,
     key: Key,
-    cell: Cell,
     /// Dropped after the entry is gone.
     _ended: watch::Sender<()>,
 }
 
-impl Running {
-    fn of(waiting: &Waiting) -> (Self, watch::Receiver<()>) {
-        let (sender, ended) = watch::channel(());
-        let running = Self {
-            fetches: waiting.fetches.clone(),
-            key: waiting.key.clone(),
-            cell: Arc::clone(&waiting.cell),
-            _ended: sender,
-        };
-        (running, ended)
-    }
-}
-
 impl Drop for Running {
     fn drop(&mut self) {
-        self.fetches.end(&self.key, &self.cell);
+        self.arriving.lock().remove(&self.key);
     }
-}
-
-/// A fetch as it begins.
-struct Opened {
-    fill: Fill,
-    stream: BlobStream,
-    bound: Bound,
-    room: Taken,
 }
 
 impl Registry {
@@ -187,22 +139,23 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Option<Coming>, RegistryError> {
         let key = (from.storage().clone(), digest.clone());
+        let fetches = &self.inner.fetches;
         loop {
-            let waiting = self.inner.fetches.wait(&key);
-            let ours = AtomicBool::new(false);
-            let begin = || {
-                ours.store(true, Ordering::Relaxed);
-                self.begin(from, &waiting)
-            };
-            let begun = waiting.cell.get_or_init(begin).await.clone();
-            drop(waiting);
-            let mut arriving = match begun {
-                Ok(None) => return Ok(None),
-                Ok(Some(None)) => return Ok(Some(Coming::Here)),
-                Ok(Some(Some(arriving))) => arriving,
-                // What the upstream refused to another account it may give to this one.
-                Err(error) if error.is_not_allowed() && !ours.load(Ordering::Relaxed) => continue,
-                Err(error) => return Err(RegistryError::Shared(error)),
+            let mut arriving = match fetches.arriving(&key) {
+                Some(arriving) => arriving,
+                None => {
+                    let begun = fetches.beginning.run(key.clone(), self.begin(from, &key));
+                    // Boxed: to begin is rare, and its state would make every pull's larger.
+                    let begun = Box::pin(begun).await?;
+                    match begun.value {
+                        Ok(Beginning::Absent) => return Ok(None),
+                        Ok(Beginning::Here) => return Ok(Some(Coming::Here)),
+                        Ok(Beginning::Arriving(arriving)) => arriving,
+                        // What the upstream refused to another account it may give to this one.
+                        Err(error) if error.is_not_allowed() && !begun.led => continue,
+                        Err(error) => return Err(RegistryError::Shared(error)),
+                    }
+                }
             };
             if let Some(follower) = arriving.handle.follow() {
                 return Ok(Some(Coming::Arriving(follower)));
@@ -212,39 +165,43 @@ impl Registry {
         }
     }
 
-    async fn begin(&self, from: &UpstreamRepository, waiting: &Waiting) -> Begun {
-        let (_, digest) = &waiting.key;
+    async fn begin(&self, from: &UpstreamRepository, key: &Key) -> Begun {
+        let (_, digest) = key;
+        let fetches = &self.inner.fetches;
+        // It may have begun since the caller looked.
+        if let Some(arriving) = fetches.arriving(key) {
+            return Ok(Beginning::Arriving(arriving));
+        }
         let found = self
             .find_in_other_repository(from, digest)
             .await
             .map_err(Arc::new)?;
         let leader = match found {
-            Share::Lacking => return Ok(None),
-            Share::Here => return Ok(Some(None)),
+            Share::Lacking => return Ok(Beginning::Absent),
+            Share::Here => return Ok(Beginning::Here),
             Share::Arriving(handle) => {
-                let (running, ended) = Running::of(waiting);
-                let (registry, followed) = (self.clone(), handle.clone());
-                let from = from.clone();
+                let (running, arriving) = fetches.add(key.clone(), handle.clone());
+                let (registry, from) = (self.clone(), from.clone());
                 tokio::spawn(async move {
                     let _running = running;
-                    registry.link_when_complete(followed, &from).await;
+                    registry.link_when_complete(handle, &from).await;
                 });
-                return Ok(Some(Some(Arriving { handle, ended })));
+                return Ok(Beginning::Arriving(arriving));
             }
             Share::Fetch(leader) => leader,
         };
         let opened = self.open(from, digest).await.map_err(Arc::new)?;
         let Some(opened) = opened else {
-            return Ok(None);
+            return Ok(Beginning::Absent);
         };
         let handle = opened.fill.handle();
         if let Some(leader) = &leader {
             leader.announce(handle.clone());
         }
-        let (running, ended) = Running::of(waiting);
+        let (running, arriving) = fetches.add(key.clone(), handle);
         let (registry, from) = (self.clone(), from.clone());
         tokio::spawn(async move { registry.fetch_blob(opened, &from, running, leader).await });
-        Ok(Some(Some(Arriving { handle, ended })))
+        Ok(Beginning::Arriving(arriving))
     }
 
     /// Receives a blob to its end, and tells how that went.
@@ -323,237 +280,27 @@ impl Registry {
             room,
         }))
     }
-
-    /// Receives a blob; nothing, if nobody reads it any more. What came is left for the next
-    /// fetch, if it ends before its end.
-    async fn receive(
-        &self,
-        opened: Opened,
-        from: &UpstreamRepository,
-    ) -> Result<Option<Blob>, ReceiveError> {
-        let Opened {
-            mut fill,
-            stream,
-            bound,
-            mut room,
-        } = opened;
-        match self
-            .receive_all(&mut fill, stream, from.route(), bound, &mut room)
-            .await
-        {
-            Ok(End::Whole) => {
-                let blob = from.stored().commit(fill).await?;
-                room.written(blob.size());
-                room.stored();
-                Ok(Some(blob))
-            }
-            Ok(End::Unread) => {
-                fill.give_up().await;
-                Ok(None)
-            }
-            Err(error) => {
-                if matches!(error, ReceiveError::TooLarge(_) | ReceiveError::Registry(_)) {
-                    // Nobody can go on with that.
-                    fill.discard();
-                }
-                fill.give_up().await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Receives what is missing. The stream takes a broken transfer up again by itself.
-    async fn receive_all(
-        &self,
-        fill: &mut Fill,
-        mut stream: BlobStream,
-        route: &Route,
-        bound: Bound,
-        room: &mut Taken,
-    ) -> Result<End, ReceiveError> {
-        let mut at = fill.received();
-        let mut flush = Instant::now() + LONGEST_GATHERED;
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = fill.unread() => {
-                    fill.flush().await?;
-                    // Who comes back soon finds the transfer where it stands.
-                    let _ = timeout(self.settings().cache.unread, fill.read()).await;
-                    if fill.close_if_unread() {
-                        return Ok(End::Unread);
-                    }
-                    continue;
-                }
-                next = stream.next() => next,
-                () = tokio::time::sleep_until(flush) => {
-                    fill.flush().await?;
-                    flush = Instant::now() + LONGEST_GATHERED;
-                    continue;
-                }
-            };
-            let Some(bytes) = next else {
-                return Ok(End::Whole);
-            };
-            let bytes = bytes?;
-            let end = at + bytes.len() as u64;
-            if end > bound.most() {
-                return Err(ReceiveError::TooLarge(bound.most()));
-            }
-            self.grow_room(room, end).await.map_err(Box::new)?;
-            fill.write_at(at, bytes).await?;
-            at = end;
-            room.written(fill.received());
-            if fill.size() == Some(fill.received()) {
-                return Ok(End::Whole);
-            }
-            if fill.received().saturating_sub(at) >= WORTH_ASKING {
-                at = fill.received();
-                stream = part(route, fill.digest(), at..bound.end()).await?;
-            }
-        }
-    }
-}
-
-/// How receiving ended, if not by an error.
-enum End {
-    Whole,
-    Unread,
-}
-
-/// Why a fetch that began did not end well.
-#[derive(Debug, thiserror::Error)]
-enum ReceiveError {
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-    #[error(transparent)]
-    Fill(#[from] FillError),
-    #[error(transparent)]
-    Registry(#[from] Box<RegistryError>),
-    #[error("the blob is gone in the middle of its transfer")]
-    Gone,
-    #[error(
-        "the upstream sends more than {0} bytes and does not say how many there are \
-         (cache.largest_blob, cache.size)"
-    )]
-    TooLarge(u64),
-}
-
-/// The bytes `range` of a blob that was there before.
-async fn part(
-    route: &Route,
-    digest: &Digest,
-    range: Range<u64>,
-) -> Result<BlobStream, ReceiveError> {
-    let body = route
-        .upstream
-        .blob(&route.name, digest, Some(range.clone()))
-        .await?;
-    Ok(body.ok_or(ReceiveError::Gone)?.only(range))
-}
-
-/// Who asks for parts of a blob that its fill is far from.
-#[derive(Clone)]
-pub struct RangePrefetch(Route);
-
-impl RangePrefetch {
-    pub(crate) fn new(route: &Route) -> Self {
-        Self(route.clone())
-    }
-
-    /// Has `range` brought, if that is of use, while somebody reads the fill. What comes of it is
-    /// seen by following the fill.
-    pub(crate) fn request(&self, follower: &Follower, range: Range<u64>) {
-        let Some(range_ahead) = follower.claim(range, MOST_AHEAD) else {
-            return;
-        };
-        let (route, fill) = (self.0.clone(), follower.handle());
-        tokio::spawn(async move {
-            let range = range_ahead.range();
-            let digest = fill.digest();
-            let outcome = tokio::select! {
-                biased;
-                () = fill.unread() => Err("nobody reads it any more".into()),
-                outcome = request(range_ahead, &route, digest) => outcome,
-            };
-            if let Err(error) = outcome {
-                tracing::debug!(%digest, ?range, %error, "a part could not be brought ahead");
-            }
-        });
-    }
-}
-
-async fn request(
-    mut range_ahead: PrefetchedRange,
-    route: &Route,
-    digest: &Digest,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let range = range_ahead.range();
-    let body = route
-        .upstream
-        .blob(&route.name, digest, Some(range.clone()))
-        .await?;
-    // From an upstream that ignores ranges the whole comes no sooner than the fill.
-    let Some(body) = body.filter(|body| body.start == range.start) else {
-        return Err("the upstream gives no parts".into());
-    };
-    let mut stream = body.only(range);
-    while let Some(bytes) = stream.next().await {
-        range_ahead.write(bytes?).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key() -> Key {
-        ("quay.io/a".parse().unwrap(), Digest::sha256(b"x"))
-    }
-
-    #[tokio::test]
-    async fn who_leaves_before_an_answer_leaves_no_entry() {
-        let fetches = Fetches::default();
-        let (one, other) = (fetches.wait(&key()), fetches.wait(&key()));
-        let never = async { std::future::pending::<Begun>().await };
-        let asked = one.cell.get_or_init(|| never);
-        let gone = timeout(Duration::ZERO, asked).await;
-        assert!(gone.is_err());
-        drop(one);
-        assert_eq!(fetches.len(), 1, "another waits");
-        drop(other);
-        assert_eq!(fetches.len(), 0);
-    }
-
     #[tokio::test]
     async fn a_task_that_panics_leaves_no_entry_and_wakes_who_waits_for_its_end() {
         let fetches = Fetches::default();
-        let waiting = fetches.wait(&key());
-        let (running, mut ended) = Running::of(&waiting);
+        let store = metahub_store::Store::temporary().await.unwrap();
+        let digest = Digest::sha256(b"x");
+        let key: Key = ("quay.io/a".parse().unwrap(), digest.clone());
+        let fill = store.fill_from("quay.io", &digest, Some(1));
+        let (running, mut arriving) = fetches.add(key.clone(), fill.handle());
+        assert!(fetches.arriving(&key).is_some());
         let task = tokio::spawn(async move {
             let _running = running;
             panic!("on purpose");
         });
         assert!(task.await.unwrap_err().is_panic());
-        assert!(ended.changed().await.is_err());
+        assert!(arriving.ended.changed().await.is_err());
         assert_eq!(fetches.len(), 0);
-        // Who comes now begins anew; the one before takes nothing of that away.
-        let next = fetches.wait(&key());
-        drop(waiting);
-        assert_eq!(fetches.len(), 1);
-        drop(next);
-        assert_eq!(fetches.len(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_no_fetch_is_not_remembered() {
-        for begun in [Ok(None), Ok(Some(None))] {
-            let fetches = Fetches::default();
-            let waiting = fetches.wait(&key());
-            waiting.cell.get_or_init(|| async { begun }).await;
-            drop(waiting);
-            assert_eq!(fetches.len(), 0);
-        }
     }
 }

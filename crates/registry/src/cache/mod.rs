@@ -1,6 +1,7 @@
 //! What is cached of upstreams: fetched once, revalidated, evicted.
 
 pub(crate) mod blob_bound;
+pub(crate) mod coalesced;
 pub(crate) mod cross_repository;
 pub(crate) mod derived;
 pub(crate) mod eviction;
@@ -8,6 +9,9 @@ pub(crate) mod fetch;
 pub(crate) mod free_space;
 pub(crate) mod last_used;
 pub(crate) mod open;
+pub(crate) mod range_prefetch;
+pub(crate) mod receive;
 pub(crate) mod revalidate;
 pub(crate) mod room;
+pub(crate) mod single_flight;
 pub(crate) mod upstream_tags;

@@ -3,91 +3,52 @@
 //! for by the kept copy, which is never done silently. A digest is asked for until it is here, in
 //! the same way once for all who want it at a time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 use metahub_store::{Origin, StoredManifest, TagRecord};
 use metahub_upstream::{Freshness, Gone, Lifetime};
 use moka::sync::Cache;
-use parking_lot::Mutex;
 
 use crate::Registry;
 use crate::access::location::{UpstreamRepository, there};
-use crate::access::pass_through::Caller;
 use crate::access::stored::StoredRepository;
+use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::{RegistryError, is_offline};
 
 /// How long an upstream that could not be asked for a tag is not asked for it again: a pull that
-/// is served from what is kept should not wait for what just failed.
+/// is served from the cache should not wait for what just failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// A tag's manifest, and what to say with it.
-type Kept = (Arc<StoredManifest>, Option<String>);
+type Cached = (Arc<StoredManifest>, Option<String>);
 
 /// What came of asking. All who waited for it share it.
-type Outcome = Result<Option<Kept>, Arc<RegistryError>>;
-
-/// What asking came to the last time.
-struct Last {
-    ended: Instant,
-    outcome: Outcome,
-}
-
-/// Held while a tag or a digest is asked for at its upstream.
-type Recheck = Arc<tokio::sync::Mutex<Option<Last>>>;
+type Outcome = Result<Option<Cached>, Arc<RegistryError>>;
 
 /// What is asked, and by whom, where that makes a difference.
 type Key = (RepositoryName, Reference, Option<Arc<str>>);
 
-/// One lock per upstream tag or digest that is being asked for, so that many clients cause one
-/// request. An entry goes with the last who waits for it, however that one ends: clients choose
-/// what they ask for, and an outcome holds a whole manifest.
-#[derive(Clone)]
+/// The upstream tags and digests that are being asked for, so that many clients cause one request.
 pub(crate) struct Revalidations {
-    running: Arc<Mutex<HashMap<Key, Recheck>>>,
-    /// Tags that the kept copy stood in for lately, because their upstream failed, and why.
+    running: SingleFlight<Key, Outcome>,
+    /// Tags that the cached copy stood in for lately, because their upstream failed, and why.
     failed: Cache<Key, Arc<str>>,
 }
 
 impl Default for Revalidations {
     fn default() -> Self {
+        let weigh = |outcome: &Outcome| match outcome {
+            Ok(Some((stored, _))) => stored.bytes.len() as u64,
+            Ok(None) | Err(_) => 0,
+        };
         Self {
-            running: Arc::default(),
+            running: SingleFlight::new(Limits::default(), weigh),
             failed: Cache::builder()
                 .max_capacity(1024)
                 .time_to_live(AFTER_FAILURE)
                 .build(),
-        }
-    }
-}
-
-impl Revalidations {
-    fn wait(&self, name: &RepositoryName, reference: &Reference, caller: &Caller) -> Waiting {
-        let key = (name.clone(), reference.clone(), caller.coalescing_key(name));
-        let lock = Arc::clone(self.running.lock().entry(key.clone()).or_default());
-        Waiting {
-            running: Arc::clone(&self.running),
-            key,
-            lock,
-        }
-    }
-}
-
-/// Somebody who asks, or waits for who does.
-struct Waiting {
-    running: Arc<Mutex<HashMap<Key, Recheck>>>,
-    key: Key,
-    lock: Recheck,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut running = self.running.lock();
-        // Counted under the lock: the map's, and ours.
-        if Arc::strong_count(&self.lock) <= 2 {
-            running.remove(&self.key);
         }
     }
 }
@@ -98,7 +59,7 @@ impl Registry {
         &self,
         from: &UpstreamRepository,
         tag: &Tag,
-    ) -> Result<Option<Kept>, RegistryError> {
+    ) -> Result<Option<Cached>, RegistryError> {
         let usual = Lifetime::For(self.settings().tag_lifetime);
         let lifetime = from.upstream().tag_lifetime(from.name(), tag);
         let lifetime = lifetime.unwrap_or(usual);
@@ -106,42 +67,52 @@ impl Registry {
             self.counters().tags_kept.inc();
             return Ok(Some((stored, None)));
         }
-        let came = Instant::now();
-        let revalidations = &self.inner.revalidations;
-        let waiting = revalidations.wait(from.storage(), &tag.clone().into(), &self.caller);
-        let mut last = waiting.lock.lock().await;
-        if let Some(last) = &*last
-            && last.ended >= came
-        {
-            match &last.outcome {
-                Ok(Some((_, Some(_)))) => &self.counters().tags_stale,
-                _ => &self.counters().tags_kept,
-            }
-            .inc();
-            return last.outcome.clone().map_err(RegistryError::Shared);
+        let key = self.revalidation_key(from, tag.clone().into());
+        let work = self.revalidate(from, tag, lifetime, &key);
+        let landed = self.inner.revalidations.running.run(key.clone(), work);
+        let landed = landed.await?;
+        if !landed.led {
+            match &landed.value {
+                Ok(Some((_, Some(_)))) => self.counters().tags_stale.inc(),
+                _ => self.counters().tags_kept.inc(),
+            };
         }
-        if let Some(warning) = revalidations.failed.get(&waiting.key)
-            && let Some((_, stored)) = cached_tag(from.stored(), tag).await?
+        landed.value.map_err(RegistryError::Shared)
+    }
+
+    fn revalidation_key(&self, from: &UpstreamRepository, reference: Reference) -> Key {
+        let storage = from.storage();
+        let caller = self.caller.coalescing_key(storage);
+        (storage.clone(), reference, caller)
+    }
+
+    /// Asks what the tag names now, unless its upstream failed a moment ago.
+    async fn revalidate(
+        &self,
+        from: &UpstreamRepository,
+        tag: &Tag,
+        lifetime: Lifetime,
+        key: &Key,
+    ) -> Outcome {
+        // Another may have asked since the caller looked.
+        let stored = fresh(from.stored(), tag, lifetime).await;
+        if let Some(stored) = stored.map_err(Arc::new)? {
+            self.counters().tags_kept.inc();
+            return Ok(Some((stored, None)));
+        }
+        let failed = &self.inner.revalidations.failed;
+        if let Some(warning) = failed.get(key)
+            && let Some((_, stored)) = cached_tag(from.stored(), tag).await.map_err(Arc::new)?
         {
             self.counters().tags_stale.inc();
             return Ok(Some((stored, Some(warning.to_string()))));
         }
         self.counters().tags_asked.inc();
-        let outcome = match self.recheck(from, tag).await {
-            Ok((found, stale)) => {
-                if stale && let Some((_, Some(warning))) = &found {
-                    let warning = warning.as_str().into();
-                    revalidations.failed.insert(waiting.key.clone(), warning);
-                }
-                Ok(found)
-            }
-            Err(error) => Err(Arc::new(error)),
-        };
-        *last = Some(Last {
-            ended: Instant::now(),
-            outcome: outcome.clone(),
-        });
-        outcome.map_err(RegistryError::Shared)
+        let (found, stale) = self.recheck(from, tag).await.map_err(Arc::new)?;
+        if stale && let Some((_, Some(warning))) = &found {
+            failed.insert(key.clone(), warning.as_str().into());
+        }
+        Ok(found)
     }
 
     /// The manifest `digest`, which is not here, from an upstream.
@@ -150,34 +121,20 @@ impl Registry {
         from: &UpstreamRepository,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, RegistryError> {
-        let came = Instant::now();
         let reference = Reference::Digest(digest.clone());
-        let waiting = self
-            .inner
-            .revalidations
-            .wait(from.storage(), &reference, &self.caller);
-        let mut last = waiting.lock.lock().await;
-        // Only a failure is remembered, for those who waited: what was found is in the store.
-        if let Some(last) = &*last
-            && last.ended >= came
-        {
-            let found = last.outcome.clone().map_err(RegistryError::Shared)?;
-            return Ok(found.map(|(stored, _)| stored));
-        }
-        if let Some(stored) = from.stored().manifest(digest).await? {
-            return Ok(Some(stored));
-        }
-        let outcome = self.fetch(from, &reference).await.map_err(Arc::new);
-        *last = match &outcome {
-            Ok(Some(_)) => None,
-            Ok(None) => Some(Ok(None)),
-            Err(error) => Some(Err(Arc::clone(error))),
-        }
-        .map(|outcome| Last {
-            ended: Instant::now(),
-            outcome,
-        });
-        outcome.map_err(RegistryError::Shared)
+        let key = self.revalidation_key(from, reference.clone());
+        let work = async {
+            // It may have come since the caller looked.
+            let stored = from.stored().manifest(digest).await;
+            let found = match stored.map_err(|error| Arc::new(error.into()))? {
+                Some(stored) => Some(stored),
+                None => self.fetch(from, &reference).await.map_err(Arc::new)?,
+            };
+            Ok(found.map(|stored| (stored, None)))
+        };
+        let landed = self.inner.revalidations.running.run(key, work).await?;
+        let found = landed.value.map_err(RegistryError::Shared)?;
+        Ok(found.map(|(stored, _)| stored))
     }
 
     async fn fetch(
@@ -202,7 +159,7 @@ impl Registry {
         &self,
         from: &UpstreamRepository,
         tag: &Tag,
-    ) -> Result<(Option<Kept>, bool), RegistryError> {
+    ) -> Result<(Option<Cached>, bool), RegistryError> {
         let known = cached_tag(from.stored(), tag).await?;
         let answer = self.ask(from, tag, known.as_ref()).await;
         let (why, failed) = match (answer, &known) {
@@ -288,29 +245,4 @@ async fn fresh(
         return Ok(None);
     }
     Ok(stored.manifest(&record.digest).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_entry_goes_with_the_last_who_waits_also_when_that_one_panics_or_leaves() {
-        let revalidations = Revalidations::default();
-        let (name, tag): (RepositoryName, Tag) = ("a/b".parse().unwrap(), "1".parse().unwrap());
-        let wait = || revalidations.wait(&name, &tag.clone().into(), &Caller::Nobody);
-        let (one, other) = (wait(), wait());
-        let held = Arc::clone(&one.lock).lock_owned().await;
-        assert!(other.lock.try_lock().is_err(), "one asks at a time");
-        drop(other);
-        assert_eq!(revalidations.running.lock().len(), 1);
-        let task = tokio::spawn(async move {
-            let (_one, _held) = (one, held);
-            panic!("on purpose");
-        });
-        assert!(task.await.unwrap_err().is_panic());
-        // The guard that was held counts until it is dropped; both are now.
-        drop(wait());
-        assert_eq!(revalidations.running.lock().len(), 0);
-    }
 }

@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 
 use crate::Registry;
 use crate::access::location::UpstreamRepository;
+use crate::cache::coalesced::Coalesced;
+use crate::cache::single_flight::Busy;
 
 /// How long a list serves the pages after its first.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -27,22 +29,28 @@ type Key = (RepositoryName, Option<Arc<str>>);
 
 /// The lists that were read lately.
 pub(crate) struct Listings {
-    storage: Cache<Key, Arc<Listing>>,
+    lists: Coalesced<Key, Arc<Listing>, NoList>,
     at_once: Semaphore,
+}
+
+/// Bytes that a list takes, about.
+fn size(listing: &Listing) -> usize {
+    let texts = listing.tags.iter().map(|tag| tag.as_str().len() + PER_TAG);
+    256 + texts.sum::<usize>()
 }
 
 impl Default for Listings {
     fn default() -> Self {
         let weigh = |key: &Key, listing: &Arc<Listing>| {
-            let texts = listing.tags.iter().map(|tag| tag.as_str().len() + PER_TAG);
-            u32::try_from(key.0.as_str().len() + 256 + texts.sum::<usize>()).unwrap_or(u32::MAX)
+            u32::try_from(key.0.as_str().len() + size(listing)).unwrap_or(u32::MAX)
         };
+        let cache = Cache::builder()
+            .weigher(weigh)
+            .max_capacity(MEMORY)
+            .time_to_live(LIFETIME)
+            .build();
         Self {
-            storage: Cache::builder()
-                .weigher(weigh)
-                .max_capacity(MEMORY)
-                .time_to_live(LIFETIME)
-                .build(),
+            lists: Coalesced::new(cache, |listing: &Arc<Listing>| size(listing) as u64),
             at_once: Semaphore::new(AT_ONCE),
         }
     }
@@ -81,7 +89,7 @@ impl Listing {
 }
 
 /// Why there is no list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum NoList {
     /// The upstream has no such repository.
     Absent,
@@ -95,15 +103,15 @@ impl Registry {
         &self,
         from: &UpstreamRepository,
         goes_on: bool,
-    ) -> Result<Option<Arc<Listing>>, UpstreamError> {
+    ) -> Result<Result<Option<Arc<Listing>>, UpstreamError>, Busy> {
         let listings = &self.inner.listings;
         let storage = from.storage();
         let key = (storage.clone(), self.caller.coalescing_key(storage));
-        if let Some(listing) = listings.storage.get(&key).await {
+        if let Some(listing) = listings.lists.get(&key).await {
             if goes_on || listing.read_at.elapsed() < self.settings().tag_lifetime {
-                return Ok(Some(listing));
+                return Ok(Ok(Some(listing)));
             }
-            listings.storage.invalidate(&key).await;
+            listings.lists.cache().invalidate(&key).await;
         }
         let read = async {
             // Never closed, so there is always a turn in the end.
@@ -114,13 +122,12 @@ impl Registry {
                 None => Err(NoList::Absent),
             }
         };
-        match listings.storage.try_get_with(key, read).await {
+        let landed = listings.lists.get_or(key, read).await?;
+        Ok(match landed.value {
             Ok(listing) => Ok(Some(listing)),
-            Err(error) => match &*error {
-                NoList::Absent => Ok(None),
-                NoList::Failed(error) => Err(error.clone()),
-            },
-        }
+            Err(NoList::Absent) => Ok(None),
+            Err(NoList::Failed(error)) => Err(error),
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use metahub_resolve::{
 
 use crate::Registry;
 use crate::access::location::Location;
+use crate::cache::coalesced::Coalesced;
 use crate::error::RegistryError;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
@@ -85,33 +86,32 @@ pub(crate) struct Judged {
 
 /// Candidates found lately, by the repository and the digest of their source and the login's
 /// profile. Many requests for one make one search.
-pub(crate) struct JudgedLately(moka::future::Cache<JudgedKey, Arc<Judged>>);
+pub(crate) struct JudgedLately(Coalesced<JudgedKey, Arc<Judged>>);
 
 type JudgedKey = (Option<RepositoryName>, Digest, Digest);
 
 impl JudgedLately {
     pub(crate) fn new() -> Self {
-        let weigh = |_: &JudgedKey, judged: &Arc<Judged>| {
+        let size = |judged: &Arc<Judged>| {
             let bytes = match judged.candidates.as_deref() {
                 Some(Candidates::Single(index) | Candidates::Index(index)) => {
                     Document::from(index.clone()).bytes().len()
                 }
                 Some(Candidates::None) | None => 0,
             };
-            u32::try_from(bytes.saturating_mul(8).saturating_add(512)).unwrap_or(u32::MAX)
+            bytes.saturating_mul(8).saturating_add(512)
         };
-        Self(
-            moka::future::Cache::builder()
-                .weigher(weigh)
-                .max_capacity(32 * 1024 * 1024)
-                .time_to_live(LIFETIME)
-                .build(),
-        )
+        let cache = moka::future::Cache::builder()
+            .weigher(move |_: &JudgedKey, judged| u32::try_from(size(judged)).unwrap_or(u32::MAX))
+            .max_capacity(32 * 1024 * 1024)
+            .time_to_live(LIFETIME)
+            .build();
+        Self(Coalesced::new(cache, move |judged| size(judged) as u64))
     }
 
     /// Forgets all: something that images are judged by has changed.
     pub(crate) fn forget(&self) {
-        self.0.invalidate_all();
+        self.0.cache().invalidate_all();
     }
 }
 
@@ -144,15 +144,10 @@ impl Registry {
             if judged.until.is_none_or(|until| Instant::now() < until) {
                 return Ok(judged);
             }
-            lately.invalidate(&key).await;
+            lately.cache().invalidate(&key).await;
         }
-        let search = || Box::pin(self.search(source, profile));
-        match lately.try_get_with(key, search()).await {
-            Ok(judged) => Ok(judged),
-            // What an upstream refused to another account it may give to this one.
-            Err(error) if error.is_not_allowed() => search().await,
-            Err(error) => Err(RegistryError::Shared(error)),
-        }
+        let judged = lately.get_or_ask(key, || self.search(source, profile));
+        Box::pin(judged).await
     }
 
     /// The candidates that were judged; found again where they were too large to be kept.

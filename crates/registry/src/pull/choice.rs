@@ -13,6 +13,7 @@ use moka::future::Cache;
 
 use crate::Registry;
 use crate::access::stored::StoredRepository;
+use crate::cache::coalesced::Coalesced;
 use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Chosen, Held};
@@ -28,23 +29,25 @@ const OUTCOMES: u64 = 4096;
 
 /// Choices and outcomes found or made lately. Many requests for one do the work once.
 pub(crate) struct Derivations {
-    choices: Cache<Digest, Arc<Chosen>>,
-    outcomes: Cache<Digest, Held>,
+    choices: Coalesced<Digest, Arc<Chosen>>,
+    outcomes: Coalesced<Digest, Held>,
 }
 
 impl Default for Derivations {
     fn default() -> Self {
-        let weigh = |_: &Digest, chosen: &Arc<Chosen>| {
+        let size = |chosen: &Arc<Chosen>| {
             let warnings: usize = chosen.warnings.iter().map(String::len).sum();
-            u32::try_from(CHOICE + warnings).unwrap_or(u32::MAX)
+            CHOICE + warnings
         };
+        let choices = Cache::builder()
+            .weigher(move |_: &Digest, chosen| u32::try_from(size(chosen)).unwrap_or(u32::MAX))
+            .max_capacity(CHOICES)
+            .time_to_live(LIFETIME)
+            .build();
+        let outcomes = Cache::builder().max_capacity(OUTCOMES).build();
         Self {
-            choices: Cache::builder()
-                .weigher(weigh)
-                .max_capacity(CHOICES)
-                .time_to_live(LIFETIME)
-                .build(),
-            outcomes: Cache::builder().max_capacity(OUTCOMES).build(),
+            choices: Coalesced::new(choices, move |chosen| size(chosen) as u64),
+            outcomes: Coalesced::new(outcomes, |_| CHOICE as u64),
         }
     }
 }
@@ -66,22 +69,17 @@ impl Registry {
                 }
                 // Boxed: choosing keeps whole documents at hand, and a warm pull should not carry
                 // room for them.
-                None => match choices
-                    .try_get_with(key.clone(), Box::pin(work.run()))
-                    .await
-                {
-                    Ok(chosen) => chosen,
-                    // What an upstream refused to another account it may give to this one.
-                    Err(error) if error.is_not_allowed() => Box::pin(work.run()).await?,
-                    Err(error) => return Err(RegistryError::Shared(error)),
-                },
+                None => {
+                    let chosen = choices.get_or_ask(key.clone(), || work.run());
+                    Box::pin(chosen).await?
+                }
             };
             // Noted before it is looked for, so that it is not evicted in between.
             self.used_derived(chosen.held.repository.name(), &chosen.held.digest);
             if let Some(stored) = chosen.held.manifest().await? {
                 return Ok((stored, chosen));
             }
-            choices.invalidate(&key).await;
+            choices.cache().invalidate(&key).await;
         }
         Err(RegistryError::unknown(
             work.repository.name(),
@@ -89,7 +87,8 @@ impl Registry {
         ))
     }
 
-    /// Where the outcome `key` lies: known, or made by `make`, by one of those who ask at once.
+    /// Where the outcome `key` is stored: known, or made by `make`, by one of those who ask at
+    /// once.
     pub(crate) async fn outcome_of(
         &self,
         key: &Digest,
@@ -102,7 +101,7 @@ impl Registry {
                 self.counters().derived_known.inc();
                 return Ok(held);
             }
-            outcomes.invalidate(key).await;
+            outcomes.cache().invalidate(key).await;
         }
         let find_or_make = async {
             if let Some(digest) = repository.derived(key).await? {
@@ -117,10 +116,7 @@ impl Registry {
             self.counters().derived_made.inc();
             Ok(held)
         };
-        outcomes
-            .try_get_with(key.clone(), find_or_make)
-            .await
-            .map_err(RegistryError::Shared)
+        outcomes.get_or_share(key.clone(), find_or_make).await
     }
 }
 
@@ -145,13 +141,14 @@ mod tests {
             };
             derivations
                 .choices
+                .cache()
                 .insert(key.clone(), Arc::new(chosen))
                 .await;
-            derivations.outcomes.insert(key, held.clone()).await;
+            derivations.outcomes.cache().insert(key, held.clone()).await;
         }
-        derivations.choices.run_pending_tasks().await;
-        derivations.outcomes.run_pending_tasks().await;
-        assert!(derivations.choices.weighted_size() <= CHOICES);
-        assert!(derivations.outcomes.entry_count() <= OUTCOMES);
+        derivations.choices.cache().run_pending_tasks().await;
+        derivations.outcomes.cache().run_pending_tasks().await;
+        assert!(derivations.choices.cache().weighted_size() <= CHOICES);
+        assert!(derivations.outcomes.cache().entry_count() <= OUTCOMES);
     }
 }

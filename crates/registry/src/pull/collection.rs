@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::Registry;
 use crate::access::location::Location;
+use crate::cache::coalesced::Coalesced;
 use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
@@ -29,7 +30,7 @@ const LOOKUPS: usize = 8;
 
 /// How long a built index is taken as it is, though no image of it changed: a compatibility
 /// artifact may come later than the image that it is about.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_secs(600);
 
 /// A collection's index, and where each of its children is found.
 #[derive(Clone)]
@@ -40,6 +41,23 @@ pub(crate) struct Built {
     complete: bool,
     /// Why one could not be read, if that may pass.
     failure: Option<Arc<RegistryError>>,
+}
+
+impl Built {
+    fn size(&self) -> u64 {
+        self.stored.bytes.len() as u64 + self.locations.len() as u64 * 512
+    }
+}
+
+/// The indexes of collections that were built lately.
+pub(crate) type Collections = Coalesced<Digest, Built>;
+
+pub(crate) fn collections_lately() -> Collections {
+    let cache = moka::future::Cache::builder()
+        .max_capacity(1000)
+        .time_to_live(LIFETIME)
+        .build();
+    Coalesced::new(cache, Built::size)
 }
 
 /// What became of looking up one entry's image.
@@ -82,12 +100,11 @@ impl Registry {
         let built = self
             .inner
             .collections
-            .try_get_with(key.clone(), self.build(collection, lookups))
-            .await
-            .map_err(RegistryError::Shared)?;
+            .get_or_share(key.clone(), self.build(collection, lookups))
+            .await?;
         if !built.complete {
             // What could not be read now is asked for again by the next pull.
-            self.inner.collections.invalidate(&key).await;
+            self.inner.collections.cache().invalidate(&key).await;
         }
         Ok(Source {
             kind: SourceKind::Collection,

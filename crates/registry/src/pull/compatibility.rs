@@ -38,7 +38,7 @@ impl Registry {
         {
             return Ok(Ok(artifact));
         }
-        let artifact = match self.upstream_referrers(from, digest).await {
+        let artifact = match self.upstream_referrers(from, digest).await? {
             Ok(all) => {
                 if all.refused {
                     self.counters().referrers_refused.inc();

@@ -290,10 +290,10 @@ impl Derivation<'_> {
             let made = self.make(choice).await?;
             self.store(&key, made).await
         };
-        let held = self
-            .registry()
-            .outcome_of(&key, self.repository.stored(), Box::pin(make));
-        let held = match held.await {
+        let repository = self.repository.stored();
+        let held = self.registry().outcome_of(&key, repository, Box::pin(make));
+        let held = match Box::pin(held).await {
+            // What an upstream refused to another account it may give to this one.
             Err(error) if error.is_not_allowed() => {
                 let made = self.make(choice).await?;
                 self.store(&key, made).await?

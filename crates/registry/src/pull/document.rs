@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::Registry;
+use crate::cache::coalesced::Coalesced;
 use crate::error::RegistryError;
 use crate::pull::source::parse;
 
@@ -20,7 +21,7 @@ const SMALL: usize = 32 * 1024;
 /// What a parsed document takes in memory, as a multiple of its text.
 const PARSED: usize = 16;
 /// Bytes of parsed documents that are kept in memory.
-const KEPT: u64 = 96 * 1024 * 1024;
+const CACHED: u64 = 96 * 1024 * 1024;
 /// Choices among the entries of large documents that are made at once. Each holds lists of all
 /// entries from its first look-up to its end.
 const LARGE_CHOICES: usize = 2;
@@ -30,17 +31,19 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Documents that were parsed lately.
 pub(crate) struct Documents {
-    parsed: Cache<(Digest, MediaType), Arc<Document>>,
+    parsed: Coalesced<(Digest, MediaType), Arc<Document>>,
     choices: Semaphore,
 }
 
 impl Default for Documents {
     fn default() -> Self {
-        let weigh = |_: &(Digest, MediaType), document: &Arc<Document>| {
-            u32::try_from(document.bytes().len().saturating_mul(PARSED)).unwrap_or(u32::MAX)
-        };
+        let size = |document: &Arc<Document>| document.bytes().len().saturating_mul(PARSED);
+        let cache = Cache::builder()
+            .weigher(move |_, document| u32::try_from(size(document)).unwrap_or(u32::MAX))
+            .max_capacity(CACHED)
+            .build();
         Self {
-            parsed: Cache::builder().weigher(weigh).max_capacity(KEPT).build(),
+            parsed: Coalesced::new(cache, move |document| size(document) as u64),
             choices: Semaphore::new(LARGE_CHOICES),
         }
     }
@@ -56,21 +59,21 @@ impl Registry {
             return Ok(Arc::new(parse(stored)?));
         }
         let key = (stored.digest.clone(), stored.media_type.clone());
+        let documents = &self.inner.documents.parsed;
+        if let Some(known) = documents.get(&key).await {
+            return Ok(known);
+        }
         let work = async {
             let stored = Arc::clone(stored);
-            let parsed = self
-                .on_document(stored.bytes.len(), move || parse(&stored))
-                .await?;
-            Ok::<_, RegistryError>(Arc::new(parsed?))
+            let parsed = self.on_document(stored.bytes.len(), move || parse(&stored));
+            let parsed = parsed.await.map_err(Arc::new)?;
+            Ok(Arc::new(parsed.map_err(|error| Arc::new(error.into()))?))
         };
-        let documents = &self.inner.documents.parsed;
-        documents
-            .try_get_with(key, work)
-            .await
-            .map_err(|error| match error.document_error() {
-                Some(error) => error.into(),
-                None => RegistryError::Shared(error),
-            })
+        let parsed = documents.get_or(key, work).await?.value;
+        parsed.map_err(|error| match error.document_error() {
+            Some(error) => error.into(),
+            None => RegistryError::Shared(error),
+        })
     }
 
     /// A turn to choose among the entries of a document of `bytes` bytes, to be held until the

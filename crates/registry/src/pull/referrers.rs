@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_oci::{Digest, JsonMap, RepositoryName};
+use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName};
 use metahub_store::{Origin, Store};
 use metahub_upstream::{Referring, UpstreamError};
 use moka::future::Cache;
@@ -14,6 +14,8 @@ use crate::Registry;
 use crate::access::location::{Location, UpstreamRepository};
 use crate::access::pass_through::Request;
 use crate::access::repository::{Read, Repository};
+use crate::cache::coalesced::Coalesced;
+use crate::cache::single_flight::Busy;
 use crate::error::{RegistryError, is_offline};
 
 /// One page of what refers to a manifest, in order of digests.
@@ -50,15 +52,20 @@ impl Referrers {
     }
 }
 
-/// What upstreams said of referrers a moment ago, by kept repository and subject, and by who asked
+/// What upstreams said of referrers a moment ago, by storage repository and subject, and by who asked
 /// where that makes a difference. A thousand nodes that verify one image ask its upstream once.
-pub(crate) type ReferrersLately = Cache<(RepositoryName, Digest, Option<Arc<str>>), Arc<Referring>>;
+pub(crate) type ReferrersLately =
+    Coalesced<(RepositoryName, Digest, Option<Arc<str>>), Arc<Referring>, UpstreamError>;
 
 pub(crate) fn referrers_lately() -> ReferrersLately {
-    Cache::builder()
+    let cache = Cache::builder()
         .max_capacity(1000)
         .time_to_live(Duration::from_secs(10))
-        .build()
+        .build();
+    let size = |descriptor: &Descriptor| descriptor.as_json().len() as u64 * 64;
+    Coalesced::new(cache, move |said: &Arc<Referring>| {
+        said.descriptors.iter().map(size).sum()
+    })
 }
 
 impl Repository<'_, Read> {
@@ -103,7 +110,7 @@ impl Repository<'_, Read> {
                     _ => continue,
                 },
             };
-            let said = registry.upstream_referrers(from, subject).await;
+            let said = registry.upstream_referrers(from, subject).await?;
             match registry.note_own_refusal(from, said).await? {
                 Ok(referrers) => {
                     for entry in &referrers.descriptors {
@@ -139,7 +146,7 @@ impl Registry {
         &self,
         from: &UpstreamRepository,
         subject: &Digest,
-    ) -> Result<Arc<Referring>, UpstreamError> {
+    ) -> Result<Result<Arc<Referring>, UpstreamError>, Busy> {
         let ask = async {
             let referrers = from.upstream().referrers(from.name(), subject).await?;
             Ok::<_, UpstreamError>(Arc::new(referrers))
@@ -149,8 +156,10 @@ impl Registry {
             subject.clone(),
             self.caller.coalescing_key(from.storage()),
         );
-        let answer = self.inner.referrers.try_get_with(key, ask).await;
-        answer.map_err(|error| UpstreamError::clone(&error))
+        if let Some(known) = self.inner.referrers.get(&key).await {
+            return Ok(Ok(known));
+        }
+        Ok(self.inner.referrers.get_or(key, ask).await?.value)
     }
 }
 

@@ -61,7 +61,7 @@ impl Repository<'_, Read> {
                 }
                 Location::Upstream(from) => {
                     let storage = from.storage();
-                    let listed = registry.listing(from, last.is_some()).await;
+                    let listed = registry.listing(from, last.is_some()).await?;
                     match registry.note_own_refusal(from, there(listed)).await? {
                         Ok(Some(listing)) => {
                             let (page, more) = listing.page(last, limit);

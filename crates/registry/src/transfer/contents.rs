@@ -206,7 +206,7 @@ impl ImageWalk<'_> {
             more = page.more && found.len() > before;
         }
         if let Location::Upstream(from) = location {
-            match self.registry.upstream_referrers(from, digest).await {
+            match self.registry.upstream_referrers(from, digest).await? {
                 Ok(more) => found.extend(more.descriptors.iter().cloned()),
                 Err(error) if is_offline(&error) => {}
                 Err(error) => self
