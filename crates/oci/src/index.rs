@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::document::Parts;
-use crate::{Descriptor, Digest, Document, DocumentError, JsonMap, MediaType};
+use crate::document_parts::{DocumentError, Parts};
+use crate::{Descriptor, Digest, JsonMap, MediaType};
 
 /// An image index: entries that name manifests, in order.
 #[derive(Clone, Debug)]
@@ -118,11 +118,5 @@ impl Index {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts
-    }
-}
-
-impl From<Index> for Document {
-    fn from(index: Index) -> Self {
-        Self::Index(index)
     }
 }

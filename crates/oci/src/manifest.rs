@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::document::Parts;
-use crate::{Descriptor, Digest, Document, DocumentError, JsonMap, MediaType};
+use crate::document_parts::{DocumentError, Parts};
+use crate::{Descriptor, Digest, JsonMap, MediaType};
 
 /// The manifest of one image or artifact: its configuration and layers, bottom first.
 #[derive(Clone, Debug)]
@@ -121,11 +121,5 @@ impl Manifest {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts
-    }
-}
-
-impl From<Manifest> for Document {
-    fn from(manifest: Manifest) -> Self {
-        Self::Manifest(manifest)
     }
 }
