@@ -3,9 +3,9 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::fit::{Check, Fit, How, Outcome};
 use crate::keys::Key;
 use crate::mismatch::Mismatch;
+use crate::outcome::{Check, Fit, How, Outcome};
 use crate::rank::{Choice, DecidedBy, Verdict};
 
 impl fmt::Display for Check<'_> {

@@ -15,11 +15,13 @@ mod gpu;
 mod graph;
 mod keys;
 mod labels;
+mod meaning;
 mod mismatch;
 mod mpi;
 mod names;
 pub mod nfd;
 mod nvidia_require;
+mod outcome;
 mod products;
 mod provided;
 mod rank;
@@ -29,7 +31,7 @@ mod version;
 
 pub use extension::{Extension, ExtensionError, NewTarget};
 pub use feature::{Feature, FeatureError};
-pub use fit::{Check, Fit, How, Nearness, Outcome, fit};
+pub use fit::fit;
 pub use gpu::{CodeForm, ComputeCapability, Gfx, GfxMatch, GpuVendor, cuda_of_driver};
 pub use graph::{Microarchitecture, Microarchitectures, OciPlatform};
 pub use keys::{KEYS, Key, KeyInfo, Order};
@@ -37,6 +39,7 @@ pub use labels::{from_os_features, from_platform};
 pub use mismatch::Mismatch;
 pub use mpi::{Abi, Mpi};
 pub use nvidia_require::NvidiaRequire;
+pub use outcome::{Check, Fit, How, Nearness, Outcome};
 pub use provided::Provided;
 pub use rank::{
     Choice, DecidedBy, Entry, Options, Verdict, choose, choose_with, generic, least_required,

@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 
-use crate::feature::{Feature, Meaning};
+use crate::feature::Feature;
 use crate::gpu::{GpuVendor, cuda_reported_by_driver};
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
+use crate::meaning::Meaning;
 use crate::nfd::node_features::NodeFeatures;
 use crate::target::Target;
 use crate::version::Version;

@@ -9,9 +9,10 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use crate::feature::Feature;
-use crate::fit::{Fit, Nearness, fit};
+use crate::fit::fit;
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
+use crate::outcome::{Fit, Nearness};
 use crate::provided::{Provided, target_of};
 
 /// An image to choose among: what it requires, and how much its publisher favours it.

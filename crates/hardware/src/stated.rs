@@ -8,12 +8,13 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::feature::Feature;
-use crate::fit::{Outcome, fit};
+use crate::fit::fit;
 use crate::graph::Microarchitectures;
 use crate::keys::Key;
 use crate::labels::{self, Label, from_os_features, from_platform};
 use crate::nfd::{Compatibility, NfdError};
 use crate::nvidia_require::environment::{self, Variable};
+use crate::outcome::Outcome;
 use crate::provided::{Provided, target_of};
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 //! run more is not asked here.
 
 use super::{Bound, Constraint, NvidiaRequire, Property};
-use crate::feature::Meaning;
 use crate::gpu::{ComputeCapability, cuda_reported_by_driver};
 use crate::keys::Key;
+use crate::meaning::Meaning;
 use crate::mismatch::Mismatch;
 use crate::provided::Provided;
 use crate::version::Version;
