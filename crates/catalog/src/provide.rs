@@ -185,7 +185,8 @@ impl<'g> Gathered<'g> {
                 Action::ManifestFilter(filter) => self
                     .statements
                     .extend(filter.features().map(Statement::Filtered)),
-                Action::ManifestAdd(_) => {}
+                // What others do says nothing of the hardware.
+                _ => {}
             }
             self.action(action);
         }

@@ -22,7 +22,7 @@ impl Stop {
         at_least(&mut self.0, 1).await;
     }
 
-    /// Completes when it is told again.
+    /// Completes with the second shutdown signal.
     pub(crate) async fn told_again(mut self) {
         at_least(&mut self.0, 2).await;
     }

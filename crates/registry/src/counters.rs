@@ -151,7 +151,7 @@ impl Registry {
     /// Bytes that are cached from upstreams, as they were last looked at; nothing where no bound is
     /// configured.
     #[must_use]
-    pub fn kept_bytes(&self) -> BTreeMap<String, u64> {
+    pub fn cached_bytes(&self) -> BTreeMap<String, u64> {
         self.counters().cached_bytes.lock().clone()
     }
 

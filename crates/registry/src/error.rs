@@ -340,7 +340,7 @@ pub enum Immutable {
 }
 
 /// Why something of an upstream that is read under each account's own identity is not to be had,
-/// or not in this way. Says nothing of what is kept.
+/// or not in this way. Says nothing of what is cached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
     /// The upstream refused the caller.

@@ -25,7 +25,7 @@ pub(crate) fn scrape(metrics: &Metrics, registry: &Registry, in_flight: usize) -
         in_flight,
         documents: [documents.used(), documents.size(), documents.refused()],
         upstreams: registry.upstream_counts(),
-        cached: registry.kept_bytes(),
+        cached: registry.cached_bytes(),
     };
     write(metrics, state, shown)
 }

@@ -116,8 +116,13 @@ async fn large(folder: &Path, store: &Store, name: &RepositoryName) {
         for (column, value) in table.iter_mut().zip([hashing, plain, pushed, pulled]) {
             column.push(value);
         }
-        let blob = store.blob(name, &digest).await.unwrap().unwrap();
-        std::fs::remove_file(blob.path().unwrap()).unwrap();
+        let hex = digest.hex();
+        let blob = store
+            .folder()
+            .join("blobs/sha256")
+            .join(&hex[..2])
+            .join(hex);
+        std::fs::remove_file(blob).unwrap();
     }
     let [hashing, plain, pushed, pulled] = table.map(median);
     println!("SHA-256, one core        {hashing:8.0} MB/s");

@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for TagLifetimes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gone {
-    /// The kept copy is served, with a warning, until it is deleted here.
+    /// The cached copy is served, with a warning, until it is deleted here.
     #[default]
     Keep,
     /// It is unknown here too.

@@ -241,7 +241,7 @@ impl Registry {
     /// The registry for somebody who wants something of `name`: this one, unless the name leads
     /// to an upstream that is read under each account's own identity. Then the caller must be
     /// somebody who may read it there, and the answer to who may not is the upstream's own,
-    /// whatever is kept here.
+    /// whatever is cached here.
     pub(super) async fn authorised(
         &self,
         name: &RepositoryName,
@@ -293,7 +293,7 @@ impl Registry {
     }
 
     /// Whether the upstream gives the caller what is wanted, or what it was derived from. What is
-    /// kept here decides what is asked for first, never what the answer is.
+    /// cached here decides what is asked for first, never what the answer is.
     async fn shows(
         &self,
         identity: &UpstreamIdentity,

@@ -249,7 +249,7 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// By how much what is kept passes its bounds, with `needed` bytes more; nothing where all
+    /// By how much the cache passes its bounds, with `needed` bytes more; nothing where all
     /// hold.
     async fn excess(
         &self,

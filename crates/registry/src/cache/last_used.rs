@@ -1,4 +1,4 @@
-//! When kept content was used last: noted in memory on the way of a pull, written down in
+//! When cached content was used last: noted in memory on the way of a pull, written down in
 //! batches. Noting costs a hash and a lock that nobody else is likely to hold; nothing is
 //! written for a pull.
 

@@ -1,6 +1,6 @@
 //! An upstream's tag: taken as it was last seen for its lifetime, then asked for again, once for
 //! however many want it. An upstream that cannot be asked, or has the tag no more, is answered
-//! for by the kept copy, which is never done silently. A digest is asked for until it is here, in
+//! for by the cached copy, which is never done silently. A digest is asked for until it is here, in
 //! the same way once for all who want it at a time.
 
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Registry {
     }
 
     /// Asks the upstream what the tag names now. An unchanged tag costs one `HEAD`; an upstream
-    /// that cannot be asked is answered for by the kept copy, with a warning. Says with it whether
+    /// that cannot be asked is answered for by the cached copy, with a warning. Says with it whether
     /// the upstream failed.
     async fn recheck(
         &self,

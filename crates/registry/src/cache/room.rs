@@ -34,7 +34,7 @@ struct State {
     of_clients: u64,
     /// Bytes that are kept, as last counted, and what came since.
     cached: Option<u64>,
-    /// How often room was taken or given back: what was kept may be another after each.
+    /// How often room was taken or given back: what fits may be another after each.
     turns: u64,
 }
 

@@ -1,6 +1,6 @@
 //! What is cached from upstreams: how much it is, when it was used, and which manifests of it can be
-//! given back, least recently used first. Reads all of that from the database, and gives nothing
-//! back itself; see [`crate::eviction::evict`].
+//! evicted, least recently used first. Reads all of that from the database, and evicts nothing
+//! itself; see [`crate::eviction::evict`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ impl Store {
         self.inner.orderings.load(Ordering::Relaxed)
     }
 
-    /// Manifests that can be given back, least recently used first. At most `limit`, and where
+    /// Manifests that can be evicted, least recently used first. At most `limit`, and where
     /// the next ones begin. Puts all in order, whatever the limit is: ask for many at once.
     pub async fn candidates(
         &self,

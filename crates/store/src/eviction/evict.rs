@@ -15,10 +15,10 @@ use crate::gc::collect::Gc;
 use crate::records::UnlinkedBlob;
 use crate::store::Store;
 
-/// Blobs that are given back at once.
+/// Blobs that are evicted at once.
 const BATCH: u32 = 1000;
 
-/// What was given back.
+/// What was evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Blobs that are not here any more.
@@ -28,9 +28,9 @@ pub struct Evicted {
 }
 
 impl Store {
-    /// Gives back a manifest that was not used since `unused_since`, with the indexes that lead
+    /// Evicts a manifest that was not used since `unused_since`, with the indexes that lead
     /// to nothing else here, their tags, and the blobs that nothing else needs. Nothing, if it
-    /// was used or is not to be given back any more.
+    /// was used or is not to be evicted any more.
     pub async fn evict(
         &self,
         repository: &RepositoryName,
@@ -50,7 +50,7 @@ impl Store {
         Ok(Some(evicted))
     }
 
-    /// Gives back blobs of upstreams that no manifest there names, and that came longer than
+    /// Evicts blobs of upstreams that no manifest there names, and that came longer than
     /// `spare` ago; those that were fetched there, longer than `spare_fetched` ago. Others may be
     /// part of an import whose manifest comes last.
     pub async fn evict_unreferenced(
