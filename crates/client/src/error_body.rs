@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// What a registry says of a refusal, in its own words: neither shortened nor made fit for
-/// printing, see [`crate::printable`].
+/// printing, see [`printable()`](crate::printable()).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorBody {
     /// The code of the first error, such as `DENIED`.

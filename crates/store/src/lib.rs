@@ -1,5 +1,5 @@
 //! What a MetaHub keeps: content (blobs, and what is being received) and records (everything
-//! else). Each lies behind a trait: [`content`] in local files or in memory, [`records`] in SQLite
+//! else). Each lies behind a trait: `content` in local files or in memory, `records` in SQLite
 //! or in memory.
 //!
 //! What was acknowledged survives a kill and a power cut: content is verified, made durable and

@@ -64,7 +64,7 @@ impl Caller {
         }
     }
 
-    /// Tells those apart whose questions to the upstream of the repository `kept` are not
+    /// Tells those apart whose questions to the upstream of the repository `storage` are not
     /// answered together. Nothing where everybody asks as the registry; nobody is called nothing.
     pub(crate) fn coalescing_key(&self, storage: &RepositoryName) -> Option<Arc<str>> {
         match self {

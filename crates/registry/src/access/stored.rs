@@ -2,7 +2,8 @@
 //!
 //! Only `access` makes a [`StoredRepository`], after it checked that it may be read. Content that
 //! was fetched or derived is cached through it; what clients push and delete goes through
-//! [`PushedRepository`](crate::access::pushed::PushedRepository).
+//! [`PushAccess`](crate::access::change::PushAccess) and
+//! [`DeleteAccess`](crate::access::change::DeleteAccess).
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -75,7 +75,7 @@ impl Blob {
         self.access.body.is_some()
     }
 
-    /// The bytes of `range`, opened on first use. See [`OpenBlob::stream`].
+    /// The bytes of `range`, opened on first use. See [`OpenBlob::stream`](crate::OpenBlob::stream).
     pub fn stream(
         &self,
         range: Range<u64>,

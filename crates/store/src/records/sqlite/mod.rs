@@ -2,7 +2,7 @@
 //!
 //! Write-ahead log, so that reads never wait for a write; `synchronous` FULL, so that a commit
 //! survives a power cut. Each module holds the statements of its subject, declared with
-//! [`statements`], so that a test prepares all of them against the schema.
+//! `statements!`, so that a test prepares all of them against the schema.
 
 /// Declares SQL statements, and lists them for the test that prepares each.
 macro_rules! statements {
