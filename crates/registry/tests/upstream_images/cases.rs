@@ -185,7 +185,11 @@ impl Case {
             },
             spare: Duration::ZERO,
             unread: Duration::from_millis(5),
-            patience: Duration::from_millis(200),
+            // A full disk stays full. A bound is kept by others that end, however slow the machine.
+            patience: match room {
+                Some(_) => Duration::from_millis(200),
+                None => Duration::from_secs(60),
+            },
             ..CacheSettings::default()
         };
         Self {
