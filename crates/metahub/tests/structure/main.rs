@@ -1,5 +1,5 @@
 //! How the source is built: no module imports what imports it, and no dependency stands there
-//! unused. Which crate uses which is held in `docs.rs`.
+//! unused. Which crate uses which is held in `docs`.
 
 #![allow(
     clippy::unwrap_used,
