@@ -13,6 +13,7 @@
 
 mod client;
 mod content;
+mod unfinished;
 mod worker;
 
 use std::sync::Arc;

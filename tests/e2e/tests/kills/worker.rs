@@ -12,6 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::client::{Client, Lost, Reply};
 use crate::content::{Content, Image, content, image};
+use crate::unfinished::{Ending, Loose, Partial, expect, index};
 
 /// Images, tags and loose blobs of each worker. Few, so that what was deleted and collected is
 /// pushed again.
@@ -20,31 +21,6 @@ const TAGS: u64 = 3;
 const LOOSE: u64 = 4;
 /// Content of loose blobs and uploads that no image has.
 const LOOSE_SEED: u64 = 1_000_000;
-
-/// A blob that no manifest names.
-#[derive(Clone, Copy, Debug)]
-enum Loose {
-    Unknown,
-    Gone,
-    /// Its push was acknowledged, and began then.
-    Pushed(Instant),
-}
-
-/// An upload that goes on after a kill.
-struct Partial {
-    path: String,
-    acknowledged: usize,
-    content: Vec<u8>,
-}
-
-/// An upload whose end was asked for and not yet acknowledged.
-struct Ending {
-    path: String,
-    /// What was acknowledged before, in bytes.
-    acknowledged: usize,
-    digest: String,
-    began: Instant,
-}
 
 pub(crate) struct Worker {
     number: u64,
@@ -67,19 +43,6 @@ pub(crate) struct Worker {
     pub(crate) cut: u64,
     /// Kills that it was not told of.
     pub(crate) unheard: u64,
-}
-
-fn index(image: u64) -> usize {
-    usize::try_from(image).unwrap()
-}
-
-fn expect(reply: &Reply, statuses: &[u16], what: &str) {
-    let text = String::from_utf8_lossy(&reply.body);
-    assert!(
-        statuses.contains(&reply.status),
-        "{what}: {} {text}",
-        reply.status
-    );
 }
 
 impl Worker {
