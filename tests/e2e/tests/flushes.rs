@@ -50,8 +50,17 @@ fn traced(metahub: &MetaHub) -> Daemon {
 /// The calls of a trace, in the order in which they ended.
 fn calls(mut strace: Daemon) -> Vec<Call> {
     strace.terminate();
+    // A new thread may be told of in the middle of a call.
+    let whole: String = strace
+        .log()
+        .split_inclusive('\n')
+        .map(|line| match line.split_once("strace: Process ") {
+            Some((begun, rest)) if rest.ends_with(" attached\n") => begun,
+            _ => line,
+        })
+        .collect();
     let (mut calls, mut unfinished) = (Vec::new(), HashMap::new());
-    for (at, line) in strace.log().lines().enumerate() {
+    for (at, line) in whole.lines().enumerate() {
         let (thread, text) = match line.strip_prefix("[pid") {
             Some(rest) => rest.split_once(']').unwrap(),
             None => ("", line),
