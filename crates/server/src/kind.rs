@@ -16,6 +16,9 @@ macro_rules! kinds {
         }
 
         impl Kind {
+            /// How many there are.
+            pub(crate) const COUNT: usize = [$(Self::$kind,)*].len();
+
             /// As it is called in metrics.
             pub(crate) fn name(self) -> &'static str {
                 match self {

@@ -2,8 +2,8 @@
 //! and short locks per request. Each metric is a field here and a line in [`Metrics::register`].
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
@@ -25,6 +25,8 @@ use crate::overdue::Overdue;
 /// Profiles that are counted by name; further ones are counted together, since anybody can log in
 /// under as many as they like.
 const PROFILES: usize = 256;
+/// Status codes are below this.
+const STATUSES: usize = 600;
 /// Upper ends of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 14] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
@@ -48,7 +50,11 @@ pub enum MetricsAccess {
 pub(crate) struct Metrics {
     started: SystemTime,
     requests: Family<Answer, Counter>,
+    /// Those of `requests` that were used, by kind and within it by status: found without a hash.
+    counts: Box<[OnceLock<Counter>]>,
     answer_seconds: Family<Operation, Histogram, fn() -> Histogram>,
+    /// Those of `answer_seconds` that were used, by kind.
+    times: [OnceLock<Histogram>; Kind::COUNT],
     sent_bytes: Counter,
     received_bytes: Counter,
     connections: Counter,
@@ -100,7 +106,11 @@ impl Default for Metrics {
         Self {
             started: SystemTime::now(),
             requests: Family::default(),
+            counts: (0..Kind::COUNT * STATUSES)
+                .map(|_| OnceLock::new())
+                .collect(),
             answer_seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            times: [const { OnceLock::new() }; Kind::COUNT],
             sent_bytes: Counter::default(),
             received_bytes: Counter::default(),
             connections: Counter::default(),
@@ -182,16 +192,27 @@ impl Metrics {
 
     /// An answer begins, so long after its request.
     pub(crate) fn answers(&self, operation: Kind, after: Duration) {
-        let histogram = self.answer_seconds.get_or_create(&Operation { operation });
+        let Some(histogram) = self.times.get(operation as usize) else {
+            return;
+        };
+        let labels = Operation { operation };
+        let histogram = histogram.get_or_init(|| self.answer_seconds.get_or_create_owned(&labels));
         histogram.observe(after.as_secs_f64());
     }
 
     /// An answer has been sent, or given up.
     pub(crate) fn answered(&self, operation: Kind, status: StatusCode, bytes: u64) {
         let status = status.as_u16();
-        self.requests
-            .get_or_create(&Answer { operation, status })
-            .inc();
+        let at = operation as usize * STATUSES + usize::from(status);
+        if let Some(count) = self
+            .counts
+            .get(at)
+            .filter(|_| usize::from(status) < STATUSES)
+        {
+            let labels = Answer { operation, status };
+            let count = count.get_or_init(|| self.requests.get_or_create_owned(&labels));
+            count.inc();
+        }
         self.sent_bytes.inc_by(bytes);
     }
 
