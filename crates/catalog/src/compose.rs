@@ -215,13 +215,13 @@ impl Catalog {
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
         let is_any = |meaning: &Meaning<'_>| matches!(meaning, Meaning::Profile(p) if p.is_any());
         let any = meanings.iter().any(is_any);
-        for meaning in &meanings {
+        for meaning in &mut meanings {
             match meaning {
                 Meaning::Feature(feature) => gathered.states(std::slice::from_ref(feature)),
                 Meaning::Profile(profile) => gathered.states(&profile.features),
                 Meaning::Given(profile, parameter, value) => {
-                    let value = given(profile, parameter, value, account.is_some())?;
-                    let filled = profile.with(self.graph(), &[(&parameter.name, value)]);
+                    *value = given(profile, parameter, value, account.is_some())?;
+                    let filled = profile.with(self.graph(), &[(&parameter.name, value.clone())]);
                     gathered.states(&filled.features);
                 }
                 Meaning::Unknown(_) => {}
@@ -233,8 +233,7 @@ impl Catalog {
                 Meaning::Unknown(feature) => gathered.unknown(feature),
                 Meaning::Profile(profile) => gathered.profile(profile, &[]),
                 Meaning::Given(profile, parameter, value) => {
-                    let value = given(profile, parameter, value, account.is_some())?;
-                    gathered.profile(profile, &[(&parameter.name, value)]);
+                    gathered.profile(profile, &[(&parameter.name, value.clone())]);
                 }
             }
             // One that comes again after another may replace what that one said.

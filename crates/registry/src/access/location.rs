@@ -1,6 +1,6 @@
 //! Where a name's content may lie: a repository held here, or an upstream's.
 //!
-//! An upstream's content is kept under `HOST/NAME`, apart from what was pushed here, so that
+//! An upstream's content is cached under `HOST/NAME`, apart from what was pushed here, so that
 //! neither ever shadows the other and every login shares one copy.
 
 use std::sync::Arc;
@@ -136,8 +136,8 @@ impl Search {
     }
 }
 
-/// The name by which clients ask for `name` at `host`, and under which its content is kept unless
-/// it is read under each account's own identity (see `enter`).
+/// The name by which clients ask for `name` at `host`, and under which its content is cached unless
+/// it is read under each account's own identity (see `pass_through`).
 pub(crate) fn storage_name(
     host: &Host,
     name: &RepositoryName,
@@ -159,9 +159,9 @@ pub enum LocalContent {
 }
 
 impl Registry {
-    /// The places of the repository that clients call `name`, first to last: what was pushed here,
+    /// The locations of the repository that clients call `name`, first to last: what was pushed here,
     /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones. A local
-    /// name has no other place, unless the configuration says that local content comes last:
+    /// name has no other location, unless the configuration says that local content comes last:
     /// what is missing there is never filled in by a stranger's repository of the same name.
     pub(super) async fn locations_of(
         &self,
@@ -188,7 +188,7 @@ impl Registry {
         Ok(self.settings().local == LocalContent::First && self.store().was_pushed(name).await?)
     }
 
-    /// The place of what was pushed here under that name, if any may be: not where it leads to an
+    /// The location of what was pushed here under that name, if any may be: not where it leads to an
     /// upstream that is read under each account's own identity.
     pub(super) fn local(&self, name: &RepositoryName) -> Option<Location> {
         self.is_open(name)
@@ -216,7 +216,7 @@ impl Registry {
         )))
     }
 
-    /// The places of that repository after this registry itself.
+    /// The locations of that repository after this registry itself.
     pub(super) fn upstream_locations_of(
         &self,
         name: &RepositoryName,
@@ -225,7 +225,7 @@ impl Registry {
         self.upstream_locations(host.as_ref(), &rest)
     }
 
-    /// The places of an image as documents name it: with a host only that upstream's, without
+    /// The locations of an image as documents name it: with a host only that upstream's, without
     /// one the same as for a client's name.
     pub(crate) async fn locations_of_image(
         &self,
