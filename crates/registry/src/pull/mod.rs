@@ -16,6 +16,7 @@ pub(crate) mod layers;
 pub(crate) mod manifest;
 pub(crate) mod nested;
 pub(crate) mod outcome;
+pub(crate) mod outcome_store;
 pub(crate) mod page;
 pub(crate) mod referrers;
 pub(crate) mod repositories;
