@@ -125,6 +125,11 @@ impl Catalog {
         self.selectors = OnceLock::new();
     }
 
+    /// The names of the profiles that were read from documents.
+    pub(crate) fn document_names(&self) -> impl Iterator<Item = &ProfileName> {
+        self.documents.keys()
+    }
+
     /// All profiles in no particular order, without built-in ones that a document replaces.
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         let builtin = self

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use metahub_hardware::Microarchitectures;
+use metahub_oci::{RepositoryName, Tag};
 
 use crate::collection::Collection;
 use crate::document::Document;
@@ -17,7 +18,7 @@ use crate::profile::Read as ReadProfile;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::yaml::{self, MAX_FILE_BYTES, Mark};
-use crate::{Catalog, Location};
+use crate::{Catalog, Location, ProfileName};
 
 /// Folders within folders, at most.
 const MAX_FOLDERS: usize = 32;
@@ -83,6 +84,14 @@ pub struct Loader {
     extensions: Vec<Extension>,
     /// Files and folders that were read, by their real place.
     seen: HashSet<PathBuf>,
+    earlier: Earlier,
+}
+
+/// What sources before the present one define.
+#[derive(Default)]
+struct Earlier {
+    profiles: HashSet<ProfileName>,
+    collections: HashSet<(RepositoryName, Tag)>,
 }
 
 impl std::fmt::Debug for Loader {
@@ -103,7 +112,18 @@ impl Loader {
             files: 0,
             extensions: Vec::new(),
             seen: HashSet::new(),
+            earlier: Earlier::default(),
         }
+    }
+
+    /// Begins another source of documents. Where it defines a name that an earlier source has
+    /// defined, the earlier one is used and a warning says so. Within one source that is an error.
+    pub fn next_source(&mut self) {
+        self.earlier.profiles = self.catalog.document_names().cloned().collect();
+        let collections = self.catalog.collections();
+        self.earlier.collections = collections
+            .map(|collection| (collection.name.clone(), collection.tag.clone()))
+            .collect();
     }
 
     /// The catalog as far as it could be read.
@@ -154,7 +174,9 @@ impl Loader {
             .or_default();
         if let Some(first) = tags.get(&collection.tag) {
             let what = format!("the collection {}:{}", collection.name, collection.tag);
-            let problem = duplicate(source, mark, &what, Some(&first.location));
+            let name = (collection.name, collection.tag);
+            let shadowed = self.earlier.collections.contains(&name);
+            let problem = again(source, mark, &what, Some(&first.location), shadowed);
             self.problems.push(problem);
         } else {
             tags.insert(collection.tag.clone(), collection);
@@ -184,7 +206,8 @@ impl Loader {
             } else {
                 format!("the profile {} (also written {})", profile.name, first.name)
             };
-            let problem = duplicate(source, mark, &what, first.location.as_ref());
+            let shadowed = self.earlier.profiles.contains(&profile.name);
+            let problem = again(source, mark, &what, first.location.as_ref(), shadowed);
             self.problems.push(problem);
         } else {
             self.extensions.extend(extensions);
@@ -289,15 +312,32 @@ impl Loader {
     }
 }
 
-fn duplicate(source: &Arc<Source>, mark: Mark, what: &str, first: Option<&Location>) -> Problem {
+/// A name that is defined again: an error within one source, a warning where the `first` one is of
+/// an earlier source.
+fn again(
+    source: &Arc<Source>,
+    mark: Mark,
+    what: &str,
+    first: Option<&Location>,
+    shadowed: bool,
+) -> Problem {
     let place = first.map(|first| format!(": first at {first}"));
-    source.problem(
-        Severity::Error,
-        "duplicate-name",
-        mark,
-        format!("{what} is defined twice{}", place.unwrap_or_default()),
-        Some("rename or remove one of the two; the first one is used".to_owned()),
-    )
+    let place = place.unwrap_or_default();
+    let (severity, code, message) = if shadowed {
+        (
+            Severity::Warning,
+            "shadowed-name",
+            format!("{what} is not used, because a source that comes first defines it{place}"),
+        )
+    } else {
+        (
+            Severity::Error,
+            "duplicate-name",
+            format!("{what} is defined twice{place}"),
+        )
+    };
+    let help = "rename or remove one of the two; the first one is used".to_owned();
+    source.problem(severity, code, mark, message, Some(help))
 }
 
 /// What a folder holds, without hidden files: editors and mounts keep copies under such names.

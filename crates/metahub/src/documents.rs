@@ -4,42 +4,33 @@
 //! would serve its users something else.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use metahub_catalog::{Catalog, Loaded, Problem};
-use metahub_hardware::Microarchitectures;
-use metahub_operations::imported_folder;
 use miette::miette;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::reload::{Reload, Why};
+use crate::sources::{Sources, Texts};
 
 /// The documents of a server.
 pub(crate) struct Documents {
-    /// The CPU targets that they may name.
-    graph: Arc<Microarchitectures>,
-    paths: Vec<PathBuf>,
-    /// Where imports put theirs; there once something was imported.
-    imported: PathBuf,
+    sources: Sources,
+    changes: watch::Receiver<Vec<Texts>>,
     in_force: watch::Sender<Arc<Catalog>>,
     /// What was wrong when they were read last, so that it is told once.
     told: Vec<String>,
 }
 
 impl Documents {
-    /// Reads the documents at `paths` and those that were imported into the data folder `data`.
-    /// Errors in them stop the start.
-    pub(crate) fn read(
-        graph: Arc<Microarchitectures>,
-        paths: &[PathBuf],
-        data: &Path,
-    ) -> miette::Result<Self> {
-        let imported = imported_folder(data);
+    /// Reads the documents of `sources`. Errors in them stop the start.
+    pub(crate) fn read(sources: Sources) -> miette::Result<Self> {
+        let changes = sources.changes();
         let Loaded {
             catalog, problems, ..
-        } = Catalog::load_in(Arc::clone(&graph), &all(paths, &imported));
+        } = sources.load();
         for problem in &problems {
             anstream::eprintln!("{problem}");
         }
@@ -51,9 +42,8 @@ impl Documents {
             ));
         }
         Ok(Self {
-            graph,
-            paths: paths.to_vec(),
-            imported,
+            sources,
+            changes,
             in_force: watch::Sender::new(Arc::new(catalog)),
             told: lines(&problems),
         })
@@ -67,11 +57,17 @@ impl Documents {
 
 impl Reload for Documents {
     fn paths(&self) -> Vec<PathBuf> {
-        all(&self.paths, &self.imported)
+        self.sources.paths()
+    }
+
+    async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn reload(&mut self, why: Why) {
-        let loaded = Catalog::load_in(Arc::clone(&self.graph), &self.paths());
+        let loaded = self.sources.load();
         let wrong = loaded.has_errors();
         let told = lines(&loaded.problems);
         let news = told != self.told;
@@ -109,17 +105,6 @@ impl Reload for Documents {
             "the catalog was reloaded"
         );
     }
-}
-
-/// Where the documents are of a server that is given `paths` and serves the folder `data`.
-pub(crate) fn paths(paths: &[PathBuf], data: &Path) -> Vec<PathBuf> {
-    all(paths, &imported_folder(data))
-}
-
-fn all(paths: &[PathBuf], imported: &Path) -> Vec<PathBuf> {
-    let mut all = paths.to_vec();
-    all.extend(Some(imported).filter(|i| i.exists()).map(Path::to_owned));
-    all
 }
 
 fn lines(problems: &[Problem]) -> Vec<String> {
@@ -178,6 +163,10 @@ fn meanings(catalog: &Catalog) -> BTreeMap<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use metahub_hardware::Microarchitectures;
+
     use super::*;
 
     const ZEN: &str = "profile:\n  name: site/a\n  features: [arch:zen3]\n";
@@ -190,7 +179,7 @@ mod tests {
 
     fn read(folder: &Path) -> miette::Result<Documents> {
         let (graph, data) = (Microarchitectures::builtin(), folder.join("data"));
-        Documents::read(graph, &[folder.to_owned()], &data)
+        Documents::read(Sources::new(graph, &[folder.to_owned()], &data))
     }
 
     impl Site {

@@ -22,6 +22,7 @@ mod output;
 mod reload;
 mod schedule;
 mod signals;
+mod sources;
 mod sweep;
 mod warm;
 

@@ -6,6 +6,7 @@
 //! the files mean; what does is `documents` and `certificate`.
 
 use std::fs;
+use std::future::Future;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,10 @@ pub(crate) trait Reload: Send + 'static {
     fn paths(&self) -> Vec<PathBuf>;
     /// Reads them anew and puts them in force, or says why not and keeps the former. Blocks.
     fn reload(&mut self, why: Why);
+    /// Completes when something changed that is made of no files.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// Why files are read anew.
@@ -50,9 +55,10 @@ pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) 
     });
     tokio::spawn(async move {
         loop {
-            let asked = tokio::select! {
-                () = hangup.received() => true,
-                () = tick(clock.as_mut()) => false,
+            let (asked, changed) = tokio::select! {
+                () = hangup.received() => (true, false),
+                () = what.changed() => (false, true),
+                () = tick(clock.as_mut()) => (false, false),
             };
             let work = tokio::task::spawn_blocking(move || {
                 // What panics keeps what was in force, and is tried again when its files change.
@@ -60,7 +66,7 @@ pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) 
                     let now = Look::at(&what.paths());
                     if asked {
                         what.reload(Why::Asked);
-                    } else if now != seen {
+                    } else if changed || now != seen {
                         what.reload(Why::Changed);
                     } else if !seen.settled {
                         what.reload(Why::Unsure);
@@ -197,6 +203,35 @@ mod tests {
             self.0.send(why).unwrap();
             assert!(self.1 > 1, "on purpose");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_made_of_no_files_reloads_when_it_says_so() {
+        struct Told(
+            tokio::sync::mpsc::UnboundedSender<Why>,
+            tokio::sync::mpsc::UnboundedReceiver<()>,
+        );
+        impl Reload for Told {
+            fn paths(&self) -> Vec<PathBuf> {
+                Vec::new()
+            }
+
+            fn reload(&mut self, why: Why) {
+                self.0.send(why).unwrap();
+            }
+
+            async fn changed(&mut self) {
+                if self.1.recv().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (changes, changed) = tokio::sync::mpsc::unbounded_channel();
+        let (_signals, hangup) = Hangup::by_hand();
+        keep(Told(sender, changed), Duration::ZERO, hangup);
+        changes.send(()).unwrap();
+        assert_eq!(told.recv().await, Some(Why::Changed));
     }
 
     #[tokio::test]

@@ -6,7 +6,6 @@ use std::io::IsTerminal as _;
 
 use clap::Subcommand;
 use metahub_auth::{Account, AccountName, Accounts, Password, Role};
-use metahub_catalog::Catalog;
 use miette::{IntoDiagnostic as _, bail};
 use serde_json::json;
 
@@ -17,9 +16,9 @@ use crate::commands::upstream_login;
 use crate::commands::upstream_login::UpstreamLoginCommand;
 use crate::config::{Config, Layer};
 use crate::data;
-use crate::documents;
 use crate::exit::Exit;
 use crate::output;
+use crate::sources::Sources;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
@@ -166,8 +165,8 @@ fn is_profile(name: &AccountName, config: &Config) -> bool {
     let Ok(graph) = config.graph() else {
         return false;
     };
-    let paths = documents::paths(&config.catalog, &config.data);
-    name.is_profile_in(&Catalog::load_in(graph, &paths).catalog)
+    let sources = Sources::new(graph, &config.catalog, &config.data);
+    name.is_profile_in(&sources.load().catalog)
 }
 
 /// The password that the person gives, or none if one is to be generated.

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::control;
 use crate::data;
 use crate::documents::Documents;
+use crate::sources::Sources;
 
 /// Has `operation` carried out; what it reports.
 pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::Report>
@@ -70,11 +71,8 @@ async fn here(
     let documents = if request.is_upkeep() {
         None
     } else {
-        Some(Documents::read(
-            graph(config)?,
-            &config.catalog,
-            store.folder(),
-        )?)
+        let sources = Sources::new(graph(config)?, &config.catalog, store.folder());
+        Some(Documents::read(sources)?)
     };
     let (_builtin, builtin) = watch::channel(Arc::new(Catalog::builtin()));
     let catalog = documents.as_ref().map_or(builtin, Documents::catalog);

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use metahub_auth::AnonymousAccess;
 use metahub_store::{Mode, Options, Store, StoreError};
-use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::app::{self, App};
-use crate::args::{SettingsArgs, load_config};
+use crate::args::{SettingsArgs, graph, load_config};
 use crate::bounds;
 use crate::certificate::Certificate;
 use crate::config::{Config, Layer};
@@ -22,6 +21,7 @@ use crate::output;
 use crate::reload;
 use crate::schedule;
 use crate::signals::{Hangup, Stop};
+use crate::sources::Sources;
 use crate::sweep;
 use crate::warm;
 
@@ -51,11 +51,8 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         ..Layer::default()
     };
     let config = load_config(&args.settings, flags)?;
-    let graph = config
-        .graph()
-        .into_diagnostic()
-        .wrap_err("`hardware` of the configuration cannot be used")?;
-    let documents = Documents::read(graph, &config.catalog, &config.data)?;
+    let sources = Sources::new(graph(&config)?, &config.catalog, &config.data);
+    let documents = Documents::read(sources)?;
     let certificate = config
         .tls
         .files()
