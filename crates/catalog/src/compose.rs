@@ -14,7 +14,7 @@ use crate::meaning::Meaning;
 use crate::profile::Profile;
 use crate::provide::{Gathered, Parts};
 use crate::suggestions::MAX_NEAR_BYTES;
-use crate::{Action, Catalog, Parameter, ParameterError, Selection, hint, suggestions};
+use crate::{Action, Args, Catalog, Parameter, ParameterError, Selection, hint, suggestions};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -163,7 +163,7 @@ fn digest(
         #[serde(skip_serializing_if = "Option::is_none")]
         graph: Option<u64>,
     }
-    let chooses = |action: &Action| matches!(action, Action::ManifestSelect(_));
+    let chooses = |action: &Action| matches!(action.args, Args::ManifestSelect(_));
     let by_targets = !features.is_empty() || actions.iter().any(chooses);
     let canonical = Canonical {
         actions,
@@ -180,7 +180,7 @@ fn digest(
 fn selection(actions: &[Action]) -> Selection {
     let mut selection = Selection::default();
     for action in actions {
-        if let Action::ManifestSelect(select) = action {
+        if let Args::ManifestSelect(select) = &action.args {
             selection.add(select);
         }
     }

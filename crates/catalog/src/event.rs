@@ -7,22 +7,33 @@ use serde::{Serialize, Serializer};
 /// When an action happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
+    /// A tag was asked for; nothing has been read yet.
+    PreManifestGet,
     /// An index (a "manifest list") was read for a request by tag, before it is answered.
     PostManifestListGet,
     /// A single image's manifest was read, alone or as a child of an index that is served.
     PostManifestGet,
+    /// A repository's tags were read, before they are listed.
+    PostTagsListGet,
 }
 
 impl Event {
     /// All events, in the order in which they come.
-    pub const ALL: [Self; 2] = [Self::PostManifestListGet, Self::PostManifestGet];
+    pub const ALL: [Self; 4] = [
+        Self::PreManifestGet,
+        Self::PostManifestListGet,
+        Self::PostManifestGet,
+        Self::PostTagsListGet,
+    ];
 
     /// As documents write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::PreManifestGet => "pre-manifest-get",
             Self::PostManifestListGet => "post-manifest-list-get",
             Self::PostManifestGet => "post-manifest-get",
+            Self::PostTagsListGet => "post-tags-list-get",
         }
     }
 

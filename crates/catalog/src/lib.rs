@@ -29,11 +29,13 @@ mod schema;
 mod source;
 mod substitution;
 mod suggestions;
+mod when;
 mod write;
 mod yaml;
 
 pub use actions::{
-    Action, Entries, ManifestAdd, ManifestFilter, ManifestSelect, NoneFits, Selection,
+    Action, Annotate, Args, ConfigSet, Deny, Entries, EnvironmentEdit, ManifestAdd, ManifestFilter,
+    ManifestSelect, NoneFits, Position, Redirect, Selection, TagsFilter,
 };
 pub use catalog::Catalog;
 pub use collection::{Collection, Entry, PlatformSpec};
@@ -48,3 +50,4 @@ pub use problem::{Problem, Severity};
 pub use profile::Profile;
 pub use profile_name::{ProfileName, ProfileNameError};
 pub use schema::schema;
+pub use when::When;

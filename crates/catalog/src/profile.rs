@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::source::Source;
 use crate::substitution::Values;
 use crate::yaml::{Mark, Node, Value};
-use crate::{Action, ManifestSelect, ProfileName};
+use crate::{Action, Args, ManifestSelect, ProfileName};
 
 /// What a login that names it provides, and what is done for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,7 +85,7 @@ impl Profile {
     pub(crate) fn of_target(target: &Target) -> Option<Self> {
         Some(Self {
             features: vec![Feature::of_target(target)],
-            actions: vec![Action::ManifestSelect(ManifestSelect::default())],
+            actions: vec![Args::ManifestSelect(ManifestSelect::default()).into()],
             ..Self::named(ProfileName::new(None, target.as_str(), None).ok()?)
         })
     }

@@ -9,7 +9,7 @@ use metahub_hardware::{Feature, Key, Microarchitectures, Provided, Target, Targe
 
 use crate::counting::{Counting, noun};
 use crate::profile::Profile;
-use crate::{Action, Catalog, ManifestSelect, NoneFits, Parameter, ProfileName, hint};
+use crate::{Action, Args, Catalog, ManifestSelect, NoneFits, Parameter, ProfileName, hint};
 
 /// What is provided of a key whose value is not known here. It meets no requirement, and is no
 /// word that an image would say.
@@ -111,10 +111,10 @@ impl<'g> Gathered<'g> {
         }
         if *key == Key::Arch {
             // What every machine of its architecture runs, this one does.
-            self.action(&Action::ManifestSelect(ManifestSelect {
+            self.action(&Action::from(Args::ManifestSelect(ManifestSelect {
                 none_fits: Some(NoneFits::Generic),
                 ..ManifestSelect::default()
-            }));
+            })));
         }
     }
 
@@ -180,9 +180,9 @@ impl<'g> Gathered<'g> {
         }
         self.fallback(&profile.fallback);
         for action in &profile.actions {
-            match action {
-                Action::ManifestSelect(select) => self.fallback(&select.fallback),
-                Action::ManifestFilter(filter) => self
+            match &action.args {
+                Args::ManifestSelect(select) => self.fallback(&select.fallback),
+                Args::ManifestFilter(filter) => self
                     .statements
                     .extend(filter.features().map(Statement::Filtered)),
                 // What others do says nothing of the hardware.
@@ -257,10 +257,10 @@ impl<'g> Gathered<'g> {
                 "{feature} replaces {earlier}: a machine has one {noun}"
             ));
         }
-        let selects = |action: &Action| matches!(action, Action::ManifestSelect(_));
+        let selects = |action: &Action| matches!(action.args, Args::ManifestSelect(_));
         if provides && !self.actions.iter().any(selects) {
             let select = ManifestSelect::default();
-            self.actions.push(Action::ManifestSelect(select));
+            self.actions.push(Args::ManifestSelect(select).into());
         }
         Parts {
             features: counting.into_features(),

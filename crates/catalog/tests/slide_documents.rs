@@ -6,7 +6,7 @@
     reason = "a test"
 )]
 
-use metahub_catalog::{Action, Catalog, Event, Loaded};
+use metahub_catalog::{Args, Catalog, Event, Loaded};
 
 const COLLECTION: &str = "\
 manifests:
@@ -84,8 +84,11 @@ fn a_filter_has_its_program_and_value() {
     let login = catalog.interpret("cascadeLake", &|_| false).unwrap();
     assert_eq!(login.account, None);
     assert_eq!(login.profile.to_string(), "cascadeLake");
-    let [action @ Action::ManifestFilter(filter)] = login.profile.actions() else {
+    let [action] = login.profile.actions() else {
         panic!("{:?}", login.profile.actions());
+    };
+    let Args::ManifestFilter(filter) = &action.args else {
+        panic!("{action:?}");
     };
     assert_eq!(filter.select.source(), ".manifests .[] .platform .features");
     assert_eq!(filter.value.as_deref(), Some("arch:cascadeLake"));
@@ -96,15 +99,19 @@ fn a_filter_has_its_program_and_value() {
 fn an_addition_has_its_layers_and_its_repositories() {
     let catalog = slides();
     let login = catalog.interpret("aws/cli", &|_| false).unwrap();
-    let [Action::ManifestAdd(add)] = login.profile.actions() else {
+    let [action] = login.profile.actions() else {
         panic!("{:?}", login.profile.actions());
     };
-    assert_eq!(add.layer.to_string(), "qnib/layer-awscli");
-    assert!(add.repository.matches(&"qnib/featuretest".parse().unwrap()));
-    assert!(
-        !add.repository
-            .matches(&"qnib/featuretest2".parse().unwrap())
-    );
+    let Args::ManifestAdd(add) = &action.args else {
+        panic!("{action:?}");
+    };
+    let [layer] = add.layers.as_slice() else {
+        panic!("{add:?}");
+    };
+    assert_eq!(layer.to_string(), "qnib/layer-awscli");
+    let pattern = add.repository.as_ref().unwrap();
+    assert!(pattern.matches(&"qnib/featuretest".parse().unwrap()));
+    assert!(!pattern.matches(&"qnib/featuretest2".parse().unwrap()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `manifest-filter`: of an index, the entries in which a jq program finds values, or all others.
 
-use metahub_catalog::{Action, Composed, Entries, ManifestFilter};
+use metahub_catalog::{Args, Composed, Entries, ManifestFilter};
 use metahub_hardware::Feature;
 use metahub_jq::{Budget, DEFAULT_STEPS, JqError};
 use metahub_oci::{Descriptor, Index};
@@ -63,8 +63,8 @@ impl<'a> Filters<'a> {
         let actions = profile.actions().iter();
         Self(
             actions
-                .filter_map(|action| match action {
-                    Action::ManifestFilter(filter) => Some(filter),
+                .filter_map(|action| match &action.args {
+                    Args::ManifestFilter(filter) => Some(filter),
                     _ => None,
                 })
                 .collect(),

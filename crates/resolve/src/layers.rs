@@ -1,6 +1,6 @@
 //! Which layers `manifest-add` puts on an image, and whether a profile does anything at all.
 
-use metahub_catalog::{Action, Composed};
+use metahub_catalog::{Args, Composed, ManifestAdd};
 use metahub_oci::{ImageReference, RepositoryName};
 
 /// Most layers of an image: Docker mounts no more than 125.
@@ -15,10 +15,11 @@ pub fn layers_for<'a>(
     profile
         .actions()
         .iter()
-        .filter_map(|action| match action {
-            Action::ManifestAdd(add) if add.repository.matches(repository) => Some(&add.layer),
+        .filter_map(|action| match &action.args {
+            Args::ManifestAdd(add) if is_for(add, repository) => Some(&add.layers),
             _ => None,
         })
+        .flatten()
         .collect()
 }
 
@@ -26,10 +27,14 @@ pub fn layers_for<'a>(
 /// are served as they are, byte for byte.
 #[must_use]
 pub fn applies(profile: &Composed, repository: &RepositoryName) -> bool {
-    let changes_indexes = profile.actions().iter().any(|action| match action {
-        Action::ManifestFilter(_) | Action::ManifestSelect(_) => true,
-        Action::ManifestAdd(add) => add.repository.matches(repository),
+    let changes_indexes = profile.actions().iter().any(|action| match &action.args {
+        Args::ManifestAdd(add) => is_for(add, repository),
         _ => true,
     });
     changes_indexes || !profile.provided().is_empty()
+}
+
+fn is_for(add: &ManifestAdd, repository: &RepositoryName) -> bool {
+    let pattern = add.repository.as_ref();
+    pattern.is_none_or(|pattern| pattern.matches(repository))
 }

@@ -2,37 +2,71 @@
 //! Reading an action checks all that can be checked without an image; doing it is the work
 //! of the crate `resolve`.
 
+mod annotate;
+mod config_set;
+mod deny;
 mod manifest_add;
 mod manifest_filter;
 mod manifest_select;
+mod redirect;
+mod tags_filter;
 
-pub use manifest_add::ManifestAdd;
+pub use annotate::Annotate;
+pub use config_set::{ConfigSet, EnvironmentEdit};
+pub use deny::Deny;
+pub use manifest_add::{ManifestAdd, Position};
 pub use manifest_filter::{Entries, ManifestFilter};
 pub use manifest_select::{ManifestSelect, NoneFits, Selection};
+pub use redirect::Redirect;
+pub use tags_filter::TagsFilter;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Event;
 use crate::reader::{Fields, Reader, one_of};
 use crate::suggestions;
 use crate::yaml::Node;
+use crate::{Event, When};
 
 /// What a profile does when an event happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Action {
-    /// Keep the entries of an index in which a jq program finds a value.
+pub struct Action {
+    /// What must hold for it to be done; it always is where nothing is said.
+    pub when: Option<Box<When>>,
+    /// What is done.
+    pub args: Args,
+}
+
+/// What an action does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Args {
+    /// Refuse a tag.
+    Deny(Deny),
+    /// Answer a tag from elsewhere.
+    Redirect(Redirect),
+    /// Keep or drop the entries of an index in which a jq program finds a value.
     ManifestFilter(ManifestFilter),
     /// Choose by what the login provides.
     ManifestSelect(ManifestSelect),
-    /// Add the layers of another image.
+    /// Add the layers of other images.
     ManifestAdd(ManifestAdd),
+    /// Change how an image is run.
+    ConfigSet(ConfigSet),
+    /// Annotate an image's manifest.
+    Annotate(Annotate),
+    /// Show, hide and add tags.
+    TagsFilter(TagsFilter),
+}
+
+impl From<Args> for Action {
+    fn from(args: Args) -> Self {
+        Self { when: None, args }
+    }
 }
 
 /// What is known of an action before one is read. A new action is a file beside this one, a
-/// variant of [`Action`] and a row of [`KINDS`].
+/// variant of [`Args`] and a row of [`KINDS`].
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) event: Event,
@@ -40,7 +74,7 @@ pub(crate) struct Kind {
     pub(crate) args: &'static [&'static str],
     /// Those that must be there.
     pub(crate) required: &'static [&'static str],
-    read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<Action>,
+    read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<Args>,
     /// The JSON Schema of each of its `args`.
     pub(crate) schema: fn() -> Value,
 }
@@ -51,7 +85,7 @@ pub(crate) const KINDS: [Kind; 3] = [
         event: ManifestFilter::EVENT,
         args: ManifestFilter::ARGS,
         required: ManifestFilter::REQUIRED,
-        read: |reader, args| ManifestFilter::read(reader, args).map(Action::ManifestFilter),
+        read: |reader, args| ManifestFilter::read(reader, args).map(Args::ManifestFilter),
         schema: ManifestFilter::schema,
     },
     Kind {
@@ -59,15 +93,15 @@ pub(crate) const KINDS: [Kind; 3] = [
         event: ManifestSelect::EVENT,
         args: ManifestSelect::ARGS,
         required: &[],
-        read: |reader, args| ManifestSelect::read(reader, args).map(Action::ManifestSelect),
+        read: |reader, args| ManifestSelect::read(reader, args).map(Args::ManifestSelect),
         schema: ManifestSelect::schema,
     },
     Kind {
         name: ManifestAdd::NAME,
         event: ManifestAdd::EVENT,
         args: ManifestAdd::ARGS,
-        required: ManifestAdd::ARGS,
-        read: |reader, args| ManifestAdd::read(reader, args).map(Action::ManifestAdd),
+        required: &[],
+        read: |reader, args| ManifestAdd::read(reader, args).map(Args::ManifestAdd),
         schema: ManifestAdd::schema,
     },
 ];
@@ -85,20 +119,30 @@ impl Action {
     /// Its name in documents.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::ManifestFilter(_) => ManifestFilter::NAME,
-            Self::ManifestSelect(_) => ManifestSelect::NAME,
-            Self::ManifestAdd(_) => ManifestAdd::NAME,
+        match self.args {
+            Args::Deny(_) => Deny::NAME,
+            Args::Redirect(_) => Redirect::NAME,
+            Args::ManifestFilter(_) => ManifestFilter::NAME,
+            Args::ManifestSelect(_) => ManifestSelect::NAME,
+            Args::ManifestAdd(_) => ManifestAdd::NAME,
+            Args::ConfigSet(_) => ConfigSet::NAME,
+            Args::Annotate(_) => Annotate::NAME,
+            Args::TagsFilter(_) => TagsFilter::NAME,
         }
     }
 
     /// When it happens.
     #[must_use]
     pub fn event(&self) -> Event {
-        match self {
-            Self::ManifestFilter(_) => ManifestFilter::EVENT,
-            Self::ManifestSelect(_) => ManifestSelect::EVENT,
-            Self::ManifestAdd(_) => ManifestAdd::EVENT,
+        match self.args {
+            Args::Deny(_) => Deny::EVENT,
+            Args::Redirect(_) => Redirect::EVENT,
+            Args::ManifestFilter(_) => ManifestFilter::EVENT,
+            Args::ManifestSelect(_) => ManifestSelect::EVENT,
+            Args::ManifestAdd(_) => ManifestAdd::EVENT,
+            Args::ConfigSet(_) => ConfigSet::EVENT,
+            Args::Annotate(_) => Annotate::EVENT,
+            Args::TagsFilter(_) => TagsFilter::EVENT,
         }
     }
 
@@ -117,7 +161,7 @@ impl Action {
             Some(args) => reader.fields(args, "`args`", kind.args)?,
             None => Fields::none("`args`", fields.mark),
         };
-        (kind.read)(reader, &args)
+        (kind.read)(reader, &args).map(Self::from)
     }
 }
 
@@ -161,14 +205,22 @@ fn check_event(reader: &mut Reader<'_>, node: &Node, kind: Option<&Kind>) {
 /// As a document writes it, keys in alphabetical order: what digests are taken over.
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut action = serializer.serialize_struct("Action", 3)?;
-        match self {
-            Self::ManifestFilter(args) => action.serialize_field("args", args)?,
-            Self::ManifestSelect(args) => action.serialize_field("args", args)?,
-            Self::ManifestAdd(args) => action.serialize_field("args", args)?,
+        let mut action = serializer.serialize_struct("Action", 4)?;
+        match &self.args {
+            Args::Deny(args) => action.serialize_field("args", args)?,
+            Args::Redirect(args) => action.serialize_field("args", args)?,
+            Args::ManifestFilter(args) => action.serialize_field("args", args)?,
+            Args::ManifestSelect(args) => action.serialize_field("args", args)?,
+            Args::ManifestAdd(args) => action.serialize_field("args", args)?,
+            Args::ConfigSet(args) => action.serialize_field("args", args)?,
+            Args::Annotate(args) => action.serialize_field("args", args)?,
+            Args::TagsFilter(args) => action.serialize_field("args", args)?,
         }
         action.serialize_field("event", &self.event())?;
         action.serialize_field("name", self.name())?;
+        if let Some(when) = &self.when {
+            action.serialize_field("when", when)?;
+        }
         action.end()
     }
 }

@@ -8,7 +8,7 @@
 //! One image's failure does not affect the others: each is walked by itself (`walk`), and so is
 //! what is attached to one; `merge` joins them.
 
-use metahub_catalog::{Action, Collection, Composed};
+use metahub_catalog::{Args, Collection, Composed};
 use metahub_oci::{Digest, ImageReference, Platform, Reference, RepositoryName};
 
 use crate::Registry;
@@ -201,21 +201,27 @@ impl ImageWalk<'_> {
         for profile in own {
             self.inventory.documents.push(profile.to_document());
             for action in &profile.actions {
-                let Action::ManifestAdd(add) = action else {
-                    continue;
-                };
-                match self.registry.document_source(&add.layer).await {
-                    Ok(Some(source)) => {
-                        let mut part = self.begin();
-                        let gathered = part.source(&source, &add.layer, &Select::ByPlatform).await;
-                        self.end(part, gathered, || add.layer.to_string());
+                if let Args::ManifestAdd(add) = &action.args {
+                    for layer in &add.layers {
+                        self.layer_image(layer).await;
                     }
-                    Ok(None) => self.left_out(&add.layer, "there is no such image"),
-                    Err(error) => self.left_out(&add.layer, error),
                 }
             }
         }
         Ok(())
+    }
+
+    /// An image whose layers a profile adds, for every platform.
+    async fn layer_image(&mut self, layer: &ImageReference) {
+        match self.registry.document_source(layer).await {
+            Ok(Some(source)) => {
+                let mut part = self.begin();
+                let gathered = part.source(&source, layer, &Select::ByPlatform).await;
+                self.end(part, gathered, || layer.to_string());
+            }
+            Ok(None) => self.left_out(layer, "there is no such image"),
+            Err(error) => self.left_out(layer, error),
+        }
     }
 
     /// Content that was derived, under the name that clients call it.
