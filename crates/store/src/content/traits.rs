@@ -108,7 +108,7 @@ pub(crate) trait StagingArea: Send + Sync {
     fn sweep(&self, keep: HashSet<String>, idle: Duration) -> Answer<'_, usize>;
 
     /// The objects of `names` whose reversible publishing ([`Placing`]) was interrupted, and what
-    /// they were published as.
+    /// they were published as, by name.
     fn interrupted_publishes(&self, names: HashSet<String>) -> Answer<'_, Vec<(String, Digest)>>;
 
     /// Makes a blob the staging object again that it was before a reversible publishing. Where

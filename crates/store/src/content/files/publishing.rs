@@ -34,7 +34,7 @@ pub(crate) fn end(staging: &Path) {
     }
 }
 
-/// The uploads of `names` that have a note, and what it says. Blocks.
+/// The uploads of `names` that have a note, and what it says, by name. Blocks.
 pub(crate) fn interrupted(
     folder: &Path,
     names: &HashSet<String>,
@@ -56,6 +56,9 @@ pub(crate) fn interrupted(
             found.push((name.to_owned(), digest));
         }
     }
+    // Where two uploads became one blob, which of them gets it back must not depend on the order
+    // in which the file system lists a folder.
+    found.sort();
     Ok(found)
 }
 

@@ -1,6 +1,6 @@
 //! What is held in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub(super) struct State {
     /// Staging objects that another fill may go on with.
     pub(super) resumable: HashMap<(String, Digest), Resumable>,
     /// The reversible publishings that have not ended.
-    pub(super) publishing: HashMap<String, Digest>,
+    pub(super) publishing: BTreeMap<String, Digest>,
     pub(super) mark: Option<Marker>,
     pub(super) store: Option<String>,
 }
