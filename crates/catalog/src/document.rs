@@ -1,18 +1,21 @@
 //! What one document of a file may hold: collections, profiles, or one list as manifest-tool
 //! writes it.
 
+use crate::TestCase;
 use crate::collection::Collection;
 use crate::profile::{Profile, Read};
 use crate::reader::{Fields, Reader};
 use crate::yaml::{Mark, Node};
 
-pub(crate) const DOCUMENT_KEYS: &[&str] = &["manifests", "profile", "profiles", "image", "tags"];
+pub(crate) const DOCUMENT_KEYS: &[&str] =
+    &["manifests", "profile", "profiles", "image", "tags", "tests"];
 
 /// What was read of a document, and where the names stand.
 #[derive(Default)]
 pub(crate) struct Document {
     pub(crate) collections: Vec<(Collection, Mark)>,
     pub(crate) profiles: Vec<Read>,
+    pub(crate) cases: Vec<TestCase>,
 }
 
 impl Document {
@@ -28,6 +31,10 @@ impl Document {
         }
         for item in items(reader, &fields, "profiles", "profiles: [{name: zen3}]") {
             document.profiles.extend(Profile::read(reader, item));
+        }
+        if let Some(tests) = fields.get("tests") {
+            let profiles = document.profiles.iter().map(|read| &read.profile);
+            document.cases = TestCase::read_all(reader, tests, profiles);
         }
         for name in DOCUMENT_KEYS {
             if let (Some(mark), None) = (fields.key(name), fields.get(name)) {

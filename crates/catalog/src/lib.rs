@@ -5,6 +5,7 @@
 //! which one fits: that is the work of `hardware` and `resolve`.
 
 mod actions;
+mod case;
 mod catalog;
 mod collection;
 mod compose;
@@ -37,6 +38,7 @@ pub use actions::{
     Action, Annotate, Args, ConfigSet, Deny, Entries, EnvironmentEdit, ManifestAdd, ManifestFilter,
     ManifestSelect, NoneFits, Position, Redirect, Selection, TagsFilter,
 };
+pub use case::{Expect, Expected, Given, GivenImage, GivenSource, TestCase};
 pub use catalog::Catalog;
 pub use collection::{Collection, Entry, PlatformSpec};
 pub use compose::{Composed, Login};

@@ -18,7 +18,7 @@ use crate::profile::Read as ReadProfile;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::yaml::{self, MAX_FILE_BYTES, Mark};
-use crate::{Catalog, Location, ProfileName};
+use crate::{Catalog, Location, ProfileName, TestCase};
 
 /// Folders within folders, at most.
 const MAX_FOLDERS: usize = 32;
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// How many files or texts were read.
     pub files: usize,
+    /// The cases for `metahub profile test`, in the order in which they were read.
+    pub cases: Vec<TestCase>,
 }
 
 impl Catalog {
@@ -81,6 +83,7 @@ pub struct Loader {
     catalog: Catalog,
     problems: Vec<Problem>,
     files: usize,
+    cases: Vec<TestCase>,
     extensions: Vec<Extension>,
     /// Files and folders that were read, by their real place.
     seen: HashSet<PathBuf>,
@@ -110,6 +113,7 @@ impl Loader {
             catalog,
             problems: Vec::new(),
             files: 0,
+            cases: Vec::new(),
             extensions: Vec::new(),
             seen: HashSet::new(),
             earlier: Earlier::default(),
@@ -135,6 +139,7 @@ impl Loader {
             catalog: self.catalog,
             problems: self.problems,
             files: self.files,
+            cases: self.cases,
         }
     }
 
@@ -153,6 +158,7 @@ impl Loader {
             for read in document.profiles {
                 self.add_profile(&source, read);
             }
+            self.cases.extend(document.cases);
         }
         if let Some(error) = syntax {
             let help = yaml::help(text, &error);

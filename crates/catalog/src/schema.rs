@@ -6,6 +6,7 @@ use metahub_hardware::KEYS;
 use serde_json::{Value, json};
 
 use crate::actions::{KINDS, Kind};
+use crate::case::{GivenImage, TestCase};
 use crate::parameters::Parameter;
 
 /// The schema of one document, as JSON Schema 2020-12.
@@ -34,6 +35,11 @@ pub fn schema() -> Value {
                 "type": "array",
                 "items": scalar(),
             },
+            "tests": {
+                "description": "Cases for `metahub profile test`",
+                "type": "array",
+                "items": reference("test"),
+            },
         },
         "dependentRequired": { "tags": ["image"], "image": ["manifests"] },
         "$defs": {
@@ -43,6 +49,8 @@ pub fn schema() -> Value {
             "features": features(),
             "profile": profile(),
             "action": { "oneOf": actions() },
+            "test": TestCase::schema(),
+            "given_image": GivenImage::schema(),
         },
     })
 }
@@ -182,6 +190,7 @@ fn action(kind: &Kind) -> Value {
 mod tests {
     use super::*;
     use crate::Action;
+    use crate::case::{CASE_KEYS, EXPECT_KEYS, GIVEN_KEYS, IMAGE_KEYS};
     use crate::collection::{COLLECTION_KEYS, ENTRY_KEYS, PLATFORM_KEYS};
     use crate::document::DOCUMENT_KEYS;
     use crate::profile::PROFILE_KEYS;
@@ -200,6 +209,11 @@ mod tests {
         assert_eq!(keys(&definitions["entry"]), ENTRY_KEYS);
         assert_eq!(keys(&definitions["platform"]), PLATFORM_KEYS);
         assert_eq!(keys(&definitions["profile"]), PROFILE_KEYS);
+        let test = &definitions["test"];
+        assert_eq!(keys(test), CASE_KEYS);
+        assert_eq!(keys(&test["properties"]["given"]), GIVEN_KEYS);
+        assert_eq!(keys(&test["properties"]["expect"]), EXPECT_KEYS);
+        assert_eq!(keys(&definitions["given_image"]), IMAGE_KEYS);
         let actions = definitions["action"]["oneOf"].as_array().unwrap();
         assert_eq!(actions.len(), KINDS.len());
         for (action, kind) in actions.iter().zip(&KINDS) {

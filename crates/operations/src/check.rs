@@ -47,6 +47,7 @@ impl Check {
             catalog,
             mut problems,
             files,
+            ..
         } = Catalog::load_in(self.graph, &self.paths);
         if let Some(reader) = self.images {
             let registry = reader.open(catalog.clone()).await?;

@@ -1,0 +1,223 @@
+//! `expect:` of a test: what must come. Each expectation knows where it stands, so that a failure
+//! is told with its place.
+
+use metahub_oci::ImageReference;
+use serde_json::{Value, json};
+
+use super::parts::{pairs, texts};
+use crate::Location;
+use crate::reader::Reader;
+use crate::yaml::{self, Node};
+
+pub(crate) const EXPECT_KEYS: &[&str] = &[
+    "fails",
+    "image",
+    "features",
+    "platform",
+    "layers",
+    "env",
+    "entrypoint",
+    "cmd",
+    "working_dir",
+    "user",
+    "labels",
+    "annotations",
+];
+
+/// What must come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// The expectations, in the order of [`Expected`].
+    pub all: Vec<(Expected, Location)>,
+}
+
+/// One expectation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The pull is refused, with a message that contains this.
+    Fails(String),
+    /// The image that was chosen, as the test or the collection names it.
+    Image(String),
+    /// What the chosen image requires, in any order.
+    Features(Vec<String>),
+    /// The platform that was served, `OS/ARCHITECTURE`.
+    Platform(String),
+    /// The images whose layers were added, in order.
+    Layers(Vec<ImageReference>),
+    /// A variable of the environment; none if it must not be set.
+    Env(String, Option<String>),
+    /// The entrypoint; empty for none.
+    Entrypoint(Vec<String>),
+    /// The command; empty for none.
+    Cmd(Vec<String>),
+    /// The working directory; empty for none.
+    WorkingDir(String),
+    /// The user; empty for none.
+    User(String),
+    /// A label of the configuration; none if it must not be there.
+    Label(String, Option<String>),
+    /// An annotation of the manifest; none if it must not be there.
+    Annotation(String, Option<String>),
+}
+
+impl Expect {
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
+        let fields = reader.fields(node, "`expect`", EXPECT_KEYS)?;
+        let mut expect = Self::default();
+        for key in EXPECT_KEYS {
+            // `entrypoint: ~` says that there is none, so that it is no key without a value.
+            if let (Some(mark), None) = (fields.key(key), fields.get(key)) {
+                let message = format!("`{key}` has no value");
+                let help = format!("write what is expected, as in `{}`", example(key));
+                reader.error("no-value", mark, message, help);
+            }
+            if let Some(node) = fields.get(key) {
+                expect.read_one(reader, key, node);
+            }
+        }
+        if EXPECT_KEYS.iter().all(|key| fields.key(key).is_none()) {
+            let message = "`expect` says nothing that is expected";
+            let help = "write what is expected, as in `expect: {env: {SIMD: AVX2}}`".to_owned();
+            reader.error("missing-key", fields.mark, message, help);
+        }
+        let others = fields.key("fails").is_some() && expect.all.len() > 1;
+        if let (true, Some(mark)) = (others, fields.key("fails")) {
+            let message = "a pull that `fails` gives nothing of which more could be expected";
+            let help = "remove `fails`, or everything beside it".to_owned();
+            reader.error("conflict", mark, message, help);
+        }
+        Some(expect)
+    }
+
+    fn read_one(&mut self, reader: &mut Reader<'_>, key: &'static str, node: &Node) {
+        let location = reader.location(node.mark);
+        match key {
+            "env" | "labels" | "annotations" => return self.read_named(reader, key, node),
+            "features" | "layers" | "entrypoint" | "cmd" => {
+                let Some(list) = texts(reader, node, key, example(key)) else {
+                    return;
+                };
+                let expected = match key {
+                    "features" => Expected::Features(list),
+                    "entrypoint" => Expected::Entrypoint(list),
+                    "cmd" => Expected::Cmd(list),
+                    _ => match references(reader, node, &list) {
+                        Some(images) => Expected::Layers(images),
+                        None => return,
+                    },
+                };
+                self.all.push((expected, location));
+            }
+            _ => {
+                let Some(text) = reader.text(node, key, example(key)) else {
+                    return;
+                };
+                let text = text.to_owned();
+                let expected = match key {
+                    "fails" => Expected::Fails(text),
+                    "image" => Expected::Image(text),
+                    "platform" => Expected::Platform(text),
+                    "working_dir" => Expected::WorkingDir(text),
+                    _ => Expected::User(text),
+                };
+                self.all.push((expected, location));
+            }
+        }
+    }
+
+    fn read_named(&mut self, reader: &mut Reader<'_>, key: &'static str, node: &Node) {
+        let pairs = pairs(reader, node, key, example(key)).unwrap_or_default();
+        for (name, node) in pairs {
+            let name = name.to_owned();
+            let value = match &node.value {
+                yaml::Value::Null => None,
+                _ => match reader.text(node, key, example(key)) {
+                    Some(text) => Some(text.to_owned()),
+                    None => continue,
+                },
+            };
+            let expected = match key {
+                "env" => Expected::Env(name, value),
+                "labels" => Expected::Label(name, value),
+                _ => Expected::Annotation(name, value),
+            };
+            self.all.push((expected, reader.location(node.mark)));
+        }
+    }
+
+    pub(super) fn schema() -> Value {
+        let texts = || json!({ "type": "array", "items": { "type": "string" } });
+        let named = |what: &str| {
+            let scalar = json!({ "type": ["string", "number", "boolean", "null"] });
+            json!({ "description": what, "type": "object", "additionalProperties": scalar })
+        };
+        json!({
+            "description": "What must come",
+            "type": "object",
+            "additionalProperties": false,
+            "minProperties": 1,
+            "properties": {
+                "fails": {
+                    "description": "The pull is refused, with a message that contains this",
+                    "type": "string",
+                },
+                "image": { "type": "string", "description": "The image that is chosen" },
+                "features": {
+                    "description": "What the chosen image requires, in any order",
+                    "type": "array",
+                    "items": { "type": "string" },
+                },
+                "platform": { "type": "string", "description": "OS/ARCHITECTURE" },
+                "layers": {
+                    "description": "The images whose layers were added, in order",
+                    "type": "array",
+                    "items": { "type": "string" },
+                },
+                "env": named("Variables; without a value those that must not be set"),
+                "entrypoint": texts(),
+                "cmd": texts(),
+                "working_dir": { "type": "string" },
+                "user": { "type": ["string", "number"] },
+                "labels": named("Labels of the configuration"),
+                "annotations": named("Annotations of the manifest"),
+            },
+        })
+    }
+}
+
+fn references(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    texts: &[String],
+) -> Option<Vec<ImageReference>> {
+    let mut images = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.parse() {
+            Ok(image) => images.push(image),
+            Err(error) => {
+                let help = format!("write it as in `{}`", example("layers"));
+                reader.error("bad-image", node.mark, format!("`layers`: {error}"), help);
+                return None;
+            }
+        }
+    }
+    Some(images)
+}
+
+/// How an expectation is written.
+fn example(key: &str) -> &'static str {
+    match key {
+        "fails" => "fails: no image fits",
+        "image" => "image: lab/app:zen3",
+        "features" => "features: [arch:zen3]",
+        "platform" => "platform: linux/amd64",
+        "layers" => "layers: [site/tools]",
+        "env" => "env: {SIMD: AVX2, DEBUG: null}",
+        "entrypoint" => "entrypoint: [/usr/bin/launch, --]",
+        "cmd" => "cmd: [/bin/app]",
+        "working_dir" => "working_dir: /work",
+        "user" => "user: \"1000\"",
+        "labels" => "labels: {site: here}",
+        _ => "annotations: {org.example.site: here}",
+    }
+}
