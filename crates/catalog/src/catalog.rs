@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use metahub_hardware::Microarchitectures;
-use metahub_oci::{RepositoryName, Tag};
+use metahub_oci::{ImageReference, RepositoryName, Tag};
 
 use crate::collection::Collection;
 use crate::profile::Profile;
@@ -148,6 +148,16 @@ impl Catalog {
     /// All collections; those of one name together, in the order of their tags.
     pub fn collections(&self) -> impl Iterator<Item = &Collection> {
         self.collections.values().flat_map(BTreeMap::values)
+    }
+
+    /// The same, with the images that collections point to found where `place` says.
+    #[must_use]
+    pub fn with_entries_at(mut self, place: impl Fn(&ImageReference) -> ImageReference) -> Self {
+        let collections = self.collections.values_mut().flat_map(BTreeMap::values_mut);
+        for entry in collections.flat_map(|collection| &mut collection.entries) {
+            entry.image = place(&entry.image);
+        }
+        self
     }
 
     /// The tags of the collections of that name, in order.

@@ -130,6 +130,12 @@ impl Loader {
             .collect();
     }
 
+    /// The tests of what was added so far, which [`finish`](Self::finish) then leaves out.
+    #[must_use]
+    pub fn take_cases(&mut self) -> Vec<TestCase> {
+        std::mem::take(&mut self.cases)
+    }
+
     /// The catalog as far as it could be read.
     pub fn finish(mut self) -> Loaded {
         extends::check(&mut self.catalog, &self.extensions, &mut self.problems);

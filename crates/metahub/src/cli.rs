@@ -12,6 +12,7 @@ use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::check::CheckArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
 use crate::commands::resolve::ResolveArgs;
 use crate::commands::schema::SchemaArgs;
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     Coverage(CoverageArgs),
     /// Show which image a login gets, and why
     Resolve(Box<ResolveArgs>),
+    /// Test profiles
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),

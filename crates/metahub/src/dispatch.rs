@@ -8,8 +8,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    account, backup, bundle, check, completions, coverage, demo, man, release, resolve, schema,
-    serve, upkeep, warm,
+    account, backup, bundle, check, completions, coverage, demo, man, profile, release, resolve,
+    schema, serve, upkeep, warm,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -30,12 +30,13 @@ pub(crate) fn run(cli: Cli) -> Exit {
 
 fn dispatch(cli: Cli) -> miette::Result<Exit> {
     // Only a server logs what it does unless asked; other commands speak for themselves.
-    let quiet = !matches!(cli.command, Command::Serve(_));
-    let filter = cli
-        .log
-        .log
-        .as_deref()
-        .unwrap_or(if quiet { "warn" } else { "info" });
+    let usual = match cli.command {
+        Command::Serve(_) => "info",
+        // What is refused in a test is in its report.
+        Command::Profile(_) => "error",
+        _ => "warn",
+    };
+    let filter = cli.log.log.as_deref().unwrap_or(usual);
     // Dropped at the very end, whichever that is: what was logged is written before an error is.
     let _log = logging::start(filter, cli.log.log_format)?;
     match cli.command {
@@ -44,6 +45,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Check(args) => block_on(check::run(args)),
         Command::Coverage(args) => block_on(coverage::run(args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
+        Command::Profile(command) => block_on(profile::run(command)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),

@@ -92,7 +92,7 @@ impl Expect {
     fn read_one(&mut self, reader: &mut Reader<'_>, key: &'static str, node: &Node) {
         let location = reader.location(node.mark);
         match key {
-            "env" | "labels" | "annotations" => return self.read_named(reader, key, node),
+            "env" | "labels" | "annotations" => self.read_named(reader, key, node),
             "features" | "layers" | "entrypoint" | "cmd" => {
                 let Some(list) = texts(reader, node, key, example(key)) else {
                     return;

@@ -48,7 +48,7 @@ pub enum GivenSource {
     #[default]
     Usual,
     /// A single image.
-    Image(GivenImage),
+    Image(Box<GivenImage>),
     /// An index of images.
     Manifests(Vec<GivenImage>),
 }
@@ -99,7 +99,7 @@ impl Given {
             );
         }
         if let Some(image) = image.and_then(|node| GivenImage::read(reader, node)) {
-            given.source = GivenSource::Image(image);
+            given.source = GivenSource::Image(Box::new(image));
         } else if let Some(node) = manifests {
             const EXAMPLE: &str = "manifests: [{image: zen3, features: [arch:zen3]}]";
             let items = reader.list(node, "manifests", EXAMPLE).unwrap_or_default();

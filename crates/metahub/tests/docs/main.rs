@@ -2,9 +2,15 @@
 //! links and the demo's table. Documents in `docs/documents.md` are tested in the catalog's crate.
 //! A command that these tests do not know fails them, so that none is written and never tried.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod commands;
+mod curating;
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +71,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Configurations of other programs, by how they begin.
-const FOREIGN: &[&str] = &["scrape_configs:"];
+const FOREIGN: &[&str] = &["scrape_configs:", "profile:"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -92,7 +92,10 @@ impl BlobRead {
     }
 
     /// All bytes of a blob that should be small, verified.
-    pub(crate) async fn read(&self, limit: u64) -> Result<Bytes, RegistryError> {
+    ///
+    /// # Errors
+    /// A blob of more than `limit` bytes, and what keeps it from being read.
+    pub async fn read(&self, limit: u64) -> Result<Bytes, RegistryError> {
         if self.size() > limit {
             return Err(RegistryError::Size(format!(
                 "a blob of {} bytes is too large here: at most {limit} are read",

@@ -1,0 +1,418 @@
+//! What a test gives, as content of a registry in memory: images of its words, whose layers nobody
+//! reads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metahub_catalog::{Args, Catalog, Composed, Entry, Given, GivenImage, GivenSource, TestCase};
+use metahub_oci::{
+    Digest, Document, ImageConfig, ImageReference, Index, Manifest, Platform, Reference,
+    RepositoryName, Tag,
+};
+use metahub_registry::{Policy, Registry, RegistryError, Settings};
+use metahub_store::{PutManifest, Store};
+use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig, named_host};
+use tokio::sync::watch;
+
+use super::image::made;
+use super::outcome::{Came, Pulled};
+use crate::error::OperationError;
+
+/// Largest configuration that is read, in bytes: a test's are small.
+const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A registry that has what a test gives.
+pub(super) struct World {
+    registry: Registry,
+    /// What each image is called, by the digest of its manifest.
+    names: HashMap<Digest, Vec<String>>,
+}
+
+impl World {
+    /// Makes what `case` gives.
+    pub(super) async fn of(
+        catalog: Arc<Catalog>,
+        policy: Policy,
+        case: &TestCase,
+        profile: &Composed,
+    ) -> Result<Self, OperationError> {
+        let settings = Settings {
+            policy,
+            ..Settings::default()
+        };
+        let needed = needed(&catalog, case, profile);
+        let store = Store::in_memory()
+            .await
+            .map_err(OperationError::NoTemporaryFolder)?;
+        let upstreams = Upstreams::new(&offline(case, &needed))?;
+        let unpinned = Catalog::clone(&catalog).with_entries_at(unpinned);
+        let receiver = watch::Sender::new(Arc::new(unpinned)).subscribe();
+        let mut world = Self {
+            registry: Registry::new(store, upstreams, receiver, settings),
+            names: HashMap::new(),
+        };
+        world.put_source(&catalog, case).await?;
+        for image in &needed {
+            world.put_needed(case, image).await?;
+        }
+        Ok(world)
+    }
+
+    /// Pulls what the case pulls.
+    pub(super) async fn pull(
+        &self,
+        case: &TestCase,
+        profile: &Composed,
+    ) -> Result<Came, OperationError> {
+        let name = repository_of(&case.pull)?;
+        let repository = self.registry.operator().read(&name);
+        let resolved = repository.resolve(&case.pull, profile, case.platform.as_ref());
+        let resolution = match resolved.await {
+            Ok(resolution) => resolution,
+            Err(error @ (RegistryError::Store(_) | RegistryError::Broken(_))) => {
+                return Err(error.into());
+            }
+            Err(error) => return Ok(Came::Refused(error.to_string())),
+        };
+        let served = repository.manifest(&resolution.manifest).await?;
+        let document = Document::parse_as(served.bytes, served.digest, Some(&served.media_type));
+        let Ok(Document::Manifest(manifest)) = document else {
+            return Ok(Came::Refused("what came is no image".to_owned()));
+        };
+        let config = match manifest.config() {
+            Some(config) => repository.blob(config.digest()).await?,
+            None => return Ok(Came::Refused("what came is no image".to_owned())),
+        };
+        let config = match ImageConfig::parse(config.read(MAX_CONFIG_BYTES).await?) {
+            Ok(config) => config,
+            Err(error) => return Ok(Came::Refused(error.to_string())),
+        };
+        let children = &resolution.explanation.children;
+        let child = children
+            .iter()
+            .find(|one| one.digest == resolution.manifest);
+        let source = child
+            .and_then(|child| child.derived_from.as_ref())
+            .unwrap_or(&resolution.manifest);
+        Ok(Came::Image(Box::new(Pulled {
+            names: self.names.get(source).cloned().unwrap_or_default(),
+            resolution,
+            manifest,
+            config,
+        })))
+    }
+
+    /// What the pulled tag names, and the repository's further tags.
+    async fn put_source(
+        &mut self,
+        catalog: &Catalog,
+        case: &TestCase,
+    ) -> Result<(), OperationError> {
+        let pulled = &case.pull;
+        let collection = catalog.collection(pulled.name(), &tag_of(pulled));
+        let document = match &case.given.source {
+            GivenSource::Usual if collection.is_some() => None,
+            GivenSource::Usual => {
+                let usual = GivenImage {
+                    layers: 1,
+                    ..GivenImage::default()
+                };
+                Some(self.put_index_or_image(catalog, pulled, &[usual]).await?)
+            }
+            GivenSource::Image(image) => {
+                let images = std::slice::from_ref(&**image);
+                Some(self.put_index_or_image(catalog, pulled, images).await?)
+            }
+            GivenSource::Manifests(images) => Some(self.put_index(catalog, pulled, images).await?),
+        };
+        let mut tags = Vec::new();
+        for tag in &case.given.tags {
+            tags.extend(tag.parse::<Tag>().ok());
+        }
+        if let Some(document) = document {
+            tags.push(tag_of(pulled));
+            self.put_document(pulled, &document, tags).await?;
+        }
+        Ok(())
+    }
+
+    /// A single image; one that requires something stands in an index of one, which says so.
+    async fn put_index_or_image(
+        &mut self,
+        catalog: &Catalog,
+        at: &ImageReference,
+        images: &[GivenImage],
+    ) -> Result<Document, OperationError> {
+        match images {
+            [image] if image.features.is_empty() => {
+                let name = image.name.clone().unwrap_or_else(|| at.to_string());
+                let platform = platform_of(catalog, image);
+                Ok(self.put_image(at, &name, image, &platform).await?.into())
+            }
+            images => self.put_index(catalog, at, images).await,
+        }
+    }
+
+    async fn put_index(
+        &mut self,
+        catalog: &Catalog,
+        at: &ImageReference,
+        images: &[GivenImage],
+    ) -> Result<Document, OperationError> {
+        let mut entries = Vec::with_capacity(images.len());
+        for (position, image) in images.iter().enumerate() {
+            let usual = || format!("image {} of {at}", position + 1);
+            let name = image.name.clone().unwrap_or_else(usual);
+            let platform = platform_of(catalog, image);
+            let manifest = self.put_image(at, &name, image, &platform).await?;
+            let features = image.features.iter().map(ToString::to_string).collect();
+            let platform = Platform {
+                features,
+                ..platform
+            };
+            entries.push(
+                Document::from(manifest)
+                    .descriptor()
+                    .with_platform(&platform),
+            );
+        }
+        Ok(Index::new(entries).into())
+    }
+
+    /// An image beside the source: one whose layers are added, or that a collection points to.
+    async fn put_needed(&mut self, case: &TestCase, needed: &Needed) -> Result<(), OperationError> {
+        let at = &needed.image;
+        let name = at.to_string();
+        let given = given_image(&case.given, at).cloned().unwrap_or(GivenImage {
+            layers: 1,
+            ..GivenImage::default()
+        });
+        let platforms = match &given.platform {
+            Some(platform) => vec![platform.clone()],
+            None => needed.platforms.clone(),
+        };
+        let mut images = Vec::with_capacity(platforms.len());
+        for platform in &platforms {
+            images.push((self.put_image(at, &name, &given, platform).await?, platform));
+        }
+        let document: Document = match images.as_slice() {
+            [(only, _)] => only.clone().into(),
+            images => {
+                let entries = images.iter().map(|(manifest, platform)| {
+                    let descriptor = Document::from(manifest.clone()).descriptor();
+                    descriptor.with_platform(platform)
+                });
+                Index::new(entries.collect()).into()
+            }
+        };
+        self.put_document(at, &document, vec![tag_of(&unpinned(at))])
+            .await
+    }
+
+    /// Stores an image's manifest and configuration.
+    async fn put_image(
+        &mut self,
+        at: &ImageReference,
+        name: &str,
+        image: &GivenImage,
+        platform: &Platform,
+    ) -> Result<Manifest, OperationError> {
+        let (manifest, config) = made(name, image, platform)?;
+        let repository = storage_of(at)?;
+        let store = self.registry.store();
+        let stored = store.put_blob(&repository, config.digest(), config.bytes().clone());
+        stored
+            .await
+            .map_err(|error| OperationError::Registry(RegistryError::Broken(error.to_string())))?;
+        self.put_document(at, &manifest.clone().into(), Vec::new())
+            .await?;
+        let names = self.names.entry(manifest.digest().clone()).or_default();
+        names.push(name.to_owned());
+        Ok(manifest)
+    }
+
+    async fn put_document(
+        &self,
+        at: &ImageReference,
+        document: &Document,
+        tags: Vec<Tag>,
+    ) -> Result<(), OperationError> {
+        let options = PutManifest {
+            require_references: false,
+            origin: if at.host().is_some() {
+                metahub_store::Origin::Upstream
+            } else {
+                metahub_store::Origin::Pushed
+            },
+            ..PutManifest::pushed(tags)
+        };
+        let repository = storage_of(at)?;
+        let store = self.registry.store();
+        let put = store.put_manifest(&repository, document, options).await;
+        put.map_err(|error| OperationError::Registry(error.into()))
+    }
+}
+
+/// An image that is needed beside the source.
+struct Needed {
+    image: ImageReference,
+    /// The platforms that it is for, where the test does not say.
+    platforms: Vec<Platform>,
+}
+
+/// The images that the collection points to, those whose layers are added, and those that are
+/// given by name, each once.
+fn needed(catalog: &Catalog, case: &TestCase, profile: &Composed) -> Vec<Needed> {
+    let mut all: Vec<Needed> = Vec::new();
+    let mut add = |image: &ImageReference, platforms: Vec<Platform>| {
+        if !all.iter().any(|known| known.image == *image) {
+            all.push(Needed {
+                image: image.clone(),
+                platforms,
+            });
+        }
+    };
+    let tag = tag_of(&case.pull);
+    let collection = match case.given.source {
+        GivenSource::Usual => catalog.collection(case.pull.name(), &tag),
+        _ => None,
+    };
+    let mut platforms: Vec<Platform> = Vec::new();
+    for entry in collection.into_iter().flat_map(|c| &c.entries) {
+        let platform = platform_of_entry(catalog, entry);
+        platforms.push(platform.clone());
+        add(&entry.image, vec![platform]);
+    }
+    match &case.given.source {
+        GivenSource::Usual => {}
+        GivenSource::Image(image) => platforms.push(platform_of(catalog, image)),
+        GivenSource::Manifests(images) => {
+            platforms.extend(images.iter().map(|image| platform_of(catalog, image)));
+        }
+    }
+    platforms.push(Platform::linux_amd64());
+    let mut machines: Vec<Platform> = Vec::new();
+    for platform in platforms {
+        let machine = Platform::new(&platform.os, &platform.architecture);
+        if !machines.contains(&machine) {
+            machines.push(machine);
+        }
+    }
+    for action in profile.actions() {
+        match &action.args {
+            Args::ManifestAdd(adds) => {
+                for layer in &adds.layers {
+                    add(layer, machines.clone());
+                }
+            }
+            Args::Redirect(redirect) => {
+                let name = redirect.to.as_ref().unwrap_or(case.pull.name()).clone();
+                let tag = redirect.to_tag.as_ref().unwrap_or(&tag).clone();
+                let target = ImageReference::new(None, name, Reference::Tag(tag.clone()));
+                let is_source = target.name() == case.pull.name() && tag == tag_of(&case.pull);
+                if !is_source {
+                    add(&target, machines.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    for (image, _) in &case.given.images {
+        add(image, machines.clone());
+    }
+    all
+}
+
+fn given_image<'g>(given: &'g Given, at: &ImageReference) -> Option<&'g GivenImage> {
+    let same = |image: &ImageReference| {
+        (image.host(), image.name(), image.reference()) == (at.host(), at.name(), at.reference())
+    };
+    let found = given.images.iter().find(|(image, _)| same(image));
+    found.map(|(_, image)| image)
+}
+
+/// Upstreams that are asked nothing, so that each host that a document names has its place.
+fn offline(case: &TestCase, needed: &[Needed]) -> UpstreamsConfig {
+    let mut config = UpstreamsConfig {
+        offline: true,
+        ..UpstreamsConfig::default()
+    };
+    let images = needed.iter().map(|needed| &needed.image);
+    for host in images.chain([&case.pull]).filter_map(ImageReference::host) {
+        if !config.upstreams.iter().any(|known| known.host == *host) {
+            config.upstreams.push(UpstreamConfig {
+                allow_private: true,
+                ..UpstreamConfig::new(host.clone())
+            });
+        }
+    }
+    config
+}
+
+/// Where the image lies that is made for `image`: what a digest names is not known here, so one
+/// that is named by digest has a tag of that digest.
+fn unpinned(image: &ImageReference) -> ImageReference {
+    let tag = image.digest().and_then(|digest| digest.hex().parse().ok());
+    match tag {
+        Some(tag) => {
+            let (host, name) = (image.host().cloned(), image.name().clone());
+            ImageReference::new(host, name, Reference::Tag(tag))
+        }
+        None => image.clone(),
+    }
+}
+
+fn tag_of(image: &ImageReference) -> Tag {
+    match image.reference() {
+        Reference::Tag(tag) => tag,
+        Reference::Digest(_) => Tag::latest(),
+    }
+}
+
+/// What clients call the repository of an image.
+fn repository_of(image: &ImageReference) -> Result<RepositoryName, OperationError> {
+    storage_of(image)
+}
+
+/// The repository of the store that holds an image: an upstream's carries its host.
+fn storage_of(image: &ImageReference) -> Result<RepositoryName, OperationError> {
+    match image.host() {
+        None => Ok(image.name().clone()),
+        Some(host) => {
+            let name = format!("{}/{}", named_host(host), image.name());
+            name.parse()
+                .map_err(|error: metahub_oci::NameError| OperationError::Image(error.into()))
+        }
+    }
+}
+
+/// The platform of a given image: as written, else that of the CPU target that it requires.
+fn platform_of(catalog: &Catalog, image: &GivenImage) -> Platform {
+    let of_target = || {
+        let target = image.features.iter().find_map(|feature| feature.target())?;
+        let platform = catalog.graph().oci_platform(target);
+        Some(Platform::new("linux", &platform.architecture))
+    };
+    let written = image.platform.clone();
+    written
+        .or_else(of_target)
+        .unwrap_or_else(Platform::linux_amd64)
+}
+
+/// The same of a collection's entry.
+fn platform_of_entry(catalog: &Catalog, entry: &Entry) -> Platform {
+    let target = entry.requires.iter().find_map(|feature| feature.target());
+    let of_target = target.map(|target| catalog.graph().oci_platform(target).architecture);
+    let written = entry.platform.as_ref();
+    let os = written.and_then(|platform| platform.os.as_deref());
+    let architecture = written.and_then(|platform| platform.architecture.clone());
+    let architecture = architecture.or(of_target);
+    Platform {
+        variant: written.and_then(|platform| platform.variant.clone()),
+        os_version: written.and_then(|platform| platform.os_version.clone()),
+        ..Platform::new(
+            os.unwrap_or("linux"),
+            architecture.as_deref().unwrap_or("amd64"),
+        )
+    }
+}

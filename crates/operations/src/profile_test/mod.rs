@@ -1,0 +1,153 @@
+//! Runs the tests of documents without a server: what a test gives is put into a store in memory,
+//! and pulled by the registry's own code, so that a test and a server cannot disagree. Nothing is
+//! fetched, and nothing is written.
+
+mod given;
+mod image;
+mod outcome;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use metahub_catalog::{Catalog, Loader, Location, Problem, TestCase};
+use metahub_hardware::Microarchitectures;
+use metahub_registry::Policy;
+use serde::Serialize;
+
+use crate::error::OperationError;
+use given::World;
+
+/// Runs the tests of documents.
+#[derive(Clone, Debug)]
+pub struct ProfileTest {
+    /// The CPU targets that documents may name.
+    pub graph: Arc<Microarchitectures>,
+    /// Files, or folders of them, whose tests are run.
+    pub paths: Vec<PathBuf>,
+    /// Further documents that those need; their tests are not run.
+    pub beside: Vec<PathBuf>,
+    /// What is done where something is not known, as the server's configuration has it.
+    pub policy: Policy,
+}
+
+/// What came of the tests of documents.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProfileTestReport {
+    /// How many files were read.
+    pub files: usize,
+    /// What is wrong with the documents. With an error among them no test was run.
+    pub problems: Vec<Problem>,
+    /// The tests, in the order of the documents.
+    pub tests: Vec<TestOutcome>,
+    /// How many of them passed.
+    pub passed: usize,
+    /// How many of them failed.
+    pub failed: usize,
+}
+
+/// What came of one test.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestOutcome {
+    /// What it is called: as written, else what is pulled by whom.
+    pub name: String,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub location: Location,
+    /// The login.
+    pub login: String,
+    /// What was pulled.
+    pub pull: String,
+    /// Whether everything came as expected.
+    pub passed: bool,
+    /// What did not.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Something that came otherwise than expected.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mismatch {
+    /// Where the expectation stands.
+    #[serde(flatten)]
+    pub location: Location,
+    /// What it is about, such as `env SIMD`.
+    pub what: String,
+    /// What was expected.
+    pub expected: String,
+    /// What came.
+    pub found: String,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            location,
+            what,
+            expected,
+            found,
+        } = self;
+        write!(f, "{location}: {what}: expected {expected}, found {found}")
+    }
+}
+
+impl ProfileTest {
+    /// Runs them.
+    ///
+    /// # Errors
+    /// When a test cannot be run at all; one that fails is in the report.
+    pub async fn run(self) -> Result<ProfileTestReport, OperationError> {
+        let mut loader = Loader::new(Catalog::in_graph(self.graph));
+        for path in &self.paths {
+            loader.add_path(path);
+        }
+        let cases = loader.take_cases();
+        for path in &self.beside {
+            loader.add_path(path);
+        }
+        let loaded = loader.finish();
+        let mut report = ProfileTestReport {
+            files: loaded.files,
+            tests: Vec::new(),
+            passed: 0,
+            failed: 0,
+            problems: loaded.problems,
+        };
+        if report.problems.iter().any(Problem::is_error) {
+            return Ok(report);
+        }
+        let catalog = Arc::new(loaded.catalog);
+        for case in &cases {
+            let outcome = run_one(&catalog, self.policy, case).await?;
+            if outcome.passed {
+                report.passed += 1;
+            } else {
+                report.failed += 1;
+            }
+            report.tests.push(outcome);
+        }
+        Ok(report)
+    }
+}
+
+async fn run_one(
+    catalog: &Arc<Catalog>,
+    policy: Policy,
+    case: &TestCase,
+) -> Result<TestOutcome, OperationError> {
+    let came = match catalog.interpret(&case.login, &|_| false) {
+        Ok(login) => {
+            let world = World::of(Arc::clone(catalog), policy, case, &login.profile).await?;
+            world.pull(case, &login.profile).await?
+        }
+        Err(error) => outcome::Came::Refused(error.to_string()),
+    };
+    let mismatches = came.mismatches(case);
+    let usual = || format!("{} as {}", case.pull, case.login);
+    Ok(TestOutcome {
+        name: case.name.clone().unwrap_or_else(usual),
+        location: case.location.clone(),
+        login: case.login.clone(),
+        pull: case.pull.to_string(),
+        passed: mismatches.is_empty(),
+        mismatches,
+    })
+}
