@@ -14,7 +14,10 @@ use crate::meaning::Meaning;
 use crate::profile::Profile;
 use crate::provide::{Gathered, Parts};
 use crate::suggestions::MAX_NEAR_BYTES;
-use crate::{Action, Args, Catalog, Parameter, ParameterError, Selection, hint, suggestions};
+use crate::{
+    Action, Args, Catalog, ManifestSelect, Parameter, ParameterError, Selection, When, hint,
+    suggestions,
+};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
@@ -72,7 +75,7 @@ impl Composed {
             selectors: selectors.into(),
             provided,
             fallback,
-            selection: selection(&actions),
+            selection: selection(&actions, &|_| false),
             actions,
             digest,
             remarks,
@@ -111,10 +114,44 @@ impl Composed {
         &self.fallback
     }
 
-    /// How to choose among what fits, beyond what is provided.
+    /// How to choose among what fits, beyond what is provided: by all that is unconditional.
     #[must_use]
     pub fn selection(&self) -> &Selection {
         &self.selection
+    }
+
+    /// The same login where these actions are done and no others: those of its own that are for
+    /// one request.
+    #[must_use]
+    pub fn with_actions(&self, actions: Vec<Action>) -> Self {
+        let mut fallback = self.fallback.clone();
+        for select in actions.iter().filter_map(unconditional_select) {
+            for target in &select.fallback {
+                if !fallback.contains(target) {
+                    fallback.push(target.clone());
+                }
+            }
+        }
+        let graph = self.provided.graph();
+        let all = self.gets_everything;
+        let features: Vec<Feature> = self.provided.features().cloned().collect();
+        Self {
+            digest: digest(graph, &features, &fallback, &actions, all),
+            selection: selection(&actions, &|_| false),
+            provided: self
+                .provided
+                .clone()
+                .with_fallbacks(fallback.iter().cloned()),
+            fallback,
+            actions,
+            ..self.clone()
+        }
+    }
+
+    /// How to choose where the conditions are met for which `holds` says so.
+    #[must_use]
+    pub fn selection_where(&self, holds: &dyn Fn(&When) -> bool) -> Selection {
+        selection(&self.actions, holds)
     }
 
     /// What the user should know: which feature replaced another, which value is not known
@@ -177,14 +214,24 @@ fn digest(
     Digest::sha256(&json)
 }
 
-fn selection(actions: &[Action]) -> Selection {
+fn selection(actions: &[Action], holds: &dyn Fn(&When) -> bool) -> Selection {
     let mut selection = Selection::default();
     for action in actions {
-        if let Args::ManifestSelect(select) = &action.args {
+        let counts = action.when.as_ref().is_none_or(|when| holds(when));
+        if let Args::ManifestSelect(select) = &action.args
+            && counts
+        {
             selection.add(select);
         }
     }
     selection
+}
+
+fn unconditional_select(action: &Action) -> Option<&ManifestSelect> {
+    match &action.args {
+        Args::ManifestSelect(select) if action.when.is_none() => Some(select),
+        _ => None,
+    }
 }
 
 impl Catalog {

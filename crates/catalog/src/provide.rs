@@ -181,6 +181,8 @@ impl<'g> Gathered<'g> {
         self.fallback(&profile.fallback);
         for action in &profile.actions {
             match &action.args {
+                // Whether it is done is known with the request only.
+                _ if action.when.is_some() => {}
                 Args::ManifestSelect(select) => self.fallback(&select.fallback),
                 Args::ManifestFilter(filter) => self
                     .statements
@@ -257,7 +259,9 @@ impl<'g> Gathered<'g> {
                 "{feature} replaces {earlier}: a machine has one {noun}"
             ));
         }
-        let selects = |action: &Action| matches!(action.args, Args::ManifestSelect(_));
+        let selects = |action: &Action| {
+            action.when.is_none() && matches!(action.args, Args::ManifestSelect(_))
+        };
         if provides && !self.actions.iter().any(selects) {
             let select = ManifestSelect::default();
             self.actions.push(Args::ManifestSelect(select).into());

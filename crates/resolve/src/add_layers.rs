@@ -2,6 +2,7 @@
 //! layer is opened, and the image's own layers keep their digests, so a client that has them
 //! fetches only what was added.
 
+use metahub_catalog::Position;
 use metahub_oci::{Descriptor, Document, ImageConfig, JsonMap, Manifest, MediaType, Platform};
 use serde_json::Value;
 
@@ -31,20 +32,49 @@ pub fn add_layers(
     added_config: &ImageConfig,
     created_by: &str,
 ) -> Result<(Manifest, ImageConfig), AddError> {
+    add_layers_at(
+        (base, base_config),
+        (added, added_config),
+        Position::After,
+        created_by,
+    )
+}
+
+/// Whether an image has the layers of `added` already, side by side.
+pub(crate) fn has_layers(base: &ImageConfig, added: &ImageConfig) -> bool {
+    let added = added.diff_ids();
+    !added.is_empty() && base.diff_ids().windows(added.len()).any(|own| own == added)
+}
+
+/// The same at either end. Layers below the base's own are hidden by its files.
+pub(crate) fn add_layers_at(
+    (base, base_config): (&Manifest, &ImageConfig),
+    (added, added_config): (&Manifest, &ImageConfig),
+    position: Position,
+    created_by: &str,
+) -> Result<(Manifest, ImageConfig), AddError> {
     let config_descriptor = check(Role::Base, base, base_config)?;
     check(Role::Layer, added, added_config)?;
     check_platforms(base_config, added_config)?;
     if added.layers().is_empty() {
         return Err(AddError::NoLayers);
     }
+    let new = added.layers().iter();
+    let mut new = new
+        .map(|layer| added_layer(layer, base.media_type()))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut layers = base.layers().to_vec();
-    for layer in added.layers() {
-        layers.push(added_layer(layer, base.media_type())?);
+    match position {
+        Position::After => layers.append(&mut new),
+        Position::Before => {
+            new.append(&mut layers);
+            layers = new;
+        }
     }
     if layers.len() > MAX_LAYERS {
         return Err(AddError::TooManyLayers(layers.len()));
     }
-    let config = derived_config(base_config, added_config, created_by)?;
+    let config = derived_config(base_config, added_config, position, created_by)?;
     let descriptor = config_descriptor.with_content(
         config_descriptor.media_type().clone(),
         config.digest().clone(),
@@ -162,10 +192,15 @@ fn annotate(map: &mut JsonMap, key: &str, value: &str) {
 fn derived_config(
     base: &ImageConfig,
     added: &ImageConfig,
+    position: Position,
     created_by: &str,
 ) -> Result<ImageConfig, AddError> {
     let mut map = base.as_json().clone();
-    let diff_ids = base.diff_ids().iter().chain(added.diff_ids());
+    let (lower, upper) = match position {
+        Position::After => (base, added),
+        Position::Before => (added, base),
+    };
+    let diff_ids = lower.diff_ids().iter().chain(upper.diff_ids());
     let diff_ids: Vec<Value> = diff_ids.map(|id| id.as_str().into()).collect();
     match map.get_mut("rootfs").and_then(Value::as_object_mut) {
         Some(rootfs) => {
@@ -183,12 +218,18 @@ fn derived_config(
     if let Some(history) = map.get_mut("history").and_then(Value::as_array_mut) {
         // Only a history that speaks of layers goes on speaking of them.
         if !history.is_empty() || base.diff_ids().is_empty() {
-            for _ in added.diff_ids() {
-                let mut entry = JsonMap::new();
-                entry.extend(created.clone().map(|c| ("created".to_owned(), c)));
-                entry.insert("created_by".into(), created_by.into());
-                history.push(Value::Object(entry));
-            }
+            let mut entry = JsonMap::new();
+            entry.extend(created.map(|c| ("created".to_owned(), c)));
+            entry.insert("created_by".into(), created_by.into());
+            let entries = added
+                .diff_ids()
+                .iter()
+                .map(|_| Value::Object(entry.clone()));
+            let at = match position {
+                Position::After => history.len(),
+                Position::Before => 0,
+            };
+            history.splice(at..at, entries);
         }
     }
     Ok(ImageConfig::from_map(map)?)

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::NothingFits;
 use crate::candidate::CandidateList;
+use crate::pipeline::when::holds_of_index;
 use crate::verdict::{Texts, Told, Verdicts};
 
 /// Steps that a program may take for each entry, beside what it may take in any case.
@@ -32,7 +33,7 @@ pub struct Filtered {
 /// match. Attestations and indexes within the index are never kept.
 pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits> {
     let candidates = CandidateList::of(index.manifests());
-    let filters = Filters::of(profile);
+    let filters = Filters::of(profile, index);
     let objections = filters.objections(index, &candidates)?;
     let mut told = Texts::default();
     let passed = Told {
@@ -59,16 +60,17 @@ pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits
 pub(crate) struct Filters<'a>(Vec<&'a ManifestFilter>);
 
 impl<'a> Filters<'a> {
-    pub(crate) fn of(profile: &'a Composed) -> Self {
-        let actions = profile.actions().iter();
-        Self(
-            actions
-                .filter_map(|action| match &action.args {
-                    Args::ManifestFilter(filter) => Some(filter),
-                    _ => None,
-                })
-                .collect(),
-        )
+    /// Those that are done to `index`: whose conditions hold of it.
+    pub(crate) fn of(profile: &'a Composed, index: &Index) -> Self {
+        let filters = profile.actions().iter().filter_map(|action| {
+            let Args::ManifestFilter(filter) = &action.args else {
+                return None;
+            };
+            let when = action.when.as_ref();
+            when.is_none_or(|when| holds_of_index(when, profile, index))
+                .then_some(filter)
+        });
+        Self(filters.collect())
     }
 
     /// Why each candidate is left out, if it is. Without a filter, none is.

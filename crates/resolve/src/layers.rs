@@ -29,6 +29,8 @@ pub fn layers_for<'a>(
 pub fn applies(profile: &Composed, repository: &RepositoryName) -> bool {
     let changes_indexes = profile.actions().iter().any(|action| match &action.args {
         Args::ManifestAdd(add) => is_for(add, repository),
+        // These change what is asked for, and lists.
+        Args::Deny(_) | Args::Redirect(_) | Args::TagsFilter(_) => false,
         _ => true,
     });
     changes_indexes || !profile.provided().is_empty()

@@ -10,6 +10,7 @@ mod add_error;
 mod add_layers;
 mod annotation;
 mod candidate;
+mod choice;
 mod collection;
 mod filter;
 mod layers;
@@ -19,6 +20,7 @@ mod nothing_fits;
 mod numbers;
 mod one_per_machine;
 mod own_statements;
+mod pipeline;
 mod policy;
 mod reading;
 mod requirements;
@@ -38,6 +40,10 @@ pub use narrow::{Narrowed, judge, narrow, narrow_candidates};
 pub use nothing_fits::NothingFits;
 pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};
 pub use own_statements::{below, excluded, unmarked, with_own};
+pub use pipeline::{
+    ActionError, Before, Changed, Image, ImageRun, Request, Step, TagFilters, acts_before, before,
+    for_request, image_actions, layer_images,
+};
 pub use policy::{Policy, Unsure};
 pub use reading::{MAX_READ_AT_ONCE, to_read};
 pub use serve::{replace_children, served_descriptor};

@@ -4,6 +4,7 @@ use metahub_catalog::{Composed, Selection};
 use metahub_oci::{Descriptor, Index};
 
 use crate::candidate::CandidateList;
+use crate::choice::Choice;
 use crate::filter::Filters;
 use crate::nothing_fits::NothingFits;
 use crate::one_per_machine::shape;
@@ -53,10 +54,11 @@ pub fn narrow_candidates(
     if profile.gets_everything() {
         return Ok(everything(source, &list));
     }
-    let shaped = Filters::of(profile)
+    let choice = Choice::of(profile, source);
+    let shaped = Filters::of(profile, source)
         .objections(candidates, &list)
         .and_then(|objections| {
-            let (provided, selection) = (profile.provided(), profile.selection());
+            let (provided, selection) = (&*choice.provided, &*choice.selection);
             shape(&list, objections, provided, selection, policy)
         })
         .map_err(|error| in_terms_of(error, profile))?;

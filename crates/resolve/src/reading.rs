@@ -5,6 +5,7 @@ use metahub_catalog::Composed;
 use metahub_oci::Index;
 
 use crate::candidate::{Candidate, CandidateList};
+use crate::choice::Choice;
 use crate::filter::Filters;
 use crate::one_per_machine::{Assessed, assess};
 use crate::policy::Policy;
@@ -21,9 +22,10 @@ pub const MAX_READ_AT_ONCE: usize = 16;
 #[must_use]
 pub fn to_read(candidates: &Index, profile: &Composed, policy: Policy) -> Vec<usize> {
     let list = CandidateList::of(candidates.manifests());
-    let objections = Filters::of(profile).each(candidates, &list);
+    let objections = Filters::of(profile, candidates).each(candidates, &list);
     let filtered: Vec<bool> = objections.iter().map(Option::is_some).collect();
-    let (provided, selection) = (profile.provided(), profile.selection());
+    let choice = Choice::of(profile, candidates);
+    let (provided, selection) = (&*choice.provided, &*choice.selection);
     let assessed = assess(&list, objections, provided, selection, policy);
     let hardware = !provided.is_empty() || !selection.overriding.is_empty();
     let mut by_machine: Vec<Vec<Standing>> = Vec::new();

@@ -1,0 +1,323 @@
+//! `post-manifest-get`: the actions that change one image, done in order.
+//!
+//! Nothing is fetched here: [`ImageRun::advance`] asks for the layer images that it needs, one at a
+//! time, and whoever drives it gives them.
+
+use std::collections::VecDeque;
+
+use metahub_catalog::{Action, Annotate, Args, Composed, ManifestAdd, Position};
+use metahub_oci::{
+    ConfigError, Document, DocumentError, ImageConfig, ImageReference, JsonMap, Manifest,
+    MediaType, RepositoryName,
+};
+use serde_json::Value;
+
+use super::config_set::config_set;
+use super::request::Request;
+use super::step::Step;
+use super::when::{Facts, Holds, holds};
+use crate::add_error::AddError;
+use crate::add_layers::{add_layers_at, has_layers};
+use crate::rewrite::document;
+
+/// An image: its manifest and its configuration.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The configuration that it names.
+    pub config: ImageConfig,
+}
+
+/// Why an action cannot be done to an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActionError {
+    /// Layers cannot be added.
+    #[error("layers of {layer}: {error}")]
+    Add {
+        /// The layer image.
+        layer: String,
+        /// Why.
+        error: AddError,
+    },
+    /// What it makes is no configuration.
+    #[error("the configuration that config-set makes is wrong: {0}")]
+    Config(#[from] ConfigError),
+    /// What it makes is no manifest, for example because it is too large.
+    #[error("the manifest that it makes is wrong: {0}")]
+    Manifest(#[from] DocumentError),
+}
+
+/// The actions of `profile` on `post-manifest-get` that may be done to an image of `request`, in
+/// order. Where conditions depend on the image, it is not known yet whether they are.
+#[must_use]
+pub fn image_actions<'p>(profile: &'p Composed, request: &Request<'_>) -> Vec<&'p Action> {
+    let may_be_done = |action: &&Action| {
+        let changes = match &action.args {
+            Args::ManifestAdd(add) => adds_to(add, request.repository),
+            Args::ConfigSet(_) | Args::Annotate(_) => true,
+            _ => false,
+        };
+        let when = action.when.as_ref();
+        changes && when.is_none_or(|when| holds(when, request, Facts::default()) != Holds::No)
+    };
+    profile.actions().iter().filter(may_be_done).collect()
+}
+
+/// The images whose layers the actions may add, each once.
+#[must_use]
+pub fn layer_images<'p>(actions: &[&'p Action]) -> Vec<&'p ImageReference> {
+    let mut images: Vec<&ImageReference> = Vec::new();
+    for action in actions {
+        if let Args::ManifestAdd(add) = &action.args {
+            for image in &add.layers {
+                if !images.contains(&image) {
+                    images.push(image);
+                }
+            }
+        }
+    }
+    images
+}
+
+fn adds_to(add: &ManifestAdd, repository: Option<&RepositoryName>) -> bool {
+    match (&add.repository, repository) {
+        (None, _) => true,
+        (Some(pattern), Some(name)) => pattern.matches(name),
+        (Some(_), None) => false,
+    }
+}
+
+/// The run of a profile's actions over one image.
+pub struct ImageRun<'a> {
+    request: Request<'a>,
+    waiting: VecDeque<&'a Action>,
+    /// The layer images of the present `manifest-add` that are still to come.
+    adding: Option<Adding<'a>>,
+    image: Image,
+    changed: bool,
+    steps: Vec<Step>,
+}
+
+struct Adding<'a> {
+    action: &'a Action,
+    position: Position,
+    layers: VecDeque<&'a ImageReference>,
+    what: Vec<String>,
+    done: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The image.
+    pub image: Image,
+    /// Whether it is another one than it was.
+    pub changed: bool,
+    /// One for each action, in order.
+    pub steps: Vec<Step>,
+}
+
+impl<'a> ImageRun<'a> {
+    /// A run of `actions` ([`image_actions`]) over `image`, which must be one that can run.
+    #[must_use]
+    pub fn new(image: Image, actions: &[&'a Action], request: Request<'a>) -> Self {
+        Self {
+            request,
+            waiting: actions.iter().copied().collect(),
+            adding: None,
+            image,
+            changed: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Goes on until a layer image is needed, which is then to be given to [`add`](Self::add);
+    /// nothing when all is done.
+    ///
+    /// # Errors
+    /// An action that cannot be done.
+    pub fn advance(&mut self) -> Result<Option<&'a ImageReference>, ActionError> {
+        loop {
+            if let Some(adding) = &self.adding {
+                if let Some(layer) = adding.layers.front() {
+                    return Ok(Some(*layer));
+                }
+                self.added();
+            }
+            let Some(action) = self.waiting.pop_front() else {
+                return Ok(None);
+            };
+            if let Some(when) = &action.when {
+                let facts = Facts {
+                    document: Some(self.image.manifest.as_json()),
+                    config: Some(self.image.config.as_json()),
+                };
+                let why = match holds(when, &self.request, facts) {
+                    Holds::Yes => None,
+                    Holds::No => Some("its condition does not hold"),
+                    Holds::Unknown => Some("it cannot be said whether its condition holds"),
+                };
+                if let Some(why) = why {
+                    self.steps.push(Step::skipped(action, why));
+                    continue;
+                }
+            }
+            match &action.args {
+                Args::ManifestAdd(add) => {
+                    let layers = add.layers.iter();
+                    // What is put below everything comes last first.
+                    let layers = match add.position {
+                        Position::After => layers.collect(),
+                        Position::Before => layers.rev().collect(),
+                    };
+                    self.adding = Some(Adding {
+                        action,
+                        position: add.position,
+                        layers,
+                        what: Vec::new(),
+                        done: false,
+                    });
+                }
+                Args::ConfigSet(set) => match config_set(&self.image.config, set)? {
+                    None => self
+                        .steps
+                        .push(Step::skipped(action, "the image is so already")),
+                    Some((config, fields)) => {
+                        let manifest = with_config(&self.image.manifest, &config)?;
+                        self.image = Image { manifest, config };
+                        self.changed = true;
+                        self.steps.push(Step::done(action, fields.join(", ")));
+                    }
+                },
+                Args::Annotate(annotate) => self.annotate(action, annotate)?,
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds the layers of `added`, which [`advance`](Self::advance) asked for. How many; none where
+    /// the image has them all already.
+    ///
+    /// # Errors
+    /// Layers that cannot be added.
+    pub fn add(&mut self, added: &Image) -> Result<usize, ActionError> {
+        let Some(adding) = &mut self.adding else {
+            return Ok(0);
+        };
+        let Some(layer) = adding.layers.pop_front() else {
+            return Ok(0);
+        };
+        if has_layers(&self.image.config, &added.config) {
+            adding
+                .what
+                .push(format!("has the layers of {layer} already"));
+            return Ok(0);
+        }
+        let (manifest, config) = add_layers_at(
+            (&self.image.manifest, &self.image.config),
+            (&added.manifest, &added.config),
+            adding.position,
+            &format!("metahub manifest-add {layer}"),
+        )
+        .map_err(|error| ActionError::Add {
+            layer: layer.to_string(),
+            error,
+        })?;
+        let layers = added.manifest.layers().len();
+        adding.what.push(format!("{layers} of {layer}"));
+        adding.done = true;
+        self.image = Image { manifest, config };
+        self.changed = true;
+        Ok(layers)
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn finish(self) -> Changed {
+        Changed {
+            image: self.image,
+            changed: self.changed,
+            steps: self.steps,
+        }
+    }
+
+    /// The image as it is now: what a layer image must be for.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    fn added(&mut self) {
+        let Some(adding) = self.adding.take() else {
+            return;
+        };
+        let place = match adding.position {
+            Position::After => "layers on top",
+            Position::Before => "layers below",
+        };
+        let what = format!("{place}: {}", adding.what.join(", "));
+        self.steps.push(if adding.done {
+            Step::done(adding.action, what)
+        } else {
+            Step::skipped(adding.action, adding.what.join(", "))
+        });
+    }
+
+    fn annotate(&mut self, action: &Action, annotate: &Annotate) -> Result<(), ActionError> {
+        let manifest = &self.image.manifest;
+        if manifest.media_type().as_str() != MediaType::OCI_MANIFEST {
+            let why = "a manifest in Docker's format has no annotations";
+            self.steps.push(Step::skipped(action, why));
+            return Ok(());
+        }
+        let mut map = manifest.as_json().clone();
+        let annotations = map.entry("annotations").or_insert(Value::Null);
+        if !annotations.is_object() {
+            *annotations = Value::Object(JsonMap::new());
+        }
+        let mut set = Vec::new();
+        if let Some(annotations) = annotations.as_object_mut() {
+            for (name, value) in &annotate.annotations {
+                if annotations.get(name).and_then(Value::as_str) != Some(value) {
+                    annotations.insert(name.clone(), value.as_str().into());
+                    set.push(name.as_str());
+                }
+            }
+        }
+        if set.is_empty() {
+            let why = "the image is so already";
+            self.steps.push(Step::skipped(action, why));
+            return Ok(());
+        }
+        self.steps.push(Step::done(action, set.join(", ")));
+        map.shift_remove("subject");
+        self.image.manifest = manifest_of(map, manifest)?;
+        self.changed = true;
+        Ok(())
+    }
+}
+
+/// The manifest with another configuration. It is about nothing that its source was about.
+fn with_config(manifest: &Manifest, config: &ImageConfig) -> Result<Manifest, DocumentError> {
+    let Some(descriptor) = manifest.config() else {
+        return Ok(manifest.clone());
+    };
+    let descriptor = descriptor.with_content(
+        descriptor.media_type().clone(),
+        config.digest().clone(),
+        config.bytes().len() as u64,
+    );
+    let changed = manifest.with_image(descriptor, manifest.layers().to_vec());
+    let mut map = changed.as_json().clone();
+    map.shift_remove("subject");
+    manifest_of(map, manifest)
+}
+
+fn manifest_of(map: JsonMap, like: &Manifest) -> Result<Manifest, DocumentError> {
+    match document(map, like.media_type())? {
+        Document::Manifest(manifest) => Ok(manifest),
+        // Its media type says that it is none.
+        Document::Index(_) => Ok(like.clone()),
+    }
+}
