@@ -313,6 +313,11 @@ impl<'n> Fields<'n> {
             .map(|(_, mark, _)| *mark)
     }
 
+    /// Whether a key stands there that is probably a misspelled one, which was told.
+    pub(crate) fn is_misspelled(&self) -> bool {
+        !self.meant.is_empty()
+    }
+
     /// The value of a key that must be there.
     pub(crate) fn required(
         &self,

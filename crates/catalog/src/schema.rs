@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::actions::{KINDS, Kind};
 use crate::case::{GivenImage, TestCase};
 use crate::parameters::Parameter;
+use crate::{Event, When};
 
 /// The schema of one document, as JSON Schema 2020-12.
 #[must_use]
 pub fn schema() -> Value {
-    json!({
+    let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "MetaHub document",
         "description": "Collections and profiles of MetaHub",
@@ -52,7 +53,20 @@ pub fn schema() -> Value {
             "test": TestCase::schema(),
             "given_image": GivenImage::schema(),
         },
-    })
+    });
+    if let Some(definitions) = schema.pointer_mut("/$defs").and_then(Value::as_object_mut) {
+        definitions.extend(Event::ALL.map(|event| {
+            let name = when(event);
+            let condition = When::schema(event, &format!("#/$defs/{name}"));
+            (name, condition)
+        }));
+    }
+    schema
+}
+
+/// What the condition of an action on an event is called: on each something else is known.
+fn when(event: Event) -> String {
+    format!("when-{event}")
 }
 
 fn reference(name: &str) -> Value {
@@ -176,6 +190,7 @@ fn action(kind: &Kind) -> Value {
         "properties": {
             "name": { "const": kind.name },
             "event": { "const": kind.event },
+            "when": reference(&when(kind.event)),
             "args": {
                 "type": "object",
                 "additionalProperties": false,
@@ -220,6 +235,12 @@ mod tests {
             assert_eq!(keys(action), Action::KEYS);
             assert_eq!(keys(&action["properties"]["args"]), kind.args);
             assert_eq!(action["properties"]["name"]["const"], kind.name);
+            let when = format!("#/$defs/when-{}", kind.event);
+            assert_eq!(action["properties"]["when"]["$ref"], when);
+        }
+        for event in Event::ALL {
+            let when = &definitions[format!("when-{event}")];
+            assert_eq!(keys(when), When::known(event));
         }
     }
 

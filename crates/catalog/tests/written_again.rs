@@ -51,6 +51,30 @@ profiles:
       - name: manifest-select
         event: post-manifest-list-get
         args: {fallback: [neoverse_v1], minimum_weight: -2, none_fits: generic, override: ["cuda:12.0"]}
+  - name: site/everything
+    actions:
+      - {name: deny, event: pre-manifest-get, when: {repository: closed/.*, not: {features: [site:in]}}, args: {message: "not on this cluster", tag: v.*}}
+      - {name: redirect, event: pre-manifest-get, args: {repository: lab/old, to: "quay.io:443/lab/new:1.10"}}
+      - name: manifest-add
+        event: post-manifest-get
+        when: {platform: linux/amd64, label: {site: "here|there"}}
+        args: {layers: [site/layer-a, "site/layer-b:1.10"], position: before}
+      - name: config-set
+        event: post-manifest-get
+        when: {annotation: {org.example.kind: release}, jq: ".layers | length > 1", tag: "1e3"}
+        args:
+          entrypoint: exec "$@"
+          cmd: []
+          wrap: [/usr/bin/launch, --]
+          env: {set: {SIMD: AVX2, YES: "yes", NUMBER: 0x10}, append: {PATH: ":/opt/bin"}, prepend: {A: "b:"}, unset: [DEBUG]}
+          working_dir: /work
+          user: 1000
+          labels: {site: here, empty: ""}
+          exposed_ports: [8080, 53/udp]
+          volumes: [/scratch]
+          stop_signal: 9
+      - {name: annotate, event: post-manifest-get, args: {annotations: {org.example.site: here, note: "a: b # c"}}}
+      - {name: tags-filter, event: post-tags-list-get, args: {keep: v.*, drop: ".*-debug", add: [stable, 1.10], repository: lab/.*}}
 "#;
 
 fn right(loaded: Loaded) -> Catalog {
@@ -76,7 +100,7 @@ fn a_document_that_is_written_again_reads_as_the_same() {
         .enumerate()
         .map(|(n, text)| (format!("{n}"), text))
         .collect();
-    assert_eq!(texts.len(), 6);
+    assert_eq!(texts.len(), 7);
     let again = right(Catalog::from_documents(&texts));
     for collection in first.collections() {
         let found = again.collection(&collection.name, &collection.tag).unwrap();

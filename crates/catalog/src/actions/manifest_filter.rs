@@ -1,11 +1,12 @@
 //! `manifest-filter`: of an index, keep or drop the entries in which a jq program finds values.
 
 use metahub_hardware::Feature;
-use metahub_jq::{JqError, Program};
+use metahub_jq::Program;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::values::program;
 use crate::Event;
 use crate::features;
 use crate::pattern::TextPattern;
@@ -108,7 +109,7 @@ impl ManifestFilter {
         let errors = reader.errors();
         let select = args
             .required(reader, "select", SELECT)
-            .and_then(|node| program(reader, node, SELECT));
+            .and_then(|node| program(reader, node, "select", SELECT));
         let value = args
             .get("value")
             .and_then(|node| Some((node, reader.text(node, "value", VALUE)?)));
@@ -198,28 +199,6 @@ fn values(
         found.push(text.to_owned());
     }
     found
-}
-
-fn program(reader: &mut Reader<'_>, node: &Node, example: &str) -> Option<Program> {
-    let text = reader.text(node, "select", example)?;
-    match Program::parse(text) {
-        Ok(program) => Some(program),
-        Err(error) => {
-            let offset = match &error {
-                JqError::Syntax { offset, .. } | JqError::Unbound { offset, .. } => Some(*offset),
-                JqError::NotAllowed { offset, .. } => *offset,
-                _ => None,
-            };
-            let mark = node.mark.within(text, offset.unwrap_or_default());
-            reader.error(
-                "bad-jq",
-                mark,
-                format!("`select`: {error}"),
-                format!("write it as in `{example}`"),
-            );
-            None
-        }
-    }
 }
 
 /// What can be read, and probably never finds anything.

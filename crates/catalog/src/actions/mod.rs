@@ -10,6 +10,7 @@ mod manifest_filter;
 mod manifest_select;
 mod redirect;
 mod tags_filter;
+pub(crate) mod values;
 
 pub use annotate::Annotate;
 pub use config_set::{ConfigSet, EnvironmentEdit};
@@ -28,6 +29,9 @@ use crate::reader::{Fields, Reader, one_of};
 use crate::suggestions;
 use crate::yaml::Node;
 use crate::{Event, When};
+
+/// Most bytes of one action as JSON.
+const MOST_ACTION_BYTES: usize = 64 * 1024;
 
 /// What a profile does when an event happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +83,24 @@ pub(crate) struct Kind {
     pub(crate) schema: fn() -> Value,
 }
 
-pub(crate) const KINDS: [Kind; 3] = [
+/// In the order of their events.
+pub(crate) const KINDS: [Kind; 8] = [
+    Kind {
+        name: Deny::NAME,
+        event: Deny::EVENT,
+        args: Deny::ARGS,
+        required: Deny::REQUIRED,
+        read: |reader, args| Deny::read(reader, args).map(Args::Deny),
+        schema: Deny::schema,
+    },
+    Kind {
+        name: Redirect::NAME,
+        event: Redirect::EVENT,
+        args: Redirect::ARGS,
+        required: &[],
+        read: |reader, args| Redirect::read(reader, args).map(Args::Redirect),
+        schema: Redirect::schema,
+    },
     Kind {
         name: ManifestFilter::NAME,
         event: ManifestFilter::EVENT,
@@ -104,11 +125,35 @@ pub(crate) const KINDS: [Kind; 3] = [
         read: |reader, args| ManifestAdd::read(reader, args).map(Args::ManifestAdd),
         schema: ManifestAdd::schema,
     },
+    Kind {
+        name: ConfigSet::NAME,
+        event: ConfigSet::EVENT,
+        args: ConfigSet::ARGS,
+        required: &[],
+        read: |reader, args| ConfigSet::read(reader, args).map(Args::ConfigSet),
+        schema: ConfigSet::schema,
+    },
+    Kind {
+        name: Annotate::NAME,
+        event: Annotate::EVENT,
+        args: Annotate::ARGS,
+        required: Annotate::REQUIRED,
+        read: |reader, args| Annotate::read(reader, args).map(Args::Annotate),
+        schema: Annotate::schema,
+    },
+    Kind {
+        name: TagsFilter::NAME,
+        event: TagsFilter::EVENT,
+        args: TagsFilter::ARGS,
+        required: &[],
+        read: |reader, args| TagsFilter::read(reader, args).map(Args::TagsFilter),
+        schema: TagsFilter::schema,
+    },
 ];
 
 impl Action {
     /// The keys of an action in a document.
-    pub(crate) const KEYS: &'static [&'static str] = &["name", "event", "args"];
+    pub(crate) const KEYS: &'static [&'static str] = &["name", "event", "when", "args"];
 
     /// The names of all actions.
     #[must_use]
@@ -156,12 +201,29 @@ impl Action {
         if let Some(event) = fields.required(reader, "event", example.as_str()) {
             check_event(reader, event, kind);
         }
+        let errors = reader.errors();
+        let happens = kind.map_or(Event::PostManifestGet, |kind| kind.event);
+        let when = fields
+            .get("when")
+            .and_then(|node| When::read(reader, node, happens));
         let kind = kind?;
         let args = match fields.get("args") {
             Some(args) => reader.fields(args, "`args`", kind.args)?,
             None => Fields::none("`args`", fields.mark),
         };
-        (kind.read)(reader, &args).map(Self::from)
+        let args = (kind.read)(reader, &args)?;
+        let action = Self {
+            when: when.map(Box::new),
+            args,
+        };
+        // Texts, lists and maps: this cannot fail.
+        let bytes = serde_json::to_vec(&action).unwrap_or_default().len();
+        if bytes > MOST_ACTION_BYTES {
+            let message = format!("an action of {bytes} bytes is too long");
+            let help = format!("keep it to {MOST_ACTION_BYTES}, or make several of it");
+            reader.error("too-long", fields.mark, message, help);
+        }
+        (errors == reader.errors()).then_some(action)
     }
 }
 
