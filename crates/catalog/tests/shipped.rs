@@ -1,5 +1,10 @@
 //! What is shipped and what the documentation shows loads without a problem.
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use std::path::Path;
 
@@ -56,16 +61,82 @@ fn the_literal_profile_of_the_slide_filters_and_provides_nothing() {
     assert_eq!(actions, ["manifest-filter"]);
 }
 
+/// The examples of a text, in the order in which they stand.
+fn examples(text: &str) -> Vec<&str> {
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join("docs").join(name)).unwrap()
+}
+
 #[test]
 fn every_example_of_the_documentation_has_no_problem() {
-    let text = std::fs::read_to_string(Path::new(ROOT).join("docs/documents.md")).unwrap();
-    let examples: Vec<(String, &str)> = text
-        .split("```yaml\n")
-        .skip(1)
-        .enumerate()
-        .map(|(n, rest)| (format!("example {n}"), rest.split("```").next().unwrap()))
-        .collect();
-    assert!(examples.len() >= 6);
-    let loaded = Catalog::from_documents(&examples);
-    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    for (name, least) in [("documents.md", 6), ("actions.md", 10)] {
+        let text = page(name);
+        let examples = examples(&text);
+        assert!(examples.len() >= least, "{name}");
+        let named: Vec<(String, &str)> = examples
+            .into_iter()
+            .enumerate()
+            .map(|(n, text)| (format!("{name}, example {n}"), text))
+            .collect();
+        let loaded = Catalog::from_documents(&named);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    }
+}
+
+/// Each action has its section, with an example that does it and a row for each of its keys.
+#[test]
+fn every_action_event_and_condition_is_described_with_an_example() {
+    let text = page("actions.md");
+    let sections: Vec<&str> = text.split("\n## ").collect();
+    let section = |heading: &str| {
+        let found = sections.iter().find(|section| section.starts_with(heading));
+        *found.unwrap_or_else(|| panic!("no section {heading}"))
+    };
+    let schema = metahub_catalog::schema();
+    let keys = |pointer: &str| -> Vec<String> {
+        let object = schema.pointer(pointer).unwrap().as_object().unwrap();
+        object.keys().cloned().collect()
+    };
+    let actions = schema["$defs"]["action"]["oneOf"].as_array().unwrap();
+    assert_eq!(actions.len(), 8);
+    for (n, action) in actions.iter().enumerate() {
+        let constant = |key: &str| action["properties"][key]["const"].as_str().unwrap();
+        let (name, event) = (constant("name"), constant("event"));
+        let section = section(&format!("`{name}` on `{event}`\n"));
+        let does = format!("name: {name}\n      event: {event}\n");
+        let examples = examples(section);
+        assert!(examples.iter().any(|text| text.contains(&does)), "{name}");
+        for key in keys(&format!(
+            "/$defs/action/oneOf/{n}/properties/args/properties"
+        )) {
+            assert!(section.contains(&format!("\n| `{key}` |")), "{name}: {key}");
+        }
+    }
+    let (events, when) = (section("Events\n"), section("`when`\n"));
+    for event in metahub_catalog::Event::ALL {
+        assert!(events.contains(&format!("\n| `{event}` |")), "{event}");
+        let column = when
+            .lines()
+            .find(|line| line.starts_with("| key | `"))
+            .unwrap()
+            .split('|')
+            .position(|cell| cell.trim() == format!("`{event}`"))
+            .unwrap();
+        let rows = when.lines().filter(|line| line.starts_with("| `"));
+        let mut known: Vec<String> = rows
+            .filter(|row| row.split('|').count() == 7)
+            .filter(|row| !row.split('|').nth(column).unwrap().trim().is_empty())
+            .map(|row| row.split('`').nth(1).unwrap().to_owned())
+            .collect();
+        let mut expected = keys(&format!("/$defs/when-{event}/properties"));
+        known.sort();
+        expected.sort();
+        assert_eq!(known, expected, "{event}");
+    }
 }
