@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use metahub_catalog::Catalog;
+use metahub_catalog::{Args, Catalog, Login, LoginError};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -47,6 +47,70 @@ fn no_shipped_document_takes_anything_from_a_login_by_hardware() {
         }
     }
     assert!(logins > 300, "{logins}");
+}
+
+fn documented(login: &str, accounts: &[&str]) -> Result<Login, LoginError> {
+    let shipped = Catalog::load(&[Path::new(ROOT).join("catalog")]).catalog;
+    shipped.interpret(login, &|name| accounts.contains(&name))
+}
+
+/// `meta/cpu#zen2` of the live service: the account `meta`, and images for Zen 2.
+#[test]
+fn the_documented_login_by_cpu_provides_it_under_the_account() {
+    for login in ["meta/cpu#zen2", "meta/cpu=zen2"] {
+        for accounts in [["meta"].as_slice(), &[]] {
+            let login = documented(login, accounts).unwrap();
+            assert_eq!(login.account.as_deref(), Some("meta"));
+            let features = login.profile.provided().features();
+            let features: Vec<String> = features.map(ToString::to_string).collect();
+            assert_eq!(features, ["arch:zen2"]);
+            let plain = documented("zen2", &[]).unwrap();
+            assert_eq!(login.profile.digest(), plain.profile.digest());
+        }
+    }
+    assert!(documented("meta/cpu#", &["meta"]).is_err());
+    let none = documented("meta", &["meta"]).unwrap();
+    assert_eq!(none.account.as_deref(), Some("meta"));
+    assert!(none.profile.is_empty());
+}
+
+/// `meta/glow-extended#1.5.0` of the live service: variables, an entrypoint before the image's
+/// own, and a layer.
+#[test]
+fn the_documented_login_of_glow_extended_changes_how_its_image_is_run() {
+    let simd = |login: &str| {
+        let login = documented(login, &["meta"]).unwrap();
+        assert!(login.profile.provided().is_empty());
+        let [add, set] = login.profile.actions() else {
+            panic!("{:?}", login.profile.actions());
+        };
+        let (Args::ManifestAdd(add), Args::ConfigSet(set)) = (&add.args, &set.args) else {
+            panic!("{:?}", login.profile.actions());
+        };
+        let layers: Vec<String> = add.layers.iter().map(ToString::to_string).collect();
+        assert_eq!(layers, ["qnib/layer-glow-help:1.5.0"]);
+        assert_eq!(set.env.set["HPC3_HELP"], "/usr/share/hpc3/help.md");
+        assert_eq!(set.wrap[..2], ["/bin/sh", "-c"]);
+        let simd = set.env.set["GLOW_SIMD"].clone();
+        (login.account, simd, login.profile.digest().clone())
+    };
+    let (account, amd64, digest) = simd("meta/glow-extended#1.5.0");
+    assert_eq!(
+        (account.as_deref(), amd64.as_str()),
+        (Some("meta"), "AMD64")
+    );
+    for same in [
+        "glow-extended=1.5.0",
+        "meta/glow-extended=1.5.0",
+        "glow-extended",
+    ] {
+        assert_eq!(simd(same).2, digest, "{same}");
+    }
+    let (_, avx2, other) = simd("meta/glow-extended#avx2");
+    assert_eq!(avx2, "AVX2");
+    assert_ne!(other, digest);
+    let wrong = documented("meta/glow-extended#1.6.0", &["meta"]).unwrap_err();
+    assert!(wrong.to_string().contains("AMD64"), "{wrong}");
 }
 
 /// A profile that a site writes as the mission's slide does loads, and does what it says.
