@@ -265,11 +265,10 @@ impl Catalog {
         for meaning in &mut meanings {
             match meaning {
                 Meaning::Feature(feature) => gathered.states(std::slice::from_ref(feature)),
-                Meaning::Profile(profile) => gathered.states(&profile.features),
+                Meaning::Profile(profile) => gathered.states_of(profile, &[]),
                 Meaning::Given(profile, parameter, value) => {
                     *value = given(profile, parameter, value, account.is_some())?;
-                    let filled = profile.with(self.graph(), &[(&parameter.name, value.clone())]);
-                    gathered.states(&filled.features);
+                    gathered.states_of(profile, &[(&parameter.name, value.clone())]);
                 }
                 Meaning::Unknown(_) => {}
             }

@@ -123,6 +123,35 @@ impl<'g> Gathered<'g> {
         self.stated.extend_from_slice(features);
     }
 
+    /// The same of a profile and of all that it extends, defaults of parameters left out.
+    pub(crate) fn states_of(&mut self, profile: &Profile, given: &[(&str, String)]) {
+        self.states_within(profile, given, &mut HashSet::new());
+    }
+
+    fn states_within<'p>(
+        &mut self,
+        profile: &'p Profile,
+        given: &[(&str, String)],
+        seen: &mut HashSet<&'p ProfileName>,
+    ) where
+        'g: 'p,
+    {
+        for base in &profile.extends {
+            if seen.insert(base)
+                && let Some(base) = self.catalog.profile(base)
+            {
+                self.states_within(base, given, seen);
+            }
+        }
+        let sets = |parameter: &Parameter| given.iter().any(|(name, _)| *name == parameter.name);
+        if profile.parameters.iter().any(sets) {
+            let filled = profile.with(self.graph, given);
+            self.states(&filled.features);
+        } else {
+            self.states(&profile.features);
+        }
+    }
+
     /// A profile under the values that are `given` to its parameters, and before it what it
     /// extends.
     pub(crate) fn profile(&mut self, profile: &Profile, given: &[(&str, String)]) {
