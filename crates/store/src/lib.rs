@@ -33,7 +33,7 @@ pub use blobs::open_blob::OpenBlob;
 pub use blobs::publish::PutBlobError;
 pub use content::{BlobChunk, BlobChunks, BlobStream, Disk, WINDOW, Window};
 pub use error::{Damage, StoreError};
-pub use eviction::derived_evict::EvictedDerived;
+pub use eviction::derived_evict::{DerivedBound, EvictedDerived};
 pub use eviction::evict::Evicted;
 pub use fills::fill::{Fill, FillError};
 pub use fills::follow::{FillHandle, Follower};
@@ -45,7 +45,8 @@ pub use gc::collect::{GcOptions, GcReport};
 pub use manifests::derived::Deriving;
 pub use records::{
     AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, LocalName, Origin,
-    Page, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use, Which,
+    Page, Pin, Pinning, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use,
+    Which,
 };
 pub use scrub::report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
 pub use steps::Steps;

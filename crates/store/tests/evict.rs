@@ -348,3 +348,34 @@ async fn what_one_client_brought_is_told_apart_until_another_or_an_account_uses_
         .unwrap();
     assert_eq!(store.bytes_of_one_client().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn the_empty_configuration_of_a_referrer_that_was_made_here_stays() {
+    let store = Store::temporary().await.unwrap();
+    let (upstream, here) = (name("quay.io/x/app"), name("lab/app"));
+    let empty = Digest::sha256(b"{}");
+    // An artifact of the upstream, and one that was made here, of one configuration.
+    for repository in [&upstream, &here] {
+        put(&store, repository, b"{}").await;
+    }
+    let (base, _) = keep(&store, &upstream, 1, &[]).await;
+    let theirs = artifact(&base, "application/x-signature");
+    keep_manifest(&store, &upstream, &theirs, &[]).await;
+    put(&store, &here, b"a configuration").await;
+    let derived = image(b"a configuration", &[]);
+    let source = || PutManifest::derived([format!("{upstream}@{}", base.digest())]);
+    let made = artifact(&derived, "application/x-derivation");
+    for document in [&derived, &made] {
+        store.put_manifest(&here, document, source()).await.unwrap();
+    }
+    store
+        .put_derived(&empty, &here, derived.digest(), 1000)
+        .await
+        .unwrap();
+    assert!(evict(&store, &upstream, theirs.digest()).await.is_some());
+    assert!(store.blob(&here, &empty).await.unwrap().is_some());
+    // It goes with what it was made for.
+    let evicted = store.evict_derived(0).await.unwrap();
+    assert_eq!((evicted.manifests, evicted.blobs), (2, 2));
+    assert!(store.blob(&here, &empty).await.unwrap().is_none());
+}

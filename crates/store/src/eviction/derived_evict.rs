@@ -1,16 +1,31 @@
-//! Keeping records of derived content within their bound: what was used least recently goes, with
-//! its manifest, the children that were made for it, and their configurations. All of it can be
-//! derived again, to the same bytes.
+//! Keeping records of derived content within their bound and for their time: what was used least
+//! recently goes, with its manifest, the children that were made for it, their configurations and
+//! their provenance. All of it can be derived again, to the same bytes.
 //!
 //! A manifest stays while anything else refers to it: a tag, an index, a referrer, another record,
-//! or somebody who pushed it; then only its record goes.
+//! or somebody who pushed it; then only its record goes. A pinned one stays with its record.
+
+use std::time::SystemTime;
 
 use crate::StoreError;
 use crate::gc::collect::Gc;
+use crate::records::DerivedEviction;
 use crate::store::Store;
 
 /// Records that go in one transaction, at most: others write in between.
 const BATCH: u32 = 100;
+
+/// How much derived content may be recorded. What is pinned does not count, and stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DerivedBound {
+    /// Bytes of all records together.
+    pub bytes: u64,
+    /// Bytes of those that only one client without an account asked for: where `bytes` is passed,
+    /// what is above this goes first.
+    pub of_one_client: u64,
+    /// What was not used since goes in any case.
+    pub unused_since: SystemTime,
+}
 
 /// What went of derived content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +34,7 @@ pub struct EvictedDerived {
     pub records: u64,
     /// Manifests and indexes.
     pub manifests: u64,
-    /// Configurations.
+    /// Configurations and documents.
     pub blobs: u64,
 }
 
@@ -27,18 +42,40 @@ impl Store {
     /// Evicts records of derived content, least recently used first, if they take more than
     /// `most` bytes, until they take a little less.
     pub async fn evict_derived(&self, most: u64) -> Result<EvictedDerived, StoreError> {
+        let bound = DerivedBound {
+            bytes: most,
+            of_one_client: most,
+            unused_since: SystemTime::UNIX_EPOCH,
+        };
+        self.bound_derived(bound).await
+    }
+
+    /// The same; and evicts those that were not used since `bound` says, however few there are.
+    pub async fn bound_derived(&self, bound: DerivedBound) -> Result<EvictedDerived, StoreError> {
         let mut evicted = EvictedDerived::default();
-        let target = most - most / 20;
+        let is_over = self.derived_total().await?.bytes > bound.bytes;
+        if !is_over && bound.unused_since == SystemTime::UNIX_EPOCH {
+            return Ok(evicted);
+        }
+        let records = &self.inner.records;
+        let mut eviction = DerivedEviction {
+            bytes: bound.bytes,
+            of_one_client: 0,
+            unused_since: bound.unused_since,
+        };
+        if is_over {
+            eviction.bytes -= bound.bytes / 20;
+            let theirs = records.derived_of_one_client().await?;
+            eviction.of_one_client = theirs.saturating_sub(bound.of_one_client);
+        }
         loop {
-            if self.derived_total().await?.bytes <= if evicted.records == 0 { most } else { target }
-            {
-                return Ok(evicted);
-            }
             let batch = {
                 // Nobody is in the middle of storing what shares parts with what goes.
                 let _alone = self.inner.deriving.write().await;
-                self.inner.records.evict_derived(target, BATCH).await?
+                records.evict_derived(eviction, BATCH).await?
             };
+            let gone = batch.of_one_client;
+            eviction.of_one_client = eviction.of_one_client.saturating_sub(gone);
             evicted.records += batch.records;
             evicted.manifests += batch.manifests;
             let gc = Gc::now(self);

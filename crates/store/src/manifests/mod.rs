@@ -4,6 +4,7 @@ pub(crate) mod compatibility;
 pub(crate) mod conditional_delete;
 pub(crate) mod derived;
 pub(crate) mod manifest;
+pub(crate) mod pins;
 pub(crate) mod put_manifest;
 pub(crate) mod referrers;
 pub(crate) mod stated;

@@ -63,7 +63,8 @@ pub(crate) struct EvictedManifest {
 /// A repository counts as an upstream's while it holds a manifest or a blob that its upstream gave
 /// and its name is not local.
 pub(crate) trait CacheRecords: Send + Sync {
-    /// Notes uses of manifests. May be undone by a power cut.
+    /// Notes uses of manifests, which are uses of the derived indexes that lead to them, too. May
+    /// be undone by a power cut.
     fn record_use(&self, used: Vec<Use>) -> Answer<'_, ()>;
 
     /// Bytes of the blobs of upstreams' repositories, and of the manifests that came from there, by
@@ -74,7 +75,8 @@ pub(crate) trait CacheRecords: Send + Sync {
     fn recounted_bytes(&self) -> Answer<'_, BTreeMap<String, u64>>;
 
     /// Bytes of what only single clients without an account asked for: blobs that no other
-    /// manifest of their repository names, and manifests. Reads everything that is cached.
+    /// manifest of their repository names, and manifests that were not derived. Reads everything
+    /// that is cached.
     fn bytes_of_one_client(&self) -> Answer<'_, u64>;
 
     /// Manifests that can be evicted, least recently used first, at most `limit`, and where the

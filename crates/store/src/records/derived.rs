@@ -17,7 +17,7 @@ pub struct Derived {
     pub digest: Digest,
 }
 
-/// How many records of derived content there are, and what they take.
+/// How many records of derived content there are that may be evicted, and what they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DerivedTotal {
     /// Records.
@@ -26,11 +26,25 @@ pub struct DerivedTotal {
     pub bytes: u64,
 }
 
+/// Until when records of derived content are evicted. What is pinned does not count, and stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DerivedEviction {
+    /// Bytes that all records may take.
+    pub(crate) bytes: u64,
+    /// While `bytes` is passed, so many bytes of what only one client without an account asked for
+    /// go first.
+    pub(crate) of_one_client: u64,
+    /// What was not used since goes in any case.
+    pub(crate) unused_since: SystemTime,
+}
+
 /// What an eviction of derived records took out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EvictedRecords {
     /// Records.
     pub(crate) records: u64,
+    /// Bytes of those that went first, because only one client asked for them.
+    pub(crate) of_one_client: u64,
     /// Manifests and indexes.
     pub(crate) manifests: u64,
     /// Configurations that nothing in their repository names any more.
@@ -40,10 +54,11 @@ pub(crate) struct EvictedRecords {
 /// Records of derived content.
 ///
 /// A derived manifest is *free* if it was computed in its repository and nothing there refers to
-/// it: no tag, no index, no referrer. It is *stale* if it is free, was neither stored nor used
-/// since a cut-off, and either no record leads to it, or an image that it was derived from is held
-/// nowhere any more; copies of that image that were themselves derived in the same repository do
-/// not count.
+/// it: no tag, no pin, no index, no referrer but those that were made with it. It is *stale* if it is
+/// free, was neither stored nor used since a cut-off, and either no record leads to it, or an image
+/// that it was derived from is held nowhere any more; copies of that image that were themselves
+/// derived in the same repository do not count. A referrer that was made with a manifest, its
+/// provenance, is not stale while its repository holds that manifest.
 pub(crate) trait DerivedRecords: Send + Sync {
     /// What the outcome `key` led to.
     fn derived(&self, key: &Digest) -> Answer<'_, Option<Derived>>;
@@ -61,11 +76,14 @@ pub(crate) trait DerivedRecords: Send + Sync {
     /// How much derived content is recorded.
     fn derived_total(&self) -> Answer<'_, DerivedTotal>;
 
-    /// Removes records, least recently used first and by their keys, until they take at most
-    /// `target` bytes, but at most `limit` of them: with the manifests that are free without
-    /// them, the children of those that are free then, and the configurations that no manifest of
-    /// the repository names then. Durably.
-    fn evict_derived(&self, target: u64, limit: u32) -> Answer<'_, EvictedRecords>;
+    /// Bytes of what only single clients without an account asked for. Reads all records.
+    fn derived_of_one_client(&self) -> Answer<'_, u64>;
+
+    /// Removes records, least recently used first and by their keys, as `eviction` says, but
+    /// at most `limit` of them: with the manifests that are free without them, the children of
+    /// those that are free then, the referrers that were made with them, and the configurations
+    /// and documents that no manifest of the repository names then. Durably.
+    fn evict_derived(&self, eviction: DerivedEviction, limit: u32) -> Answer<'_, EvictedRecords>;
 
     /// Stale manifests, a batch of at most `limit`.
     fn stale_derived(

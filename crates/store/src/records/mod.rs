@@ -17,6 +17,7 @@ pub(crate) mod memory;
 mod new_manifest;
 mod origin;
 mod ownership;
+mod pins;
 mod references;
 mod repositories;
 mod shared;
@@ -40,7 +41,7 @@ pub(crate) use cached::{CacheRecords, EvictedManifest};
 pub use cached::{Candidate, CandidatesAfter, Use, Which};
 pub(crate) use clock::Clock;
 pub use derived::{Derived, DerivedTotal};
-pub(crate) use derived::{DerivedRecords, EvictedRecords};
+pub(crate) use derived::{DerivedEviction, DerivedRecords, EvictedRecords};
 pub(crate) use garbage::{Garbage, GarbageRecords, Link};
 pub(crate) use identity::IdentityRecords;
 pub(crate) use inspection::{Affected, InspectionRecords, StoredBody};
@@ -51,6 +52,8 @@ pub use new_manifest::{PutError, PutManifest};
 pub use origin::Origin;
 pub(crate) use ownership::OwnershipRecords;
 pub use ownership::{LocalName, Release};
+pub(crate) use pins::PinRecords;
+pub use pins::{Pin, Pinning};
 pub(crate) use references::{Kind, Reference};
 pub use repositories::Page;
 pub(crate) use repositories::RepositoryRecords;
@@ -69,6 +72,7 @@ pub(crate) trait Records:
     + RepositoryRecords
     + OwnershipRecords
     + DerivedRecords
+    + PinRecords
     + CacheRecords
     + GarbageRecords
     + InspectionRecords

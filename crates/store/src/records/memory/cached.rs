@@ -54,7 +54,7 @@ fn bytes_of_one_client(state: &State) -> u64 {
             }
         }
         for (digest, held, body) in state.manifests(repository) {
-            if held.brought_by != 0 {
+            if held.brought_by != 0 && held.origin != Origin::Derived {
                 content.insert((true, digest), body.bytes.len() as u64);
             }
         }
@@ -80,10 +80,12 @@ impl CacheRecords for MemoryRecords {
                     }
                 }
                 let outcomes = state.outcomes.values_mut();
-                for outcome in outcomes.filter(|outcome| {
-                    outcome.repository == one.repository && outcome.digest == one.digest
-                }) {
-                    outcome.used_at = outcome.used_at.max(one.at);
+                for outcome in outcomes.filter(|outcome| outcome.repository == one.repository) {
+                    let body = state.bodies.get(&outcome.digest);
+                    let leads = body.is_some_and(|body| body.names(&one.digest, &[Kind::Child]));
+                    if outcome.digest == one.digest || leads {
+                        outcome.used_at = outcome.used_at.max(one.at);
+                    }
                 }
             }
             Ok::<_, StoreError>(())

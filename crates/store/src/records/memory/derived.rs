@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName};
 
 use super::MemoryRecords;
-use super::state::{Outcome, State};
+use super::state::{BLOBS, Outcome, State};
 use crate::StoreError;
 use crate::records::{
-    Answer, Batch, Change, Cursor, Derived, DerivedRecords, DerivedTotal, EvictedRecords, Kind,
-    Origin, digest_of,
+    Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
+    EvictedRecords, Kind, Origin, digest_of,
 };
 
 impl DerivedRecords for MemoryRecords {
@@ -50,8 +50,15 @@ impl DerivedRecords for MemoryRecords {
         self.read(|state| Ok(total(state)))
     }
 
-    fn evict_derived(&self, target: u64, limit: u32) -> Answer<'_, EvictedRecords> {
-        self.write(|state| Ok(evict(state, target, limit)))
+    fn derived_of_one_client(&self) -> Answer<'_, u64> {
+        self.read(|state| {
+            let theirs = evictable(state).filter(|(_, one)| is_of_one_client(state, one));
+            Ok(theirs.map(|(_, one)| one.bytes).sum())
+        })
+    }
+
+    fn evict_derived(&self, eviction: DerivedEviction, limit: u32) -> Answer<'_, EvictedRecords> {
+        self.write(|state| Ok(evict(state, eviction, limit)))
     }
 
     fn stale_derived(
@@ -83,11 +90,23 @@ impl DerivedRecords for MemoryRecords {
     }
 }
 
+/// The records that may be evicted.
+fn evictable(state: &State) -> impl Iterator<Item = (&Digest, &Outcome)> {
+    let outcomes = state.outcomes.iter();
+    outcomes.filter(|(_, outcome)| !state.is_pinned(&outcome.repository, &outcome.digest))
+}
+
 fn total(state: &State) -> DerivedTotal {
     DerivedTotal {
-        records: state.outcomes.len() as u64,
-        bytes: state.outcomes.values().map(|outcome| outcome.bytes).sum(),
+        records: evictable(state).count() as u64,
+        bytes: evictable(state).map(|(_, outcome)| outcome.bytes).sum(),
     }
+}
+
+/// Whether only one client without an account asked for what an outcome led to.
+fn is_of_one_client(state: &State, outcome: &Outcome) -> bool {
+    let held = state.held(&outcome.repository, &outcome.digest);
+    held.is_some_and(|held| held.brought_by != 0)
 }
 
 /// Whether a record leads to a manifest.
@@ -96,18 +115,20 @@ fn is_recorded(state: &State, name: &RepositoryName, digest: &Digest) -> bool {
     outcomes.any(|outcome| outcome.repository == *name && outcome.digest == *digest)
 }
 
-/// Whether a manifest was derived in that repository and no tag, index or referrer there refers to
-/// it.
+/// Whether a manifest was derived in that repository and no tag or index there refers to it, nor a
+/// referrer but those that were made with it.
 fn is_free(state: &State, name: &RepositoryName, digest: &Digest) -> bool {
     let Some(repository) = state.repositories.get(name) else {
         return false;
     };
     let held = repository.manifests.get(digest);
     let is_tagged = repository.tags.values().any(|tag| tag.digest == *digest);
-    let is_named = state
-        .manifests(repository)
-        .any(|(_, _, body)| body.names(digest, &[Kind::Child, Kind::Subject]));
-    held.is_some_and(|held| held.origin == Origin::Derived) && !is_tagged && !is_named
+    let is_named = state.manifests(repository).any(|(_, held, body)| {
+        let made_with_it = held.origin == Origin::Derived;
+        body.names(digest, &[Kind::Child]) || !made_with_it && body.names(digest, &[Kind::Subject])
+    });
+    let is_pinned = state.is_pinned(name, digest);
+    held.is_some_and(|held| held.origin == Origin::Derived) && !is_tagged && !is_pinned && !is_named
 }
 
 /// Whether an image is held somewhere. What was itself derived in `name` does not count.
@@ -125,9 +146,13 @@ fn is_stale(
     digest: &Digest,
     unused_since: SystemTime,
 ) -> bool {
-    let Some(held) = state.held(name, digest) else {
+    let (Some(held), Some(body)) = (state.held(name, digest), state.bodies.get(digest)) else {
         return false;
     };
+    let mut subjects = body.subject.iter();
+    if subjects.any(|subject| state.held(name, subject).is_some()) {
+        return false;
+    }
     let sources = held.sources.iter();
     let mut sources = sources.filter_map(|image| digest_of(image));
     held.last_used() <= unused_since
@@ -162,30 +187,45 @@ fn remove_stale(state: &mut State, candidates: Vec<Derived>, unused_since: Syste
     removed
 }
 
-fn evict(state: &mut State, target: u64, limit: u32) -> EvictedRecords {
+fn evict(state: &mut State, eviction: DerivedEviction, limit: u32) -> EvictedRecords {
     let mut bytes = total(state).bytes;
-    let outcomes = state.outcomes.iter();
-    let mut oldest: Vec<_> = outcomes
-        .map(|(key, outcome)| (outcome.used_at, key.clone(), outcome.clone()))
+    let mut oldest: Vec<_> = evictable(state)
+        .map(|(key, one)| {
+            let others = !is_of_one_client(state, one);
+            (one.used_at, key.clone(), one.clone(), others)
+        })
         .collect();
     oldest.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let first: Vec<_> = oldest
+        .iter()
+        .filter(|one| !one.3)
+        .take(limit as usize)
+        .cloned()
+        .collect();
     oldest.truncate(limit as usize);
     let mut evicted = EvictedRecords::default();
-    let mut configurations = Vec::new();
-    for (_, key, outcome) in oldest {
-        if bytes <= target {
+    let mut blobs = Vec::new();
+    for (_, key, outcome, _) in first {
+        if bytes <= eviction.bytes || evicted.of_one_client >= eviction.of_one_client {
             break;
         }
         bytes = bytes.saturating_sub(outcome.bytes);
-        evicted.records += 1;
-        state.outcomes.remove(&key);
-        state.changed(Change::Derived(key));
-        let name = &outcome.repository;
-        if !is_recorded(state, name, &outcome.digest) && is_free(state, name, &outcome.digest) {
-            evicted.manifests += remove(state, &outcome, &mut configurations);
-        }
+        evicted.of_one_client += outcome.bytes;
+        forget(state, &key, &outcome, &mut evicted, &mut blobs);
     }
-    for (name, blob) in configurations {
+    for (used_at, key, outcome, _) in oldest {
+        if evicted.records >= u64::from(limit)
+            || bytes <= eviction.bytes && used_at > eviction.unused_since
+        {
+            break;
+        }
+        if !state.outcomes.contains_key(&key) {
+            continue;
+        }
+        bytes = bytes.saturating_sub(outcome.bytes);
+        forget(state, &key, &outcome, &mut evicted, &mut blobs);
+    }
+    for (name, blob) in blobs {
         if !state.is_needed(&name, &blob) {
             evicted.blobs.extend(state.take(&name, &blob));
         }
@@ -193,31 +233,53 @@ fn evict(state: &mut State, target: u64, limit: u32) -> EvictedRecords {
     evicted
 }
 
-/// Removes the manifest of a record that went, and those of its children that only it needed; how
-/// many. Adds the configurations that they named.
-fn remove(
+/// Removes a record, and its manifest if nothing else leads to that.
+fn forget(
     state: &mut State,
+    key: &Digest,
     outcome: &Outcome,
-    configurations: &mut Vec<(RepositoryName, Digest)>,
-) -> u64 {
+    evicted: &mut EvictedRecords,
+    blobs: &mut Vec<(RepositoryName, Digest)>,
+) {
+    evicted.records += 1;
+    state.outcomes.remove(key);
+    state.changed(Change::Derived(key.clone()));
     let name = &outcome.repository;
-    let named = |state: &State, digest: &Digest, kind: Kind| -> Vec<Digest> {
-        let body = state.bodies.get(digest).into_iter();
-        body.flat_map(|body| body.digests(&[kind]).cloned().collect::<Vec<_>>())
-            .collect()
-    };
-    let children = named(state, &outcome.digest, Kind::Child);
-    let blobs = named(state, &outcome.digest, Kind::Config);
-    configurations.extend(blobs.into_iter().map(|blob| (name.clone(), blob)));
-    let mut removed = u64::from(state.delete_manifest(name, &outcome.digest));
-    // A child is free only once its index is gone.
-    let free = children
-        .into_iter()
-        .filter(|child| !is_recorded(state, name, child) && is_free(state, name, child));
-    for child in free.collect::<Vec<_>>() {
-        let blobs = named(state, &child, Kind::Config);
-        configurations.extend(blobs.into_iter().map(|blob| (name.clone(), blob)));
-        removed += u64::from(state.delete_manifest(name, &child));
+    if !is_recorded(state, name, &outcome.digest) && is_free(state, name, &outcome.digest) {
+        evicted.manifests += remove(state, outcome, blobs);
+    }
+}
+
+/// Removes the manifest of a record that went, those of its children that only it needed, and the
+/// referrers that were made with those; how many. Adds the blobs that were made for them.
+fn remove(state: &mut State, outcome: &Outcome, blobs: &mut Vec<(RepositoryName, Digest)>) -> u64 {
+    let name = &outcome.repository;
+    let children = named(state, &outcome.digest, &[Kind::Child]);
+    let mut removed = 0;
+    let mut gone = vec![(outcome.digest.clone(), &[Kind::Config] as &[Kind])];
+    while let Some((digest, made)) = gone.pop() {
+        let made = named(state, &digest, made);
+        blobs.extend(made.into_iter().map(|blob| (name.clone(), blob)));
+        let first = removed == 0;
+        removed += u64::from(state.delete_manifest(name, &digest));
+        let referrers = state.manifests_of(name);
+        let referrers = referrers.filter(|(_, _, body)| body.subject.as_ref() == Some(&digest));
+        let referrers: Vec<Digest> = referrers.map(|(digest, _, _)| digest.clone()).collect();
+        let free =
+            |digest: &Digest| !is_recorded(state, name, digest) && is_free(state, name, digest);
+        let free_referrers = referrers.into_iter().filter(|referrer| free(referrer));
+        gone.extend(free_referrers.map(|referrer| (referrer, BLOBS)));
+        if first {
+            // A child is free only once its index is gone.
+            let children = children.iter().filter(|child| free(child));
+            gone.extend(children.map(|child| (child.clone(), &[Kind::Config] as &[Kind])));
+        }
     }
     removed
+}
+
+fn named(state: &State, digest: &Digest, kinds: &[Kind]) -> Vec<Digest> {
+    let body = state.bodies.get(digest).into_iter();
+    body.flat_map(|body| body.digests(kinds).cloned().collect::<Vec<_>>())
+        .collect()
 }

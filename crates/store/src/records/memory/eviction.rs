@@ -7,14 +7,15 @@ use metahub_oci::{Digest, RepositoryName};
 use super::state::{BLOBS, State};
 use crate::records::{EvictedManifest, Kind, Origin, UnlinkedBlob};
 
-/// Whether a manifest came from an upstream, the name is not local, and it leads to no other
-/// manifest that is held there.
+/// Whether a manifest came from an upstream, the name is not local, it is not pinned, and it leads
+/// to no other manifest that is held there.
 pub(super) fn is_evictable(state: &State, name: &RepositoryName, digest: &Digest) -> bool {
     let Some(held) = state.held(name, digest) else {
         return false;
     };
     held.origin == Origin::Upstream
         && !state.local_names.contains_key(name)
+        && !state.is_pinned(name, digest)
         && !held_children(state, name, digest).any(|_| true)
 }
 

@@ -10,6 +10,7 @@ mod garbage;
 mod identity;
 mod inspection;
 mod manifests;
+mod pins;
 mod repositories;
 mod state;
 mod tags;

@@ -118,6 +118,8 @@ pub(super) struct State {
     pub(super) bodies: BTreeMap<Digest, Body>,
     pub(super) local_names: BTreeMap<RepositoryName, Claim>,
     pub(super) outcomes: BTreeMap<Digest, Outcome>,
+    /// What is pinned, and since when.
+    pub(super) pins: BTreeMap<(RepositoryName, Digest), SystemTime>,
     pub(super) uploads: BTreeMap<String, (UploadId, RepositoryName)>,
     pub(super) accounts: BTreeMap<String, AccountRecord>,
     pub(super) secrets: BTreeMap<String, Redacted<[u8; 32]>>,
@@ -135,6 +137,7 @@ impl State {
             bodies: BTreeMap::new(),
             local_names: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            pins: BTreeMap::new(),
             uploads: BTreeMap::new(),
             accounts: BTreeMap::new(),
             secrets: BTreeMap::new(),
@@ -201,6 +204,11 @@ impl State {
         self.repositories.get(name)?.manifests.get(digest)
     }
 
+    /// Whether it is pinned there.
+    pub(super) fn is_pinned(&self, name: &RepositoryName, digest: &Digest) -> bool {
+        self.pins.contains_key(&(name.clone(), digest.clone()))
+    }
+
     /// The manifests that a repository holds, with their bodies.
     pub(super) fn manifests<'s>(
         &'s self,
@@ -225,10 +233,12 @@ impl State {
             .any(|(_, _, body)| body.names(digest, NEEDED))
     }
 
-    /// Whether one that was not derived does.
+    /// Whether one that was not derived does, or a referrer that was made here.
     pub(super) fn is_needed_by_original(&self, name: &RepositoryName, digest: &Digest) -> bool {
-        self.manifests_of(name)
-            .any(|(_, held, body)| held.origin != Origin::Derived && body.names(digest, NEEDED))
+        self.manifests_of(name).any(|(_, held, body)| {
+            let counts = held.origin != Origin::Derived || body.subject.is_some();
+            counts && body.names(digest, NEEDED)
+        })
     }
 
     /// The upstream whose repository this is, if it is one.
@@ -250,6 +260,7 @@ impl State {
         if repository.manifests.remove(digest).is_none() {
             return false;
         }
+        self.pins.remove(&(name.clone(), digest.clone()));
         let tags = repository
             .tags
             .extract_if(.., |_, record| record.digest == *digest);

@@ -36,7 +36,9 @@ statements! {
     USE_DERIVED =
         "UPDATE derived SET used_at = max(used_at, $1)
          WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)
-           AND manifest_id = (SELECT id FROM manifests WHERE digest = $3)";
+           AND manifest_id IN (
+               SELECT id FROM manifests WHERE digest = $3
+               UNION SELECT manifest_id FROM child_refs WHERE digest = $3)";
     TOTALS = "SELECT host, bytes FROM cached_totals WHERE bytes > 0";
     RECOUNTED = concat!(
         "SELECT host, sum(size) FROM (
@@ -65,7 +67,7 @@ statements! {
         shared!(),
         ")
              UNION ALL SELECT * FROM (
-                 SELECT DISTINCT -m.id, length(m.body) FROM repo_manifests h
+                 SELECT DISTINCT -m.id, length(m.body) FROM original_manifests h
                  JOIN manifests m ON m.id = h.manifest_id WHERE h.brought_by <> ",
         shared!(),
         "))"

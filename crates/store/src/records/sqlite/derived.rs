@@ -10,7 +10,8 @@ use super::transaction::Durability;
 use super::{SqliteRecords, derived_eviction, derived_rows, stale};
 use crate::StoreError;
 use crate::records::{
-    Answer, Batch, Change, Cursor, Derived, DerivedRecords, DerivedTotal, EvictedRecords,
+    Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
+    EvictedRecords,
 };
 
 statements! {
@@ -20,15 +21,18 @@ statements! {
          JOIN manifests m ON m.id = d.manifest_id
          WHERE d.key = $1";
     PUT =
-        "INSERT INTO derived (key, repository_id, manifest_id, bytes, used_at)
-         SELECT $1, l.repository_id, l.manifest_id, $2, $3
+        "INSERT INTO derived (key, repository_id, manifest_id, bytes, used_at, pinned)
+         SELECT $1, l.repository_id, l.manifest_id, $2, $3,
+             EXISTS (SELECT 1 FROM pins p WHERE p.repository_id = l.repository_id
+                 AND p.manifest_id = l.manifest_id)
          FROM repo_manifests l JOIN manifests m ON m.id = l.manifest_id
          WHERE l.repository_id = (SELECT id FROM repositories WHERE name = $4) AND m.digest = $5
          ON CONFLICT (key) DO UPDATE SET
              repository_id = excluded.repository_id,
              manifest_id = excluded.manifest_id,
              bytes = excluded.bytes,
-             used_at = excluded.used_at";
+             used_at = excluded.used_at,
+             pinned = excluded.pinned";
 }
 
 impl DerivedRecords for SqliteRecords {
@@ -80,9 +84,13 @@ impl DerivedRecords for SqliteRecords {
         self.read(derived_rows::total(&self.readers))
     }
 
-    fn evict_derived(&self, target: u64, limit: u32) -> Answer<'_, EvictedRecords> {
+    fn derived_of_one_client(&self) -> Answer<'_, u64> {
+        self.read(derived_eviction::of_one_client(&self.readers))
+    }
+
+    fn evict_derived(&self, eviction: DerivedEviction, limit: u32) -> Answer<'_, EvictedRecords> {
         self.write(Durability::Full, move |transaction| {
-            Box::pin(derived_eviction::evict(transaction, target, limit))
+            Box::pin(derived_eviction::evict(transaction, eviction, limit))
         })
     }
 

@@ -44,7 +44,12 @@ statements! {
              EXISTS (SELECT 1 FROM needed_refs f
                  CROSS JOIN original_manifests h ON h.manifest_id = f.manifest_id
                      AND h.repository_id = $2
-                 WHERE f.digest = $1)";
+                 WHERE f.digest = $1)
+             OR EXISTS (SELECT 1 FROM needed_refs f
+                 CROSS JOIN derived_manifests h ON h.manifest_id = f.manifest_id
+                     AND h.repository_id = $2
+                 CROSS JOIN manifests m ON m.id = h.manifest_id
+                 WHERE f.digest = $1 AND m.subject IS NOT NULL)";
     SIZE = "SELECT size FROM blobs WHERE digest = $1";
     UNREFERENCED =
         "SELECT r.name, b.digest FROM repositories r
@@ -185,7 +190,8 @@ async fn holders(
 pub(super) enum Naming {
     /// All.
     Any,
-    /// Those that were pushed or read from an upstream.
+    /// Those that were pushed or read from an upstream, and referrers that were made here: what
+    /// those name is nowhere else.
     Original,
     /// The same; and where no manifest names it at all, somebody may be pushing it.
     OriginalOrNone,

@@ -11,11 +11,13 @@ macro_rules! last_used {
     };
 }
 
-/// Whether the fetched manifest `l` of the repository `r` can be evicted: the name is not local,
-/// and it leads to no other manifest that is here.
+/// Whether the fetched manifest `l` of the repository `r` can be evicted: the name is not local, it
+/// is not pinned, and it leads to no other manifest that is here.
 macro_rules! evictable {
     () => {
         "r.kind <> 'local'
+         AND NOT EXISTS (SELECT 1 FROM pins p
+             WHERE p.repository_id = l.repository_id AND p.manifest_id = l.manifest_id)
          AND NOT EXISTS (SELECT 1 FROM child_refs f JOIN manifests c ON c.digest = f.digest
              JOIN repo_manifests h
                  ON h.manifest_id = c.id AND h.repository_id = l.repository_id

@@ -38,6 +38,7 @@ mod manifest_rows;
 mod manifests;
 mod needs;
 mod ownership;
+mod pins;
 mod publish_manifest;
 mod repositories;
 mod schema;

@@ -15,15 +15,21 @@ use crate::records::{Batch, Cursor, Derived};
 const PAGE: u32 = 200;
 
 /// Whether nothing in its repository refers to the derived manifest `h`, with the body `m`: no tag,
-/// no index, no referrer.
+/// no pin, no index, no referrer but those that were made with it.
 macro_rules! unreferenced {
     () => {
         "NOT EXISTS (SELECT 1 FROM tags t
                      WHERE t.repository_id = h.repository_id AND t.manifest_id = h.manifest_id)
-         AND NOT EXISTS (SELECT 1 FROM manifest_refs f
+         AND NOT EXISTS (SELECT 1 FROM pins p
+                     WHERE p.repository_id = h.repository_id AND p.manifest_id = h.manifest_id)
+         AND NOT EXISTS (SELECT 1 FROM child_refs f
                          CROSS JOIN repo_manifests o ON o.manifest_id = f.manifest_id
                              AND o.repository_id = h.repository_id
-                         WHERE f.digest = m.digest)"
+                         WHERE f.digest = m.digest)
+         AND NOT EXISTS (SELECT 1 FROM manifests s
+                         CROSS JOIN original_manifests o ON o.manifest_id = s.id
+                             AND o.repository_id = h.repository_id
+                         WHERE s.subject = m.digest)"
     };
 }
 pub(super) use unreferenced;
@@ -34,7 +40,11 @@ macro_rules! stale {
         concat!(
             "max(h.pushed_at, h.used_at) <= $1 AND ",
             unreferenced!(),
-            " AND (NOT EXISTS (SELECT 1 FROM derived d WHERE d.repository_id = h.repository_id
+            " AND NOT EXISTS (SELECT 1 FROM manifests x
+                              CROSS JOIN repo_manifests o ON o.manifest_id = x.id
+                                  AND o.repository_id = h.repository_id
+                              WHERE x.digest = m.subject)
+              AND (NOT EXISTS (SELECT 1 FROM derived d WHERE d.repository_id = h.repository_id
                                  AND d.manifest_id = h.manifest_id)
                  OR EXISTS (SELECT 1 FROM sources s WHERE s.repository_id = h.repository_id
                      AND s.manifest_id = h.manifest_id AND s.digest IS NOT NULL

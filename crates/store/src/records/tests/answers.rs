@@ -81,6 +81,9 @@ async fn whole(records: &dyn Records, world: &World, now: SystemTime) -> Vec<Str
     answers.push(format!("local names behind: {after:?}"));
     answers.push(format!("uploads: {:?}", records.uploads().await));
     answers.push(format!("derived: {:?}", records.derived_total().await));
+    let theirs = records.derived_of_one_client().await;
+    answers.push(format!("derived of one client: {theirs:?}"));
+    answers.push(format!("pins: {:?}", records.pins().await));
     answers.push(format!("cached: {:?}", records.cached_bytes().await));
     let one = records.bytes_of_one_client().await;
     answers.push(format!("of one client: {one:?}"));

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::world::World;
 use crate::content::Known;
 use crate::records::{
-    Cursor, NewBlob, NewManifest, Origin, PutManifest, Records, Redacted, Right, TagRecord, Use,
+    Cursor, DerivedEviction, NewBlob, NewManifest, Origin, PutManifest, Records, Redacted, Right,
+    TagRecord, Use,
 };
 
 const REPOSITORIES: usize = 5;
@@ -51,7 +52,9 @@ pub(super) enum Intent {
     Release(usize),
     SetCompatibility(usize, usize, bool),
     PutDerived(usize, usize, usize, u64),
-    EvictDerived(u64, u32),
+    EvictDerived(u64, u64, u64, u32),
+    Pin(usize, usize, u64),
+    Unpin(usize, usize),
     RemoveStale(u64),
     Use(usize, usize, i64),
     Evict(usize, usize, u64),
@@ -113,7 +116,10 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         2 => r().prop_map(Intent::Release),
         1 => (r(), d(), any::<bool>()).prop_map(|(r, d, some)| Intent::SetCompatibility(r, d, some)),
         3 => (0..3usize, r(), d(), 1..100u64).prop_map(|(k, r, d, b)| Intent::PutDerived(k, r, d, b)),
-        2 => (0..150u64, 1..3u32).prop_map(|(target, most)| Intent::EvictDerived(target, most)),
+        2 => (0..150u64, 0..100u64, 0..400u64, 1..3u32)
+            .prop_map(|(bytes, share, age, most)| Intent::EvictDerived(bytes, share, age, most)),
+        2 => (r(), d(), 0..4u64).prop_map(|(r, d, most)| Intent::Pin(r, d, most)),
+        1 => (r(), d()).prop_map(|(r, d)| Intent::Unpin(r, d)),
         2 => age().prop_map(Intent::RemoveStale),
         2 => (r(), d(), 0..3i64).prop_map(|(r, d, by)| Intent::Use(r, d, by)),
         3 => (r(), d(), age()).prop_map(|(r, d, age)| Intent::Evict(r, d, age)),
@@ -270,8 +276,20 @@ impl Intent {
                     records.put_derived(key, name(r), digest, *bytes).await
                 )
             }
-            Self::EvictDerived(target, most) => {
-                let evicted = records.evict_derived(*target, *most).await;
+            Self::Pin(r, d, most) => {
+                let pinned = records.pin(name(r), world.digest(*d), *most).await;
+                format!("{pinned:?}")
+            }
+            Self::Unpin(r, d) => {
+                format!("{:?}", records.unpin(name(r), world.digest(*d)).await)
+            }
+            Self::EvictDerived(bytes, of_one_client, age, most) => {
+                let eviction = DerivedEviction {
+                    bytes: *bytes,
+                    of_one_client: *of_one_client,
+                    unused_since: before(age),
+                };
+                let evicted = records.evict_derived(eviction, *most).await;
                 format!(
                     "{:?}",
                     evicted.map(|mut evicted| {
