@@ -36,6 +36,7 @@ pub use access::repository::{Delete, Operator, Push, Read, Repository};
 pub use cache::eviction::{CacheSettings, EvictionReport};
 pub use cache::fetch::Fetching;
 pub use cache::free_space::{Free, FreeError};
+pub use cache::pins::PinnedImage;
 pub use cache::range_prefetch::RangePrefetch;
 pub use counters::{Counts, UpstreamCounts};
 pub use error::{Immutable, NotAllowed, RegistryError};
@@ -43,6 +44,10 @@ pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_upstream::NamespaceError;
 pub use pull::blob::BlobRead;
+pub use pull::derivation_document::{
+    AddedImage, AppliedAction, AppliedProfile, ChangedManifest, DERIVATION, DerivationDocument,
+    DerivationSource,
+};
 pub use pull::explanation::{AddedLayers, Child, Explanation, Resolution, SourceKind};
 pub use pull::manifest::{Accepts, Served};
 pub use pull::page::ListPage;

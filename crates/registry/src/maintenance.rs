@@ -45,7 +45,7 @@ impl Registry {
         // What is in use now is not garbage.
         self.write_usage().await?;
         if !options.dry_run {
-            self.bound_derived().await;
+            self.expire_derived().await;
         }
         let report = self.store().collect_garbage(options).await?;
         if options.dry_run {

@@ -3,11 +3,13 @@
 //! fetches only what was added.
 
 use metahub_catalog::Position;
-use metahub_oci::{Descriptor, Document, ImageConfig, JsonMap, Manifest, MediaType, Platform};
+use metahub_oci::{
+    Descriptor, Document, DocumentError, ImageConfig, JsonMap, Manifest, MediaType, Platform,
+};
 use serde_json::Value;
 
 use crate::add_error::{AddError, Role};
-use crate::annotation::BASE_DIGEST;
+use crate::annotation::{BASE_DIGEST, BASE_NAME};
 use crate::layers::MAX_LAYERS;
 use crate::rewrite::document;
 
@@ -167,13 +169,46 @@ fn derived_manifest(
     let mut map = base.with_image(config, layers).as_json().clone();
     map.shift_remove("subject");
     // Docker's format has no annotations.
-    if base.media_type().as_str() == MediaType::OCI_MANIFEST {
+    let is_oci = base.media_type().as_str() == MediaType::OCI_MANIFEST;
+    // What its publisher says of a base is of another one: the two would not fit together.
+    if is_oci && annotation(&map, BASE_NAME).is_none() {
         annotate(&mut map, BASE_DIGEST, base.digest().as_str());
     }
     match document(map, base.media_type())? {
         Document::Manifest(manifest) => Ok(manifest),
         Document::Index(_) => Err(AddError::NotAnImage(Role::Base)),
     }
+}
+
+/// Says in a manifest that was derived from `source` from which one it was: by its digest, and by
+/// `name`, a reference that leads to it. Nothing is changed in Docker's format, which has no
+/// annotations, nor where the publisher says of another base.
+pub fn name_base(
+    derived: &Manifest,
+    source: &Manifest,
+    name: &str,
+) -> Result<Manifest, DocumentError> {
+    let own = [BASE_DIGEST, BASE_NAME].map(|key| annotation(source.as_json(), key));
+    let is_oci = derived.media_type().as_str() == MediaType::OCI_MANIFEST;
+    if !is_oci || own != [None, None] {
+        return Ok(derived.clone());
+    }
+    let mut map = derived.as_json().clone();
+    // Layers that were added to what another action had made named that.
+    if let Some(annotations) = map.get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.shift_remove(BASE_DIGEST);
+    }
+    annotate(&mut map, BASE_DIGEST, source.digest().as_str());
+    annotate(&mut map, BASE_NAME, name);
+    match document(map, derived.media_type())? {
+        Document::Manifest(manifest) => Ok(manifest),
+        // Its media type says that it is none.
+        Document::Index(_) => Ok(derived.clone()),
+    }
+}
+
+fn annotation<'m>(map: &'m JsonMap, key: &str) -> Option<&'m str> {
+    map.get("annotations")?.get(key)?.as_str()
 }
 
 /// Sets an annotation unless it is there: what the publisher says of the base stays.

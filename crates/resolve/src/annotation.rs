@@ -11,6 +11,10 @@ pub const WEIGHT: &str = "org.metahub-registry.weight";
 /// (image specification, `annotations.md`).
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
+/// On a derived image: a reference that leads to that manifest through this registry
+/// (image specification, `annotations.md`).
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
 /// On a candidate: why the image cannot be known to run, in words. It is never chosen, and the
 /// annotation is not served.
 pub const EXCLUDED: &str = "org.metahub-registry.excluded";

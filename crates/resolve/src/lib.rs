@@ -31,8 +31,8 @@ mod unstated;
 mod verdict;
 
 pub use add_error::{AddError, Role};
-pub use add_layers::add_layers;
-pub use annotation::{BASE_DIGEST, EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
+pub use add_layers::{add_layers, name_base};
+pub use annotation::{BASE_DIGEST, BASE_NAME, EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
 pub use collection::{Candidates, LeftOut, Pointed, collection_candidates, says_everything};
 pub use filter::{Filtered, filter};
 pub use layers::{MAX_LAYERS, applies, layers_for};

@@ -11,7 +11,7 @@ mod common;
 
 use common::{config, digest, manifest};
 use metahub_oci::{Descriptor, Document, ImageConfig, Manifest, MediaType};
-use metahub_resolve::{AddError, BASE_DIGEST, Role, add_layers};
+use metahub_resolve::{AddError, BASE_DIGEST, BASE_NAME, Role, add_layers, name_base};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -307,4 +307,45 @@ fn documents_that_do_not_belong_together_are_refused() {
     assert_eq!(error, AddError::NotAnImage(Role::Layer));
     let error = add_layers(&artifact, &base.1, &added.0, &added.1, by).unwrap_err();
     assert_eq!(error, AddError::NotAnImage(Role::Base));
+}
+
+#[test]
+fn a_derived_manifest_names_its_source_unless_the_publisher_names_a_base() {
+    let named = |base: &(Manifest, ImageConfig), times: usize| {
+        let mut image = base.clone();
+        for _ in 0..times {
+            image = add(&image, &awscli()).unwrap();
+        }
+        let name = format!("lab/app@{}", base.0.digest());
+        let derived = name_base(&image.0, &base.0, &name).unwrap();
+        let annotations = derived.as_json().get("annotations").cloned();
+        let said = |key: &str| {
+            let value = annotations.as_ref()?.get(key)?.as_str()?;
+            Some(value.to_owned())
+        };
+        (said(BASE_DIGEST), said(BASE_NAME))
+    };
+    let base = oci_base();
+    let digest = base.0.digest().to_string();
+    for times in 0..3 {
+        let name = format!("lab/app@{digest}");
+        assert_eq!(named(&base, times), (Some(digest.clone()), Some(name)));
+    }
+    let (manifest_json, config_json) = (
+        parse(include_str!("documents/oci_manifest.json")),
+        parse(include_str!("documents/oci_config.json")),
+    );
+    for (key, of_publisher) in [(BASE_DIGEST, "sha256:debian"), (BASE_NAME, "debian:12")] {
+        let mut manifest_json = manifest_json.clone();
+        manifest_json["annotations"] = json!({key: of_publisher});
+        let base = image(&manifest_json, &config_json);
+        let (digest, name) = named(&base, 1);
+        let both = [(BASE_DIGEST, digest), (BASE_NAME, name)];
+        for (said, value) in both {
+            let expected = (said == key).then(|| of_publisher.to_owned());
+            assert_eq!(value, expected, "{key} {said}");
+        }
+    }
+    let in_docker = named(&docker_base(), 1);
+    assert_eq!(in_docker, (None, None), "it has no annotations");
 }

@@ -4,9 +4,10 @@ use super::*;
 
 /// Files of `registry` outside `access` that may use the whole store: upkeep, which no client asks
 /// for, and content before any repository has it.
-const WHOLE_STORE: [&str; 7] = [
+const WHOLE_STORE: [&str; 8] = [
     "cache/derived.rs",
     "cache/eviction.rs",
+    "cache/pins.rs",
     "cache/room.rs",
     "lib.rs",
     "maintenance.rs",

@@ -180,6 +180,14 @@ impl Registry {
         Ok(locations)
     }
 
+    /// The same for those who run the registry, whose names are clients'.
+    pub(crate) async fn locations_called(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Vec<Location>, RegistryError> {
+        self.as_itself().locations_of(name).await
+    }
+
     /// Whether nothing of any upstream is found under `name`, which may be pushed to here.
     pub(crate) async fn is_wholly_local(
         &self,

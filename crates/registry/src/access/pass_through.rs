@@ -165,7 +165,7 @@ impl Registry {
     }
 
     /// The repository of the store that holds what is read and derived under the name `name`.
-    pub(super) fn storage_repository<'n>(
+    pub(crate) fn storage_repository<'n>(
         &self,
         name: &'n RepositoryName,
     ) -> Result<Cow<'n, RepositoryName>, RegistryError> {

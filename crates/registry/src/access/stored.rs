@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use metahub_oci::{Descriptor, Digest, Document, ImageConfig, JsonMap, RepositoryName, Tag};
+use metahub_oci::{Descriptor, Digest, Document, JsonMap, RepositoryName, Tag};
 use metahub_store::{
     Blob, Deriving, Fill, FillError, Page, PutBlobError, PutError, PutManifest, ResumableFill,
     Store, StoreError, StoredManifest, TagRecord,
@@ -138,25 +138,26 @@ impl StoredRepository {
     }
 
     /// Stores a manifest that was derived here from `sources`, with the blobs of it that
-    /// `mount_from` hold.
+    /// `mount_from` hold. `brought_by` is as for [`FetchedManifest`].
     pub(crate) async fn put_derived(
         &self,
         document: &Document,
         sources: Vec<String>,
         mount_from: &[&Self],
+        brought_by: i64,
     ) -> Result<(), PutError> {
         let put = PutManifest {
+            brought_by,
             mount_from: mount_from.iter().map(|from| from.name.clone()).collect(),
             ..PutManifest::derived(sources)
         };
         self.store.put_manifest(&self.name, document, put).await
     }
 
-    /// Stores the configuration of an image that was derived here.
-    pub(crate) async fn put_config(&self, config: &ImageConfig) -> Result<(), PutBlobError> {
-        let bytes: Bytes = config.bytes().clone();
+    /// Stores a blob that was made here: the configuration of an image, or a provenance document.
+    pub(crate) async fn put_made(&self, digest: Digest, bytes: Bytes) -> Result<(), PutBlobError> {
         self.store
-            .put_blob(&self.name, config.digest(), bytes)
+            .put_blob(&self.name, &digest, bytes)
             .await
             .map(drop)
     }

@@ -1,4 +1,8 @@
-//! The bound of derived content: what was used least recently goes.
+//! The bound of derived content, and its time: what was used least recently goes.
+
+use std::time::SystemTime;
+
+use metahub_store::DerivedBound;
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -7,23 +11,46 @@ impl Registry {
     /// Evicts derived content that was used least recently, if there is more than the bound. A
     /// failure is no reason to refuse a pull.
     pub(crate) async fn bound_derived(&self) {
-        let most = self.settings().cache.derived;
-        let outcome = async {
-            if self.store().derived_total().await?.bytes <= most {
-                return Ok(());
-            }
-            self.write_usage().await?;
-            let evicted = self.store().evict_derived(most).await?;
-            self.counters().derived_evicted.inc_by(evicted.records);
+        if let Err(error) = self.evict_derived(SystemTime::UNIX_EPOCH).await {
+            tracing::warn!(%error, "derived content is beyond its bound");
+        }
+    }
+
+    /// The same, and what was not used for its time.
+    pub(crate) async fn expire_derived(&self) {
+        let keep = self.settings().cache.keep_derived;
+        let expired = SystemTime::now().checked_sub(keep);
+        let unused_since = match expired.filter(|_| !keep.is_zero()) {
+            Some(time) => time,
+            None => SystemTime::UNIX_EPOCH,
+        };
+        if let Err(error) = self.evict_derived(unused_since).await {
+            tracing::warn!(%error, "derived content that was not used for long stays");
+        }
+    }
+
+    async fn evict_derived(&self, unused_since: SystemTime) -> Result<(), RegistryError> {
+        let cache = &self.settings().cache;
+        let is_over = self.store().derived_total().await?.bytes > cache.derived;
+        if !is_over && unused_since == SystemTime::UNIX_EPOCH {
+            return Ok(());
+        }
+        self.write_usage().await?;
+        let share = u64::from(cache.anonymous_share.min(100));
+        let bound = DerivedBound {
+            bytes: cache.derived,
+            of_one_client: cache.derived / 100 * share,
+            unused_since,
+        };
+        let evicted = self.store().bound_derived(bound).await?;
+        self.counters().derived_evicted.inc_by(evicted.records);
+        if evicted.records > 0 {
             tracing::info!(
                 records = evicted.records,
                 manifests = evicted.manifests,
                 "evicted derived content that was used least recently"
             );
-            Ok::<_, RegistryError>(())
-        };
-        if let Err(error) = outcome.await {
-            tracing::warn!(%error, "derived content is beyond its bound");
         }
+        Ok(())
     }
 }

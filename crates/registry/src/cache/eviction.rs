@@ -41,8 +41,10 @@ pub struct CacheSettings {
     pub pinned: ImmutableTags,
     /// What was used less than this ago stays, though the bound is passed.
     pub spare: Duration,
-    /// Bytes of what was derived here: of the documents, whose layers lie upstream_locations_of.
+    /// Bytes of what was derived here: of the documents. Their layers lie where they came from.
     pub derived: u64,
+    /// What was derived here and not used for so long is evicted; for ever, if it is zero.
+    pub keep_derived: Duration,
     /// How long a fetch that nobody reads waits for a reader before it is given up. Nothing is read
     /// from the upstream meanwhile.
     pub unread: Duration,
@@ -61,6 +63,7 @@ impl Default for CacheSettings {
             pinned: ImmutableTags::default(),
             spare: Duration::from_secs(60),
             derived: 1024 * 1024 * 1024,
+            keep_derived: Duration::from_secs(90 * 24 * 60 * 60),
             unread: Duration::from_secs(5),
             patience: Duration::from_secs(20),
         }
@@ -389,9 +392,9 @@ impl Registry {
         Ok(tags.iter().any(|tag| pinned.has(&name, tag)))
     }
 
-    /// What the collections in force lead to.
+    /// What the collections in force and pins lead to.
     async fn safe(&self) -> Result<Safe, RegistryError> {
-        let mut safe = Safe::new();
+        let mut safe: Safe = self.pinned().await?.into_iter().collect();
         let catalog = self.catalog();
         for entry in catalog.collections().flat_map(|c| &c.entries) {
             for location in self.as_itself().locations_of_image(&entry.image).await? {

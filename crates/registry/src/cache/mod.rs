@@ -9,6 +9,7 @@ pub(crate) mod fetch;
 pub(crate) mod free_space;
 pub(crate) mod last_used;
 pub(crate) mod open;
+pub(crate) mod pins;
 pub(crate) mod range_prefetch;
 pub(crate) mod receive;
 pub(crate) mod revalidate;

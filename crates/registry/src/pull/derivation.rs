@@ -323,8 +323,26 @@ impl Derivation<'_> {
             self.repository.stored().name().as_str(),
             self.source.stored.digest.as_str(),
             (form, chosen.as_str()),
+            self.bases(choice),
             (names, self.layer_digests()),
         ))
+    }
+
+    /// The images that the outcome is derived from, as its annotations name them.
+    fn bases(&self, choice: &Choice) -> Vec<String> {
+        match (&self.source.children, choice) {
+            (Children::At(location), _) => {
+                vec![location.image(&self.source.stored.digest).to_string()]
+            }
+            (Children::Each(_), Choice::Index(narrowed)) => {
+                let located = narrowed.chosen.iter().filter_map(|entry| {
+                    let location = self.source.location_of(entry.digest())?;
+                    Some(location.image(entry.digest()).to_string())
+                });
+                located.collect()
+            }
+            (Children::Each(_), _) => Vec::new(),
+        }
     }
 
     fn layer_digests(&self) -> Vec<&str> {

@@ -38,6 +38,7 @@ impl Derivation<'_> {
                     config: None,
                     sources: vec![(location.clone(), stored.digest.clone())],
                     has_blobs: true,
+                    added: Vec::new(),
                 });
             }
             Choice::Index(narrowed) => self.index(narrowed, &mut made).await?,
@@ -114,6 +115,7 @@ impl Derivation<'_> {
             config: None,
             sources,
             has_blobs: false,
+            added: Vec::new(),
         });
         Ok(())
     }
@@ -166,6 +168,7 @@ impl Derivation<'_> {
                     config: None,
                     sources: vec![(location.clone(), digest.clone())],
                     has_blobs: true,
+                    added: Vec::new(),
                 }),
                 _ => {}
             }
@@ -187,7 +190,8 @@ impl Derivation<'_> {
         made: &mut Made,
     ) -> Result<Document, RegistryError> {
         let platform = base.config.platform();
-        let mut sources = vec![(location.clone(), base.manifest.digest().clone())];
+        let source = base.manifest.clone();
+        let mut sources = vec![(location.clone(), source.digest().clone())];
         let mut image = base;
         let mut all_added = Vec::new();
         for layer in &self.layers {
@@ -225,13 +229,16 @@ impl Derivation<'_> {
             });
             image = Image { manifest, config };
         }
-        made.added.extend(all_added);
-        let document = Document::from(image.manifest);
+        made.added.extend(all_added.iter().cloned());
+        let name = location.image(source.digest()).to_string();
+        let manifest = metahub_resolve::name_base(&image.manifest, &source, &name)?;
+        let document = Document::from(manifest);
         made.parts.push(Part {
             document: document.clone(),
             config: Some(image.config),
             sources,
             has_blobs: true,
+            added: all_added,
         });
         Ok(document)
     }

@@ -4,6 +4,8 @@ use metahub_oci::{Digest, Index, MediaType, Platform};
 use metahub_resolve::Verdicts;
 use serde::{Deserialize, Serialize};
 
+use crate::pull::derivation_document::DerivationDocument;
+
 /// Where a tag's content came from before any event ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +75,18 @@ pub struct Resolution {
     pub image: String,
     /// The login's selectors, empty for none.
     pub profile: String,
+    /// Over the login's profile in its canonical form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<Digest>,
+    /// The features that the login provides, `key:value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provides: Vec<String>,
+    /// How the content under `digest` was derived, if it was derived here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derivation: Option<DerivationDocument>,
+    /// The same for `manifest`, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_derivation: Option<DerivationDocument>,
     /// What of the request the profile was chosen by beside the login, such as
     /// `network 10.2.0.0/16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

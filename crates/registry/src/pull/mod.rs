@@ -7,6 +7,8 @@ pub(crate) mod choice;
 pub(crate) mod collection;
 pub(crate) mod compatibility;
 pub(crate) mod derivation;
+pub(crate) mod derivation_document;
+pub(crate) mod derivation_referrer;
 pub(crate) mod derived;
 pub(crate) mod document;
 pub(crate) mod explanation;

@@ -10,7 +10,7 @@ use crate::pull::explanation::Explanation;
 use crate::pull::source::Source;
 
 /// The version of the rules by which outcomes are made; a new one derives anew.
-pub(crate) const OUTCOME_VERSION: u32 = 3;
+pub(crate) const OUTCOME_VERSION: u32 = 4;
 
 /// Which form of an answer a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

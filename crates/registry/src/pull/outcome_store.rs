@@ -1,6 +1,7 @@
 //! Stores what a derivation made: the children before the index that names them, and last the
 //! record by which the outcome is found again.
 
+use futures_util::future::try_join_all;
 use metahub_oci::{Digest, Document, ImageConfig};
 
 use crate::access::location::Location;
@@ -13,6 +14,9 @@ use crate::pull::source::as_stored;
 
 /// What a record costs in the database beside the documents, in bytes, roughly.
 const RECORD: u64 = 1024;
+
+/// The content of an empty configuration (image specification, "Guidance for an Empty Descriptor").
+pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
 
 /// An outcome in memory.
 #[derive(Default)]
@@ -29,10 +33,12 @@ pub(crate) struct Part {
     pub(crate) document: Document,
     /// The configuration, where it was made as well.
     pub(crate) config: Option<ImageConfig>,
-    /// The images that it was made from, and where they lie.
+    /// The images that it was derived from, and their locations.
     pub(crate) sources: Vec<(Location, Digest)>,
-    /// Whether its blobs are found where the sources lie.
+    /// Whether its blobs are found at those locations.
     pub(crate) has_blobs: bool,
+    /// The layer images that were added: they are its sources after the first.
+    pub(crate) added: Vec<AddedLayers>,
 }
 
 impl Derivation<'_> {
@@ -42,19 +48,42 @@ impl Derivation<'_> {
         let repository = self.repository.stored();
         // What another outcome shares with this one is not evicted before the record is there.
         let _deriving = repository.deriving().await;
-        let (mut bytes, mut served) = (RECORD, None);
+        let mut bytes = RECORD;
+        let (mut blobs, mut manifests, mut referrers) = (Vec::new(), Vec::new(), Vec::new());
         for part in &made.parts {
             bytes += part.bytes();
             if let Some(config) = &part.config {
-                repository.put_config(config).await?;
+                blobs.push((config.digest().clone(), config.bytes().clone()));
             }
+            manifests.push((part.document.clone(), part));
+            let Some(provenance) = self.provenance(part, &made)? else {
+                continue;
+            };
+            bytes += provenance.bytes();
+            let subject = part.document.digest();
+            if self.repository.has_provenance(subject, &provenance).await? {
+                continue;
+            }
+            blobs.push((provenance.document_digest, provenance.document));
+            referrers.push((provenance.referrer, part));
+        }
+        if !referrers.is_empty() {
+            blobs.push((Digest::sha256(EMPTY_CONFIG), EMPTY_CONFIG.into()));
+        }
+        // What is written at once shares a transaction; blobs before what names them.
+        let blobs = blobs.into_iter();
+        try_join_all(blobs.map(|(digest, bytes)| repository.put_made(digest, bytes))).await?;
+        let manifests = manifests.into_iter().chain(referrers);
+        let brought_by = self.registry().client;
+        try_join_all(manifests.map(|(document, part)| async move {
             let (sources, mount_from) = part.provenance();
             repository
-                .put_derived(&part.document, sources, &mount_from)
-                .await?;
-            served = Some(as_stored(repository, &part.document).await?);
-        }
-        let served = served.ok_or_else(|| self.unknown())?;
+                .put_derived(&document, sources, &mount_from, brought_by)
+                .await
+        }))
+        .await?;
+        let served = made.parts.last().ok_or_else(|| self.unknown())?;
+        let served = as_stored(repository, &served.document).await?;
         repository
             .record_derived(key, &served.digest, bytes)
             .await?;
@@ -78,7 +107,7 @@ impl Part {
         (self.document.bytes().len() + config) as u64
     }
 
-    /// The images that it was made from, and the repositories whose blobs it takes.
+    /// The images that it was derived from, and the repositories whose blobs it takes.
     fn provenance(&self) -> (Vec<String>, Vec<&StoredRepository>) {
         let images = self.sources.iter();
         let images = images.map(|(location, digest)| location.image(digest).to_string());

@@ -64,7 +64,19 @@ impl Repository<'_, Read> {
         };
         let platform = platform.unwrap_or(&usual);
         let child = child.ok_or_else(|| no_platform(name, image, platform, children))?;
+        let repository = self.authorise(Request::Manifest(&stored.digest)).await?;
+        let derivation = repository.derivation_of(&stored.digest).await?;
+        let manifest_derivation = if child.digest == stored.digest {
+            None
+        } else {
+            repository.derivation_of(&child.digest).await?
+        };
+        let provided = profile.provided().features();
         Ok(Resolution {
+            profile_digest: (!profile.is_empty()).then(|| profile.digest().clone()),
+            provides: provided.map(ToString::to_string).collect(),
+            derivation,
+            manifest_derivation,
             image: image.to_string(),
             profile: profile.to_string(),
             profile_by: None,

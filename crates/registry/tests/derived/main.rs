@@ -8,6 +8,8 @@
     reason = "tests assert by panicking"
 )]
 
+mod provenance;
+mod retention;
 mod untouched;
 mod world;
 
@@ -25,10 +27,16 @@ use tokio::sync::watch;
 
 use world::*;
 
+/// How many logins are made up, where the environment does not say: `METAHUB_TEST_LOGINS`.
+const LOGINS: usize = 20_000;
+
 #[tokio::test]
-async fn ten_thousand_invented_logins_leave_as_many_records_as_there_are_outcomes() {
-    let world = World::new().await.filled().await;
-    for number in 0..2500 {
+async fn any_number_of_invented_logins_leaves_as_many_records_as_there_are_outcomes() {
+    let logins = std::env::var("METAHUB_TEST_LOGINS");
+    let logins = logins.map_or(LOGINS, |number| number.parse().unwrap());
+    let store = Store::in_memory().await.unwrap();
+    let world = World::with(store, Settings::default()).await.filled().await;
+    for number in 0..logins / 4 {
         for login in [
             format!("zen3+site=x{number}"),
             format!("zen3+cuda=12.4.{number}"),

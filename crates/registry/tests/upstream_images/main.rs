@@ -13,6 +13,7 @@
 mod bounds;
 mod cache;
 mod cases;
+mod derived;
 mod disk;
 mod fake;
 mod fetches;
