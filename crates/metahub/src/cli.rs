@@ -12,6 +12,7 @@ use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::check::CheckArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::pin::PinArgs;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
 use crate::commands::resolve::ResolveArgs;
@@ -19,6 +20,7 @@ use crate::commands::schema::SchemaArgs;
 use crate::commands::serve::ServeArgs;
 use crate::commands::upkeep::{GcArgs, ScrubArgs};
 use crate::commands::warm::WarmArgs;
+use crate::commands::why::WhyArgs;
 use crate::exit;
 use crate::logging::LogFormat;
 
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     /// Test profiles
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Tell how an image came about: its source, what was done to it, and why it was chosen
+    Why(Box<WhyArgs>),
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),
@@ -93,6 +97,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a data folder of a backup
     Restore(RestoreArgs),
+    /// Let derived or cached images stay, list those that do, or let them go
+    Pin(PinArgs),
     /// Let names that were pushed to be found at upstreams again, or list those that hold nothing
     Release(ReleaseArgs),
     /// Fetch images from their upstreams before anybody pulls them

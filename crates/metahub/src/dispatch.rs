@@ -8,8 +8,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    account, backup, bundle, check, completions, coverage, demo, man, profile, release, resolve,
-    schema, serve, upkeep, warm,
+    account, backup, bundle, check, completions, coverage, demo, man, pin, profile, release,
+    resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -46,11 +46,13 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Coverage(args) => block_on(coverage::run(args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Profile(command) => block_on(profile::run(command)),
+        Command::Why(args) => block_on(why::run(*args)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),
         Command::Backup(args) => block_on(backup::backup(args)),
         Command::Restore(args) => block_on(backup::restore(args)),
+        Command::Pin(args) => block_on(pin::run(args)),
         Command::Release(args) => block_on(release::run(args)),
         Command::Warm(args) => block_on(warm::run(args)),
         Command::Export(args) => block_on(bundle::export(args)),

@@ -10,6 +10,7 @@ use crate::images::{TakeInventory, Warm};
 use crate::import::ImportBundle;
 use crate::names::{ListEmptyNames, Release};
 use crate::operation::Operation;
+use crate::pins::{ListPins, PinImage, UnpinImage};
 use crate::progress::Progress;
 use crate::upkeep::{CollectGarbage, Scrub};
 
@@ -34,6 +35,12 @@ pub enum Request {
     Release(Release),
     /// List the local names that hold nothing that was pushed.
     EmptyNames(ListEmptyNames),
+    /// Let a manifest stay.
+    Pin(PinImage),
+    /// Let it go.
+    Unpin(UnpinImage),
+    /// List the manifests that stay.
+    Pins(ListPins),
 }
 
 impl Request {
@@ -55,6 +62,9 @@ impl Request {
             Self::Import(one) => report(one, registry, progress).await,
             Self::Release(one) => report(one, registry, progress).await,
             Self::EmptyNames(one) => report(one, registry, progress).await,
+            Self::Pin(one) => report(one, registry, progress).await,
+            Self::Unpin(one) => report(one, registry, progress).await,
+            Self::Pins(one) => report(one, registry, progress).await,
         }
     }
 
@@ -63,7 +73,14 @@ impl Request {
     pub fn is_upkeep(&self) -> bool {
         matches!(
             self,
-            Self::Gc(_) | Self::Scrub(_) | Self::Backup(_) | Self::Release(_) | Self::EmptyNames(_)
+            Self::Gc(_)
+                | Self::Scrub(_)
+                | Self::Backup(_)
+                | Self::Release(_)
+                | Self::EmptyNames(_)
+                | Self::Pin(_)
+                | Self::Unpin(_)
+                | Self::Pins(_)
         )
     }
 }
@@ -96,6 +113,9 @@ request_of! {
     ImportBundle => Import,
     Release => Release,
     ListEmptyNames => EmptyNames,
+    PinImage => Pin,
+    UnpinImage => Unpin,
+    ListPins => Pins,
 }
 
 #[cfg(test)]
@@ -123,6 +143,9 @@ mod tests {
             json!({"order": "import", "path": "/f.tar", "name": null, "documents": true}),
             json!({"order": "release", "names": ["team/app"]}),
             json!({"order": "empty-names"}),
+            json!({"order": "pin", "image": "lab/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}),
+            json!({"order": "unpin", "image": "lab/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}),
+            json!({"order": "pins"}),
         ] {
             let request: Request = serde_json::from_value(written.clone()).unwrap();
             assert_eq!(serde_json::to_value(request).unwrap(), written);

@@ -51,7 +51,8 @@ pub(crate) struct ResolveArgs {
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
 
-pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
+/// What the server answers; else how the command ends, which has said why.
+pub(crate) async fn ask(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
     let client = Client::new(args.server.clone(), login(args)?).into_diagnostic()?;
     let request = Resolve {
         image: args.image.clone(),
@@ -59,9 +60,16 @@ pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
     };
     let query = request.query();
     let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, &**value)).collect();
-    let resolution: Resolution = match client.api(Resolve::PATH, &query).await {
+    match client.api(Resolve::PATH, &query).await {
+        Ok(resolution) => Ok(Ok(resolution)),
+        Err(error) => failed(args, error).map(Err),
+    }
+}
+
+pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
+    let resolution = match ask(args).await? {
         Ok(resolution) => resolution,
-        Err(error) => return failed(args, error),
+        Err(exit) => return Ok(exit),
     };
     match args.format {
         Format::Json => output::json(&resolution)?,
@@ -216,7 +224,7 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
     print_verdicts(&explanation.entries)
 }
 
-fn print_verdicts(entries: &Verdicts) -> miette::Result<()> {
+pub(crate) fn print_verdicts(entries: &Verdicts) -> miette::Result<()> {
     let mut table = output::table(&Verdict::HEADINGS);
     for verdict in entries.iter() {
         table.add_row(verdict.cells());

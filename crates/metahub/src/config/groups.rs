@@ -187,5 +187,13 @@ settings! {
         /// referrer names stays. Holds with `offline: true` as well.
         derived: Option<Size> = "1 GiB"
             => |config, size| config.registry.cache.derived = size.0;
+
+        /// How long what is derived here stays after its last use, as long as `derived` has room.
+        /// `0s`: until there is no room.
+        ///
+        /// What is tagged or pinned stays longer; see
+        /// [which limit wins](decisions/derived-content-is-kept-for-a-time.md#which-limit-wins).
+        keep_derived: Option<Time> = "90d"
+            => |config, keep| config.registry.cache.keep_derived = keep.duration();
     }
 }
