@@ -4,6 +4,7 @@
 
 mod given;
 mod image;
+mod mismatch;
 mod outcome;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::OperationError;
 use given::World;
+pub use mismatch::Mismatch;
 
 /// Runs the tests of documents.
 #[derive(Clone, Debug)]
@@ -61,20 +63,6 @@ pub struct TestOutcome {
     pub passed: bool,
     /// What did not.
     pub mismatches: Vec<Mismatch>,
-}
-
-/// Something that came otherwise than expected.
-#[derive(Clone, Debug, Serialize)]
-pub struct Mismatch {
-    /// Where the expectation stands.
-    #[serde(flatten)]
-    pub location: Location,
-    /// What it is about, such as `env SIMD`.
-    pub what: String,
-    /// What was expected.
-    pub expected: String,
-    /// What came.
-    pub found: String,
 }
 
 impl std::fmt::Display for Mismatch {

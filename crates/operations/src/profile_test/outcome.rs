@@ -5,7 +5,7 @@ use metahub_oci::{ImageConfig, ImageReference, JsonMap, Manifest};
 use metahub_registry::Resolution;
 use serde_json::Value;
 
-use super::Mismatch;
+use super::mismatch::Mismatch;
 
 /// What a pull gave.
 pub(super) enum Came {

@@ -1,0 +1,18 @@
+//! What a test expected and what came instead.
+
+use metahub_catalog::Location;
+use serde::Serialize;
+
+/// Something that came otherwise than expected.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mismatch {
+    /// Where the expectation stands.
+    #[serde(flatten)]
+    pub location: Location,
+    /// What it is about, such as `env SIMD`.
+    pub what: String,
+    /// What was expected.
+    pub expected: String,
+    /// What came.
+    pub found: String,
+}
