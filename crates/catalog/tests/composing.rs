@@ -174,7 +174,7 @@ proptest! {
         prop_assume!(names.len() == repeated.len());
         let catalog = load(&(all(&said) + &groups));
         let expected = outcome(&composed(&catalog, &flat(said.len())));
-        prop_assert_eq!(outcome(&composed(&catalog, &whole)), expected.clone());
+        prop_assert_eq!(&outcome(&composed(&catalog, &whole)), &expected);
         let last = format!("{half}+p{}", said.len() - 1);
         prop_assert_eq!(outcome(&composed(&catalog, &last)), expected);
     }
