@@ -79,6 +79,7 @@ counters! {
     bytes_fetched: "metahub_fetched_bytes", "Bytes of blobs that were fetched from upstreams";
     nothing_fitted: "metahub_nothing_fits",
         "Pulls that were refused because no image fits the login";
+    denied_by_profile: "metahub_denied_by_profile", "Pulls that a profile refused";
     unknown_served: "metahub_unknown_requirements",
         "Choices of an image of which something that it requires cannot be read";
     referrers_refused: "metahub_referrers_refused",

@@ -96,6 +96,14 @@ pub enum RegistryError {
         /// Why.
         problem: String,
     },
+    /// What a profile does to an image cannot be done.
+    #[error("the profile's actions cannot be done to {name}: {problem}")]
+    Action {
+        /// The repository asked.
+        name: RepositoryName,
+        /// Why.
+        problem: String,
+    },
     /// The operation is switched off.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -144,9 +152,10 @@ impl RegistryError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NameUnknown(_) => ErrorCode::NameUnknown,
-            Self::ManifestUnknown { .. } | Self::NothingFits { .. } | Self::Layers { .. } => {
-                ErrorCode::ManifestUnknown
-            }
+            Self::ManifestUnknown { .. }
+            | Self::NothingFits { .. }
+            | Self::Layers { .. }
+            | Self::Action { .. } => ErrorCode::ManifestUnknown,
             Self::BlobUnknown(..) => ErrorCode::BlobUnknown,
             Self::Immutable(_) => ErrorCode::Denied,
             Self::Broken(_) | Self::NoRoom(_) | Self::Busy => ErrorCode::Unavailable,
@@ -374,6 +383,16 @@ pub enum NotAllowed {
         upstream: Host,
         /// The repository.
         name: RepositoryName,
+    },
+    /// A profile refuses the tag.
+    #[error("{name}:{tag} is not given to this login: {message}")]
+    Profile {
+        /// The repository asked.
+        name: RepositoryName,
+        /// The tag asked for.
+        tag: Tag,
+        /// What the profile says of it.
+        message: String,
     },
     /// Another right was checked than the one that is needed.
     #[error("{name}: the right to {granted} is not the right to {right}")]

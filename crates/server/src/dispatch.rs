@@ -438,7 +438,10 @@ impl Dispatcher {
                 }
                 Ok(answer)
             }
-            Operation::Tags => lists::tags(repository, query, limits.page_size, asked).await,
+            Operation::Tags => {
+                let profile = identity.profile();
+                lists::tags(repository, profile, query, limits.page_size, asked).await
+            }
             Operation::Referrers(digest) => {
                 lists::referrers(repository, query, limits.page_size, asked, digest).await
             }

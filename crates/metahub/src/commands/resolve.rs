@@ -201,6 +201,10 @@ fn explain(resolution: &Resolution) -> miette::Result<()> {
             format!("{} layers of {}{platform}", added.layers, added.image),
         ));
     }
+    for step in &explanation.actions {
+        let not = if step.done { "" } else { "not done: " };
+        facts.push(("action", format!("{}: {not}{}", step.action, step.what)));
+    }
     let entries = &explanation.entries;
     if !entries.is_empty() {
         let read = entries.iter().filter(|verdict| verdict.read).count();

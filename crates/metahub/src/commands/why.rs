@@ -4,7 +4,6 @@ use clap::Args;
 use metahub_oci::{ImageReference, Platform};
 use metahub_operations::Story;
 use metahub_registry::SourceKind;
-use serde_json::Value;
 use url::Url;
 
 use crate::args::Format;
@@ -105,7 +104,7 @@ fn tell(story: &Story) -> miette::Result<()> {
     for (at, action) in story.actions.iter().enumerate() {
         facts.push((
             "action",
-            format!("{}. {} {}", at + 1, action.name, words(&action.did)),
+            format!("{}. {} {}", at + 1, action.name, action.did),
         ));
     }
     if !story.derived {
@@ -127,16 +126,4 @@ fn tell(story: &Story) -> miette::Result<()> {
     }
     output::line("")?;
     resolve::print_verdicts(&story.chosen.entries)
-}
-
-/// What an action did, as `key=value` pairs.
-fn words(did: &Value) -> String {
-    let Some(did) = did.as_object() else {
-        return did.to_string();
-    };
-    let pairs = did.iter().map(|(key, value)| match value.as_str() {
-        Some(text) => format!("{key}={text}"),
-        None => format!("{key}={value}"),
-    });
-    pairs.collect::<Vec<_>>().join(" ")
 }

@@ -316,6 +316,27 @@ impl Authorised<'_> {
         self.name
     }
 
+    /// The repository `name` that a document leads to from this one; none where it is this one.
+    /// Who may pull may pull everywhere, but from pass-through upstreams.
+    ///
+    /// # Errors
+    /// A pass-through upstream's repository: what is derived is for everybody.
+    pub(crate) fn elsewhere<'a>(
+        &'a self,
+        name: &'a RepositoryName,
+    ) -> Result<Option<Authorised<'a>>, RegistryError> {
+        if name == self.name {
+            return Ok(None);
+        }
+        let registry = self.registry();
+        registry.document_may_name(None, name)?;
+        Ok(Some(Authorised {
+            registry: Cow::Borrowed(registry),
+            name,
+            stored: StoredRepository::new(registry.store(), name.clone()),
+        }))
+    }
+
     /// The repository of the store that holds what is read and derived under this name.
     pub(crate) fn stored(&self) -> &StoredRepository {
         &self.stored

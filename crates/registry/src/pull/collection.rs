@@ -111,6 +111,7 @@ impl Registry {
             stored: built.stored,
             children: Children::Each(built.locations),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+            redirected: false,
             failure: failure.or(built.failure),
         })
     }

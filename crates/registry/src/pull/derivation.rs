@@ -15,9 +15,10 @@ use crate::access::location::Location;
 use crate::access::repository::Authorised;
 use crate::error::RegistryError;
 use crate::pull::candidates::{Candidates, Judged};
-use crate::pull::explanation::Explanation;
+use crate::pull::explanation::{Explanation, SourceKind};
 use crate::pull::image::missing;
-use crate::pull::outcome::{Chosen, Explained, Form, Held, LayerImage, OUTCOME_VERSION};
+use crate::pull::layers::ImageActions;
+use crate::pull::outcome::{Chosen, Explained, Form, Held, OUTCOME_VERSION};
 use crate::pull::source::{Children, Source, parse};
 
 /// One run of the events.
@@ -29,7 +30,8 @@ pub(crate) struct Derivation<'a> {
     /// What of it can be chosen from.
     pub(crate) judged: Arc<Judged>,
     pub(crate) profile: &'a Composed,
-    pub(crate) layers: Vec<LayerImage>,
+    /// What is done to the images.
+    pub(crate) changes: ImageActions<'a>,
     pub(crate) form: Form,
 }
 
@@ -54,8 +56,8 @@ pub(crate) enum Choice {
     },
     /// What is left of an index: its entries as they are in the source, and as they are listed.
     Index(Narrowed),
-    /// A single image with layers on top.
-    Layered(Manifest),
+    /// A single image, with what the profile does to it.
+    Changed(Manifest),
 }
 
 impl Decided {
@@ -81,8 +83,9 @@ impl Derivation<'_> {
             self.repository.name().as_str(),
             self.judged.digest.as_str(),
             self.profile.digest().as_str(),
-            self.layer_digests(),
+            self.changes.layer_digests(),
             self.form == Form::Index,
+            self.source.redirected_to(),
         ))
     }
 
@@ -111,6 +114,7 @@ impl Derivation<'_> {
                 entries: decided.verdicts,
                 children: made.children,
                 added: made.added,
+                actions: made.steps,
                 warnings: decided.warnings,
             },
         })
@@ -135,6 +139,13 @@ impl Derivation<'_> {
     }
 
     async fn decide_by(&self, document: Arc<Document>) -> Result<Decided, RegistryError> {
+        let (source, name) = (&self.source, self.repository.name());
+        if source.redirected
+            && source.kind != SourceKind::Collection
+            && !metahub_resolve::applies(self.profile, name)
+        {
+            return Ok(Decided::as_it_is());
+        }
         match &*document {
             Document::Manifest(manifest) if manifest.is_image() => self.judge(manifest).await,
             // Only what can run is changed.
@@ -161,10 +172,10 @@ impl Derivation<'_> {
             .await?
             .judge(self.profile, policy)
             .map_err(|nothing| self.nothing_fits(nothing))?;
-        let choice = if self.layers.is_empty() {
+        let choice = if self.changes.is_empty() {
             Choice::Source
         } else {
-            Choice::Layered(manifest.clone())
+            Choice::Changed(manifest.clone())
         };
         Ok(Decided {
             choice,
@@ -200,7 +211,7 @@ impl Derivation<'_> {
 
     /// In which form what is left of an index is served.
     async fn choose(&self, narrowed: Narrowed) -> Result<Decided, RegistryError> {
-        let untouched = self.layers.is_empty()
+        let untouched = self.changes.is_empty()
             && matches!(self.source.children, Children::At(_))
             && *narrowed.index.digest() == self.source.stored.digest;
         let choice = if untouched {
@@ -229,7 +240,7 @@ impl Derivation<'_> {
         let [entry] = narrowed.chosen.as_slice() else {
             return Ok(None);
         };
-        if self.form == Form::Index || !self.layers.is_empty() || !self.is_of_the_login(entry) {
+        if self.form == Form::Index || !self.changes.is_empty() || !self.is_of_the_login(entry) {
             return Ok(None);
         }
         let Some(location) = self.source.location_of(entry.digest()) else {
@@ -270,7 +281,7 @@ impl Derivation<'_> {
             digest: digest.clone(),
         };
         match (choice, &self.source.children) {
-            (Choice::Source, Children::At(location)) => {
+            (Choice::Source, Children::At(location)) if !self.source.redirected => {
                 self.registry().counters().derived_known.inc();
                 return Ok(here(location, &self.source.stored.digest));
             }
@@ -279,7 +290,7 @@ impl Derivation<'_> {
                     location, stored, ..
                 },
                 Children::At(_),
-            ) => {
+            ) if !self.source.redirected => {
                 self.registry().counters().derived_known.inc();
                 return Ok(here(location, &stored.digest));
             }
@@ -311,20 +322,15 @@ impl Derivation<'_> {
             Choice::Source => ("source", &self.source.stored.digest),
             Choice::Image { stored, .. } => ("image", &stored.digest),
             Choice::Index(narrowed) => ("index", narrowed.index.digest()),
-            Choice::Layered(manifest) => ("layered", manifest.digest()),
+            Choice::Changed(manifest) => ("layered", manifest.digest()),
         };
-        let names: Vec<String> = self
-            .layers
-            .iter()
-            .map(|layer| layer.reference.to_string())
-            .collect();
         digest_over(&(
             OUTCOME_VERSION,
             self.repository.stored().name().as_str(),
             self.source.stored.digest.as_str(),
             (form, chosen.as_str()),
             self.bases(choice),
-            (names, self.layer_digests()),
+            (&self.changes.actions, self.changes.layer_digests()),
         ))
     }
 
@@ -343,13 +349,6 @@ impl Derivation<'_> {
             }
             (Children::Each(_), _) => Vec::new(),
         }
-    }
-
-    fn layer_digests(&self) -> Vec<&str> {
-        let layers = self.layers.iter();
-        layers
-            .map(|layer| layer.source.stored.digest.as_str())
-            .collect()
     }
 
     fn nothing_fits(&self, nothing: NothingFits) -> RegistryError {

@@ -77,8 +77,8 @@ impl AppliedProfile {
 pub struct AppliedAction {
     /// Its name, such as `manifest-add`.
     pub name: String,
-    /// What it did.
-    pub did: Value,
+    /// What it did, in words.
+    pub did: String,
 }
 
 /// A manifest of a derived index that is not the source's.

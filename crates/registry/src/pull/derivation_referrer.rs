@@ -4,6 +4,7 @@ use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document, DocumentError, MediaType};
 use serde_json::{Value, json};
 
+use crate::access::location::Location;
 use crate::access::pass_through::shown;
 use crate::access::repository::Authorised;
 use crate::error::RegistryError;
@@ -66,7 +67,7 @@ impl Derivation<'_> {
     ) -> Result<Option<Provenance>, RegistryError> {
         let document = if matches!(part.document, Document::Index(_)) {
             self.of_index(made)
-        } else if part.added.is_empty() {
+        } else if !part.steps.iter().any(|step| step.done) {
             return Ok(None);
         } else {
             self.of_image(part)
@@ -95,11 +96,7 @@ impl Derivation<'_> {
     fn of_image(&self, part: &Part) -> DerivationDocument {
         let source = match (&self.source.children, part.sources.first()) {
             // An entry of a collection lies in a repository of its own.
-            (Children::Each(_), Some((location, digest))) => DerivationSource {
-                reference: location.image(digest).to_string(),
-                repository: shown(location.storage()).to_string(),
-                digest: digest.clone(),
-            },
+            (Children::Each(_), Some((location, digest))) => named_at(location, digest),
             (_, Some((_, digest))) => self.named(digest),
             (_, None) => self.named(&self.source.stored.digest),
         };
@@ -115,12 +112,15 @@ impl Derivation<'_> {
                 layers: added.layers,
             })
             .collect();
-        let asked = layers
-            .iter()
-            .map(|added| json!({"name": "manifest-add", "layers": [added.image]}));
-        let did = layers.iter().map(|added| AppliedAction {
-            name: "manifest-add".to_owned(),
-            did: json!({"image": added.image, "manifest": added.digest, "layers": added.layers}),
+        // Each action has its step.
+        let done = || {
+            let steps = part.steps.iter().zip(&self.changes.actions);
+            steps.filter(|(step, _)| step.done)
+        };
+        let asked = done().map(|(_, action)| serde_json::to_value(action).unwrap_or_default());
+        let did = done().map(|(step, _)| AppliedAction {
+            name: step.action.clone(),
+            did: step.what.clone(),
         });
         DerivationDocument {
             source,
@@ -133,14 +133,27 @@ impl Derivation<'_> {
     }
 
     /// A manifest of the repository that was asked for: who may read what is derived may read it
-    /// there, with what refers to it.
+    /// there, with what refers to it. What a profile redirected to lies elsewhere.
     fn named(&self, digest: &Digest) -> DerivationSource {
+        if let Children::At(location) = &self.source.children
+            && self.source.redirected
+        {
+            return named_at(location, digest);
+        }
         let repository = shown(self.repository.stored().name());
         DerivationSource {
             reference: format!("{repository}@{digest}"),
             repository: repository.to_string(),
             digest: digest.clone(),
         }
+    }
+}
+
+fn named_at(location: &Location, digest: &Digest) -> DerivationSource {
+    DerivationSource {
+        reference: location.image(digest).to_string(),
+        repository: shown(location.storage()).to_string(),
+        digest: digest.clone(),
     }
 }
 

@@ -1,18 +1,21 @@
 //! What a derivation makes: documents in memory. [`outcome_store`](crate::pull::outcome_store)
 //! stores them.
 
-use metahub_oci::{Descriptor, Digest, Document};
-use metahub_resolve::Narrowed;
+use std::sync::Arc;
+
+use metahub_oci::{Descriptor, Digest, Document, ImageReference, Platform};
+use metahub_resolve::{ActionError, Changed, Image, ImageRun, Narrowed, Request};
 
 use crate::access::location::Location;
 use crate::error::RegistryError;
 use crate::pull::derivation::{Choice, Derivation};
 use crate::pull::explanation::{AddedLayers, Child, children_of};
-use crate::pull::image::Image;
 use crate::pull::outcome_store::{Made, Part};
 use crate::pull::source::{Children, parse};
 
-/// Machines that layers are added for in one index, at most: each costs documents of its own.
+/// Manifests of an index that is served as it is under another name.
+const MAX_REDIRECTED: usize = 128;
+/// Machines whose images are changed in one index, at most: each costs documents of its own.
 const MAX_MACHINES: usize = 64;
 
 impl Derivation<'_> {
@@ -20,7 +23,12 @@ impl Derivation<'_> {
     pub(crate) async fn make(&self, choice: &Choice) -> Result<Made, RegistryError> {
         let mut made = Made::default();
         match choice {
-            Choice::Source => made.children = self.children_of_source().await?,
+            Choice::Source => {
+                made.children = self.children_of_source().await?;
+                if self.source.redirected {
+                    self.redirected(&mut made).await?;
+                }
+            }
             Choice::Image {
                 location,
                 stored,
@@ -33,25 +41,20 @@ impl Derivation<'_> {
                     derived_from: None,
                     requires: requires.clone(),
                 });
-                made.parts.push(Part {
-                    document: parse(stored)?,
-                    config: None,
-                    sources: vec![(location.clone(), stored.digest.clone())],
-                    has_blobs: true,
-                    added: Vec::new(),
-                });
+                made.parts.push(Part::as_it_is(parse(stored)?, location));
             }
             Choice::Index(narrowed) => self.index(narrowed, &mut made).await?,
-            Choice::Layered(manifest) => {
-                if let Children::At(location) = &self.source.children {
-                    let digest = manifest.digest().clone();
+            Choice::Changed(manifest) => {
+                let digest = manifest.digest().clone();
+                if let Some(location) = self.source.location_of(&digest) {
                     let image = self.registry().image_at(location, manifest.clone()).await?;
                     let platform = image.config.platform();
-                    let derived = self.add_layers(location, image, &mut made).await?;
+                    let derived = self.changed(location, image, &mut made).await?;
+                    let derived = derived.digest().clone();
                     made.children.push(Child {
                         platform: Some(platform),
-                        digest: derived.digest().clone(),
-                        derived_from: Some(digest),
+                        derived_from: (derived != digest).then_some(digest),
+                        digest: derived,
                         requires: Vec::new(),
                     });
                 }
@@ -79,18 +82,45 @@ impl Derivation<'_> {
         }])
     }
 
+    /// The source as it is, under another name than its own: with all that it leads to.
+    async fn redirected(&self, made: &mut Made) -> Result<(), RegistryError> {
+        let Children::At(location) = &self.source.children else {
+            return Ok(());
+        };
+        let document = self.registry().document(&self.source.stored).await?;
+        let own = (location.clone(), self.source.stored.digest.clone());
+        if let Document::Index(index) = &*document {
+            if index.manifests().len() > MAX_REDIRECTED {
+                return Err(RegistryError::Action {
+                    name: self.repository.name().clone(),
+                    problem: format!(
+                        "{} has {} manifests; an index of at most {MAX_REDIRECTED} is redirected \
+                         to: log in with the machine's architecture",
+                        location.image(&own.1),
+                        index.manifests().len()
+                    ),
+                });
+            }
+            for entry in index.manifests() {
+                let child = self.child_at(location, entry.digest()).await?;
+                made.parts.push(Part::as_it_is(child, location));
+            }
+        }
+        let mut part = Part::as_it_is(Document::clone(&document), location);
+        part.has_blobs = matches!(*document, Document::Manifest(_));
+        made.parts.push(part);
+        Ok(())
+    }
+
     /// `post-manifest-get` on every child that survived: the index that is served must already
     /// name the derived children.
     async fn index(&self, narrowed: &Narrowed, made: &mut Made) -> Result<(), RegistryError> {
-        if let Some(layer) = self.layers.first()
-            && narrowed.chosen.len() > MAX_MACHINES
-        {
-            return Err(RegistryError::Layers {
+        if !self.changes.is_empty() && narrowed.chosen.len() > MAX_MACHINES {
+            return Err(RegistryError::Action {
                 name: self.repository.name().clone(),
-                layer: layer.reference.to_string(),
                 problem: format!(
-                    "the index has images for {} machines; layers are added for at most \
-                     {MAX_MACHINES}: name the machine's architecture in the login",
+                    "the index has images for {} machines, and at most {MAX_MACHINES} are \
+                     changed: name the machine's architecture in the login",
                     narrowed.chosen.len()
                 ),
             });
@@ -116,6 +146,7 @@ impl Derivation<'_> {
             sources,
             has_blobs: false,
             added: Vec::new(),
+            steps: Vec::new(),
         });
         Ok(())
     }
@@ -147,29 +178,29 @@ impl Derivation<'_> {
         made: &mut Made,
     ) -> Result<Descriptor, RegistryError> {
         let digest = entry.digest();
-        let from_elsewhere = matches!(self.source.children, Children::Each(_));
+        let from_elsewhere =
+            self.source.redirected || matches!(self.source.children, Children::Each(_));
         let mut result = listed.clone();
         let mut derived_from = None;
         let location = self.source.location_of(digest);
-        if let Some(location) = location.filter(|_| from_elsewhere || !self.layers.is_empty()) {
+        let changes = !self.changes.is_empty();
+        if let Some(location) = location.filter(|_| from_elsewhere || changes) {
             match self.child_at(location, digest).await? {
-                Document::Manifest(manifest) if !self.layers.is_empty() && manifest.is_image() => {
+                Document::Manifest(manifest) if changes && manifest.is_image() => {
                     let image = self.registry().image_at(location, manifest).await?;
-                    let derived = self.add_layers(location, image, made).await?;
-                    result = listed.with_content(
-                        derived.media_type().clone(),
-                        derived.digest().clone(),
-                        derived.bytes().len() as u64,
-                    );
-                    derived_from = Some(digest.clone());
+                    let derived = self.changed(location, image, made).await?;
+                    if derived.digest() != digest {
+                        result = listed.with_content(
+                            derived.media_type().clone(),
+                            derived.digest().clone(),
+                            derived.bytes().len() as u64,
+                        );
+                        derived_from = Some(digest.clone());
+                    }
                 }
-                document if from_elsewhere => made.parts.push(Part {
-                    document,
-                    config: None,
-                    sources: vec![(location.clone(), digest.clone())],
-                    has_blobs: true,
-                    added: Vec::new(),
-                }),
+                document if from_elsewhere => {
+                    made.parts.push(Part::as_it_is(document, location));
+                }
                 _ => {}
             }
         }
@@ -182,8 +213,8 @@ impl Derivation<'_> {
         Ok(result)
     }
 
-    /// Puts every layer image on top of `base`, in the profile's order.
-    async fn add_layers(
+    /// Does to `base` what the profile does, in its order. Returns what is to be listed.
+    async fn changed(
         &self,
         location: &Location,
         base: Image,
@@ -192,54 +223,95 @@ impl Derivation<'_> {
         let platform = base.config.platform();
         let source = base.manifest.clone();
         let mut sources = vec![(location.clone(), source.digest().clone())];
-        let mut image = base;
-        let mut all_added = Vec::new();
-        for layer in &self.layers {
-            let refuse = |problem: String| RegistryError::Layers {
-                name: self.repository.name().clone(),
-                layer: layer.reference.to_string(),
-                problem,
-            };
-            let Children::At(layer_place) = &layer.source.children else {
-                continue;
-            };
-            let document = self.registry().document(&layer.source.stored).await?;
-            let manifest = self
-                .registry()
-                .manifest_for(layer_place, &document, &platform)
-                .await?
-                .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
-            let added = self.registry().image_at(layer_place, manifest).await?;
-            let (manifest, config) = metahub_resolve::add_layers(
-                &image.manifest,
-                &image.config,
-                &added.manifest,
-                &added.config,
-                &format!("metahub manifest-add {}", layer.reference),
-            )
-            .map_err(|error| {
-                RegistryError::layers(self.repository.name(), &layer.reference, &error)
-            })?;
-            sources.push((layer_place.clone(), added.manifest.digest().clone()));
-            all_added.push(AddedLayers {
-                image: layer.reference.to_string(),
-                manifest: added.manifest.digest().clone(),
-                layers: added.manifest.layers().len(),
-                platform: Some(platform.clone()),
-            });
-            image = Image { manifest, config };
+        let mut added = Vec::new();
+        let request = Request::of(self.repository.name(), self.tag, self.profile.provided());
+        let mut run = ImageRun::new(base, &self.changes.actions, request);
+        while let Some(layer) = run.advance().map_err(|error| self.cannot(&error))? {
+            let (place, image) = self.layer_image(layer, &platform).await?;
+            let layers = run.add(&image).map_err(|error| self.cannot(&error))?;
+            if layers > 0 {
+                let manifest = image.manifest.digest().clone();
+                sources.push((place, manifest.clone()));
+                added.push(AddedLayers {
+                    image: layer.to_string(),
+                    manifest,
+                    layers,
+                    platform: Some(platform.clone()),
+                });
+            }
         }
-        made.added.extend(all_added.iter().cloned());
-        let name = location.image(source.digest()).to_string();
-        let manifest = metahub_resolve::name_base(&image.manifest, &source, &name)?;
+        let Changed {
+            image,
+            changed,
+            steps,
+        } = run.finish();
+        made.added.extend(added.iter().cloned());
+        for step in &steps {
+            // Of an index, what was done to several images alike is said once.
+            if !made.steps.contains(step) {
+                made.steps.push(step.clone());
+            }
+        }
+        let mut config = None;
+        let mut manifest = image.manifest;
+        if changed {
+            let name = location.image(source.digest()).to_string();
+            manifest = metahub_resolve::name_base(&manifest, &source, &name)?;
+            config = Some(image.config);
+        }
         let document = Document::from(manifest);
         made.parts.push(Part {
             document: document.clone(),
-            config: Some(image.config),
+            config,
             sources,
             has_blobs: true,
-            added: all_added,
+            added,
+            steps,
         });
         Ok(document)
+    }
+
+    /// The image for `platform` that a layer image's name leads to, and its location.
+    async fn layer_image(
+        &self,
+        layer: &ImageReference,
+        platform: &Platform,
+    ) -> Result<(Location, Image), RegistryError> {
+        let refuse = |problem: String| RegistryError::Layers {
+            name: self.repository.name().clone(),
+            layer: layer.to_string(),
+            problem,
+        };
+        let known = self.changes.layers.iter();
+        let known = known.map(|known| (known.reference, &known.source));
+        let source = match known.into_iter().find(|(reference, _)| *reference == layer) {
+            Some((_, Ok(Some(source)))) => source,
+            Some((_, Err(error))) => return Err(RegistryError::Shared(Arc::clone(error))),
+            _ => {
+                let problem = "there is no such image here or at its upstream";
+                return Err(refuse(problem.to_owned()));
+            }
+        };
+        let Children::At(place) = &source.children else {
+            return Err(refuse("a collection is not an image".to_owned()));
+        };
+        let registry = self.registry();
+        let document = registry.document(&source.stored).await?;
+        let manifest = registry
+            .manifest_for(place, &document, platform)
+            .await?
+            .ok_or_else(|| refuse(format!("it has no build for {platform}")))?;
+        Ok((place.clone(), registry.image_at(place, manifest).await?))
+    }
+
+    fn cannot(&self, error: &ActionError) -> RegistryError {
+        let name = self.repository.name();
+        match error {
+            ActionError::Add { layer, error } => RegistryError::layers(name, layer, error),
+            ActionError::Config(_) | ActionError::Manifest(_) => RegistryError::Action {
+                name: name.clone(),
+                problem: error.to_string(),
+            },
+        }
     }
 }

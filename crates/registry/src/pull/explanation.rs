@@ -1,7 +1,7 @@
 //! Why a login gets what it gets: recorded with derived content, printed by `--explain`.
 
 use metahub_oci::{Digest, Index, MediaType, Platform};
-use metahub_resolve::Verdicts;
+use metahub_resolve::{Step, Verdicts};
 use serde::{Deserialize, Serialize};
 
 use crate::pull::derivation_document::DerivationDocument;
@@ -63,6 +63,9 @@ pub struct Explanation {
     /// Layers added on top.
     #[serde(default)]
     pub added: Vec<AddedLayers>,
+    /// What the profile's actions came to, in order; of an index, those on all of its images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Step>,
     /// What the client should be told of the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use metahub_oci::{Digest, Document, ImageConfig, Manifest, Platform, RepositoryName};
 
+use metahub_resolve::Image;
+
 use crate::Registry;
 use crate::access::location::Location;
 use crate::error::RegistryError;
@@ -10,13 +12,6 @@ use crate::pull::source::parse;
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
-
-/// A runnable image: manifest and configuration.
-#[derive(Clone)]
-pub(crate) struct Image {
-    pub(crate) manifest: Manifest,
-    pub(crate) config: ImageConfig,
-}
 
 impl Registry {
     /// The configuration of the image that `manifest`, found at `place`, describes.

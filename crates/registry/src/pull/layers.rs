@@ -1,63 +1,71 @@
-//! The layers that a profile adds to the images of a repository.
+//! What a profile does to the images of a source, and the layer images that it may need for that.
 
-use metahub_catalog::Composed;
-use metahub_oci::{Document, RepositoryName};
+use std::sync::Arc;
+
+use metahub_catalog::{Action, Composed};
+use metahub_oci::ImageReference;
+use metahub_resolve::Request;
 
 use crate::Registry;
 use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
-use crate::pull::outcome::LayerImage;
 use crate::pull::source::Source;
 
+/// The actions that may be done to the images of a source, in order, and their layer images.
+pub(crate) struct ImageActions<'a> {
+    pub(crate) actions: Vec<&'a Action>,
+    pub(crate) layers: Vec<LayerImage<'a>>,
+}
+
+/// A layer image that the profile adds, as it is now.
+pub(crate) struct LayerImage<'a> {
+    pub(crate) reference: &'a ImageReference,
+    /// Nothing where there is no such image. That, or why it cannot be read, is an error where the
+    /// image is needed: not for what cannot run, nor where its action is not done.
+    pub(crate) source: Result<Option<Source>, Arc<RegistryError>>,
+}
+
+impl ImageActions<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// The digests of the layer images; one that is not there has none.
+    pub(crate) fn layer_digests(&self) -> Vec<&str> {
+        let layers = self.layers.iter().map(|layer| match &layer.source {
+            Ok(Some(source)) => source.stored.digest.as_str(),
+            _ => "",
+        });
+        layers.collect()
+    }
+}
+
 impl Registry {
-    /// The layer images that the events of `profile` would add to the source. Nothing where no
-    /// event applies, so that the source is served as it is.
-    pub(crate) async fn layers_to_add(
+    /// What the events of `profile` would do to the images of `source`. Nothing where no event
+    /// applies, so that the source is served as it is.
+    pub(crate) async fn image_actions<'a>(
         &self,
-        name: &RepositoryName,
+        request: &Request<'_>,
         source: &Source,
-        profile: &Composed,
-    ) -> Result<Option<Vec<LayerImage>>, RegistryError> {
-        if source.kind != SourceKind::Collection && !metahub_resolve::applies(profile, name) {
-            return Ok(None);
+        profile: &'a Composed,
+    ) -> Option<ImageActions<'a>> {
+        let applies = source.kind == SourceKind::Collection
+            || source.redirected
+            || request
+                .repository
+                .is_none_or(|name| metahub_resolve::applies(profile, name));
+        if !applies {
+            return None;
         }
-        match self.layer_images(name, profile).await {
-            Ok(layers) => Ok(Some(layers)),
-            // What cannot run gets no layers, so it does not matter that there are none.
-            Err(_) if !self.is_runnable(source).await? => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a source is, or leads to, something that can run.
-    async fn is_runnable(&self, source: &Source) -> Result<bool, RegistryError> {
-        match &*self.document(&source.stored).await? {
-            Document::Manifest(manifest) => Ok(manifest.is_image()),
-            Document::Index(index) => self.can_run(source, index).await,
-        }
-    }
-
-    /// The layer images that `profile` adds to images of `name`, as they are now.
-    async fn layer_images(
-        &self,
-        name: &RepositoryName,
-        profile: &Composed,
-    ) -> Result<Vec<LayerImage>, RegistryError> {
+        let actions = metahub_resolve::image_actions(profile, request);
         let mut layers = Vec::new();
-        for reference in metahub_resolve::layers_for(profile, name) {
-            let source =
-                self.document_source(reference)
-                    .await?
-                    .ok_or_else(|| RegistryError::Layers {
-                        name: name.clone(),
-                        layer: reference.to_string(),
-                        problem: "there is no such image here or at its upstream".to_owned(),
-                    })?;
+        for reference in metahub_resolve::layer_images(&actions) {
+            let source = self.document_source(reference).await;
             layers.push(LayerImage {
-                reference: reference.clone(),
-                source,
+                reference,
+                source: source.map_err(Arc::new),
             });
         }
-        Ok(layers)
+        Some(ImageActions { actions, layers })
     }
 }

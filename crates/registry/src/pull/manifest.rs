@@ -5,17 +5,19 @@
 //! chosen, and the layer images. Those make the key of an outcome, so every replica derives the
 //! same bytes, and logins that come to the same share them however they are worded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use metahub_catalog::Composed;
 use metahub_oci::{Digest, Document, MediaType, Platform, Tag};
+use metahub_resolve::{Before, Step};
 use metahub_store::{Origin, StoredManifest};
 
 use crate::access::location::Search;
 use crate::access::pass_through::Request;
 use crate::access::repository::{Authorised, Read, Repository};
-use crate::error::RegistryError;
+use crate::error::{NotAllowed, RegistryError};
 use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Explained, Form};
 use crate::pull::source::Source;
@@ -176,7 +178,9 @@ impl Authorised<'_> {
         profile: &Composed,
         form: Form,
     ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
-        let work = match self.work(tag, profile, form).await? {
+        let profile = self.profile_for(profile, tag);
+        let (work, _) = self.work(tag, &profile, form).await?;
+        let work = match work {
             Work::Plain(source) => return Ok((source.stored, source.warning)),
             Work::Derive(work) => work,
         };
@@ -192,40 +196,100 @@ impl Authorised<'_> {
         profile: &Composed,
         form: Form,
     ) -> Result<Outcome, RegistryError> {
-        let work = match self.work(tag, profile, form).await? {
+        let profile = self.profile_for(profile, tag);
+        let (work, steps) = self.work(tag, &profile, form).await?;
+        let work = match work {
             Work::Plain(source) => return Ok(Outcome::Plain(source)),
             Work::Derive(work) => work,
         };
-        let explained = Box::pin(work.explain()).await?;
+        let mut explained = Box::pin(work.explain()).await?;
+        explained.explanation.actions.splice(0..0, steps);
         let warnings = &explained.explanation.warnings;
         let warning = joined(work.source.warning.as_ref(), warnings);
         Ok(Outcome::Derived(Arc::new(explained), warning))
     }
 
+    /// The profile with what of it is for this name and tag.
+    fn profile_for<'p>(&self, profile: &'p Composed, tag: &Tag) -> Cow<'p, Composed> {
+        let request = metahub_resolve::Request::of(self.name(), tag, profile.provided());
+        metahub_resolve::for_request(profile, &request)
+    }
+
+    /// What there is to do, and what `pre-manifest-get` came to.
     async fn work<'a>(
         &'a self,
         tag: &'a Tag,
         profile: &'a Composed,
         form: Form,
-    ) -> Result<Work<'a>, RegistryError> {
+    ) -> Result<(Work<'a>, Vec<Step>), RegistryError> {
         let registry = self.registry();
-        let source = self.source(tag).await?;
-        let layers = registry
-            .layers_to_add(self.name(), &source, profile)
-            .await?;
-        let Some(layers) = layers else {
-            return Ok(Work::Plain(source));
+        let mut steps = Vec::new();
+        let source = if metahub_resolve::acts_before(profile) {
+            let before;
+            (before, steps) = metahub_resolve::before(profile, self.name(), tag);
+            Box::pin(self.source_after(before, tag, profile)).await?
+        } else {
+            self.source(tag).await?
+        };
+        let request = metahub_resolve::Request::of(self.name(), tag, profile.provided());
+        let changes = registry.image_actions(&request, &source, profile).await;
+        let Some(changes) = changes else {
+            return Ok((Work::Plain(source), steps));
         };
         let judged = registry.judged(&source, profile).await?;
-        Ok(Work::Derive(Derivation {
+        let derivation = Derivation {
             repository: self,
             tag,
             source,
             judged,
             profile,
-            layers,
+            changes,
             form,
-        }))
+        };
+        Ok((Work::Derive(derivation), steps))
+    }
+
+    /// What a tag is once the profile said what becomes of it. Nothing is read before that.
+    async fn source_after(
+        &self,
+        before: Before,
+        tag: &Tag,
+        profile: &Composed,
+    ) -> Result<Source, RegistryError> {
+        let (name, to) = match before {
+            Before::Unchanged => return self.source(tag).await,
+            Before::Denied(message) => {
+                let (name, login) = (self.name(), profile);
+                self.registry().counters().denied_by_profile.inc();
+                tracing::info!(repository = %name, %tag, %login, reason = message, "denied");
+                return Err(NotAllowed::Profile {
+                    name: name.clone(),
+                    tag: tag.clone(),
+                    message,
+                }
+                .into());
+            }
+            Before::Redirected(name, to) => (name, to),
+        };
+        let other = self.elsewhere(&name)?;
+        let source = match &other {
+            Some(other) => other.source(&to).await,
+            None => self.source(&to).await,
+        };
+        let mut source = source.map_err(|error| match error {
+            RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown(_) => {
+                RegistryError::ManifestUnknown {
+                    name: self.name().clone(),
+                    reference: tag.clone().into(),
+                    hint: format!(
+                        ": the profile redirects it to {name}:{to}, and there is no such image"
+                    ),
+                }
+            }
+            other => other,
+        })?;
+        source.redirected = other.is_some();
+        Ok(source)
     }
 }
 

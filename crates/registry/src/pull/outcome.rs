@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use metahub_oci::{Digest, ImageReference};
+use metahub_oci::Digest;
 use metahub_store::{StoreError, StoredManifest};
 
 use crate::access::stored::StoredRepository;
 use crate::pull::explanation::Explanation;
-use crate::pull::source::Source;
 
 /// The version of the rules by which outcomes are made; a new one derives anew.
 pub(crate) const OUTCOME_VERSION: u32 = 4;
@@ -48,10 +47,4 @@ pub(crate) struct Chosen {
 pub(crate) struct Explained {
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) explanation: Explanation,
-}
-
-/// A layer image that the profile adds, as it is now.
-pub(crate) struct LayerImage {
-    pub(crate) reference: ImageReference,
-    pub(crate) source: Source,
 }

@@ -4,6 +4,8 @@
 use futures_util::future::try_join_all;
 use metahub_oci::{Digest, Document, ImageConfig};
 
+use metahub_resolve::Step;
+
 use crate::access::location::Location;
 use crate::access::stored::StoredRepository;
 use crate::error::RegistryError;
@@ -26,6 +28,8 @@ pub(crate) struct Made {
     /// What is served leads to these.
     pub(crate) children: Vec<Child>,
     pub(crate) added: Vec<AddedLayers>,
+    /// What was done to images.
+    pub(crate) steps: Vec<Step>,
 }
 
 /// One document that is stored in the repository that clients ask for.
@@ -39,6 +43,8 @@ pub(crate) struct Part {
     pub(crate) has_blobs: bool,
     /// The layer images that were added: they are its sources after the first.
     pub(crate) added: Vec<AddedLayers>,
+    /// What the profile's actions came to.
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Derivation<'_> {
@@ -99,6 +105,19 @@ impl Derivation<'_> {
 }
 
 impl Part {
+    /// A document as its publisher made it.
+    pub(crate) fn as_it_is(document: Document, location: &Location) -> Self {
+        let sources = vec![(location.clone(), document.digest().clone())];
+        Self {
+            document,
+            config: None,
+            sources,
+            has_blobs: true,
+            added: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
     fn bytes(&self) -> u64 {
         let config = self
             .config

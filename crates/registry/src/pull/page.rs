@@ -7,6 +7,8 @@ pub struct ListPage {
     pub items: Vec<String>,
     /// Whether more follow the last one.
     pub more: bool,
+    /// After which item the next page begins, where that is not the last one of this.
+    pub after: Option<String>,
 }
 
 impl ListPage {
@@ -17,7 +19,11 @@ impl ListPage {
         items.dedup();
         let more = items.len() > limit;
         items.truncate(limit);
-        Self { items, more }
+        Self {
+            items,
+            more,
+            after: None,
+        }
     }
 }
 
@@ -33,7 +39,8 @@ mod tests {
             first,
             ListPage {
                 items: vec!["a".into(), "b".into()],
-                more: true
+                more: true,
+                after: None,
             }
         );
         let second = ListPage::cut(items(), Some("b"), 2);
@@ -41,14 +48,16 @@ mod tests {
             second,
             ListPage {
                 items: vec!["c".into(), "d".into()],
-                more: false
+                more: false,
+                after: None,
             }
         );
         assert_eq!(
             ListPage::cut(items(), None, 0),
             ListPage {
                 items: vec![],
-                more: true
+                more: true,
+                after: None,
             }
         );
     }

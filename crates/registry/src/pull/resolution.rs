@@ -144,6 +144,7 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
         entries: Verdicts::default(),
         children,
         added: Vec::new(),
+        actions: Vec::new(),
         warnings: Vec::new(),
     }
 }

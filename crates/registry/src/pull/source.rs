@@ -25,6 +25,9 @@ pub(crate) struct Source {
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) children: Children,
     pub(crate) warning: Option<String>,
+    /// Whether a profile redirected here, so that nothing of it is found under the name that was
+    /// asked for.
+    pub(crate) redirected: bool,
     /// Why an entry of a collection could not be read, if that may pass: where nothing else fits,
     /// it is not known that nothing does.
     pub(crate) failure: Option<Arc<RegistryError>>,
@@ -43,6 +46,14 @@ impl Source {
     /// The source's document.
     pub(crate) fn document(&self) -> Result<Document, DocumentError> {
         parse(&self.stored)
+    }
+
+    /// The storage repository that a profile redirected to.
+    pub(crate) fn redirected_to(&self) -> Option<&str> {
+        match &self.children {
+            Children::At(location) if self.redirected => Some(location.storage().as_str()),
+            _ => None,
+        }
     }
 
     /// Adds something that the client should know.
@@ -279,6 +290,7 @@ fn source_at(
         stored,
         children: Children::At(location.clone()),
         warning,
+        redirected: false,
         failure: None,
     }
 }

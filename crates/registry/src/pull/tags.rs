@@ -1,14 +1,20 @@
 //! The tags of a repository: those of a collection, those pushed here, and those of upstreams.
 
+use metahub_catalog::Composed;
 use metahub_oci::Tag;
+use metahub_resolve::TagFilters;
 use metahub_store::Page;
 use metahub_upstream::UpstreamError;
 
 use crate::access::location::{Location, there};
 use crate::access::pass_through::Request;
-use crate::access::repository::{Read, Repository};
+use crate::access::repository::{Authorised, Read, Repository};
 use crate::error::RegistryError;
 use crate::pull::page::ListPage;
+
+/// Tags that are looked at for one step of a filtered list, and in one request.
+const LOOKED_AT: usize = 1000;
+const MOST_LOOKED_AT: usize = 20_000;
 
 /// A page of a repository's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,12 +44,69 @@ impl Found {
 }
 
 impl Repository<'_, Read> {
+    /// The tags after `last`, at most `limit`, that `profile` shows.
+    pub async fn tags(
+        &self,
+        profile: &Composed,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<TagList, RegistryError> {
+        let repository = self.authorise(Request::Tags).await?;
+        match TagFilters::of(profile, repository.name()) {
+            None => repository.all_tags(last, limit).await,
+            Some(filters) => repository.shown_tags(&filters, last, limit).await,
+        }
+    }
+}
+
+impl Authorised<'_> {
+    /// The tags after `last` that `filters` show. Looks at no more than [`MOST_LOOKED_AT`] in one
+    /// request, whose page is then shorter.
+    async fn shown_tags(
+        &self,
+        filters: &TagFilters<'_>,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<TagList, RegistryError> {
+        let added = filters.added();
+        let mut shown: Vec<String> = Vec::new();
+        let mut warning = None;
+        let mut looked_at = 0;
+        let mut after = last.map(str::to_owned);
+        let more = loop {
+            let TagList {
+                page,
+                warning: told,
+            } = self.all_tags(after.as_deref(), LOOKED_AT).await?;
+            looked_at += page.items.len();
+            warning = warning.or(told);
+            let end = page.items.last().filter(|_| page.more).cloned();
+            let within = |tag: &str| {
+                after.as_deref().is_none_or(|after| tag > after)
+                    && end.as_deref().is_none_or(|end| tag <= end)
+            };
+            let added = added.iter().map(|tag| tag.as_str());
+            shown.extend(added.filter(|tag| within(tag)).map(str::to_owned));
+            shown.extend(page.items.into_iter().filter(|tag| filters.shows(tag)));
+            let Some(end) = end else { break false };
+            after = Some(end);
+            if shown.len() > limit || looked_at >= MOST_LOOKED_AT {
+                break true;
+            }
+        };
+        let mut page = ListPage::cut(shown, last, limit);
+        if more && !page.more {
+            page.more = true;
+            page.after = after;
+        }
+        Ok(TagList { page, warning })
+    }
+
     /// The tags after `last`, at most `limit`: whatever a pull by tag would find.
     /// Those of a collection, those pushed here, and, unless the name was pushed to and local
     /// content comes first, those of every upstream that the name leads to.
-    pub async fn tags(&self, last: Option<&str>, limit: usize) -> Result<TagList, RegistryError> {
-        let repository = self.authorise(Request::Tags).await?;
-        let (registry, name) = (repository.registry(), repository.name());
+    async fn all_tags(&self, last: Option<&str>, limit: usize) -> Result<TagList, RegistryError> {
+        let (registry, name) = (self.registry(), self.name());
         let catalog = registry.catalog();
         let of_collection = catalog.collection_tags(name);
         let mut found = Found {
@@ -51,7 +114,7 @@ impl Repository<'_, Read> {
             items: of_collection.iter().map(ToString::to_string).collect(),
             ..Found::default()
         };
-        for location in repository.locations().await? {
+        for location in self.locations().await? {
             match &location {
                 Location::Local(local) => {
                     // Else what is stored under this name is what its upstream gave.

@@ -8,6 +8,7 @@
     reason = "tests assert by panicking"
 )]
 
+mod actions;
 mod provenance;
 mod retention;
 mod untouched;

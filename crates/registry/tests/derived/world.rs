@@ -26,7 +26,16 @@ impl World {
     }
 
     pub(crate) async fn with(store: Store, settings: Settings) -> Self {
-        let loaded = Catalog::from_documents(&[("lab.yaml", PROFILES)]);
+        Self::of(store, settings, PROFILES)
+    }
+
+    pub(crate) async fn of_documents(documents: &str) -> Self {
+        let store = Store::temporary().await.unwrap();
+        Self::of(store, Settings::default(), documents)
+    }
+
+    fn of(store: Store, settings: Settings, documents: &str) -> Self {
+        let loaded = Catalog::from_documents(&[("lab.yaml", documents)]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         let catalog = Arc::new(loaded.catalog);
         let (_sender, receiver) = watch::channel(Arc::clone(&catalog));
@@ -108,6 +117,23 @@ impl World {
             &layer,
         );
         self.push(repository, tag, &manifest).await
+    }
+
+    /// A single image with the label `site`.
+    pub(crate) async fn labelled(&self, repository: &str, site: &str) -> Digest {
+        let layer = self.blob(repository, site.as_bytes().to_vec()).await;
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "config": {"Labels": {"site": site}},
+            "rootfs": {"type": "layers", "diff_ids": [layer.0.as_str()]}
+        });
+        let config = self.blob(repository, config.to_string().into_bytes()).await;
+        let manifest = manifest(
+            MediaType::OCI_CONFIG,
+            &config,
+            MediaType::OCI_LAYER_GZIP,
+            &layer,
+        );
+        self.push(repository, "latest", &manifest).await.0
     }
 
     pub(crate) async fn index(&self, repository: &str, tag: &str, entries: Vec<Value>) -> Digest {

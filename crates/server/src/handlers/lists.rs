@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode, header};
 use metahub_auth::Identity;
+use metahub_catalog::Composed;
 use metahub_oci::{Digest, ErrorCode, MediaType, RepositoryName};
 use metahub_registry::{ListPage, Read, Registry, Repository, TagList};
 use serde_json::json;
@@ -46,7 +47,7 @@ fn with_next(
     page: &ListPage,
     ns: Option<&str>,
 ) -> Answer {
-    match page.items.last() {
+    match page.after.as_ref().or(page.items.last()) {
         Some(last) if page.more => linked(answer, path, limit, last, &[("ns", ns)]),
         _ => answer,
     }
@@ -74,13 +75,16 @@ fn linked(
 /// end-8. `asked` is what the client calls the repository, with its `ns` if it named one.
 pub(crate) async fn tags(
     repository: &Repository<'_, Read>,
+    profile: &Composed,
     query: &Pairs,
     max: usize,
     asked: &RepositoryName,
 ) -> Result<Response<Body>, HttpError> {
     let Paging { limit, last } = paging(query, max)?;
-    let TagList { page, warning } = repository.tags(last.as_deref(), limit).await?;
-    let answer = Answer::new(StatusCode::OK).warning(warning.as_deref());
+    let TagList { page, warning } = repository.tags(profile, last.as_deref(), limit).await?;
+    let answer = Answer::new(StatusCode::OK)
+        .warning(warning.as_deref())
+        .depends_on_login();
     let answer = with_next(
         answer,
         &format!("/v2/{asked}/tags/list"),
