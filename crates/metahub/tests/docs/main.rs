@@ -1,5 +1,6 @@
 //! What the documentation says, held against the program: commands, options, configurations,
-//! links and the demo's table. Documents in `docs/documents.md` are tested in the catalog's crate.
+//! links and the demo's table. Documents in `docs/documents.md` and `docs/actions.md` are tested in
+//! the crate `catalog`.
 //! A command that these tests do not know fails them, so that none is written and never tried.
 
 #![allow(
