@@ -97,7 +97,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 53] = [
+const OTHER_VALUES: [(&str, &str); 54] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -148,6 +148,7 @@ const OTHER_VALUES: [(&str, &str); 53] = [
     ("cache.pinned", "['quay.io/.*']"),
     ("cache.spare", "1h"),
     ("cache.derived", "64 MiB"),
+    ("cache.keep_derived", "30d"),
     // One means nothing without the other.
     ("tls.certificate", ""),
     ("tls.key", ""),
