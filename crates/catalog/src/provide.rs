@@ -125,68 +125,49 @@ impl<'g> Gathered<'g> {
 
     /// The same of a profile and of all that it extends, defaults of parameters left out.
     pub(crate) fn states_of(&mut self, profile: &Profile, given: &[(&str, String)]) {
-        self.states_within(profile, given, &mut HashSet::new());
-    }
-
-    fn states_within<'p>(
-        &mut self,
-        profile: &'p Profile,
-        given: &[(&str, String)],
-        seen: &mut HashSet<&'p ProfileName>,
-    ) where
-        'g: 'p,
-    {
-        for base in &profile.extends {
-            if seen.insert(base)
-                && let Some(base) = self.catalog.profile(base)
-            {
-                self.states_within(base, given, seen);
+        for profile in self.lineage(profile) {
+            let sets = |parameter: &Parameter| {
+                let mut given = given.iter();
+                given.any(|(name, _)| *name == parameter.name)
+            };
+            if profile.parameters.iter().any(sets) {
+                let filled = profile.with(self.graph, given);
+                self.states(&filled.features);
+            } else {
+                self.states(&profile.features);
             }
-        }
-        let sets = |parameter: &Parameter| given.iter().any(|(name, _)| *name == parameter.name);
-        if profile.parameters.iter().any(sets) {
-            let filled = profile.with(self.graph, given);
-            self.states(&filled.features);
-        } else {
-            self.states(&profile.features);
         }
     }
 
     /// A profile under the values that are `given` to its parameters, and before it what it
     /// extends.
     pub(crate) fn profile(&mut self, profile: &Profile, given: &[(&str, String)]) {
-        self.extended(profile, given, &mut HashSet::new());
+        for profile in self.lineage(profile) {
+            if profile.parameters.is_empty() {
+                self.body(profile);
+                continue;
+            }
+            let mut values: Vec<(&str, String)> = Vec::new();
+            for parameter in &profile.parameters {
+                let name = parameter.name.as_str();
+                let set = given.iter().find(|(given, _)| *given == name);
+                let value = set.map(|(_, value)| value.clone());
+                let value = value.or_else(|| self.stated_value(parameter));
+                values.extend(value.map(|value| (name, value)));
+            }
+            let filled = profile.with(self.graph, &values);
+            self.body(&filled);
+        }
     }
 
-    /// Each base counts once, however many lead to it.
-    fn extended<'p>(
-        &mut self,
-        profile: &'p Profile,
-        given: &[(&str, String)],
-        seen: &mut HashSet<&'p ProfileName>,
-    ) where
+    /// What a profile extends, lowest first, each once however many lead to it, and the profile.
+    fn lineage<'p>(&self, profile: &'p Profile) -> Vec<&'p Profile>
+    where
         'g: 'p,
     {
-        for base in &profile.extends {
-            if seen.insert(base)
-                && let Some(base) = self.catalog.profile(base)
-            {
-                self.extended(base, given, seen);
-            }
-        }
-        if profile.parameters.is_empty() {
-            return self.body(profile);
-        }
-        let mut values: Vec<(&str, String)> = Vec::new();
-        for parameter in &profile.parameters {
-            let name = parameter.name.as_str();
-            let set = given.iter().find(|(given, _)| *given == name);
-            let value = set.map(|(_, value)| value.clone());
-            let value = value.or_else(|| self.stated_value(parameter));
-            values.extend(value.map(|value| (name, value)));
-        }
-        let filled = profile.with(self.graph, &values);
-        self.body(&filled);
+        let mut lineage = Vec::new();
+        add_lineage(self.catalog, profile, &mut HashSet::new(), &mut lineage);
+        lineage
     }
 
     /// The value of a parameter that is called like a key of hardware which the login states.
@@ -308,4 +289,20 @@ impl<'g> Gathered<'g> {
         let provided = Provided::in_graph(Arc::clone(self.graph), features);
         fit(std::slice::from_ref(feature), &provided).fits()
     }
+}
+
+fn add_lineage<'p>(
+    catalog: &'p Catalog,
+    profile: &'p Profile,
+    seen: &mut HashSet<&'p ProfileName>,
+    lineage: &mut Vec<&'p Profile>,
+) {
+    for base in &profile.extends {
+        if seen.insert(base)
+            && let Some(base) = catalog.profile(base)
+        {
+            add_lineage(catalog, base, seen, lineage);
+        }
+    }
+    lineage.push(profile);
 }
