@@ -35,14 +35,14 @@ pub use add_layers::{add_layers, name_base};
 pub use annotation::{BASE_DIGEST, BASE_NAME, EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
 pub use collection::{Candidates, LeftOut, Pointed, collection_candidates, says_everything};
 pub use filter::{Filtered, filter};
-pub use layers::{MAX_LAYERS, applies, layers_for};
+pub use layers::MAX_LAYERS;
 pub use narrow::{Narrowed, judge, narrow, narrow_candidates};
 pub use nothing_fits::NothingFits;
 pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};
 pub use own_statements::{below, excluded, unmarked, with_own};
 pub use pipeline::{
-    ActionError, Before, Changed, Image, ImageRun, Request, Step, TagFilters, acts_before, before,
-    for_request, image_actions, layer_images,
+    ActionError, Before, Changed, Image, ImageRun, Request, Step, TagFilters, acts_before, applies,
+    before, for_request, image_actions, layer_images,
 };
 pub use policy::{Policy, Unsure};
 pub use reading::{MAX_READ_AT_ONCE, to_read};

@@ -13,8 +13,8 @@ use common::{attestation, digest, entry, index, profile, provided};
 use metahub_catalog::Catalog;
 use metahub_oci::{Descriptor, Document, Index, MediaType, RepositoryName};
 use metahub_resolve::{
-    NothingFits, Verdict, WEIGHT, applies, filter, layers_for, narrow, one_per_machine,
-    replace_children, served_descriptor,
+    NothingFits, Verdict, WEIGHT, applies, filter, image_actions, layer_images, narrow,
+    one_per_machine, replace_children, served_descriptor,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -416,7 +416,7 @@ fn layers_are_added_in_the_order_of_the_login(
 ) {
     let repository: RepositoryName = repository.parse().unwrap();
     let profile = profile(login);
-    let layers: Vec<String> = layers_for(&profile, &repository)
+    let layers: Vec<String> = layer_images(&image_actions(&profile, &repository))
         .iter()
         .map(|image| image.to_string().replace(":latest", ""))
         .collect();

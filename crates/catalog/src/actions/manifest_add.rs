@@ -1,6 +1,6 @@
 //! `manifest-add`: on top of an image, put the layers of another.
 
-use metahub_oci::ImageReference;
+use metahub_oci::{ImageReference, RepositoryName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -41,6 +41,13 @@ impl ManifestAdd {
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] =
         &["layerRepository", "layers", "position", "repository"];
+
+    /// Whether images of `repository` get the layers.
+    #[must_use]
+    pub fn is_for(&self, repository: &RepositoryName) -> bool {
+        let pattern = self.repository.as_ref();
+        pattern.is_none_or(|pattern| pattern.matches(repository))
+    }
 
     pub(super) fn schema() -> Value {
         json!({

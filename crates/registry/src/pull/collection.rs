@@ -111,7 +111,7 @@ impl Registry {
             stored: built.stored,
             children: Children::Each(built.locations),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
-            redirected: false,
+            redirected: None,
             failure: failure.or(built.failure),
         })
     }

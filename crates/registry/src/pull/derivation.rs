@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use metahub_catalog::Composed;
-use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, Tag};
+use metahub_oci::{Descriptor, Digest, Document, Manifest, Platform, RepositoryName, Tag};
 use metahub_resolve::{Narrowed, NothingFits, UNKNOWN, Verdicts};
 use metahub_store::StoredManifest;
 
@@ -85,7 +85,7 @@ impl Derivation<'_> {
             self.profile.digest().as_str(),
             self.changes.layer_digests(),
             self.form == Form::Index,
-            self.source.redirected_to(),
+            self.source.redirected.as_ref().map(RepositoryName::as_str),
         ))
     }
 
@@ -139,9 +139,9 @@ impl Derivation<'_> {
     }
 
     async fn decide_by(&self, document: Arc<Document>) -> Result<Decided, RegistryError> {
-        let (source, name) = (&self.source, self.repository.name());
-        if source.redirected
-            && source.kind != SourceKind::Collection
+        // A profile that does nothing but redirect leaves what is there as it is.
+        if let Some(name) = &self.source.redirected
+            && self.source.kind != SourceKind::Collection
             && !metahub_resolve::applies(self.profile, name)
         {
             return Ok(Decided::as_it_is());
@@ -281,7 +281,7 @@ impl Derivation<'_> {
             digest: digest.clone(),
         };
         match (choice, &self.source.children) {
-            (Choice::Source, Children::At(location)) if !self.source.redirected => {
+            (Choice::Source, Children::At(location)) if self.source.redirected.is_none() => {
                 self.registry().counters().derived_known.inc();
                 return Ok(here(location, &self.source.stored.digest));
             }
@@ -290,7 +290,7 @@ impl Derivation<'_> {
                     location, stored, ..
                 },
                 Children::At(_),
-            ) if !self.source.redirected => {
+            ) if self.source.redirected.is_none() => {
                 self.registry().counters().derived_known.inc();
                 return Ok(here(location, &stored.digest));
             }
@@ -322,7 +322,7 @@ impl Derivation<'_> {
             Choice::Source => ("source", &self.source.stored.digest),
             Choice::Image { stored, .. } => ("image", &stored.digest),
             Choice::Index(narrowed) => ("index", narrowed.index.digest()),
-            Choice::Changed(manifest) => ("layered", manifest.digest()),
+            Choice::Changed(manifest) => ("changed", manifest.digest()),
         };
         digest_over(&(
             OUTCOME_VERSION,

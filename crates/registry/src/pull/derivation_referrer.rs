@@ -136,7 +136,7 @@ impl Derivation<'_> {
     /// there, with what refers to it. What a profile redirected to lies elsewhere.
     fn named(&self, digest: &Digest) -> DerivationSource {
         if let Children::At(location) = &self.source.children
-            && self.source.redirected
+            && self.source.redirected.is_some()
         {
             return named_at(location, digest);
         }

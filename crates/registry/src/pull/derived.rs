@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use metahub_oci::{Descriptor, Digest, Document, ImageReference, Platform};
-use metahub_resolve::{ActionError, Changed, Image, ImageRun, Narrowed, Request};
+use metahub_resolve::{ActionError, Changed, Image, ImageRun, Narrowed};
 
 use crate::access::location::Location;
 use crate::error::RegistryError;
@@ -25,7 +25,7 @@ impl Derivation<'_> {
         match choice {
             Choice::Source => {
                 made.children = self.children_of_source().await?;
-                if self.source.redirected {
+                if self.source.redirected.is_some() {
                     self.redirected(&mut made).await?;
                 }
             }
@@ -179,7 +179,7 @@ impl Derivation<'_> {
     ) -> Result<Descriptor, RegistryError> {
         let digest = entry.digest();
         let from_elsewhere =
-            self.source.redirected || matches!(self.source.children, Children::Each(_));
+            self.source.redirected.is_some() || matches!(self.source.children, Children::Each(_));
         let mut result = listed.clone();
         let mut derived_from = None;
         let location = self.source.location_of(digest);
@@ -224,8 +224,8 @@ impl Derivation<'_> {
         let source = base.manifest.clone();
         let mut sources = vec![(location.clone(), source.digest().clone())];
         let mut added = Vec::new();
-        let request = Request::of(self.repository.name(), self.tag, self.profile.provided());
-        let mut run = ImageRun::new(base, &self.changes.actions, request);
+        let provided = self.profile.provided();
+        let mut run = ImageRun::new(base, &self.changes.actions, provided);
         while let Some(layer) = run.advance().map_err(|error| self.cannot(&error))? {
             let (place, image) = self.layer_image(layer, &platform).await?;
             let layers = run.add(&image).map_err(|error| self.cannot(&error))?;

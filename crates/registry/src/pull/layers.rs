@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use metahub_catalog::{Action, Composed};
-use metahub_oci::ImageReference;
-use metahub_resolve::Request;
+use metahub_oci::{ImageReference, RepositoryName};
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -41,23 +40,21 @@ impl ImageActions<'_> {
 }
 
 impl Registry {
-    /// What the events of `profile` would do to the images of `source`. Nothing where no event
+    /// What the events of `profile` would do to the images of `source`, which is read as `name`. Nothing where no event
     /// applies, so that the source is served as it is.
     pub(crate) async fn image_actions<'a>(
         &self,
-        request: &Request<'_>,
+        name: &RepositoryName,
         source: &Source,
         profile: &'a Composed,
     ) -> Option<ImageActions<'a>> {
         let applies = source.kind == SourceKind::Collection
-            || source.redirected
-            || request
-                .repository
-                .is_none_or(|name| metahub_resolve::applies(profile, name));
+            || source.redirected.is_some()
+            || metahub_resolve::applies(profile, name);
         if !applies {
             return None;
         }
-        let actions = metahub_resolve::image_actions(profile, request);
+        let actions = metahub_resolve::image_actions(profile, name);
         let mut layers = Vec::new();
         for reference in metahub_resolve::layer_images(&actions) {
             let source = self.document_source(reference).await;

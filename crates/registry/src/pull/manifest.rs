@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use metahub_catalog::Composed;
-use metahub_oci::{Digest, Document, MediaType, Platform, Tag};
-use metahub_resolve::{Before, Step};
+use metahub_oci::{Digest, Document, MediaType, Platform, RepositoryName, Tag};
+use metahub_resolve::{Before, Request, Step, for_request};
 use metahub_store::{Origin, StoredManifest};
 
 use crate::access::location::Search;
-use crate::access::pass_through::Request;
+use crate::access::pass_through;
 use crate::access::repository::{Authorised, Read, Repository};
 use crate::error::{NotAllowed, RegistryError};
 use crate::pull::derivation::Derivation;
@@ -65,6 +65,15 @@ pub(crate) enum Outcome {
     Derived(Arc<Explained>, Option<String>),
 }
 
+/// A request by tag after `pre-manifest-get`.
+struct Asked<'p> {
+    source: Source,
+    /// With what of it is for the name and tag that are read.
+    profile: Cow<'p, Composed>,
+    /// What was done.
+    steps: Vec<Step>,
+}
+
 /// What there is to do for a tag.
 enum Work<'a> {
     /// No event applies: the source is served as it is.
@@ -81,7 +90,7 @@ impl Repository<'_, Read> {
         profile: &Composed,
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
-        let repository = self.authorise(Request::Tag(tag)).await?;
+        let repository = self.authorise(pass_through::Request::Tag(tag)).await?;
         let form = match accepts {
             Accepts::IndexOnly => Form::Index,
             Accepts::Index | Accepts::ManifestOnly => Form::Any,
@@ -100,7 +109,9 @@ impl Repository<'_, Read> {
 
     /// What a request by digest is answered with: never rewritten.
     pub async fn manifest(&self, digest: &Digest) -> Result<Served, RegistryError> {
-        let repository = self.authorise(Request::Manifest(digest)).await?;
+        let repository = self
+            .authorise(pass_through::Request::Manifest(digest))
+            .await?;
         let stored = match repository.stored().manifest(digest).await? {
             Some(stored) => {
                 let (registry, storage) = (repository.registry(), repository.stored().name());
@@ -178,9 +189,8 @@ impl Authorised<'_> {
         profile: &Composed,
         form: Form,
     ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
-        let profile = self.profile_for(profile, tag);
-        let (work, _) = self.work(tag, &profile, form).await?;
-        let work = match work {
+        let asked = self.asked(tag, profile).await?;
+        let work = match self.work(tag, asked.source, &asked.profile, form).await? {
             Work::Plain(source) => return Ok((source.stored, source.warning)),
             Work::Derive(work) => work,
         };
@@ -196,48 +206,107 @@ impl Authorised<'_> {
         profile: &Composed,
         form: Form,
     ) -> Result<Outcome, RegistryError> {
-        let profile = self.profile_for(profile, tag);
-        let (work, steps) = self.work(tag, &profile, form).await?;
-        let work = match work {
+        let asked = self.asked(tag, profile).await?;
+        let work = match self.work(tag, asked.source, &asked.profile, form).await? {
             Work::Plain(source) => return Ok(Outcome::Plain(source)),
             Work::Derive(work) => work,
         };
         let mut explained = Box::pin(work.explain()).await?;
-        explained.explanation.actions.splice(0..0, steps);
+        explained.explanation.actions.splice(0..0, asked.steps);
         let warnings = &explained.explanation.warnings;
         let warning = joined(work.source.warning.as_ref(), warnings);
         Ok(Outcome::Derived(Arc::new(explained), warning))
     }
 
-    /// The profile with what of it is for this name and tag.
-    fn profile_for<'p>(&self, profile: &'p Composed, tag: &Tag) -> Cow<'p, Composed> {
-        let request = metahub_resolve::Request::of(self.name(), tag, profile.provided());
-        metahub_resolve::for_request(profile, &request)
+    /// What `profile` makes of a request for `tag` before anything is read, what the tag names then,
+    /// and what of the profile is for that.
+    async fn asked<'p>(
+        &self,
+        tag: &Tag,
+        profile: &'p Composed,
+    ) -> Result<Asked<'p>, RegistryError> {
+        if !metahub_resolve::acts_before(profile) {
+            return Ok(Asked {
+                source: self.source(tag).await?,
+                profile: for_request(profile, &Request::of(self.name(), tag, profile.provided())),
+                steps: Vec::new(),
+            });
+        }
+        let (before, steps) = metahub_resolve::before(profile, self.name(), tag);
+        let (name, to) = match before {
+            Before::Unchanged => (self.name().clone(), tag.clone()),
+            Before::Redirected(name, to) => (name, to),
+            Before::Denied(message) => return Err(self.denied(tag, profile, message)),
+        };
+        // Boxed: few are redirected, and its state would make every pull's larger.
+        let source = Box::pin(self.redirected(tag, &name, &to)).await?;
+        let profile = for_request(profile, &Request::of(&name, &to, profile.provided()));
+        Ok(Asked {
+            source,
+            profile,
+            steps,
+        })
     }
 
-    /// What there is to do, and what `pre-manifest-get` came to.
+    fn denied(&self, tag: &Tag, login: &Composed, message: String) -> RegistryError {
+        let name = self.name().clone();
+        self.registry().counters().denied_by_profile.inc();
+        tracing::info!(repository = %name, %tag, %login, reason = message, "denied");
+        NotAllowed::Profile {
+            name,
+            tag: tag.clone(),
+            message,
+        }
+        .into()
+    }
+
+    /// What `tag` of this repository is answered with: `name:to`.
+    async fn redirected(
+        &self,
+        tag: &Tag,
+        name: &RepositoryName,
+        to: &Tag,
+    ) -> Result<Source, RegistryError> {
+        let other = self.elsewhere(name)?;
+        let source = match &other {
+            Some(other) => other.source(to).await,
+            None => self.source(to).await,
+        };
+        match source {
+            Ok(mut source) => {
+                source.redirected = other.is_some().then(|| name.clone());
+                Ok(source)
+            }
+            Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown(_))
+                if name != self.name() || to != tag =>
+            {
+                Err(RegistryError::ManifestUnknown {
+                    name: self.name().clone(),
+                    reference: tag.clone().into(),
+                    hint: format!(
+                        ": the profile redirects it to {name}:{to}, and there is no such image"
+                    ),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn work<'a>(
         &'a self,
         tag: &'a Tag,
+        source: Source,
         profile: &'a Composed,
         form: Form,
-    ) -> Result<(Work<'a>, Vec<Step>), RegistryError> {
+    ) -> Result<Work<'a>, RegistryError> {
         let registry = self.registry();
-        let mut steps = Vec::new();
-        let source = if metahub_resolve::acts_before(profile) {
-            let before;
-            (before, steps) = metahub_resolve::before(profile, self.name(), tag);
-            Box::pin(self.source_after(before, tag, profile)).await?
-        } else {
-            self.source(tag).await?
-        };
-        let request = metahub_resolve::Request::of(self.name(), tag, profile.provided());
-        let changes = registry.image_actions(&request, &source, profile).await;
+        let name = source.redirected.as_ref().unwrap_or(self.name());
+        let changes = registry.image_actions(name, &source, profile).await;
         let Some(changes) = changes else {
-            return Ok((Work::Plain(source), steps));
+            return Ok(Work::Plain(source));
         };
         let judged = registry.judged(&source, profile).await?;
-        let derivation = Derivation {
+        Ok(Work::Derive(Derivation {
             repository: self,
             tag,
             source,
@@ -245,51 +314,7 @@ impl Authorised<'_> {
             profile,
             changes,
             form,
-        };
-        Ok((Work::Derive(derivation), steps))
-    }
-
-    /// What a tag is once the profile said what becomes of it. Nothing is read before that.
-    async fn source_after(
-        &self,
-        before: Before,
-        tag: &Tag,
-        profile: &Composed,
-    ) -> Result<Source, RegistryError> {
-        let (name, to) = match before {
-            Before::Unchanged => return self.source(tag).await,
-            Before::Denied(message) => {
-                let (name, login) = (self.name(), profile);
-                self.registry().counters().denied_by_profile.inc();
-                tracing::info!(repository = %name, %tag, %login, reason = message, "denied");
-                return Err(NotAllowed::Profile {
-                    name: name.clone(),
-                    tag: tag.clone(),
-                    message,
-                }
-                .into());
-            }
-            Before::Redirected(name, to) => (name, to),
-        };
-        let other = self.elsewhere(&name)?;
-        let source = match &other {
-            Some(other) => other.source(&to).await,
-            None => self.source(&to).await,
-        };
-        let mut source = source.map_err(|error| match error {
-            RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown(_) => {
-                RegistryError::ManifestUnknown {
-                    name: self.name().clone(),
-                    reference: tag.clone().into(),
-                    hint: format!(
-                        ": the profile redirects it to {name}:{to}, and there is no such image"
-                    ),
-                }
-            }
-            other => other,
-        })?;
-        source.redirected = other.is_some();
-        Ok(source)
+        }))
     }
 }
 

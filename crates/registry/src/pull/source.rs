@@ -25,9 +25,9 @@ pub(crate) struct Source {
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) children: Children,
     pub(crate) warning: Option<String>,
-    /// Whether a profile redirected here, so that nothing of it is found under the name that was
-    /// asked for.
-    pub(crate) redirected: bool,
+    /// The repository that a profile redirected to, as clients call it: nothing of the source is
+    /// found under the name that was asked for.
+    pub(crate) redirected: Option<RepositoryName>,
     /// Why an entry of a collection could not be read, if that may pass: where nothing else fits,
     /// it is not known that nothing does.
     pub(crate) failure: Option<Arc<RegistryError>>,
@@ -46,14 +46,6 @@ impl Source {
     /// The source's document.
     pub(crate) fn document(&self) -> Result<Document, DocumentError> {
         parse(&self.stored)
-    }
-
-    /// The storage repository that a profile redirected to.
-    pub(crate) fn redirected_to(&self) -> Option<&str> {
-        match &self.children {
-            Children::At(location) if self.redirected => Some(location.storage().as_str()),
-            _ => None,
-        }
     }
 
     /// Adds something that the client should know.
@@ -290,7 +282,7 @@ fn source_at(
         stored,
         children: Children::At(location.clone()),
         warning,
-        redirected: false,
+        redirected: None,
         failure: None,
     }
 }

@@ -176,7 +176,8 @@ impl ImageWalk<'_> {
     ) -> Result<(), RegistryError> {
         let added = derived.explanation.added.iter();
         let select = Select::Only(added.map(|added| added.manifest.clone()).collect());
-        for layer in metahub_resolve::layers_for(profile, name) {
+        let actions = metahub_resolve::image_actions(profile, name);
+        for layer in metahub_resolve::layer_images(&actions) {
             if let Some(source) = self.registry.document_source(layer).await? {
                 self.source(&source, layer, &select).await?;
             }

@@ -16,6 +16,12 @@ profiles:
   - name: closed
     actions:
       - {name: deny, event: pre-manifest-get, when: {repository: lab/app}, args: {message: ask the site's staff}}
+  - name: led
+    actions:
+      - {name: redirect, event: pre-manifest-get, args: {repository: lab/old, to: lab/blue}}
+      - {name: redirect, event: pre-manifest-get, args: {repository: lab/older, to: lab/app}}
+      - {name: deny, event: pre-manifest-get, when: {repository: lab/app}, args: {message: ask the site's staff}}
+      - {name: config-set, event: post-manifest-get, when: {repository: lab/blue}, args: {user: '7'}}
   - name: run
     actions:
       - name: config-set
@@ -38,8 +44,7 @@ async fn world() -> World {
     world
 }
 
-fn config_of(world: &World, served: &Served) -> Digest {
-    let _ = world;
+fn config_of(served: &Served) -> Digest {
     let Document::Manifest(manifest) = Document::parse(served.bytes.clone(), None).unwrap() else {
         panic!("an index");
     };
@@ -87,7 +92,7 @@ async fn a_redirected_tag_is_served_whole_under_the_name_that_was_asked_for() {
             // What it leads to is there, too.
             for entry in index.manifests() {
                 let child = repository.manifest(entry.digest()).await.unwrap();
-                let config = config_of(&world, &child);
+                let config = config_of(&child);
                 repository.blob(&config).await.unwrap();
             }
         }
@@ -160,12 +165,27 @@ async fn a_denied_tag_is_refused_with_its_message_and_digests_are_not() {
 }
 
 #[tokio::test]
+async fn what_comes_after_a_redirection_is_for_the_name_that_it_leads_to() {
+    let world = world().await;
+    let served = world.pull("led", "lab/old:latest").await;
+    let config = blob(&world, "lab/old", &config_of(&served)).await;
+    assert_eq!(config["config"]["User"], "7");
+    let denied = world
+        .pull_as("led", "lab/older:latest", Accepts::Index)
+        .await;
+    assert!(matches!(
+        denied.unwrap_err(),
+        RegistryError::NotAllowed(NotAllowed::Profile { .. })
+    ));
+}
+
+#[tokio::test]
 async fn a_condition_on_a_label_decides_how_an_image_is_run() {
     let world = world().await;
     let plain = world.pull("any", "lab/blue:latest").await;
     let served = world.pull("run", "lab/blue:latest").await;
     assert_ne!(served.digest, plain.digest);
-    let config = blob(&world, "lab/blue", &config_of(&world, &served)).await;
+    let config = blob(&world, "lab/blue", &config_of(&served)).await;
     assert_eq!(config["config"]["Env"], json!(["SIMD=AVX2"]));
     assert_eq!(config["config"]["Entrypoint"], json!(["/launch", "--"]));
     let served = world.pull("run", "lab/red:latest").await;

@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 
-use metahub_catalog::{Action, Args, Composed, When};
+use metahub_catalog::{Action, Composed, When};
 
 use super::request::Request;
 use super::when::{Facts, Holds, holds};
 
-/// `profile` with the actions only that may be done for `request`, those without their condition
-/// of which it is known that it holds. What is chosen and derived depends on that profile's digest
+/// `profile` with the actions only that may be done for `request`, once
+/// [`before`](super::before()) has said what that is, those without their condition of which it is
+/// known that it holds. What is chosen and derived depends on that profile's digest
 /// alone, so requests that come to the same share it.
 #[must_use]
 pub fn for_request<'p>(profile: &'p Composed, request: &Request<'_>) -> Cow<'p, Composed> {
-    let conditional = |action: &Action| {
-        action.when.is_some() && !matches!(action.args, Args::Deny(_) | Args::Redirect(_))
-    };
-    if !profile.actions().iter().any(conditional) {
+    if !profile.actions().iter().any(|action| action.when.is_some()) {
         return Cow::Borrowed(profile);
     }
     let actions = profile.actions().iter().filter_map(|action| {

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use metahub_catalog::{Action, Annotate, Args, Composed, ManifestAdd, Position};
+use metahub_catalog::{Action, Annotate, Args, Composed, Position};
+use metahub_hardware::Provided;
 use metahub_oci::{
     ConfigError, Document, DocumentError, ImageConfig, ImageReference, JsonMap, Manifest,
     MediaType, RepositoryName,
@@ -48,20 +49,17 @@ pub enum ActionError {
     Manifest(#[from] DocumentError),
 }
 
-/// The actions of `profile` on `post-manifest-get` that may be done to an image of `request`, in
-/// order. Where conditions depend on the image, it is not known yet whether they are.
+/// The actions of `profile` on `post-manifest-get` that may be done to images of `repository`, in
+/// order. Conditions on the request are seen to by [`for_request`](super::for_request()); whether
+/// others hold is not known yet.
 #[must_use]
-pub fn image_actions<'p>(profile: &'p Composed, request: &Request<'_>) -> Vec<&'p Action> {
-    let may_be_done = |action: &&Action| {
-        let changes = match &action.args {
-            Args::ManifestAdd(add) => adds_to(add, request.repository),
-            Args::ConfigSet(_) | Args::Annotate(_) => true,
-            _ => false,
-        };
-        let when = action.when.as_ref();
-        changes && when.is_none_or(|when| holds(when, request, Facts::default()) != Holds::No)
+pub fn image_actions<'p>(profile: &'p Composed, repository: &RepositoryName) -> Vec<&'p Action> {
+    let changes = |action: &&Action| match &action.args {
+        Args::ManifestAdd(add) => add.is_for(repository),
+        Args::ConfigSet(_) | Args::Annotate(_) => true,
+        _ => false,
     };
-    profile.actions().iter().filter(may_be_done).collect()
+    profile.actions().iter().filter(changes).collect()
 }
 
 /// The images whose layers the actions may add, each once.
@@ -80,17 +78,9 @@ pub fn layer_images<'p>(actions: &[&'p Action]) -> Vec<&'p ImageReference> {
     images
 }
 
-fn adds_to(add: &ManifestAdd, repository: Option<&RepositoryName>) -> bool {
-    match (&add.repository, repository) {
-        (None, _) => true,
-        (Some(pattern), Some(name)) => pattern.matches(name),
-        (Some(_), None) => false,
-    }
-}
-
 /// The run of a profile's actions over one image.
 pub struct ImageRun<'a> {
-    request: Request<'a>,
+    provided: &'a Provided,
     waiting: VecDeque<&'a Action>,
     /// The layer images of the present `manifest-add` that are still to come.
     adding: Option<Adding<'a>>,
@@ -119,11 +109,12 @@ pub struct Changed {
 }
 
 impl<'a> ImageRun<'a> {
-    /// A run of `actions` ([`image_actions`]) over `image`, which must be one that can run.
+    /// A run of `actions` ([`image_actions`]) over `image`, which must be one that can run, for a
+    /// login that has `provided`.
     #[must_use]
-    pub fn new(image: Image, actions: &[&'a Action], request: Request<'a>) -> Self {
+    pub fn new(image: Image, actions: &[&'a Action], provided: &'a Provided) -> Self {
         Self {
-            request,
+            provided,
             waiting: actions.iter().copied().collect(),
             adding: None,
             image,
@@ -153,7 +144,7 @@ impl<'a> ImageRun<'a> {
                     document: Some(self.image.manifest.as_json()),
                     config: Some(self.image.config.as_json()),
                 };
-                let why = match holds(when, &self.request, facts) {
+                let why = match holds(when, &Request::by(self.provided), facts) {
                     Holds::Yes => None,
                     Holds::No => Some("its condition does not hold"),
                     Holds::Unknown => Some("it cannot be said whether its condition holds"),

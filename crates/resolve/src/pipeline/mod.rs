@@ -3,6 +3,7 @@
 //! `post-manifest-get`, [`TagFilters`] on `post-tags-list-get`. A new action is one file here, one
 //! in `metahub_catalog::actions`, a row there, and an arm in the entry of its event.
 
+mod applies;
 mod before;
 mod config_set;
 mod for_request;
@@ -12,6 +13,7 @@ mod step;
 mod tags;
 pub(crate) mod when;
 
+pub use applies::applies;
 pub use before::{Before, acts_before, before};
 pub use for_request::for_request;
 pub use image::{ActionError, Changed, Image, ImageRun, image_actions, layer_images};

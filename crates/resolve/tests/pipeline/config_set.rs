@@ -1,6 +1,6 @@
 use metahub_catalog::{Args, ConfigSet, EnvironmentEdit};
 use metahub_oci::ImageConfig;
-use metahub_resolve::{Changed, Image, ImageRun, Request, image_actions};
+use metahub_resolve::{Changed, Image, ImageRun, image_actions};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -49,10 +49,9 @@ pub(super) fn plain(run: &Value) -> Value {
 /// What `set` makes of an image whose configuration says `run`.
 fn set(run: &Value, set: ConfigSet) -> Changed {
     let profile = profile("zen3", vec![Args::ConfigSet(set).into()]);
-    let request = Request::by(profile.provided());
-    let actions = image_actions(&profile, &request);
+    let actions = image_actions(&profile, &"lab/app".parse().unwrap());
     let image = image(&plain(run), "application/vnd.oci.image.manifest.v1+json");
-    let mut run = ImageRun::new(image, &actions, request);
+    let mut run = ImageRun::new(image, &actions, profile.provided());
     assert_eq!(run.advance().unwrap(), None);
     run.finish()
 }

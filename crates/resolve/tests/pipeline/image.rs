@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use metahub_catalog::{Action, Annotate, Args, ConfigSet, ManifestAdd, Position, When};
 use metahub_oci::Digest;
 use metahub_resolve::{
-    ActionError, AddError, Changed, Image, ImageRun, Request, image_actions, layer_images,
+    ActionError, AddError, Changed, Image, ImageRun, image_actions, layer_images,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -46,13 +46,12 @@ fn annotate(pairs: &[(&str, &str)]) -> Args {
 /// Runs `actions` over `base`, layer images being called by their first layer.
 fn run(base: Image, actions: Vec<Action>) -> Result<Changed, ActionError> {
     let profile = profile("zen3", actions);
-    let request = Request::by(profile.provided());
-    let actions = image_actions(&profile, &request);
+    let actions = image_actions(&profile, &"lab/app".parse().unwrap());
     let known: HashMap<String, Image> = layer_images(&actions)
         .into_iter()
         .map(|reference| (reference.to_string(), layer(reference.name().as_str())))
         .collect();
-    let mut run = ImageRun::new(base, &actions, request);
+    let mut run = ImageRun::new(base, &actions, profile.provided());
     while let Some(wanted) = run.advance()? {
         run.add(&known[&wanted.to_string()])?;
     }

@@ -1,0 +1,16 @@
+//! Whether a profile does anything to what is pulled.
+
+use metahub_catalog::{Args, Composed};
+use metahub_oci::RepositoryName;
+
+use super::image::image_actions;
+
+/// Whether `profile` changes what is pulled from `repository`. If not, documents of `repository`
+/// are served as they are, byte for byte.
+#[must_use]
+pub fn applies(profile: &Composed, repository: &RepositoryName) -> bool {
+    let chooses = |args: &Args| matches!(args, Args::ManifestFilter(_) | Args::ManifestSelect(_));
+    !profile.provided().is_empty()
+        || profile.actions().iter().any(|action| chooses(&action.args))
+        || !image_actions(profile, repository).is_empty()
+}
