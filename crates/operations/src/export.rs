@@ -61,15 +61,19 @@ pub async fn export(
 ) -> Result<Exported, OperationError> {
     let documents =
         (!inventory.documents.is_empty()).then(|| Documents::pack(&inventory.documents));
-    let packed = documents.iter().flat_map(|documents| &documents.contents);
     let mut wanted: HashMap<Digest, u64> = inventory
         .contents
         .iter()
         .map(|content| (content.digest.clone(), content.size))
         .collect();
+    // Images may have the same small contents, such as an empty configuration.
+    let packed = documents.iter().flat_map(|documents| &documents.contents);
+    let packed: Vec<_> = packed
+        .filter(|(digest, _)| !wanted.contains_key(digest))
+        .collect();
     wanted.extend(
         packed
-            .clone()
+            .iter()
             .map(|(digest, bytes)| (digest.clone(), bytes.len() as u64)),
     );
     let contents = wanted.len();
