@@ -8,6 +8,7 @@
 )]
 
 use std::convert::Infallible;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -90,6 +91,17 @@ fn endless(manifest: Vec<u8>, length: Option<u64>) -> (Stand, Arc<AtomicU64>) {
     (stand, sent)
 }
 
+/// The bytes that an upstream may have sent and nobody read: what the kernel lets the buffers of a
+/// connection grow to on this machine (tcp(7)), and some MiB in the two programs.
+fn on_the_way() -> u64 {
+    let largest = |kind: &str| {
+        let sizes = fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_{kind}mem")).unwrap();
+        let largest = sizes.split_whitespace().last().unwrap();
+        largest.parse::<u64>().unwrap()
+    };
+    largest("r") + largest("w") + 8 * MIB
+}
+
 #[test]
 fn a_stream_without_end_is_read_up_to_the_bound_and_nothing_of_it_stays() {
     if !require::tools(&["setpriv"]) {
@@ -102,8 +114,7 @@ fn a_stream_without_end_is_read_up_to_the_bound_and_nothing_of_it_stays() {
             let digest = digest_of(round.to_string().as_bytes());
             let answer = get(&metahub, &format!("/v2/any/thing/blobs/{digest}"));
             answer.expect_error(503, "UNAVAILABLE");
-            // What stands in the buffers between the two is no more than some MiB.
-            let most = round * 28 * MIB;
+            let most = round * (20 * MIB + on_the_way());
             assert!(sent.load(Ordering::SeqCst) < most, "{cache}: {sent:?}");
         }
         let freed = wait_until(SOON, || staged(&metahub) == 0);
@@ -131,7 +142,7 @@ fn a_layer_is_read_up_to_the_size_that_its_manifest_says() {
                 assert!(text.contains("1000 as the manifest says"), "{text}");
             }
         }
-        assert!(sent.load(Ordering::SeqCst) < 8 * MIB, "{sent:?}");
+        assert!(sent.load(Ordering::SeqCst) < on_the_way(), "{sent:?}");
         assert!(wait_until(SOON, || staged(&metahub) == 0));
     }
 }

@@ -177,7 +177,9 @@ fn a_manifest_a_tag_and_their_deletion_are_acknowledged_when_they_are_durable() 
         panic!("{calls:#?}");
     };
     for (before, answer) in [(layer, manifest), (manifest, tag), (tag, whole)] {
-        let row = first(&calls, before.end, "flush of the log", |call| {
+        // From where it starts: a client has an answer, and may have sent its next request, before
+        // the call that sent it returns.
+        let row = first(&calls, before.start, "flush of the log", |call| {
             call.flushes("metahub.db-wal")
         });
         assert!(
