@@ -14,6 +14,7 @@
 
 pub mod booted;
 pub mod buildah;
+pub mod charliecloud;
 pub mod containerd;
 pub mod daemon;
 pub mod debian;

@@ -336,6 +336,8 @@ fn lies_about_its_name(path: &Path) -> bool {
 pub fn listening(daemon: &mut Daemon) -> String {
     daemon.wait_for_line("line that says where it listens", |line| {
         let port: String = line
+            .split_once("listens on ")?
+            .1
             .split_once("127.0.0.1:")?
             .1
             .chars()

@@ -46,7 +46,7 @@ fn get(metahub: &MetaHub, path: &str) -> Answer {
 
 /// Bytes in the files of the staging folder.
 fn staged(metahub: &MetaHub) -> u64 {
-    let files = std::fs::read_dir(metahub.data().join("staging")).unwrap();
+    let files = fs::read_dir(metahub.data().join("staging")).unwrap();
     let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
     sizes.sum()
 }
