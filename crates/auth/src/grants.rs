@@ -31,8 +31,9 @@ impl Grants {
             Some((name, Role::Pusher)) => match right {
                 Right::Pull => true,
                 Right::Push | Right::Delete => own(name),
-                Right::Admin => false,
+                Right::Curate | Right::Admin => false,
             },
+            Some((_, Role::Curator)) => matches!(right, Right::Pull | Right::Curate),
         };
         everybody || account
     }
@@ -43,22 +44,31 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    const ALL: [Right; 4] = [Right::Pull, Right::Push, Right::Delete, Right::Admin];
+    const ALL: [Right; 5] = [
+        Right::Pull,
+        Right::Push,
+        Right::Delete,
+        Right::Curate,
+        Right::Admin,
+    ];
 
-    /// Columns: pull, push, delete, admin in `alice/x`; then the same in `bob/x`.
+    /// Columns: pull, push, delete, curate, admin in `alice/x`; then the same in `bob/x`.
     #[rstest]
-    #[case("none", None, "---- ----")]
-    #[case("read", None, "p--- p---")]
-    #[case("write", None, "ppp- ppp-")]
-    #[case("none", Some(Role::Reader), "p--- p---")]
-    #[case("read", Some(Role::Reader), "p--- p---")]
-    #[case("write", Some(Role::Reader), "ppp- ppp-")]
-    #[case("none", Some(Role::Pusher), "ppp- p---")]
-    #[case("read", Some(Role::Pusher), "ppp- p---")]
-    #[case("write", Some(Role::Pusher), "ppp- ppp-")]
-    #[case("none", Some(Role::Admin), "pppp pppp")]
-    #[case("read", Some(Role::Admin), "pppp pppp")]
-    #[case("write", Some(Role::Admin), "pppp pppp")]
+    #[case("none", None, "----- -----")]
+    #[case("read", None, "p---- p----")]
+    #[case("write", None, "ppp-- ppp--")]
+    #[case("none", Some(Role::Reader), "p---- p----")]
+    #[case("read", Some(Role::Reader), "p---- p----")]
+    #[case("write", Some(Role::Reader), "ppp-- ppp--")]
+    #[case("none", Some(Role::Pusher), "ppp-- p----")]
+    #[case("read", Some(Role::Pusher), "ppp-- p----")]
+    #[case("write", Some(Role::Pusher), "ppp-- ppp--")]
+    #[case("none", Some(Role::Curator), "p--p- p--p-")]
+    #[case("read", Some(Role::Curator), "p--p- p--p-")]
+    #[case("write", Some(Role::Curator), "pppp- pppp-")]
+    #[case("none", Some(Role::Admin), "ppppp ppppp")]
+    #[case("read", Some(Role::Admin), "ppppp ppppp")]
+    #[case("write", Some(Role::Admin), "ppppp ppppp")]
     fn the_table_of_rights(
         #[case] anonymous: &str,
         #[case] role: Option<Role>,
@@ -101,12 +111,12 @@ mod tests {
 
     #[test]
     fn roles_and_access_levels_read_what_they_print() {
-        for role in [Role::Reader, Role::Pusher, Role::Admin] {
+        for role in [Role::Reader, Role::Pusher, Role::Curator, Role::Admin] {
             assert_eq!(role.to_string().parse::<Role>(), Ok(role));
         }
         assert_eq!(
             "owner".parse::<Role>().unwrap_err().to_string(),
-            "'owner' is not a role: expected reader, pusher or admin"
+            "'owner' is not a role: expected reader, pusher, curator or admin"
         );
         assert!("yes".parse::<AnonymousAccess>().is_err());
     }

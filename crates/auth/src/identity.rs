@@ -220,6 +220,13 @@ impl Identity {
         self.token.is_none() && self.grants.allows(Right::Admin, None)
     }
 
+    /// Whether profiles and collections may be changed: by curators and admins who sent their
+    /// password, never through a token.
+    #[must_use]
+    pub fn may_curate(&self) -> bool {
+        self.token.is_none() && self.grants.allows(Right::Curate, None)
+    }
+
     fn token_covers(&self, right: Right, repository: &RepositoryName) -> bool {
         let Some(token) = &self.token else {
             return true;

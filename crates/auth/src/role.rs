@@ -17,7 +17,9 @@ pub enum Right {
     Push,
     /// Remove manifests, blobs and tags.
     Delete,
-    /// Change what the registry as a whole does: accounts, profiles, collections.
+    /// Change profiles and collections.
+    Curate,
+    /// Change what the registry as a whole does.
     Admin,
 }
 
@@ -27,6 +29,7 @@ impl fmt::Display for Right {
             Self::Pull => "pull",
             Self::Push => "push",
             Self::Delete => "delete",
+            Self::Curate => "curate",
             Self::Admin => "admin",
         })
     }
@@ -49,6 +52,8 @@ pub enum Role {
     Reader,
     /// Pull everywhere; push and delete in the namespace that has the account's name.
     Pusher,
+    /// Pull everywhere; change profiles and collections.
+    Curator,
     /// Everything.
     Admin,
 }
@@ -60,6 +65,7 @@ impl Role {
         match self {
             Self::Reader => "reader",
             Self::Pusher => "pusher",
+            Self::Curator => "curator",
             Self::Admin => "admin",
         }
     }
@@ -78,10 +84,11 @@ impl FromStr for Role {
         match text {
             "reader" => Ok(Self::Reader),
             "pusher" => Ok(Self::Pusher),
+            "curator" => Ok(Self::Curator),
             "admin" => Ok(Self::Admin),
             other => Err(UnknownName {
                 kind: "a role",
-                expected: "reader, pusher or admin",
+                expected: "reader, pusher, curator or admin",
                 found: other.to_owned(),
             }),
         }

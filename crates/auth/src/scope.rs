@@ -92,7 +92,7 @@ impl Actions {
             Right::Pull => Some(Self::PULL),
             Right::Push => Some(Self::PUSH),
             Right::Delete => Some(Self::DELETE),
-            Right::Admin => None,
+            Right::Curate | Right::Admin => None,
         }
     }
 }
@@ -124,7 +124,7 @@ impl Scope {
     #[must_use]
     pub fn of(right: Right, repository: &RepositoryName) -> Self {
         let actions = match right {
-            Right::Pull | Right::Admin => Actions::PULL,
+            Right::Pull | Right::Curate | Right::Admin => Actions::PULL,
             Right::Push => Actions::PULL.union(Actions::PUSH),
             Right::Delete => Actions::DELETE,
         };

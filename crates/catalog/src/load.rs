@@ -130,6 +130,19 @@ impl Loader {
             .collect();
     }
 
+    /// The profiles and the collections, `NAME:TAG`, that were added so far.
+    #[must_use]
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let profiles = self.catalog.document_names();
+        let collections = self.catalog.collections();
+        (
+            profiles.map(ToString::to_string).collect(),
+            collections
+                .map(|one| format!("{}:{}", one.name, one.tag))
+                .collect(),
+        )
+    }
+
     /// The tests of what was added so far, which [`finish`](Self::finish) then leaves out.
     #[must_use]
     pub fn take_cases(&mut self) -> Vec<TestCase> {

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ETAG};
+use http::{HeaderName, Method, StatusCode};
 use metahub_oci::{
     Descriptor, Digest, Document, DocumentError, MAX_MANIFEST_BYTES, Reference, RepositoryName,
 };
@@ -154,6 +154,35 @@ impl Client {
         json(self.send(self.as_login(ask)).await?).await
     }
 
+    /// Asks MetaHub's own API for something that is no JSON, or sends it some; `headers` go with it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses.
+    pub async fn api_text(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(HeaderName, &str)],
+        body_text: Option<String>,
+    ) -> Result<ApiAnswer, SessionError> {
+        let mut ask = self.http.request(method, self.url(path)?).query(query);
+        for (name, value) in headers {
+            ask = ask.header(name, *value);
+        }
+        if let Some(text) = body_text {
+            ask = ask.body(text);
+        }
+        let answer = expect_success(self.send(self.as_login(ask)).await?).await?;
+        let etag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        let etag = etag.map(|tag| tag.trim_matches('"').to_owned());
+        let status = answer.status();
+        let bytes = body(answer, MAX_ANSWER).await?;
+        let text = String::from_utf8(bytes.into())
+            .map_err(|_| SessionError::BadAnswer("something that is no text".to_owned()))?;
+        Ok(ApiAnswer { status, etag, text })
+    }
+
     fn as_login(&self, ask: RequestBuilder) -> RequestBuilder {
         match &self.login {
             Some(login) => ask.basic_auth(&login.name, Some(&login.password)),
@@ -171,6 +200,17 @@ impl Client {
             .await
             .map_err(|error| unreachable(&self.server, error))
     }
+}
+
+/// What MetaHub's own API answered.
+#[derive(Clone, Debug)]
+pub struct ApiAnswer {
+    /// The HTTP status, which is one of success.
+    pub status: StatusCode,
+    /// The entity tag, without quotes.
+    pub etag: Option<String>,
+    /// The body.
+    pub text: String,
 }
 
 /// A repository that may be read.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metahub_auth::{Authenticator, ProfilesBy, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
+use metahub_operations::Curation;
 use metahub_registry::{Registry, Settings};
 use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server};
 use metahub_store::Store;
@@ -38,6 +39,7 @@ pub(crate) fn logins(config: &Config) -> Logins {
 /// A MetaHub that listens nowhere yet.
 pub(crate) struct App {
     registry: Registry,
+    curation: Option<Curation>,
     authenticator: Authenticator,
     public_url: Option<PublicUrl>,
     proxies: Proxies,
@@ -78,6 +80,7 @@ impl App {
         tell_shadowed(&config.auth.profiles_by, &registry).await;
         Ok(Self {
             registry,
+            curation: None,
             authenticator,
             public_url: config.public_url.clone(),
             proxies: config.trust_forwarded.clone(),
@@ -86,6 +89,14 @@ impl App {
             send_blobs: config.send_blobs,
             metrics: config.metrics,
         })
+    }
+
+    /// The same with documents that clients may change.
+    pub(crate) fn with_curation(self, curation: Curation) -> Self {
+        Self {
+            curation: Some(curation),
+            ..self
+        }
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -103,6 +114,7 @@ impl App {
         let store = self.registry.store().clone();
         let app = metahub_server::App {
             registry: self.registry,
+            curation: self.curation,
             authenticator: self.authenticator,
             limits: self.limits,
             read_only: self.read_only,

@@ -12,6 +12,7 @@ use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::check::CheckArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::documents::DocumentCommand;
 use crate::commands::pin::PinArgs;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
@@ -81,11 +82,14 @@ pub(crate) enum Command {
     Coverage(CoverageArgs),
     /// Show which image a login gets, and why
     Resolve(Box<ResolveArgs>),
-    /// Test profiles
+    /// Test profiles, and change those that a running MetaHub keeps through its API
     #[command(subcommand)]
     Profile(ProfileCommand),
     /// Tell how an image came about: its source, what was done to it, and why it was chosen
     Why(Box<WhyArgs>),
+    /// Change the collections that a running MetaHub keeps through its API
+    #[command(subcommand)]
+    Collection(DocumentCommand),
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),

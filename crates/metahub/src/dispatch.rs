@@ -4,12 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
+use metahub_operations::DocumentKind;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::cli::{Cli, Command};
+use crate::commands::profile::ProfileCommand;
 use crate::commands::{
-    account, backup, bundle, check, completions, coverage, demo, man, pin, profile, release,
-    resolve, schema, serve, upkeep, warm, why,
+    account, backup, bundle, check, completions, coverage, demo, documents, man, pin, profile,
+    release, resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -33,7 +35,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
     let usual = match cli.command {
         Command::Serve(_) => "info",
         // What is refused in a test is in its report.
-        Command::Profile(_) => "error",
+        Command::Profile(ProfileCommand::Test(_)) => "error",
         _ => "warn",
     };
     let filter = cli.log.log.as_deref().unwrap_or(usual);
@@ -47,6 +49,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Profile(command) => block_on(profile::run(command)),
         Command::Why(args) => block_on(why::run(*args)),
+        Command::Collection(command) => block_on(documents::run(DocumentKind::Collection, command)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),

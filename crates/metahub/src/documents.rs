@@ -49,6 +49,12 @@ impl Documents {
         })
     }
 
+    /// Takes up at once what other sources than files have got.
+    pub(crate) fn take_up(&mut self) {
+        self.changes.mark_unchanged();
+        self.reload(Why::Changed);
+    }
+
     /// The catalog in force, now and later.
     pub(crate) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.in_force.subscribe()
@@ -89,6 +95,10 @@ impl Reload for Documents {
         }
         let changes = Changes::between(&self.in_force.borrow(), &loaded.catalog);
         if changes.is_empty() {
+            // Which document defines a name may change though what it says does not.
+            if files(&self.in_force.borrow()) != files(&loaded.catalog) {
+                self.in_force.send_replace(Arc::new(loaded.catalog));
+            }
             if why == Why::Asked {
                 tracing::info!("the catalog was read again: nothing in it changed");
             } else if news {
@@ -137,6 +147,22 @@ impl Changes {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// The file or source that defines each name.
+fn files(catalog: &Catalog) -> BTreeMap<String, Arc<str>> {
+    let profiles = catalog.profiles().filter_map(|profile| {
+        let location = profile.location.as_ref()?;
+        Some((
+            format!("profile {}", profile.name),
+            Arc::clone(&location.file),
+        ))
+    });
+    let collections = catalog.collections().map(|one| {
+        let name = format!("collection {}:{}", one.name, one.tag);
+        (name, Arc::clone(&one.location.file))
+    });
+    profiles.chain(collections).collect()
 }
 
 /// What each document says, wherever it stands.

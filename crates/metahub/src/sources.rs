@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use metahub_catalog::{Catalog, Loaded, Loader, Problem};
+use metahub_catalog::{Catalog, Loaded, Loader, Problem, Severity};
 use metahub_hardware::Microarchitectures;
-use metahub_operations::imported_folder;
+use metahub_operations::{DOCUMENTS_PATH, JoinedCatalog, imported_folder};
 use tokio::sync::watch;
 
 /// A document that does not come from a file.
@@ -36,7 +36,6 @@ pub(crate) struct Sources {
 
 /// Where a source of another kind than files puts what it has. Clones put it in the same place.
 #[derive(Clone)]
-#[allow(dead_code, reason = "only tests add sources yet")]
 pub(crate) struct Slot {
     at: usize,
     sources: Sources,
@@ -53,7 +52,6 @@ impl Sources {
         }
     }
 
-    #[allow(dead_code, reason = "only tests add sources yet")]
     /// Adds a source that comes after all that are there, with what it has at first.
     pub(crate) fn add(&self, texts: Texts) -> Slot {
         let mut at = 0;
@@ -80,10 +78,35 @@ impl Sources {
         all
     }
 
-    /// Reads all of them and joins them. Blocks.
+    /// Reads all of them and joins them. A document of the API that has an error is left out, which
+    /// a warning tells: it was right when it came, and never takes all others with it. Blocks.
     pub(crate) fn load(&self) -> Loaded {
-        let others = self.others.borrow().clone();
-        self.join(&others)
+        let mut others = self.others.borrow().clone();
+        let mut left_out: Vec<Problem> = Vec::new();
+        loop {
+            let mut loaded = self.join(&others);
+            let wrong = |problem: &&Problem| problem.is_error() && is_of_the_api(problem);
+            let wrong: Vec<Problem> = loaded.problems.iter().filter(wrong).cloned().collect();
+            if wrong.is_empty() {
+                loaded.problems.extend(left_out);
+                return loaded;
+            }
+            for texts in &mut others {
+                let is_wrong = |text: &Text| {
+                    let mut all = wrong.iter();
+                    all.any(|problem| *problem.location.file == *text.name)
+                };
+                if texts.iter().any(is_wrong) {
+                    let right = texts.iter().filter(|text| !is_wrong(text));
+                    *texts = Arc::new(right.cloned().collect());
+                }
+            }
+            left_out.extend(wrong.into_iter().map(|mut problem| {
+                problem.severity = Severity::Warning;
+                problem.message.insert_str(0, "this document is left out: ");
+                problem
+            }));
+        }
     }
 
     fn join(&self, others: &[Texts]) -> Loaded {
@@ -101,8 +124,33 @@ impl Sources {
     }
 }
 
-#[allow(dead_code, reason = "only tests add sources yet")]
+/// Whether a problem is one of a document of the API.
+fn is_of_the_api(problem: &Problem) -> bool {
+    problem.location.file.starts_with(DOCUMENTS_PATH)
+}
+
+/// The documents of the API, as texts of a source.
+pub(crate) fn texts_of(documents: Vec<(String, String)>) -> Texts {
+    let documents = documents.into_iter();
+    Arc::new(documents.map(|(name, text)| Text { name, text }).collect())
+}
+
+impl JoinedCatalog for Slot {
+    fn problems_with(&self, texts: &[(String, String)]) -> Vec<Problem> {
+        let mut others = self.sources.others.borrow().clone();
+        if let Some(slot) = others.get_mut(self.at) {
+            *slot = texts_of(texts.to_vec());
+        }
+        self.sources.join(&others).problems
+    }
+
+    fn publish(&self, texts: Vec<(String, String)>) {
+        Slot::publish(self, texts_of(texts));
+    }
+}
+
 impl Slot {
+    #[allow(dead_code, reason = "only tests ask yet")]
     /// The errors that the joined catalog would have with `texts` in this slot and does not have
     /// now. Blocks.
     pub(crate) fn errors_with(&self, texts: &Texts) -> Vec<Problem> {
@@ -172,6 +220,35 @@ mod tests {
         first.publish(texts(&[("first", &profile("site/b", "arch:zen2"))]));
         assert!(changes.has_changed().unwrap());
         assert!(provides(&sources.load(), "site/b").contains("zen2"));
+    }
+
+    #[test]
+    fn a_document_of_the_api_that_no_longer_loads_is_left_out_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base.yaml");
+        std::fs::write(&base, profile("site/base", "arch:zen3")).unwrap();
+        let paths = [folder.path().to_owned()];
+        let sources = Sources::new(Microarchitectures::builtin(), &paths, Path::new("/none"));
+        let above =
+            |name: &str, base: &str| format!("profile:\n  name: {name}\n  extends: [{base}]\n");
+        sources.add(texts(&[
+            ("api:profiles/site/a", &above("site/a", "site/base")),
+            ("api:profiles/site/b", &above("site/b", "site/a")),
+            ("api:profiles/site/c", &profile("site/c", "arch:zen4")),
+        ]));
+        assert!(sources.load().problems.is_empty());
+        std::fs::write(&base, "profile: {name: site/other, features: [arch:zen2]}").unwrap();
+        let loaded = sources.load();
+        assert!(!loaded.has_errors(), "{:?}", loaded.problems);
+        assert!(provides(&loaded, "site/c").contains("zen4"));
+        assert!(loaded.catalog.interpret("site/a", &|_| false).is_err());
+        let told: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.iter()
+                .all(|line| line.contains("this document is left out: ")),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub enum ErrorCode {
     PaginationNumberInvalid,
     /// Something this request needs, such as an upstream, is not available now.
     Unavailable,
+    /// A document of a catalog has errors.
+    DocumentInvalid,
+    /// What is there is not what the request expects.
+    PreconditionFailed,
+    /// Something else stands in the way.
+    Conflict,
     /// A failure of the registry itself.
     Unknown,
 }
@@ -66,6 +72,9 @@ impl ErrorCode {
             | Self::TagInvalid
             | Self::PaginationNumberInvalid => 400,
             Self::RangeInvalid => 416,
+            Self::DocumentInvalid => 422,
+            Self::PreconditionFailed => 412,
+            Self::Conflict => 409,
             Self::Unauthorized => 401,
             Self::Denied => 403,
             Self::Unsupported => 405,

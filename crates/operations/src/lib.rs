@@ -9,6 +9,7 @@
 mod backup;
 mod check;
 mod coverage;
+mod curation;
 mod documents;
 mod error;
 mod export;
@@ -28,6 +29,10 @@ mod why;
 pub use backup::{Backup, BackupOutcome, RestoreOutcome, restore};
 pub use check::{Check, CheckReport};
 pub use coverage::{Cell, Coverage, Kind, Matrix, Row};
+pub use curation::{
+    Changed, Curation, CurationError, DOCUMENT_BOUNDS, DOCUMENTS_PATH, DocumentKind, Expects,
+    JoinedCatalog, Listed, MAX_DOCUMENT_BYTES, Shown, VersionInfo, api_documents,
+};
 pub use documents::{DocumentsError, ImportedDocuments, imported_folder};
 pub use error::OperationError;
 pub use export::{Exported, ExportedImage, export};

@@ -110,6 +110,28 @@ pub(crate) fn require_account(
     ))
 }
 
+/// The account of somebody who may see the documents of the API, or, if `changes`, change them.
+pub(crate) fn curator(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin<'_>,
+    changes: bool,
+) -> Result<String, HttpError> {
+    let identity = require(authenticator, identity, origin)?;
+    let Some(account) = identity.account() else {
+        let message = "this is for accounts only: log in with the name and password of one";
+        return Err(HttpError::code(ErrorCode::Denied, message));
+    };
+    if changes && !identity.may_curate() {
+        let message = format!(
+            "account {account} may not change profiles and collections: it takes a curator's or an \
+             admin's name and password (a token does not do)"
+        );
+        return Err(HttpError::code(ErrorCode::Denied, message));
+    }
+    Ok(account.to_string())
+}
+
 /// Checks that the identity may do what `right` says in `repository`; the proof of that opens the
 /// repository.
 pub(crate) fn authorize(

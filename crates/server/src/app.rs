@@ -1,6 +1,7 @@
 //! What a server is made of, as its caller puts it together.
 
 use metahub_auth::Authenticator;
+use metahub_operations::Curation;
 use metahub_registry::Registry;
 
 use crate::forwarded::Addresses;
@@ -12,6 +13,8 @@ use crate::send_blobs::SendBlobs;
 pub struct App {
     /// The registry itself.
     pub registry: Registry,
+    /// The documents of the API, where the server keeps any.
+    pub curation: Option<Curation>,
     /// Tells who asks.
     pub authenticator: Authenticator,
     /// How clients reach this server.

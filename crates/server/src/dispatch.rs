@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use metahub_auth::{Arrival, Granted, Identity, Right};
 use metahub_oci::{ErrorCode, ImageReference, Reference, RepositoryName};
+use metahub_operations::DocumentKind;
 use metahub_registry::{NamespaceError, Push, Read, Repository};
 
 use crate::access;
@@ -19,7 +20,7 @@ use crate::channels::{self, Below};
 use crate::connection::Peer;
 use crate::error::HttpError;
 use crate::forwarded::Origin;
-use crate::handlers::{base, blobs, hardware, lists, manifests, resolve, token, uploads};
+use crate::handlers::{base, blobs, curation, hardware, lists, manifests, resolve, token, uploads};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
@@ -27,7 +28,7 @@ use crate::metrics::{Metrics, MetricsAccess};
 use crate::operation::Operation;
 use crate::request::{self, Pairs};
 use crate::request_body::RequestBody;
-use crate::route::Route;
+use crate::route::{Curated, Route};
 use crate::scrape::scrape;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -167,6 +168,11 @@ impl Dispatcher {
             Route::Ready => base::ready(self.app.registry.store()),
             Route::Hardware => Ok(hardware::get(&self.app.registry)),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
+            Route::OpenApi => Ok(curation::openapi()),
+            Route::Curated(kind, asked) => {
+                let identity = self.identify(call, record).await?;
+                self.curated(call, identity, *kind, asked, body).await
+            }
             Route::Token => self.token(call, body).await,
             Route::Metrics => self.metrics(call, record).await,
             Route::Base => {
@@ -249,6 +255,32 @@ impl Dispatcher {
             HttpError::code(code, error.to_string())
         })?;
         Ok(Route::In(name, operation.clone()))
+    }
+
+    /// The documents of the API: shown to accounts, changed by those that may.
+    async fn curated(
+        &self,
+        call: &Call<'_>,
+        identity: Option<Arc<Identity>>,
+        kind: DocumentKind,
+        asked: &Curated,
+        body: RequestBody,
+    ) -> Result<Response<Body>, HttpError> {
+        let changes = matches!(asked, Curated::Put(_) | Curated::Delete(_));
+        let account = access::curator(&self.app.authenticator, identity, &call.origin, changes)?;
+        if changes && self.app.read_only {
+            return Err(read_only());
+        }
+        let Some(curation) = &self.app.curation else {
+            return Err(HttpError::not_found("this server keeps no documents"));
+        };
+        let request = curation::Request {
+            kind,
+            account: &account,
+            headers: &call.head.headers,
+            query: &call.query,
+        };
+        curation::answer(curation, &request, asked, body).await
     }
 
     fn check_name(&self, name: &RepositoryName) -> Result<(), HttpError> {
@@ -404,7 +436,7 @@ impl Dispatcher {
                     _ => Err(mismatch(operation)),
                 }
             }
-            Right::Pull | Right::Admin => {
+            Right::Pull | Right::Curate | Right::Admin => {
                 let repository = registry.read(granted, client)?;
                 self.read(call, identity, (&repository, asked), operation)
                     .await

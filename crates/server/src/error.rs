@@ -50,6 +50,12 @@ impl HttpError {
         self
     }
 
+    /// The same error with something for programs.
+    pub(crate) fn with_detail(mut self, detail: Value) -> Self {
+        self.0.detail = detail;
+        self
+    }
+
     /// The same error with a header. A value that is no header value is left out.
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 use crate::operation::Operation;
-use crate::route::Route;
+use crate::route::{Curated, Route};
 
 macro_rules! kinds {
     ($($kind:ident => $name:literal,)*) => {
@@ -36,6 +36,11 @@ kinds! {
     Token => "token",
     Resolve => "resolve",
     Hardware => "hardware",
+    OpenApi => "openapi",
+    ListDocuments => "list-documents",
+    GetDocument => "get-document",
+    PutDocument => "put-document",
+    DeleteDocument => "delete-document",
     Health => "health",
     Metrics => "metrics",
     Welcome => "welcome",
@@ -68,6 +73,13 @@ impl From<&Route> for Kind {
             Route::Token => Self::Token,
             Route::Resolve => Self::Resolve,
             Route::Hardware => Self::Hardware,
+            Route::OpenApi => Self::OpenApi,
+            Route::Curated(_, asked) => match asked {
+                Curated::List | Curated::History(_) => Self::ListDocuments,
+                Curated::Show(_) => Self::GetDocument,
+                Curated::Put(_) => Self::PutDocument,
+                Curated::Delete(_) => Self::DeleteDocument,
+            },
             Route::Health | Route::Ready => Self::Health,
             Route::Metrics => Self::Metrics,
             Route::Welcome => Self::Welcome,

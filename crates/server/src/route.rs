@@ -6,6 +6,7 @@
 
 use http::Method;
 use metahub_oci::{ErrorCode, Reference, RepositoryName};
+use metahub_operations::DocumentKind;
 
 use crate::error::HttpError;
 use crate::operation::Operation;
@@ -26,6 +27,10 @@ pub(crate) enum Route {
     Resolve,
     /// `GET /api/v1/hardware`.
     Hardware,
+    /// `GET /api/v1/openapi.json`.
+    OpenApi,
+    /// Everything under `/api/v1/profiles`, `/api/v1/collections` and `/api/v1/history/`.
+    Curated(DocumentKind, Curated),
     /// `GET /healthz`.
     Health,
     /// `GET /readyz`.
@@ -34,6 +39,21 @@ pub(crate) enum Route {
     Metrics,
     /// `GET /`.
     Welcome,
+}
+
+/// What is asked of the documents of the API. Names are as the request has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Curated {
+    /// `GET /api/v1/<kind>`.
+    List,
+    /// `GET /api/v1/<kind>/<name>`.
+    Show(String),
+    /// `PUT /api/v1/<kind>/<name>`.
+    Put(String),
+    /// `DELETE /api/v1/<kind>/<name>`.
+    Delete(String),
+    /// `GET /api/v1/history/<kind>/<name>`.
+    History(String),
 }
 
 impl Route {
@@ -47,10 +67,16 @@ impl Route {
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
             "/api/v1/hardware" => return only(method, &[Method::GET], Self::Hardware),
+            "/api/v1/openapi.json" => return only(method, &[Method::GET], Self::OpenApi),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
             "/readyz" => return only(method, &[Method::GET, Method::HEAD], Self::Ready),
             "/metrics" => return only(method, &[Method::GET], Self::Metrics),
             _ => {}
+        }
+        if let Some(rest) = path.strip_prefix("/api/v1/")
+            && let Some(route) = Self::curated(method, rest)?
+        {
+            return Ok(route);
         }
         let Some(rest) = path.strip_prefix("/v2/") else {
             return Err(HttpError::not_found(
@@ -58,6 +84,31 @@ impl Route {
             ));
         };
         Self::parse_in_repository(method, rest)
+    }
+
+    /// A path below `/api/v1/` that is about documents.
+    fn curated(method: &Method, rest: &str) -> Result<Option<Self>, HttpError> {
+        let (past, rest) = match rest.strip_prefix("history/") {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let (kind, name) = rest.split_once('/').unwrap_or((rest, ""));
+        let kinds = [DocumentKind::Profile, DocumentKind::Collection];
+        let Some(kind) = kinds.into_iter().find(|one| one.plural() == kind) else {
+            return Ok(None);
+        };
+        let name = name.to_owned();
+        let asked = match (past, name.is_empty(), method) {
+            (true, false, &Method::GET) => Curated::History(name),
+            (false, true, &Method::GET) => Curated::List,
+            (false, false, &Method::GET) => Curated::Show(name),
+            (false, false, &Method::PUT) => Curated::Put(name),
+            (false, false, &Method::DELETE) => Curated::Delete(name),
+            (true, true, _) => return Ok(None),
+            (true, ..) | (false, true, _) => return Err(HttpError::method("GET")),
+            (false, false, _) => return Err(HttpError::method("GET, PUT, DELETE")),
+        };
+        Ok(Some(Self::Curated(kind, asked)))
     }
 
     fn parse_in_repository(method: &Method, rest: &str) -> Result<Self, HttpError> {

@@ -12,6 +12,7 @@ mod backup;
 mod blobs;
 mod cache;
 mod content;
+mod documents;
 mod error;
 mod eviction;
 mod fills;
@@ -44,9 +45,9 @@ pub use folder::process::Process;
 pub use gc::collect::{GcOptions, GcReport};
 pub use manifests::derived::Deriving;
 pub use records::{
-    AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, LocalName, Origin,
-    Page, Pin, Pinning, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use,
-    Which,
+    AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, DocumentBounds,
+    DocumentChange, DocumentOutcome, DocumentVersion, LocalName, Origin, Page, Pin, Pinning,
+    Precondition, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use, Which,
 };
 pub use scrub::report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
 pub use steps::Steps;

@@ -26,7 +26,8 @@ pub(crate) enum AccountCommand {
     Add {
         /// Its name, also the namespace that it may push to
         name: AccountName,
-        /// What it may do: reader pulls, pusher also pushes into its own namespace, admin does all
+        /// What it may do: reader pulls, pusher also pushes into its own namespace, curator also
+        /// changes profiles and collections, admin does all
         #[arg(long, default_value = "pusher")]
         role: Role,
         #[command(flatten)]
@@ -46,7 +47,7 @@ pub(crate) enum AccountCommand {
     Role {
         /// The account
         name: AccountName,
-        /// reader, pusher or admin
+        /// reader, pusher, curator or admin
         role: Role,
         #[command(flatten)]
         settings: SettingsArgs,

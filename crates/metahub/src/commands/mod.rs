@@ -8,6 +8,8 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod coverage;
 pub(crate) mod demo;
+pub(crate) mod document_server;
+pub(crate) mod documents;
 pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod pin;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use metahub_catalog::Catalog;
-use metahub_operations::{Operation, Progress, Request, Scrub};
+use metahub_operations::{Operation, Progress, Request, Scrub, api_documents};
 use metahub_store::{Mode, Options, Store, StoreError};
 use miette::IntoDiagnostic as _;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::control;
 use crate::data;
 use crate::documents::Documents;
-use crate::sources::Sources;
+use crate::sources::{Sources, texts_of};
 
 /// Has `operation` carried out; what it reports.
 pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::Report>
@@ -72,6 +72,8 @@ async fn here(
         None
     } else {
         let sources = Sources::new(graph(config)?, &config.catalog, store.folder());
+        let kept = api_documents(store).await.into_diagnostic()?;
+        sources.add(texts_of(kept));
         Some(Documents::read(sources)?)
     };
     let (_builtin, builtin) = watch::channel(Arc::new(Catalog::builtin()));

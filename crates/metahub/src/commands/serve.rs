@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use metahub_auth::AnonymousAccess;
+use metahub_operations::{Curation, api_documents};
 use metahub_store::{Mode, Options, Store, StoreError};
+use miette::IntoDiagnostic as _;
 
 use crate::app::{self, App};
 use crate::args::{SettingsArgs, graph, load_config};
@@ -21,7 +23,7 @@ use crate::output;
 use crate::reload;
 use crate::schedule;
 use crate::signals::{Hangup, Stop};
-use crate::sources::Sources;
+use crate::sources::{Sources, Texts, texts_of};
 use crate::sweep;
 use crate::warm;
 
@@ -52,7 +54,8 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     };
     let config = load_config(&args.settings, flags)?;
     let sources = Sources::new(graph(&config)?, &config.catalog, &config.data);
-    let documents = Documents::read(sources)?;
+    let api = sources.add(Texts::default());
+    let mut documents = Documents::read(sources)?;
     let certificate = config
         .tls
         .files()
@@ -73,7 +76,20 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let server = app::bind(config.listen).await?.with_tls(tls);
     let hangup = Hangup::listen()?;
     sweep::keep(store.clone(), config.upload_idle);
-    let app = App::new(store, documents.catalog(), &config).await?;
+    let kept = api_documents(&store).await.into_diagnostic()?;
+    if !kept.is_empty() {
+        api.publish(texts_of(kept));
+        documents.take_up();
+    }
+    let curation = Curation::new(
+        store.clone(),
+        graph(&config)?,
+        documents.catalog(),
+        Box::new(api),
+    );
+    let app = App::new(store, documents.catalog(), &config)
+        .await?
+        .with_curation(curation);
     if let Some(certificate) = certificate {
         reload::keep(certificate, config.reload_interval, hangup.clone());
     }

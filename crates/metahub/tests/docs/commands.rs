@@ -30,9 +30,10 @@ fn every_command_in_a_block_is_known_and_takes_the_arguments_it_is_given() {
                 let right = match args.first() {
                     Some(&"account") => code == 0,
                     // `curating.rs` runs them with what they work on.
-                    Some(&("profile" | "export" | "import" | "backup" | "restore" | "scrub")) => {
-                        code != 2
-                    }
+                    Some(
+                        &("profile" | "collection" | "export" | "import" | "backup" | "restore"
+                        | "scrub"),
+                    ) => code != 2,
                     _ => panic!("{}: what is {command:?} to end with?", page.display()),
                 };
                 assert!(right, "{}: {command}: {code}: {error}", page.display());
@@ -167,6 +168,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
         "demo",
         "account",
         "profile",
+        "collection",
         "schema",
         "completions",
         "man",
@@ -175,7 +177,12 @@ fn whatever_lists_something_also_prints_it_as_json() {
         let takes = help(&[&name]).contains("--format <FORMAT>");
         assert_eq!(takes, !OTHERS.contains(&name.as_str()), "{name}");
     }
-    for below in [["account", "list"], ["profile", "test"]] {
+    for below in [
+        ["account", "list"],
+        ["profile", "test"],
+        ["profile", "list"],
+        ["collection", "list"],
+    ] {
         assert!(help(&below).contains("--format <FORMAT>"), "{below:?}");
     }
 }

@@ -16,3 +16,15 @@ pub struct Mismatch {
     /// What came.
     pub found: String,
 }
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            location,
+            what,
+            expected,
+            found,
+        } = self;
+        write!(f, "{location}: {what}: expected {expected}, found {found}")
+    }
+}

@@ -65,18 +65,6 @@ pub struct TestOutcome {
     pub mismatches: Vec<Mismatch>,
 }
 
-impl std::fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            location,
-            what,
-            expected,
-            found,
-        } = self;
-        write!(f, "{location}: {what}: expected {expected}, found {found}")
-    }
-}
-
 impl ProfileTest {
     /// Runs them.
     ///

@@ -86,6 +86,7 @@ impl Site {
         let host = server.address().to_string();
         let app = App {
             registry,
+            curation: None,
             authenticator: Authenticator::new(accounts, catalog.subscribe(), config, key),
             addresses: Addresses {
                 public_url: None,

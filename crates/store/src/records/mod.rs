@@ -9,6 +9,7 @@ mod blobs;
 mod cached;
 mod clock;
 mod derived;
+mod documents;
 mod garbage;
 mod identity;
 mod inspection;
@@ -42,6 +43,10 @@ pub use cached::{Candidate, CandidatesAfter, Use, Which};
 pub(crate) use clock::Clock;
 pub use derived::{Derived, DerivedTotal};
 pub(crate) use derived::{DerivedEviction, DerivedRecords, EvictedRecords};
+pub(crate) use documents::DocumentRecords;
+pub use documents::{
+    DocumentBounds, DocumentChange, DocumentOutcome, DocumentVersion, Precondition,
+};
 pub(crate) use garbage::{Garbage, GarbageRecords, Link};
 pub(crate) use identity::IdentityRecords;
 pub(crate) use inspection::{Affected, InspectionRecords, StoredBody};
@@ -77,6 +82,7 @@ pub(crate) trait Records:
     + GarbageRecords
     + InspectionRecords
     + AccountRecords
+    + DocumentRecords
     + IdentityRecords
     + SnapshotRecords
 {

@@ -5,6 +5,7 @@ mod accounts;
 mod blobs;
 mod cached;
 mod derived;
+mod documents;
 mod eviction;
 mod garbage;
 mod identity;

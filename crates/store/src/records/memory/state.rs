@@ -8,8 +8,8 @@ use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
 
 use crate::content::Known;
 use crate::records::{
-    AccountRecord, Change, Clock, Kind, Origin, Redacted, Reference, TagRecord, UnlinkedBlob,
-    host_of,
+    AccountRecord, Change, Clock, DocumentVersion, Kind, Origin, Redacted, Reference, TagRecord,
+    UnlinkedBlob, host_of,
 };
 use crate::uploads::upload_id::UploadId;
 
@@ -123,6 +123,8 @@ pub(super) struct State {
     pub(super) uploads: BTreeMap<String, (UploadId, RepositoryName)>,
     pub(super) accounts: BTreeMap<String, AccountRecord>,
     pub(super) secrets: BTreeMap<String, Redacted<[u8; 32]>>,
+    /// The versions of each document, oldest first, by kind and name.
+    pub(super) documents: BTreeMap<(String, String), Vec<DocumentVersion>>,
     pub(super) identity: Option<Known>,
     pub(super) suspect: Option<String>,
 }
@@ -141,6 +143,7 @@ impl State {
             uploads: BTreeMap::new(),
             accounts: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            documents: BTreeMap::new(),
             identity: None,
             suspect: None,
         }

@@ -27,6 +27,7 @@ mod checkpoint;
 mod derived;
 mod derived_eviction;
 mod derived_rows;
+mod documents;
 mod encoding;
 mod errors;
 mod eviction;

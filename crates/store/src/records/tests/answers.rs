@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use metahub_oci::Algorithm;
 
+use super::intents::DOCUMENT_NAMES;
 use super::world::World;
 use crate::records::{Answer, Batch, CandidatesAfter, Cursor, Records, Which};
 
@@ -98,6 +99,15 @@ async fn whole(records: &dyn Records, world: &World, now: SystemTime) -> Vec<Str
     answers.push(format!("identity: {:?}", records.identity().await));
     answers.push(format!("suspect: {:?}", records.suspect().await));
     answers.push(format!("accounts: {:?}", records.accounts().await));
+    answers.push(format!("documents: {:?}", records.documents().await));
+    for (kind, name) in DOCUMENT_NAMES {
+        let history = records.document_history(kind, name).await;
+        answers.push(format!("history of {kind} {name}: {history:?}"));
+        for version in [None, Some(1), Some(2)] {
+            let found = records.document(kind, name, version).await;
+            answers.push(format!("{kind} {name} {version:?}: {found:?}"));
+        }
+    }
     answers.push(format!("alice: {:?}", records.account("alice").await));
     for (host, of_one_client) in [(None, false), (Some("quay.io"), false), (None, true)] {
         let which = Which {

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::world::World;
 use crate::content::Known;
 use crate::records::{
-    Cursor, DerivedEviction, NewBlob, NewManifest, Origin, PutManifest, Records, Redacted, Right,
-    TagRecord, Use,
+    Cursor, DerivedEviction, DocumentBounds, DocumentChange, NewBlob, NewManifest, Origin,
+    Precondition, PutManifest, Records, Redacted, Right, TagRecord, Use,
 };
 
 const REPOSITORIES: usize = 5;
@@ -67,6 +67,7 @@ pub(super) enum Intent {
     SetPassword(usize),
     RemoveAccount(usize),
     Secret(usize, u8),
+    ChangeDocument(usize, Option<u8>, u8),
     BeginEpoch(i64, bool),
     FinishEpoch(i64),
     SetSuspect(bool),
@@ -132,11 +133,28 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         1 => (0..2usize).prop_map(Intent::SetPassword),
         1 => (0..2usize).prop_map(Intent::RemoveAccount),
         1 => (0..2usize, any::<u8>()).prop_map(|(name, byte)| Intent::Secret(name, byte)),
+        3 => (0..3usize, prop::option::weighted(0.7, any::<u8>()), 0..6u8)
+            .prop_map(|(name, text, when)| Intent::ChangeDocument(name, text, when)),
         1 => (0..9i64, any::<bool>()).prop_map(|(epoch, bad)| Intent::BeginEpoch(epoch, bad)),
         1 => (0..9i64).prop_map(Intent::FinishEpoch),
         1 => any::<bool>().prop_map(Intent::SetSuspect),
     ]
 }
+
+/// What documents are called, by kind.
+pub(super) const DOCUMENT_NAMES: [(&str, &str); 3] = [
+    ("profile", "library/a:latest"),
+    ("profile", "library/b:latest"),
+    ("collection", "library/a:latest"),
+];
+
+/// So little that all bounds are met.
+const BOUNDS: DocumentBounds = DocumentBounds {
+    documents: 2,
+    bytes: 700,
+    versions: 3,
+    deleted: 1,
+};
 
 fn names(at: usize) -> &'static str {
     if at == 0 { "alice" } else { "bob" }
@@ -368,6 +386,21 @@ impl Intent {
             Self::Secret(at, byte) => {
                 let secret = records.secret(names(*at), Redacted::new([*byte; 32])).await;
                 format!("{:?}", secret.map(|secret| *secret.expose()))
+            }
+            Self::ChangeDocument(at, text, when) => {
+                let (kind, name) = DOCUMENT_NAMES[*at];
+                let change = DocumentChange {
+                    kind,
+                    name: name.to_owned(),
+                    text: text.map(|size| "ä".repeat(usize::from(size))),
+                    account: names(*at % 2).to_owned(),
+                    precondition: match when {
+                        0 => Precondition::Absent,
+                        1 => Precondition::Present,
+                        version => Precondition::Version(u64::from(*version) - 1),
+                    },
+                };
+                format!("{:?}", records.change_document(change, BOUNDS).await)
             }
             Self::BeginEpoch(epoch, bad) => {
                 let suspect = bad.then(|| "one of them is older".to_owned());

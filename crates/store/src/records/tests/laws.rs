@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::world::World;
 use super::{Subject, Watch};
 use crate::records::{
-    CandidatesAfter, Cursor, NewBlob, NewManifest, Origin, PutError, PutManifest, Records, Release,
-    Right, Which,
+    CandidatesAfter, Cursor, DocumentBounds, DocumentChange, DocumentOutcome, NewBlob, NewManifest,
+    Origin, Precondition, PutError, PutManifest, Records, Release, Right, Which,
 };
 
 /// Runs a law against both implementations.
@@ -345,6 +345,71 @@ async fn a_derived_manifest_is_stale_once_its_source_is_gone_or_its_record() {
         put(records, &world, 1, 0, derived()).await.unwrap();
         assert_eq!(first().await, [copy.clone(), copy], "held elsewhere");
         assert_eq!(stale().await, 3, "in the end");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_document_is_changed_only_by_who_saw_its_last_version_and_old_ones_are_forgotten() {
+    each(async |subject: Subject, _| {
+        let records = &*subject.records;
+        let bounds = DocumentBounds {
+            documents: 2,
+            bytes: 10,
+            versions: 2,
+            deleted: 1,
+        };
+        let change = async |name: &str, text: Option<&str>, precondition| {
+            let change = DocumentChange {
+                kind: "profile",
+                name: name.to_owned(),
+                text: text.map(str::to_owned),
+                account: "alice".to_owned(),
+                precondition,
+            };
+            match records.change_document(change, bounds).await.unwrap() {
+                DocumentOutcome::Changed(version) => format!("v{}", version.version),
+                DocumentOutcome::Otherwise(Some(there)) => format!("is v{}", there.version),
+                DocumentOutcome::Otherwise(None) => "is not there".to_owned(),
+                DocumentOutcome::Full => "full".to_owned(),
+            }
+        };
+        let version = Precondition::Version;
+        assert_eq!(change("a", Some("1"), version(1)).await, "is not there");
+        assert_eq!(
+            change("a", Some("1"), Precondition::Present).await,
+            "is not there"
+        );
+        assert_eq!(change("a", Some("1"), Precondition::Absent).await, "v1");
+        assert_eq!(change("a", Some("2"), Precondition::Absent).await, "is v1");
+        assert_eq!(change("a", Some("2"), version(1)).await, "v2");
+        assert_eq!(change("a", Some("3"), version(1)).await, "is v2");
+        assert_eq!(change("a", Some("3"), Precondition::Present).await, "v3");
+        let numbers = async |name: &str| {
+            let history = records.document_history("profile", name).await.unwrap();
+            history.iter().map(|one| one.version).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("a").await, [3, 2], "two versions are kept");
+        // Bytes are counted, and what a document replaces is not.
+        assert_eq!(
+            change("b", Some("äää1234"), Precondition::Absent).await,
+            "full"
+        );
+        assert_eq!(
+            change("b", Some("äää123"), Precondition::Absent).await,
+            "v1"
+        );
+        assert_eq!(change("b", Some("äää124"), version(1)).await, "v2");
+        assert_eq!(change("c", Some(""), Precondition::Absent).await, "full");
+        // A deleted one goes on counting its versions, until it is forgotten for another.
+        assert_eq!(change("a", None, version(3)).await, "v4");
+        assert_eq!(change("a", None, Precondition::Present).await, "is v4");
+        assert_eq!(change("a", Some("5"), Precondition::Absent).await, "v5");
+        assert_eq!(change("a", None, version(5)).await, "v6");
+        assert_eq!(change("b", None, version(2)).await, "v3");
+        let kept = [numbers("a").await, numbers("b").await];
+        assert_eq!(kept.iter().filter(|kept| !kept.is_empty()).count(), 1);
+        assert!(records.documents().await.unwrap().is_empty());
     })
     .await;
 }
