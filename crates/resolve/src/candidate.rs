@@ -16,6 +16,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) position: usize,
     pub(crate) descriptor: &'a Descriptor,
     pub(crate) platform: Option<PlatformView<'a>>,
+    /// The platform as it is written, also half of one: what it requires counts.
+    pub(crate) written: Option<PlatformView<'a>>,
     /// Which of the list's platforms that is.
     pub(crate) platform_number: Option<usize>,
     /// Which of what the list requires it requires.
@@ -77,8 +79,8 @@ impl<'a> CandidateList<'a> {
         let mut texts = Numbers::default();
         for (position, descriptor) in descriptors.iter().enumerate() {
             // Half a platform names no machine.
-            let platform = descriptor.platform_view();
-            let platform = platform.filter(|p| !p.os.is_empty() && !p.architecture.is_empty());
+            let written = descriptor.platform_view();
+            let platform = written.filter(|p| !p.os.is_empty() && !p.architecture.is_empty());
             let platform_number = platform.map(|p| {
                 let key = (p.os, p.architecture, p.variant, p.os_version);
                 platforms.of(key, || {
@@ -91,7 +93,7 @@ impl<'a> CandidateList<'a> {
                 })
             });
             let start = all.required.len();
-            for text in platform.iter().flat_map(PlatformView::features) {
+            for text in written.iter().flat_map(PlatformView::features) {
                 let number = texts.of(text, || {
                     all.texts.push(all.stated.add(text));
                     all.texts.len() - 1
@@ -103,6 +105,7 @@ impl<'a> CandidateList<'a> {
                 position,
                 descriptor,
                 platform,
+                written,
                 platform_number,
                 requires: Span { start, end },
                 annotated: Annotated::of(descriptor),

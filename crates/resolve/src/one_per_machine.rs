@@ -189,9 +189,14 @@ pub(crate) fn assess(
         "states no platform: nothing to choose by"
     });
     for contender in without {
+        // What requires something is not known to run on a machine that is no candidate's.
+        let may_not_run = !contender.requires.is_empty() && !deciding.is_empty();
         *contender.became = Told {
-            kept: !stated,
-            ..Told::left_out(reason)
+            kept: !stated && !may_not_run,
+            ..Told::left_out(match may_not_run {
+                true => rule.told.add("requires something, and states no platform"),
+                false => reason,
+            })
         };
     }
     let wanted = rule.wanted();

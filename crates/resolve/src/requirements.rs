@@ -49,7 +49,7 @@ impl<'c, 'a> Requirements<'c, 'a> {
     /// Adds what a candidate requires. The error is a requirement that nothing can meet.
     pub(crate) fn add(&mut self, candidate: &Candidate<'a>) -> Result<Place, Arc<str>> {
         let start = self.numbers.len();
-        let Some(platform) = &candidate.platform else {
+        let Some(platform) = &candidate.written else {
             return Ok(start..start);
         };
         let candidates = self.candidates;

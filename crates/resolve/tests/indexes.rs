@@ -318,6 +318,29 @@ fn entries_that_are_no_image_are_never_chosen() {
 }
 
 #[test]
+fn half_a_platform_that_requires_something_is_not_served_to_hardware() {
+    let half = |key: &str| {
+        let mut platform = json!({ "features": ["arch:zen4"] });
+        platform[key] = "amd64".into();
+        Descriptor::from_json(&json!({
+            "mediaType": MediaType::OCI_MANIFEST, "digest": digest("half"), "size": 1,
+            "platform": platform,
+        }))
+        .unwrap()
+    };
+    for key in ["os", "architecture", "x"] {
+        let artifacts = Index::new(vec![half(key)]);
+        assert!(narrow(&artifacts, &profile("zen3")).is_err(), "{key}");
+        // Its image says what it is for, and is read first.
+        let policy = metahub_resolve::Policy::default();
+        assert_eq!(
+            metahub_resolve::to_read(&artifacts, &profile("zen3"), policy),
+            [0]
+        );
+    }
+}
+
+#[test]
 fn every_entry_gets_a_verdict_that_explains_it() {
     let narrowed = narrow(&featuretest(), &profile("zen3")).unwrap();
     let positions: Vec<usize> = narrowed.verdicts.iter().map(|v| v.position).collect();
