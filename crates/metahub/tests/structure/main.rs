@@ -62,7 +62,7 @@ fn table(manifest: &str, name: &str) -> BTreeSet<String> {
 #[test]
 fn every_dependency_is_used() {
     let mut folders: Vec<PathBuf> = crates().into_values().collect();
-    folders.extend([root().join("benches"), root().join("tests/e2e")]);
+    folders.extend(["benches", "tests/e2e", "fuzz"].map(|folder| root().join(folder)));
     let mut unused = Vec::new();
     for folder in folders {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
