@@ -1,0 +1,85 @@
+//! The manifest that makes a bundle a referrer of what it signs.
+
+use bytes::Bytes;
+use metahub_oci::{Descriptor, Digest, MediaType};
+use serde_json::json;
+
+use crate::bundle::{BUNDLE_TYPE, sign};
+use crate::envelope::PREDICATE;
+use crate::key::PrivateKey;
+
+/// The configuration of a manifest that has none (image specification, "empty descriptor").
+pub const EMPTY_CONFIG: &[u8] = b"{}";
+
+/// A signature as a registry holds it: a manifest that refers to the signed one, and the bundle,
+/// which is its only layer. Its configuration is [`EMPTY_CONFIG`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// The manifest (`application/vnd.oci.image.manifest.v1+json`).
+    pub manifest: Bytes,
+    /// The bundle.
+    pub bundle: Bytes,
+}
+
+impl Referrer {
+    /// Signs the manifest that `subject` describes. The same for the same key and subject: it says
+    /// no time.
+    #[must_use]
+    pub fn sign(key: &PrivateKey, subject: &Descriptor) -> Self {
+        let bundle = Bytes::from(sign(key, subject.digest()));
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OCI_MANIFEST,
+            "artifactType": BUNDLE_TYPE,
+            "config": {
+                "mediaType": MediaType::OCI_EMPTY,
+                "digest": Digest::sha256(EMPTY_CONFIG),
+                "size": EMPTY_CONFIG.len(),
+            },
+            "layers": [{
+                "mediaType": BUNDLE_TYPE,
+                "digest": Digest::sha256(&bundle),
+                "size": bundle.len(),
+            }],
+            "subject": {
+                "mediaType": subject.media_type().as_str(),
+                "digest": subject.digest(),
+                "size": subject.size(),
+            },
+            "annotations": {
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": PREDICATE,
+            },
+        });
+        Self {
+            manifest: manifest.to_string().into(),
+            bundle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metahub_oci::Document;
+
+    use super::*;
+
+    #[test]
+    fn a_signature_is_a_referrer_with_the_bundle_as_its_layer() {
+        let key = PrivateKey::from_pem(include_str!("../tests/keys/plain.pem"), None).unwrap();
+        let digest = Digest::sha256(b"a");
+        let subject = Descriptor::new(MediaType::oci_index(), digest.clone(), 1);
+        let signed = Referrer::sign(&key, &subject);
+        assert_eq!(signed, Referrer::sign(&key, &subject));
+        let document = Document::parse(signed.manifest.clone(), None).unwrap();
+        assert_eq!(document.artifact_type(), Some(BUNDLE_TYPE));
+        assert_eq!(document.subject().unwrap().digest(), &digest);
+        let Document::Manifest(manifest) = document else {
+            panic!("a manifest");
+        };
+        assert_eq!(
+            manifest.layers()[0].digest(),
+            &Digest::sha256(&signed.bundle)
+        );
+    }
+}
