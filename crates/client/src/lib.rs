@@ -30,4 +30,4 @@ pub use link::next_page;
 pub use lists::{referrers, tags};
 pub use printable::printable;
 pub use range::{content_range, range_header};
-pub use token::{NoToken, TokenAnswer, pull_scope, token_query};
+pub use token::{NoToken, TokenAnswer, pull_scope, push_scope, token_query};

@@ -18,6 +18,12 @@ pub fn blob(name: &RepositoryName, digest: &Digest) -> String {
     format!("/v2/{name}/blobs/{digest}")
 }
 
+/// `/v2/NAME/blobs/uploads/` (end-4a).
+#[must_use]
+pub fn uploads(name: &RepositoryName) -> String {
+    format!("/v2/{name}/blobs/uploads/")
+}
+
 /// `/v2/NAME/tags/list` (end-8a).
 #[must_use]
 pub fn tags(name: &RepositoryName) -> String {
@@ -57,6 +63,7 @@ mod tests {
             format!("/v2/a/b/manifests/{digest}")
         );
         assert_eq!(blob(&name, &digest), format!("/v2/a/b/blobs/{digest}"));
+        assert_eq!(uploads(&name), "/v2/a/b/blobs/uploads/");
         assert_eq!(tags(&name), "/v2/a/b/tags/list");
         assert_eq!(
             referrers(&name, &digest),

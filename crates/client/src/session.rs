@@ -15,8 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+mod push;
+
 use crate::{Challenge, ErrorBody, Head, MANIFESTS, TokenAnswer};
-use crate::{path, pull_scope, token_query};
+use crate::{path, pull_scope, push_scope, token_query};
 
 /// Most that is read of an answer that is neither manifest nor blob, in bytes.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
@@ -89,10 +91,35 @@ impl Client {
     /// # Errors
     /// When the HTTP library cannot be set up.
     pub fn new(server: Url, login: Option<Login>) -> Result<Self, SessionError> {
-        let http = reqwest::Client::builder()
+        // A registry on this machine or site is never behind the proxy of the environment.
+        Self::build(server, login, reqwest::Client::builder().no_proxy())
+    }
+
+    /// The same for a registry anywhere: behind the proxy of the environment where that says so,
+    /// and with certificates of `authorities`, in PEM form, trusted beside the system's.
+    ///
+    /// # Errors
+    /// As of [`Client::new`], and for what is no certificate.
+    pub fn anywhere(
+        server: Url,
+        login: Option<Login>,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, SessionError> {
+        let mut builder = reqwest::Client::builder();
+        if let Some(pem) = authorities {
+            let found = reqwest::Certificate::from_pem_bundle(pem);
+            builder = builder.tls_certs_merge(found.map_err(|error| unreachable(&server, error))?);
+        }
+        Self::build(server, login, builder)
+    }
+
+    fn build(
+        server: Url,
+        login: Option<Login>,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<Self, SessionError> {
+        let http = builder
             .user_agent(concat!("metahub/", env!("CARGO_PKG_VERSION")))
-            // A registry on this machine or site is never behind the proxy of the environment.
-            .no_proxy()
             .build()
             .map_err(|error| unreachable(&server, error))?;
         Ok(Self {
@@ -107,6 +134,22 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached, refuses the login, or sends elsewhere for a token.
     pub async fn open(&self, name: &RepositoryName) -> Result<Session<'_>, SessionError> {
+        self.open_for(name, &pull_scope(name)).await
+    }
+
+    /// Logs in for reading and writing `name`.
+    ///
+    /// # Errors
+    /// As of [`Client::open`].
+    pub async fn open_to_push(&self, name: &RepositoryName) -> Result<Session<'_>, SessionError> {
+        self.open_for(name, &push_scope(name)).await
+    }
+
+    async fn open_for(
+        &self,
+        name: &RepositoryName,
+        scope: &str,
+    ) -> Result<Session<'_>, SessionError> {
         let answer = self.send(self.http.get(self.url(path::BASE)?)).await?;
         let mut session = Session {
             client: self,
@@ -130,8 +173,7 @@ impl Client {
                 "a token server elsewhere, at {realm}"
             )));
         }
-        let scope = pull_scope(name);
-        let query = token_query(challenge.parameter("service"), [scope.as_str()]);
+        let query = token_query(challenge.parameter("service"), [scope]);
         let ask = self.http.get(realm).query(&query);
         let answer = expect_success(self.send(self.as_login(ask)).await?).await?;
         let answer = TokenAnswer::parse(&body(answer, MAX_ANSWER).await?);

@@ -13,6 +13,12 @@ pub fn pull_scope(name: &RepositoryName) -> String {
     format!("repository:{name}:pull")
 }
 
+/// The scope that reading and writing `name` needs.
+#[must_use]
+pub fn push_scope(name: &RepositoryName) -> String {
+    format!("repository:{name}:pull,push")
+}
+
 /// The query of a request for a token with `scopes`, each a parameter of its own. What is empty is
 /// left out.
 pub fn token_query<'a>(

@@ -32,6 +32,16 @@ impl Credentials {
         }
     }
 
+    /// User name and password, for whoever logs in at the same registry in another way; `None`
+    /// for a token.
+    #[must_use]
+    pub fn login(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Password { username, password } => Some((username, password.reveal())),
+            Self::IdentityToken(_) => None,
+        }
+    }
+
     /// Whether what was read is what was read `before`.
     #[must_use]
     pub fn are_still(&self, before: &Self) -> bool {

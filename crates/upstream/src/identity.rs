@@ -191,6 +191,19 @@ impl Identity {
     }
 }
 
+impl CredentialsConfig {
+    /// Reads the credentials for `host` from where this says; none: anonymous.
+    ///
+    /// # Errors
+    /// A place that cannot be read, or a helper that fails.
+    pub async fn read(&self, host: &Host) -> Result<Option<Credentials>, String> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let identity = Identity::configured(host, self, &environment);
+        let identity = identity.map_err(|error| error.to_string())?;
+        identity.current().await.map_err(|error| error.to_string())
+    }
+}
+
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {

@@ -9,7 +9,7 @@ use metahub_oci::{Host, ImageReference, NameError, Reference, RepositoryName};
 use parking_lot::Mutex;
 
 use crate::address::ProxiedPrivate;
-use crate::config::{AnyHost, ConfigError, Prefix, UpstreamsConfig};
+use crate::config::{AnyHost, ConfigError, Prefix, UpstreamConfig, UpstreamsConfig};
 use crate::exclusive_names;
 use crate::names::{in_library_of, may_be_public, named_host, rewrite, with_port};
 use crate::upstream::Upstream;
@@ -124,6 +124,22 @@ impl Upstreams {
             any_hosts: Mutex::new(VecDeque::new()),
             documents,
         })
+    }
+
+    /// One registry on its own, with what `config` says of all upstreams: whether anybody is asked
+    /// at all, and what is done with names that a forward proxy resolves.
+    ///
+    /// # Errors
+    /// As of [`Upstreams::new`].
+    pub fn one(
+        registry: &UpstreamConfig,
+        config: &UpstreamsConfig,
+    ) -> Result<Arc<Upstream>, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let (offline, proxied) = (config.offline, config.proxied_private);
+        let documents = DocumentBudget::default();
+        let upstream = Upstream::configured(registry, offline, proxied, &environment, &documents)?;
+        Ok(Arc::new(upstream))
     }
 
     /// Docker Hub as the default, and well-known public registries by their names.
