@@ -5,6 +5,7 @@
 //! which one fits: that is the work of `hardware` and `resolve`.
 
 mod actions;
+pub mod artifact;
 mod case;
 mod catalog;
 mod collection;
@@ -14,6 +15,7 @@ mod document;
 mod event;
 mod extends;
 mod features;
+mod files;
 mod hint;
 mod load;
 mod location;
@@ -43,6 +45,7 @@ pub use catalog::Catalog;
 pub use collection::{Collection, Entry, PlatformSpec};
 pub use compose::{Composed, Login};
 pub use event::Event;
+pub use files::{FileError, files};
 pub use load::{Loaded, Loader, check};
 pub use location::Location;
 pub use login::{GrammarError, LoginError, MAX_LOGIN_BYTES, MAX_SELECTORS};

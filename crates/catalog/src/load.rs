@@ -21,7 +21,7 @@ use crate::yaml::{self, MAX_FILE_BYTES, Mark};
 use crate::{Catalog, Location, ProfileName, TestCase};
 
 /// Folders within folders, at most.
-const MAX_FOLDERS: usize = 32;
+pub(crate) const MAX_FOLDERS: usize = 32;
 
 /// A catalog and what was wrong with the documents it was read from.
 #[derive(Debug)]
@@ -366,7 +366,7 @@ fn again(
 }
 
 /// What a folder holds, without hidden files: editors and mounts keep copies under such names.
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -377,7 +377,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn is_document(path: &Path) -> bool {
+pub(crate) fn is_document(path: &Path) -> bool {
     path.extension()
         .is_some_and(|ext| ext.eq_ignore_ascii_case("yaml") || ext.eq_ignore_ascii_case("yml"))
 }
