@@ -10,7 +10,9 @@ use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
 use metahub_operations::Curation;
 use metahub_registry::{Registry, Settings};
-use metahub_server::{Addresses, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server};
+use metahub_server::{
+    Addresses, FollowedCatalogs, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server,
+};
 use metahub_store::Store;
 use metahub_upstream::{Logins, Upstreams};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
@@ -47,6 +49,7 @@ pub(crate) struct App {
     read_only: bool,
     send_blobs: SendBlobs,
     metrics: MetricsAccess,
+    followed: FollowedCatalogs,
 }
 
 impl App {
@@ -88,6 +91,7 @@ impl App {
             read_only: config.read_only,
             send_blobs: config.send_blobs,
             metrics: config.metrics,
+            followed: FollowedCatalogs::default(),
         })
     }
 
@@ -97,6 +101,12 @@ impl App {
             curation: Some(curation),
             ..self
         }
+    }
+
+    /// The same, with metrics of the catalogs that it follows.
+    pub(crate) fn following(mut self, followed: FollowedCatalogs) -> Self {
+        self.followed = followed;
+        self
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -120,6 +130,7 @@ impl App {
             read_only: self.read_only,
             send_blobs: self.send_blobs,
             metrics: self.metrics,
+            followed: self.followed,
             addresses: Addresses {
                 public_url: self.public_url,
                 proxies: self.proxies,

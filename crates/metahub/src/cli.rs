@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use crate::commands::account::AccountCommand;
 use crate::commands::backup::{BackupArgs, RestoreArgs};
 use crate::commands::bundle::{ExportArgs, ImportArgs};
+use crate::commands::catalog::CatalogCommand;
 use crate::commands::check::CheckArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check profile and collection documents for mistakes
     Check(CheckArgs),
+    /// Push and pull catalogs as artifacts of registries, and list those that are followed
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Show which build each kind of machine gets of each collection
     Coverage(CoverageArgs),
     /// Show which image a login gets, and why

@@ -3,6 +3,7 @@
 //! twice and a wrong type are errors with file, line and column. No setting is a secret itself.
 //! A key within another, such as `tls: {key: …}`, has the variable `METAHUB_TLS_KEY`.
 
+mod catalog;
 mod declare;
 mod environment;
 mod groups;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 use metahub_hardware::{Extension, ExtensionError, Microarchitectures};
 use metahub_registry::Free;
 
+pub(crate) use self::catalog::{
+    CatalogEntry, FollowedConfig, followed, parsed as parse_reference, paths,
+};
 use self::declare::Keys as _;
 use self::environment::Environment;
 pub(crate) use self::keys::Layer;
@@ -100,10 +104,12 @@ impl Layer {
             .iter_mut()
             .chain(&mut layer.tls.certificate)
             .chain(&mut layer.tls.key)
-            .chain(&mut layer.tls.client_authorities)
-            .chain(layer.catalog.iter_mut().flatten());
+            .chain(&mut layer.tls.client_authorities);
         for path in paths {
             *path = folder.join(&*path);
+        }
+        for entry in layer.catalog.iter_mut().flatten() {
+            entry.rebase(folder);
         }
         Ok(layer)
     }

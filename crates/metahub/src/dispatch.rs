@@ -10,8 +10,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 use crate::cli::{Cli, Command};
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
-    account, backup, bundle, check, completions, coverage, demo, documents, man, pin, profile,
-    release, resolve, schema, serve, upkeep, warm, why,
+    account, backup, bundle, catalog, check, completions, coverage, demo, documents, man, pin,
+    profile, release, resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -45,6 +45,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Check(args) => block_on(check::run(args)),
+        Command::Catalog(command) => block_on(catalog::run(command)),
         Command::Coverage(args) => block_on(coverage::run(args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Profile(command) => block_on(profile::run(command)),

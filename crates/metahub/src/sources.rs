@@ -11,6 +11,9 @@ use metahub_hardware::Microarchitectures;
 use metahub_operations::{DOCUMENTS_PATH, JoinedCatalog, imported_folder};
 use tokio::sync::watch;
 
+use crate::args::graph;
+use crate::config::{Config, paths};
+
 /// A document that does not come from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
@@ -42,6 +45,11 @@ pub(crate) struct Slot {
 }
 
 impl Sources {
+    /// The files and folders of `config`, and what was imported into the data folder `data`.
+    pub(crate) fn of(config: &Config, data: &Path) -> miette::Result<Self> {
+        Ok(Self::new(graph(config)?, &paths(&config.catalog), data))
+    }
+
     /// The documents at `paths` and those that were imported into the data folder `data`.
     pub(crate) fn new(graph: Arc<Microarchitectures>, paths: &[PathBuf], data: &Path) -> Self {
         Self {
@@ -109,6 +117,18 @@ impl Sources {
         }
     }
 
+    /// Names and texts of what does not come from files, source by source.
+    pub(crate) fn others(&self) -> Vec<Vec<(String, String)>> {
+        let others = self.others.borrow();
+        let files = |texts: &Texts| {
+            let files = texts.iter();
+            files
+                .map(|file| (file.name.clone(), file.text.clone()))
+                .collect()
+        };
+        others.iter().map(files).collect()
+    }
+
     fn join(&self, others: &[Texts]) -> Loaded {
         let mut loader = Loader::new(Catalog::in_graph(Arc::clone(&self.graph)));
         for path in self.paths() {
@@ -150,7 +170,6 @@ impl JoinedCatalog for Slot {
 }
 
 impl Slot {
-    #[allow(dead_code, reason = "only tests ask yet")]
     /// The errors that the joined catalog would have with `texts` in this slot and does not have
     /// now. Blocks.
     pub(crate) fn errors_with(&self, texts: &Texts) -> Vec<Problem> {

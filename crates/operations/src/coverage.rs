@@ -7,7 +7,7 @@ mod report;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use metahub_catalog::{Catalog, Collection, Loaded, Problem};
+use metahub_catalog::{Catalog, Collection, Loaded, Loader, Problem};
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_oci::{ImageReference, Reference, RepositoryName, Tag};
 
@@ -24,6 +24,8 @@ pub struct Coverage {
     pub graph: Arc<Microarchitectures>,
     /// The documents: files, or folders of .yaml and .yml files.
     pub paths: Vec<PathBuf>,
+    /// Followed catalogs, which count after them: names and texts of their files.
+    pub followed: Vec<Vec<(String, String)>>,
     /// What machines there are: CPU targets or any logins, `all` alone for every target that is
     /// known, nothing for the usual servers.
     pub targets: Vec<String>,
@@ -63,7 +65,7 @@ impl Coverage {
     /// # Errors
     /// Errors in the documents, a target or collection that is not known, or nothing to look at.
     pub async fn run(self) -> Result<Matrix, OperationError> {
-        let catalog = load(self.graph, &self.paths)?;
+        let catalog = load(self.graph, &self.paths, &self.followed)?;
         let mut builder = Builder::new(columns(&catalog, &self.targets)?);
         let selected = Selected::parse(&self.collections)?;
         if let Some(reader) = self.images {
@@ -91,10 +93,24 @@ impl Coverage {
     }
 }
 
-fn load(graph: Arc<Microarchitectures>, paths: &[PathBuf]) -> Result<Catalog, OperationError> {
+fn load(
+    graph: Arc<Microarchitectures>,
+    paths: &[PathBuf],
+    followed: &[Vec<(String, String)>],
+) -> Result<Catalog, OperationError> {
+    let mut loader = Loader::new(Catalog::in_graph(graph));
+    for path in paths {
+        loader.add_path(path);
+    }
+    for files in followed.iter().filter(|files| !files.is_empty()) {
+        loader.next_source();
+        for (name, text) in files {
+            loader.add_text(name, text);
+        }
+    }
     let Loaded {
         catalog, problems, ..
-    } = Catalog::load_in(graph, paths);
+    } = loader.finish();
     let errors = problems.iter().filter(|problem| problem.is_error());
     let errors: Vec<String> = errors.map(Problem::to_string).collect();
     if errors.is_empty() {

@@ -7,6 +7,10 @@
 //! images and change nothing. [`export()`] and [`restore()`] write files of their own.
 
 mod backup;
+mod catalog_blob;
+mod catalog_error;
+mod catalog_reader;
+mod catalog_signatures;
 mod check;
 mod coverage;
 mod curation;
@@ -27,6 +31,8 @@ mod upkeep;
 mod why;
 
 pub use backup::{Backup, BackupOutcome, RestoreOutcome, restore};
+pub use catalog_error::CatalogError;
+pub use catalog_reader::{CatalogReader, CatalogState, FetchedCatalog};
 pub use check::{Check, CheckReport};
 pub use coverage::{Cell, Coverage, Kind, Matrix, Row};
 pub use curation::{

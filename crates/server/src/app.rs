@@ -4,6 +4,7 @@ use metahub_auth::Authenticator;
 use metahub_operations::Curation;
 use metahub_registry::Registry;
 
+use crate::followed::FollowedCatalogs;
 use crate::forwarded::Addresses;
 use crate::limits::Limits;
 use crate::metrics::MetricsAccess;
@@ -27,4 +28,6 @@ pub struct App {
     pub send_blobs: SendBlobs,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// How it stands with the catalogs that this server follows.
+    pub followed: FollowedCatalogs,
 }

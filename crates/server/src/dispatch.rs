@@ -311,11 +311,7 @@ impl Dispatcher {
             MetricsAccess::Everybody => {}
         }
         let in_flight = self.admission.used();
-        Ok(base::metrics(scrape(
-            &self.metrics,
-            &self.app.registry,
-            in_flight,
-        )))
+        Ok(base::metrics(scrape(&self.metrics, &self.app, in_flight)))
     }
 
     /// Who asks, if they say so.

@@ -11,6 +11,7 @@ mod client_certificate;
 mod connection;
 mod dispatch;
 mod error;
+mod followed;
 mod forwarded;
 mod handlers;
 mod host_header;
@@ -48,6 +49,7 @@ use dispatch::Dispatcher;
 use metrics::Metrics;
 
 pub use app::App;
+pub use followed::FollowedCatalogs;
 pub use forwarded::{Addresses, Proxies, PublicUrl, PublicUrlError};
 pub use limits::Limits;
 pub use metrics::MetricsAccess;

@@ -4,23 +4,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use metahub_registry::{Registry, UpstreamCounts};
+use metahub_registry::UpstreamCounts;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::app::App;
 use crate::metrics::Metrics;
 
 /// The type of the text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All that was counted, as text.
-pub(crate) fn scrape(metrics: &Metrics, registry: &Registry, in_flight: usize) -> String {
+pub(crate) fn scrape(metrics: &Metrics, app: &App, in_flight: usize) -> String {
+    let registry = &app.registry;
     let documents = registry.documents();
     let mut shown = prometheus_client::registry::Registry::default();
     registry.register(&mut shown);
+    app.followed.register(&mut shown);
     let state = State {
         in_flight,
         documents: [documents.used(), documents.size(), documents.refused()],

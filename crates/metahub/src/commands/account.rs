@@ -17,6 +17,7 @@ use crate::commands::upstream_login::UpstreamLoginCommand;
 use crate::config::{Config, Layer};
 use crate::data;
 use crate::exit::Exit;
+use crate::follow;
 use crate::output;
 use crate::sources::Sources;
 
@@ -163,10 +164,10 @@ async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
 /// that runs may have been given other documents.
 fn is_profile(name: &AccountName, config: &Config) -> bool {
     // What is wrong with targets or documents is for the server to tell.
-    let Ok(graph) = config.graph() else {
+    let Ok(sources) = Sources::of(config, &config.data) else {
         return false;
     };
-    let sources = Sources::new(graph, &config.catalog, &config.data);
+    let _ = follow::stored(config, &sources);
     name.is_profile_in(&sources.load().catalog)
 }
 

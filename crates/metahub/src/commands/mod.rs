@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod accounts_of;
 pub(crate) mod backup;
 pub(crate) mod bundle;
+pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod coverage;

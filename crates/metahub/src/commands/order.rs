@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::args::graph;
 use crate::config::Config;
 use crate::control;
 use crate::data;
 use crate::documents::Documents;
+use crate::follow;
 use crate::sources::{Sources, texts_of};
 
 /// Has `operation` carried out; what it reports.
@@ -71,9 +71,10 @@ async fn here(
     let documents = if request.is_upkeep() {
         None
     } else {
-        let sources = Sources::new(graph(config)?, &config.catalog, store.folder());
+        let sources = Sources::of(config, store.folder())?;
         let kept = api_documents(store).await.into_diagnostic()?;
         sources.add(texts_of(kept));
+        follow::stored(config, &sources)?;
         Some(Documents::read(sources)?)
     };
     let (_builtin, builtin) = watch::channel(Arc::new(Catalog::builtin()));

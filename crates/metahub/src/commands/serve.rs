@@ -1,7 +1,6 @@
 //! `metahub serve`: the registry, until it is asked to shut down.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use metahub_auth::AnonymousAccess;
@@ -13,12 +12,13 @@ use crate::app::{self, App};
 use crate::args::{SettingsArgs, graph, load_config};
 use crate::bounds;
 use crate::certificate::Certificate;
-use crate::config::{Config, Layer};
+use crate::config::{CatalogEntry, Config, Layer};
 use crate::control;
 use crate::data;
 use crate::descriptors;
 use crate::documents::Documents;
 use crate::exit::Exit;
+use crate::follow;
 use crate::output;
 use crate::reload;
 use crate::schedule;
@@ -35,10 +35,10 @@ pub(crate) struct ServeArgs {
     /// 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Profile and collection documents: a file or a folder, may be repeated [env:
-    /// METAHUB_CATALOG]
+    /// Profile and collection documents: a file, a folder, or
+    /// oci://HOST/NAME:TAG to follow; may be repeated [env: METAHUB_CATALOG]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub(crate) catalog: Vec<PathBuf>,
+    pub(crate) catalog: Vec<CatalogEntry>,
     /// What everybody may do without an account: none, read or write [env: METAHUB_ANONYMOUS]
     /// [default: read]
     #[arg(long, value_name = "ACCESS")]
@@ -53,9 +53,12 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
         ..Layer::default()
     };
     let config = load_config(&args.settings, flags)?;
-    let sources = Sources::new(graph(&config)?, &config.catalog, &config.data);
+    let sources = Sources::of(&config, &config.data)?;
     let api = sources.add(Texts::default());
+    let mut followers = follow::prepare(&config, &sources)?;
+    follow::first_look(&mut followers).await;
     let mut documents = Documents::read(sources)?;
+    let in_force = documents.catalog();
     let certificate = config
         .tls
         .files()
@@ -89,7 +92,8 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     );
     let app = App::new(store, documents.catalog(), &config)
         .await?
-        .with_curation(curation);
+        .with_curation(curation)
+        .following(follow::keep(followers, &hangup, &in_force));
     if let Some(certificate) = certificate {
         reload::keep(certificate, config.reload_interval, hangup.clone());
     }

@@ -11,6 +11,7 @@ use metahub_registry::{ImmutableTags, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::{AnyHost, ProxiedPrivate};
 
+use super::catalog::CatalogEntry;
 use super::declare::{Declared, Field, Keys, settings};
 use super::environment::Environment;
 use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
@@ -54,9 +55,15 @@ settings! {
 
         /// [Profile and collection documents](documents.md): files, or folders that are searched
         /// for `*.yaml` and `*.yml`. They come beside the built-in profiles and those that
-        /// [an import](air-gapped.md) put into the folder `catalog` of the data folder. The
-        /// variable separates paths by `:`.
-        catalog: Option<Vec<PathBuf>> = "[]" => |config, catalog| config.catalog = catalog;
+        /// [an import](air-gapped.md) put into the folder `catalog` of the data folder. Also
+        /// [catalogs of other registries](catalogs.md), which are followed: `oci://HOST/NAME:TAG`,
+        /// or `{oci: HOST/NAME:TAG, key: FILE}` for one that the key's owner has signed. The
+        /// variable separates paths by `:`, or is a list in brackets as here.
+        ///
+        /// The mapping also takes `every` (how often to ask, `1m`), `plain_http`, `ca_file` and
+        /// `credentials`, as upstreams do. Without these three the registry is read as the upstream
+        /// of that host.
+        catalog: Option<Vec<CatalogEntry>> = "[]" => |config, catalog| config.catalog = catalog;
 
         /// How often to look whether files of the catalog or of TLS changed; `0s`: never. SIGHUP
         /// reads them anew at once. A catalog with an error is logged, line by line, and the

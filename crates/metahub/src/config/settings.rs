@@ -11,6 +11,7 @@ use metahub_registry::{Free, Settings};
 use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamsConfig;
 
+use super::catalog::CatalogEntry;
 use super::warm::WarmConfig;
 use super::yaml::ConfigError;
 
@@ -26,7 +27,7 @@ pub(crate) struct Config {
     pub(crate) tls: TlsSettings,
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) trust_forwarded: Proxies,
-    pub(crate) catalog: Vec<PathBuf>,
+    pub(crate) catalog: Vec<CatalogEntry>,
     pub(crate) reload_interval: Duration,
     pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,

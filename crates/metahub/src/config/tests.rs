@@ -91,7 +91,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
     let config = load(&file, &[], Layer::default()).unwrap();
     assert_eq!(config.data, folder.path().join("d"));
     assert_eq!(
-        config.catalog,
+        paths(&config.catalog),
         [folder.path().join("c"), PathBuf::from("/srv/c")]
     );
 }

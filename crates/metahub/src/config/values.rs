@@ -19,6 +19,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
+use super::catalog::CatalogEntry;
 use super::declare::Setting;
 use super::environment;
 use super::time::Time;
@@ -205,9 +206,15 @@ impl Setting for PathBuf {
     }
 }
 
-impl Setting for Vec<PathBuf> {
+impl Setting for Vec<CatalogEntry> {
+    /// Paths separated by `:`, or a list in brackets as in the file.
     fn from_variable(value: OsString) -> Result<Self, String> {
-        Ok(std::env::split_paths(&value).collect())
+        if value.as_encoded_bytes().starts_with(b"[") {
+            return parse(&environment::text(value)?).map_err(|problem| problem.message);
+        }
+        Ok(std::env::split_paths(&value)
+            .map(CatalogEntry::Path)
+            .collect())
     }
 }
 

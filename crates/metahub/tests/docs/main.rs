@@ -42,6 +42,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "cargo test -p metahub-e2e",
         "needs root and real clients; `scripts/test` runs it",
     ),
+    ("oras push", "`tests/e2e/tests/catalogs.rs` pushes so"),
+    ("oras pull", "`tests/e2e/tests/catalogs.rs` pulls so"),
     ("skopeo copy", "end-to-end tests copy with skopeo"),
     (
         "apt-get install ./metahub",

@@ -9,7 +9,9 @@ use metahub_auth::{
 };
 use metahub_catalog::Catalog;
 use metahub_registry::{CacheSettings, Free, Registry, Settings};
-use metahub_server::{Addresses, App, Limits, MetricsAccess, Proxies, SendBlobs, Server};
+use metahub_server::{
+    Addresses, App, FollowedCatalogs, Limits, MetricsAccess, Proxies, SendBlobs, Server,
+};
 use metahub_store::Store;
 use metahub_testkit::http::{Answer, Call, call};
 use metahub_testkit::runtime;
@@ -96,6 +98,7 @@ impl Site {
             limits: Limits::default(),
             read_only: with.read_only,
             send_blobs: SendBlobs::default(),
+            followed: FollowedCatalogs::default(),
             metrics: with.metrics,
         };
         tokio::spawn(server.run(app, std::future::pending()));

@@ -1,0 +1,416 @@
+//! `metahub catalog push|pull|list`: catalogs as artifacts of registries, in the form that
+//! `oras push` and `oras pull` read and write.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueHint};
+use metahub_catalog::artifact::{CatalogFile, PackedCatalog};
+use metahub_catalog::{Catalog, Loader, files};
+use metahub_client::session::{Client, Login, Session};
+use metahub_oci::{Digest, Document, Host, ImageReference, Reference};
+use metahub_operations::CatalogReader;
+use metahub_signature::{EMPTY_CONFIG, PrivateKey, Referrer};
+use metahub_upstream::{Credentials, CredentialsConfig, UpstreamConfig};
+use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use serde_json::json;
+use url::Url;
+
+use crate::args::{Format, SettingsArgs, graph, load_config};
+use crate::config::{Config, Layer, followed, parse_reference};
+use crate::exit::Exit;
+use crate::follow::{Status, public_key};
+use crate::keys::private_key;
+use crate::output;
+
+/// Catalogs as artifacts of registries
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Push documents as one artifact, after checking them as metahub check does
+    Push(PushArgs),
+    /// Write the documents of a catalog of a registry into a folder
+    Pull(PullArgs),
+    /// List the catalogs that the configuration follows, and how it stands with each
+    List {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// How to print
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Files, or folders of .yaml and .yml files
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+    /// Where to: HOST/NAME:TAG
+    #[arg(value_name = "HOST/NAME:TAG", value_parser = parse_reference)]
+    catalog: ImageReference,
+    /// Sign it, too: a PEM file with a private key; its password, if it has one, is taken from
+    /// COSIGN_PASSWORD
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// The catalog: HOST/NAME:TAG
+    #[arg(value_name = "HOST/NAME:TAG", value_parser = parse_reference)]
+    catalog: ImageReference,
+    /// The folder to write into; made if it is missing
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    folder: PathBuf,
+    /// Only if the key in this PEM file has signed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// How a registry is spoken to, and under which login.
+#[derive(Debug, Args)]
+struct RegistryArgs {
+    /// The login; without it, what the configuration says of that upstream, else what docker login
+    /// wrote
+    #[arg(long = "as", value_name = "LOGIN", env = "METAHUB_LOGIN")]
+    login: Option<String>,
+    /// Read the login's password from standard input
+    #[arg(long, requires = "login")]
+    password_stdin: bool,
+    /// Speak HTTP without TLS
+    #[arg(long)]
+    plain_http: bool,
+    /// Authorities to trust beside the system's, a PEM file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ca_file: Option<PathBuf>,
+    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
+    /// [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// Most that is read of a password on standard input, in bytes.
+const MAX_PASSWORD: u64 = 64 * 1024;
+/// The variable of a key's password, as cosign calls it.
+const KEY_PASSWORD: &str = "COSIGN_PASSWORD";
+
+pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
+    match command {
+        CatalogCommand::Push(args) => push(args).await,
+        CatalogCommand::Pull(args) => pull(args).await,
+        CatalogCommand::List { settings, format } => list(&settings, format),
+    }
+}
+
+async fn push(args: PushArgs) -> miette::Result<Exit> {
+    let config = args.registry.load()?;
+    let key = match &args.sign_key {
+        Some(file) => {
+            let password = std::env::var(KEY_PASSWORD).ok();
+            Some(private_key(file, password.as_deref())?)
+        }
+        None => None,
+    };
+    let files = files(&args.paths).into_diagnostic()?;
+    if !check(&config, &files)? {
+        return Ok(Exit::Failure);
+    }
+    let count = files.len();
+    let packed = PackedCatalog::of(files).into_diagnostic()?;
+    let registry = args.registry.registry(&args.catalog, &config)?;
+    let client = client(&registry).await?;
+    let session = client.open_to_push(args.catalog.name()).await;
+    let session = session.into_diagnostic()?;
+    for blob in &packed.blobs {
+        session.push_blob(blob).await.into_diagnostic()?;
+    }
+    let digest = packed.manifest.digest().clone();
+    if let Some(key) = &key {
+        // The tag comes last: whoever follows it finds the signature at once.
+        let reference = Reference::Digest(digest.clone());
+        let pushed = session.push_manifest(&reference, &packed.manifest).await;
+        pushed.into_diagnostic()?;
+        sign(&session, key, &packed.manifest).await?;
+    }
+    let reference = args.catalog.reference();
+    let pushed = session.push_manifest(&reference, &packed.manifest).await;
+    pushed.into_diagnostic()?;
+    match args.registry.format {
+        Format::Json => output::json(&json!({
+            "catalog": args.catalog,
+            "digest": digest,
+            "files": count,
+            "signed_by": key.as_ref().map(|key| key.public().fingerprint()),
+        }))?,
+        Format::Text => output::line(format!("{}@{digest}", bare(&args.catalog)))?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Checks documents as a server reads them; prints what is wrong.
+fn check(config: &Config, files: &[CatalogFile]) -> miette::Result<bool> {
+    let mut loader = Loader::new(Catalog::in_graph(graph(config)?));
+    for CatalogFile { title, bytes } in files {
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|_| miette!("{title} is not UTF-8 text"))?;
+        loader.add_text(title, text);
+    }
+    let loaded = loader.finish();
+    for problem in &loaded.problems {
+        anstream::eprintln!("{problem}");
+    }
+    if loaded.has_errors() {
+        anstream::eprintln!("nothing was pushed: correct the errors first");
+    }
+    Ok(!loaded.has_errors())
+}
+
+/// Pushes a signature of `manifest` beside it.
+async fn sign(session: &Session<'_>, key: &PrivateKey, manifest: &Document) -> miette::Result<()> {
+    let signature = Referrer::sign(key, &manifest.descriptor());
+    session
+        .push_blob(&EMPTY_CONFIG.into())
+        .await
+        .into_diagnostic()?;
+    session
+        .push_blob(&signature.bundle)
+        .await
+        .into_diagnostic()?;
+    let document = Document::parse(signature.manifest, None).into_diagnostic()?;
+    let reference = Reference::Digest(document.digest().clone());
+    let listed = session.push_manifest(&reference, &document).await;
+    if !listed.into_diagnostic()? {
+        anstream::eprintln!(
+            "warning: the registry does not list referrers, so the signature will not be found"
+        );
+    }
+    Ok(())
+}
+
+async fn pull(args: PullArgs) -> miette::Result<Exit> {
+    let config = args.registry.load()?;
+    let key = args.key.as_deref().map(public_key).transpose()?;
+    let registry = args.registry.registry(&args.catalog, &config)?;
+    let reader = CatalogReader::new(&args.catalog, &registry, &config.upstreams, key);
+    let fetched = reader.into_diagnostic()?.fetch(None).await;
+    let fetched = fetched
+        .into_diagnostic()
+        .wrap_err_with(|| format!("{} cannot be pulled", args.catalog))?;
+    for file in &fetched.files {
+        write(&args.folder, file)?;
+    }
+    match args.registry.format {
+        Format::Json => {
+            let titles: Vec<&str> = fetched.files.iter().map(|f| f.title.as_str()).collect();
+            output::json(&json!({
+                "catalog": args.catalog,
+                "digest": fetched.digest,
+                "files": titles,
+                "verified_by": fetched.verified_by,
+            }))?;
+        }
+        Format::Text => {
+            for file in &fetched.files {
+                output::line(args.folder.join(&file.title).display().to_string())?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes a file below `folder`. Its title was checked to lead nowhere else; links that lie there
+/// are not followed.
+fn write(folder: &Path, file: &CatalogFile) -> miette::Result<()> {
+    let failed = |path: &Path, error: &std::io::Error| miette!("{}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    let mut at = folder.to_owned();
+    let mut components: Vec<&str> = file.title.split('/').collect();
+    let name = components.pop().unwrap_or_default();
+    for component in components {
+        at.push(component);
+        match fs::symlink_metadata(&at) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(miette!(
+                    help = "remove it, or name another folder",
+                    "{} is no folder, and the catalog has files below it",
+                    at.display()
+                ));
+            }
+            Err(_) => fs::create_dir(&at).map_err(|error| failed(&at, &error))?,
+        }
+    }
+    // Renamed into place: whatever is there under that name, a link too, is replaced.
+    let new = at.join(format!(".{name}.new"));
+    let _ = fs::remove_file(&new);
+    let path = at.join(name);
+    let mut options = fs::OpenOptions::new();
+    let opened = options.write(true).create_new(true).open(&new);
+    opened
+        .and_then(|mut open| std::io::Write::write_all(&mut open, &file.bytes))
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|error| failed(&path, &error))
+}
+
+fn list(settings: &SettingsArgs, format: Format) -> miette::Result<Exit> {
+    let config = load_config(settings, Layer::default())?;
+    let entries = followed(&config.catalog).map(|one| format!("oci://{}", one.oci));
+    let all: Vec<Status> = entries
+        .map(|catalog| Status::read(&config.data, &catalog))
+        .collect();
+    if format == Format::Json {
+        output::json(&all)?;
+        return Ok(Exit::Ok);
+    }
+    if all.is_empty() {
+        output::line("no catalogs are followed: name them under catalog in the configuration")?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = output::table(&["CATALOG", "IN USE", "FILES", "SIGNED BY", "PROBLEM"]);
+    for one in all {
+        let digest = |digest: &Option<Digest>| {
+            let digest = digest.as_ref().map(|digest| digest.short().to_owned());
+            digest.unwrap_or_else(|| "-".to_owned())
+        };
+        table.add_row([
+            one.catalog.clone(),
+            digest(&one.digest),
+            one.files.to_string(),
+            digest(&one.verified_by),
+            one.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    output::print_table(&mut table)?;
+    Ok(Exit::Ok)
+}
+
+/// A reference without its tag.
+fn bare(image: &ImageReference) -> String {
+    let host = image.host().map(Host::as_str).unwrap_or_default();
+    format!("{host}/{}", image.name())
+}
+
+impl RegistryArgs {
+    fn load(&self) -> miette::Result<Config> {
+        let settings = SettingsArgs {
+            config: self.config.clone(),
+            data: None,
+        };
+        load_config(&settings, Layer::default())
+    }
+
+    /// How the registry is spoken to: as the flags say, else as the configuration does.
+    fn registry(&self, image: &ImageReference, config: &Config) -> miette::Result<UpstreamConfig> {
+        let host = image
+            .host()
+            .ok_or_else(|| miette!("{image} names no host"))?;
+        let known = config.upstreams.upstreams.iter().find(|o| o.host == *host);
+        let mut registry = known
+            .cloned()
+            .unwrap_or_else(|| UpstreamConfig::new(host.clone()));
+        registry.pass_through = None;
+        registry.plain_http |= self.plain_http;
+        registry.ca_file = self.ca_file.clone().or(registry.ca_file);
+        if let Some(name) = self.login.as_ref().filter(|name| !name.is_empty()) {
+            let password = if self.password_stdin {
+                super::accounts_of::password_from_stdin(MAX_PASSWORD)?
+            } else {
+                String::new()
+            };
+            registry.given_credentials = Some(Credentials::password(name.clone(), password));
+        } else if registry.credentials.is_none()
+            && let Some(file) = docker_config()
+        {
+            registry.credentials = Some(CredentialsConfig {
+                docker_config: Some(file),
+                ..CredentialsConfig::default()
+            });
+        }
+        Ok(registry)
+    }
+}
+
+/// Where `docker login` writes, if something is there.
+fn docker_config() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker"));
+    let file = folder.or_else(home)?.join("config.json");
+    file.is_file().then_some(file)
+}
+
+/// A client that pushes.
+async fn client(registry: &UpstreamConfig) -> miette::Result<Client> {
+    let credentials = match (&registry.given_credentials, &registry.credentials) {
+        (Some(given), _) => Some(given.clone()),
+        (None, Some(written)) => {
+            let read = written.read(&registry.host).await;
+            read.map_err(|problem| miette!("{problem}"))?
+        }
+        (None, None) => None,
+    };
+    let login = match &credentials {
+        Some(credentials) => {
+            let (name, password) = credentials.login().ok_or_else(|| {
+                miette!(
+                    help = "log in with a user name and a password, by --as and --password-stdin",
+                    "the login at {} is an identity token, which is of no use here",
+                    registry.host
+                )
+            })?;
+            Some(Login {
+                name: name.to_owned(),
+                password: password.to_owned(),
+            })
+        }
+        None => None,
+    };
+    let server = match &registry.url {
+        Some(url) => url.clone(),
+        None => {
+            let scheme = if registry.plain_http { "http" } else { "https" };
+            Url::parse(&format!("{scheme}://{}", registry.host)).into_diagnostic()?
+        }
+    };
+    let authorities = registry.ca_file.as_ref().map(|file| {
+        fs::read(file).map_err(|error| miette!("cannot read {}: {error}", file.display()))
+    });
+    let authorities = authorities.transpose()?;
+    Client::anywhere(server, login, authorities.as_deref()).into_diagnostic()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(title: &str) -> CatalogFile {
+        CatalogFile {
+            title: title.to_owned(),
+            bytes: "new".into(),
+        }
+    }
+
+    #[test]
+    fn links_that_lie_in_the_folder_are_not_followed() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let outside = elsewhere.path().join("a.yaml");
+        fs::write(&outside, "old").unwrap();
+        std::os::unix::fs::symlink(&outside, folder.path().join("a.yaml")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("sub")).unwrap();
+        write(folder.path(), &file("a.yaml")).unwrap();
+        assert!(write(folder.path(), &file("sub/a.yaml")).is_err());
+        write(folder.path(), &file("other/b.yaml")).unwrap();
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "old");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("a.yaml")).unwrap(),
+            "new"
+        );
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    }
+}
