@@ -3,11 +3,13 @@
 //! What an entry's image holds is not known here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use metahub_hardware::Feature;
 use metahub_oci::{ImageReference, RepositoryName, Tag};
 use serde::Serialize;
 
+use crate::about::{About, AboutCollection, AboutEntry};
 use crate::features;
 use crate::location::Location;
 use crate::reader::Reader;
@@ -24,6 +26,13 @@ pub struct Collection {
     pub entries: Vec<Entry>,
     /// Annotations of the served index.
     pub annotations: BTreeMap<String, String>,
+    /// What its document says of the application. Not serialized, as all that people are told:
+    /// what is served does not depend on it.
+    #[serde(skip)]
+    pub application: Arc<About>,
+    /// What it says of itself.
+    #[serde(skip)]
+    pub about: AboutCollection,
     /// Where it was read.
     pub location: Location,
 }
@@ -42,6 +51,9 @@ pub struct Entry {
     pub requires_nothing: bool,
     /// Among entries that fit equally well, the one that weighs more is chosen.
     pub weight: i64,
+    /// What it says of its image.
+    #[serde(skip)]
+    pub about: AboutEntry,
     /// Where it was read. Not serialized: entries that say the same are the same anywhere.
     #[serde(skip)]
     pub location: Location,
@@ -70,8 +82,8 @@ impl PlatformSpec {
     }
 }
 
-pub(crate) const COLLECTION_KEYS: &[&str] = &["name", "tag", "manifests", "annotations"];
-pub(crate) const ENTRY_KEYS: &[&str] = &["image", "platform", "weight"];
+pub(crate) const COLLECTION_KEYS: &[&str] = &["name", "tag", "manifests", "annotations", "about"];
+pub(crate) const ENTRY_KEYS: &[&str] = &["image", "platform", "weight", "about"];
 pub(crate) const PLATFORM_KEYS: &[&str] = &[
     "os",
     "architecture",
@@ -95,6 +107,8 @@ impl Collection {
             None => Some(Tag::latest()),
         };
         let annotations = fields.get("annotations").map(|n| annotations(reader, n));
+        let about = fields.get("about");
+        let about = about.and_then(|node| AboutCollection::read(reader, node));
         let entries = fields
             .required(reader, "manifests", "[{image: qnib/gromacs:zen3}]")
             .and_then(|n| entries(reader, n));
@@ -103,6 +117,8 @@ impl Collection {
             tag: tag?,
             entries: entries?,
             annotations: annotations.unwrap_or_default(),
+            application: Arc::default(),
+            about: about.unwrap_or_default(),
             location: reader.location(fields.mark),
         };
         (errors == reader.errors()).then_some((collection, name_node?.mark))
@@ -165,6 +181,8 @@ impl Collection {
                 tag,
                 entries: entries.clone(),
                 annotations: BTreeMap::new(),
+                application: Arc::default(),
+                about: AboutCollection::default(),
                 location: reader.location(image.mark),
             })
             .collect()
@@ -223,12 +241,15 @@ fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<Entry> {
         Some(platform) => read_platform(reader, platform)?,
         None => (PlatformSpec::default(), None),
     };
+    let about = fields.get("about");
+    let about = about.and_then(|node| AboutEntry::read(reader, node));
     Some(Entry {
         image: image?,
         platform: Some(platform).filter(|platform| !platform.is_empty()),
         requires_nothing: features.as_ref().is_some_and(Vec::is_empty),
         requires: features.unwrap_or_default(),
         weight: weight?,
+        about: about.unwrap_or_default(),
         location: reader.location(fields.mark),
     })
 }

@@ -1,14 +1,24 @@
 //! What one document of a file may hold: collections, profiles, or one list as manifest-tool
 //! writes it.
 
+use std::sync::Arc;
+
 use crate::TestCase;
+use crate::about::About;
 use crate::collection::Collection;
 use crate::profile::{Profile, Read};
 use crate::reader::{Fields, Reader};
 use crate::yaml::{Mark, Node};
 
-pub(crate) const DOCUMENT_KEYS: &[&str] =
-    &["manifests", "profile", "profiles", "image", "tags", "tests"];
+pub(crate) const DOCUMENT_KEYS: &[&str] = &[
+    "manifests",
+    "profile",
+    "profiles",
+    "image",
+    "tags",
+    "tests",
+    "about",
+];
 
 /// What was read of a document, and where the names stand.
 #[derive(Default)]
@@ -26,6 +36,22 @@ impl Document {
             return document;
         };
         document.read_collections(reader, &fields);
+        let about = fields
+            .get("about")
+            .and_then(|node| About::read(reader, node));
+        let collections = ["manifests", "image"].map(|key| fields.key(key));
+        if let (Some(mark), [None, None]) = (fields.key("about"), collections) {
+            reader.warn(
+                "about-nothing",
+                mark,
+                "`about` tells of the collections of its document, and there are none",
+                "write it in the document of the collections, or remove it".to_owned(),
+            );
+        }
+        let about = Arc::new(about.unwrap_or_default());
+        for (collection, _) in &mut document.collections {
+            collection.application = Arc::clone(&about);
+        }
         if let Some(profile) = fields.get("profile") {
             document.profiles.extend(Profile::read(reader, profile));
         }

@@ -4,6 +4,7 @@
 //! with file, line and column, all of it in one run. It never pulls an image and never decides
 //! which one fits: that is the work of `hardware` and `resolve`.
 
+mod about;
 mod actions;
 pub mod artifact;
 mod case;
@@ -30,12 +31,14 @@ mod provide;
 mod reader;
 mod schema;
 mod source;
+mod strict;
 mod substitution;
 mod suggestions;
 mod when;
 mod write;
 mod yaml;
 
+pub use about::{About, AboutCollection, AboutEntry, Certainty};
 pub use actions::{
     Action, Annotate, Args, ConfigSet, Deny, Entries, EnvironmentEdit, ManifestAdd, ManifestFilter,
     ManifestSelect, NoneFits, Position, Redirect, Selection, TagsFilter,
@@ -55,4 +58,5 @@ pub use problem::{Problem, Severity};
 pub use profile::Profile;
 pub use profile_name::{ProfileName, ProfileNameError};
 pub use schema::schema;
+pub use strict::strict;
 pub use when::When;

@@ -5,6 +5,7 @@
 use metahub_hardware::KEYS;
 use serde_json::{Value, json};
 
+use crate::about::{About, AboutCollection, AboutEntry};
 use crate::actions::{KINDS, Kind};
 use crate::case::{GivenImage, TestCase};
 use crate::parameters::Parameter;
@@ -41,6 +42,7 @@ pub fn schema() -> Value {
                 "type": "array",
                 "items": reference("test"),
             },
+            "about": About::schema(),
         },
         "dependentRequired": { "tags": ["image"], "image": ["manifests"] },
         "$defs": {
@@ -96,6 +98,7 @@ fn collection() -> Value {
                 "type": "object",
                 "additionalProperties": scalar(),
             },
+            "about": AboutCollection::schema(),
         },
     })
 }
@@ -114,6 +117,7 @@ fn entry() -> Value {
                 "type": "integer",
                 "default": 0,
             },
+            "about": AboutEntry::schema(),
         },
     })
 }
@@ -205,6 +209,7 @@ fn action(kind: &Kind) -> Value {
 mod tests {
     use super::*;
     use crate::Action;
+    use crate::about::{ABOUT_COLLECTION_KEYS, ABOUT_ENTRY_KEYS, ABOUT_KEYS};
     use crate::case::{CASE_KEYS, EXPECT_KEYS, GIVEN_KEYS, IMAGE_KEYS};
     use crate::collection::{COLLECTION_KEYS, ENTRY_KEYS, PLATFORM_KEYS};
     use crate::document::DOCUMENT_KEYS;
@@ -223,6 +228,11 @@ mod tests {
         assert_eq!(keys(&definitions["collection"]), COLLECTION_KEYS);
         assert_eq!(keys(&definitions["entry"]), ENTRY_KEYS);
         assert_eq!(keys(&definitions["platform"]), PLATFORM_KEYS);
+        let about = |value: &Value| value["properties"]["about"].clone();
+        assert_eq!(keys(&about(&schema)), ABOUT_KEYS);
+        let collection = about(&definitions["collection"]);
+        assert_eq!(keys(&collection), ABOUT_COLLECTION_KEYS);
+        assert_eq!(keys(&about(&definitions["entry"])), ABOUT_ENTRY_KEYS);
         assert_eq!(keys(&definitions["profile"]), PROFILE_KEYS);
         let test = &definitions["test"];
         assert_eq!(keys(test), CASE_KEYS);

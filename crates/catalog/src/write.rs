@@ -2,8 +2,10 @@
 //! What is written reads as the same; comments and the form it was first written in are gone.
 
 use metahub_hardware::Feature;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::about;
 use crate::collection::Entry;
 use crate::yaml::{self, Node};
 use crate::{Collection, Profile};
@@ -17,7 +19,10 @@ impl Collection {
         if let (false, Some(fields)) = (self.annotations.is_empty(), collection.as_object_mut()) {
             fields.insert("annotations".to_owned(), json!(self.annotations));
         }
-        text(&json!({ "manifests": [collection] }))
+        tell(&mut collection, &self.about);
+        let mut document = json!({ "manifests": [collection] });
+        tell(&mut document, self.application.as_ref());
+        text(&document)
     }
 }
 
@@ -94,7 +99,16 @@ fn entry(entry: &Entry) -> Value {
             fields.insert("weight".to_owned(), json!(entry.weight));
         }
     }
+    tell(&mut written, &entry.about);
     written
+}
+
+/// Adds what people are told.
+fn tell(written: &mut Value, about: &impl Serialize) {
+    let about = about::fields(about);
+    if let (Some(fields), false) = (written.as_object_mut(), about.is_empty()) {
+        fields.insert("about".to_owned(), Value::Object(about));
+    }
 }
 
 fn features(features: &[Feature]) -> Value {

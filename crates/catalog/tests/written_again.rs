@@ -4,10 +4,16 @@
 use metahub_catalog::{Catalog, Loaded};
 
 const DOCUMENTS: &str = r#"
+about:
+  description: "yes"
+  homepage: https://www.example.org/
+  license: LGPL-2.1-or-later OR MIT
+  keywords: [chemistry, "1.10"]
 manifests:
   - name: gromacs
     tag: 2021.5
     annotations: {org.opencontainers.image.title: "yes"}
+    about: {no_generic: "nobody builds one: see there"}
     manifests:
       - image: qnib/gromacs-2021.5_gcc-7.3.1:x86_64_v4
         platform:
@@ -18,6 +24,7 @@ manifests:
       - image: x/plain@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
         platform: {os: linux, architecture: arm64, variant: v8, features: []}
       - image: x/y
+        about: {documented: "https://www.example.org/?a=b#c", certainty: medium, moving: true, fat: true}
         platform: {features: ["cuda:12.4", "arch:zen3"]}
 ---
 image: site/tool:1.0
@@ -105,6 +112,12 @@ fn a_document_that_is_written_again_reads_as_the_same() {
     for collection in first.collections() {
         let found = again.collection(&collection.name, &collection.tag).unwrap();
         assert_eq!(meaning(found), meaning(collection));
+        // What people are told is not part of what is served.
+        assert_eq!(found.application, collection.application);
+        assert_eq!(found.about, collection.about);
+        for (found, entry) in found.entries.iter().zip(&collection.entries) {
+            assert_eq!(found.about, entry.about);
+        }
     }
     for profile in first.profiles() {
         let found = again.profile(&profile.name).unwrap();

@@ -20,6 +20,8 @@ pub struct Check {
     pub graph: Arc<Microarchitectures>,
     /// Files, or folders of .yaml and .yml files.
     pub paths: Vec<PathBuf>,
+    /// Whether collections are also held to what a catalog that others follow is.
+    pub strict: bool,
     /// How to read the images that collections name, to tell where the two disagree.
     pub images: Option<ImageReader>,
 }
@@ -49,6 +51,9 @@ impl Check {
             files,
             ..
         } = Catalog::load_in(self.graph, &self.paths);
+        if self.strict {
+            problems.extend(metahub_catalog::strict(&catalog));
+        }
         if let Some(reader) = self.images {
             let registry = reader.open(catalog.clone()).await?;
             problems.extend(check_images(&registry, &catalog).await);

@@ -1,0 +1,165 @@
+//! What a catalog that others follow is held to, beyond what a document needs to be read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use metahub_hardware::{Feature, Key};
+
+use crate::collection::{Collection, Entry};
+use crate::problem::Problem;
+use crate::{Catalog, Location};
+
+/// Words that tags begin with which publishers move. With a date or a year after it, a tag is a
+/// release, and so is one of digits alone.
+const MOVING: &[&str] = &[
+    "latest", "main", "master", "trunk", "develop", "devel", "dev", "edge", "nightly", "stable",
+    "testing", "unstable", "rolling", "current", "head", "snapshot",
+];
+
+/// Everything that `metahub check --strict` finds in collections beside what is wrong with their
+/// documents, as warnings in the order of their names.
+#[must_use]
+pub fn strict(catalog: &Catalog) -> Vec<Problem> {
+    let provided: HashSet<&Key> = catalog
+        .profiles()
+        .flat_map(|profile| &profile.features)
+        .map(Feature::key)
+        .collect();
+    let mut collections: Vec<&Collection> = catalog.collections().collect();
+    collections.sort_by_key(|collection| &collection.location);
+    let mut found = Vec::new();
+    let mut told = HashSet::new();
+    for collection in collections {
+        // What a document says of its application is told once for all its collections.
+        if told.insert(Arc::as_ptr(&collection.application)) {
+            application(collection, &mut found);
+        }
+        generic(collection, &mut found);
+        for entry in &collection.entries {
+            image(entry, &mut found);
+            features(entry, &provided, &mut found);
+        }
+    }
+    found
+}
+
+fn note(
+    found: &mut Vec<Problem>,
+    location: &Location,
+    code: &'static str,
+    message: String,
+    help: &str,
+) {
+    let problem = Problem::doubt(location, code, message, Some(help.to_owned()));
+    found.push(problem);
+}
+
+/// A catalog tells people what its collections are.
+fn application(collection: &Collection, found: &mut Vec<Problem>) {
+    let about = &collection.application;
+    let missing = [
+        ("description", about.description.is_none()),
+        ("homepage", about.homepage.is_none()),
+        ("license", about.license.is_none()),
+    ];
+    let missing: Vec<&str> = missing
+        .into_iter()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect();
+    if !missing.is_empty() {
+        note(
+            found,
+            &collection.location,
+            "no-about",
+            format!(
+                "the document of {} does not say: {}",
+                collection.name,
+                missing.join(", ")
+            ),
+            "write `about: {description: …, homepage: https://…, license: …}` beside `manifests`",
+        );
+    }
+}
+
+/// Of each collection some image runs anywhere, or it is said why none does.
+fn generic(collection: &Collection, found: &mut Vec<Problem>) {
+    let any = collection.entries.iter().any(is_generic);
+    match (&collection.about.no_generic, any) {
+        (None, false) => note(
+            found,
+            &collection.location,
+            "no-generic",
+            format!(
+                "no image of {}:{} is for any machine",
+                collection.name, collection.tag
+            ),
+            "add one without features, or say why there is none: \
+             `about: {no_generic: its publisher builds for GPUs only}`",
+        ),
+        (Some(_), true) => note(
+            found,
+            &collection.location,
+            "generic-after-all",
+            format!(
+                "{}:{} says that no image is for any machine, and one requires nothing",
+                collection.name, collection.tag
+            ),
+            "remove `no_generic`",
+        ),
+        _ => {}
+    }
+}
+
+fn is_generic(entry: &Entry) -> bool {
+    let platform = entry.platform.as_ref();
+    entry.requires.is_empty() && platform.is_none_or(|platform| platform.variant.is_none())
+}
+
+/// An image stays what it was, and somebody documents it.
+fn image(entry: &Entry, found: &mut Vec<Problem>) {
+    let image = &entry.image;
+    let moving = image.digest().is_none()
+        && image.tag().is_none_or(|tag| {
+            let tag = tag.as_str().to_ascii_lowercase();
+            let mut digits = tag.split(|letter: char| !letter.is_ascii_digit());
+            let dated = digits.any(|digits| digits.len() >= 4);
+            let after = MOVING.iter().find_map(|word| tag.strip_prefix(word));
+            let word = |rest: &str| rest.is_empty() || rest.starts_with(['-', '_', '.']);
+            !dated && after.is_some_and(word)
+        });
+    if moving && !entry.about.moving {
+        note(
+            found,
+            &entry.location,
+            "moving-tag",
+            format!("{image} is a tag that moves: what it gives changes without this document"),
+            "name a release or a digest, or write `about: {moving: true}`",
+        );
+    }
+    if entry.about.documented.is_none() || entry.about.certainty.is_none() {
+        note(
+            found,
+            &entry.location,
+            "no-source",
+            format!("nothing says where {image} is documented, and how certain it is"),
+            "write `about: {documented: https://…, certainty: high}`; `certainty: low` where \
+             nobody documents it",
+        );
+    }
+}
+
+/// What an image requires can be provided.
+fn features(entry: &Entry, provided: &HashSet<&Key>, found: &mut Vec<Problem>) {
+    for feature in &entry.requires {
+        let key = feature.key();
+        if matches!(key, Key::Other(_)) && !provided.contains(key) {
+            note(
+                found,
+                &entry.location,
+                "unknown-feature",
+                format!("no profile of this catalog provides `{key}`, which `{feature}` needs"),
+                "use one of the built-in keys, or add a profile that provides it",
+            );
+        }
+    }
+}
