@@ -16,7 +16,63 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 fn the_community_catalog_has_no_problem() {
     let loaded = Catalog::load(&[Path::new(ROOT).join("catalog")]);
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-    assert!(loaded.files >= 2);
+    let doubts = metahub_catalog::strict(&loaded.catalog);
+    assert!(doubts.is_empty(), "{doubts:#?}");
+    assert!(loaded.files >= 20, "{}", loaded.files);
+    assert!(loaded.cases.len() >= 30, "{}", loaded.cases.len());
+}
+
+/// Each application has a folder with its documents, which have tests, and a page.
+#[test]
+fn each_application_has_documents_with_tests_and_a_page() {
+    let folder = Path::new(ROOT).join("catalog/collections");
+    let list = std::fs::read_to_string(Path::new(ROOT).join("catalog/README.md")).unwrap();
+    let mut applications = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let page = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(page.starts_with("# "), "{name}");
+        assert!(
+            list.contains(&format!("(collections/{name}/README.md)")),
+            "{name}"
+        );
+        let loaded = Catalog::load(&[folder.join(format!("{name}.yaml"))]);
+        assert!(!loaded.cases.is_empty(), "{name} has no tests");
+        for collection in loaded.catalog.collections() {
+            assert_eq!(collection.name.as_str(), name);
+        }
+        applications += 1;
+    }
+    assert!(applications >= 10, "{applications}");
+}
+
+/// Every profile of hardware can be logged in with, and provides what it says.
+#[test]
+fn every_shipped_profile_of_hardware_can_be_logged_in_with() {
+    let shipped = Catalog::load(&[Path::new(ROOT).join("catalog")]).catalog;
+    let builtin = Catalog::builtin();
+    let mut logins = 0;
+    for profile in shipped.profiles() {
+        if builtin.profile(&profile.name).is_some() || profile.features.is_empty() {
+            continue;
+        }
+        let selector = profile.name.selector();
+        let login = shipped.interpret(&selector, &|_| false).unwrap();
+        assert_eq!(
+            login.profile.remarks().len(),
+            0,
+            "{selector}: {:?}",
+            login.profile.remarks()
+        );
+        for feature in &profile.features {
+            let provided = login.profile.provided().features().any(|f| f == feature);
+            assert!(provided, "{selector} does not provide {feature}");
+        }
+        assert!(profile.description.is_some(), "{selector}");
+        logins += 1;
+    }
+    assert!(logins > 60, "{logins}");
 }
 
 /// Whatever a node calls its hardware, it gets what it gets without any document.
