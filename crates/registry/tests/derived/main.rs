@@ -5,10 +5,12 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "tests assert by panicking"
 )]
 
 mod actions;
+mod orders;
 mod provenance;
 mod retention;
 mod untouched;
@@ -38,6 +40,9 @@ async fn any_number_of_invented_logins_leaves_as_many_records_as_there_are_outco
     let store = Store::in_memory().await.unwrap();
     let world = World::with(store, Settings::default()).await.filled().await;
     for number in 0..logins / 4 {
+        if number == logins / 8 || number == 1_000 {
+            eprintln!("{} logins: {}", number * 4, resident());
+        }
         for login in [
             format!("zen3+site=x{number}"),
             format!("zen3+cuda=12.4.{number}"),
@@ -51,12 +56,20 @@ async fn any_number_of_invented_logins_leaves_as_many_records_as_there_are_outco
             assert!(is_index(&served), "{login}");
         }
     }
+    eprintln!("{logins} logins: {}", resident());
     // The base, zen3's, cascadelake's, and each of those with the layer of `one` if it was asked
     // for: of four kinds of logins.
     let total = world.registry.store().derived_total().await.unwrap();
     assert!(total.records <= 5, "{total:?}");
     assert!(total.bytes < 64 * 1024, "{total:?}");
     assert_eq!(world.registry.counts().derived_made, total.records);
+}
+
+/// What of this process is in memory, for who reads it.
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.unwrap_or("VmRSS unknown").to_owned()
 }
 
 /// Numbers that are the same in every run.

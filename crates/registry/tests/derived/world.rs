@@ -34,7 +34,7 @@ impl World {
         Self::of(store, Settings::default(), documents)
     }
 
-    fn of(store: Store, settings: Settings, documents: &str) -> Self {
+    pub(crate) fn of(store: Store, settings: Settings, documents: &str) -> Self {
         let loaded = Catalog::from_documents(&[("lab.yaml", documents)]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         let catalog = Arc::new(loaded.catalog);

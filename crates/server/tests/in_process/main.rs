@@ -9,4 +9,5 @@
 
 mod access;
 mod pass_through;
+mod rights;
 mod site;

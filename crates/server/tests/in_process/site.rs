@@ -42,7 +42,7 @@ pub(crate) struct With {
 
 pub(crate) struct Site {
     host: String,
-    _catalog: watch::Sender<Arc<Catalog>>,
+    catalog: watch::Sender<Arc<Catalog>>,
 }
 
 impl Site {
@@ -102,10 +102,20 @@ impl Site {
             metrics: with.metrics,
         };
         tokio::spawn(server.run(app, std::future::pending()));
-        Self {
-            host,
-            _catalog: catalog,
-        }
+        Self { host, catalog }
+    }
+
+    /// From now on these documents are in force.
+    pub(crate) fn documents(&self, text: &str) {
+        let loaded = Catalog::from_documents(&[("documents.yaml", text)]);
+        assert!(!loaded.has_errors(), "{text}: {:?}", loaded.problems);
+        self.catalog.send_replace(Arc::new(loaded.catalog));
+    }
+
+    /// A request by `user`, with any user name, such as `alice/zen3`.
+    pub(crate) fn call_as(&self, user: &str, password: &str, path: &str) -> Call {
+        let call = call(&self.host, "GET", path).header("Accept", ACCEPT);
+        call.login(Some((user, password)))
     }
 
     /// A request of `who`: an account, `wrong` for one with a wrong password, or nobody.
@@ -131,9 +141,11 @@ impl Site {
             let _ = pushing.send().expect(201);
             digest
         };
-        let config =
-            r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
-        let (config_digest, layer_digest) = (blob(config), blob(layer));
+        let layer_digest = blob(layer);
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{layer_digest}"]}}}}"#
+        );
+        let config_digest = blob(&config);
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config_digest}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer_digest}","size":{}}}]}}"#,
             config.len(),
