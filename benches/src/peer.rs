@@ -147,6 +147,16 @@ impl Peer {
         metahub::start_secured(program, place, certificate).wrap_err("starting MetaHub with TLS")
     }
 
+    /// Starts a MetaHub with the documents of a folder.
+    pub(crate) fn start_with_documents(
+        program: &Path,
+        place: Place<'_>,
+        catalog: Option<&Path>,
+    ) -> Result<Self> {
+        metahub::start_with_documents(program, place, catalog)
+            .wrap_err("starting MetaHub with documents")
+    }
+
     /// Its name in the report.
     pub(crate) fn name(&self) -> &'static str {
         self.kind.name()

@@ -12,9 +12,12 @@ use crate::world::World;
 mod blob;
 mod cluster;
 mod cold;
+mod derived;
+mod documents;
 mod filtered;
 mod large;
 mod large_store;
+mod logins;
 mod manifest;
 mod memory;
 mod proxy;
@@ -30,6 +33,12 @@ pub(crate) enum Name {
     Manifest,
     /// The same of an index under a profile, beside the index as it is
     Filtered,
+    /// Images derived for the first time, and derived manifests from memory
+    Derived,
+    /// 10,000 profiles and 10,000 tags of collections
+    Documents,
+    /// 1,000,000 logins, no two alike
+    Logins,
     /// Blobs of 1 MiB and 100 MiB over plain TCP
     Blob,
     /// The same over TLS
@@ -72,6 +81,9 @@ impl Name {
             (Self::Blob, Some(world)) => blob::measure(plan, world),
             (Self::Tls, Some(world)) => tls::measure(plan, material, world),
             (Self::Manifest | Self::Filtered | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
+            (Self::Derived, _) => derived::measure(plan),
+            (Self::Documents, _) => documents::measure(plan),
+            (Self::Logins, _) => logins::measure(plan),
             (Self::Cold, _) => cold::measure(plan, material),
             (Self::Push, _) => push::measure(plan, material),
             (Self::Zb, _) => zb::measure(plan, material),

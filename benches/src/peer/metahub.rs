@@ -51,6 +51,18 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
     Ok(peer(place, daemon, host, None))
 }
 
+/// Starts it with the documents of a folder.
+pub(super) fn start_with_documents(
+    program: &Path,
+    place: Place<'_>,
+    catalog: Option<&Path>,
+) -> Result<Peer> {
+    let catalog = catalog.map(|folder| format!("catalog: ['{}']\n", folder.display()));
+    let settings = format!("{ALONE}{}", catalog.unwrap_or_default());
+    let (daemon, host) = serve(program, place, "metahub.yaml", &settings)?;
+    Ok(peer(place, daemon, host, None))
+}
+
 /// Starts it with one upstream, from which all comes that is not here.
 pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> Result<Peer> {
     let settings = format!(
