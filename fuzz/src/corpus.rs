@@ -46,13 +46,20 @@ fn examples(page: &Path) -> Vec<Vec<u8>> {
     blocks.map(|block| block.as_bytes().to_vec()).collect()
 }
 
+/// The documents of a folder and of those within it.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.is_file());
-    files.sort();
-    files
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let files = entries.into_iter().flat_map(|entry| {
+        if entry.is_dir() {
+            return files(&entry);
+        }
+        let is_document = entry.extension().is_some_and(|name| name == "yaml");
+        is_document.then_some(entry).into_iter().collect()
+    });
+    files.collect()
 }
 
 fn read(file: &Path) -> Vec<u8> {

@@ -14,9 +14,7 @@ pub(super) const TARGET: Target = Target {
     name: "documents",
     files: &[
         "crates/catalog/tests/bad",
-        "catalog/collections",
-        "catalog/layers",
-        "catalog/profiles",
+        "catalog",
         "docs/actions.md",
         "docs/curating.md",
         "docs/documents.md",
