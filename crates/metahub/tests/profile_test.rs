@@ -29,6 +29,15 @@ profile:
   actions:
     - {{name: manifest-add, event: post-manifest-get, args: {{layerRepository: site/tools, repository: 'lab/.*'}}}}
 ---
+profile:
+  name: site/rules
+  actions:
+    - {{name: deny, event: pre-manifest-get, args: {{tag: '.*-debug', message: use the test partition}}}}
+    - {{name: redirect, event: pre-manifest-get, args: {{repository: lab/old, to: 'lab/new:v2'}}}}
+    - {{name: redirect, event: pre-manifest-get, args: {{repository: lab/away, to: 'quay.io/x/app'}}}}
+    - {{name: tags-filter, event: post-tags-list-get, args: {{drop: '.*-debug', add: [stable]}}}}
+    - {{name: config-set, event: post-manifest-get, args: {{wrap: [/launch, --]}}}}
+---
 manifests:
   - name: site/app
     tag: 1
@@ -90,6 +99,21 @@ const RIGHT: &[&str] = &[
     "{pull: 'lab/app', login: site/any, platform: linux/arm64, given: {manifests: [{image: m, platform: \
      linux/arm64}, {image: n}]}, expect: {image: m, platform: linux/arm64, layers: [site/tools]}}",
     "{pull: 'lab/app', given: {images: {site/tools: {platform: linux/arm64}}}, expect: {fails: site/tools}}",
+    // What is refused, redirected and listed before anything is read.
+    "{pull: 'lab/app:v1-debug', login: site/rules, expect: {denied: the test partition}}",
+    "{pull: 'lab/app:v1-debug', login: site/rules, expect: {fails: the test partition, tags: [stable]}}",
+    "{pull: 'lab/app:v1-debug', login: site/rules, given: {tags: [v2, v1]}, expect: {denied: '', tags: [v2, v1, stable]}}",
+    "{pull: 'lab/old:v1', login: site/rules, expect: {redirect: 'lab/new:v2', image: 'lab/new:v2'}}",
+    "{pull: 'lab/away:v1', login: site/rules, expect: {redirect: 'quay.io/x/app:v1', image: 'quay.io/x/app:v1'}}",
+    "{pull: 'lab/other', login: site/rules, expect: {redirect: 'lab/other:latest'}}",
+    "{pull: 'site/app', login: site/rules, expect: {tags: ['1', latest, stable]}}",
+    "{pull: 'lab/app', given: {tags: [a-debug]}, expect: {tags: [a-debug, latest]}}",
+    // A launcher before what an image runs, and alone where that is nothing.
+    "{pull: lab/x, login: site/rules, given: {image: {entrypoint: [/app], cmd: [a]}}, \
+     expect: {entrypoint: [/launch, --, /app], cmd: [a]}}",
+    "{pull: lab/x, login: site/rules, given: {image: {cmd: [/app, a]}}, \
+     expect: {entrypoint: [/launch, --], cmd: [/app, a]}}",
+    "{pull: lab/x, login: site/rules, expect: {entrypoint: [/launch, --], cmd: []}}",
 ];
 
 /// What fails, and what is told: the column of the expectation, and the rest of the line.
@@ -158,6 +182,41 @@ const WRONG: &[(&str, &str, &str)] = &[
         "{pull: lab/app, expect: {fails: closed}}",
         "closed",
         "the pull: expected a refusal that says 'closed', found lab/app",
+    ),
+    (
+        "{pull: lab/app, expect: {denied: closed}}",
+        "closed",
+        "the pull: expected a `deny` that says 'closed', found lab/app",
+    ),
+    (
+        "{pull: lab/app, given: {image: {features: [arch:zen4]}}, expect: {denied: no image}}",
+        "no image",
+        "the pull: expected a `deny` that says 'no image', found another refusal: lab/app:latest: no image fits",
+    ),
+    (
+        "{pull: 'a:v-debug', login: site/rules, expect: {denied: closed}}",
+        "closed",
+        "the pull: expected a `deny` that says 'closed', found a:v-debug is not given to this login: use the test partition",
+    ),
+    (
+        "{pull: 'lab/old:v1', login: site/rules, expect: {redirect: 'lab/new:v1'}}",
+        "'lab/new",
+        "redirect: expected lab/new:v1, found lab/new:v2",
+    ),
+    (
+        "{pull: lab/app, expect: {redirect: 'lab/app:v1'}}",
+        "'lab/app",
+        "redirect: expected lab/app:v1, found lab/app",
+    ),
+    (
+        "{pull: 'lab/app:v-debug', login: site/rules, expect: {image: lab/app}}",
+        "{pull",
+        "the pull: expected an image, found a refusal: lab/app:v-debug is not given to this login: ",
+    ),
+    (
+        "{pull: lab/app, given: {tags: [b, a-debug]}, login: site/rules, expect: {tags: [b]}}",
+        "[b]",
+        "tags: expected [b], found [b, latest, stable]",
     ),
     (
         "{pull: lab/app, login: zen99, expect: {image: a}}",

@@ -21,6 +21,7 @@ mod image_reader;
 mod images;
 mod import;
 mod names;
+mod offline;
 mod operation;
 mod pins;
 mod profile_test;

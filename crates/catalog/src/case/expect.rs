@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use super::parts::{pairs, texts};
 use crate::Location;
 use crate::reader::Reader;
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Mark, Node};
 
 pub(crate) const EXPECT_KEYS: &[&str] = &[
     "fails",
+    "denied",
+    "redirect",
+    "tags",
     "image",
     "features",
     "platform",
@@ -36,6 +39,13 @@ pub struct Expect {
 pub enum Expected {
     /// The pull is refused, with a message that contains this.
     Fails(String),
+    /// A `deny` of the profile refuses the pull, with a message that contains this.
+    Denied(String),
+    /// What the pull is answered with: what a `redirect` of the profile leads to, else what is
+    /// pulled.
+    Redirect(ImageReference),
+    /// The tags that the repository's list shows, in any order.
+    Tags(Vec<String>),
     /// The image that was chosen, as the test or the collection names it.
     Image(String),
     /// What the chosen image requires, in any order.
@@ -60,6 +70,15 @@ pub enum Expected {
     Annotation(String, Option<String>),
 }
 
+impl Expected {
+    /// Whether a pull that is refused can be no other than expected: it says that, or is about
+    /// something else than the pull.
+    #[must_use]
+    pub fn is_met_without_an_image(&self) -> bool {
+        matches!(self, Self::Fails(_) | Self::Denied(_) | Self::Tags(_))
+    }
+}
+
 impl Expect {
     pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
         let fields = reader.fields(node, "`expect`", EXPECT_KEYS)?;
@@ -80,25 +99,44 @@ impl Expect {
             let help = "write what is expected, as in `expect: {env: {SIMD: AVX2}}`".to_owned();
             reader.error("missing-key", fields.mark, message, help);
         }
-        let others = fields.key("fails").is_some() && expect.all.len() > 1;
-        if let (true, Some(mark)) = (others, fields.key("fails")) {
-            let message = "a pull that `fails` gives nothing of which more could be expected";
-            let help = "remove `fails`, or everything beside it".to_owned();
+        expect.check_refusal(reader, fields.key("fails"), fields.key("denied"));
+        Some(expect)
+    }
+
+    /// Refuses expectations of an image beside those of a refusal.
+    fn check_refusal(&self, reader: &mut Reader<'_>, fails: Option<Mark>, denied: Option<Mark>) {
+        let (key, mark) = match (fails, denied) {
+            (Some(mark), _) => ("fails", mark),
+            (None, Some(mark)) => ("denied", mark),
+            (None, None) => return,
+        };
+        let of_an_image =
+            |(expected, _): &(Expected, Location)| !expected.is_met_without_an_image();
+        if self.all.iter().any(of_an_image) {
+            let message = match key {
+                "fails" => "a pull that `fails` gives nothing of which more could be expected",
+                _ => "a pull that is `denied` gives nothing of which more could be expected",
+            };
+            let help = format!("remove `{key}`, or everything beside it but `tags`");
+            reader.error("conflict", mark, message, help);
+        } else if fails.is_some() && denied.is_some() {
+            let message = "`fails` and `denied` both say how the pull is refused";
+            let help = "remove `fails`: what is denied fails".to_owned();
             reader.error("conflict", mark, message, help);
         }
-        Some(expect)
     }
 
     fn read_one(&mut self, reader: &mut Reader<'_>, key: &'static str, node: &Node) {
         let location = reader.location(node.mark);
         match key {
             "env" | "labels" | "annotations" => self.read_named(reader, key, node),
-            "features" | "layers" | "entrypoint" | "cmd" => {
+            "features" | "layers" | "entrypoint" | "cmd" | "tags" => {
                 let Some(list) = texts(reader, node, key, example(key)) else {
                     return;
                 };
                 let expected = match key {
                     "features" => Expected::Features(list),
+                    "tags" => Expected::Tags(list),
                     "entrypoint" => Expected::Entrypoint(list),
                     "cmd" => Expected::Cmd(list),
                     _ => match references(reader, node, &list) {
@@ -108,6 +146,12 @@ impl Expect {
                 };
                 self.all.push((expected, location));
             }
+            "redirect" => {
+                let image = reader.parsed(node, key, "bad-image", example(key));
+                let redirect = image.map(Expected::Redirect);
+                self.all
+                    .extend(redirect.map(|expected| (expected, location)));
+            }
             _ => {
                 let Some(text) = reader.text(node, key, example(key)) else {
                     return;
@@ -115,6 +159,7 @@ impl Expect {
                 let text = text.to_owned();
                 let expected = match key {
                     "fails" => Expected::Fails(text),
+                    "denied" => Expected::Denied(text),
                     "image" => Expected::Image(text),
                     "platform" => Expected::Platform(text),
                     "working_dir" => Expected::WorkingDir(text),
@@ -160,6 +205,21 @@ impl Expect {
                 "fails": {
                     "description": "The pull is refused, with a message that contains this",
                     "type": "string",
+                },
+                "denied": {
+                    "description": "A `deny` of the profile refuses the pull, with a message that \
+                                    contains this",
+                    "type": "string",
+                },
+                "redirect": {
+                    "description": "What the pull is answered with, NAME:TAG: what a `redirect` of \
+                                    the profile leads to, else what is pulled",
+                    "type": "string",
+                },
+                "tags": {
+                    "description": "The tags that the repository's list shows, in any order",
+                    "type": "array",
+                    "items": { "type": "string" },
                 },
                 "image": { "type": "string", "description": "The image that is chosen" },
                 "features": {
@@ -208,6 +268,9 @@ fn references(
 fn example(key: &str) -> &'static str {
     match key {
         "fails" => "fails: no image fits",
+        "denied" => "denied: use lab/new instead",
+        "redirect" => "redirect: \"lab/new:v2\"",
+        "tags" => "tags: [v1, v2]",
         "image" => "image: lab/app:zen3",
         "features" => "features: [arch:zen3]",
         "platform" => "platform: linux/amd64",

@@ -5,27 +5,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metahub_catalog::{Args, Catalog, Composed, Entry, Given, GivenImage, GivenSource, TestCase};
-use metahub_oci::{
-    Digest, Document, ImageConfig, ImageReference, Index, Manifest, Platform, Reference,
-    RepositoryName, Tag,
-};
+use metahub_oci::{Digest, Document, ImageReference, Index, Manifest, Platform, Reference, Tag};
 use metahub_registry::{Policy, Registry, RegistryError, Settings};
 use metahub_store::{PutManifest, Store};
-use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig, named_host};
+use metahub_upstream::{Upstreams, UpstreamsConfig};
 use tokio::sync::watch;
 
 use super::image::made;
-use super::outcome::{Came, Pulled};
 use crate::error::OperationError;
-
-/// Largest configuration that is read, in bytes: a test's are small.
-const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+use crate::offline::{offline, storage_of};
 
 /// A registry that has what a test gives.
 pub(super) struct World {
-    registry: Registry,
+    pub(super) registry: Registry,
     /// What each image is called, by the digest of its manifest.
-    names: HashMap<Digest, Vec<String>>,
+    pub(super) names: HashMap<Digest, Vec<String>>,
 }
 
 impl World {
@@ -44,7 +38,11 @@ impl World {
         let store = Store::in_memory()
             .await
             .map_err(OperationError::NoTemporaryFolder)?;
-        let upstreams = Upstreams::new(&offline(case, &needed))?;
+        let named = needed.iter().map(|needed| &needed.image);
+        let upstreams = Upstreams::new(&offline(
+            UpstreamsConfig::default(),
+            named.chain([&case.pull]),
+        ))?;
         let unpinned = Catalog::clone(&catalog).with_entries_at(unpinned);
         let receiver = watch::Sender::new(Arc::new(unpinned)).subscribe();
         let mut world = Self {
@@ -56,50 +54,6 @@ impl World {
             world.put_needed(case, image).await?;
         }
         Ok(world)
-    }
-
-    /// Pulls what the case pulls.
-    pub(super) async fn pull(
-        &self,
-        case: &TestCase,
-        profile: &Composed,
-    ) -> Result<Came, OperationError> {
-        let name = repository_of(&case.pull)?;
-        let repository = self.registry.operator().read(&name);
-        let resolved = repository.resolve(&case.pull, profile, case.platform.as_ref());
-        let resolution = match resolved.await {
-            Ok(resolution) => resolution,
-            Err(error @ (RegistryError::Store(_) | RegistryError::Broken(_))) => {
-                return Err(error.into());
-            }
-            Err(error) => return Ok(Came::Refused(error.to_string())),
-        };
-        let served = repository.manifest(&resolution.manifest).await?;
-        let document = Document::parse_as(served.bytes, served.digest, Some(&served.media_type));
-        let Ok(Document::Manifest(manifest)) = document else {
-            return Ok(Came::Refused("what came is no image".to_owned()));
-        };
-        let config = match manifest.config() {
-            Some(config) => repository.blob(config.digest()).await?,
-            None => return Ok(Came::Refused("what came is no image".to_owned())),
-        };
-        let config = match ImageConfig::parse(config.read(MAX_CONFIG_BYTES).await?) {
-            Ok(config) => config,
-            Err(error) => return Ok(Came::Refused(error.to_string())),
-        };
-        let children = &resolution.explanation.children;
-        let child = children
-            .iter()
-            .find(|one| one.digest == resolution.manifest);
-        let source = child
-            .and_then(|child| child.derived_from.as_ref())
-            .unwrap_or(&resolution.manifest);
-        Ok(Came::Image(Box::new(Pulled {
-            names: self.names.get(source).cloned().unwrap_or_default(),
-            resolution,
-            manifest,
-            config,
-        })))
     }
 
     /// What the pulled tag names, and the repository's further tags.
@@ -308,8 +262,13 @@ fn needed(catalog: &Catalog, case: &TestCase, profile: &Composed) -> Vec<Needed>
             Args::Redirect(redirect) => {
                 let name = redirect.to.as_ref().unwrap_or(case.pull.name()).clone();
                 let tag = redirect.to_tag.as_ref().unwrap_or(&tag).clone();
-                let target = ImageReference::new(None, name, Reference::Tag(tag.clone()));
-                let is_source = target.name() == case.pull.name() && tag == tag_of(&case.pull);
+                // As clients name it: it may begin with a host.
+                let Ok(target) = format!("{name}:{tag}").parse::<ImageReference>() else {
+                    continue;
+                };
+                let is_source = (target.host(), target.name())
+                    == (case.pull.host(), case.pull.name())
+                    && tag == tag_of(&case.pull);
                 if !is_source {
                     add(&target, machines.clone());
                 }
@@ -331,24 +290,6 @@ fn given_image<'g>(given: &'g Given, at: &ImageReference) -> Option<&'g GivenIma
     found.map(|(_, image)| image)
 }
 
-/// Upstreams that are asked nothing, so that each host that a document names has its place.
-fn offline(case: &TestCase, needed: &[Needed]) -> UpstreamsConfig {
-    let mut config = UpstreamsConfig {
-        offline: true,
-        ..UpstreamsConfig::default()
-    };
-    let images = needed.iter().map(|needed| &needed.image);
-    for host in images.chain([&case.pull]).filter_map(ImageReference::host) {
-        if !config.upstreams.iter().any(|known| known.host == *host) {
-            config.upstreams.push(UpstreamConfig {
-                allow_private: true,
-                ..UpstreamConfig::new(host.clone())
-            });
-        }
-    }
-    config
-}
-
 /// Where the image lies that is made for `image`: what a digest names is not known here, so one
 /// that is named by digest has a tag of that digest.
 fn unpinned(image: &ImageReference) -> ImageReference {
@@ -366,23 +307,6 @@ fn tag_of(image: &ImageReference) -> Tag {
     match image.reference() {
         Reference::Tag(tag) => tag,
         Reference::Digest(_) => Tag::latest(),
-    }
-}
-
-/// What clients call the repository of an image.
-fn repository_of(image: &ImageReference) -> Result<RepositoryName, OperationError> {
-    storage_of(image)
-}
-
-/// The repository of the store that holds an image: an upstream's carries its host.
-fn storage_of(image: &ImageReference) -> Result<RepositoryName, OperationError> {
-    match image.host() {
-        None => Ok(image.name().clone()),
-        Some(host) => {
-            let name = format!("{}/{}", named_host(host), image.name());
-            name.parse()
-                .map_err(|error: metahub_oci::NameError| OperationError::Image(error.into()))
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod given;
 mod image;
 mod mismatch;
 mod outcome;
+mod pull;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,9 +113,9 @@ async fn run_one(
     let came = match catalog.interpret(&case.login, &|_| false) {
         Ok(login) => {
             let world = World::of(Arc::clone(catalog), policy, case, &login.profile).await?;
-            world.pull(case, &login.profile).await?
+            pull::run(&world, case, &login.profile).await?
         }
-        Err(error) => outcome::Came::Refused(error.to_string()),
+        Err(error) => outcome::Pull::from(error.to_string()).into(),
     };
     let mismatches = came.mismatches(case);
     let usual = || format!("{} as {}", case.pull, case.login);

@@ -7,12 +7,46 @@ use serde_json::Value;
 
 use super::mismatch::Mismatch;
 
+/// What a test gave.
+pub(super) struct Came {
+    /// What the pull gave.
+    pub(super) pull: Pull,
+    /// What the pull was answered with, where nothing denied it.
+    pub(super) redirect: Option<ImageReference>,
+    /// The tags of the repository's list, or why there is none; none where nobody asked.
+    pub(super) tags: Option<Result<Vec<String>, String>>,
+}
+
 /// What a pull gave.
-pub(super) enum Came {
+pub(super) enum Pull {
     /// It was refused, with this message.
-    Refused(String),
+    Refused {
+        /// For people.
+        message: String,
+        /// Whether the profile says so.
+        denied: bool,
+    },
     /// An image.
     Image(Box<Pulled>),
+}
+
+impl From<String> for Pull {
+    fn from(message: String) -> Self {
+        Self::Refused {
+            message,
+            denied: false,
+        }
+    }
+}
+
+impl From<Pull> for Came {
+    fn from(pull: Pull) -> Self {
+        Self {
+            pull,
+            redirect: None,
+            tags: None,
+        }
+    }
 }
 
 /// An image that was pulled.
@@ -28,15 +62,16 @@ impl Came {
     /// Where it is not as the case expects.
     pub(super) fn mismatches(&self, case: &TestCase) -> Vec<Mismatch> {
         let all = &case.expect.all;
-        if let Self::Refused(message) = self
-            && !all.iter().any(|(e, _)| matches!(e, Expected::Fails(_)))
+        let mut mismatches = Vec::new();
+        if let Pull::Refused { message, .. } = &self.pull
+            && !all.iter().all(|(e, _)| e.is_met_without_an_image())
         {
-            return vec![Mismatch {
+            mismatches.push(Mismatch {
                 location: case.location.clone(),
                 what: "the pull".to_owned(),
                 expected: "an image".to_owned(),
                 found: format!("a refusal: {message}"),
-            }];
+            });
         }
         let checked = all.iter().filter_map(|(expected, location)| {
             let (what, wanted, found) = self.check(expected)?;
@@ -47,34 +82,73 @@ impl Came {
                 found,
             })
         });
-        let mut mismatches: Vec<Mismatch> = checked.collect();
+        mismatches.extend(checked);
         mismatches.sort_by(|a, b| a.location.cmp(&b.location));
         mismatches
     }
 
     /// What one expectation is about, what it wants and what came, if they differ.
     fn check(&self, expected: &Expected) -> Option<(String, String, String)> {
-        let pulled = match (self, expected) {
-            (Self::Refused(message), Expected::Fails(part)) => {
+        match expected {
+            Expected::Fails(part) => {
                 let wanted = format!("a refusal that says '{part}'");
-                return differs("the pull", !message.contains(part), wanted, message.clone());
+                let (wrong, found) = match &self.pull {
+                    Pull::Refused { message, .. } => (!message.contains(part), message.clone()),
+                    Pull::Image(pulled) => (true, pulled.described()),
+                };
+                return differs("the pull", wrong, wanted, found);
             }
-            (Self::Image(pulled), Expected::Fails(part)) => {
-                let wanted = format!("a refusal that says '{part}'");
-                return differs("the pull", true, wanted, pulled.described());
+            Expected::Denied(part) => return self.check_denied(part),
+            Expected::Tags(wanted) => return self.check_tags(wanted),
+            Expected::Redirect(wanted) => {
+                let found = self.redirect.as_ref()?.to_string();
+                let wrong = !equal_references(&wanted.to_string(), &found);
+                return differs("redirect", wrong, wanted.to_string(), found);
             }
+            _ => {}
+        }
+        match &self.pull {
             // Told once, for the pull as a whole.
-            (Self::Refused(_), _) => return None,
-            (Self::Image(pulled), _) => pulled,
+            Pull::Refused { .. } => None,
+            Pull::Image(pulled) => pulled.check(expected),
+        }
+    }
+
+    fn check_denied(&self, part: &str) -> Option<(String, String, String)> {
+        let wanted = format!("a `deny` that says '{part}'");
+        let (wrong, found) = match &self.pull {
+            Pull::Refused {
+                message,
+                denied: true,
+            } => (!message.contains(part), message.clone()),
+            Pull::Refused { message, .. } => (true, format!("another refusal: {message}")),
+            Pull::Image(pulled) => (true, pulled.described()),
         };
-        pulled.check(expected)
+        differs("the pull", wrong, wanted, found)
+    }
+
+    fn check_tags(&self, wanted: &[String]) -> Option<(String, String, String)> {
+        let mut wanted = wanted.to_vec();
+        wanted.sort();
+        match self.tags.as_ref()? {
+            Ok(found) => {
+                let mut found = found.clone();
+                found.sort();
+                differs("tags", wanted != found, list(&wanted), list(&found))
+            }
+            Err(message) => differs("tags", true, list(&wanted), message.clone()),
+        }
     }
 }
 
 impl Pulled {
     fn check(&self, expected: &Expected) -> Option<(String, String, String)> {
         match expected {
-            Expected::Fails(_) => None,
+            // Not about the image.
+            Expected::Fails(_)
+            | Expected::Denied(_)
+            | Expected::Redirect(_)
+            | Expected::Tags(_) => None,
             Expected::Image(image) => {
                 let same = |name: &String| name == image || equal_references(name, image);
                 let wrong = !self.names.iter().any(same);
