@@ -2,11 +2,13 @@
 //!
 //! What is written can be taken up again where it broke off. What is read is never unpacked to
 //! paths: the archive is looked through once, and only content whose digest is right is given
-//! out. Nothing here knows registries, stores or networks.
+//! out. Images in folders are read, too. Nothing here knows registries, stores or networks.
 
 mod annotation;
 mod documents;
 mod error;
+mod folder;
+mod images;
 mod read;
 mod scan;
 mod write;
@@ -14,6 +16,7 @@ mod write;
 pub use annotation::{ORIGIN, PARTIAL, REF_NAME};
 pub use documents::Documents;
 pub use error::BundleError;
+pub use images::ImageFiles;
 pub use read::{Bundle, Content};
 pub use write::{BundleWriter, partial};
 

@@ -186,7 +186,8 @@ impl Content {
     }
 }
 
-fn verify(expected: &Digest, found: Digest) -> Result<(), BundleError> {
+/// Refuses content that is not what it is called.
+pub(crate) fn verify(expected: &Digest, found: Digest) -> Result<(), BundleError> {
     if found == *expected {
         return Ok(());
     }

@@ -36,6 +36,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Serve(_) => "info",
         // What is refused in a test is in its report.
         Command::Profile(ProfileCommand::Test(_)) => "error",
+        // So is it in the answer.
+        Command::Resolve(ref args) if args.local.is_given() => "error",
         _ => "warn",
     };
     let filter = cli.log.log.as_deref().unwrap_or(usual);

@@ -18,6 +18,7 @@ mod exit;
 mod follow;
 mod guarded;
 mod keys;
+mod local_documents;
 mod log_writer;
 mod logging;
 mod output;

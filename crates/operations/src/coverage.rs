@@ -7,13 +7,14 @@ mod report;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use metahub_catalog::{Catalog, Collection, Loaded, Loader, Problem};
+use metahub_catalog::{Catalog, Collection};
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_oci::{ImageReference, Reference, RepositoryName, Tag};
 
 use self::matrix::{Builder, Column};
 use crate::error::OperationError;
 use crate::image_reader::ImageReader;
+use crate::local_catalog;
 
 pub use self::report::{Cell, Kind, Matrix, Row};
 
@@ -65,7 +66,7 @@ impl Coverage {
     /// # Errors
     /// Errors in the documents, a target or collection that is not known, or nothing to look at.
     pub async fn run(self) -> Result<Matrix, OperationError> {
-        let catalog = load(self.graph, &self.paths, &self.followed)?;
+        let catalog = local_catalog::load(self.graph, &self.paths, &self.followed)?;
         let mut builder = Builder::new(columns(&catalog, &self.targets)?);
         let selected = Selected::parse(&self.collections)?;
         if let Some(reader) = self.images {
@@ -90,33 +91,6 @@ impl Coverage {
             return Err(OperationError::NoCollections);
         }
         Ok(matrix)
-    }
-}
-
-fn load(
-    graph: Arc<Microarchitectures>,
-    paths: &[PathBuf],
-    followed: &[Vec<(String, String)>],
-) -> Result<Catalog, OperationError> {
-    let mut loader = Loader::new(Catalog::in_graph(graph));
-    for path in paths {
-        loader.add_path(path);
-    }
-    for files in followed.iter().filter(|files| !files.is_empty()) {
-        loader.next_source();
-        for (name, text) in files {
-            loader.add_text(name, text);
-        }
-    }
-    let Loaded {
-        catalog, problems, ..
-    } = loader.finish();
-    let errors = problems.iter().filter(|problem| problem.is_error());
-    let errors: Vec<String> = errors.map(Problem::to_string).collect();
-    if errors.is_empty() {
-        Ok(catalog)
-    } else {
-        Err(OperationError::Catalog(errors.join("\n")))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why an operation failed.
 
+use std::path::PathBuf;
+
 use metahub_bundle::BundleError;
 use metahub_catalog::LoginError;
 use metahub_oci::{Digest, ImageReference, ImageReferenceError, RepositoryName};
@@ -72,6 +74,15 @@ pub enum OperationError {
     /// No folder for what is read.
     #[error("no temporary folder can be made")]
     NoTemporaryFolder(#[source] StoreError),
+    /// A name for what is not one image.
+    #[error("{} has {images} images, so that one name for it means nothing", .path.display())]
+    #[diagnostic(help("leave the name away: each image is called as the file says"))]
+    OneName {
+        /// The file.
+        path: PathBuf,
+        /// How many images it has.
+        images: usize,
+    },
     /// Work was stopped or panicked.
     #[error("the work was stopped before its end")]
     Stopped,

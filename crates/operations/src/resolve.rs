@@ -60,4 +60,18 @@ pub struct NothingFits {
 impl NothingFits {
     /// By which programs tell this error from others.
     pub const REASON: &str = "nothing-fits";
+
+    /// The detail of `error`, if it is that nothing fits.
+    #[must_use]
+    pub fn of(error: &RegistryError) -> Option<Self> {
+        match error.root() {
+            RegistryError::NothingFits { nothing, .. } => Some(Self {
+                reason: Self::REASON.to_owned(),
+                wanted: nothing.wanted.clone(),
+                existing: nothing.existing.clone(),
+                entries: (*nothing.verdicts).clone(),
+            }),
+            _ => None,
+        }
+    }
 }

@@ -173,16 +173,10 @@ fn damaged(error: &RegistryError) -> Option<String> {
 /// What programs need to know of an error beyond its code: that an image exists, but none of it
 /// fits the login, with what was wanted and what became of each entry.
 fn detail(error: &RegistryError) -> Value {
+    if let Some(detail) = NothingFits::of(error) {
+        return serde_json::to_value(detail).unwrap_or_default();
+    }
     match error {
-        RegistryError::NothingFits { nothing, .. } => {
-            let detail = NothingFits {
-                reason: NothingFits::REASON.to_owned(),
-                wanted: nothing.wanted.clone(),
-                existing: nothing.existing.clone(),
-                entries: (*nothing.verdicts).clone(),
-            };
-            serde_json::to_value(detail).unwrap_or_default()
-        }
         RegistryError::Upstream(error)
         | RegistryError::NotAllowed(NotAllowed::Refused { error, .. }) => upstream_detail(error),
         RegistryError::Shared(error) => detail(error),

@@ -18,6 +18,7 @@ pub(crate) mod profile;
 pub(crate) mod profile_test;
 pub(crate) mod release;
 pub(crate) mod resolve;
+pub(crate) mod resolve_local;
 pub(crate) mod schema;
 pub(crate) mod selection;
 pub(crate) mod serve;

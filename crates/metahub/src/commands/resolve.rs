@@ -1,11 +1,12 @@
-//! `metahub resolve IMAGE`: which image a login gets from a running MetaHub, and why.
+//! `metahub resolve IMAGE`: which image a login gets, and why: from a running MetaHub, or worked
+//! out here of documents and images.
 
 use std::io::Read as _;
 
 use clap::Args;
 use metahub_client::session::{Client, Login, SessionError};
 use metahub_oci::{ImageReference, Platform};
-use metahub_operations::{NothingFits, Resolve};
+use metahub_operations::{NothingFits, Resolve, Resolved};
 use metahub_registry::{Resolution, SourceKind};
 use metahub_resolve::{Verdict, Verdicts};
 use miette::{IntoDiagnostic as _, miette};
@@ -13,6 +14,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::args::Format;
+use crate::commands::resolve_local::LocalArgs;
 use crate::exit;
 use crate::exit::Exit;
 use crate::output;
@@ -29,7 +31,7 @@ pub(crate) struct ResolveArgs {
     /// Read the login's password from standard input; public profiles need none
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// The MetaHub to ask
+    /// The MetaHub to ask; none with --catalog, --config or --from
     #[arg(
         long,
         value_name = "URL",
@@ -37,6 +39,8 @@ pub(crate) struct ResolveArgs {
         default_value = "http://127.0.0.1:5000"
     )]
     pub(crate) server: Url,
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
     /// Only this platform
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
@@ -50,6 +54,24 @@ pub(crate) struct ResolveArgs {
 
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
+
+/// What documents and images answer without a server; else how the command ends, which has said
+/// why.
+async fn work_out(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
+    let request = Resolve {
+        image: args.image.clone(),
+        platform: args.platform.clone(),
+    };
+    match args
+        .local
+        .operation(request, args.login.clone())?
+        .run()
+        .await?
+    {
+        Resolved::Image(resolution) => Ok(Ok(*resolution)),
+        Resolved::Nothing { message, detail } => nothing_fits(args, &message, &detail).map(Err),
+    }
+}
 
 /// What the server answers; else how the command ends, which has said why.
 pub(crate) async fn ask(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
@@ -67,7 +89,12 @@ pub(crate) async fn ask(args: &ResolveArgs) -> miette::Result<Result<Resolution,
 }
 
 pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
-    let resolution = match ask(args).await? {
+    let answer = if args.local.is_given() {
+        work_out(args).await?
+    } else {
+        ask(args).await?
+    };
+    let resolution = match answer {
         Ok(resolution) => resolution,
         Err(exit) => return Ok(exit),
     };
@@ -125,28 +152,8 @@ fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
         SessionError::Refused {
             message, detail, ..
         } => match serde_json::from_value(detail) {
-            Ok(NothingFits {
-                reason,
-                wanted,
-                existing,
-                entries,
-            }) if reason == NothingFits::REASON => {
-                if args.format == Format::Json {
-                    output::json(&json!({
-                        "image": args.image,
-                        "reason": reason,
-                        "message": message,
-                        "wanted": wanted,
-                        "existing": existing,
-                        "entries": entries,
-                    }))?;
-                } else {
-                    anstream::eprintln!("{message}");
-                    if args.explain {
-                        print_verdicts(&entries)?;
-                    }
-                }
-                Ok(Exit::NothingFits)
+            Ok(detail @ NothingFits { .. }) if detail.reason == NothingFits::REASON => {
+                nothing_fits(args, &message, &detail)
             }
             _ => Err(miette!("{message}")),
         },
@@ -156,6 +163,31 @@ fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
         )),
         error => Err(error).into_diagnostic(),
     }
+}
+
+fn nothing_fits(args: &ResolveArgs, message: &str, detail: &NothingFits) -> miette::Result<Exit> {
+    let NothingFits {
+        reason,
+        wanted,
+        existing,
+        entries,
+    } = detail;
+    if args.format == Format::Json {
+        output::json(&json!({
+            "image": args.image,
+            "reason": reason,
+            "message": message,
+            "wanted": wanted,
+            "existing": existing,
+            "entries": entries,
+        }))?;
+    } else {
+        anstream::eprintln!("{message}");
+        if args.explain {
+            print_verdicts(entries)?;
+        }
+    }
+    Ok(Exit::NothingFits)
 }
 
 /// Prints the whole story: where the image came from, what became of each entry, what was added.

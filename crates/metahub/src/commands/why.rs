@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::args::Format;
 use crate::commands::resolve::{self, ResolveArgs};
+use crate::commands::resolve_local::LocalArgs;
 use crate::exit::{self, Exit};
 use crate::output;
 
@@ -54,6 +55,7 @@ impl From<WhyArgs> for ResolveArgs {
             login: args.login,
             password_stdin: args.password_stdin,
             server: args.server,
+            local: LocalArgs::default(),
             platform: args.platform,
             explain: true,
             format: args.format,

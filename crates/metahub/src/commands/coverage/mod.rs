@@ -9,11 +9,10 @@ use clap::{Args, ValueEnum, ValueHint};
 use metahub_operations::{Cell, Coverage, Kind, Matrix, Row};
 
 use crate::args::{ReadingArgs, graph};
-use crate::config::{CatalogEntry, Layer, paths};
+use crate::config::Layer;
 use crate::exit::Exit;
-use crate::follow;
+use crate::local_documents::{LocalDocuments, entries};
 use crate::output;
-use crate::sources::Sources;
 
 #[derive(Debug, Args)]
 pub(crate) struct CoverageArgs {
@@ -50,28 +49,16 @@ pub(crate) enum CoverageFormat {
 
 pub(crate) async fn run(args: CoverageArgs) -> miette::Result<Exit> {
     let flags = Layer {
-        catalog: (!args.catalog.is_empty()).then(|| {
-            args.catalog
-                .iter()
-                .cloned()
-                .map(CatalogEntry::Path)
-                .collect()
-        }),
+        catalog: entries(&args.catalog),
         ..Layer::default()
     };
     let config = args.reading.load_config(flags)?;
-    let sources = Sources::of(&config, &config.data)?;
-    for missing in follow::stored(&config, &sources)? {
-        anstream::eprintln!(
-            "warning: there is no stored copy of {missing} in {}, so it is left out",
-            config.data.display()
-        );
-    }
+    let LocalDocuments { paths, followed } = LocalDocuments::of(&config)?;
     let coverage = Coverage {
         graph: graph(&config)?,
         images: args.reading.images(&config),
-        paths: paths(&config.catalog),
-        followed: sources.others(),
+        paths,
+        followed,
         targets: args.targets,
         collections: args.collections,
     };
