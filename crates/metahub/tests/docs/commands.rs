@@ -42,8 +42,8 @@ fn every_command_in_a_block_is_known_and_takes_the_arguments_it_is_given() {
                     Some(&("check" | "profile")) if of_catalog => code == 0,
                     // `curating.rs` runs them with what they work on.
                     Some(
-                        &("profile" | "collection" | "export" | "import" | "backup" | "restore"
-                        | "scrub"),
+                        &("profile" | "collection" | "resolve" | "export" | "import" | "backup"
+                        | "restore" | "scrub"),
                     ) => code != 2,
                     _ => panic!("{}: what is {command:?} to end with?", page.display()),
                 };
