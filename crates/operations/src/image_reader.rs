@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metahub_catalog::Catalog;
 use metahub_oci::Host;
-use metahub_registry::{Registry, Settings};
+use metahub_registry::{Free, Registry, Settings};
 use metahub_store::Store;
 use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig};
 use tokio::sync::watch;
@@ -37,12 +37,10 @@ impl ImageReader {
             .await
             .map_err(OperationError::NoTemporaryFolder)?;
         let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
-        Ok(Registry::new(
-            store,
-            upstreams,
-            catalog,
-            self.settings.clone(),
-        ))
+        let mut settings = self.settings.clone();
+        // What is read is small, and gone at the end: it fits where a server would fetch no more.
+        settings.cache.keep_free = Free::Bytes(0);
+        Ok(Registry::new(store, upstreams, catalog, settings))
     }
 }
 
