@@ -10,6 +10,7 @@ use metahub_e2e::fixture::manifest_of;
 use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::command;
 use metahub_e2e::process::Outcome;
+use metahub_e2e::skopeo::{self, Skopeo};
 use metahub_e2e::world::World;
 
 fn resolve(world: &World, image: &str, login: &str, more: &[&str]) -> Outcome {
@@ -89,4 +90,37 @@ fn an_unknown_login_or_image_is_a_failure_that_names_it() {
     let said = resolve(&world, "qnib/absent:1", "zen3", &[]);
     assert_eq!(said.code, Some(1), "{said}");
     said.says("qnib/absent");
+}
+
+#[test]
+fn a_copy_that_skopeo_makes_gives_the_same_without_a_server() {
+    let Some(world) = World::start(skopeo::NEEDS) else {
+        return;
+    };
+    let skopeo = Skopeo::new();
+    let image = "qnib/featuretest:latest";
+    let path = skopeo.path("copy");
+    let from = format!("docker://{}", world.metahub.image(image));
+    // The form that keeps every byte: others rewrite what is not of their types.
+    let copied = skopeo.copy(&from, &format!("dir:{}", path.display()), true);
+    assert_eq!(copied.code, Some(0), "{copied}");
+    for login in ["zen3", "cascadeLake"] {
+        let mut told = resolve(&world, image, login, &["--format", "json"]).ok_json();
+        let local = command(&["resolve", image, "--as", login, "--format", "json"])
+            .arg("--catalog")
+            .arg(world.metahub.catalog())
+            .arg("--from")
+            .arg(&path)
+            .run();
+        let mut local = local.ok_json();
+        // All but where it is from, an upstream there and a file here, and what only a server
+        // knows that derived it for somebody.
+        for answer in [&mut local, &mut told] {
+            answer["explanation"]["source"].take();
+            let answer = answer.as_object_mut().unwrap();
+            answer.remove("derivation");
+            answer.remove("manifest_derivation");
+        }
+        assert_eq!(local, told, "{login}");
+    }
 }

@@ -9,6 +9,7 @@
 
 mod archives;
 mod refused;
+mod resolved;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
