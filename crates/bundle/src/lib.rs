@@ -2,9 +2,11 @@
 //!
 //! What is written can be taken up again where it broke off. What is read is never unpacked to
 //! paths: the archive is looked through once, and only content whose digest is right is given
-//! out. Images in folders are read, too. Nothing here knows registries, stores or networks.
+//! out. Images in folders and archives of `docker save` are read, too. Nothing here knows
+//! registries, stores or networks.
 
 mod annotation;
+mod docker;
 mod documents;
 mod error;
 mod folder;
@@ -14,6 +16,7 @@ mod scan;
 mod write;
 
 pub use annotation::{ORIGIN, PARTIAL, REF_NAME};
+pub use docker::{DockerArchive, DockerImage};
 pub use documents::Documents;
 pub use error::BundleError;
 pub use images::ImageFiles;

@@ -197,7 +197,12 @@ pub(crate) fn verify(expected: &Digest, found: Digest) -> Result<(), BundleError
     })
 }
 
-fn read_span(file: &File, path: &Path, span: Span, limit: u64) -> Result<Vec<u8>, BundleError> {
+pub(crate) fn read_span(
+    file: &File,
+    path: &Path,
+    span: Span,
+    limit: u64,
+) -> Result<Vec<u8>, BundleError> {
     let length = usize::try_from(span.size)
         .ok()
         .filter(|_| span.size <= limit)
