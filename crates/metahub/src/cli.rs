@@ -14,6 +14,7 @@ use crate::commands::check::CheckArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::documents::DocumentCommand;
+use crate::commands::inspect::InspectArgs;
 use crate::commands::pin::PinArgs;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     /// Change the collections that a running MetaHub keeps through its API
     #[command(subcommand)]
     Collection(DocumentCommand),
+    /// Tell what an image's code needs, by reading it
+    Inspect(Box<InspectArgs>),
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),

@@ -10,8 +10,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 use crate::cli::{Cli, Command};
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
-    account, backup, bundle, catalog, check, completions, coverage, demo, documents, man, pin,
-    profile, release, resolve, schema, serve, upkeep, warm, why,
+    account, backup, bundle, catalog, check, completions, coverage, demo, documents, inspect, man,
+    pin, profile, release, resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -53,6 +53,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Profile(command) => block_on(profile::run(command)),
         Command::Why(args) => block_on(why::run(*args)),
         Command::Collection(command) => block_on(documents::run(DocumentKind::Collection, command)),
+        Command::Inspect(args) => block_on(inspect::run(*args)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),

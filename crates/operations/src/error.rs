@@ -68,6 +68,9 @@ pub enum OperationError {
         "name documents with --catalog FOLDER, or a configuration with --config FILE"
     ))]
     NoCollections,
+    /// A name that leads to no image that can be inspected.
+    #[error("{0}")]
+    NoImage(String),
     /// A server's URL without a host.
     #[error("{0} names no host: expected http://HOST or https://HOST")]
     NoHost(Url),

@@ -3,7 +3,7 @@
 //! and print; nothing here prints, reads arguments or speaks a protocol.
 //!
 //! Operations on a data folder implement [`Operation`], and [`Request`] is any of them, as it
-//! goes through the control socket. [`Check`], [`Coverage`] and [`Resolve`] read documents or
+//! goes through the control socket. [`Check`], [`Coverage`], [`Inspect`] and [`Resolve`] read documents or
 //! images and change nothing. [`export()`] and [`restore()`] write files of their own.
 
 mod backup;
@@ -20,6 +20,7 @@ mod export;
 mod image_reader;
 mod images;
 mod import;
+mod inspect;
 mod local_catalog;
 mod local_images;
 mod names;
@@ -49,6 +50,7 @@ pub use export::{Exported, ExportedImage, export};
 pub use image_reader::ImageReader;
 pub use images::{Images, TakeInventory, Warm, Warmed, fetch};
 pub use import::{ImportBundle, ImportReport};
+pub use inspect::{Inspect, InspectReport, Inspected, LabelVerdict};
 pub use local_images::LocalImages;
 pub use names::{ListEmptyNames, Release};
 pub use operation::Operation;

@@ -11,6 +11,7 @@ pub(crate) mod coverage;
 pub(crate) mod demo;
 pub(crate) mod document_server;
 pub(crate) mod documents;
+pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod order;
 pub(crate) mod pin;

@@ -1,0 +1,15 @@
+//! Code of x86-64 programs: functions, what each asks of the processor, and which of them run
+//! without the program having looked at the processor first.
+
+mod decode;
+mod functions;
+mod graph;
+mod guards;
+mod judge;
+mod names;
+mod outline;
+mod paths;
+mod sweep;
+
+pub(crate) use judge::judge;
+pub(crate) use outline::Outline;

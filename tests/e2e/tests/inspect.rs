@@ -1,0 +1,391 @@
+//! `metahub inspect` on programs that are built here for many processors, beside the truth: the
+//! emulated processors on which each of them runs.
+//!
+//! The one promise is that no need is missed: an answer lower than the truth that is not "unknown"
+//! fails. One that is higher fails, too. How many are exact is counted with a bound.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test, which shows what it found"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use metahub_e2e::metahub::command;
+use metahub_e2e::process::Cmd;
+use metahub_e2e::require;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+const NEEDS: &[&str] = &["gcc", "g++", "qemu-x86_64", "tar", "gzip"];
+
+/// Emulated processors, the simplest first; whatever none of them runs needs AVX-512.
+const PROCESSORS: [&str; 3] = ["qemu64", "Nehalem", "Haswell"];
+const LEVELS: [&str; 4] = ["x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4"];
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("images/inspect")
+}
+
+/// Programs in a folder, which become the one layer of an image.
+struct Corpus {
+    folder: TempDir,
+}
+
+/// What inspection says of a file: the number of the level that it requires, and whether it may
+/// need more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Answer {
+    required: usize,
+    dispatched: usize,
+    unknown: bool,
+}
+
+impl Corpus {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("bin").join(name)
+    }
+
+    /// Builds with a shell command, in which `OUT` stands for the file.
+    fn build(&self, name: &str, line: &str) {
+        let out = self.file(name).display().to_string();
+        Cmd::new("sh")
+            .args(["-ec", &line.replace("OUT", &out)])
+            .dir(&sources())
+            // Go builds its library anew for each level.
+            .limit(Duration::from_secs(600))
+            .ok();
+    }
+
+    /// The number of the level that a program really needs.
+    fn truth(program: &Path) -> usize {
+        let runs = |processor: &&&str| {
+            let emulated = Cmd::new("qemu-x86_64")
+                .args(["-cpu", processor])
+                .arg(program);
+            emulated.run().code == Some(0)
+        };
+        let found = PROCESSORS.iter().position(|processor| runs(&processor));
+        found.unwrap_or(PROCESSORS.len())
+    }
+
+    /// Packs the programs into an image and inspects it.
+    fn inspect(&self) -> BTreeMap<String, Answer> {
+        let layer = self.folder.path().join("layer.tar.gz");
+        Cmd::new("tar")
+            .arg("-czf")
+            .arg(&layer)
+            .args(["-C"])
+            .arg(self.folder.path())
+            .arg("bin")
+            .ok();
+        let layout = self.folder.path().join("layout");
+        layout_of(&layout, &[&std::fs::read(&layer).unwrap()], &json!({}));
+        let name = format!("oci:{}", layout.display());
+        let report = command(&["inspect", &name, "--format", "json"])
+            .run()
+            .ok_json();
+        assert_eq!(report["architectures"], json!(["amd64"]), "{report}");
+        let level = |value: &Value| LEVELS.iter().position(|l| value == l).unwrap_or(0);
+        let files = report["files"].as_array().unwrap().iter();
+        files
+            .map(|file| {
+                let name = file["file"].as_str().unwrap().trim_start_matches("bin/");
+                let answer = Answer {
+                    required: level(&file["required"]),
+                    dispatched: level(&file["dispatched"]),
+                    unknown: file["unknown"].as_bool().unwrap(),
+                };
+                (name.to_owned(), answer)
+            })
+            .collect()
+    }
+
+    /// Holds every answer against the truth; how many were exact, and how many there were.
+    fn hold(&self, truths: &BTreeMap<String, usize>) -> (usize, usize) {
+        let answers = self.inspect();
+        let (mut wrong, mut exact) = (Vec::new(), 0);
+        for (name, truth) in truths {
+            let answer = answers.get(name).copied().unwrap_or_default();
+            println!("{name}: needs {}, {answer:?}", LEVELS[*truth]);
+            let missed = answer.required < *truth && !answer.unknown;
+            if missed || answer.required > *truth {
+                wrong.push(format!("{name}: needs {}, {answer:?}", LEVELS[*truth]));
+            }
+            exact += usize::from(answer.required == *truth && !answer.unknown);
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        (exact, truths.len())
+    }
+}
+
+/// Writes an OCI layout with one image.
+fn layout_of(folder: &Path, layers: &[&[u8]], labels: &Value) -> String {
+    let blobs = folder.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let put = |media_type: &str, bytes: &[u8]| {
+        let hex = hex::encode(Sha256::digest(bytes));
+        std::fs::write(blobs.join(&hex), bytes).unwrap();
+        json!({"mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len()})
+    };
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|bytes| put("application/vnd.oci.image.layer.v1.tar+gzip", bytes))
+        .collect();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let image = json!({
+        "schemaVersion": 2, "mediaType": manifest,
+        "config": put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes()),
+        "layers": layers,
+    });
+    let index =
+        json!({"schemaVersion": 2, "manifests": [put(manifest, image.to_string().as_bytes())]});
+    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    std::fs::write(
+        folder.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
+    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn no_need_of_programs_built_for_a_processor_is_missed() {
+    if !require::tools(NEEDS) {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut truths = BTreeMap::new();
+    for march in [
+        "x86-64",
+        "x86-64-v2",
+        "x86-64-v3",
+        "x86-64-v4",
+        "sandybridge",
+        "haswell",
+        "znver3",
+        "skylake-avx512",
+    ] {
+        for (kind, flags) in [
+            ("dynamic", ""),
+            ("static", "-static"),
+            ("stripped", "-s -no-pie"),
+        ] {
+            let name = format!("{march}-{kind}");
+            corpus.build(
+                &name,
+                &format!("gcc -O3 -march={march} {flags} main.c part.c -o OUT"),
+            );
+            truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+        }
+        let library = format!("{march}.so");
+        corpus.build(
+            &library,
+            &format!("gcc -O3 -march={march} -shared -fPIC part.c -o OUT"),
+        );
+        let name = format!("{march}-dynamic");
+        truths.insert(library, truths[&name]);
+        let name = format!("{march}-objects");
+        corpus.build(&name, &format!("g++ -O2 -march={march} objects.cc -o OUT"));
+        truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+    }
+    // The emulator tells levels apart, so that the test can fail.
+    let levels: std::collections::BTreeSet<usize> = truths.values().copied().collect();
+    assert_eq!(levels.len(), LEVELS.len(), "{truths:?}");
+    let (exact, all) = corpus.hold(&truths);
+    assert!(exact * 10 >= all * 7, "only {exact} of {all} are exact");
+}
+
+#[test]
+fn what_is_chosen_at_run_time_is_told_from_what_is_not() {
+    if !require::tools(NEEDS) {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut truths = BTreeMap::new();
+    for march in ["haswell", "x86-64-v4"] {
+        for (kind, flags) in [
+            ("dynamic", ""),
+            ("static", "-static"),
+            ("stripped", "-static -s"),
+        ] {
+            for source in [
+                "table",
+                "looks_for_another",
+                "dispatch_builtin",
+                "dispatch_pointer",
+            ] {
+                let name = format!("{source}-{march}-{kind}");
+                let kernel = corpus.folder.path().join("kernel.o");
+                let kernel = kernel.display();
+                corpus.build(
+                    &name,
+                    &format!(
+                        "gcc -O3 -march={march} -c kernel.c -o {kernel}; \
+                         gcc -O2 {flags} {source}.c {kernel} -o OUT"
+                    ),
+                );
+                truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+            }
+        }
+    }
+    corpus.build("clones", "gcc -O2 dispatch_clones.c -o OUT");
+    truths.insert("clones".to_owned(), Corpus::truth(&corpus.file("clones")));
+    corpus.hold(&truths);
+    let answers = corpus.inspect();
+    for name in [
+        "clones",
+        "dispatch_builtin-haswell-static",
+        "dispatch_pointer-haswell-stripped",
+    ] {
+        let answer = answers[name];
+        assert!(answer.dispatched >= 2, "{name}: {answer:?}");
+        assert_eq!(answer.required, 0, "{name}: {answer:?}");
+    }
+}
+
+#[test]
+fn programs_that_make_code_or_are_packed_are_unknown() {
+    if !require::tools(NEEDS) {
+        return;
+    }
+    let corpus = Corpus::new();
+    for (kind, flags) in [
+        ("dynamic", ""),
+        ("static", "-static"),
+        ("stripped", "-static -s"),
+    ] {
+        corpus.build(
+            &format!("generates-{kind}"),
+            &format!("gcc -O2 {flags} generates.c -o OUT"),
+        );
+    }
+    corpus.build("plain", "gcc -O2 -static main.c part.c -o OUT");
+    let plain = std::fs::read(corpus.file("plain")).unwrap();
+    let mut packed = plain.clone();
+    packed[0x800..0x804].copy_from_slice(b"UPX!");
+    std::fs::write(corpus.file("packed"), packed).unwrap();
+    let mut dense = plain;
+    let mut state = 1_u64;
+    for byte in &mut dense[0x2000..0x60000] {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        *byte = (state >> 56) as u8;
+    }
+    std::fs::write(corpus.file("dense"), dense).unwrap();
+    let answers = corpus.inspect();
+    for name in [
+        "generates-dynamic",
+        "generates-static",
+        "generates-stripped",
+        "packed",
+        "dense",
+    ] {
+        assert!(answers[name].unknown, "{name}: {:?}", answers[name]);
+    }
+    assert!(!answers["plain"].unknown, "{:?}", answers["plain"]);
+}
+
+#[test]
+fn go_says_itself_what_it_needs() {
+    if !require::tools(&["go", "qemu-x86_64", "tar", "gzip"]) {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut truths = BTreeMap::new();
+    for level in ["v1", "v2", "v3", "v4"] {
+        for (kind, flags) in [("full", ""), ("stripped", "-ldflags='-s -w'")] {
+            let name = format!("{level}-{kind}");
+            let line = format!("GOAMD64={level} go build {flags} -o OUT main.go");
+            corpus.build(&name, &line);
+            truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+        }
+    }
+    let (exact, all) = corpus.hold(&truths);
+    assert_eq!(exact, all);
+}
+
+#[test]
+fn rust_for_a_processor_is_not_missed() {
+    if !require::tools(&["rustc", "qemu-x86_64", "tar", "gzip", "gcc"]) {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut truths = BTreeMap::new();
+    for target in ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"] {
+        let name = format!("rust-{target}");
+        let line = format!("rustc --edition 2021 -O -C target-cpu={target} rust.rs -o OUT");
+        corpus.build(&name, &line);
+        truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+    }
+    corpus.hold(&truths);
+}
+
+#[test]
+fn labels_stand_beside_what_the_code_needs() {
+    if !require::tools(NEEDS) {
+        return;
+    }
+    let corpus = Corpus::new();
+    corpus.build("app", "gcc -O3 -march=haswell main.c part.c -o OUT");
+    let layer = corpus.folder.path().join("layer.tar.gz");
+    Cmd::new("tar")
+        .arg("-czf")
+        .arg(&layer)
+        .args(["-C"])
+        .arg(corpus.folder.path())
+        .arg("bin")
+        .ok();
+    let layer = std::fs::read(&layer).unwrap();
+    for (claim, verdict) in [
+        ("x86_64_v2", "claims-less"),
+        ("x86_64_v3", "agrees"),
+        ("haswell", "agrees"),
+        ("x86_64_v4", "claims-more"),
+    ] {
+        let layout = corpus.folder.path().join(claim);
+        let label = json!({"org.supercontainers.hardware.cpu.target.microarch": claim});
+        let digest = layout_of(&layout, &[&layer], &label);
+        let archive = corpus.folder.path().join(format!("{claim}.tar"));
+        Cmd::new("tar")
+            .arg("-cf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(&layout)
+            .args(["."])
+            .ok();
+        for name in [
+            format!("oci:{}", layout.display()),
+            format!("oci-archive:{}", archive.display()),
+        ] {
+            let report = command(&["inspect", &name, "--format", "json"])
+                .run()
+                .ok_json();
+            assert_eq!(report["verdict"], verdict, "{claim}: {report}");
+            assert_eq!(report["cpu"]["required"], "x86_64_v3", "{report}");
+            assert_eq!(report["digest"], digest.as_str(), "{report}");
+            assert_eq!(report["c_library"], json!(["glibc"]), "{report}");
+        }
+    }
+    let name = format!("oci:{}", corpus.folder.path().join("x86_64_v2").display());
+    let text = command(&["inspect", &name, "--explain"]).ok();
+    text.says("requires x86_64_v3")
+        .says("claims less")
+        .says("bin/app");
+}
