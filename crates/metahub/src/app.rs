@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::keys;
 
 /// The secret of the store that signs tokens, by its name there.
 const TOKEN_SECRET: &str = "tokens";
@@ -77,6 +78,7 @@ impl App {
         let settings = Settings {
             logins: Some(logins(config)),
             documents,
+            signer: keys::signer(&config.signing)?,
             ..config.registry.clone()
         };
         let registry = Registry::new(store, upstreams, catalog, settings);

@@ -29,7 +29,7 @@ use self::declare::Keys as _;
 use self::environment::Environment;
 pub(crate) use self::keys::Layer;
 pub(crate) use self::schema::schema;
-pub(crate) use self::settings::{Config, TlsFiles, Upkeep};
+pub(crate) use self::settings::{Config, SigningSettings, TlsFiles, Upkeep};
 use self::values::UpstreamList;
 pub(crate) use self::warm::WarmConfig;
 pub(crate) use self::yaml::ConfigError;
@@ -57,6 +57,7 @@ impl Config {
         let mut config = Self::default();
         layer.over(Layer::defaults()?).apply_to(&mut config);
         config.tls.check()?;
+        config.signing.check()?;
         config.bound();
         Ok(config)
     }
@@ -104,7 +105,9 @@ impl Layer {
             .iter_mut()
             .chain(&mut layer.tls.certificate)
             .chain(&mut layer.tls.key)
-            .chain(&mut layer.tls.client_authorities);
+            .chain(&mut layer.tls.client_authorities)
+            .chain(&mut layer.signing.key)
+            .chain(&mut layer.signing.password_file);
         for path in paths {
             *path = folder.join(&*path);
         }

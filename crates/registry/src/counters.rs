@@ -117,6 +117,11 @@ counters! {
         derived_known = "known",
         derived_made = "made",
     }
+    [by outcome] "metahub_signatures",
+        "Derived manifests and indexes that were signed, and outcomes of which some could not be": {
+        signed = "done",
+        sign_failures = "failed",
+    }
     [by state] "metahub_scrub_findings",
         "Content that a scrub found damaged or missing, and what of it was fetched again": {
         scrub_findings = "found",

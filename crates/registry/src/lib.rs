@@ -42,6 +42,7 @@ pub use counters::{Counts, UpstreamCounts};
 pub use error::{Immutable, NotAllowed, RegistryError};
 pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};
+pub use metahub_signature::{SignError, Signer};
 pub use metahub_upstream::NamespaceError;
 pub use pull::blob::BlobRead;
 pub use pull::derivation_document::{
@@ -84,6 +85,8 @@ pub struct Settings {
     pub logins: Option<Logins>,
     /// Memory for documents that are read, parsed or derived from; shared with the upstreams.
     pub documents: DocumentBudget,
+    /// What signs derived manifests and indexes; nothing: they are not signed.
+    pub signer: Option<Arc<dyn Signer>>,
 }
 
 impl Default for Settings {
@@ -98,6 +101,7 @@ impl Default for Settings {
             policy: Policy::default(),
             logins: None,
             documents: DocumentBudget::default(),
+            signer: None,
         }
     }
 }

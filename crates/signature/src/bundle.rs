@@ -10,6 +10,7 @@ use crate::envelope::{
     Envelope, EnvelopeSignature, PAYLOAD_TYPE, pre_authentication, statement, states,
 };
 use crate::key::{PrivateKey, PublicKey};
+use crate::sign_error::SignError;
 
 /// The media type of a bundle, and the artifact type of a manifest that holds one.
 pub const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -40,10 +41,12 @@ struct Hint {
 }
 
 /// Signs a manifest: a bundle in JSON, the same for the same key and manifest.
-#[must_use]
-pub fn sign(key: &PrivateKey, manifest: &Digest) -> Vec<u8> {
+///
+/// # Errors
+/// A key that cannot be used.
+pub fn sign(key: &PrivateKey, manifest: &Digest) -> Result<Vec<u8>, SignError> {
     let payload = statement(manifest);
-    let signature = key.sign(&pre_authentication(&payload));
+    let signature = key.sign(&pre_authentication(&payload))?;
     let bundle = Bundle {
         media_type: BUNDLE_TYPE.to_owned(),
         verification_material: Some(Material {
@@ -59,8 +62,7 @@ pub fn sign(key: &PrivateKey, manifest: &Digest) -> Vec<u8> {
             }],
         }),
     };
-    // Texts and lists of texts only: this cannot fail.
-    serde_json::to_vec(&bundle).unwrap_or_default()
+    serde_json::to_vec(&bundle).map_err(|error| SignError(error.to_string()))
 }
 
 /// As cosign writes it: the digest of the key's DER form, in base64.
@@ -124,8 +126,8 @@ mod tests {
     #[test]
     fn what_is_signed_verifies_by_its_key_and_for_its_manifest_only() {
         let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-        let bundle = sign(&key(), &digest);
-        assert_eq!(bundle, sign(&key(), &digest), "deterministic");
+        let bundle = sign(&key(), &digest).unwrap();
+        assert_eq!(bundle, sign(&key(), &digest).unwrap(), "deterministic");
         let public = PublicKey::from_pem(PUBLIC).unwrap();
         assert_eq!(verify_bundle(&bundle, &digest, &public), Ok(()));
         assert_eq!(
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_payload_that_was_exchanged_is_refused() {
         let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-        let mut bundle: Value = serde_json::from_slice(&sign(&key(), &digest)).unwrap();
+        let mut bundle: Value = serde_json::from_slice(&sign(&key(), &digest).unwrap()).unwrap();
         bundle["dsseEnvelope"]["payload"] = STANDARD.encode(statement(&other)).into();
         let bundle = serde_json::to_vec(&bundle).unwrap();
         let verified = verify_bundle(&bundle, &other, key().public());
@@ -156,8 +158,8 @@ mod tests {
         let payload = payload
             .replace("cosign/sign/v1", "attestation/v1")
             .into_bytes();
-        let sig = key().sign(&pre_authentication(&payload));
-        let mut bundle: Value = serde_json::from_slice(&sign(&key(), &digest)).unwrap();
+        let sig = key().sign(&pre_authentication(&payload)).unwrap();
+        let mut bundle: Value = serde_json::from_slice(&sign(&key(), &digest).unwrap()).unwrap();
         bundle["dsseEnvelope"]["payload"] = STANDARD.encode(payload).into();
         bundle["dsseEnvelope"]["signatures"][0]["sig"] = STANDARD.encode(sig).into();
         let bundle = serde_json::to_vec(&bundle).unwrap();
@@ -167,7 +169,133 @@ mod tests {
         ));
     }
 
+    /// Every way in which a bundle may be wrong, from one that is right.
+    #[test]
+    fn what_is_not_known_is_not_verified() {
+        type Change = fn(&mut Value);
+        let digest = Digest::sha256(b"a");
+        let right: Value = serde_json::from_slice(&sign(&key(), &digest).unwrap()).unwrap();
+        let verify = |bundle: &Value| {
+            let bytes = serde_json::to_vec(bundle).unwrap();
+            verify_bundle(&bytes, &digest, key().public())
+        };
+        assert_eq!(verify(&right), Ok(()));
+        let cases: &[(&str, Change)] = &[
+            ("no media type", |b| drop(b["mediaType"].take())),
+            ("another media type", |b| {
+                b["mediaType"] = "application/json".into();
+            }),
+            ("no envelope", |b| drop(b["dsseEnvelope"].take())),
+            ("a message signature", |b| {
+                b["messageSignature"] = b["dsseEnvelope"].take();
+            }),
+            ("another payload type", |b| {
+                b["dsseEnvelope"]["payloadType"] = "text/plain".into();
+            }),
+            ("no payload", |b| b["dsseEnvelope"]["payload"] = "".into()),
+            ("no base64", |b| b["dsseEnvelope"]["payload"] = "{}".into()),
+            ("a payload that is a number", |b| {
+                b["dsseEnvelope"]["payload"] = 1.into();
+            }),
+            ("no signatures", |b| {
+                b["dsseEnvelope"]["signatures"] = Value::Array(Vec::new());
+            }),
+            ("an empty signature", |b| {
+                b["dsseEnvelope"]["signatures"][0]["sig"] = "".into();
+            }),
+            ("a signature of zeros", |b| {
+                let zeros = STANDARD.encode([0x30, 6, 2, 1, 0, 2, 1, 0]);
+                b["dsseEnvelope"]["signatures"][0]["sig"] = zeros.into();
+            }),
+            ("a signature that is cut", |b| {
+                let sig = &mut b["dsseEnvelope"]["signatures"][0]["sig"];
+                let whole = STANDARD.decode(sig.as_str().unwrap()).unwrap();
+                *sig = STANDARD.encode(&whole[..whole.len() - 1]).into();
+            }),
+            ("a signature with more behind it", |b| {
+                let sig = &mut b["dsseEnvelope"]["signatures"][0]["sig"];
+                let mut whole = STANDARD.decode(sig.as_str().unwrap()).unwrap();
+                whole.push(0);
+                *sig = STANDARD.encode(&whole).into();
+            }),
+            ("a list", |b| *b = Value::Array(vec![b.take()])),
+            ("null", |b| *b = Value::Null),
+        ];
+        for (what, change) in cases {
+            let mut bundle = right.clone();
+            change(&mut bundle);
+            assert!(verify(&bundle).is_err(), "{what}: {bundle}");
+        }
+        // What else a bundle says does not count: the key alone does.
+        let mut hinted = right;
+        hinted["verificationMaterial"]["publicKey"]["hint"] = "another".into();
+        hinted["unknown"] = true.into();
+        assert_eq!(verify(&hinted), Ok(()));
+    }
+
+    /// Payloads that the key has signed, and that say nothing, or something else.
+    #[test]
+    fn a_signed_payload_counts_for_what_it_states_only() {
+        let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
+        let verify = |payload: &str| {
+            let sig = key().sign(&pre_authentication(payload.as_bytes())).unwrap();
+            let bundle = serde_json::json!({
+                "mediaType": BUNDLE_TYPE,
+                "dsseEnvelope": {
+                    "payload": STANDARD.encode(payload),
+                    "payloadType": PAYLOAD_TYPE,
+                    "signatures": [{"sig": STANDARD.encode(sig)}],
+                },
+            });
+            verify_bundle(bundle.to_string().as_bytes(), &digest, key().public())
+        };
+        let right = String::from_utf8(statement(&digest)).unwrap();
+        assert_eq!(verify(&right), Ok(()));
+        let hex = digest.hex();
+        for (what, payload) in [
+            ("nothing", String::new()),
+            ("no JSON", "x".to_owned()),
+            ("an empty object", "{}".to_owned()),
+            ("another digest", right.replace(hex, other.hex())),
+            (
+                "a digest in capitals",
+                right.replace(hex, &hex.to_uppercase()),
+            ),
+            ("a part of the digest", right.replace(hex, &hex[..32])),
+            ("another algorithm", right.replace("sha256", "sha512")),
+            (
+                "another type of statement",
+                right.replace("Statement/v1", "Statement/v0.1"),
+            ),
+            ("no subject", right.replace("\"subject\"", "\"subjects\"")),
+            (
+                "an attestation",
+                right.replace("cosign/sign/v1", "cosign/attest/v1"),
+            ),
+            ("more behind it", format!("{right}{right}")),
+        ] {
+            assert!(verify(&payload).is_err(), "{what}: {payload}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_envelope_of_anything_verifies_nothing(
+            payload in "\\PC{0,60}", sig in "[A-Za-z0-9+/=]{0,100}", kind in "\\PC{0,30}"
+        ) {
+            let bundle = serde_json::json!({
+                "mediaType": BUNDLE_TYPE,
+                "dsseEnvelope": {
+                    "payload": STANDARD.encode(payload),
+                    "payloadType": kind,
+                    "signatures": [{"sig": sig}],
+                },
+            });
+            let digest = Digest::sha256(b"a");
+            let bytes = bundle.to_string();
+            prop_assert!(verify_bundle(bytes.as_bytes(), &digest, key().public()).is_err());
+        }
+
         #[test]
         fn no_bytes_verify_and_none_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let digest = Digest::sha256(b"a");
@@ -179,7 +307,7 @@ mod tests {
             at in any::<prop::sample::Index>(), with in any::<u8>()
         ) {
             let (digest, other) = (Digest::sha256(b"a"), Digest::sha256(b"b"));
-            let mut bundle = sign(&key(), &digest);
+            let mut bundle = sign(&key(), &digest).unwrap();
             let at = at.index(bundle.len());
             bundle[at] = with;
             prop_assert!(verify_bundle(&bundle, &other, key().public()).is_err());

@@ -12,6 +12,7 @@ use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
 use p256::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _};
 
 use crate::sealed_key;
+use crate::sign_error::SignError;
 
 const PRIVATE: &str = "a PEM file with an ECDSA P-256 private key: BEGIN PRIVATE KEY (PKCS #8), \
                        BEGIN EC PRIVATE KEY (SEC 1) or BEGIN ENCRYPTED SIGSTORE PRIVATE KEY (as \
@@ -97,9 +98,10 @@ impl PrivateKey {
     }
 
     /// The signature of `message` (ECDSA with SHA-256, RFC 6979, DER).
-    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: DerSignature = self.key.sign(message);
-        signature.as_bytes().to_vec()
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature: Result<DerSignature, _> = self.key.try_sign(message);
+        let signature = signature.map_err(|error| SignError(error.to_string()))?;
+        Ok(signature.as_bytes().to_vec())
     }
 }
 
@@ -227,8 +229,12 @@ mod tests {
             let private = PrivateKey::from_pem(private, password).unwrap();
             let public = PublicKey::from_pem(public).unwrap();
             assert_eq!(private.public().fingerprint(), public.fingerprint());
-            let signature = private.sign(b"message");
-            assert_eq!(signature, private.sign(b"message"), "deterministic");
+            let signature = private.sign(b"message").unwrap();
+            assert_eq!(
+                signature,
+                private.sign(b"message").unwrap(),
+                "deterministic"
+            );
             assert!(public.verifies(b"message", &signature));
             assert!(!public.verifies(b"massage", &signature));
         }

@@ -10,11 +10,13 @@ mod envelope;
 mod key;
 mod referrer;
 mod sealed_key;
+mod sign_error;
 mod simple;
 
 pub use bundle::{BUNDLE_TYPE, sign, verify_bundle};
 pub use key::{KeyError, PrivateKey, PublicKey};
-pub use referrer::{EMPTY_CONFIG, Referrer};
+pub use referrer::{EMPTY_CONFIG, Referrer, Signer};
+pub use sign_error::SignError;
 pub use simple::{SIGNATURE_ANNOTATION, SIMPLE_SIGNING_TYPE, signature_tag, verify_simple};
 
 /// Why a signature does not verify a manifest.

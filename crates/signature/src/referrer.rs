@@ -1,5 +1,7 @@
 //! The manifest that makes a bundle a referrer of what it signs.
 
+use std::fmt;
+
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, MediaType};
 use serde_json::json;
@@ -7,6 +9,7 @@ use serde_json::json;
 use crate::bundle::{BUNDLE_TYPE, sign};
 use crate::envelope::PREDICATE;
 use crate::key::PrivateKey;
+use crate::sign_error::SignError;
 
 /// The configuration of a manifest that has none (image specification, "empty descriptor").
 pub const EMPTY_CONFIG: &[u8] = b"{}";
@@ -21,12 +24,36 @@ pub struct Referrer {
     pub bundle: Bytes,
 }
 
+/// What signs manifests. May block.
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// The key, by the digest of its public key's DER form.
+    fn fingerprint(&self) -> &Digest;
+
+    /// Signs the manifest that `subject` describes. The same for the same key and subject.
+    ///
+    /// # Errors
+    /// A key that cannot be used now.
+    fn sign(&self, subject: &Descriptor) -> Result<Referrer, SignError>;
+}
+
+impl Signer for PrivateKey {
+    fn fingerprint(&self) -> &Digest {
+        self.public().fingerprint()
+    }
+
+    fn sign(&self, subject: &Descriptor) -> Result<Referrer, SignError> {
+        Referrer::sign(self, subject)
+    }
+}
+
 impl Referrer {
     /// Signs the manifest that `subject` describes. The same for the same key and subject: it says
     /// no time.
-    #[must_use]
-    pub fn sign(key: &PrivateKey, subject: &Descriptor) -> Self {
-        let bundle = Bytes::from(sign(key, subject.digest()));
+    ///
+    /// # Errors
+    /// A key that cannot be used.
+    pub fn sign(key: &PrivateKey, subject: &Descriptor) -> Result<Self, SignError> {
+        let bundle = Bytes::from(sign(key, subject.digest())?);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OCI_MANIFEST,
@@ -51,10 +78,10 @@ impl Referrer {
                 "dev.sigstore.bundle.predicateType": PREDICATE,
             },
         });
-        Self {
+        Ok(Self {
             manifest: manifest.to_string().into(),
             bundle,
-        }
+        })
     }
 }
 
@@ -69,8 +96,8 @@ mod tests {
         let key = PrivateKey::from_pem(include_str!("../tests/keys/plain.pem"), None).unwrap();
         let digest = Digest::sha256(b"a");
         let subject = Descriptor::new(MediaType::oci_index(), digest.clone(), 1);
-        let signed = Referrer::sign(&key, &subject);
-        assert_eq!(signed, Referrer::sign(&key, &subject));
+        let signed = Referrer::sign(&key, &subject).unwrap();
+        assert_eq!(signed, Signer::sign(&key, &subject).unwrap());
         let document = Document::parse(signed.manifest.clone(), None).unwrap();
         assert_eq!(document.artifact_type(), Some(BUNDLE_TYPE));
         assert_eq!(document.subject().unwrap().digest(), &digest);

@@ -65,7 +65,7 @@ mod tests {
         let payload = format!(
             r#"{{"critical":{{"identity":{{"docker-reference":"x"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"cosign container image signature"}},"optional":null}}"#
         );
-        let signature = STANDARD.encode(key.sign(payload.as_bytes()));
+        let signature = STANDARD.encode(key.sign(payload.as_bytes()).unwrap());
         let verify = |payload: &str, digest, key: &PublicKey| {
             verify_simple(payload.as_bytes(), &signature, digest, key)
         };

@@ -179,6 +179,62 @@ fn with_a_key_only_a_signed_catalog_is_followed_and_pulled() {
 }
 
 #[test]
+fn cosign_and_metahub_verify_what_the_other_signed() {
+    if !require::tools(&["cosign"]) {
+        return;
+    }
+    let hub = hub();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cosign = |args: &[&str]| {
+        Cmd::new("cosign")
+            .dir(folder)
+            .env("HOME", folder)
+            .env("DOCKER_CONFIG", folder)
+            .env("COSIGN_PASSWORD", "hunter2")
+            .env_clear_of_proxies()
+            .args(args)
+    };
+    for prefix in ["ours", "theirs"] {
+        cosign(&["generate-key-pair", "--output-key-prefix", prefix]).ok();
+    }
+    std::fs::write(folder.join("a.yaml"), document("1")).unwrap();
+    let push = |image: &str, more: &[&str]| {
+        let push = ["catalog", "push", "a.yaml", image, "--plain-http"];
+        let push = metahub(folder, &push).args(more);
+        push.env("COSIGN_PASSWORD", "hunter2").ok();
+    };
+    let verify = |image: &str, key: &str| {
+        let verify = ["verify", "--insecure-ignore-tlog", "--allow-http-registry"];
+        cosign(&verify).args(["--key", key, image])
+    };
+    let pull = |image: &str, key: &str| {
+        let pull = ["catalog", "pull", image, "out", "--plain-http"];
+        metahub(folder, &pull).args(["--key", key])
+    };
+    let by_metahub = hub.image("site/catalog:by-metahub");
+    push(&by_metahub, &["--sign-key", "ours.key"]);
+    verify(&by_metahub, "ours.pub").ok();
+    verify(&by_metahub, "theirs.pub").fails();
+
+    std::fs::write(folder.join("a.yaml"), document("2")).unwrap();
+    let by_cosign = hub.image("site/catalog:by-cosign");
+    push(&by_cosign, &[]);
+    pull(&by_cosign, "ours.pub").fails();
+    let sign = [
+        "sign",
+        "--yes",
+        "--use-signing-config=false",
+        "--tlog-upload=false",
+    ];
+    cosign(&sign)
+        .args(["--allow-http-registry", "--key", "ours.key", &by_cosign])
+        .ok();
+    pull(&by_cosign, "ours.pub").ok();
+    pull(&by_cosign, "theirs.pub").fails();
+}
+
+#[test]
 fn a_wrong_key_file_ends_the_start_and_says_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key.pub"), "hunter2").unwrap();

@@ -98,8 +98,6 @@ struct RegistryArgs {
 
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 64 * 1024;
-/// The variable of a key's password, as cosign calls it.
-const KEY_PASSWORD: &str = "COSIGN_PASSWORD";
 
 pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
     match command {
@@ -112,10 +110,7 @@ pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
 async fn push(args: PushArgs) -> miette::Result<Exit> {
     let config = args.registry.load()?;
     let key = match &args.sign_key {
-        Some(file) => {
-            let password = std::env::var(KEY_PASSWORD).ok();
-            Some(private_key(file, password.as_deref())?)
-        }
+        Some(file) => Some(private_key(file)?),
         None => None,
     };
     let files = files(&args.paths).into_diagnostic()?;
@@ -174,7 +169,7 @@ fn check(config: &Config, files: &[CatalogFile]) -> miette::Result<bool> {
 
 /// Pushes a signature of `manifest` beside it.
 async fn sign(session: &Session<'_>, key: &PrivateKey, manifest: &Document) -> miette::Result<()> {
-    let signature = Referrer::sign(key, &manifest.descriptor());
+    let signature = Referrer::sign(key, &manifest.descriptor()).into_diagnostic()?;
     session
         .push_blob(&EMPTY_CONFIG.into())
         .await

@@ -34,6 +34,21 @@ settings! {
 }
 
 settings! {
+    /// The keys under `signing`.
+    SigningLayer {
+        /// The private key, a PEM file: PKCS #8, SEC 1, or as `cosign generate-key-pair` writes it,
+        /// such as `/etc/metahub/cosign.key`. ECDSA P-256. Others than its owner and group must not
+        /// have access to it. Read at start only.
+        key: Option<PathBuf> = "" => |config, file| config.signing.key = Some(file);
+
+        /// A file with the password of a key that cosign has encrypted. Without it the password is
+        /// taken from the variable `COSIGN_PASSWORD`.
+        password_file: Option<PathBuf> = ""
+            => |config, file| config.signing.password_file = Some(file);
+    }
+}
+
+settings! {
     /// The keys under `limits`.
     LimitsLayer {
         /// Connections open at once. Further clients wait until one is free; connections that rest

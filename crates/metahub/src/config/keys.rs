@@ -14,7 +14,7 @@ use metahub_upstream::{AnyHost, ProxiedPrivate};
 use super::catalog::CatalogEntry;
 use super::declare::{Declared, Field, Keys, settings};
 use super::environment::Environment;
-use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, TlsLayer};
+use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, SigningLayer, TlsLayer};
 use super::settings::Config;
 use super::shapes;
 use super::time::Time;
@@ -64,6 +64,10 @@ settings! {
         /// `credentials`, as upstreams do. Without these three the registry is read as the upstream
         /// of that host.
         catalog: Option<Vec<CatalogEntry>> = "[]" => |config, catalog| config.catalog = catalog;
+
+        /// [Signatures](signing.md) of what MetaHub derives, as `cosign sign` makes them. Without a
+        /// key nothing is signed.
+        signing: SigningLayer = "" => |config, signing| signing.apply_to(config);
 
         /// How often to look whether files of the catalog or of TLS changed; `0s`: never. SIGHUP
         /// reads them anew at once. A catalog with an error is logged, line by line, and the

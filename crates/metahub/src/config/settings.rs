@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) trust_forwarded: Proxies,
     pub(crate) catalog: Vec<CatalogEntry>,
+    pub(crate) signing: SigningSettings,
     pub(crate) reload_interval: Duration,
     pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,
@@ -50,6 +51,22 @@ pub(crate) struct TlsSettings {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) client_authorities: Option<PathBuf>,
+}
+
+/// With which key derived manifests are signed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SigningSettings {
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+impl SigningSettings {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.password_file.is_some() && self.key.is_none() {
+            return Err(ConfigError::Alone("signing.password_file", "signing.key"));
+        }
+        Ok(())
+    }
 }
 
 /// Where a certificate chain, its private key and the authorities of clients are, all PEM.
@@ -115,6 +132,7 @@ impl Default for Config {
             public_url: None,
             trust_forwarded: Proxies::None,
             catalog: Vec::new(),
+            signing: SigningSettings::default(),
             reload_interval: Duration::from_secs(2),
             hardware: Extension::default(),
             auth: AuthConfig::default(),

@@ -97,7 +97,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 54] = [
+const OTHER_VALUES: [(&str, &str); 56] = [
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),
@@ -150,6 +150,8 @@ const OTHER_VALUES: [(&str, &str); 54] = [
     ("cache.derived", "64 MiB"),
     ("cache.keep_derived", "30d"),
     // One means nothing without the other.
+    ("signing.key", ""),
+    ("signing.password_file", ""),
     ("tls.certificate", ""),
     ("tls.key", ""),
     ("tls.client_authorities", ""),
@@ -173,6 +175,10 @@ fn every_key_has_a_variable_that_sets_it() {
                 ("METAHUB_TLS_KEY", "/b"),
                 ("METAHUB_TLS_CLIENT_AUTHORITIES", "/c"),
             ]),
+            "signing.key" | "signing.password_file" => from_variables(&[
+                ("METAHUB_SIGNING_KEY", "/a"),
+                ("METAHUB_SIGNING_PASSWORD_FILE", "/b"),
+            ]),
             _ => from_variables(&[(&variable, value)]),
         };
         assert_ne!(format!("{:?}", set.unwrap()), defaults, "{variable}");
@@ -188,6 +194,8 @@ fn a_certificate_and_its_key_may_come_from_two_places_and_need_each_other() {
     assert_eq!(tls.key, Path::new("/srv/key"));
     let error = load(&file, &[], Layer::default()).unwrap_err();
     assert!(error.to_string().contains("tls.key"), "{error}");
+    let error = from_variables(&[("METAHUB_SIGNING_PASSWORD_FILE", "/b")]).unwrap_err();
+    assert!(error.to_string().contains("signing.key"), "{error}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Site {
     /// Signs a catalog, as a referrer.
     fn sign(&self, packed: &PackedCatalog) {
         let key = PrivateKey::from_pem(KEY, None).unwrap();
-        let signed = Referrer::sign(&key, &packed.manifest.descriptor());
+        let signed = Referrer::sign(&key, &packed.manifest.descriptor()).unwrap();
         self.put_referrer(packed.manifest.digest(), &signed);
     }
 
@@ -329,7 +329,7 @@ fn with_a_key_only_what_it_signed_is_used() {
 
     // A signature of another catalog, or by another key.
     let key = PrivateKey::from_pem(KEY, None).unwrap();
-    let other = Referrer::sign(&key, &first.manifest.descriptor());
+    let other = Referrer::sign(&key, &first.manifest.descriptor()).unwrap();
     site.put_referrer(second.manifest.digest(), &other);
     assert!(running.look().provides().contains("zen3"));
     assert!(
@@ -339,7 +339,7 @@ fn with_a_key_only_what_it_signed_is_used() {
     );
     let stranger = include_str!("../../../signature/tests/keys/plain.pem");
     let stranger = PrivateKey::from_pem(stranger, None).unwrap();
-    let forged = Referrer::sign(&stranger, &second.manifest.descriptor());
+    let forged = Referrer::sign(&stranger, &second.manifest.descriptor()).unwrap();
     site.put_referrer(second.manifest.digest(), &forged);
     assert!(running.look().provides().contains("zen3"));
     assert!(

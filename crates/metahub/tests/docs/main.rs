@@ -42,6 +42,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "cargo test -p metahub-e2e",
         "needs root and real clients; `scripts/test` runs it",
     ),
+    (
+        "cosign generate-key-pair",
+        "`tests/e2e/tests/signing.rs` makes keys so",
+    ),
+    ("cosign verify", "`tests/e2e/tests/signing.rs` verifies so"),
     ("oras push", "`tests/e2e/tests/catalogs.rs` pushes so"),
     ("oras pull", "`tests/e2e/tests/catalogs.rs` pulls so"),
     ("skopeo copy", "end-to-end tests copy with skopeo"),

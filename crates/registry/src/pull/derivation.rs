@@ -296,10 +296,11 @@ impl Derivation<'_> {
             }
             _ => {}
         }
-        let key = self.outcome_key(choice);
+        let unsigned = self.outcome_key(choice);
+        let key = self.registry().signed_key(&unsigned);
         let make = async {
             let made = self.make(choice).await?;
-            self.store(&key, made).await
+            self.store(&unsigned, made).await
         };
         let repository = self.repository.stored();
         let held = self.registry().outcome_of(&key, repository, Box::pin(make));
@@ -307,7 +308,7 @@ impl Derivation<'_> {
             // What an upstream refused to another account it may give to this one.
             Err(error) if error.is_not_allowed() => {
                 let made = self.make(choice).await?;
-                self.store(&key, made).await?
+                self.store(&unsigned, made).await?
             }
             held => held?,
         };
@@ -371,7 +372,7 @@ impl Derivation<'_> {
     }
 }
 
-fn digest_over(inputs: &impl serde::Serialize) -> Digest {
+pub(crate) fn digest_over(inputs: &impl serde::Serialize) -> Digest {
     #[expect(clippy::expect_used, reason = "numbers and texts always have a form")]
     let inputs = serde_json::to_vec(inputs).expect("plain JSON");
     Digest::sha256(&inputs)

@@ -9,6 +9,7 @@ pub(crate) mod compatibility;
 pub(crate) mod derivation;
 pub(crate) mod derivation_document;
 pub(crate) mod derivation_referrer;
+pub(crate) mod derivation_signature;
 pub(crate) mod derived;
 pub(crate) mod document;
 pub(crate) mod explanation;

@@ -10,6 +10,7 @@ use crate::access::location::Location;
 use crate::access::stored::StoredRepository;
 use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
+use crate::pull::derivation_signature::Unsigned;
 use crate::pull::explanation::{AddedLayers, Child};
 use crate::pull::outcome::Held;
 use crate::pull::source::as_stored;
@@ -50,12 +51,14 @@ pub(crate) struct Part {
 impl Derivation<'_> {
     /// The last step: stores what was made under the name that clients ask for, with its
     /// provenance, and records it.
-    pub(crate) async fn store(&self, key: &Digest, made: Made) -> Result<Held, RegistryError> {
+    /// `unsigned` is its key where nothing is signed.
+    pub(crate) async fn store(&self, unsigned: &Digest, made: Made) -> Result<Held, RegistryError> {
         let repository = self.repository.stored();
         // What another outcome shares with this one is not evicted before the record is there.
         let _deriving = repository.deriving().await;
         let mut bytes = RECORD;
         let (mut blobs, mut manifests, mut referrers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut derived = Vec::new();
         for part in &made.parts {
             bytes += part.bytes();
             if let Some(config) = &part.config {
@@ -66,12 +69,28 @@ impl Derivation<'_> {
                 continue;
             };
             bytes += provenance.bytes();
+            if part.is_derived() {
+                derived.push(part);
+            }
             let subject = part.document.digest();
             if self.repository.has_provenance(subject, &provenance).await? {
                 continue;
             }
             blobs.push((provenance.document_digest, provenance.document));
             referrers.push((provenance.referrer, part));
+        }
+        let subjects = derived.iter().map(|part| part.document.descriptor());
+        let subjects = subjects.collect();
+        let signatures = self.registry().signatures(subjects).await;
+        let key = match &signatures {
+            Ok(_) => self.registry().signed_key(unsigned),
+            // So that it is tried again when this process no longer knows the outcome.
+            Err(Unsigned) => unsigned.clone(),
+        };
+        for (signature, part) in signatures.unwrap_or_default().into_iter().zip(derived) {
+            bytes += signature.bytes();
+            blobs.push((signature.bundle_digest, signature.bundle));
+            referrers.push((signature.referrer, part));
         }
         if !referrers.is_empty() {
             blobs.push((Digest::sha256(EMPTY_CONFIG), EMPTY_CONFIG.into()));
@@ -91,7 +110,7 @@ impl Derivation<'_> {
         let served = made.parts.last().ok_or_else(|| self.unknown())?;
         let served = as_stored(repository, &served.document).await?;
         repository
-            .record_derived(key, &served.digest, bytes)
+            .record_derived(&key, &served.digest, bytes)
             .await?;
         tracing::info!(
             repository = %self.repository.name(), tag = %self.tag, profile = %self.profile,
@@ -105,6 +124,12 @@ impl Derivation<'_> {
 }
 
 impl Part {
+    /// Whether it was made here: what is as its publisher made it, is not signed.
+    pub(crate) fn is_derived(&self) -> bool {
+        let own = self.document.digest();
+        !self.sources.iter().any(|(_, digest)| digest == own)
+    }
+
     /// A document as its publisher made it.
     pub(crate) fn as_it_is(document: Document, location: &Location) -> Self {
         let sources = vec![(location.clone(), document.digest().clone())];

@@ -13,6 +13,7 @@ mod actions;
 mod orders;
 mod provenance;
 mod retention;
+mod signatures;
 mod untouched;
 mod world;
 

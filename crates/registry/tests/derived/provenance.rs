@@ -39,7 +39,7 @@ impl World {
         serde_json::from_value(found.into_values().next().unwrap()).unwrap()
     }
 
-    async fn read(&self, repository: &str, digest: &str) -> Vec<u8> {
+    pub(super) async fn read(&self, repository: &str, digest: &str) -> Vec<u8> {
         let (repository, digest) = (name(repository), digest.parse().unwrap());
         let operator = self.registry.operator();
         let blob = operator.read(&repository).blob(&digest).await.unwrap();
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Manifests and blobs that are stored.
-    async fn rows(&self) -> u64 {
+    pub(super) async fn rows(&self) -> u64 {
         let look = metahub_store::ScrubOptions {
             dry_run: true,
             ..Default::default()
@@ -62,7 +62,7 @@ impl World {
         found.progress.total
     }
 
-    async fn index_of(&self, login: &str) -> (Digest, Vec<Digest>) {
+    pub(super) async fn index_of(&self, login: &str) -> (Digest, Vec<Digest>) {
         let served = self.pull_as(login, "lab/app:latest", Accepts::IndexOnly);
         let served = served.await.unwrap();
         let Document::Index(index) = Document::parse(served.bytes, None).unwrap() else {
