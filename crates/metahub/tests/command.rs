@@ -272,3 +272,58 @@ fn a_server_that_is_not_there_is_a_failure_with_a_hint() {
         "{message}"
     );
 }
+
+#[test]
+fn a_catalog_is_written_as_pages_that_hold_what_documents_say_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let document = "
+about: {description: 'Fast <b>& free</b>', homepage: 'https://www.example.org/', license: MIT, keywords: ['\"quoted\"']}
+manifests:
+  - name: site/solver
+    tag: 1.10
+    about: {no_generic: <i>nobody</i> builds one}
+    manifests:
+      - image: quay.io/site/solver:zen3
+        platform: {architecture: amd64, features: [arch:zen3]}
+        about: {documented: 'https://www.example.org/?a=1&b=2', certainty: medium, moving: true}
+  - name: other
+    manifests: [{image: 'other:1'}]
+";
+    std::fs::write(at("site.yaml"), document).unwrap();
+    let (documents, pages) = (at("site.yaml"), at("public"));
+    let site = ["catalog", "site", &documents, "--to", &pages];
+    let told = stdout(metahub(&site).args(["--host", "hub.example"]), 0);
+    assert!(told.starts_with("3 pages in "), "{told}");
+    let page = |name: &str| std::fs::read_to_string(at(&format!("public/{name}"))).unwrap();
+    let solver = page("site_solver.html");
+    for expected in [
+        "Fast &lt;b&gt;&amp; free&lt;/b&gt;",
+        "&quot;quoted&quot;",
+        "No image runs on any machine: &lt;i&gt;nobody&lt;/i&gt; builds one.",
+        "href=\"https://www.example.org/?a=1&amp;b=2\"",
+        "medium, the tag moves",
+        "docker login hub.example -u zen3 -p any\ndocker pull hub.example/site/solver:1.10\n",
+        "<code>quay.io/<wbr>site/<wbr>solver:zen3</code></td><td>amd64, arch:zen3</td>",
+    ] {
+        assert!(solver.contains(expected), "{expected}: {solver}");
+    }
+    let list = page("index.html");
+    for expected in [
+        "<a href=\"site_solver.html\">site/solver</a>",
+        "<a href=\"other.html\">",
+    ] {
+        assert!(list.contains(expected), "{expected}: {list}");
+    }
+    // The same documents make the same pages.
+    stdout(metahub(&site).args(["--host", "hub.example"]), 0);
+    assert_eq!(page("site_solver.html"), solver);
+    // Documents with errors make none.
+    std::fs::write(at("site.yaml"), "manifests: []\nabout: 1\n").unwrap();
+    let pages = at("none");
+    stderr(
+        &mut metahub(&["catalog", "site", &documents, "--to", &pages]),
+        1,
+    );
+    assert!(!Path::new(&pages).exists());
+}

@@ -17,6 +17,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
+use crate::commands::catalog_site::{self, SiteArgs};
 use crate::config::{Config, Layer, followed, parse_reference};
 use crate::exit::Exit;
 use crate::follow::{Status, public_key};
@@ -30,6 +31,8 @@ pub(crate) enum CatalogCommand {
     Push(PushArgs),
     /// Write the documents of a catalog of a registry into a folder
     Pull(PullArgs),
+    /// Write static pages of collections: what each application is, and which machine gets what
+    Site(SiteArgs),
     /// List the catalogs that the configuration follows, and how it stands with each
     List {
         #[command(flatten)]
@@ -103,6 +106,7 @@ pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
     match command {
         CatalogCommand::Push(args) => push(args).await,
         CatalogCommand::Pull(args) => pull(args).await,
+        CatalogCommand::Site(args) => catalog_site::run(args).await,
         CatalogCommand::List { settings, format } => list(&settings, format),
     }
 }
