@@ -26,7 +26,7 @@ pub(crate) struct SiteArgs {
     /// The folder to write into; made if it is missing
     #[arg(long = "to", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     folder: PathBuf,
-    /// The MetaHub that the pages tell people to pull from, HOST[:PORT]
+    /// The MetaHub that the pages tell people to pull from, a host and perhaps a port
     #[arg(long, value_name = "HOST", default_value = "localhost:5000")]
     host: String,
     #[command(flatten)]
