@@ -29,7 +29,11 @@ const PROGRAMS: [(&str, Option<&[&str]>, &str); 12] = [
     ("crane", Some(&["crane", "version"]), "crane"),
     ("oras", Some(&["oras", "version"]), "oras"),
     ("regctl", Some(&["regctl", "version"]), "regctl"),
-    ("Charliecloud", Some(&["ch-image", "--version"]), "ch-image"),
+    (
+        "Charliecloud",
+        Some(&["ch-image", "--version"]),
+        "charliecloud::",
+    ),
     ("apptainer", None, "apptainer"),
 ];
 

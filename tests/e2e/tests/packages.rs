@@ -223,8 +223,14 @@ fn the_server_runs_as_its_unit_lets_it() {
     assert!(daemon.terminate().unwrap().success());
     let traced = || std::fs::read_to_string(&trace).unwrap_or_default();
     let id = daemon.id();
-    let ended = format!("{id} +++ exited with 0");
-    let whole = wait_until(SOON, || traced().contains(&ended));
+    // Ids of less than five digits are followed by more than one blank.
+    let ended = |line: &str| {
+        let words = line.split_once(' ');
+        words.is_some_and(|(thread, what)| {
+            thread == id.to_string() && what.trim().starts_with("+++ exited with 0")
+        })
+    };
+    let whole = wait_until(SOON, || traced().lines().any(ended));
     assert!(whole, "no end in the trace of {id}");
     let unit = unit(&machine, SERVER);
     let refused = unit.refused(&traced(), "/usr/bin/metahub");
