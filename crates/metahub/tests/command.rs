@@ -287,6 +287,9 @@ manifests:
       - image: quay.io/site/solver:zen3
         platform: {architecture: amd64, features: [arch:zen3]}
         about: {documented: 'https://www.example.org/?a=1&b=2', certainty: medium, moving: true}
+  - name: site/solver
+    tag: 1.10-gpu
+    manifests: [{image: 'quay.io/site/solver:gpu', platform: {features: [gpu:nvidia]}}]
   - name: other
     manifests: [{image: 'other:1'}]
 ";

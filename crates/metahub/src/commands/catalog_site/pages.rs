@@ -93,17 +93,21 @@ fn about(body: &mut String, application: &Application<'_>) {
     body.push_str("</dl>\n");
 }
 
-/// What is copied into a terminal.
+/// What is copied into a terminal: the last tag that has a build for some CPU target, for that
+/// target; where none has, the last tag.
 fn lines(application: &Application<'_>, host: &str) -> String {
-    let hardware = application
-        .collections
-        .iter()
-        .flat_map(|collection| &collection.entries)
-        .flat_map(|entry| &entry.requires)
-        .find_map(|feature| feature.target())
-        .map_or("zen3", |target| target.as_str());
-    let tag = application.collections.last();
-    let tag = tag.map_or("latest", |collection| collection.tag.as_str());
+    let target = |collection: &Collection| {
+        let mut requires = collection.entries.iter().flat_map(|entry| &entry.requires);
+        let target = requires.find_map(|feature| feature.target());
+        target.map(|target| target.as_str().to_owned())
+    };
+    let mut last_first = application.collections.iter().rev();
+    let built = last_first.find_map(|collection| Some((&collection.tag, target(collection)?)));
+    let last = application.collections.last();
+    let (tag, hardware) = match (built, last) {
+        (Some((tag, target)), _) => (tag.as_str(), target),
+        (None, last) => (last.map_or("latest", |c| c.tag.as_str()), "zen3".to_owned()),
+    };
     format!(
         "docker login {host} -u {hardware} -p any\ndocker pull {host}/{}:{tag}\n",
         application.name
