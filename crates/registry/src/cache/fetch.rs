@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::Registry;
 use crate::access::location::{UpstreamRepository, there};
 use crate::cache::cross_repository::{Leader, Share};
+use crate::cache::open::open_held;
 use crate::cache::receive::Opened;
 use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::RegistryError;
@@ -27,7 +28,7 @@ type Key = (RepositoryName, Digest);
 pub(crate) enum Coming {
     /// On its way: somebody who reads along.
     Arriving(Follower),
-    /// At once: it had come for another repository.
+    /// At once: it had come before.
     Here,
 }
 
@@ -46,7 +47,8 @@ type Begun = Result<Beginning, Arc<RegistryError>>;
 enum Beginning {
     /// The upstream does not have the blob.
     Absent,
-    /// It came at once, from another repository of the upstream.
+    /// It is stored: it came at once, from another repository of the upstream, or by a fetch that
+    /// ended since the caller looked.
     Here,
     /// It is on its way.
     Arriving(Arriving),
@@ -172,6 +174,11 @@ impl Registry {
         if let Some(arriving) = fetches.arriving(key) {
             return Ok(Beginning::Arriving(arriving));
         }
+        // And ended.
+        let held = open_held(from.stored(), digest).await.map_err(Arc::new)?;
+        if held.is_some() {
+            return Ok(Beginning::Here);
+        }
         let found = self
             .find_in_other_repository(from, digest)
             .await
@@ -284,7 +291,49 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use metahub_testkit::{Answer, FakeRegistry};
+    use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig};
+
     use super::*;
+    use crate::access::location::Location;
+
+    /// A client looks for a blob, and before it asks for a fetch the fetch of another has ended.
+    #[tokio::test]
+    async fn what_was_stored_since_the_caller_looked_is_not_asked_for() {
+        let fake = FakeRegistry::start(|_| Answer::not_found()).await;
+        let upstream = UpstreamConfig {
+            url: Some(fake.url("").parse().unwrap()),
+            plain_http: true,
+            ..UpstreamConfig::new("up.test".parse().unwrap())
+        };
+        let upstreams = Upstreams::new(&UpstreamsConfig {
+            upstreams: vec![upstream],
+            ..UpstreamsConfig::default()
+        });
+        let catalog = metahub_catalog::Catalog::from_documents::<&str, &str>(&[]);
+        let catalog = watch::Sender::new(Arc::new(catalog.catalog));
+        let store = metahub_store::Store::temporary().await.unwrap();
+        let (upstreams, settings) = (upstreams.unwrap(), crate::Settings::default());
+        let registry = Registry::new(store, upstreams, catalog.subscribe(), settings);
+        let image = "up.test/team/app:1".parse().unwrap();
+        let itself = registry.as_itself();
+        let locations = itself.locations_of_image(&image).await.unwrap();
+        let [Location::Upstream(from)] = locations.as_slice() else {
+            panic!("one upstream is configured");
+        };
+        let bytes = Bytes::from_static(b"layer");
+        let digest = Digest::sha256(&bytes);
+        let put = registry.store().put_blob(from.storage(), &digest, bytes);
+        put.await.unwrap();
+
+        let coming = registry.follow(from, &digest).await.unwrap();
+        assert!(matches!(coming, Some(Coming::Here)));
+        assert_eq!(fake.seen().len(), 0);
+        let other = Digest::sha256(b"another");
+        assert!(registry.follow(from, &other).await.unwrap().is_none());
+        assert_ne!(fake.seen().len(), 0);
+    }
 
     #[tokio::test]
     async fn a_task_that_panics_leaves_no_entry_and_wakes_who_waits_for_its_end() {

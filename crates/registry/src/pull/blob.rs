@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use metahub_oci::{Digest, Document, ImageReference};
-use metahub_store::{BlobChunk, Follower, OpenBlob, StoreError};
+use metahub_store::{BlobChunk, Follower, OpenBlob};
 
 use crate::Registry;
 use crate::access::location::{Location, Search, there};
@@ -19,7 +19,7 @@ use crate::access::pass_through::Request;
 use crate::access::repository::{Authorised, Read, Repository};
 use crate::access::stored::StoredRepository;
 use crate::cache::fetch::Coming;
-use crate::cache::open::open_verified;
+use crate::cache::open::open_held;
 use crate::cache::range_prefetch::RangePrefetch;
 use crate::error::RegistryError;
 use crate::provenance::parse_sources;
@@ -328,25 +328,12 @@ impl Registry {
     }
 }
 
-/// A blob that a repository of the store holds, opened. One whose file is missing, short or, as
-/// far as that is known before the answer begins, damaged is as good as not there: an upstream may
-/// still have it, and a client may push it again.
 async fn held(
     repository: &StoredRepository,
     digest: &Digest,
 ) -> Result<Option<BlobRead>, RegistryError> {
-    let Some(blob) = repository.blob(digest).await? else {
-        return Ok(None);
-    };
-    match open_verified(&blob).await {
-        Ok(open) => Ok(Some(BlobRead::Held(open))),
-        Err(error @ StoreError::Damaged { .. }) => {
-            let repository = repository.name();
-            tracing::error!(%repository, %digest, %error, "stored content is damaged");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let open = open_held(repository, digest).await?;
+    Ok(open.map(BlobRead::Held))
 }
 
 /// How much trouble a question is worth.
