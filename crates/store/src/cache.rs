@@ -9,6 +9,7 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName, Tag};
@@ -88,6 +89,47 @@ where
     }
 }
 
+/// Repositories are counted in so many groups: more mean fewer needless doubts.
+const GROUPS: usize = 4096;
+
+/// What of a repository was changed before: as long as it [is current](crate::Store::is_current),
+/// no tag and no manifest of the repository changed, and nobody pushed to it for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    group: u16,
+    changes: u64,
+}
+
+/// How often the tags and manifests of repositories changed, by groups of repositories.
+struct Changes {
+    groups: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Changes {
+    fn new() -> Self {
+        Self {
+            groups: (0..GROUPS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn group_of(&self, repository: &RepositoryName) -> u16 {
+        u16::try_from(self.hasher.hash_one(repository) % GROUPS as u64).unwrap_or(0)
+    }
+
+    fn in_group(&self, group: u16) -> Option<&AtomicU64> {
+        self.groups.get(usize::from(group))
+    }
+
+    /// To be called after the caches have forgotten what changed.
+    fn count(&self, repository: &RepositoryName) {
+        if let Some(changes) = self.in_group(self.group_of(repository)) {
+            changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// The caches of a store.
 pub(crate) struct Caches {
     /// `None`: there is no such tag. A mirror asks for that on every pull.
@@ -98,6 +140,7 @@ pub(crate) struct Caches {
     /// The blobs that a repository may read.
     pub(crate) blobs: ExactCache<(RepositoryName, Digest), Access>,
     pub(crate) derived: ExactCache<Digest, Arc<Derived>>,
+    changes: Changes,
 }
 
 impl Caches {
@@ -121,7 +164,24 @@ impl Caches {
             derived: ExactCache::new(bytes / 8, |_, derived: &Arc<Derived>| {
                 2 * ENTRY + derived.repository.as_str().len()
             }),
+            changes: Changes::new(),
         }
+    }
+
+    /// The generation of a repository, to be taken before anything of it is read.
+    pub(crate) fn generation(&self, repository: &RepositoryName) -> Generation {
+        let group = self.changes.group_of(repository);
+        let changes = self.changes.in_group(group);
+        Generation {
+            group,
+            changes: changes.map_or(0, |changes| changes.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Whether nothing changed since.
+    pub(crate) fn is_current(&self, generation: Generation) -> bool {
+        let changes = self.changes.in_group(generation.group);
+        changes.is_some_and(|changes| changes.load(Ordering::SeqCst) == generation.changes)
     }
 }
 
@@ -130,22 +190,27 @@ impl ChangeSink for Caches {
         match change {
             Change::Tag(repository, tag) => {
                 self.tags.forget(&(repository.clone(), tag.clone()));
+                self.changes.count(repository);
             }
             Change::Manifest(repository, digest) => {
                 self.manifests.forget(&(repository.clone(), digest.clone()));
+                self.changes.count(repository);
             }
             Change::Blob(repository, digest) => {
                 self.blobs.forget(&(repository.clone(), digest.clone()));
             }
             Change::Derived(key) => self.derived.forget(key),
-            Change::Pushed(repository) => self.pushed.forget(repository),
+            Change::Pushed(repository) => {
+                self.pushed.forget(repository);
+                self.changes.count(repository);
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
@@ -177,6 +242,26 @@ mod tests {
             over.store(true, Ordering::Relaxed);
             assert_eq!(stale, None);
         });
+    }
+
+    #[test]
+    fn a_generation_ends_with_any_change_of_what_leads_to_an_image() {
+        let caches = Caches::new(1_000_000);
+        let name: RepositoryName = "team/app".parse().unwrap();
+        let digest = Digest::sha256(b"x");
+        let ends = [
+            (Change::Tag(name.clone(), "1".parse().unwrap()), true),
+            (Change::Manifest(name.clone(), digest.clone()), true),
+            (Change::Pushed(name.clone()), true),
+            (Change::Blob(name.clone(), digest.clone()), false),
+            (Change::Derived(digest), false),
+        ];
+        for (change, ended) in ends {
+            let generation = caches.generation(&name);
+            assert!(caches.is_current(generation));
+            caches.changed(&change);
+            assert_eq!(caches.is_current(generation), !ended, "{change:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub use backup::restore::{RestoreOptions, RestoreReport, restore};
 pub use blobs::blob::Blob;
 pub use blobs::open_blob::OpenBlob;
 pub use blobs::publish::PutBlobError;
+pub use cache::Generation;
 pub use content::{BlobChunk, BlobChunks, BlobStream, Disk, WINDOW, Window};
 pub use error::{Damage, StoreError};
 pub use eviction::derived_evict::{DerivedBound, EvictedDerived};

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use metahub_oci::Digest;
+use metahub_oci::{Digest, RepositoryName};
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::StoreError;
-use crate::cache::Caches;
+use crate::cache::{Caches, Generation};
 use crate::content::{Content, Files, Memory, Streams};
 use crate::folder::identity::Identity;
 use crate::folder::layout::Layout;
@@ -231,6 +231,20 @@ impl Store {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.inner.layout.root()
+    }
+
+    /// The generation of a repository, to be taken before anything of it is read: what was found
+    /// then is so for as long as the generation [is current](Self::is_current).
+    #[must_use]
+    pub fn generation(&self, repository: &RepositoryName) -> Generation {
+        self.inner.caches.generation(repository)
+    }
+
+    /// Whether no tag and no manifest of the repository changed since, and nobody pushed to it
+    /// for the first time. Repositories are watched in groups, so it may end without a change.
+    #[must_use]
+    pub fn is_current(&self, generation: Generation) -> bool {
+        self.inner.caches.is_current(generation)
     }
 
     /// Whether anything can be written: the task that writes the database runs.
