@@ -79,6 +79,9 @@ counters! {
     bytes_fetched: "metahub_fetched_bytes", "Bytes of blobs that were fetched from upstreams";
     nothing_fitted: "metahub_nothing_fits",
         "Pulls that were refused because no image fits the login";
+    named_looked_up: "metahub_named_images_looked_up",
+        "Images that profiles and collections name which were looked up, because what was known of \
+         them no longer stood";
     denied_by_profile: "metahub_denied_by_profile", "Pulls that a profile refused";
     unknown_served: "metahub_unknown_requirements",
         "Choices of an image of which something that it requires cannot be read";

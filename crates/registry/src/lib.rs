@@ -125,6 +125,8 @@ struct Inner {
     room: cache::room::Room,
     leaders: cache::cross_repository::Leaders,
     collections: pull::collection::Collections,
+    collections_found: pull::collection::CollectionsFound,
+    layers_found: pull::layers::LayersFound,
     /// The candidates of sources, as logins were judged by them lately.
     judged: pull::candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
@@ -168,6 +170,8 @@ impl Registry {
                 derivations: pull::choice::Derivations::default(),
                 documents: pull::document::Documents::default(),
                 collections: pull::collection::collections_lately(),
+                collections_found: pull::standing::Found::default(),
+                layers_found: pull::standing::Found::default(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),
                 compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),

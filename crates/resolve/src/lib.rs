@@ -42,7 +42,7 @@ pub use one_per_machine::{Shaped, one_per_machine, one_per_machine_with};
 pub use own_statements::{below, excluded, unmarked, with_own};
 pub use pipeline::{
     ActionError, Before, Changed, Image, ImageRun, Request, Step, TagFilters, acts_before, applies,
-    before, for_request, image_actions, layer_images,
+    before, for_request, image_actions, layer_images, named_layer_images,
 };
 pub use policy::{Policy, Unsure};
 pub use reading::{MAX_READ_AT_ONCE, to_read};

@@ -29,6 +29,16 @@ impl Lifetime {
             Self::Immutable => false,
         }
     }
+
+    /// How much longer a tag that was seen `age` ago is taken as it was seen: zero where it is to
+    /// be asked for again, nothing where it never is.
+    #[must_use]
+    pub fn left(self, age: Duration) -> Option<Duration> {
+        match self {
+            Self::For(lifetime) => Some(lifetime.saturating_sub(age)),
+            Self::Immutable => None,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Lifetime {

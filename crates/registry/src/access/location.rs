@@ -31,6 +31,17 @@ pub(crate) struct UpstreamRepository {
     stored: StoredRepository,
 }
 
+impl Location {
+    /// Whether it is the same place.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(a), Self::Local(b)) => a.name() == b.name(),
+            (Self::Upstream(a), Self::Upstream(b)) => a.storage() == b.storage(),
+            _ => false,
+        }
+    }
+}
+
 impl UpstreamRepository {
     /// The upstream, under the identity that it is asked with.
     pub(crate) fn upstream(&self) -> &Arc<Upstream> {

@@ -5,14 +5,14 @@
 //! when one of those changes, and now and then to see what has come to refer to an image.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use metahub_catalog::{Collection, Entry};
+use metahub_catalog::{Catalog, Collection, Entry};
 use metahub_hardware::Statements;
-use metahub_oci::{Digest, Document, RepositoryName};
+use metahub_oci::{Digest, Document, RepositoryName, Tag};
 use metahub_resolve::{Pointed, collection_candidates, says_everything};
 use metahub_store::{Origin, StoredManifest};
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
+use crate::pull::standing::{Found, Standing, bytes_of};
 
 /// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
 const LOOKUPS: usize = 8;
@@ -63,6 +64,19 @@ pub(crate) fn collections_lately() -> Collections {
 /// What became of looking up one entry's image.
 type Lookup = Result<Source, Arc<RegistryError>>;
 
+/// What collections were found to be.
+pub(crate) type CollectionsFound = Found<Asked, Source>;
+
+/// A collection that was asked for.
+pub(crate) struct Asked {
+    /// What it is written in: other documents may say something else.
+    catalog: Weak<Catalog>,
+    name: RepositoryName,
+    tag: Tag,
+    /// Whether an account asked: each notes uses of cached content as its own.
+    account: bool,
+}
+
 impl Registry {
     /// The source of a collection: the index of everything that its entries lead to.
     ///
@@ -71,13 +85,50 @@ impl Registry {
     /// answer.
     pub(crate) async fn collection_source(
         &self,
+        catalog: &Arc<Catalog>,
         collection: &Collection,
     ) -> Result<Source, RegistryError> {
+        let found = &self.inner.collections_found;
+        let (name, tag) = (&collection.name, &collection.tag);
+        let account = self.client == 0;
+        let hash = found.hash(&(name, tag, account));
+        let is = |asked: &Asked| {
+            std::ptr::eq(asked.catalog.as_ptr(), Arc::as_ptr(catalog))
+                && (&asked.name, &asked.tag, asked.account) == (name, tag, account)
+        };
+        if let Some(source) = found.get(self, hash, is) {
+            return Ok(source);
+        }
+        // Boxed: looking its entries up is rare, and its state would make every pull's larger.
+        let (source, standing) = Box::pin(self.look_up_entries(collection)).await?;
+        if let Some(standing) = standing {
+            let asked = Asked {
+                catalog: Arc::downgrade(catalog),
+                name: name.clone(),
+                tag: tag.clone(),
+                account,
+            };
+            let bytes = bytes_of(&source);
+            found.keep(hash, asked, source.clone(), standing, bytes);
+        }
+        Ok(source)
+    }
+
+    async fn look_up_entries(
+        &self,
+        collection: &Collection,
+    ) -> Result<(Source, Option<Standing>), RegistryError> {
         let mut lookups = Vec::with_capacity(collection.entries.len());
         for entry in &collection.entries {
             lookups.push(self.look_up(entry));
         }
-        let lookups: Vec<Lookup> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
+        let looked_up: Vec<_> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
+        let mut standing = Some(Standing::default());
+        let mut lookups: Vec<Lookup> = Vec::with_capacity(looked_up.len());
+        for (lookup, stands) in looked_up {
+            standing = standing.zip(stands).map(|(a, b)| a.and(b));
+            lookups.push(lookup);
+        }
         let found = lookups.iter().any(Result::is_ok);
         if let Some(Err(error)) = lookups.first().filter(|_| !found) {
             return Err(RegistryError::Shared(Arc::clone(error)));
@@ -105,27 +156,29 @@ impl Registry {
         if !built.complete {
             // What could not be read now is asked for again by the next pull.
             self.inner.collections.cache().invalidate(&key).await;
+            standing = None;
         }
-        Ok(Source {
+        let source = Source {
             kind: SourceKind::Collection,
             stored: built.stored,
             children: Children::Each(built.locations),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             redirected: None,
             failure: failure.or(built.failure),
-        })
+        };
+        Ok((source, standing))
     }
 
-    async fn look_up(&self, entry: &Entry) -> Lookup {
-        match self.document_source(&entry.image).await {
-            Ok(Some(source)) => Ok(source),
-            Ok(None) => Err(Arc::new(RegistryError::unknown(
-                &repository(entry),
-                entry.image.reference(),
-            ))),
+    async fn look_up(&self, entry: &Entry) -> (Lookup, Option<Standing>) {
+        match self.standing_source(&entry.image).await {
+            Ok((Some(source), standing)) => (Ok(source), standing),
+            Ok((None, _)) => {
+                let unknown = RegistryError::unknown(&repository(entry), entry.image.reference());
+                (Err(Arc::new(unknown)), None)
+            }
             Err(error) => {
                 tracing::warn!(image = %entry.image, %error, "an entry could not be read");
-                Err(Arc::new(error))
+                (Err(Arc::new(error)), None)
             }
         }
     }

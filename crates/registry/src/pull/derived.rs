@@ -283,7 +283,7 @@ impl Derivation<'_> {
             problem,
         };
         let known = self.changes.layers.iter();
-        let known = known.map(|known| (known.reference, &known.source));
+        let known = known.map(|known| (&known.reference, &known.source));
         let source = match known.into_iter().find(|(reference, _)| *reference == layer) {
             Some((_, Ok(Some(source)))) => source,
             Some((_, Err(error))) => return Err(RegistryError::Shared(Arc::clone(error))),

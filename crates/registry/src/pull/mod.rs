@@ -26,5 +26,6 @@ pub(crate) mod repositories;
 pub(crate) mod resolution;
 pub(crate) mod runnable;
 pub(crate) mod source;
+pub(crate) mod standing;
 pub(crate) mod statements;
 pub(crate) mod tags;

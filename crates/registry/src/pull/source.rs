@@ -82,7 +82,7 @@ impl Authorised<'_> {
         let (registry, name) = (self.registry(), self.name());
         let catalog = registry.catalog();
         if let Some(collection) = registry.collection_called(&catalog, name, tag) {
-            return registry.collection_source(collection).await;
+            return registry.collection_source(&catalog, collection).await;
         }
         // What was pushed here is answered without working out where else to look.
         let local = self.local();
@@ -130,11 +130,21 @@ impl Registry {
         &self,
         image: &ImageReference,
     ) -> Result<Option<Source>, RegistryError> {
+        let locations = self.locations_of_image(image).await?;
+        self.source_at_any(&locations, image).await
+    }
+
+    /// What an image is at the first of its locations that has it.
+    pub(crate) async fn source_at_any(
+        &self,
+        locations: &[Location],
+        image: &ImageReference,
+    ) -> Result<Option<Source>, RegistryError> {
         let mut search = Search::default();
-        for location in self.locations_of_image(image).await? {
+        for location in locations {
             let answer = match image.reference() {
-                Reference::Tag(tag) => self.tag_at(&location, &tag).await,
-                Reference::Digest(digest) => self.digest_at(&location, &digest).await,
+                Reference::Tag(tag) => self.tag_at(location, &tag).await,
+                Reference::Digest(digest) => self.digest_at(location, &digest).await,
             };
             let mut found = search.answered(answer)?;
             if let Some(source) = &mut found {

@@ -14,6 +14,7 @@ mod orders;
 mod provenance;
 mod retention;
 mod signatures;
+mod standing;
 mod untouched;
 mod world;
 

@@ -18,6 +18,7 @@ pub(crate) fn name(text: &str) -> RepositoryName {
 pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) catalog: Arc<Catalog>,
+    documents: watch::Sender<Arc<Catalog>>,
 }
 
 impl World {
@@ -38,14 +39,26 @@ impl World {
         let loaded = Catalog::from_documents(&[("lab.yaml", documents)]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         let catalog = Arc::new(loaded.catalog);
-        let (_sender, receiver) = watch::channel(Arc::clone(&catalog));
+        let (sender, receiver) = watch::channel(Arc::clone(&catalog));
         let alone = UpstreamsConfig {
             offline: true,
             ..UpstreamsConfig::default()
         };
         let upstreams = Upstreams::new(&alone).unwrap();
         let registry = Registry::new(store, upstreams, receiver, settings);
-        Self { registry, catalog }
+        Self {
+            registry,
+            catalog,
+            documents: sender,
+        }
+    }
+
+    /// Other documents take effect.
+    pub(crate) fn now_reads(&mut self, documents: &str) {
+        let loaded = Catalog::from_documents(&[("lab.yaml", documents)]);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        self.catalog = Arc::new(loaded.catalog);
+        self.documents.send_replace(Arc::clone(&self.catalog));
     }
 
     /// The image, an index of several builds, and layer images.

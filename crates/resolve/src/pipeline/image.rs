@@ -3,7 +3,7 @@
 //! Nothing is fetched here: [`ImageRun::advance`] asks for the layer images that it needs, one at a
 //! time, and whoever drives it gives them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use metahub_catalog::{Action, Annotate, Args, Composed, Position};
 use metahub_hardware::Provided;
@@ -65,17 +65,19 @@ pub fn image_actions<'p>(profile: &'p Composed, repository: &RepositoryName) -> 
 /// The images whose layers the actions may add, each once.
 #[must_use]
 pub fn layer_images<'p>(actions: &[&'p Action]) -> Vec<&'p ImageReference> {
-    let mut images: Vec<&ImageReference> = Vec::new();
-    for action in actions {
-        if let Args::ManifestAdd(add) = &action.args {
-            for image in &add.layers {
-                if !images.contains(&image) {
-                    images.push(image);
-                }
-            }
-        }
-    }
-    images
+    let mut seen = HashSet::new();
+    named_layer_images(actions)
+        .filter(|image| seen.insert(*image))
+        .collect()
+}
+
+/// The same, each as often as it is named.
+pub fn named_layer_images<'p>(actions: &[&'p Action]) -> impl Iterator<Item = &'p ImageReference> {
+    let adding = actions.iter().filter_map(|action| match &action.args {
+        Args::ManifestAdd(add) => Some(&add.layers),
+        _ => None,
+    });
+    adding.flatten()
 }
 
 /// The run of a profile's actions over one image.

@@ -16,7 +16,9 @@ pub(crate) mod when;
 pub use applies::applies;
 pub use before::{Before, acts_before, before};
 pub use for_request::for_request;
-pub use image::{ActionError, Changed, Image, ImageRun, image_actions, layer_images};
+pub use image::{
+    ActionError, Changed, Image, ImageRun, image_actions, layer_images, named_layer_images,
+};
 pub use request::Request;
 pub use step::Step;
 pub use tags::TagFilters;

@@ -1,0 +1,259 @@
+//! For how long stands what an image was found to be that a document names: a profile with twenty
+//! layer images, or a collection of a thousand entries, then costs a warm pull no more than an
+//! image that was pushed.
+//!
+//! It stands while nothing changed in the repositories that were looked in, and while no tag of an
+//! upstream is to be asked for again. Documents are the same for everybody, and lead to no
+//! upstream that is read under each account's own identity, so what was found does not depend on
+//! who asked.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use metahub_oci::{ImageReference, Reference};
+use metahub_store::{Generation, Store};
+use metahub_upstream::Lifetime;
+use moka::sync::Cache;
+
+use crate::Registry;
+use crate::access::location::Location;
+use crate::error::RegistryError;
+use crate::pull::source::{Children, Source};
+
+/// The longest that anything stands: cached content is in use while documents name it, and its
+/// uses are noted where it is looked up.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Bytes of what was found that are kept in memory.
+const MEMORY: u64 = 16 * 1024 * 1024;
+/// What is kept of one image beside its manifest, in bytes, roughly.
+const EACH: usize = 1024;
+
+/// For how long something stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    generations: Vec<Generation>,
+    until: Instant,
+    /// Tags of upstreams among what was looked up.
+    upstream_tags: u64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            generations: Vec::new(),
+            until: Instant::now() + LONGEST,
+            upstream_tags: 0,
+        }
+    }
+}
+
+impl Standing {
+    /// Both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        for generation in other.generations {
+            // Most images of a document are in few repositories.
+            if !self
+                .generations
+                .iter()
+                .rev()
+                .take(4)
+                .any(|known| *known == generation)
+            {
+                self.generations.push(generation);
+            }
+        }
+        self.until = self.until.min(other.until);
+        self.upstream_tags += other.upstream_tags;
+        self
+    }
+
+    fn holds(&self, store: &Store) -> bool {
+        let current = |generation: &Generation| store.is_current(*generation);
+        Instant::now() < self.until && self.generations.iter().all(current)
+    }
+}
+
+/// Things that were found lately, by what they were found for. Bounded in memory.
+pub(crate) struct Found<K, V> {
+    /// By the hash of the key: it is looked up without being made.
+    cache: Cache<u64, Arc<Entry<K, V>>>,
+    hasher: RandomState,
+}
+
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    standing: Standing,
+    bytes: usize,
+}
+
+impl<K, V> Default for Found<K, V>
+where
+    K: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn default() -> Self {
+        let weigh = |_: &u64, entry: &Arc<Entry<K, V>>| {
+            let generations = entry.standing.generations.len() * size_of::<Generation>();
+            u32::try_from(entry.bytes + generations).unwrap_or(u32::MAX)
+        };
+        Self {
+            cache: Cache::builder()
+                .weigher(weigh)
+                .max_capacity(MEMORY)
+                .time_to_live(LONGEST)
+                .build(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl<K, V> Found<K, V>
+where
+    K: Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// What was found for what hashes to `hash` and `is` the key, if it still stands.
+    pub(crate) fn get(
+        &self,
+        registry: &Registry,
+        hash: u64,
+        is: impl FnOnce(&K) -> bool,
+    ) -> Option<V> {
+        let entry = self.cache.get(&hash)?;
+        if !is(&entry.key) || !entry.standing.holds(registry.store()) {
+            return None;
+        }
+        let kept = &registry.counters().tags_kept;
+        kept.inc_by(entry.standing.upstream_tags);
+        Some(entry.value.clone())
+    }
+
+    /// Keeps what was found, which takes `bytes` of memory.
+    pub(crate) fn keep(&self, hash: u64, key: K, value: V, standing: Standing, bytes: usize) {
+        let entry = Entry {
+            key,
+            value,
+            standing,
+            bytes,
+        };
+        self.cache.insert(hash, Arc::new(entry));
+    }
+
+    /// The hash of a key's parts.
+    pub(crate) fn hash(&self, parts: &impl Hash) -> u64 {
+        self.hasher.hash_one(parts)
+    }
+}
+
+/// Bytes of memory that an image takes which was found.
+pub(crate) fn bytes_of(source: &Source) -> usize {
+    EACH + source.stored.bytes.len()
+}
+
+impl Registry {
+    /// What an image that a document names is, before any event, and for how long that stands;
+    /// nothing where the next who asks is to look again.
+    pub(crate) async fn standing_source(
+        &self,
+        image: &ImageReference,
+    ) -> Result<(Option<Source>, Option<Standing>), RegistryError> {
+        self.document_may_name(image.host(), image.name())?;
+        self.counters().named_looked_up.inc();
+        // Before anything is read.
+        let mut generations = vec![self.store().generation(image.name())];
+        let locations = self.locations_of_image(image).await?;
+        for location in &locations {
+            let generation = self.store().generation(location.storage());
+            if !generations.contains(&generation) {
+                generations.push(generation);
+            }
+        }
+        let source = self.source_at_any(&locations, image).await?;
+        let Some(found) = &source else {
+            return Ok((None, None));
+        };
+        let standing = match self.stands(&locations, image, found).await? {
+            Some((time, upstream_tags)) => Some(Standing {
+                generations,
+                until: Instant::now() + time.min(LONGEST),
+                upstream_tags,
+            }),
+            None => None,
+        };
+        Ok((source, standing))
+    }
+
+    /// How long what was found is not to be asked for again, and how many tags of upstreams it
+    /// took.
+    async fn stands(
+        &self,
+        locations: &[Location],
+        image: &ImageReference,
+        found: &Source,
+    ) -> Result<Option<(Duration, u64)>, RegistryError> {
+        let Children::At(at) = &found.children else {
+            return Ok(None);
+        };
+        // The client is told of it each time.
+        if found.warning.is_some() || found.failure.is_some() {
+            return Ok(None);
+        }
+        // An upstream that does not have it may get it.
+        let passed = locations.iter().take_while(|location| !location.is(at));
+        if passed
+            .into_iter()
+            .any(|location| matches!(location, Location::Upstream(_)))
+        {
+            return Ok(None);
+        }
+        let (Location::Upstream(from), Reference::Tag(tag)) = (at, image.reference()) else {
+            return Ok(Some((LONGEST, 0)));
+        };
+        let usual = Lifetime::For(self.settings().tag_lifetime);
+        let lifetime = from.upstream().tag_lifetime(from.name(), &tag);
+        let Some(record) = from.stored().tag(&tag).await? else {
+            return Ok(None);
+        };
+        let age = SystemTime::now().duration_since(record.checked_at);
+        let left = lifetime.unwrap_or(usual).left(age.unwrap_or_default());
+        Ok(Some((left.unwrap_or(LONGEST), 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metahub_store::Store;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_found_ends_with_a_change_where_it_was_looked_for() {
+        let store = Store::temporary().await.unwrap();
+        let of = |name: &str| Standing {
+            generations: vec![store.generation(&name.parse().unwrap())],
+            ..Standing::default()
+        };
+        let both = of("team/a").and(of("team/b"));
+        assert!(both.holds(&store));
+        let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let digest = metahub_oci::Digest::sha256(index.as_bytes());
+        let document = metahub_oci::Document::parse_as(index.into(), digest, None).unwrap();
+        let put = metahub_store::PutManifest::pushed(vec!["1".parse().unwrap()]);
+        let name = "team/b".parse().unwrap();
+        store.put_manifest(&name, &document, put).await.unwrap();
+        assert!(!both.holds(&store));
+        assert!(of("team/b").holds(&store));
+    }
+
+    #[tokio::test]
+    async fn nothing_stands_longer_than_a_part_of_it() {
+        let store = Store::temporary().await.unwrap();
+        let over = Standing {
+            until: Instant::now(),
+            ..Standing::default()
+        };
+        assert!(!Standing::default().and(over).holds(&store));
+    }
+}
