@@ -25,7 +25,7 @@ mod zot;
 /// What to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// The release build of this workspace
+    /// The build of this workspace that is shipped
     #[value(name = "metahub")]
     MetaHub,
     /// Debian's docker-registry

@@ -1,4 +1,4 @@
-//! MetaHub with an account, as the release profile builds it. It is measured with the token that
+//! MetaHub with an account, as the profile `dist` builds it. It is measured with the token that
 //! it wants for every request, and without its log of requests, which no other server here
 //! writes either.
 
@@ -20,27 +20,34 @@ const LOGIN: (&str, &str) = ("compare", "only-on-this-loopback");
 const CONFIG: &str = "token_lifetime: 12h\nallow_any_host: false\n";
 const ALONE: &str = "offline: true\nupstreams: []\n";
 
-/// `target/release/metahub` beside this very program, built first if it is absent; or what
+/// `target/dist/metahub` beside this very program, built first if it is absent; or what
 /// `METAHUB_BIN` names.
 pub(super) fn program() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os(PROGRAM) {
         return Ok(PathBuf::from(given));
     }
     let target = crate::target_folder()?;
-    let program = target.join("release/metahub");
+    let program = target.join("dist/metahub");
     if !program.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--release", "--package", "metahub", "--target-dir"])
+            .args([
+                "build",
+                "--profile",
+                "dist",
+                "--package",
+                "metahub",
+                "--target-dir",
+            ])
             .arg(&target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::null())
             .status()
             .into_diagnostic()
-            .wrap_err("cargo build --release --package metahub")?;
+            .wrap_err("cargo build --profile dist --package metahub")?;
         ensure!(
             built.success(),
-            "cargo build --release --package metahub: {built}"
+            "cargo build --profile dist --package metahub: {built}"
         );
     }
     Ok(program)

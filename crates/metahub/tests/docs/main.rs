@@ -34,7 +34,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "`metahub demo --check` runs below",
     ),
     (
-        "cargo run --release -p metahub-benches",
+        "cargo run --profile dist -p metahub-benches",
         "takes half an hour",
     ),
     ("setsid --wait sh -c", "a benchmark, too"),
