@@ -1,8 +1,10 @@
 //! Regular expressions that match whole texts only, bounded in size and in time: `TextPattern`,
 //! and `RepositoryPattern`, which says which repositories a profile's action is for.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use metahub_oci::RepositoryName;
 use regex::{Regex, RegexBuilder};
@@ -31,22 +33,55 @@ pub enum PatternError {
 
 /// An anchored regular expression. Two are equal when they are written alike.
 #[derive(Clone)]
-pub struct TextPattern {
+pub struct TextPattern(Arc<Compiled>);
+
+struct Compiled {
     written: Box<str>,
     regex: Regex,
+}
+
+/// The compiled patterns that are in use. Compiling costs much more than looking one up, and many
+/// documents write the same few.
+static IN_USE: LazyLock<Mutex<InUse>> = LazyLock::new(Mutex::default);
+
+/// Looked through for those that nobody uses any more when there are this many.
+const FEW: usize = 64;
+
+#[derive(Default)]
+struct InUse {
+    patterns: HashMap<Box<str>, Weak<Compiled>>,
+    /// How many there were when those in use were last counted.
+    counted: usize,
+}
+
+impl InUse {
+    fn find(&self, text: &str) -> Option<Arc<Compiled>> {
+        self.patterns.get(text).and_then(Weak::upgrade)
+    }
+
+    /// Never holds more than twice as many as are in use, and a few.
+    fn add(&mut self, compiled: &Arc<Compiled>) {
+        if self.patterns.len() >= 2 * self.counted + FEW {
+            self.patterns
+                .retain(|_, pattern| pattern.strong_count() > 0);
+            self.counted = self.patterns.len();
+        }
+        let written = compiled.written.clone();
+        self.patterns.insert(written, Arc::downgrade(compiled));
+    }
 }
 
 impl TextPattern {
     /// Whether the whole of `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.0.regex.is_match(text)
     }
 
     /// The pattern as written, without anchors.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.written
+        &self.0.written
     }
 }
 
@@ -122,23 +157,29 @@ impl FromStr for TextPattern {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(PatternError::TooLong(text.len()));
         }
+        let in_use = || IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = in_use().find(text) {
+            return Ok(Self(compiled));
+        }
         // Compiled alone first: `a)|(b` must not come to be by standing in our group.
-        compile(text)
+        let regex = compile(text)
             .and_then(|_| compile(&format!(r"\A(?:{text})\z")))
-            .map(|regex| Self {
-                written: text.into(),
-                regex,
-            })
             .map_err(|error| PatternError::Invalid {
                 pattern: text.to_owned(),
                 reason: reason(&error),
-            })
+            })?;
+        let compiled = Arc::new(Compiled {
+            written: text.into(),
+            regex,
+        });
+        in_use().add(&compiled);
+        Ok(Self(compiled))
     }
 }
 
 impl PartialEq for TextPattern {
     fn eq(&self, other: &Self) -> bool {
-        self.written == other.written
+        self.0.written == other.0.written
     }
 }
 
@@ -146,19 +187,19 @@ impl Eq for TextPattern {}
 
 impl Serialize for TextPattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.written)
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl fmt::Display for TextPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for TextPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TextPattern({})", self.written)
+        write!(f, "TextPattern({})", self.as_str())
     }
 }
 
@@ -195,6 +236,19 @@ mod tests {
     #[case("*")]
     fn what_cannot_be_compiled_in_bounds_is_refused(#[case] pattern: &str) {
         assert!(pattern.parse::<RepositoryPattern>().is_err());
+    }
+
+    #[test]
+    fn patterns_that_are_written_alike_are_compiled_once_and_forgotten_when_unused() {
+        let [one, two]: [TextPattern; 2] = ["shared/.*"; 2].map(|text| text.parse().unwrap());
+        assert!(Arc::ptr_eq(&one.0, &two.0));
+        drop((one, two));
+        for number in 0..10 * FEW {
+            let _: TextPattern = format!("own/{number}").parse().unwrap();
+        }
+        // Other tests have some of theirs in use.
+        let known = IN_USE.lock().unwrap().patterns.len();
+        assert!(known < 5 * FEW, "{known}");
     }
 
     #[test]
