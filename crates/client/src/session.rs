@@ -91,33 +91,45 @@ impl Client {
     /// # Errors
     /// When the HTTP library cannot be set up.
     pub fn new(server: Url, login: Option<Login>) -> Result<Self, SessionError> {
-        // A registry on this machine or site is never behind the proxy of the environment.
-        Self::build(server, login, reqwest::Client::builder().no_proxy())
+        Self::of_site(server, login, None)
     }
 
-    /// The same for a registry anywhere: behind the proxy of the environment where that says so,
-    /// and with certificates of `authorities`, in PEM form, trusted beside the system's.
+    /// The same with certificates of `authorities`, in PEM form, trusted beside the system's.
     ///
     /// # Errors
     /// As of [`Client::new`], and for what is no certificate.
+    pub fn of_site(
+        server: Url,
+        login: Option<Login>,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, SessionError> {
+        // A registry on this machine or site is never behind the proxy of the environment.
+        let builder = reqwest::Client::builder().no_proxy();
+        Self::build(server, login, authorities, builder)
+    }
+
+    /// The same for a registry anywhere: behind the proxy of the environment where that says so.
+    ///
+    /// # Errors
+    /// As of [`Client::of_site`].
     pub fn anywhere(
         server: Url,
         login: Option<Login>,
         authorities: Option<&[u8]>,
     ) -> Result<Self, SessionError> {
-        let mut builder = reqwest::Client::builder();
-        if let Some(pem) = authorities {
-            let found = reqwest::Certificate::from_pem_bundle(pem);
-            builder = builder.tls_certs_merge(found.map_err(|error| unreachable(&server, error))?);
-        }
-        Self::build(server, login, builder)
+        Self::build(server, login, authorities, reqwest::Client::builder())
     }
 
     fn build(
         server: Url,
         login: Option<Login>,
-        builder: reqwest::ClientBuilder,
+        authorities: Option<&[u8]>,
+        mut builder: reqwest::ClientBuilder,
     ) -> Result<Self, SessionError> {
+        if let Some(pem) = authorities {
+            let found = reqwest::Certificate::from_pem_bundle(pem);
+            builder = builder.tls_certs_merge(found.map_err(|error| unreachable(&server, error))?);
+        }
         let http = builder
             .user_agent(concat!("metahub/", env!("CARGO_PKG_VERSION")))
             .build()

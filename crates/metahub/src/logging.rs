@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use miette::miette;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::log_writer;
 
@@ -23,12 +24,17 @@ pub(crate) enum LogFormat {
 /// Starts logging, until the guard is dropped: then everything has been written. `filter` is a
 /// level or a list such as `info,metahub_upstream=debug`.
 pub(crate) fn start(filter: &str, format: LogFormat) -> miette::Result<WorkerGuard> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let refuse = |problem: String| {
         miette!(
-            help = "expected a level (error, warn, info, debug, trace) or TARGET=LEVEL pairs",
-            "'{filter}' is not a log filter: {error}"
+            help = "expected a level (off, error, warn, info, debug, trace), TARGET=LEVEL, or \
+                    several of them with commas between",
+            "'{filter}' is not a log filter: {problem}"
         )
-    })?;
+    };
+    if let Some(word) = unknown_word(filter) {
+        return Err(refuse(format!("'{word}' is no level")));
+    }
+    let filter = EnvFilter::try_new(filter).map_err(|error| refuse(error.to_string()))?;
     let (writer, guard) = log_writer::start(std::io::stderr(), |lines| {
         tracing::warn!(
             lines,
@@ -46,4 +52,34 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> miette::Result<WorkerGua
     }
     .map_err(|error| miette!("logging cannot start: {error}"))?;
     Ok(guard)
+}
+
+/// A word of a filter that is neither a level nor a part of this program: the filter would take it
+/// for a part that logs nothing, and a slip such as `debu` would silence everything.
+fn unknown_word(filter: &str) -> Option<&str> {
+    let words = filter.split(',').map(str::trim);
+    let mut alone = words.filter(|word| !word.is_empty() && !word.contains(['=', '[']));
+    alone.find(|word| word.parse::<LevelFilter>().is_err() && !word.starts_with("metahub"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_a_level_is_found() {
+        for (filter, unknown) in [
+            ("debu", Some("debu")),
+            ("info,debu", Some("debu")),
+            ("debug", None),
+            ("WARN", None),
+            ("off", None),
+            ("info,metahub_upstream=debug", None),
+            ("metahub_upstream", None),
+            ("info, metahub_upstream=trace,", None),
+            ("", None),
+        ] {
+            assert_eq!(unknown_word(filter), unknown, "{filter}");
+        }
+    }
 }

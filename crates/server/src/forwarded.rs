@@ -63,6 +63,12 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
+    /// Whether clients speak TLS with it.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// `HOST` or `HOST:PORT`, as images are named.
     #[must_use]
     pub fn host(&self) -> &Host {

@@ -10,9 +10,9 @@ use metahub_operations::{DocumentKind, Listed, VersionInfo};
 use miette::{IntoDiagnostic as _, miette};
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
 use crate::commands::accounts_of::password_from_stdin;
+use crate::commands::asked_server::AskedServer;
 
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
@@ -20,14 +20,8 @@ const MAX_PASSWORD: u64 = 8192;
 /// Whom to ask, and as whom.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// The MetaHub to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "METAHUB_SERVER",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    server: Url,
+    #[command(flatten)]
+    server: AskedServer,
     /// The account; changing takes a curator's or an admin's
     #[arg(long = "as", value_name = "ACCOUNT", env = "METAHUB_LOGIN")]
     account: String,
@@ -49,7 +43,7 @@ impl ServerArgs {
             name: self.account.clone(),
             password,
         };
-        let client = Client::new(self.server.clone(), Some(login)).into_diagnostic()?;
+        let client = self.server.client(Some(login))?;
         Ok(DocumentServer { client, kind })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod accounts_of;
+pub(crate) mod asked_server;
 pub(crate) mod backup;
 pub(crate) mod bundle;
 pub(crate) mod catalog;

@@ -4,16 +4,16 @@
 use std::io::Read as _;
 
 use clap::Args;
-use metahub_client::session::{Client, Login, SessionError};
+use metahub_client::session::{Login, SessionError};
 use metahub_oci::{ImageReference, Platform};
 use metahub_operations::{NothingFits, Resolve, Resolved};
 use metahub_registry::{Resolution, SourceKind};
 use metahub_resolve::{Verdict, Verdicts};
 use miette::{IntoDiagnostic as _, miette};
 use serde_json::json;
-use url::Url;
 
 use crate::args::Format;
+use crate::commands::asked_server::AskedServer;
 use crate::commands::resolve_local::LocalArgs;
 use crate::exit;
 use crate::exit::Exit;
@@ -31,14 +31,8 @@ pub(crate) struct ResolveArgs {
     /// Read the login's password from standard input; public profiles need none
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// The MetaHub to ask; none with --catalog, --config or --from
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "METAHUB_SERVER",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    pub(crate) server: Url,
+    #[command(flatten)]
+    pub(crate) server: AskedServer,
     #[command(flatten)]
     pub(crate) local: LocalArgs,
     /// Only this platform
@@ -75,7 +69,7 @@ async fn work_out(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>
 
 /// What the server answers; else how the command ends, which has said why.
 pub(crate) async fn ask(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
-    let client = Client::new(args.server.clone(), login(args)?).into_diagnostic()?;
+    let client = args.server.client(login(args)?)?;
     let request = Resolve {
         image: args.image.clone(),
         platform: args.platform.clone(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueHint};
 use metahub_auth::AnonymousAccess;
+use metahub_catalog::Catalog;
 use metahub_operations::{Curation, api_documents};
 use metahub_store::{Mode, Options, Store, StoreError};
 use miette::IntoDiagnostic as _;
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let _orders = control::listen(&config.data, app.registry().clone());
     bounds::keep(app.registry().clone(), &config.registry.cache);
     warm::keep(app.registry(), &config.warm);
-    greet(server.address(), &config)?;
+    greet(server.address(), &config, &app.registry().catalog())?;
     let again = stop.clone().told_again();
     let store = app.registry().store().clone();
     let stopped = async {
@@ -124,7 +125,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
 }
 
 /// Says where it listens, where its data lie, and what to do next.
-fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
+fn greet(address: SocketAddr, config: &Config, catalog: &Catalog) -> miette::Result<()> {
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let scheme = if config.tls.files().is_some() {
         "https"
@@ -135,6 +136,27 @@ fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
         "MetaHub listens on {scheme}://{address}, data in {}",
         data.display()
     ))?;
+    if scheme == "http" && is_public(address, config) {
+        tracing::warn!(
+            %address,
+            "plain HTTP beyond this machine: passwords and tokens can be read on the way; set `tls`, \
+             or `public_url: https://…` where a proxy speaks TLS"
+        );
+    }
+    let upstreams = &config.upstreams;
+    let hosts: Vec<&str> = upstreams
+        .upstreams
+        .iter()
+        .map(|known| known.host.as_str())
+        .collect();
+    let hosts = match (upstreams.offline, hosts.is_empty()) {
+        (true, _) => "none is asked (offline)".to_owned(),
+        (false, true) => "none".to_owned(),
+        (false, false) => hosts.join(", "),
+    };
+    let own = catalog
+        .profiles()
+        .filter(|profile| profile.location.is_some());
     // Clients take plain HTTP from the loopback only, and nobody connects to "all addresses".
     let host = match &config.public_url {
         Some(url) => url.host().to_string(),
@@ -142,10 +164,23 @@ fn greet(address: SocketAddr, config: &Config) -> miette::Result<()> {
         None => address.to_string(),
     };
     output::line(output::faint(&format!(
-        "  log in under a profile:  docker login {host} -u zen3 -p any\n  \
+        "  version:                 {}\n  \
+           upstreams:               {hosts}\n  \
+           documents:               {} profiles and {} tags of collections\n  \
+           log in under a profile:  docker login {host} -u zen3 -p any\n  \
            pull through it:         docker pull {host}/library/debian:stable-slim\n  \
            add an account to push:  metahub account add NAME --data {}\n  \
            check own documents:     metahub check FOLDER, then serve --catalog FOLDER",
+        env!("CARGO_PKG_VERSION"),
+        own.count(),
+        catalog.collections().count(),
         data.display()
     )))
+}
+
+/// Whether clients of other machines reach it without TLS, as far as the configuration says.
+fn is_public(address: SocketAddr, config: &Config) -> bool {
+    let proxied = config.public_url.as_ref();
+    let proxied = proxied.is_some_and(|url| url.is_https());
+    !address.ip().is_loopback() && !proxied
 }

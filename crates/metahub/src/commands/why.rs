@@ -4,9 +4,9 @@ use clap::Args;
 use metahub_oci::{ImageReference, Platform};
 use metahub_operations::Story;
 use metahub_registry::SourceKind;
-use url::Url;
 
 use crate::args::Format;
+use crate::commands::asked_server::AskedServer;
 use crate::commands::resolve::{self, ResolveArgs};
 use crate::commands::resolve_local::LocalArgs;
 use crate::exit::{self, Exit};
@@ -32,14 +32,8 @@ pub(crate) struct WhyArgs {
     /// Read the login's password from standard input; public profiles need none
     #[arg(long)]
     password_stdin: bool,
-    /// The MetaHub to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "METAHUB_SERVER",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    server: Url,
+    #[command(flatten)]
+    server: AskedServer,
     /// Only this platform
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
