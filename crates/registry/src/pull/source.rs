@@ -111,7 +111,11 @@ impl Authorised<'_> {
             return Ok(source);
         }
         search.end()?;
-        Err(RegistryError::unknown(name, tag.clone()))
+        Err(RegistryError::ManifestUnknown {
+            name: name.clone(),
+            reference: tag.clone().into(),
+            hint: registry.tags_there_are(&catalog, name),
+        })
     }
 }
 
@@ -171,6 +175,23 @@ impl Registry {
             (Some(host), rest) if self.upstreams().is_default(&host) => of(&rest),
             _ => None,
         })
+    }
+
+    /// What to say of a tag that is none of a collection's; nothing for a name of no collection.
+    fn tags_there_are(&self, catalog: &Catalog, name: &RepositoryName) -> String {
+        let of = |name: &RepositoryName| {
+            let tags = catalog.collection_tags(name);
+            (!tags.is_empty()).then(|| tags_in_words(&tags))
+        };
+        let official = || of(&name.as_str().strip_prefix("library/")?.parse().ok()?);
+        let unnamed = || match self.upstreams().split(name) {
+            (Some(host), rest) if self.upstreams().is_default(&host) => of(&rest),
+            _ => None,
+        };
+        of(name)
+            .or_else(official)
+            .or_else(unnamed)
+            .unwrap_or_default()
     }
 
     /// What `tag` names at one place.
@@ -257,6 +278,21 @@ impl Registry {
         };
         Box::pin(self.upstream_digest(from, digest)).await
     }
+}
+
+/// Tags of a collection that are told to who asks for another.
+const TOLD: usize = 20;
+
+fn tags_in_words(tags: &[&Tag]) -> String {
+    let told: Vec<&str> = tags.iter().take(TOLD).map(|tag| tag.as_str()).collect();
+    let more = match tags.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "; the collection of that name has the tags {}{more}",
+        told.join(", ")
+    )
 }
 
 /// A document that was stored a moment ago, as it is stored.

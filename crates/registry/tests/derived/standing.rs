@@ -1,5 +1,5 @@
 //! What images were found to be that documents name is taken again while nothing changed, and
-//! never once something did.
+//! never once something did; and what is told of tags that a collection lacks.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -120,5 +120,28 @@ async fn a_moved_layer_image_is_seen_by_the_next_pull() {
         looked_up(&world) <= rounds,
         "{} in {rounds} rounds",
         looked_up(&world)
+    );
+}
+
+#[tokio::test]
+async fn who_asks_for_a_tag_that_a_collection_lacks_is_told_of_those_it_has() {
+    let images = std::iter::once("lab/a:1".to_owned());
+    let world = World::of_documents(&collection(images)).await;
+    for name in ["site/tools", "library/site/tools", "docker.io/site/tools"] {
+        let answer = world
+            .pull_as("any", &format!("{name}:2"), Accepts::Index)
+            .await;
+        let error = answer.unwrap_err().to_string();
+        assert!(
+            error.ends_with("; the collection of that name has the tags 1"),
+            "{error}"
+        );
+    }
+    let answer = world.pull_as("any", "site/other:2", Accepts::Index).await;
+    assert!(
+        answer
+            .unwrap_err()
+            .to_string()
+            .ends_with("has no manifest 2")
     );
 }
