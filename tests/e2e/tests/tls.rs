@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use metahub_e2e::http::digest_of;
-use metahub_e2e::metahub::MetaHub;
+use metahub_e2e::metahub::{self, MetaHub};
 use metahub_e2e::process::{Cmd, wait_until};
 use metahub_e2e::pusher::{CONFIG, LAYER, MANIFEST, descriptor};
 use metahub_e2e::require;
@@ -179,6 +179,35 @@ fn a_pull_works_over_both_versions_and_through_skopeo() {
             .ok();
         assert!(std::fs::read(&file).unwrap() == layer, "{option}");
     }
+    // MetaHub's own commands take the site's authority, too.
+    let server = format!("https://{}", metahub.host());
+    let resolve = |arguments: &[&str]| {
+        let command = metahub::command(&["resolve", "site/app:1", "--as", "zen3"]);
+        command
+            .args(["--server", &server])
+            .args(arguments.iter().copied())
+            .run()
+    };
+    let authority = site.path("trusted/ca.crt");
+    let authority = authority.to_str().unwrap();
+    let trusting = resolve(&["--ca-file", authority]);
+    assert_eq!(trusting.code, Some(0), "{}", trusting.stderr);
+    assert!(
+        trusting.stdout.starts_with("site/app@sha256:"),
+        "{}",
+        trusting.stdout
+    );
+    assert_eq!(
+        resolve(&[]).code,
+        Some(1),
+        "nobody vouches for the certificate"
+    );
+    let absent = resolve(&["--ca-file", "/nowhere.pem"]);
+    assert!(
+        absent.stderr.contains("cannot read /nowhere.pem"),
+        "{}",
+        absent.stderr
+    );
 }
 
 #[test]
