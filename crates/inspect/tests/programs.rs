@@ -120,3 +120,41 @@ fn damaged_programs_never_panic() {
     }
     assert!(read > CASES / 2, "{read} of {CASES} were read");
 }
+
+/// A static program without sections that runs `code` right behind its headers.
+fn bare(code: &[u8]) -> Vec<u8> {
+    let size = 120 + code.len() as u64;
+    let mut file = vec![0; 120];
+    put(&mut file, 0, b"\x7fELF\x02\x01\x01");
+    put(&mut file, 16, &[2, 0, 62, 0, 1, 0, 0, 0]);
+    for (at, word) in [(24, 0x40_0078), (32, 64)] {
+        put(&mut file, at, &u64::to_le_bytes(word));
+    }
+    for (at, half) in [(52, 64), (54, 56), (56, 1), (58, 64)] {
+        put(&mut file, at, &u16::to_le_bytes(half));
+    }
+    put(&mut file, 64, &[1, 0, 0, 0, 5, 0, 0, 0]);
+    for (number, word) in [0, 0x40_0000, 0x40_0000, size, size, 4096]
+        .into_iter()
+        .enumerate()
+    {
+        put(&mut file, 72 + 8 * number, &u64::to_le_bytes(word));
+    }
+    file.extend(code);
+    file
+}
+
+#[test]
+fn a_program_of_a_few_instructions_behind_its_headers_is_read() {
+    const EXIT: &[u8] = &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
+    for (code, required) in [
+        (&[][..], None),
+        (&[0xc5, 0xfd, 0xfe, 0xc0], Some("x86_64_v3")),
+        (&[0x62, 0xf1, 0x7d, 0x48, 0xfe, 0xc0], Some("x86_64_v4")),
+    ] {
+        let facts = inspect(&bare(&[code, EXIT].concat())).unwrap();
+        let found = facts.cpu.required.map(metahub_inspect::Level::target);
+        assert_eq!(found, required, "{:?}", facts.cpu);
+        assert!(!facts.cpu.unknown, "{:?}", facts.cpu);
+    }
+}

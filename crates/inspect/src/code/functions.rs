@@ -331,6 +331,14 @@ impl<'e> Program<'e> {
         known.extend(symbols);
         known.sort_unstable();
         let known = apart(known);
+        let mut entered: Vec<u32> = told
+            .roots
+            .iter()
+            .chain(&told.resolvers)
+            .filter_map(|address| self.at(*address))
+            .collect();
+        entered.sort_unstable();
+        entered.dedup();
         let mut functions = Vec::with_capacity(known.len());
         let mut next = 0;
         for range in &self.code {
@@ -348,7 +356,7 @@ impl<'e> Program<'e> {
                 if start < at || end > to {
                     continue;
                 }
-                gap(&mut functions, at, start);
+                gap(&mut functions, &entered, at, start);
                 functions.push(Function {
                     start,
                     end,
@@ -357,7 +365,7 @@ impl<'e> Program<'e> {
                 self.described += u64::from(end - start);
                 at = end;
             }
-            gap(&mut functions, at, to);
+            gap(&mut functions, &entered, at, to);
         }
         if cut || functions.len() > limits.functions {
             functions.truncate(limits.functions);
@@ -427,13 +435,23 @@ impl<'e> Program<'e> {
     }
 }
 
-fn gap(functions: &mut Vec<Function>, start: u32, end: u32) {
-    if end.saturating_sub(start) >= PADDING {
-        functions.push(Function {
-            start,
-            end,
-            uses: Uses::GAP,
-        });
+/// What lies between functions that are known: divided where the program is entered, since
+/// decoding that begins elsewhere may not come there.
+fn gap(functions: &mut Vec<Function>, entered: &[u32], start: u32, end: u32) {
+    let first = entered.partition_point(|at| *at < start);
+    let inside = entered.get(first..).unwrap_or_default();
+    let inside: Vec<u32> = inside.iter().copied().take_while(|at| *at < end).collect();
+    let mut pieces = vec![start];
+    pieces.extend(inside.iter().filter(|at| **at != start));
+    let ends = pieces.iter().copied().skip(1).chain([end]);
+    for (from, to) in pieces.iter().copied().zip(ends) {
+        if to.saturating_sub(from) >= PADDING || inside.contains(&from) {
+            functions.push(Function {
+                start: from,
+                end: to,
+                uses: Uses::GAP,
+            });
+        }
     }
 }
 
