@@ -66,6 +66,9 @@ pub struct FileAnswer {
     pub dispatched: Option<Level>,
     /// Whether it may need more than `required` says.
     pub unknown: bool,
+    /// The SHA-256 of its content in hexadecimal; none of a file that was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// Evidence, and the file that it stands in.
@@ -121,7 +124,7 @@ impl Image {
                 .push(format!("and {} more", self.tree.hidden));
         }
         let alternatives = siblings::alternatives(self.programs().map(|(path, _)| path));
-        for (path, file) in self.programs() {
+        for (path, file, hash) in self.tree.hashed() {
             if file.loaded && !file.architecture.is_empty() {
                 facts.architectures.insert(file.architecture);
             }
@@ -137,6 +140,7 @@ impl Image {
                     required: cpu.required,
                     dispatched: cpu.dispatched,
                     unknown: cpu.unknown,
+                    sha256: hash.map(hex),
                 });
             }
             facts.cpu.add(path, &file.cpu, alternatives.contains(path));
@@ -153,6 +157,10 @@ impl Image {
         }
         facts
     }
+}
+
+pub(crate) fn hex(hash: [u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl ImageCpu {

@@ -8,6 +8,7 @@
 mod answer;
 mod arm;
 mod bytes;
+mod changes;
 mod code;
 mod content;
 mod elf;
@@ -19,6 +20,7 @@ mod isa;
 mod layer;
 mod libraries;
 mod limits;
+mod needs;
 mod siblings;
 mod tree;
 
@@ -27,3 +29,4 @@ pub use file::inspect_file;
 pub use image::{FileAnswer, FileEvidence, Image, ImageCpu, ImageFacts};
 pub use libraries::Libraries;
 pub use limits::Limits;
+pub use needs::{FileNeeds, ImageNeeds, LayerNeeds, LayerReader, Need, RULE_VERSION};

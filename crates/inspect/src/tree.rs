@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::answer::{Cpu, FileFacts};
+use crate::changes::Changes;
 use crate::content::Content;
 use crate::file;
 use crate::limits::Limits;
@@ -18,17 +19,24 @@ pub(crate) struct Tree {
     pub(crate) limits: Limits,
     pub(crate) entries: u64,
     programs: BTreeMap<String, Held>,
-    by_hash: HashMap<[u8; 32], Arc<FileFacts>>,
+    by_hash: KnownFiles,
     layer: u32,
     instructions: u64,
+    /// What the layers do to those below them, where that is asked for.
+    pub(crate) changes: Option<Changes>,
     pub(crate) findings: Vec<String>,
     pub(crate) hidden: usize,
     pub(crate) unread: Vec<String>,
 }
 
+/// What files ask for, by the SHA-256 of their content.
+pub(crate) type KnownFiles = HashMap<[u8; 32], Arc<FileFacts>>;
+
 #[derive(Clone, Debug)]
 struct Held {
     facts: Arc<FileFacts>,
+    /// The SHA-256 of the content; none of a file that was not read.
+    hash: Option<[u8; 32]>,
     layer: u32,
 }
 
@@ -38,13 +46,35 @@ impl Tree {
             limits,
             entries: 0,
             programs: BTreeMap::new(),
-            by_hash: HashMap::new(),
+            by_hash: KnownFiles::new(),
             layer: 0,
             instructions: 0,
+            changes: None,
             findings: Vec::new(),
             hidden: 0,
             unread: Vec::new(),
         }
+    }
+
+    /// One layer by itself, with what it does to those below it; `known` are files that were read
+    /// before.
+    pub(crate) fn of_layer(limits: Limits, known: KnownFiles) -> Self {
+        Self {
+            by_hash: known,
+            changes: Some(Changes::default()),
+            ..Self::new(limits)
+        }
+    }
+
+    /// Gives back the files that were read.
+    pub(crate) fn into_known(self) -> KnownFiles {
+        self.by_hash
+    }
+
+    /// The programs by their paths, with the SHA-256 of their content.
+    pub(crate) fn hashed(&self) -> impl Iterator<Item = (&str, &FileFacts, Option<[u8; 32]>)> {
+        let programs = self.programs.iter();
+        programs.map(|(path, held)| (path.as_str(), &*held.facts, held.hash))
     }
 
     /// Begins the next layer.
@@ -94,7 +124,7 @@ impl Tree {
                 facts
             }
         };
-        self.hold(path, facts);
+        self.hold(path, facts, Some(hash));
     }
 
     pub(crate) fn add_unread(&mut self, path: &str, why: &str) {
@@ -104,17 +134,21 @@ impl Tree {
             ..FileFacts::default()
         };
         if self.has_room() {
-            self.hold(path, Arc::new(facts));
+            self.hold(path, Arc::new(facts), None);
         }
     }
 
-    fn hold(&mut self, path: &str, facts: Arc<FileFacts>) {
+    fn hold(&mut self, path: &str, facts: Arc<FileFacts>, hash: Option<[u8; 32]>) {
         let layer = self.layer;
-        self.programs.insert(path.to_owned(), Held { facts, layer });
+        let held = Held { facts, hash, layer };
+        self.programs.insert(path.to_owned(), held);
     }
 
     /// A file or link takes the place of what was there, a folder with all below included.
     pub(crate) fn replace(&mut self, path: &str) {
+        if let Some(changes) = &mut self.changes {
+            changes.replaces(path);
+        }
         self.programs.remove(path);
         self.drop_below(path, |_| true);
     }
@@ -129,13 +163,18 @@ impl Tree {
         if path != target {
             self.replace(path);
         }
-        if let Some(held) = held {
-            self.hold(path, held.facts);
+        match (held, &mut self.changes) {
+            (Some(held), _) => self.hold(path, held.facts, held.hash),
+            (None, Some(changes)) => changes.links(path, target),
+            (None, None) => {}
         }
     }
 
     /// Removes what lower layers have at and below `path`; this layer's own stays.
     pub(crate) fn remove(&mut self, path: &str) {
+        if let Some(changes) = &mut self.changes {
+            changes.removes(path);
+        }
         let layer = self.layer;
         if self
             .programs
@@ -144,11 +183,14 @@ impl Tree {
         {
             self.programs.remove(path);
         }
-        self.remove_below(path);
+        self.drop_below(path, |held| held.layer < layer);
     }
 
     /// Removes what lower layers have below `folder`.
     pub(crate) fn remove_below(&mut self, folder: &str) {
+        if let Some(changes) = &mut self.changes {
+            changes.empties(folder);
+        }
         let layer = self.layer;
         self.drop_below(folder, |held| held.layer < layer);
     }

@@ -9,7 +9,7 @@
 
 use std::io::{Read, Write as _};
 
-use metahub_inspect::{Image, ImageFacts, Limits};
+use metahub_inspect::{Image, ImageFacts, ImageNeeds, LayerNeeds, LayerReader, Limits};
 use tar::{Builder, EntryType, Header};
 
 /// A program that every machine for these tests has.
@@ -333,4 +333,86 @@ fn the_same_program_is_read_once() {
         "{:?}",
         found.cpu.evidence
     );
+}
+
+/// The needs of an image whose layers are read one by one, and written down in between.
+fn needs(layers: &[Vec<u8>]) -> ImageNeeds {
+    let mut reader = LayerReader::new(Limits::default());
+    let read: Vec<LayerNeeds> = layers
+        .iter()
+        .map(|layer| {
+            let needs = reader.read(layer.as_slice());
+            LayerNeeds::from_json(&needs.to_json()).unwrap()
+        })
+        .collect();
+    ImageNeeds::of(read.iter().map(|needs| ("l", needs)))
+}
+
+#[test]
+fn layers_that_are_read_one_by_one_give_what_they_give_together() {
+    // A program that is cut off may need anything.
+    let cut = program()[..4096].to_vec();
+    let lower = Layer::new()
+        .file("bin/a", &cut)
+        .file("opt/x/b", &cut)
+        .file("opt/x/deep/c", &cut)
+        .file("lib/d", &cut)
+        .file("lib/whole", &program())
+        .done();
+    let uppers = [
+        Layer::new(),
+        Layer::new().file("bin/.wh.a", b""),
+        Layer::new().file("opt/.wh.x", b""),
+        Layer::new().file("opt/x/.wh..wh..opq", b""),
+        Layer::new()
+            .file("opt/x/e", &cut)
+            .file("opt/x/.wh..wh..opq", b""),
+        Layer::new().file("bin/a", b"#!/bin/sh"),
+        Layer::new().file("bin/a", &program()),
+        Layer::new().file("opt/x", b"text"),
+        Layer::new().entry(EntryType::Symlink, "bin/a", "b", b""),
+        Layer::new().entry(EntryType::Link, "bin/z", "lib/d", b""),
+        Layer::new()
+            .entry(EntryType::Link, "bin/z", "lib/d", b"")
+            .file("lib/.wh.d", b""),
+        Layer::new().file(".wh..wh..opq", b""),
+        Layer::new().file("lib/whole", &cut),
+    ];
+    for (number, upper) in uppers.into_iter().enumerate() {
+        let layers = [lower.clone(), upper.done()];
+        let mut image = Image::new(Limits::default());
+        for layer in &layers {
+            image.add_layer("l", layer.as_slice());
+        }
+        let together: Vec<String> = image.facts().files.into_iter().map(|f| f.file).collect();
+        let needs = needs(&layers);
+        let one_by_one: Vec<String> = needs.files.keys().cloned().collect();
+        assert_eq!(one_by_one, together, "{number}");
+        assert!(needs.unread.is_empty(), "{number}: {:?}", needs.unread);
+    }
+}
+
+#[test]
+fn what_a_layer_needs_is_written_down_in_few_bytes() {
+    let cut = program()[..4096].to_vec();
+    let mut many = Layer::new();
+    for number in 0..3_000 {
+        many = many.file(&format!("some/folder/with/a/name/{number}"), &cut);
+    }
+    let mut reader = LayerReader::new(Limits::default());
+    let needs = reader.read(many.done().as_slice());
+    let text = needs.to_json();
+    assert!(text.len() <= 64 * 1024, "{}", text.len());
+    // It still says that not all is known.
+    let image = ImageNeeds::of([("l", &LayerNeeds::from_json(&text).unwrap())]);
+    assert!(!image.is_empty());
+    // Files that need nothing take no room, however many they are.
+    let mut plain = Layer::new();
+    for number in 0..3_000 {
+        plain = plain.file(&format!("some/folder/with/a/name/{number}"), b"text");
+    }
+    let text = reader.read(plain.done().as_slice()).to_json();
+    assert!(text.len() < 100, "{text}");
+    let cut_off = reader.read(&[0x1f, 0x8b, 8, 0][..]);
+    assert!(!cut_off.problems().is_empty());
 }

@@ -1,0 +1,268 @@
+//! What layers need, each read once by itself, and what an image of some of them needs: a small
+//! form that can be written down. It holds only files that need something beyond their
+//! architecture, or of which that is not known; what a program chooses when it runs is left out.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Evidence, FileFacts, Status};
+use crate::changes::Changes;
+use crate::image::hex;
+use crate::limits::Limits;
+use crate::tree::{KnownFiles, Tree};
+use crate::{layer, siblings};
+
+/// The version of the rule by which code is judged: what was written down under another one is to
+/// be read again. It is raised with every change of an answer.
+pub const RULE_VERSION: u32 = 1;
+
+/// Most files that are known by their content at once.
+const KNOWN: usize = 20_000;
+/// Most bytes of a layer's needs in JSON.
+const RECORD: usize = 64 * 1024;
+/// Most paths in it that the layer replaces.
+const RECORDED_PATHS: usize = 1000;
+/// Most characters of a reason.
+const REASON: usize = 300;
+
+/// Reads layers one by one, the content of each file once.
+#[derive(Debug, Default)]
+pub struct LayerReader {
+    limits: Limits,
+    known: KnownFiles,
+}
+
+/// What one layer needs, and what it does to those below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerNeeds {
+    /// The files that need something, by their paths.
+    files: BTreeMap<String, FileNeeds>,
+    #[serde(flatten)]
+    changes: Changes,
+    /// Why something of the layer is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<String>,
+}
+
+/// What one file needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileNeeds {
+    /// The SHA-256 of its content in hexadecimal; none of a file that was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// It dies without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<Need>,
+    /// It may need these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<Need>,
+    /// Features that its code uses unconditionally, as Linux names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// A level of a processor, and what shows that it is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The target by its name in archspec; none where nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// The function, or the address of the instruction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// In words.
+    pub why: String,
+}
+
+/// What an image needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageNeeds {
+    /// The files that need something, by their paths.
+    pub files: BTreeMap<String, FileNeeds>,
+    /// Why something of the image is not known.
+    pub unread: Vec<String>,
+}
+
+impl LayerReader {
+    /// A reader within these bounds, which hold for each layer by itself.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            known: KnownFiles::new(),
+        }
+    }
+
+    /// Reads a layer: a tar archive, plain or compressed with gzip or zstd. What of it cannot be
+    /// read makes the answer unknown. Blocks, and computes for long.
+    pub fn read(&mut self, source: impl Read) -> LayerNeeds {
+        let mut tree = Tree::of_layer(self.limits, std::mem::take(&mut self.known));
+        tree.next_layer();
+        if let Err(error) = layer::read(&mut tree, source) {
+            tree.unread.push(error.to_string());
+        }
+        let needs = LayerNeeds::of(&mut tree);
+        self.known = tree.into_known();
+        if self.known.len() > KNOWN {
+            self.known.clear();
+        }
+        needs
+    }
+}
+
+impl LayerNeeds {
+    /// A layer that cannot be had.
+    #[must_use]
+    pub fn unread(why: impl Into<String>) -> Self {
+        Self {
+            unread: vec![shortened(why.into())],
+            ..Self::default()
+        }
+    }
+
+    /// Why something of the layer is not known.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.unread
+    }
+
+    fn of(tree: &mut Tree) -> Self {
+        let mut changes = tree.changes.take().unwrap_or_default();
+        changes.finish();
+        let mut unread = std::mem::take(&mut tree.unread);
+        if changes.is_cut() {
+            unread.push("it has too many hard links to files of lower layers".to_owned());
+        }
+        let paths = tree.programs().map(|(path, _)| path);
+        let alternatives = siblings::alternatives(paths);
+        let files = tree.hashed().filter_map(|(path, facts, hash)| {
+            let needs = FileNeeds::of(facts, hash, alternatives.contains(path))?;
+            Some((path.to_owned(), needs))
+        });
+        Self {
+            files: files.collect(),
+            changes,
+            unread: unread.into_iter().map(shortened).collect(),
+        }
+    }
+
+    /// As it is written down: JSON of at most 64 KiB. Where all does not fit, what makes an image
+    /// count less is left out, then what names single files.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let text = |needs: &Self| serde_json::to_string(needs).unwrap_or_default();
+        let mut small = self.clone();
+        small.changes.keep_few(RECORDED_PATHS);
+        let whole = text(&small);
+        if whole.len() <= RECORD {
+            return whole;
+        }
+        small.changes.keep_links_only();
+        let few = text(&small);
+        if few.len() <= RECORD {
+            return few;
+        }
+        text(&Self::unread(
+            "more of its files need something than can be written down",
+        ))
+    }
+
+    /// What was written down.
+    ///
+    /// # Errors
+    /// What has another form.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let mut needs: Self = serde_json::from_str(text)?;
+        needs.changes.finish();
+        Ok(needs)
+    }
+}
+
+impl FileNeeds {
+    /// `None` if it needs nothing that is not there anyway.
+    fn of(facts: &FileFacts, hash: Option<[u8; 32]>, alternative: bool) -> Option<Self> {
+        let mut needs = Self::default();
+        let mut required = None;
+        let mut unknown: BTreeMap<_, Need> = BTreeMap::new();
+        for evidence in &facts.cpu.evidence {
+            // Another file stands beside it for other processors.
+            if alternative && evidence.level.is_some() {
+                continue;
+            }
+            match evidence.status {
+                Status::Required if needs.required.is_none() || evidence.level > required => {
+                    required = evidence.level;
+                    needs.required = Some(Need::of(evidence));
+                }
+                Status::Unknown => {
+                    unknown
+                        .entry(evidence.level)
+                        .or_insert_with(|| Need::of(evidence));
+                }
+                Status::Required | Status::Dispatched => {}
+            }
+        }
+        needs.unknown = unknown.into_values().collect();
+        if needs.required.is_none() && needs.unknown.is_empty() {
+            return None;
+        }
+        if !alternative {
+            needs.features = facts.cpu.features.iter().map(ToString::to_string).collect();
+        }
+        needs.sha256 = hash.map(hex);
+        Some(needs)
+    }
+}
+
+impl Need {
+    fn of(evidence: &Evidence) -> Self {
+        let place = evidence.function.as_ref().or(evidence.address.as_ref());
+        Self {
+            level: evidence.level.map(|level| level.target().to_owned()),
+            place: place.cloned().map(shortened),
+            why: shortened(evidence.why.clone()),
+        }
+    }
+}
+
+impl ImageNeeds {
+    /// An image of these layers, the lowest first, each with its name.
+    #[must_use]
+    pub fn of<'l>(layers: impl IntoIterator<Item = (&'l str, &'l LayerNeeds)>) -> Self {
+        let mut image = Self::default();
+        for (name, layer) in layers {
+            let links: Vec<(String, FileNeeds)> = layer
+                .changes
+                .linked()
+                .iter()
+                .filter_map(|(path, target)| Some((path.clone(), image.files.get(target)?.clone())))
+                .collect();
+            image.files.retain(|path, _| !layer.changes.hides(path));
+            image.files.extend(links);
+            let own = layer.files.iter();
+            image
+                .files
+                .extend(own.map(|(path, needs)| (path.clone(), needs.clone())));
+            let unread = layer.unread.iter();
+            image
+                .unread
+                .extend(unread.map(|why| format!("layer {name}: {why}")));
+        }
+        image
+    }
+
+    /// Whether nothing needs more than its architecture.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.unread.is_empty()
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(REASON) {
+        text.truncate(at);
+    }
+    text
+}
