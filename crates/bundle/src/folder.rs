@@ -80,6 +80,17 @@ impl Folder {
         if let Some(root) = self.root.as_ref().filter(|root| root.digest() == digest) {
             return Ok(Some(root.bytes().clone()));
         }
+        let file = self.paths(digest).into_iter().find(|file| file.exists());
+        file.map(|file| read(&file, limit)).transpose()
+    }
+
+    /// The file that a digest names, opened; nothing if it is not there. Blocks.
+    pub(crate) fn file(&self, digest: &Digest) -> Result<Option<File>, BundleError> {
+        let path = self.paths(digest).into_iter().find(|file| file.exists());
+        path.map(|path| open(&path)).transpose()
+    }
+
+    fn paths(&self, digest: &Digest) -> Vec<PathBuf> {
         let names = match self.form {
             Form::Layout => vec![format!("{BLOBS}/{}/{}", digest.algorithm(), digest.hex())],
             Form::Plain => vec![
@@ -87,26 +98,26 @@ impl Folder {
                 digest.hex().to_owned(),
             ],
         };
-        let files = names.into_iter().map(|name| self.path.join(name));
-        for file in files {
-            if file.exists() {
-                return read(&file, limit).map(Some);
-            }
-        }
-        Ok(None)
+        names.into_iter().map(|name| self.path.join(name)).collect()
     }
 }
 
-/// A plain file of at most `limit` bytes.
-fn read(path: &Path, limit: u64) -> Result<Bytes, BundleError> {
+/// A plain file, opened.
+fn open(path: &Path) -> Result<File, BundleError> {
     let failed = |error| BundleError::io("read", path, error);
     // Before it is opened: opening a named pipe waits for whoever writes to it.
     let metadata = path.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(BundleError::malformed(path, "expected a plain file"));
     }
+    File::open(path).map_err(failed)
+}
+
+/// A plain file of at most `limit` bytes.
+fn read(path: &Path, limit: u64) -> Result<Bytes, BundleError> {
+    let failed = |error| BundleError::io("read", path, error);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = open(path)?;
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -2,6 +2,7 @@
 //! manifests and configurations are read one by one, so that content that nobody needs may be
 //! missing.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use metahub_oci::{Descriptor, Digest, Document, MAX_MANIFEST_BYTES};
 
 use crate::folder::Folder;
 use crate::read::verify;
+use crate::stream::{ContentReader, Verified};
 use crate::{Bundle, BundleError};
 
 /// Images in a file or a folder. Cloning is cheap.
@@ -69,6 +71,29 @@ impl ImageFiles {
         }
         verify(digest, Digest::of(digest.algorithm(), &bytes))?;
         Ok(Some(bytes))
+    }
+
+    /// The content that `descriptor` points to as a stream, which ends with an error where its
+    /// bytes have another digest or size; nothing if it is not there. Blocks.
+    ///
+    /// # Errors
+    /// What cannot be opened.
+    pub fn reader(
+        &self,
+        descriptor: &Descriptor,
+    ) -> Result<Option<Box<dyn Read + Send>>, BundleError> {
+        let digest = descriptor.digest();
+        let content: Box<dyn Read + Send> = match &self.0 {
+            Form::Folder(folder) => match folder.file(digest)? {
+                Some(file) => Box::new(file),
+                None => return Ok(None),
+            },
+            Form::Archive(bundle) => match bundle.content(digest) {
+                Some(content) => Box::new(ContentReader::new(content)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Box::new(Verified::new(content, descriptor))))
     }
 
     /// The manifest or index that `descriptor` points to, verified; nothing if it is not there.

@@ -13,6 +13,7 @@ mod folder;
 mod images;
 mod read;
 mod scan;
+mod stream;
 mod write;
 
 pub use annotation::{ORIGIN, PARTIAL, REF_NAME};
