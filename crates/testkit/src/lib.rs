@@ -17,6 +17,7 @@
 mod answer;
 pub mod faulty;
 pub mod http;
+pub mod program;
 mod registry;
 mod runtime;
 pub mod scripted;
