@@ -112,6 +112,20 @@ impl Problem {
         }
     }
 
+    /// The same as an error: the document says something of an image that was shown to be wrong.
+    #[must_use]
+    pub fn disproof(
+        location: &Location,
+        code: &'static str,
+        message: String,
+        help: Option<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Error,
+            ..Self::doubt(location, code, message, help)
+        }
+    }
+
     /// Whether the document it is about is left out of the catalog.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, ValueEnum, ValueHint};
 use metahub_hardware::Microarchitectures;
 use metahub_operations::ImageReader;
 use miette::{IntoDiagnostic as _, WrapErr as _};
@@ -23,14 +23,18 @@ pub(crate) struct SettingsArgs {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// What makes a command read images; a command may have more arguments of the kind.
+pub(crate) const READS_IMAGES: &str = "reads-images";
+
 /// What commands take that read documents, and on demand the images that these name.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new(READS_IMAGES).multiple(true))]
 pub(crate) struct ReadingArgs {
     /// Also read the images that collections name, for what the documents do not say
-    #[arg(long)]
+    #[arg(long, group = READS_IMAGES)]
     images: bool,
-    /// With --images: the MetaHub to ask for names without a host
-    #[arg(long, value_name = "URL", requires = "images")]
+    /// Where images are read: the MetaHub to ask for names without a host
+    #[arg(long, value_name = "URL", requires = READS_IMAGES)]
     server: Option<Url>,
     /// Configuration file, for the site's documents, CPU targets and upstreams
     /// [env: METAHUB_CONFIG] [default: none]
@@ -50,11 +54,16 @@ impl ReadingArgs {
 
     /// How images are read, if they are to be.
     pub(crate) fn images(&self, config: &Config) -> Option<ImageReader> {
-        self.images.then(|| ImageReader {
+        self.images.then(|| self.reader(config))
+    }
+
+    /// How images are read.
+    pub(crate) fn reader(&self, config: &Config) -> ImageReader {
+        ImageReader {
             upstreams: config.upstreams.clone(),
             settings: config.registry.clone(),
             server: self.server.clone(),
-        })
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::error::OperationError;
 use crate::image_reader::ImageReader;
+use crate::progress::Progress;
+use crate::verify::{Verification, VerifiedImage};
 
 /// Checks documents.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Check {
     pub strict: bool,
     /// How to read the images that collections name, to tell where the two disagree.
     pub images: Option<ImageReader>,
+    /// Where the images come from whose code collections are held against, if they are to be.
+    pub verify: Option<Verification>,
 }
 
 /// What is wrong with documents.
@@ -37,6 +41,9 @@ pub struct CheckReport {
     pub errors: usize,
     /// How many of them are warnings.
     pub warnings: usize,
+    /// The images whose code was read, in the order of the documents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<VerifiedImage>,
 }
 
 impl Check {
@@ -44,7 +51,10 @@ impl Check {
     ///
     /// # Errors
     /// When images cannot be read at all; one that cannot is a problem of its entry.
-    pub async fn run(self) -> Result<CheckReport, OperationError> {
+    pub async fn run(
+        self,
+        progress: impl FnMut(Progress) + Send + Sync,
+    ) -> Result<CheckReport, OperationError> {
         let Loaded {
             catalog,
             mut problems,
@@ -58,12 +68,19 @@ impl Check {
             let registry = reader.open(catalog.clone()).await?;
             problems.extend(check_images(&registry, &catalog).await);
         }
+        let mut verified = Vec::new();
+        if let Some(verify) = self.verify {
+            let found = verify.run(&catalog, progress).await?;
+            problems.extend(found.problems);
+            verified = found.images;
+        }
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         Ok(CheckReport {
             files,
             errors,
             warnings: problems.len() - errors,
             problems,
+            verified,
         })
     }
 }

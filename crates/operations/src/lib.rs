@@ -33,6 +33,7 @@ mod request;
 mod resolve;
 mod resolve_locally;
 mod upkeep;
+mod verify;
 mod why;
 
 pub use backup::{Backup, BackupOutcome, RestoreOutcome, restore};
@@ -61,4 +62,5 @@ pub use request::Request;
 pub use resolve::{NothingFits, Resolve};
 pub use resolve_locally::{ResolveLocally, Resolved};
 pub use upkeep::{CollectGarbage, Scrub, ScrubOutcome};
+pub use verify::{Verification, VerifiedImage};
 pub use why::{Story, StoryChoice, StoryProfile, StorySource};

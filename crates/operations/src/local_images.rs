@@ -103,17 +103,10 @@ fn read_file(
 /// What an entry is called: in full where whoever wrote it says so; a tag alone is one of the
 /// repository that is asked about; without any name it is what is asked about.
 fn name_of(entry: &Descriptor, asked: &ImageReference) -> ImageReference {
-    let full = [metahub_resolve::IMAGE, CONTAINERD_NAME];
-    let full = full.into_iter().find_map(|key| entry.annotation(key));
-    if let Some(Ok(image)) = full.map(str::parse) {
+    if let Some(image) = full_name_of(entry) {
         return image;
     }
     let short = entry.annotation(REF_NAME).unwrap_or_default();
-    if short.contains([':', '/', '@'])
-        && let Ok(image) = short.parse()
-    {
-        return image;
-    }
     match short.parse::<Tag>() {
         Ok(tag) => ImageReference::new(
             asked.host().cloned(),
@@ -122,6 +115,18 @@ fn name_of(entry: &Descriptor, asked: &ImageReference) -> ImageReference {
         ),
         Err(_) => asked.clone(),
     }
+}
+
+/// What an entry is called where whoever wrote it says so in full.
+pub(crate) fn full_name_of(entry: &Descriptor) -> Option<ImageReference> {
+    let full = [metahub_resolve::IMAGE, CONTAINERD_NAME];
+    let full = full.into_iter().find_map(|key| entry.annotation(key));
+    if let Some(Ok(image)) = full.map(str::parse) {
+        return Some(image);
+    }
+    let short = entry.annotation(REF_NAME).unwrap_or_default();
+    let is_full = short.contains([':', '/', '@']);
+    is_full.then(|| short.parse().ok()).flatten()
 }
 
 /// One entry on its way through.

@@ -4,14 +4,28 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
-use metahub_operations::{Check, CheckReport};
+use indicatif::ProgressBar;
+use metahub_operations::{
+    Check, CheckReport, LabelVerdict, LocalImages, Verification, VerifiedImage,
+};
 
-use crate::args::{ReadingArgs, graph};
+use crate::args::{READS_IMAGES, ReadingArgs, graph};
+use crate::commands::order;
+use crate::commands::resolve_local::images;
 use crate::config::Layer;
 use crate::exit::Exit;
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  metahub check site.yaml
+  metahub check FOLDER --strict
+  metahub check FOLDER --verify --server http://127.0.0.1:5000
+  metahub check FOLDER --verify --from lab/app:v1=app.tar
+";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     /// Files, or folders of .yaml and .yml files
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
@@ -20,6 +34,15 @@ pub(crate) struct CheckArgs {
     /// any machine, and at tags that do not move. A warning fails, too
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Also read the code of the images that collections name: an entry that asks for less of the
+    /// processor than its code requires is an error, one that asks for more a warning
+    #[arg(long, group = READS_IMAGES)]
+    verify: bool,
+    /// With --verify: images of an archive or a folder of an OCI image layout, or of a folder as
+    /// `skopeo copy --all IMAGE dir:FOLDER` writes it, in place of a registry; IMAGE= before it
+    /// says what its one image is called; may be repeated
+    #[arg(long, value_name = "[IMAGE=]PATH", value_hint = ValueHint::AnyPath, value_parser = images, requires = "verify")]
+    from: Vec<LocalImages>,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
     /// How to report
@@ -48,9 +71,20 @@ pub(crate) async fn run(args: CheckArgs) -> miette::Result<Exit> {
         graph: graph(&config)?,
         strict: args.strict,
         images: args.reading.images(&config),
+        verify: args.verify.then(|| Verification {
+            files: args.from,
+            reader: args.reading.reader(&config),
+        }),
         paths: args.paths,
     };
-    let report = check.run().await?;
+    let bar = if check.verify.is_some() {
+        order::bar()
+    } else {
+        ProgressBar::hidden()
+    };
+    let checked = check.run(order::on_bar(&bar)).await;
+    bar.finish_and_clear();
+    let report = checked?;
     print(&report, args.format)?;
     let failed = report.errors > 0 || args.strict && report.warnings > 0;
     Ok(if failed { Exit::Failure } else { Exit::Ok })
@@ -62,6 +96,7 @@ fn print(report: &CheckReport, format: ReportFormat) -> miette::Result<()> {
         problems,
         errors,
         warnings,
+        verified,
     } = report;
     let (errors, warnings) = (*errors, *warnings);
     match format {
@@ -88,10 +123,31 @@ fn print(report: &CheckReport, format: ReportFormat) -> miette::Result<()> {
                     count(warnings, "warning")
                 ),
             };
+            if !verified.is_empty() {
+                output::line(verdicts(verified))?;
+            }
             output::line(format!("{}: {verdict}", count(*files, "file")))?;
         }
     }
     Ok(())
+}
+
+/// How many images stand to their entries in which way.
+fn verdicts(verified: &[VerifiedImage]) -> String {
+    let of = |verdict| verified.iter().filter(|one| one.verdict == verdict).count();
+    let parts = [
+        (LabelVerdict::Agrees, "as claimed"),
+        (LabelVerdict::ClaimsLess, "need more than claimed"),
+        (LabelVerdict::ClaimsMore, "need less than claimed"),
+        (LabelVerdict::Unknown, "unknown"),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(verdict, words)| (of(verdict), words))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, words)| format!("{number} {words}"))
+        .collect();
+    format!("{}: {}", count(verified.len(), "image"), parts.join(", "))
 }
 
 fn count(number: usize, noun: &str) -> String {

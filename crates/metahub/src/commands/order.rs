@@ -83,7 +83,8 @@ async fn here(
     Ok(request.carry_out(app.registry(), progress).await?)
 }
 
-fn bar() -> ProgressBar {
+/// A bar that counts what is done.
+pub(crate) fn bar() -> ProgressBar {
     shown(0, "{bar:40} {pos}/{len} {msg} {elapsed} left {eta}")
 }
 

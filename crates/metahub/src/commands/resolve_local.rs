@@ -70,7 +70,7 @@ impl LocalArgs {
     clippy::unnecessary_wraps,
     reason = "the form of a parser of arguments"
 )]
-fn images(text: &str) -> Result<LocalImages, String> {
+pub(crate) fn images(text: &str) -> Result<LocalImages, String> {
     let named = text.split_once('=').and_then(|(name, path)| {
         let name: ImageReference = name.parse().ok()?;
         Some(LocalImages {

@@ -17,6 +17,7 @@ use crate::error::OperationError;
 use crate::progress::Progress;
 
 pub use inspected::Inspected;
+pub(crate) use read::statements;
 pub use report::InspectReport;
 pub use verdict::LabelVerdict;
 

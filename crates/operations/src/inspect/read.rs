@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use metahub_hardware::{Microarchitectures, Statements};
 use metahub_inspect::{Image, Limits};
-use metahub_oci::{Digest, Hasher};
+use metahub_oci::{Digest, Hasher, ImageConfig, Manifest};
 use serde_json::Value;
 
 use super::open::{LayerSource, OpenImage};
@@ -13,7 +13,7 @@ use super::verdict::verdict;
 
 /// Reads an image. Blocks, and computes for long.
 pub(crate) fn report(image: OpenImage, graph: &Microarchitectures) -> InspectReport {
-    let statements = statements(&image);
+    let statements = statements(&image.config, image.manifest.as_ref());
     let mut read = Image::new(Limits::default());
     for layer in image.layers {
         match layer.source {
@@ -37,7 +37,7 @@ pub(crate) fn report(image: OpenImage, graph: &Microarchitectures) -> InspectRep
 }
 
 /// What the labels, the annotations, the environment and the platform say.
-fn statements(image: &OpenImage) -> Statements {
+pub(crate) fn statements(config: &ImageConfig, manifest: Option<&Manifest>) -> Statements {
     let mut statements = Statements::default();
     let texts = |map: Option<&serde_json::Map<String, Value>>| -> Vec<(String, String)> {
         let entries = map.into_iter().flatten();
@@ -45,18 +45,14 @@ fn statements(image: &OpenImage) -> Statements {
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect()
     };
-    let config = image.config.as_json().get("config");
-    let labels = texts(
-        config
-            .and_then(|c| c.get("Labels"))
-            .and_then(Value::as_object),
-    );
+    let run = config.as_json().get("config");
+    let labels = texts(run.and_then(|c| c.get("Labels")).and_then(Value::as_object));
     statements.add_labels(
         labels
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str())),
     );
-    let manifest = image.manifest.as_ref().map(|manifest| manifest.as_json());
+    let manifest = manifest.map(Manifest::as_json);
     let annotations = texts(
         manifest
             .and_then(|m| m.get("annotations"))
@@ -67,8 +63,8 @@ fn statements(image: &OpenImage) -> Statements {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str())),
     );
-    statements.add_env(image.config.env());
-    let platform = image.config.platform();
+    statements.add_env(config.env());
+    let platform = config.platform();
     statements.add_platform(
         &platform.os,
         &platform.architecture,

@@ -1,0 +1,3 @@
+//! What images need, as reading their code shows it, held against what logins provide.
+
+pub(crate) mod excess;
