@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use metahub_e2e::metahub::command;
+use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::process::Cmd;
+use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -80,8 +81,8 @@ impl Corpus {
         found.unwrap_or(PROCESSORS.len())
     }
 
-    /// Packs the programs into an image and inspects it.
-    fn inspect(&self) -> BTreeMap<String, Answer> {
+    /// The programs as a compressed layer.
+    fn layer(&self) -> Vec<u8> {
         let layer = self.folder.path().join("layer.tar.gz");
         Cmd::new("tar")
             .arg("-czf")
@@ -90,8 +91,13 @@ impl Corpus {
             .arg(self.folder.path())
             .arg("bin")
             .ok();
+        std::fs::read(&layer).unwrap()
+    }
+
+    /// Packs the programs into an image and inspects it.
+    fn inspect(&self) -> BTreeMap<String, Answer> {
         let layout = self.folder.path().join("layout");
-        layout_of(&layout, &[&std::fs::read(&layer).unwrap()], &json!({}));
+        layout_of(&layout, &[&self.layer()], &json!({}));
         let name = format!("oci:{}", layout.display());
         let report = command(&["inspect", &name, "--format", "json"])
             .run()
@@ -344,15 +350,7 @@ fn labels_stand_beside_what_the_code_needs() {
     }
     let corpus = Corpus::new();
     corpus.build("app", "gcc -O3 -march=haswell main.c part.c -o OUT");
-    let layer = corpus.folder.path().join("layer.tar.gz");
-    Cmd::new("tar")
-        .arg("-czf")
-        .arg(&layer)
-        .args(["-C"])
-        .arg(corpus.folder.path())
-        .arg("bin")
-        .ok();
-    let layer = std::fs::read(&layer).unwrap();
+    let layer = corpus.layer();
     for (claim, verdict) in [
         ("x86_64_v2", "claims-less"),
         ("x86_64_v3", "agrees"),
@@ -388,4 +386,62 @@ fn labels_stand_beside_what_the_code_needs() {
     text.says("requires x86_64_v3")
         .says("claims less")
         .says("bin/app");
+}
+
+#[test]
+fn collections_are_held_against_the_code_of_a_registrys_images() {
+    if !require::tools(&["gcc", "tar", "gzip"]) {
+        return;
+    }
+    let metahub = MetaHub::start(
+        "anonymous: write\nallow_any_host: false\nupstreams: []\n",
+        &[],
+    );
+    let pusher = Pusher {
+        host: metahub.host(),
+        repository: "lab/app",
+        login: None,
+    };
+    for march in ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"] {
+        let corpus = Corpus::new();
+        corpus.build(
+            "app",
+            &format!("gcc -O3 -march={march} main.c part.c -o OUT"),
+        );
+        let _ = pusher.image(march, "amd64", &corpus.layer());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("site.yaml");
+    let check = |entries: &[(&str, &str)], format: &str| {
+        let mut text = "manifests:\n- name: site/app\n  manifests:\n".to_owned();
+        for (image, feature) in entries {
+            text += &format!(
+                "  - {{image: 'lab/app:{image}', platform: {{features: ['arch:{feature}']}}}}\n"
+            );
+        }
+        std::fs::write(&document, text).unwrap();
+        command(&[
+            "check",
+            document.to_str().unwrap(),
+            "--verify",
+            "--format",
+            format,
+        ])
+        .args(["--server", &format!("http://{}", metahub.host())])
+    };
+    let right = [
+        ("x86-64-v4", "x86_64_v4"),
+        ("x86-64-v3", "zen2"),
+        ("x86-64-v2", "nehalem"),
+        ("x86-64", "x86_64"),
+    ];
+    let report = check(&right, "json").run().ok_json();
+    assert_eq!(report["problems"], json!([]), "{report}");
+
+    let wrong = [("x86-64-v4", "zen2"), ("x86-64-v2", "zen3")];
+    let told = check(&wrong, "text").run();
+    assert_eq!(told.code, Some(1), "{}", told.all());
+    told.says("error: lab/app:x86-64-v4: its code requires x86_64_v4")
+        .says("bin/app requires x86_64_v4")
+        .says("built for zen3, needs only x86_64_v2");
 }
