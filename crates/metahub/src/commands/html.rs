@@ -77,6 +77,9 @@ fn add_row(body: &mut String, row: &Row, matrix: &Matrix) {
         if let Some(to) = cell.to.as_ref().filter(|_| cell.kind == Kind::Fallback) {
             let _ = write!(title, " to {to}");
         }
+        if !cell.needs.is_empty() {
+            let _ = write!(title, ", needs {}", cell.needs.join(" "));
+        }
         if let Some(entry) = &cell.entry {
             let _ = write!(title, "\n{entry}");
         }
@@ -103,6 +106,7 @@ fn shade(cell: &Cell) -> &'static str {
         (Kind::Fallback, Some(0..=2)) => "near",
         (Kind::Fallback, Some(3..=5)) => "mid",
         (Kind::Fallback, _) => "far",
+        (Kind::Generic, _) if !cell.needs.is_empty() => "far",
         (Kind::Generic, _) => "generic",
         (Kind::None, _) => "none",
     }
@@ -114,6 +118,12 @@ fn mark(cell: &Cell) -> String {
         (Kind::Exact, _) => "=".to_owned(),
         (Kind::Fallback, Some(to)) => escape(to).replace('_', "_<wbr>"),
         (Kind::Fallback, None) => "→".to_owned(),
+        (Kind::Generic, _) if !cell.needs.is_empty() => {
+            format!(
+                "needs {}",
+                escape(&cell.needs.join(" ")).replace(':', ":<wbr>")
+            )
+        }
         (Kind::Generic, _) => "any".to_owned(),
         (Kind::None, _) => "–".to_owned(),
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use metahub_catalog::{Collection, Composed, Entry};
-use metahub_hardware::{Feature, Key, Microarchitectures, Statements, Target, from_platform};
+use metahub_hardware::{
+    Feature, Key, Microarchitectures, Outcome, Provided, Statements, Target, fit, from_platform,
+};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
 use metahub_resolve::{Pointed, Unsure, collection_candidates, narrow};
 
@@ -135,6 +137,7 @@ fn cell(column: &Column, index: &Index) -> Cell {
         to: None,
         steps: None,
         entry: None,
+        needs: Vec::new(),
         why,
     };
     let narrowed = match narrow(index, &column.profile) {
@@ -170,8 +173,23 @@ fn cell(column: &Column, index: &Index) -> Cell {
         to: taken.map(|taken| taken.to_string()),
         steps,
         entry: verdict.and_then(|verdict| verdict.image.map(str::to_owned)),
+        needs: needs(column.profile.provided(), chosen),
         why,
     }
+}
+
+/// What an entry requires beside a CPU target and the login does not provide. It is chosen where
+/// the login does not state it, since that does not say that the machine lacks it.
+fn needs(provided: &Provided, entry: &Descriptor) -> Vec<String> {
+    let written = entry.platform().map(|platform| platform.features);
+    let written = written.unwrap_or_default();
+    let parsed = written.iter().filter_map(|text| Feature::parse(text).ok());
+    let required: Vec<Feature> = parsed.collect();
+    let fit = fit(&required, provided);
+    let unmet = fit.checks().iter().filter(|check| {
+        *check.requirement.key() != Key::Arch && !matches!(check.outcome, Outcome::Met { .. })
+    });
+    unmet.map(|check| check.requirement.to_string()).collect()
 }
 
 /// The CPU target of an entry: the one that demands most of those that it names, else the one

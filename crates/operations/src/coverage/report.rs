@@ -46,6 +46,9 @@ pub struct Cell {
     /// The image that is taken, where a collection names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
+    /// What it needs beside the CPU and the login does not state: it runs only with that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Why it is taken, or why nothing is.
     pub why: String,
 }

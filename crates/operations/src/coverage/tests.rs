@@ -74,6 +74,31 @@ fn each_target_gets_what_a_pull_would_give_it() {
 }
 
 #[test]
+fn what_needs_more_than_a_cpu_never_runs_anywhere() {
+    const GPU: &str = "
+manifests:
+  - name: md
+    manifests:
+      - {image: 'q/md:gpu', platform: {os: linux, architecture: amd64, features: [gpu:nvidia, 'mpi:mpich']}}
+";
+    let loaded = Catalog::from_documents(&[("a.yaml", GPU)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let logins = ["zen3", "zen3+gpu=nvidia", "zen3+gpu=nvidia+mpi=mpich"].map(str::to_owned);
+    let mut builder = Builder::new(columns(&loaded.catalog, &logins).unwrap());
+    for collection in loaded.catalog.collections() {
+        let (index, note) = builder.by_documents(collection);
+        builder.add(collection.name.to_string(), &index, note);
+    }
+    let matrix = builder.finish();
+    let needs: Vec<String> = matrix.rows[0]
+        .cells
+        .iter()
+        .map(|cell| cell.needs.join(" "))
+        .collect();
+    assert_eq!(needs, ["gpu:nvidia mpi:mpich", "mpi:mpich", ""]);
+}
+
+#[test]
 fn what_is_assumed_is_noted() {
     let matrix = matrix(&["zen3"], &[]);
     let notes: Vec<bool> = matrix.rows.iter().map(|row| row.note.is_some()).collect();

@@ -90,7 +90,7 @@ fn text(matrix: &Matrix) -> miette::Result<()> {
     output::print_table(&mut table)?;
     output::line("")?;
     output::line(output::faint(
-        "= built for it   → the nearest build that it runs   generic: runs anywhere   - nothing fits",
+        "= built for it   → the nearest build that it runs   generic: runs anywhere   needs X: only with X   - nothing fits",
     ))?;
     for row in &matrix.rows {
         if let Some(note) = &row.note {
@@ -102,7 +102,7 @@ fn text(matrix: &Matrix) -> miette::Result<()> {
 
 /// One line for each pair, for whatever reads tables.
 fn csv(matrix: &Matrix) -> miette::Result<()> {
-    output::line("image,target,kind,runs,entry,why")?;
+    output::line("image,target,kind,runs,entry,needs,why")?;
     for Row { image, cells, .. } in &matrix.rows {
         for (target, cell) in matrix.targets.iter().zip(cells) {
             let fields = [
@@ -111,6 +111,7 @@ fn csv(matrix: &Matrix) -> miette::Result<()> {
                 cell.kind.as_str(),
                 cell.to.as_deref().unwrap_or(""),
                 cell.entry.as_deref().unwrap_or(""),
+                &cell.needs.join(" "),
                 &cell.why,
             ];
             output::line(fields.map(quoted).join(","))?;
@@ -130,7 +131,11 @@ fn quoted(field: &str) -> String {
 }
 
 fn short(cell: &Cell) -> String {
+    let needs = cell.needs.join(" ");
     match (cell.kind, &cell.to) {
+        (Kind::Generic, _) if !needs.is_empty() => format!("needs {needs}"),
+        (Kind::Exact, _) if !needs.is_empty() => format!("= needs {needs}"),
+        (Kind::Fallback, Some(to)) if !needs.is_empty() => format!("→ {to}, needs {needs}"),
         (Kind::Exact, _) => "=".to_owned(),
         (Kind::Fallback, Some(to)) => format!("→ {to}"),
         (Kind::Fallback, None) => "→".to_owned(),

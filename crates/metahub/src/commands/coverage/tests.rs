@@ -8,6 +8,7 @@ fn row(image: &str, kinds: &[Kind]) -> Row {
         to: (*kind == Kind::Exact).then(|| "zen3".to_owned()),
         steps: None,
         entry: (*kind == Kind::Exact).then(|| "q/g:zen3".to_owned()),
+        needs: Vec::new(),
         why: "fits".to_owned(),
     };
     Row {
