@@ -1,6 +1,5 @@
 //! One request's way: route → identity → right → handler → answer → log line.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -10,21 +9,22 @@ use hyper::body::Incoming;
 use metahub_auth::{Arrival, Granted, Identity, Right};
 use metahub_oci::{ErrorCode, ImageReference, Reference, RepositoryName};
 use metahub_operations::DocumentKind;
-use metahub_registry::{NamespaceError, Push, Read, Repository};
+use metahub_registry::NamespaceError;
 
 use crate::access;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::body::Body;
+use crate::call::Call;
 use crate::channels::{self, Below};
 use crate::connection::Peer;
 use crate::error::HttpError;
-use crate::forwarded::Origin;
-use crate::handlers::{base, blobs, curation, hardware, lists, manifests, resolve, token, uploads};
+use crate::handlers::{base, curation, hardware, lists, resolve, token};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
 use crate::metrics::{Metrics, MetricsAccess};
+use crate::operate::Operations;
 use crate::operation::Operation;
 use crate::request::{self, Pairs};
 use crate::request_body::RequestBody;
@@ -39,18 +39,6 @@ pub(crate) struct Dispatcher {
     app: App,
     metrics: Arc<Metrics>,
     admission: Admission,
-}
-
-/// One request, taken apart.
-struct Call<'a> {
-    head: &'a http::request::Parts,
-    query: Pairs,
-    origin: Origin<'a>,
-    client: IpAddr,
-    /// The names in the client's certificate.
-    certificate: &'a [String],
-    /// Whether the answer may leave parts of files to the connection.
-    sendfile: bool,
 }
 
 impl Dispatcher {
@@ -226,7 +214,12 @@ impl Dispatcher {
                     Route::In(asked, _) => asked,
                     _ => name,
                 };
-                self.operate(call, &identity, (&granted, asked), operation, body)
+                let operations = Operations {
+                    app: &self.app,
+                    metrics: &self.metrics,
+                };
+                operations
+                    .operate(call, &identity, (&granted, asked), operation, body)
                     .await
             }
         }
@@ -401,128 +394,6 @@ impl Dispatcher {
         )
         .await
     }
-
-    /// Hands an operation to its handler. `granted` is the right to it, `asked` the repository's
-    /// name as the client says it.
-    async fn operate(
-        &self,
-        call: &Call<'_>,
-        identity: &Identity,
-        (granted, asked): (&Granted, &RepositoryName),
-        operation: &Operation,
-        body: RequestBody,
-    ) -> Result<Response<Body>, HttpError> {
-        let (registry, client) = (&self.app.registry, call.client);
-        match granted.right() {
-            Right::Push => {
-                let repository = registry.push(granted, client)?;
-                self.push(call, identity, &repository, operation, body)
-                    .await
-            }
-            Right::Delete => {
-                let repository = registry.delete(granted, client)?;
-                match operation {
-                    Operation::DeleteBlob(digest) => blobs::delete(&repository, digest).await,
-                    Operation::DeleteManifest(reference) => {
-                        manifests::delete(&repository, reference).await
-                    }
-                    Operation::DeleteTag(tag) => {
-                        manifests::delete(&repository, &tag.clone().into()).await
-                    }
-                    _ => Err(mismatch(operation)),
-                }
-            }
-            Right::Pull | Right::Curate | Right::Admin => {
-                let repository = registry.read(granted, client)?;
-                self.read(call, identity, (&repository, asked), operation)
-                    .await
-            }
-        }
-    }
-
-    async fn read(
-        &self,
-        call: &Call<'_>,
-        identity: &Identity,
-        (repository, asked): (&Repository<'_, Read>, &RepositoryName),
-        operation: &Operation,
-    ) -> Result<Response<Body>, HttpError> {
-        let Call { head, query, .. } = call;
-        let (method, headers, limits) = (&head.method, &head.headers, &self.app.limits);
-        match operation {
-            Operation::GetBlob(digest) => {
-                let manner = blobs::Manner {
-                    sendfile: call.sendfile,
-                    pushes: identity.pushes_to(repository.name()),
-                };
-                blobs::get(repository, method, headers, digest, manner).await
-            }
-            Operation::GetManifest(reference) => {
-                let profile = identity.profile();
-                let answer =
-                    manifests::get(repository, method, headers, profile, reference).await?;
-                if matches!(reference, Reference::Tag(_)) {
-                    self.metrics.resolved(profile);
-                }
-                Ok(answer)
-            }
-            Operation::Tags => {
-                let profile = identity.profile();
-                lists::tags(repository, profile, query, limits.page_size, asked).await
-            }
-            Operation::Referrers(digest) => {
-                lists::referrers(repository, query, limits.page_size, asked, digest).await
-            }
-            _ => Err(mismatch(operation)),
-        }
-    }
-
-    async fn push(
-        &self,
-        call: &Call<'_>,
-        identity: &Identity,
-        repository: &Repository<'_, Push>,
-        operation: &Operation,
-        body: RequestBody,
-    ) -> Result<Response<Body>, HttpError> {
-        let Call { head, query, .. } = call;
-        let headers = &head.headers;
-        match operation {
-            Operation::PutManifest(reference) => {
-                let documents = self.app.registry.documents();
-                let limit = self.app.limits.manifest_size;
-                let read = request::read_document(body, limit, "a manifest", documents);
-                let (bytes, _until_stored) = read.await?;
-                manifests::put(repository, headers, query, reference, bytes).await
-            }
-            Operation::StartUpload => {
-                let mounts = uploads::Mounts {
-                    registry: &self.app.registry,
-                    authenticator: &self.app.authenticator,
-                    identity,
-                    origin: &call.origin,
-                    client: call.client,
-                };
-                uploads::start(repository, &mounts, query, headers, body).await
-            }
-            Operation::UploadStatus(id) => uploads::status(repository, id).await,
-            Operation::AppendUpload(id) => uploads::append(repository, headers, id, body).await,
-            Operation::FinishUpload(id) => {
-                uploads::finish(repository, query, headers, id, body).await
-            }
-            Operation::CancelUpload(id) => uploads::cancel(repository, id).await,
-            _ => Err(mismatch(operation)),
-        }
-    }
-}
-
-/// An operation came with another right than its own, which [`Operation::right`] rules out.
-fn mismatch(operation: &Operation) -> HttpError {
-    tracing::error!(?operation, "has no handler under its right");
-    HttpError::code(
-        ErrorCode::Unknown,
-        "the registry failed; its log says why. Try again later",
-    )
 }
 
 /// The registry that a client says its repository is of, if it speaks to us as to a mirror.
