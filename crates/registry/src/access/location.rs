@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use metahub_oci::{Digest, Host, ImageReference, Reference, RepositoryName};
+use metahub_store::Generation;
 use metahub_upstream::{Route, Upstream, UpstreamError, named_host};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -244,6 +245,16 @@ impl Registry {
         self.upstream_locations(host.as_ref(), &rest)
     }
 
+    /// The generation of what is stored under a name, to be taken before it is read.
+    pub(crate) fn generation(&self, storage: &RepositoryName) -> Generation {
+        self.store().generation(storage)
+    }
+
+    /// Whether nothing that leads to an image changed there since.
+    pub(crate) fn is_current(&self, generation: Generation) -> bool {
+        self.store().is_current(generation)
+    }
+
     /// The locations of an image as documents name it: with a host only that upstream's, without
     /// one the same as for a client's name.
     pub(crate) async fn locations_of_image(
@@ -290,5 +301,32 @@ impl Registry {
             .into_iter()
             .map(location)
             .collect()
+    }
+}
+
+#[cfg(test)]
+impl UpstreamRepository {
+    /// The repository `team/app` of an upstream at `url`, and a registry before it.
+    pub(crate) async fn for_tests(url: &str) -> (Registry, Self) {
+        let upstream = metahub_upstream::UpstreamConfig {
+            url: Some(url.parse().unwrap()),
+            plain_http: true,
+            ..metahub_upstream::UpstreamConfig::new("up.test".parse().unwrap())
+        };
+        let upstreams = metahub_upstream::Upstreams::new(&metahub_upstream::UpstreamsConfig {
+            upstreams: vec![upstream],
+            ..metahub_upstream::UpstreamsConfig::default()
+        });
+        let catalog = metahub_catalog::Catalog::from_documents::<&str, &str>(&[]);
+        let catalog = tokio::sync::watch::Sender::new(Arc::new(catalog.catalog));
+        let store = metahub_store::Store::temporary().await.unwrap();
+        let (upstreams, settings) = (upstreams.unwrap(), crate::Settings::default());
+        let registry = Registry::new(store, upstreams, catalog.subscribe(), settings);
+        let image = "up.test/team/app:1".parse().unwrap();
+        let locations = registry.as_itself().locations_of_image(&image).await;
+        match locations.unwrap().remove(0) {
+            Location::Upstream(repository) => (registry, repository),
+            Location::Local(_) => unreachable!("an upstream is named"),
+        }
     }
 }

@@ -42,6 +42,12 @@ impl StoredRepository {
         Self::new(store, name.parse().unwrap())
     }
 
+    #[cfg(test)]
+    pub(crate) async fn put_for_tests(&self, digest: &Digest, bytes: Bytes) {
+        let put = self.store.put_blob(&self.name, digest, bytes);
+        put.await.unwrap();
+    }
+
     /// What it is called in the store.
     pub(crate) fn name(&self) -> &RepositoryName {
         &self.name

@@ -293,39 +293,18 @@ impl Registry {
 mod tests {
     use bytes::Bytes;
     use metahub_testkit::{Answer, FakeRegistry};
-    use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig};
 
     use super::*;
-    use crate::access::location::Location;
 
     /// A client looks for a blob, and before it asks for a fetch the fetch of another has ended.
     #[tokio::test]
     async fn what_was_stored_since_the_caller_looked_is_not_asked_for() {
         let fake = FakeRegistry::start(|_| Answer::not_found()).await;
-        let upstream = UpstreamConfig {
-            url: Some(fake.url("").parse().unwrap()),
-            plain_http: true,
-            ..UpstreamConfig::new("up.test".parse().unwrap())
-        };
-        let upstreams = Upstreams::new(&UpstreamsConfig {
-            upstreams: vec![upstream],
-            ..UpstreamsConfig::default()
-        });
-        let catalog = metahub_catalog::Catalog::from_documents::<&str, &str>(&[]);
-        let catalog = watch::Sender::new(Arc::new(catalog.catalog));
-        let store = metahub_store::Store::temporary().await.unwrap();
-        let (upstreams, settings) = (upstreams.unwrap(), crate::Settings::default());
-        let registry = Registry::new(store, upstreams, catalog.subscribe(), settings);
-        let image = "up.test/team/app:1".parse().unwrap();
-        let itself = registry.as_itself();
-        let locations = itself.locations_of_image(&image).await.unwrap();
-        let [Location::Upstream(from)] = locations.as_slice() else {
-            panic!("one upstream is configured");
-        };
+        let (registry, from) = UpstreamRepository::for_tests(&fake.url("")).await;
+        let from = &from;
         let bytes = Bytes::from_static(b"layer");
         let digest = Digest::sha256(&bytes);
-        let put = registry.store().put_blob(from.storage(), &digest, bytes);
-        put.await.unwrap();
+        from.stored().put_for_tests(&digest, bytes).await;
 
         let coming = registry.follow(from, &digest).await.unwrap();
         assert!(matches!(coming, Some(Coming::Here)));
