@@ -59,4 +59,5 @@ pub use profile::Profile;
 pub use profile_name::{ProfileName, ProfileNameError};
 pub use schema::schema;
 pub use strict::strict;
+pub use suggestions::nearest;
 pub use when::When;

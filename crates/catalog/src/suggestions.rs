@@ -68,8 +68,8 @@ impl<T: AsRef<str>> Name<T> {
     }
 }
 
-/// The known name that is most like `name`.
-pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+/// The known name that is most like `name`; nothing where none is like it.
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let names: Vec<Name<&str>> = known.map(Name::new).collect();
     ranked(name, names.iter(), 1).into_iter().next().copied()
 }

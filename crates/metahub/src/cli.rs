@@ -11,6 +11,7 @@ use crate::commands::backup::{BackupArgs, RestoreArgs};
 use crate::commands::bundle::{ExportArgs, ImportArgs};
 use crate::commands::catalog::CatalogCommand;
 use crate::commands::check::CheckArgs;
+use crate::commands::config::ConfigArgs;
 use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::documents::DocumentCommand;
@@ -118,6 +119,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Take in a file of metahub export, or an OCI archive of another tool
     Import(ImportArgs),
+    /// Say whether a configuration can be used, and where each setting comes from
+    Config(ConfigArgs),
     /// Print a JSON Schema for editors: of profile and collection documents, or of the
     /// configuration
     Schema(SchemaArgs),

@@ -10,8 +10,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 use crate::cli::{Cli, Command};
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
-    account, backup, bundle, catalog, check, completions, coverage, demo, documents, inspect, man,
-    pin, profile, release, resolve, schema, serve, upkeep, warm, why,
+    account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
+    inspect, man, pin, profile, release, resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -64,6 +64,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Warm(args) => block_on(warm::run(args)),
         Command::Export(args) => block_on(bundle::export(args)),
         Command::Import(args) => block_on(bundle::import(args)),
+        Command::Config(args) => config::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions::run(shell, &mut Cli::command()),
         Command::Man { out } => man::run(out.as_deref(), Cli::command()),

@@ -212,6 +212,51 @@ fn a_configuration_mistake_is_shown_whole_on_one_line() {
 }
 
 #[test]
+fn a_configuration_is_checked_and_shown_with_where_each_setting_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("metahub.yaml");
+    std::fs::write(&file, "listen: 127.0.0.1:7000\ntls: {certificat: a.pem}\n").unwrap();
+    let file_text = file.to_str().unwrap();
+    let check = ["config", "check", "--config", file_text];
+    let told = stderr(&mut metahub(&check), 1);
+    assert!(told.contains("did you mean `certificate`?"), "{told}");
+    std::fs::write(&file, "listen: 127.0.0.1:7000\ngc: {every: 12h}\n").unwrap();
+    let told = stdout(&mut metahub(&check), 0);
+    assert!(
+        told.contains("can be used; 2 settings are not the default"),
+        "{told}"
+    );
+    let show = [
+        "config",
+        "show",
+        "--changed",
+        "--format",
+        "json",
+        "--config",
+        file_text,
+    ];
+    let mut command = metahub(&show);
+    command
+        .env("METAHUB_LISTEN", "127.0.0.1:7001")
+        .env("METAHUB_OFLINE", "true");
+    let shown: Value = serde_json::from_str(&stdout(&mut command, 0)).unwrap();
+    let expected = serde_json::json!([
+        {"key": "listen", "value": "127.0.0.1:7001", "from": "variable"},
+        {"key": "gc.every", "value": "12h", "from": "file"},
+    ]);
+    assert_eq!(shown, expected);
+    let told = stderr(&mut command, 0);
+    assert!(
+        told.contains("METAHUB_OFLINE is no setting: did you mean METAHUB_OFFLINE?"),
+        "{told}"
+    );
+    let told = stdout(&mut metahub(&["config", "show"]), 0);
+    let line = told.lines().find(|line| line.starts_with("data ")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["data", "metahub-data", "default"]);
+}
+
+#[test]
 fn completions_and_manual_pages_come_from_the_command_line_itself() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(

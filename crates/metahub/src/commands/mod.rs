@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 pub(crate) mod catalog_site;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod demo;
 pub(crate) mod document_server;

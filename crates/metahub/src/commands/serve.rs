@@ -13,7 +13,8 @@ use crate::app::{self, App};
 use crate::args::{SettingsArgs, graph, load_config};
 use crate::bounds;
 use crate::certificate::Certificate;
-use crate::config::{CatalogEntry, Config, Layer};
+use crate::commands::config::variables;
+use crate::config::{CatalogEntry, Config, Layer, misspelt};
 use crate::control;
 use crate::data;
 use crate::descriptors;
@@ -103,6 +104,12 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     let _orders = control::listen(&config.data, app.registry().clone());
     bounds::keep(app.registry().clone(), &config.registry.cache);
     warm::keep(app.registry(), &config.warm);
+    for (name, near) in misspelt(variables()) {
+        tracing::warn!(
+            variable = name,
+            "no setting of this server: did you mean {near}?"
+        );
+    }
     greet(server.address(), &config, &app.registry().catalog())?;
     let again = stop.clone().told_again();
     let store = app.registry().store().clone();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use metahub_catalog::nearest;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, MessageFormatter as _, UserMessageFormatter};
@@ -93,6 +94,22 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = UserMessageFormatter.format_message(&error).into_owned();
+        let message = with_near_name(message);
         Problem::new(message, error.location(), text)
     })
+}
+
+/// What is said of an unknown key, with the key that is most like it.
+fn with_near_name(message: String) -> String {
+    let near = || {
+        let (_, rest) = message.split_once("unknown field `")?;
+        let (name, rest) = rest.split_once('`')?;
+        let (_, known) = rest.split_once("expected one of ")?;
+        let known = known.split(", ").map(|known| known.trim_matches('`'));
+        nearest(name, known)
+    };
+    match near() {
+        Some(near) => format!("did you mean `{near}`? {message}"),
+        None => message,
+    }
 }

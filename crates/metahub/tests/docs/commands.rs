@@ -184,6 +184,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
         "catalog",
         "profile",
         "collection",
+        "config",
         "schema",
         "completions",
         "man",
@@ -194,6 +195,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
     }
     for below in [
         ["account", "list"],
+        ["config", "show"],
         ["profile", "test"],
         ["profile", "list"],
         ["collection", "list"],
