@@ -226,15 +226,21 @@ impl Registry {
         }
         report.bytes = self.measured().await?;
         report.over = self.excess(&report, needed).await?.is_some();
+        let cached = report.bytes.values().sum::<u64>();
         tracing::info!(
             evicted = report.evicted,
             freed = report.freed,
-            cached = report.bytes.values().sum::<u64>(),
+            cached,
             "evicted what was used least recently"
         );
-        if report.over {
+        if report.over && cached == 0 {
             tracing::warn!(
-                cached = report.bytes.values().sum::<u64>(),
+                "nothing can be fetched from upstreams: less of the disk is free than the cache \
+                 leaves free (cache.keep_free), and nothing is cached that could be evicted"
+            );
+        } else if report.over {
+            tracing::warn!(
+                cached,
                 "more is cached of upstreams than configured: the rest is pinned, named by a \
                  collection, pushed as well, or in use"
             );
