@@ -2,8 +2,8 @@
 //!
 //! What is written can be taken up again where it broke off. What is read is never unpacked to
 //! paths: the archive is looked through once, and only content whose digest is right is given
-//! out. Images in folders and archives of `docker save` are read, too. Nothing here knows
-//! registries, stores or networks.
+//! out. Images in folders and archives of `docker save` are read, too, and a layer image is made of a
+//! folder or a tar file. Nothing here knows registries, stores or networks.
 
 mod annotation;
 mod docker;
@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod folder;
 mod images;
+mod layer;
 mod read;
 mod scan;
 mod stream;
@@ -21,6 +22,10 @@ pub use docker::{DockerArchive, DockerImage};
 pub use documents::Documents;
 pub use error::BundleError;
 pub use images::ImageFiles;
+pub use layer::{
+    BuiltLayer, Compression, LayerError, LayerFile, LayerImage, LayerSettings, write_layout,
+    write_layout_archive,
+};
 pub use read::{Bundle, Content};
 pub use write::{BundleWriter, partial};
 

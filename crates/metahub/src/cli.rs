@@ -16,6 +16,7 @@ use crate::commands::coverage::CoverageArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::documents::DocumentCommand;
 use crate::commands::inspect::InspectArgs;
+use crate::commands::layer::LayerCommand;
 use crate::commands::pin::PinArgs;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     Collection(DocumentCommand),
     /// Tell what an image's code needs, by reading it
     Inspect(Box<InspectArgs>),
+    /// Make layer images, which profiles add to other images
+    #[command(subcommand)]
+    Layer(LayerCommand),
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),

@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command};
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
     account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
-    inspect, man, pin, profile, release, resolve, schema, serve, upkeep, warm, why,
+    inspect, layer, man, pin, profile, release, resolve, schema, serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -54,6 +54,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Why(args) => block_on(why::run(*args)),
         Command::Collection(command) => block_on(documents::run(DocumentKind::Collection, command)),
         Command::Inspect(args) => block_on(inspect::run(*args)),
+        Command::Layer(command) => block_on(layer::run(command)),
         Command::Account(command) => block_on(account::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),

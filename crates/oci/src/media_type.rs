@@ -26,6 +26,8 @@ impl MediaType {
     pub const OCI_CONFIG: &'static str = "application/vnd.oci.image.config.v1+json";
     /// An OCI layer, gzip-compressed.
     pub const OCI_LAYER_GZIP: &'static str = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// A layer compressed with zstd.
+    pub const OCI_LAYER_ZSTD: &'static str = "application/vnd.oci.image.layer.v1.tar+zstd";
     /// The empty JSON object `{}`, as artifacts without configuration use it.
     pub const OCI_EMPTY: &'static str = "application/vnd.oci.empty.v1+json";
     /// Docker's manifest list.

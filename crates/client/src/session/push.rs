@@ -1,9 +1,9 @@
-//! Pushing blobs and manifests that are in memory (distribution specification, "Pushing"): for
-//! small artifacts, not for layers.
+//! Pushing blobs and manifests (distribution specification, "Pushing"): what is small from memory,
+//! layers as a stream.
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use metahub_oci::{Digest, Document, Reference};
 use url::Url;
 
@@ -17,11 +17,35 @@ impl Session<'_> {
     /// When the server refuses, or sends elsewhere.
     pub async fn push_blob(&self, bytes: &Bytes) -> Result<(), SessionError> {
         let digest = Digest::sha256(bytes);
-        let there = self.client.url(&path::blob(&self.name, &digest))?;
-        let ask = self.authorized(self.client.http.head(there));
-        if self.client.send(ask).await?.status().is_success() {
+        if self.has_blob(&digest).await? {
             return Ok(());
         }
+        let length = bytes.len() as u64;
+        self.upload_blob(&digest, length, bytes.clone().into())
+            .await
+    }
+
+    /// Whether the repository has a blob.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, SessionError> {
+        let there = self.client.url(&path::blob(&self.name, digest))?;
+        let ask = self.authorized(self.client.http.head(there));
+        Ok(self.client.send(ask).await?.status().is_success())
+    }
+
+    /// Pushes a blob of any length in one request. `body` is read once, and the server verifies it
+    /// against `digest`.
+    ///
+    /// # Errors
+    /// When the server refuses, or sends elsewhere.
+    pub async fn upload_blob(
+        &self,
+        digest: &Digest,
+        length: u64,
+        body: reqwest::Body,
+    ) -> Result<(), SessionError> {
         let begin = self.client.url(&path::uploads(&self.name))?;
         let ask = self.authorized(self.client.http.post(begin.clone()));
         let answer = expect_success(self.client.send(ask).await?).await?;
@@ -31,7 +55,8 @@ impl Session<'_> {
             .append_pair("digest", digest.as_str());
         let ask = self.client.http.put(upload);
         let ask = ask.header(CONTENT_TYPE, "application/octet-stream");
-        let ask = self.authorized(ask).body(bytes.clone());
+        let ask = ask.header(CONTENT_LENGTH, length);
+        let ask = self.authorized(ask).body(body);
         expect_success(self.client.send(ask).await?).await?;
         Ok(())
     }

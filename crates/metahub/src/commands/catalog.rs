@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueHint};
 use metahub_catalog::artifact::{CatalogFile, PackedCatalog};
 use metahub_catalog::{Catalog, Loader, files};
-use metahub_client::session::{Client, Login, Session};
+use metahub_client::session::Session;
 use metahub_oci::{Digest, Document, Host, ImageReference, Reference};
 use metahub_operations::CatalogReader;
 use metahub_signature::{EMPTY_CONFIG, PrivateKey, Referrer};
-use metahub_upstream::{Credentials, CredentialsConfig, UpstreamConfig};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde_json::json;
-use url::Url;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
 use crate::commands::catalog_site::{self, SiteArgs};
+use crate::commands::registry_args::{RegistryArgs, client};
 use crate::config::{Config, Layer, followed, parse_reference};
 use crate::exit::Exit;
 use crate::follow::{Status, public_key};
@@ -73,34 +72,6 @@ pub(crate) struct PullArgs {
     #[command(flatten)]
     registry: RegistryArgs,
 }
-
-/// How a registry is spoken to, and under which login.
-#[derive(Debug, Args)]
-struct RegistryArgs {
-    /// The login; without it, what the configuration says of that upstream, else what docker login
-    /// wrote
-    #[arg(long = "as", value_name = "LOGIN", env = "METAHUB_LOGIN")]
-    login: Option<String>,
-    /// Read the login's password from standard input
-    #[arg(long, requires = "login")]
-    password_stdin: bool,
-    /// Speak HTTP without TLS
-    #[arg(long)]
-    plain_http: bool,
-    /// Authorities to trust beside the system's, a PEM file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    ca_file: Option<PathBuf>,
-    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
-    /// [default: none]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    config: Option<PathBuf>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
-}
-
-/// Most that is read of a password on standard input, in bytes.
-const MAX_PASSWORD: u64 = 64 * 1024;
 
 pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
     match command {
@@ -294,94 +265,6 @@ fn list(settings: &SettingsArgs, format: Format) -> miette::Result<Exit> {
 fn bare(image: &ImageReference) -> String {
     let host = image.host().map(Host::as_str).unwrap_or_default();
     format!("{host}/{}", image.name())
-}
-
-impl RegistryArgs {
-    fn load(&self) -> miette::Result<Config> {
-        let settings = SettingsArgs {
-            config: self.config.clone(),
-            data: None,
-        };
-        load_config(&settings, Layer::default())
-    }
-
-    /// How the registry is spoken to: as the flags say, else as the configuration does.
-    fn registry(&self, image: &ImageReference, config: &Config) -> miette::Result<UpstreamConfig> {
-        let host = image
-            .host()
-            .ok_or_else(|| miette!("{image} names no host"))?;
-        let known = config.upstreams.upstreams.iter().find(|o| o.host == *host);
-        let mut registry = known
-            .cloned()
-            .unwrap_or_else(|| UpstreamConfig::new(host.clone()));
-        registry.pass_through = None;
-        registry.plain_http |= self.plain_http;
-        registry.ca_file = self.ca_file.clone().or(registry.ca_file);
-        if let Some(name) = self.login.as_ref().filter(|name| !name.is_empty()) {
-            let password = if self.password_stdin {
-                super::accounts_of::password_from_stdin(MAX_PASSWORD)?
-            } else {
-                String::new()
-            };
-            registry.given_credentials = Some(Credentials::password(name.clone(), password));
-        } else if registry.credentials.is_none()
-            && let Some(file) = docker_config()
-        {
-            registry.credentials = Some(CredentialsConfig {
-                docker_config: Some(file),
-                ..CredentialsConfig::default()
-            });
-        }
-        Ok(registry)
-    }
-}
-
-/// Where `docker login` writes, if something is there.
-fn docker_config() -> Option<PathBuf> {
-    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker"));
-    let file = folder.or_else(home)?.join("config.json");
-    file.is_file().then_some(file)
-}
-
-/// A client that pushes.
-async fn client(registry: &UpstreamConfig) -> miette::Result<Client> {
-    let credentials = match (&registry.given_credentials, &registry.credentials) {
-        (Some(given), _) => Some(given.clone()),
-        (None, Some(written)) => {
-            let read = written.read(&registry.host).await;
-            read.map_err(|problem| miette!("{problem}"))?
-        }
-        (None, None) => None,
-    };
-    let login = match &credentials {
-        Some(credentials) => {
-            let (name, password) = credentials.login().ok_or_else(|| {
-                miette!(
-                    help = "log in with a user name and a password, by --as and --password-stdin",
-                    "the login at {} is an identity token, which is of no use here",
-                    registry.host
-                )
-            })?;
-            Some(Login {
-                name: name.to_owned(),
-                password: password.to_owned(),
-            })
-        }
-        None => None,
-    };
-    let server = match &registry.url {
-        Some(url) => url.clone(),
-        None => {
-            let scheme = if registry.plain_http { "http" } else { "https" };
-            Url::parse(&format!("{scheme}://{}", registry.host)).into_diagnostic()?
-        }
-    };
-    let authorities = registry.ca_file.as_ref().map(|file| {
-        fs::read(file).map_err(|error| miette!("cannot read {}: {error}", file.display()))
-    });
-    let authorities = authorities.transpose()?;
-    Client::anywhere(server, login, authorities.as_deref()).into_diagnostic()
 }
 
 #[cfg(test)]

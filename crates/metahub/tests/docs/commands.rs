@@ -40,6 +40,8 @@ fn every_command_in_a_block_is_known_and_takes_the_arguments_it_is_given() {
                     // Pushes to and pulls from real registries are in tests/e2e/tests/catalogs.rs.
                     Some(&"catalog") => code != 2,
                     Some(&("check" | "profile")) if of_catalog => code == 0,
+                    // `crates/metahub/tests/layers.rs` builds layers.
+                    Some(&"layer") => code != 2,
                     // `tests/e2e/tests/inspect.rs` runs them on images.
                     // Those of `check` with images are run by `crates/metahub/tests/verify.rs`.
                     Some(&("inspect" | "check")) => code != 2,
@@ -182,6 +184,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
         "demo",
         "account",
         "catalog",
+        "layer",
         "profile",
         "collection",
         "config",
@@ -202,6 +205,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
         ["catalog", "list"],
         ["catalog", "push"],
         ["catalog", "pull"],
+        ["layer", "build"],
     ] {
         assert!(help(&below).contains("--format <FORMAT>"), "{below:?}");
     }

@@ -49,6 +49,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cosign verify", "`tests/e2e/tests/signing.rs` verifies so"),
     ("oras push", "`tests/e2e/tests/catalogs.rs` pushes so"),
     ("oras pull", "`tests/e2e/tests/catalogs.rs` pulls so"),
+    (
+        "catalog/layers/site-mpi/stage",
+        "`crates/metahub/tests/layers.rs` runs it",
+    ),
+    ("./aws/install", "is Amazon's, and not here"),
     ("skopeo copy", "end-to-end tests copy with skopeo"),
     (
         "apt-get install ./metahub",
@@ -94,6 +99,10 @@ fn pages() -> Vec<PathBuf> {
     let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]
         .iter()
         .chain(&["catalog/README.md"])
+        .chain(&["catalog/layers/aws-cli/README.md"])
+        .chain(&["catalog/layers/glow-help/README.md"])
+        .chain(&["catalog/layers/perf-stat/README.md"])
+        .chain(&["catalog/layers/site-mpi/README.md"])
         .map(|name| root.join(name))
         .collect();
     for folder in ["docs", "docs/decisions"] {

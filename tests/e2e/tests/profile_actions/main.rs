@@ -7,6 +7,7 @@
     reason = "a test"
 )]
 
+mod built_layers;
 mod lab;
 mod other_clients;
 
