@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::reader::Reader;
+use crate::version_pattern::VersionPattern;
 use crate::yaml::Node;
 
 /// What a document says of the application that its collections hold.
@@ -24,6 +25,10 @@ pub struct About {
     /// Words that people search for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
+    /// Which tags of its collections are versions, of which `metahub catalog update` looks for
+    /// newer ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub update: Vec<VersionPattern>,
 }
 
 /// What a collection says of itself.
@@ -83,7 +88,8 @@ impl FromStr for Certainty {
     }
 }
 
-pub(crate) const ABOUT_KEYS: &[&str] = &["description", "homepage", "license", "keywords"];
+pub(crate) const ABOUT_KEYS: &[&str] =
+    &["description", "homepage", "license", "keywords", "update"];
 pub(crate) const ABOUT_COLLECTION_KEYS: &[&str] = &["no_generic"];
 pub(crate) const ABOUT_ENTRY_KEYS: &[&str] = &["documented", "certainty", "moving", "fat"];
 
@@ -106,11 +112,19 @@ impl About {
                 keywords.extend(word.map(str::to_owned));
             }
         }
+        let mut update = Vec::new();
+        if let Some(list) = fields.get("update") {
+            let example = "update: ['[0-9]{4}']";
+            for item in reader.list(list, "update", example).unwrap_or_default() {
+                update.extend(reader.parsed(item, "update", "bad-pattern", example));
+            }
+        }
         Some(Self {
             description,
             homepage,
             license,
             keywords,
+            update,
         })
     }
 
@@ -129,6 +143,12 @@ impl About {
                 "license": { "type": "string", "description": "An SPDX expression" },
                 "keywords": {
                     "description": "Words that people search for",
+                    "type": "array",
+                    "items": { "type": "string" },
+                },
+                "update": {
+                    "description": "Which tags are versions: regular expressions that match whole \
+                                    tags, with the version as their first group if there is one",
                     "type": "array",
                     "items": { "type": "string" },
                 },

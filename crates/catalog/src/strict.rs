@@ -9,6 +9,9 @@ use crate::collection::{Collection, Entry};
 use crate::problem::Problem;
 use crate::{Catalog, Location};
 
+/// What is to be replaced by whoever fills a new document in.
+const TODO: &str = "TODO";
+
 /// Words that tags begin with which publishers move. With a date or a year after it, a tag is a
 /// release, and so is one of digits alone.
 const MOVING: &[&str] = &[
@@ -35,6 +38,7 @@ pub fn strict(catalog: &Catalog) -> Vec<Problem> {
             application(collection, &mut found);
         }
         generic(collection, &mut found);
+        unfinished(collection, &mut found);
         for entry in &collection.entries {
             image(entry, &mut found);
             features(entry, &provided, &mut found);
@@ -78,6 +82,36 @@ fn application(collection: &Collection, found: &mut Vec<Problem>) {
             ),
             "write `about: {description: …, homepage: https://…, license: …}` beside `manifests`",
         );
+    }
+}
+
+/// Nothing is left of what `metahub catalog new` writes to be filled in.
+fn unfinished(collection: &Collection, found: &mut Vec<Problem>) {
+    let about = &collection.application;
+    let mut texts = vec![("tag", Some(collection.tag.as_str()))];
+    texts.push(("description", about.description.as_deref()));
+    texts.push(("homepage", about.homepage.as_deref()));
+    texts.push(("license", about.license.as_deref()));
+    texts.push(("no_generic", collection.about.no_generic.as_deref()));
+    let keywords = about.keywords.iter();
+    texts.extend(keywords.map(|word| ("keywords", Some(word.as_str()))));
+    let mut todo = |location: &Location, key: &str| {
+        let message = format!("`{key}` still says {TODO}");
+        note(found, location, "todo", message, "write what it is to say");
+    };
+    for (key, text) in texts {
+        if text.is_some_and(|text| text.contains(TODO)) {
+            todo(&collection.location, key);
+        }
+    }
+    for entry in &collection.entries {
+        if entry.image.to_string().contains(TODO) {
+            todo(&entry.location, "image");
+        }
+        let documented = entry.about.documented.as_ref();
+        if documented.is_some_and(|url| url.contains(TODO)) {
+            todo(&entry.location, "documented");
+        }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check profile and collection documents for mistakes
     Check(CheckArgs),
-    /// Push and pull catalogs as artifacts of registries, and list those that are followed
+    /// Write and verify collections that others use; push, pull and list catalogs of registries
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Show which build each kind of machine gets of each collection

@@ -8,6 +8,7 @@ use metahub_operations::DocumentKind;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use crate::cli::{Cli, Command};
+use crate::commands::catalog::CatalogCommand;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
     account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
@@ -35,7 +36,9 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
     let usual = match cli.command {
         Command::Serve(_) => "info",
         // What is refused in a test is in its report.
-        Command::Profile(ProfileCommand::Test(_)) => "error",
+        Command::Profile(ProfileCommand::Test(_)) | Command::Catalog(CatalogCommand::Test(_)) => {
+            "error"
+        }
         // So is it in the answer.
         Command::Resolve(ref args) if args.local.is_given() => "error",
         _ => "warn",

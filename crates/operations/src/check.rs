@@ -87,7 +87,7 @@ impl Check {
 
 /// Reads the image of every entry of every collection and tells where the two disagree, in the
 /// order of the documents.
-async fn check_images(registry: &Registry, catalog: &Catalog) -> Vec<Problem> {
+pub(crate) async fn check_images(registry: &Registry, catalog: &Catalog) -> Vec<Problem> {
     let mut collections: Vec<&Collection> = catalog.collections().collect();
     collections.sort_by_key(|collection| &collection.location);
     let mut problems = Vec::new();

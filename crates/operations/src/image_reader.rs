@@ -26,13 +26,18 @@ pub struct ImageReader {
 }
 
 impl ImageReader {
-    /// A registry that reads images as a server with these documents would.
-    pub(crate) async fn open(&self, catalog: Catalog) -> Result<Registry, OperationError> {
+    /// The registries, as a server with this configuration reads them.
+    pub(crate) fn upstreams(&self) -> Result<Upstreams, OperationError> {
         let mut upstreams = self.upstreams.clone();
         if let Some(server) = &self.server {
             upstreams.upstreams.insert(0, upstream(server)?);
         }
-        let upstreams = Upstreams::new(&upstreams)?;
+        Ok(Upstreams::new(&upstreams)?)
+    }
+
+    /// A registry that reads images as a server with these documents would.
+    pub(crate) async fn open(&self, catalog: Catalog) -> Result<Registry, OperationError> {
+        let upstreams = self.upstreams()?;
         let store = Store::temporary()
             .await
             .map_err(OperationError::NoTemporaryFolder)?;

@@ -15,7 +15,12 @@ use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde_json::json;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
+use crate::commands::catalog_new::{self, NewArgs};
 use crate::commands::catalog_site::{self, SiteArgs};
+use crate::commands::catalog_test;
+use crate::commands::catalog_update::{self, UpdateArgs};
+use crate::commands::catalog_verify::{self, VerifyArgs};
+use crate::commands::profile_test::ProfileTestArgs;
 use crate::commands::registry_args::{RegistryArgs, client};
 use crate::config::{Config, Layer, followed, parse_reference};
 use crate::exit::Exit;
@@ -23,9 +28,17 @@ use crate::follow::{Status, public_key};
 use crate::keys::private_key;
 use crate::output;
 
-/// Catalogs as artifacts of registries
+/// Collections that others use: writing them, and catalogs as artifacts of registries
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogCommand {
+    /// Make a folder for the collections of an application, to be filled in
+    New(NewArgs),
+    /// Run the tests beside collections; each application has some
+    Test(ProfileTestArgs),
+    /// Hold collections against the registries of their images, and write their digests down
+    Verify(VerifyArgs),
+    /// Add collections for new versions of applications, found by patterns in the documents
+    Update(UpdateArgs),
     /// Push documents as one artifact, after checking them as metahub check does
     Push(PushArgs),
     /// Write the documents of a catalog of a registry into a folder
@@ -75,6 +88,10 @@ pub(crate) struct PullArgs {
 
 pub(crate) async fn run(command: CatalogCommand) -> miette::Result<Exit> {
     match command {
+        CatalogCommand::New(args) => catalog_new::run(&args),
+        CatalogCommand::Test(args) => catalog_test::run(args).await,
+        CatalogCommand::Verify(args) => catalog_verify::run(args).await,
+        CatalogCommand::Update(args) => catalog_update::run(args).await,
         CatalogCommand::Push(args) => push(args).await,
         CatalogCommand::Pull(args) => pull(args).await,
         CatalogCommand::Site(args) => catalog_site::run(args).await,

@@ -9,7 +9,7 @@ use miette::miette;
 
 use crate::args::{SettingsArgs, graph, load_config};
 use crate::commands::test_formats;
-use crate::config::Layer;
+use crate::config::{Config, Layer};
 use crate::exit::Exit;
 use crate::output;
 
@@ -17,7 +17,7 @@ use crate::output;
 pub(crate) struct ProfileTestArgs {
     /// Documents with `tests:`, or folders of .yaml and .yml files
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
-    paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Further documents that the tests need; their own tests are not run
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     catalog: Vec<PathBuf>,
@@ -45,13 +45,36 @@ enum TestFormat {
 }
 
 pub(crate) async fn run(args: ProfileTestArgs) -> miette::Result<Exit> {
+    let config = config(&args)?;
+    let report = report(args, &config).await?;
+    Ok(if failed(&report) {
+        Exit::Failure
+    } else {
+        Exit::Ok
+    })
+}
+
+/// The configuration that `args` name.
+pub(crate) fn config(args: &ProfileTestArgs) -> miette::Result<Config> {
     let settings = SettingsArgs {
-        config: args.config,
+        config: args.config.clone(),
         data: None,
     };
-    let config = load_config(&settings, Layer::default())?;
+    load_config(&settings, Layer::default())
+}
+
+/// Whether the documents are wrong or a test failed.
+pub(crate) fn failed(report: &ProfileTestReport) -> bool {
+    report.failed > 0 || report.problems.iter().any(Problem::is_error)
+}
+
+/// Runs the tests and prints what came of them. Documents without any are an error.
+pub(crate) async fn report(
+    args: ProfileTestArgs,
+    config: &Config,
+) -> miette::Result<ProfileTestReport> {
     let test = ProfileTest {
-        graph: graph(&config)?,
+        graph: graph(config)?,
         paths: args.paths,
         beside: args.catalog,
         policy: config.registry.policy,
@@ -74,11 +97,7 @@ pub(crate) async fn run(args: ProfileTestArgs) -> miette::Result<Exit> {
             "there are no tests in these documents"
         ));
     }
-    Ok(if errors || report.failed > 0 {
-        Exit::Failure
-    } else {
-        Exit::Ok
-    })
+    Ok(report)
 }
 
 fn text(report: &ProfileTestReport) -> miette::Result<()> {

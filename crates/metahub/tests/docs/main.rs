@@ -83,8 +83,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Configurations of other programs, by how they begin.
-const FOREIGN: &[&str] = &["scrape_configs:", "profile:"];
+/// Configurations of other programs, and documents that are tested elsewhere, by how they begin.
+const FOREIGN: &[&str] = &["scrape_configs:", "profile:", "about:"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -98,7 +98,7 @@ fn pages() -> Vec<PathBuf> {
     let root = root();
     let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"]
         .iter()
-        .chain(&["catalog/README.md"])
+        .chain(&["catalog/README.md", "catalog/CONTRIBUTING.md"])
         .chain(&["catalog/layers/aws-cli/README.md"])
         .chain(&["catalog/layers/glow-help/README.md"])
         .chain(&["catalog/layers/perf-stat/README.md"])

@@ -2,7 +2,7 @@
 
 use metahub_catalog::Composed;
 use metahub_hardware::Statements;
-use metahub_oci::{Document, ImageReference, Index, Platform, Tag};
+use metahub_oci::{Digest, Document, ImageReference, Index, Platform, Tag};
 
 use crate::Registry;
 use crate::access::pass_through::Request;
@@ -24,6 +24,17 @@ pub struct ImageSays {
 }
 
 impl Operator {
+    /// The digest of what `image` names now: an image, an index or an artifact. `None` when there
+    /// is nothing of that name.
+    pub async fn image_digest(
+        &self,
+        image: &ImageReference,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let source = self.registry().image_source(image).await?;
+        let document = source.map(|source| source.document()).transpose()?;
+        Ok(document.map(|document| document.digest().clone()))
+    }
+
     /// What a single image says of itself. `None` when `image` names an index or an artifact.
     pub async fn image_says(
         &self,
