@@ -18,7 +18,7 @@ use crate::{BLOBS, BundleError, INDEX_FILE, LAYOUT_FILE};
 /// Most files of one archive.
 const MAX_FILES: usize = 2_000_000;
 /// Most that is read between two files, in bytes: long names and the like.
-const MAX_HEADERS: u64 = 1024 * 1024;
+pub(crate) const MAX_HEADERS: u64 = 1024 * 1024;
 
 /// A part of the archive's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +150,9 @@ fn kind(entry: EntryType) -> &'static str {
 
 /// A file of which only so much is read between two calls that renew the budget. Jumping over
 /// content costs nothing.
-struct Bounded<'f> {
-    file: &'f File,
-    budget: Rc<Cell<u64>>,
+pub(crate) struct Bounded<'f> {
+    pub(crate) file: &'f File,
+    pub(crate) budget: Rc<Cell<u64>>,
 }
 
 impl Read for Bounded<'_> {

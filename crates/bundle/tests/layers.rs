@@ -422,6 +422,30 @@ fn hostile_archives_are_refused_by_what_is_wrong_with_them() {
 }
 
 #[test]
+fn a_name_of_megabytes_and_too_many_paths_end_at_a_bound() {
+    // A long name of 64 MiB, before any entry of that name.
+    let long = vec![b'n'; 64 * 1024 * 1024];
+    let (_folder, file) = written(&raw(&[
+        ("././@LongLink", b'L', "", &long),
+        ("a", b'0', "", b"x"),
+    ]));
+    let said = refused(&file);
+    assert!(said.contains("is no tar file"), "{said}");
+    // Paths that share nothing, each with a thousand folders that lead to it: 2 GB of names in all.
+    let mut tar = Builder::new(Vec::new());
+    for number in 0..1000 {
+        let path = format!("{number:04}{}", "/x".repeat(2000));
+        let mut header = Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, &b""[..]).unwrap();
+    }
+    let (_folder, file) = written(&tar.into_inner().unwrap());
+    let said = refused(&file);
+    assert!(said.contains("has paths of more than"), "{said}");
+}
+
+#[test]
 fn what_is_no_archive_or_breaks_off_is_refused() {
     let whole = raw(&[("a", b'0', "", &[7; 4000])]);
     for (bytes, expected) in [

@@ -1,15 +1,18 @@
 //! The tree of a tar file, plain or compressed with gzip or zstd. What is compressed is unpacked
 //! into a temporary file first, because a layer has another order than the archive.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
 use super::error::LayerError;
 use super::tree::{Content, Kind, MAX_BYTES, Tree};
+use crate::scan::{Bounded, MAX_HEADERS};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -24,10 +27,16 @@ pub(super) fn read(path: &Path, tree: &mut Tree) -> Result<File, LayerError> {
         return Err(tree.refuse_all("is empty: expected a folder or a tar file"));
     }
     plain.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut archive = Archive::new(BufReader::new(&plain));
+    // Long names are read into memory before anybody sees them.
+    let budget = Rc::new(Cell::new(MAX_HEADERS));
+    let mut archive = Archive::new(Bounded {
+        file: &plain,
+        budget: Rc::clone(&budget),
+    });
     for entry in archive.entries_with_seek().map_err(failed)? {
         let mut entry =
             entry.map_err(|error| tree.refuse_all(format!("is no tar file: {error}")))?;
+        budget.set(MAX_HEADERS);
         let name = entry.path_bytes().into_owned();
         check_extensions(&mut entry, &name, tree)?;
         let header = entry.header();

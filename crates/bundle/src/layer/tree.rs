@@ -12,7 +12,9 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// Longest path or target of a link, in bytes: what Linux takes.
 const MAX_PATH: usize = 4095;
 /// Most bytes of all files together.
-pub(crate) const MAX_BYTES: u64 = 256 * 1024 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Most bytes of all paths and targets of links together.
+const MAX_NAMES: usize = 256 * 1024 * 1024;
 /// How names begin that say in a layer that a file of the layers below is removed (image
 /// specification, `layer.md`, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
@@ -54,7 +56,10 @@ pub(crate) struct Tree {
     /// What errors call the source.
     source: String,
     entries: BTreeMap<Vec<u8>, Entry>,
+    /// Of all files together.
     bytes: u64,
+    /// Of all paths and targets of links together.
+    names: usize,
 }
 
 impl Tree {
@@ -63,6 +68,7 @@ impl Tree {
             source,
             entries: BTreeMap::new(),
             bytes: 0,
+            names: 0,
         }
     }
 
@@ -111,7 +117,20 @@ impl Tree {
         {
             return Err(self.refuse(&path, "is there twice: leave one of them out"));
         }
-        self.entries.insert(path, Entry { kind, mode });
+        self.insert(path, Entry { kind, mode })
+    }
+
+    /// Inserts an entry, within the bounds.
+    fn insert(&mut self, path: Vec<u8>, entry: Entry) -> Result<(), LayerError> {
+        let target = match &entry.kind {
+            Kind::Symlink(target) | Kind::Hardlink(target) => target.len(),
+            Kind::Folder | Kind::File { .. } => 0,
+        };
+        self.names = self.names.saturating_add(path.len() + target);
+        if self.names > MAX_NAMES {
+            return Err(self.refuse_all(format!("has paths of more than {MAX_NAMES} bytes")));
+        }
+        self.entries.insert(path, entry);
         if self.entries.len() > MAX_ENTRIES {
             return Err(self.refuse_all(format!("has more than {MAX_ENTRIES} entries")));
         }
@@ -199,29 +218,25 @@ impl Tree {
     }
 
     fn add_parents(&mut self) -> Result<(), LayerError> {
-        let mut missing = Vec::new();
-        for path in self.entries.keys() {
-            let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-            for (at, _) in slashes {
+        let paths: Vec<Vec<u8>> = self.entries.keys().cloned().collect();
+        for path in &paths {
+            let mut path = path.as_slice();
+            while let Some(at) = path.iter().rposition(|byte| *byte == b'/') {
                 let parent = path.get(..at).unwrap_or_default();
                 match self.entries.get(parent).map(|entry| &entry.kind) {
-                    Some(Kind::Folder) => {}
+                    // What leads to it is looked at when it is its turn.
+                    Some(Kind::Folder) => break,
                     Some(_) => {
                         let problem = format!("is below '{}', no folder", parent.escape_ascii());
                         return Err(self.refuse(path, problem));
                     }
-                    None => missing.push(parent.to_owned()),
+                    None => {
+                        let (kind, mode) = (Kind::Folder, 0o755);
+                        self.insert(parent.to_owned(), Entry { kind, mode })?;
+                    }
                 }
+                path = parent;
             }
-        }
-        for path in missing {
-            self.entries.entry(path).or_insert(Entry {
-                kind: Kind::Folder,
-                mode: 0o755,
-            });
-        }
-        if self.entries.len() > MAX_ENTRIES {
-            return Err(self.refuse_all(format!("has more than {MAX_ENTRIES} entries")));
         }
         Ok(())
     }
