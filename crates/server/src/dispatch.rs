@@ -80,7 +80,7 @@ impl Dispatcher {
         };
         let result = self.admitted(&call, body, &mut record).await;
         let mut response = result.unwrap_or_else(|error| {
-            record.code = Some(error.error_code());
+            record.fails(&error);
             error.into_response()
         });
         record.answers(response.status());

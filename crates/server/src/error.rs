@@ -106,6 +106,11 @@ impl HttpError {
         self.0.code
     }
 
+    /// What the client is told.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What is answered with.
     pub(crate) fn into_parts(self) -> Parts {
         *self.0

@@ -11,12 +11,15 @@ use metahub_auth::Identity;
 use metahub_limits::Share;
 use metahub_oci::ErrorCode;
 
+use crate::error::HttpError;
 use crate::kind::Kind;
 use crate::metrics::Metrics;
 use crate::route::Route;
 
 /// Under which name log filters find requests.
 const TARGET: &str = "metahub::request";
+/// Most bytes of an error's message that a line has.
+const LONGEST_ERROR: usize = 1024;
 
 /// What is known of a request; written when its answer's body has been sent or dropped.
 pub(crate) struct Record {
@@ -31,7 +34,9 @@ pub(crate) struct Record {
     /// What is asked for, once that is understood.
     pub(crate) route: Option<Arc<Route>>,
     status: StatusCode,
-    pub(crate) code: Option<ErrorCode>,
+    code: Option<ErrorCode>,
+    /// What the client is told went wrong.
+    error: Option<String>,
     pub(crate) announced: u64,
     pub(crate) sent: u64,
     /// The room that it takes up among the requests that are being answered.
@@ -61,6 +66,7 @@ impl Record {
             route: None,
             status: client_left(),
             code: None,
+            error: None,
             announced: 0,
             sent: 0,
             share: None,
@@ -74,6 +80,17 @@ fn client_left() -> StatusCode {
 }
 
 impl Record {
+    /// Its answer is an error, of which the log has at most [`LONGEST_ERROR`] bytes.
+    pub(crate) fn fails(&mut self, error: &HttpError) {
+        self.code = Some(error.error_code());
+        let message = error.message();
+        let mut end = message.len().min(LONGEST_ERROR);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.error = message.get(..end).map(str::to_owned);
+    }
+
     /// Its answer begins.
     pub(crate) fn answers(&mut self, status: StatusCode) {
         self.status = status;
@@ -112,6 +129,7 @@ impl Drop for Record {
             by,
             status = self.status.as_u16(),
             outcome = &*outcome,
+            error = self.error.as_deref(),
             bytes = self.sent,
             ms = self.started.elapsed().as_millis(),
             client = %self.client,

@@ -64,6 +64,28 @@ fn sigterm_ends_it_cleanly_and_its_data_serve_again() {
 }
 
 #[test]
+fn the_log_says_of_each_error_what_the_client_was_told() {
+    let Some(metahub) = alone() else { return };
+    let told = |path: &str, login| {
+        let answer = metahub.get(path).login(login).send();
+        let error = answer.json()["errors"][0]["message"].clone();
+        (answer.status, error.as_str().unwrap().to_owned())
+    };
+    for (path, login, status) in [
+        ("/v2/no/such/manifests/1", Some(("zen3", "any")), 404),
+        ("/v2/no/such/manifests/1", Some(("zen33", "any")), 401),
+        ("/v2/no/such/blobs/sha256:12", Some(("zen3", "any")), 400),
+        ("/nowhere", None, 404),
+    ] {
+        let (answered, message) = told(path, login);
+        assert_eq!(answered, status, "{path}: {message}");
+        let line = format!("error={message:?}");
+        let logged = wait_until(Duration::from_secs(30), || metahub.log().contains(&line));
+        assert!(logged, "{line}\n{}", metahub.log());
+    }
+}
+
+#[test]
 fn an_open_connection_does_not_keep_it_from_ending() {
     let Some(mut metahub) = alone() else { return };
     let idle = std::net::TcpStream::connect(metahub.host()).unwrap();
