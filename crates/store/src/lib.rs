@@ -18,6 +18,7 @@ mod eviction;
 mod fills;
 mod folder;
 mod gc;
+mod layer_needs;
 mod manifests;
 mod records;
 mod repositories;

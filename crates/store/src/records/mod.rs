@@ -13,6 +13,7 @@ mod documents;
 mod garbage;
 mod identity;
 mod inspection;
+mod layer_needs;
 mod manifests;
 pub(crate) mod memory;
 mod new_manifest;
@@ -50,6 +51,7 @@ pub use documents::{
 pub(crate) use garbage::{Garbage, GarbageRecords, Link};
 pub(crate) use identity::IdentityRecords;
 pub(crate) use inspection::{Affected, InspectionRecords, StoredBody};
+pub(crate) use layer_needs::LayerNeedsRecords;
 pub use manifests::{Deletion, StoredManifest};
 pub(crate) use manifests::{ManifestRecords, Stays};
 pub(crate) use new_manifest::{NewManifest, digest_of, host_of};
@@ -81,6 +83,7 @@ pub(crate) trait Records:
     + CacheRecords
     + GarbageRecords
     + InspectionRecords
+    + LayerNeedsRecords
     + AccountRecords
     + DocumentRecords
     + IdentityRecords

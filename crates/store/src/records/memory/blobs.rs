@@ -54,6 +54,7 @@ impl BlobRecords for MemoryRecords {
                 size: new.access.size,
                 body: new.access.body,
                 used_at: state.now(),
+                needs: known.and_then(|known| known.needs.clone()),
             };
             state.blobs.insert(new.digest.clone(), blob);
             if let Some(name) = new.repository {

@@ -10,6 +10,7 @@ mod eviction;
 mod garbage;
 mod identity;
 mod inspection;
+mod layer_needs;
 mod manifests;
 mod pins;
 mod repositories;

@@ -21,6 +21,8 @@ pub(super) struct Blob {
     pub(super) size: u64,
     pub(super) body: Option<Bytes>,
     pub(super) used_at: SystemTime,
+    /// What it needs, and by which version of the rule.
+    pub(super) needs: Option<(u32, String)>,
 }
 
 /// The body of a manifest that a repository holds.

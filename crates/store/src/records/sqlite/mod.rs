@@ -35,6 +35,7 @@ mod eviction_rules;
 mod garbage;
 mod identity;
 mod inspection;
+mod layer_needs;
 mod manifest_rows;
 mod manifests;
 mod needs;

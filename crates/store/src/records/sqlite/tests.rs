@@ -37,6 +37,7 @@ const ALL: &[(&str, &[(&str, &str)])] = &[
     ("garbage", garbage::STATEMENTS),
     ("identity", identity::STATEMENTS),
     ("inspection", inspection::STATEMENTS),
+    ("layer_needs", layer_needs::STATEMENTS),
     ("manifest_rows", manifest_rows::STATEMENTS),
     ("manifests", manifests::STATEMENTS),
     ("needs", needs::STATEMENTS),

@@ -44,6 +44,10 @@ pub(super) async fn all(records: &dyn Records, world: &World, now: SystemTime) -
         }
         let affected = records.affected_by_blob(digest).await;
         answers.push(format!("affected by {digest}: {affected:?}"));
+        for rule in 1..3 {
+            let needs = records.layer_needs(digest, rule).await;
+            answers.push(format!("needs of {digest} by {rule}: {needs:?}"));
+        }
         let named = records.is_file_named(digest).await;
         answers.push(format!("is file {digest} named: {named:?}"));
         let first = u8::from_str_radix(&digest.hex()[..2], 16).unwrap();

@@ -31,6 +31,7 @@ pub(super) enum Intent {
     DeleteBlob(usize, usize),
     DeleteBlobUnless(usize, usize, usize),
     ForgetBlob(usize),
+    PutLayerNeeds(usize, u32),
     PublishManifest {
         repository: usize,
         document: usize,
@@ -100,6 +101,7 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         1 => (r(), b()).prop_map(|(r, b)| Intent::DeleteBlob(r, b)),
         1 => (r(), b(), t()).prop_map(|(r, b, t)| Intent::DeleteBlobUnless(r, b, t)),
         1 => b().prop_map(Intent::ForgetBlob),
+        2 => (b(), 1..3u32).prop_map(|(b, rule)| Intent::PutLayerNeeds(b, rule)),
         12 => publish_manifest.prop_map(
             |((repository, document, origin, tag, fixed), (require, by, sources, mount_from))| {
                 Intent::PublishManifest {
@@ -213,6 +215,13 @@ impl Intent {
                 format!("{:?}", deleted.await)
             }
             Self::ForgetBlob(at) => format!("{:?}", records.forget_blob(blob(at)).await),
+            Self::PutLayerNeeds(at, rule) => {
+                let needs = format!("by {rule}");
+                format!(
+                    "{:?}",
+                    records.put_layer_needs(blob(at), *rule, needs).await
+                )
+            }
             Self::PublishManifest {
                 repository,
                 document,
