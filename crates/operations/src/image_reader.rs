@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metahub_catalog::Catalog;
 use metahub_oci::Host;
-use metahub_registry::{Free, Registry, Settings};
+use metahub_registry::{Free, InspectionMode, Registry, Settings};
 use metahub_store::Store;
 use metahub_upstream::{UpstreamConfig, Upstreams, UpstreamsConfig};
 use tokio::sync::watch;
@@ -45,6 +45,8 @@ impl ImageReader {
         let mut settings = self.settings.clone();
         // What is read is small, and gone at the end: it fits where a server would fetch no more.
         settings.cache.keep_free = Free::Bytes(0);
+        // Only a server reads code beside what it is asked.
+        settings.inspection.mode = InspectionMode::TrustLabels;
         Ok(Registry::new(store, upstreams, catalog, settings))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use metahub_bundle::{BundleError, ImageFiles, REF_NAME};
 use metahub_catalog::{Args, Catalog, Composed};
 use metahub_oci::{Descriptor, Digest, Document, ImageReference, Manifest, Reference, Tag};
-use metahub_registry::{Registry, RegistryError, Settings};
+use metahub_registry::{InspectionMode, Registry, RegistryError, Settings};
 use metahub_store::{Origin, PutManifest, Store};
 use metahub_upstream::{Upstreams, UpstreamsConfig};
 use tokio::sync::watch;
@@ -184,8 +184,10 @@ pub(crate) async fn registry(
     images: &[LocalImage],
     catalog: Catalog,
     upstreams: UpstreamsConfig,
-    settings: Settings,
+    mut settings: Settings,
 ) -> Result<Registry, OperationError> {
+    // The layers are not here.
+    settings.inspection.mode = InspectionMode::TrustLabels;
     let store = Store::in_memory()
         .await
         .map_err(OperationError::NoTemporaryFolder)?;

@@ -96,6 +96,22 @@ counters! {
     gc_bytes: "metahub_gc_freed_bytes", "Bytes that garbage collection freed";
     scrub_runs: "metahub_scrub_runs", "Scrubs that were done";
 
+    layers_inspected: "metahub_inspected_layers", "Layers whose code was read";
+
+    [by outcome] "metahub_inspections",
+        "Images whose code was read, of which something could not be read, that were left out \
+         because too many waited, or because their layers were not here": {
+        images_inspected = "done",
+        inspections_failed = "failed",
+        inspections_dropped = "dropped",
+        inspections_absent = "absent",
+    }
+    [by outcome] "metahub_inspection_findings",
+        "Choices of an image whose code requires more than the login has, or may require more, \
+         that were served with a warning, or refused": {
+        inspections_warned = "warned",
+        inspections_refused = "refused",
+    }
     [by answer] "metahub_upstream_tags",
         "Tags of upstreams that were answered from the cache, by asking the upstream, or from the \
          cache because the upstream failed": {

@@ -42,6 +42,7 @@ pub use cache::range_prefetch::RangePrefetch;
 pub use counters::{Counts, UpstreamCounts};
 pub use error::{Immutable, NotAllowed, RegistryError};
 pub use inspection::excess::Excess;
+pub use inspection::settings::{InspectionMode, InspectionSettings};
 pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};
 pub use metahub_signature::{SignError, Signer};
@@ -89,6 +90,8 @@ pub struct Settings {
     pub documents: DocumentBudget,
     /// What signs derived manifests and indexes; nothing: they are not signed.
     pub signer: Option<Arc<dyn Signer>>,
+    /// Whether the code of images is read, and what is done with what that shows.
+    pub inspection: InspectionSettings,
 }
 
 impl Default for Settings {
@@ -104,6 +107,7 @@ impl Default for Settings {
             logins: None,
             documents: DocumentBudget::default(),
             signer: None,
+            inspection: InspectionSettings::default(),
         }
     }
 }
@@ -136,6 +140,7 @@ struct Inner {
     /// The newest compatibility artifacts of images, as their upstreams told them last.
     compatibility: pull::compatibility::CompatibilityArtifacts,
     derivations: pull::choice::Derivations,
+    inspections: inspection::Inspections,
     documents: pull::document::Documents,
     revalidations: cache::revalidate::Revalidations,
     listings: cache::upstream_tags::Listings,
@@ -170,6 +175,7 @@ impl Registry {
                 room: cache::room::Room::default(),
                 leaders: cache::cross_repository::Leaders::default(),
                 derivations: pull::choice::Derivations::default(),
+                inspections: inspection::Inspections::default(),
                 documents: pull::document::Documents::default(),
                 collections: pull::collection::collections_lately(),
                 collections_found: pull::standing::Found::default(),

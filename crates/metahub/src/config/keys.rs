@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
-use metahub_registry::{ImmutableTags, LocalContent, Unsure};
+use metahub_registry::{ImmutableTags, InspectionMode, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::{AnyHost, ProxiedPrivate};
 
@@ -18,7 +18,7 @@ use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, SigningLayer, 
 use super::settings::Config;
 use super::shapes;
 use super::time::Time;
-use super::values::UpstreamList;
+use super::values::{FileHashes, Rate, UpstreamList};
 use super::warm::WarmConfig;
 use super::yaml::ConfigError;
 
@@ -181,6 +181,28 @@ settings! {
         /// it, or `serve` it with a warning.
         unknown_requirements: Option<Unsure> = "refuse"
             => |config, unknown| config.registry.policy.unknown = unknown;
+
+        /// What is done with what [reading the code of images](inspect.md#in-the-registry) shows:
+        /// `trust-labels` reads none; `warn` reads it in the background, and serves an image whose
+        /// code requires more than the login has with a warning; `enforce` does not serve such an
+        /// image, nor one of which it is not known.
+        inspection: Option<InspectionMode> = "warn"
+            => |config, mode| config.registry.inspection.mode = mode;
+
+        /// Bytes of layers a second that are read at most for that in the background.
+        inspection_rate: Option<Rate> = "64 MiB"
+            => |config, rate| config.registry.inspection.rate = rate.0;
+
+        /// How long a pull waits with `inspection: enforce` for the code of the image that it chose
+        /// to be read; then that is not known. Clients give up by themselves after some 30 seconds.
+        inspection_wait: Option<Time> = "20s"
+            => |config, wait| config.registry.inspection.wait = wait.duration();
+
+        /// Files of which an operator knows that they need no more than was proven of them, by the
+        /// SHA-256 of their content in hexadecimal; `metahub inspect --format json` tells it.
+        #[schemars(with = "Option<Vec<String>>")]
+        inspection_lifted: Option<FileHashes> = "[]"
+            => |config, hashes| config.registry.inspection.lifted = hashes.0;
 
         /// Registries to read through: what is not held here is read there, and cached. Several for
         /// one host, or several defaults, are asked in this order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use metahub_auth::AuthConfig;
 use metahub_hardware::Extension;
 use metahub_limits::DocumentBudget;
-use metahub_registry::{Free, Settings};
+use metahub_registry::{Free, InspectionMode, Settings};
 use metahub_server::{Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::UpstreamsConfig;
 
@@ -125,6 +125,7 @@ impl Default for Config {
     fn default() -> Self {
         let mut registry = Settings::default();
         registry.cache.keep_free = KEEP_FREE;
+        registry.inspection.mode = InspectionMode::Warn;
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000),
             data: PathBuf::from("metahub-data"),

@@ -97,7 +97,14 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 56] = [
+const OTHER_VALUES: [(&str, &str); 60] = [
+    ("inspection", "enforce"),
+    ("inspection_rate", "1 MiB"),
+    ("inspection_wait", "1s"),
+    (
+        "inspection_lifted",
+        "[e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855]",
+    ),
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),
     ("public_url", "https://hub.example.org"),

@@ -1,6 +1,7 @@
 //! Values of settings as people write them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use bytesize::ByteSize;
 use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
 use metahub_oci::MAX_MANIFEST_BYTES;
-use metahub_registry::{Free, ImmutableTags, LocalContent, Unsure};
+use metahub_registry::{Free, ImmutableTags, InspectionMode, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::{AnyHost, ProxiedPrivate, UpstreamConfig};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -141,6 +142,32 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
+/// Files by the SHA-256 of their content in hexadecimal.
+#[derive(Clone, Debug)]
+pub(crate) struct FileHashes(pub(super) HashSet<String>);
+
+impl<'de> Deserialize<'de> for FileHashes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let hash = |text: String| {
+            let hex = text
+                .strip_prefix("sha256:")
+                .unwrap_or(&text)
+                .to_ascii_lowercase();
+            if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Ok(hex);
+            }
+            Err(D::Error::custom(format!(
+                "'{text}' is no SHA-256: expected 64 hexadecimal digits"
+            )))
+        };
+        let list = Vec::<String>::deserialize(from)?;
+        list.into_iter()
+            .map(hash)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
 /// Upstreams, and where each of them stands.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -228,7 +255,7 @@ macro_rules! as_in_the_file {
 as_in_the_file! {
     bool, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
     Proxies, MetricsAccess, SendBlobs, ProfilePassword, ProfilesBy, Extension,
-    Free, ImmutableTags, LocalContent, Unsure, AnyHost, ProxiedPrivate, Vec<WarmConfig>,
+    Free, ImmutableTags, LocalContent, Unsure, InspectionMode, FileHashes, AnyHost, ProxiedPrivate, Vec<WarmConfig>,
 }
 
 impl<const MIN: usize, const MAX: usize> Setting for Count<MIN, MAX> {}

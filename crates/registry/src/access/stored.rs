@@ -60,6 +60,25 @@ impl StoredRepository {
         self.store.manifest(&self.name, digest).await
     }
 
+    /// What reading a layer's code showed that it needs, by that version of the rule.
+    pub(crate) async fn layer_needs(
+        &self,
+        layer: &Digest,
+        rule: u32,
+    ) -> Result<Option<String>, StoreError> {
+        self.store.layer_needs(layer, rule).await
+    }
+
+    /// Notes what a layer needs; whether it is stored.
+    pub(crate) async fn put_layer_needs(
+        &self,
+        layer: &Digest,
+        rule: u32,
+        needs: String,
+    ) -> Result<bool, StoreError> {
+        self.store.put_layer_needs(layer, rule, needs).await
+    }
+
     pub(crate) async fn tag(&self, tag: &Tag) -> Result<Option<Arc<TagRecord>>, StoreError> {
         self.store.tag(&self.name, tag).await
     }

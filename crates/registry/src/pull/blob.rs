@@ -275,6 +275,15 @@ impl Registry {
         Ok(Some(Found::Upstream(size)))
     }
 
+    /// A blob of one location, if it is here whole.
+    pub(crate) async fn blob_held(
+        &self,
+        location: &Location,
+        digest: &Digest,
+    ) -> Result<Option<BlobRead>, RegistryError> {
+        held(location.stored(), digest).await
+    }
+
     /// A blob of one location, fetched if its upstream has it.
     pub(crate) async fn blob_at(
         &self,

@@ -5,6 +5,7 @@
 //! to [`MAX_READ_AT_ONCE`](metahub_resolve::MAX_READ_AT_ONCE) for one platform all, of more the
 //! one that would be chosen, until one is. What is read of an image is kept by its digest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,33 @@ impl Candidates {
         match self {
             Self::Index(candidates) => narrow_candidates(source, candidates, profile, policy),
             Self::Single(_) | Self::None => narrow_candidates(source, source, profile, policy),
+        }
+    }
+
+    /// The same, of which some are never chosen, each for a reason.
+    pub(crate) fn without(&self, images: &HashMap<Digest, String>) -> Self {
+        let without = |index: &Index| {
+            let entries = index.manifests().iter().map(|entry| {
+                let reason = images.get(entry.digest());
+                reason.map_or_else(|| entry.clone(), |reason| excluded(entry, reason))
+            });
+            index.with_manifests(entries.collect())
+        };
+        match self {
+            Self::None => Self::None,
+            Self::Single(index) => Self::Single(without(index)),
+            Self::Index(index) => Self::Index(without(index)),
+        }
+    }
+
+    /// Calls `with` for each image.
+    pub(crate) fn each(&self, with: impl FnMut(&Digest)) {
+        if let Self::Single(index) | Self::Index(index) = self {
+            index
+                .manifests()
+                .iter()
+                .map(Descriptor::digest)
+                .for_each(with);
         }
     }
 

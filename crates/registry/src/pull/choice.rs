@@ -52,6 +52,13 @@ impl Default for Derivations {
     }
 }
 
+impl Derivations {
+    /// Forgets what logins were found to get: something is known now that was not.
+    pub(crate) fn choose_anew(&self) {
+        self.choices.cache().invalidate_all();
+    }
+}
+
 impl Registry {
     /// What the login gets, and what to tell it: chosen before, or now. What the store does not
     /// hold any more is derived again, to the same bytes.

@@ -166,12 +166,7 @@ impl Derivation<'_> {
 
     /// A single image: refused where the hardware cannot run it, as it would be in an index.
     async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
-        let policy = self.registry().settings().policy;
-        let (verdicts, warnings) = self
-            .candidates()
-            .await?
-            .judge(self.profile, policy)
-            .map_err(|nothing| self.nothing_fits(nothing))?;
+        let (verdicts, warnings) = self.judge_alone(manifest).await?;
         let choice = if self.changes.is_empty() {
             Choice::Source
         } else {
@@ -184,29 +179,11 @@ impl Derivation<'_> {
         })
     }
 
-    async fn candidates(&self) -> Result<Arc<Candidates>, RegistryError> {
+    pub(super) async fn candidates(&self) -> Result<Arc<Candidates>, RegistryError> {
         let (source, profile) = (&self.source, self.profile);
         self.registry()
             .candidates(&self.judged, source, profile)
             .await
-    }
-
-    /// What the profile leaves of an index.
-    async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
-        let (bytes, profile) = (document.bytes().len(), self.profile.clone());
-        let _turn = self.registry().turn_to_choose(bytes).await?;
-        let candidates = self.candidates().await?;
-        let policy = self.registry().settings().policy;
-        let narrowed = self
-            .registry()
-            .on_document(bytes, move || match &*document {
-                Document::Index(index) => Some(candidates.narrow(index, &profile, policy)),
-                Document::Manifest(_) => None,
-            })
-            .await?;
-        narrowed
-            .ok_or_else(|| self.unknown())?
-            .map_err(|nothing| self.nothing_fits(nothing))
     }
 
     /// In which form what is left of an index is served.
@@ -352,7 +329,7 @@ impl Derivation<'_> {
         }
     }
 
-    fn nothing_fits(&self, nothing: NothingFits) -> RegistryError {
+    pub(super) fn nothing_fits(&self, nothing: NothingFits) -> RegistryError {
         RegistryError::nothing_fits(self.repository.name(), self.tag, nothing)
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod collection;
 pub(crate) mod compatibility;
 pub(crate) mod derivation;
 pub(crate) mod derivation_document;
+mod derivation_fit;
 pub(crate) mod derivation_referrer;
 pub(crate) mod derivation_signature;
 pub(crate) mod derived;

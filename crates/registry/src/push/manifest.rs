@@ -5,6 +5,7 @@ use metahub_oci::{Digest, Document, MediaType, Reference, Tag};
 use metahub_store::PutError;
 
 use crate::Registry;
+use crate::access::location::Location;
 use crate::access::repository::{Push, Repository};
 use crate::error::RegistryError;
 
@@ -49,6 +50,13 @@ impl Repository<'_, Push> {
         self.pushes()
             .put_manifest(&document, all, require_references)
             .await?;
+        if let Document::Manifest(manifest) = &document
+            && manifest.is_image()
+            && manifest.subject().is_none()
+        {
+            let location = Location::Local(self.pushes().stored().clone());
+            registry.offer_inspection(&location, document.digest());
+        }
         if document.subject().is_some() && is_compatibility(&document) {
             registry.judge_anew();
         }

@@ -1,0 +1,128 @@
+//! Choosing for one run of the events, and holding what was chosen against the login by its code:
+//! what does not fit is left out of the next choice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metahub_oci::{Descriptor, Digest, Document, Manifest};
+use metahub_resolve::{Narrowed, Verdicts};
+
+use crate::error::RegistryError;
+use crate::inspection::fitting::Fits;
+use crate::pull::candidates::Candidates;
+use crate::pull::derivation::Derivation;
+
+/// How often another image is chosen in place of one that does not fit by its code.
+const MOST_ROUNDS: usize = 16;
+
+impl Derivation<'_> {
+    /// Judges a single image: verdict and warnings, or the refusal.
+    pub(super) async fn judge_alone(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<(Verdicts, Vec<String>), RegistryError> {
+        let candidates = self.candidates().await?;
+        let (verdicts, mut warnings) = self.judged_alone(&candidates)?;
+        let entry = Document::from(manifest.clone()).descriptor();
+        match self
+            .fits_by_code(&entry, self.registry().inspection_deadline())
+            .await?
+        {
+            Fits::Yes => {}
+            Fits::Warned(warning) => warnings.push(warning),
+            Fits::No(reason) => {
+                let refused = HashMap::from([(manifest.digest().clone(), reason)]);
+                self.judged_alone(&candidates.without(&refused))?;
+            }
+        }
+        Ok((verdicts, warnings))
+    }
+
+    fn judged_alone(
+        &self,
+        candidates: &Candidates,
+    ) -> Result<(Verdicts, Vec<String>), RegistryError> {
+        let policy = self.registry().settings().policy;
+        let judged = candidates.judge(self.profile, policy);
+        judged.map_err(|nothing| self.nothing_fits(nothing))
+    }
+
+    async fn fits_by_code(
+        &self,
+        entry: &Descriptor,
+        deadline: tokio::time::Instant,
+    ) -> Result<Fits, RegistryError> {
+        let Some(location) = self.source.location_of(entry.digest()) else {
+            return Ok(Fits::Yes);
+        };
+        let fits = self
+            .registry()
+            .fits_by_code(location, entry, self.profile, deadline);
+        let fits = Box::pin(fits).await?;
+        if let Fits::Warned(reason) = &fits {
+            let (name, tag, login) = (self.repository.name(), self.tag, self.profile);
+            tracing::warn!(repository = %name, %tag, %login, reason, "served all the same");
+        }
+        Ok(fits)
+    }
+
+    /// What the profile leaves of an index. What does not fit by its code is left out in turn, until
+    /// what is chosen fits.
+    pub(super) async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
+        let mut candidates = None;
+        let mut refused: HashMap<Digest, String> = HashMap::new();
+        let deadline = self.registry().inspection_deadline();
+        for round in 0.. {
+            let narrowed = self.narrow_once(Arc::clone(&document), candidates.take());
+            let mut narrowed = narrowed.await?;
+            let before = refused.len();
+            for entry in &narrowed.chosen {
+                match self.fits_by_code(entry, deadline).await? {
+                    Fits::Yes => {}
+                    Fits::Warned(warning) => narrowed.warnings.push(warning),
+                    Fits::No(reason) => {
+                        refused.insert(entry.digest().clone(), reason);
+                    }
+                }
+            }
+            if refused.len() == before {
+                return Ok(narrowed);
+            }
+            let all = self.candidates().await?;
+            if round >= MOST_ROUNDS {
+                all.each(|entry| {
+                    let reason = "not looked at: too many others do not fit by their code";
+                    refused
+                        .entry(entry.clone())
+                        .or_insert_with(|| reason.to_owned());
+                });
+            }
+            candidates = Some(Arc::new(all.without(&refused)));
+        }
+        Err(self.unknown())
+    }
+
+    async fn narrow_once(
+        &self,
+        document: Arc<Document>,
+        candidates: Option<Arc<Candidates>>,
+    ) -> Result<Narrowed, RegistryError> {
+        let (bytes, profile) = (document.bytes().len(), self.profile.clone());
+        let _turn = self.registry().turn_to_choose(bytes).await?;
+        let candidates = match candidates {
+            Some(candidates) => candidates,
+            None => self.candidates().await?,
+        };
+        let policy = self.registry().settings().policy;
+        let narrowed = self
+            .registry()
+            .on_document(bytes, move || match &*document {
+                Document::Index(index) => Some(candidates.narrow(index, &profile, policy)),
+                Document::Manifest(_) => None,
+            })
+            .await?;
+        narrowed
+            .ok_or_else(|| self.unknown())?
+            .map_err(|nothing| self.nothing_fits(nothing))
+    }
+}
