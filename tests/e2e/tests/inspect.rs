@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metahub_e2e::metahub::{MetaHub, command};
-use metahub_e2e::process::Cmd;
+use metahub_e2e::process::{Cmd, wait_until};
 use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
 use serde_json::{Value, json};
@@ -444,4 +444,92 @@ fn collections_are_held_against_the_code_of_a_registrys_images() {
     told.says("error: lab/app:x86-64-v4: its code requires x86_64_v4")
         .says("bin/app requires x86_64_v4")
         .says("built for zen3, needs only x86_64_v2");
+}
+
+#[test]
+fn an_image_that_says_less_than_its_code_needs_is_warned_of_or_not_served() {
+    if !require::tools(&["gcc", "tar", "gzip"]) {
+        return;
+    }
+    let build = |march: &str| {
+        let corpus = Corpus::new();
+        let line = format!("gcc -O3 -march={march} main.c part.c -o OUT");
+        corpus.build("app", &line);
+        corpus.layer()
+    };
+    let (lying, honest) = (build("x86-64-v4"), build("x86-64"));
+    for mode in ["enforce", "warn", "trust-labels"] {
+        let metahub = MetaHub::start(
+            &format!(
+                "anonymous: write\nallow_any_host: false\nupstreams: []\n\
+                 inspection: {mode}\ninspection_wait: 2m\n"
+            ),
+            &[],
+        );
+        let pusher = Pusher {
+            host: metahub.host(),
+            repository: "lab/app",
+            login: None,
+        };
+        let lying = pusher.image("lying", "amd64", &lying);
+        let honest = pusher.image("honest", "amd64", &honest);
+        pusher.index("only", &[(&lying, "amd64", &["arch:x86_64_v2"])]);
+        let both: [(&Value, &str, &[&str]); 2] = [
+            (&lying, "amd64", &["arch:x86_64_v2"]),
+            (&honest, "amd64", &["arch:x86_64"]),
+        ];
+        pusher.index("both", &both);
+        let server = format!("http://{}", metahub.host());
+        let resolve = |image: &str, login: &str| {
+            let args = [
+                "resolve",
+                image,
+                "--as",
+                login,
+                "--server",
+                &server,
+                "--explain",
+            ];
+            command(&args).run()
+        };
+        let gets = |image: &str, login: &str, expected: &Value| {
+            let told = resolve(image, login);
+            assert_eq!(told.code, Some(0), "{mode}: {}", told.all());
+            told.says(expected["digest"].as_str().unwrap());
+            told
+        };
+        // Who has what the code needs gets it in any case.
+        gets("lab/app:both", "zen4", &lying).does_not_say("requires x86_64_v4");
+        if mode == "enforce" {
+            gets("lab/app:both", "x86_64_v2", &honest);
+            let refused = resolve("lab/app:only", "x86_64_v2");
+            assert_eq!(refused.code, Some(3), "{}", refused.all());
+            refused
+                .says("no image fits arch:x86_64_v2")
+                .says("bin/app requires x86_64_v4");
+            let path = "/v2/lab/app/manifests/only";
+            let pulled = metahub.call("GET", path).login(Some(("x86_64_v2", "any")));
+            let pulled = pulled.send();
+            assert_eq!(pulled.status, 404, "{}", pulled.text());
+            continue;
+        }
+        gets("lab/app:both", "x86_64_v2", &lying);
+        if mode == "warn" {
+            let warned = || {
+                gets("lab/app:only", "x86_64_v2", &lying)
+                    .all()
+                    .contains("bin/app requires x86_64_v4")
+            };
+            assert!(
+                wait_until(Duration::from_secs(120), warned),
+                "{}",
+                metahub.log()
+            );
+            assert!(
+                metahub.log().contains("served all the same"),
+                "{}",
+                metahub.log()
+            );
+        }
+    }
 }
