@@ -7,7 +7,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Evidence, FileFacts, Status};
+use crate::answer::{Evidence, FileFacts, Level, Status};
 use crate::changes::Changes;
 use crate::image::hex;
 use crate::limits::Limits;
@@ -69,6 +69,9 @@ pub struct Need {
     /// The target by its name in archspec; none where nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// A feature beside the level, as Linux names it: scalable vectors belong to no level of Arm's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
     /// The function, or the address of the instruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -221,6 +224,7 @@ impl Need {
         let place = evidence.function.as_ref().or(evidence.address.as_ref());
         Self {
             level: evidence.level.map(|level| level.target().to_owned()),
+            feature: (evidence.level == Some(Level::Sve)).then(|| "sve".to_owned()),
             place: place.cloned().map(shortened),
             why: shortened(evidence.why.clone()),
         }

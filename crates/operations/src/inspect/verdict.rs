@@ -85,15 +85,17 @@ fn covers(
     facts: &ImageFacts,
     graph: &Microarchitectures,
 ) -> bool {
-    if graph.descends_from(target, needed) {
-        return true;
-    }
     let features = &facts.cpu.features;
     let has = |name: &&str| {
         graph
             .get(target)
             .is_some_and(|known| known.features().contains(*name))
     };
+    // Scalable vectors belong to no level of Arm's.
+    let scalable = features.iter().filter(|name| **name == "sve").all(has);
+    if graph.descends_from(target, needed) && scalable {
+        return true;
+    }
     // A build for one processor needs some features of a level, which it has not as a whole.
     !features.is_empty() && features.iter().all(has)
 }

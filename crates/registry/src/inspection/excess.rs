@@ -83,9 +83,15 @@ fn covered(need: &Need, file: &FileNeeds, targets: &[Target], graph: &Microarchi
                 file.features.iter().all(|name| features.contains(name))
             })
     };
+    let has_feature = |target: &Target| {
+        need.feature.as_ref().is_none_or(|feature| {
+            let known = graph.get(target);
+            known.is_some_and(|known| known.features().contains(feature))
+        })
+    };
     targets
         .iter()
-        .any(|target| has_level(target) || has_features(target))
+        .any(|target| has_feature(target) && (has_level(target) || has_features(target)))
 }
 
 /// `usr/bin/app requires x86_64_v4 (in kernel: REASON)`.
@@ -157,6 +163,14 @@ mod tests {
             "features": ["avx"]}}}"#;
         assert_eq!(excess(app, "sandybridge", &[]), Vec::<String>::new());
         assert_eq!(excess(app, "nehalem", &[]).len(), 1);
+    }
+
+    #[test]
+    fn scalable_vectors_are_no_part_of_a_level() {
+        let app = r#"{"files": {"a": {"required":
+            {"level": "armv8.2a", "feature": "sve", "why": "w"}, "features": ["sve"]}}}"#;
+        assert_eq!(excess(app, "neoverse_v1", &[]), Vec::<String>::new());
+        assert_eq!(excess(app, "neoverse_n1", &[]).len(), 1);
     }
 
     #[test]
