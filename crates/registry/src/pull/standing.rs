@@ -178,14 +178,12 @@ impl Registry {
         let Some(found) = &source else {
             return Ok((None, None));
         };
-        let standing = match self.stands(&locations, image, found).await? {
-            Some((time, upstream_tags)) => Some(Standing {
-                generations,
-                until: Instant::now() + time.min(LONGEST),
-                upstream_tags,
-            }),
-            None => None,
-        };
+        let stands = self.stands(&locations, image, found).await?;
+        let standing = stands.map(|(time, upstream_tags)| Standing {
+            generations,
+            until: Instant::now() + time.min(LONGEST),
+            upstream_tags,
+        });
         Ok((source, standing))
     }
 
