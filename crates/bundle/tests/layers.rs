@@ -422,6 +422,16 @@ fn hostile_archives_are_refused_by_what_is_wrong_with_them() {
 }
 
 #[test]
+fn a_file_of_two_names_is_the_same_layer_whichever_name_is_the_link() {
+    let digests = [("a", "z"), ("z", "a")].map(|(file, link)| {
+        let entries: &[RawEntry<'_>] = &[(file, b'0', "", b"x"), (link, b'1', file, b"")];
+        let (_folder, path) = written(&raw(entries));
+        build(&path).built.digest
+    });
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
 fn a_name_of_megabytes_and_too_many_paths_end_at_a_bound() {
     // A long name of 64 MiB, before any entry of that name.
     let long = vec![b'n'; 64 * 1024 * 1024];
