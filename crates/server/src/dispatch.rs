@@ -178,19 +178,7 @@ impl Dispatcher {
                 )
                 .await
             }
-            Route::Resolve => {
-                let image = resolve::image(query)?;
-                let identity = self.identify(call, record).await?;
-                let identity = identity.or_else(|| self.app.authenticator.anonymous());
-                // The name that is read: the one that a pull of this image asks for.
-                let (image, prefix) = self.without_prefix(image).await?;
-                let name = self.app.registry.client_name(&image)?;
-                self.check_name(&name)?;
-                let (identity, granted) = self.authorize(call, identity, Right::Pull, &name)?;
-                let identity = self.profiled(call, identity, prefix.as_ref(), record)?;
-                let repository = self.app.registry.read(&granted, call.client)?;
-                resolve::get(&repository, &identity, &head.headers, query, &image).await
-            }
+            Route::Resolve => self.resolve(call, record).await,
             Route::In(name, operation) => {
                 if self.app.read_only && operation.changes() {
                     return Err(read_only());
@@ -283,6 +271,32 @@ impl Dispatcher {
         }
         let message = format!("the name has {length} characters: at most {most} are accepted here");
         Err(HttpError::code(ErrorCode::NameInvalid, message))
+    }
+
+    /// What a login gets of an image, and why.
+    async fn resolve(
+        &self,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, HttpError> {
+        let image = resolve::image(&call.query)?;
+        let identity = self.identify(call, record).await?;
+        let identity = identity.or_else(|| self.app.authenticator.anonymous());
+        // The name that is read: the one that a pull of this image asks for.
+        let (image, prefix) = self.without_prefix(image).await?;
+        let name = self.app.registry.client_name(&image)?;
+        self.check_name(&name)?;
+        let (identity, granted) = self.authorize(call, identity, Right::Pull, &name)?;
+        let identity = self.profiled(call, identity, prefix.as_ref(), record)?;
+        let repository = self.app.registry.read(&granted, call.client)?;
+        resolve::get(
+            &repository,
+            &identity,
+            &call.head.headers,
+            &call.query,
+            &image,
+        )
+        .await
     }
 
     /// For monitoring: whoever the configuration lets read it.

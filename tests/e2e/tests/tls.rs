@@ -251,7 +251,7 @@ fn a_certificate_that_cannot_be_used_stops_the_start_and_is_named() {
         "tls: {certificate: tls.crt, key: tls.key}\nlisten: 127.0.0.1:0\n",
     )
     .unwrap();
-    metahub_e2e::metahub::command(&["serve", "--config"])
+    metahub::command(&["serve", "--config"])
         .arg(&config)
         .arg("--data")
         .arg(site.path("data"))

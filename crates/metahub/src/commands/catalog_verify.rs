@@ -58,7 +58,7 @@ pub(crate) async fn run(args: VerifyArgs) -> miette::Result<Exit> {
     let report = verify.run().await?;
     let now = report.lock();
     let moved = locked.map(|locked| locked.moved(&now)).unwrap_or_default();
-    let well = report.problems.is_empty() && !(args.locked && !moved.is_empty());
+    let well = report.problems.is_empty() && (moved.is_empty() || !args.locked);
     if let (Some(file), true, false) = (&args.lock, well, args.locked) {
         replace(file, &now.to_text().into_diagnostic()?)?;
     }
