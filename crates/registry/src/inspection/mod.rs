@@ -10,9 +10,11 @@ mod queue;
 pub(crate) mod settings;
 mod worker;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use metahub_inspect::{ImageNeeds, LayerNeeds, RULE_VERSION};
 use metahub_oci::{Descriptor, Digest, Document, Manifest};
 use parking_lot::Mutex;
@@ -334,7 +336,7 @@ async fn work_off(registry: Weak<Inner>) {
         };
         let read = match worker.take().map_or_else(Worker::start, Ok) {
             Ok(started) => {
-                let read = registry.inspect(&job, &started).await;
+                let read = without_panic(registry.inspect(&job, &started)).await;
                 worker = Some(started).filter(|worker| !worker.has_ended());
                 read
             }
@@ -358,6 +360,18 @@ async fn work_off(registry: Weak<Inner>) {
     }
 }
 
+/// A panic in reading one image is an error of that image: the others are still read.
+async fn without_panic<T>(
+    work: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|_| {
+        Err(RegistryError::Broken(
+            "reading its code panicked".to_owned(),
+        ))
+    })
+}
+
 /// What a layer was found to need, if it was read.
 async fn recorded(
     location: &Location,
@@ -370,4 +384,17 @@ async fn recorded(
 
 fn joined(layers: &[(String, LayerNeeds)]) -> ImageNeeds {
     ImageNeeds::of(layers.iter().map(|(name, needs)| (name.as_str(), needs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_while_an_image_is_read_is_an_error_of_that_image() {
+        let read = without_panic(async { panic!("on purpose") });
+        let read: Result<(), RegistryError> = read.await;
+        assert!(read.unwrap_err().to_string().contains("panicked"));
+        assert!(without_panic(async { Ok(()) }).await.is_ok());
+    }
 }
