@@ -27,6 +27,7 @@ pub use layer::{
     write_layout_archive,
 };
 pub use read::{Bundle, Content};
+pub use stream::ContentReader;
 pub use write::{BundleWriter, partial};
 
 /// The file that says what an archive is (image specification, "oci-layout file").

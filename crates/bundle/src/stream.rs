@@ -7,14 +7,16 @@ use metahub_oci::{Descriptor, Digest, Hasher};
 
 use crate::read::{Content, verify};
 
-/// Content of an archive as a stream.
-pub(crate) struct ContentReader {
+/// Content of an archive as a stream, which is not verified.
+pub struct ContentReader {
     content: Content,
     held: Bytes,
 }
 
 impl ContentReader {
-    pub(crate) fn new(content: Content) -> Self {
+    /// Reads `content` from where it is.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
         Self {
             content,
             held: Bytes::new(),

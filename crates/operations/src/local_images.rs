@@ -33,6 +33,21 @@ pub struct LocalImages {
     pub path: PathBuf,
 }
 
+impl LocalImages {
+    /// Opens the file or folder, which has one image where that is given a name.
+    pub(crate) fn open(&self) -> Result<ImageFiles, OperationError> {
+        let files = ImageFiles::open(&self.path)?;
+        let images = files.entries().len();
+        if self.name.is_some() && images != 1 {
+            return Err(OperationError::OneName {
+                path: self.path.clone(),
+                images,
+            });
+        }
+        Ok(files)
+    }
+}
+
 /// One entry of a file.
 pub(crate) struct LocalImage {
     /// What it is called.
@@ -66,14 +81,8 @@ fn read_file(
     file: &LocalImages,
     asked: &ImageReference,
 ) -> Result<Vec<LocalImage>, OperationError> {
-    let files = ImageFiles::open(&file.path)?;
+    let files = file.open()?;
     let entries = files.entries();
-    if file.name.is_some() && entries.len() != 1 {
-        return Err(OperationError::OneName {
-            path: file.path.clone(),
-            images: entries.len(),
-        });
-    }
     let mut images = Vec::with_capacity(entries.len());
     for entry in entries {
         let mut walk = Walk {

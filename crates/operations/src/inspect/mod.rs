@@ -1,7 +1,6 @@
 //! What images need, by reading their code: from registries, or offline from an OCI layout or an
 //! archive. What the code needs stands beside what the image says of itself.
 
-mod chunks;
 mod inspected;
 mod open;
 mod read;

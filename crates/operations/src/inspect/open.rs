@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use metahub_bundle::{Bundle, DockerArchive};
+use metahub_bundle::{Bundle, ContentReader, DockerArchive};
 use metahub_catalog::Catalog;
 use metahub_oci::{
     Descriptor, Digest, Document, ImageConfig, MAX_MANIFEST_BYTES, Manifest, MediaType, Platform,
@@ -15,7 +15,6 @@ use metahub_oci::{
 use metahub_registry::{ImageSelection, Registry};
 use metahub_store::OpenBlob;
 
-use super::chunks::Chunks;
 use super::inspected::Inspected;
 use crate::error::OperationError;
 use crate::progress::Progress;
@@ -239,7 +238,7 @@ impl Held {
                 Err(error) => Err(format!("{digest} cannot be opened: {error}")),
             },
             Self::Bundle(bundle) => match bundle.content(digest) {
-                Some(content) => Ok(Box::new(Chunks::new(content))),
+                Some(content) => Ok(Box::new(ContentReader::new(content))),
                 None => Err(format!("{digest} is not in the archive")),
             },
         }

@@ -68,15 +68,8 @@ impl Images {
         let work = move || {
             let mut images = Vec::new();
             for file in &from.files {
-                let files = ImageFiles::open(&file.path)?;
-                let entries = files.entries();
-                if file.name.is_some() && entries.len() != 1 {
-                    return Err(OperationError::OneName {
-                        path: file.path.clone(),
-                        images: entries.len(),
-                    });
-                }
-                images.extend(entries.iter().map(|entry| FileImage {
+                let files = file.open()?;
+                images.extend(files.entries().iter().map(|entry| FileImage {
                     name: file.name.clone().or_else(|| full_name_of(entry)),
                     files: files.clone(),
                     entry: entry.clone(),
