@@ -170,7 +170,20 @@ impl Registry {
         name: &RepositoryName,
         tag: &Tag,
     ) -> Option<&'a Collection> {
-        let of = |name: &RepositoryName| collection(catalog, name, tag);
+        self.in_collections(name, |name| catalog.collection(name, tag))
+    }
+
+    /// What is found under the first of the names by which collections are found that clients call
+    /// `name`: see [`collection_called`](Self::collection_called).
+    fn in_collections<T>(
+        &self,
+        name: &RepositoryName,
+        find: impl Fn(&RepositoryName) -> Option<T>,
+    ) -> Option<T> {
+        let of = |name: &RepositoryName| {
+            let official = || find(&name.as_str().strip_prefix("library/")?.parse().ok()?);
+            find(name).or_else(official)
+        };
         of(name).or_else(|| match self.upstreams().split(name) {
             (Some(host), rest) if self.upstreams().is_default(&host) => of(&rest),
             _ => None,
@@ -179,19 +192,11 @@ impl Registry {
 
     /// What to say of a tag that is none of a collection's; nothing for a name of no collection.
     fn tags_there_are(&self, catalog: &Catalog, name: &RepositoryName) -> String {
-        let of = |name: &RepositoryName| {
+        let told = self.in_collections(name, |name| {
             let tags = catalog.collection_tags(name);
             (!tags.is_empty()).then(|| tags_in_words(&tags))
-        };
-        let official = || of(&name.as_str().strip_prefix("library/")?.parse().ok()?);
-        let unnamed = || match self.upstreams().split(name) {
-            (Some(host), rest) if self.upstreams().is_default(&host) => of(&rest),
-            _ => None,
-        };
-        of(name)
-            .or_else(official)
-            .or_else(unnamed)
-            .unwrap_or_default()
+        });
+        told.unwrap_or_default()
     }
 
     /// What `tag` names at one place.
@@ -302,19 +307,6 @@ pub(crate) async fn as_stored(
 ) -> Result<Arc<StoredManifest>, RegistryError> {
     let stored = repository.manifest(document.digest()).await?;
     stored.ok_or_else(|| RegistryError::unknown(repository.name(), document.digest().clone()))
-}
-
-/// The collection of a name, or of the same without `library/`.
-fn collection<'c>(
-    catalog: &'c Catalog,
-    name: &RepositoryName,
-    tag: &Tag,
-) -> Option<&'c Collection> {
-    let official = || {
-        let name = name.as_str().strip_prefix("library/")?;
-        catalog.collection(&name.parse().ok()?, tag)
-    };
-    catalog.collection(name, tag).or_else(official)
 }
 
 fn source_at(

@@ -26,7 +26,7 @@ use crate::pull::source::{Children, Source};
 const LONGEST: Duration = Duration::from_secs(5);
 /// Bytes of what was found that are kept in memory.
 const MEMORY: u64 = 16 * 1024 * 1024;
-/// What one image takes beside its manifest, in bytes, roughly.
+/// What one image, or one child of a collection, takes beside its manifest, in bytes, roughly.
 const EACH: usize = 1024;
 
 /// For how long something stands.
@@ -153,7 +153,11 @@ where
 
 /// Bytes of memory that an image takes which was found.
 pub(crate) fn bytes_of(source: &Source) -> usize {
-    EACH + source.stored.bytes.len()
+    let places = match &source.children {
+        Children::At(_) => 1,
+        Children::Each(locations) => 1 + locations.len(),
+    };
+    EACH * places + source.stored.bytes.len()
 }
 
 impl Registry {
