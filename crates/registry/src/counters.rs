@@ -82,6 +82,8 @@ counters! {
     named_looked_up: "metahub_named_images_looked_up",
         "Images that profiles and collections name which were looked up, because what was known of \
          them no longer stood";
+    answers_standing: "metahub_pulls_answered_as_before",
+        "Pulls under a profile that were answered as the one before, because nothing had changed";
     denied_by_profile: "metahub_denied_by_profile", "Pulls that a profile refused";
     unknown_served: "metahub_unknown_requirements",
         "Choices of an image of which something that it requires cannot be read";

@@ -140,6 +140,7 @@ struct Inner {
     /// The newest compatibility artifacts of images, as their upstreams told them last.
     compatibility: pull::compatibility::CompatibilityArtifacts,
     derivations: pull::choice::Derivations,
+    answers: pull::answers::Answers,
     inspections: inspection::Inspections,
     documents: pull::document::Documents,
     revalidations: cache::revalidate::Revalidations,
@@ -175,6 +176,7 @@ impl Registry {
                 room: cache::room::Room::default(),
                 leaders: cache::cross_repository::Leaders::default(),
                 derivations: pull::choice::Derivations::default(),
+                answers: pull::answers::Answers::default(),
                 inspections: inspection::Inspections::default(),
                 documents: pull::document::Documents::default(),
                 collections: pull::collection::collections_lately(),

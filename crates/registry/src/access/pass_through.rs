@@ -64,6 +64,11 @@ impl Caller {
         }
     }
 
+    /// Whether an upstream was shown who asks.
+    pub(crate) fn has_proven(&self) -> bool {
+        matches!(self, Self::Proven(_))
+    }
+
     /// Tells those apart whose questions to the upstream of the repository `storage` are not
     /// answered together. Nothing where everybody asks as the registry; nobody is called nothing.
     pub(crate) fn coalescing_key(&self, storage: &RepositoryName) -> Option<Arc<str>> {

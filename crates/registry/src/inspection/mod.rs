@@ -285,6 +285,7 @@ impl Registry {
         // Choices that were made before it was known are made anew.
         if !needs.is_empty() || job.waited_for {
             self.inner.derivations.choose_anew();
+            self.inner.answers.forget();
         }
     }
 }

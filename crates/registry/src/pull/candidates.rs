@@ -112,6 +112,13 @@ pub(crate) struct Judged {
     candidates: Option<Arc<Candidates>>,
 }
 
+impl Judged {
+    /// Whether something was not where it should be, and may come at any time.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
 /// Candidates found lately, by the repository and the digest of their source and the login's
 /// profile. Many requests for one make one search.
 pub(crate) struct JudgedLately(Coalesced<JudgedKey, Arc<Judged>>);

@@ -52,6 +52,14 @@ impl Default for Derivations {
     }
 }
 
+/// What a login gets.
+pub(crate) struct Answer {
+    pub(crate) stored: Arc<StoredManifest>,
+    pub(crate) chosen: Arc<Chosen>,
+    /// Whether it was chosen before.
+    pub(crate) again: bool,
+}
+
 impl Derivations {
     /// Forgets what logins were found to get: something is known now that was not.
     pub(crate) fn choose_anew(&self) {
@@ -62,14 +70,13 @@ impl Derivations {
 impl Registry {
     /// What the login gets, and what to tell it: chosen before, or now. What the store does not
     /// hold any more is derived again, to the same bytes.
-    pub(crate) async fn chosen(
-        &self,
-        work: &Derivation<'_>,
-    ) -> Result<(Arc<StoredManifest>, Arc<Chosen>), RegistryError> {
+    pub(crate) async fn chosen(&self, work: &Derivation<'_>) -> Result<Answer, RegistryError> {
         let choices = &self.inner.derivations.choices;
         let key = work.key();
         for _ in 0..2 {
-            let chosen = match choices.get(&key).await {
+            let known = choices.get(&key).await;
+            let again = known.is_some();
+            let chosen = match known {
                 Some(chosen) => {
                     self.counters().derived_known.inc();
                     chosen
@@ -84,7 +91,11 @@ impl Registry {
             // Noted before it is looked for, so that it is not evicted in between.
             self.used_derived(chosen.held.repository.name(), &chosen.held.digest);
             if let Some(stored) = chosen.held.manifest().await? {
-                return Ok((stored, chosen));
+                return Ok(Answer {
+                    stored,
+                    chosen,
+                    again,
+                });
             }
             choices.cache().invalidate(&key).await;
         }

@@ -77,6 +77,13 @@ pub(crate) struct Asked {
     account: bool,
 }
 
+impl Asked {
+    fn is(&self, catalog: &Arc<Catalog>, asked: (&RepositoryName, &Tag, bool)) -> bool {
+        std::ptr::eq(self.catalog.as_ptr(), Arc::as_ptr(catalog))
+            && (&self.name, &self.tag, self.account) == asked
+    }
+}
+
 impl Registry {
     /// The source of a collection: the index of everything that its entries lead to.
     ///
@@ -91,12 +98,9 @@ impl Registry {
         let found = &self.inner.collections_found;
         let (name, tag) = (&collection.name, &collection.tag);
         let account = self.client == 0;
-        let hash = found.hash(&(name, tag, account));
-        let is = |asked: &Asked| {
-            std::ptr::eq(asked.catalog.as_ptr(), Arc::as_ptr(catalog))
-                && (&asked.name, &asked.tag, asked.account) == (name, tag, account)
-        };
-        if let Some(source) = found.get(self, hash, is) {
+        let asked = (name, tag, account);
+        let hash = found.hash(&asked);
+        if let Some(source) = found.get(self, hash, |key| key.is(catalog, asked)) {
             return Ok(source);
         }
         // Boxed: looking its entries up is rare, and its state would make every pull's larger.
@@ -112,6 +116,18 @@ impl Registry {
             found.keep(hash, asked, source.clone(), standing, bytes);
         }
         Ok(source)
+    }
+
+    /// For how long it stands what a collection was found to be; nothing where its entries are to
+    /// be looked up again.
+    pub(crate) fn collection_standing(
+        &self,
+        catalog: &Arc<Catalog>,
+        collection: &Collection,
+    ) -> Option<(Source, Standing)> {
+        let found = &self.inner.collections_found;
+        let asked = (&collection.name, &collection.tag, self.client == 0);
+        found.standing(self, found.hash(&asked), |key| key.is(catalog, asked))
     }
 
     async fn look_up_entries(

@@ -17,9 +17,34 @@ pub(crate) struct ImageActions<'a> {
     pub(crate) layers: Arc<[LayerImage]>,
 }
 
-/// What the layer images that actions name were found to be, by their names in order, and whether
-/// an account asked: each notes uses of cached content as its own.
-pub(crate) type LayersFound = Found<(Vec<ImageReference>, bool), Arc<[LayerImage]>>;
+/// What the layer images that actions name were found to be.
+pub(crate) type LayersFound = Found<LayersKey, Arc<[LayerImage]>>;
+
+/// The names of layer images in order, and whether an account asked: each notes uses of cached
+/// content as its own.
+type LayersKey = (Vec<ImageReference>, bool);
+
+/// The layer images that actions name, in order.
+struct Named<'a> {
+    images: Vec<&'a ImageReference>,
+}
+
+impl<'a> Named<'a> {
+    fn by(actions: &[&'a Action]) -> Self {
+        Self {
+            images: metahub_resolve::named_layer_images(actions).collect(),
+        }
+    }
+
+    fn hash(&self, registry: &Registry) -> u64 {
+        let account = registry.client == 0;
+        registry.inner.layers_found.hash(&(&self.images, account))
+    }
+
+    fn is(&self, (names, by): &LayersKey, account: bool) -> bool {
+        *by == account && names.iter().eq(self.images.iter().copied())
+    }
+}
 
 /// A layer image that the profile adds, as it is now.
 pub(crate) struct LayerImage {
@@ -64,25 +89,34 @@ impl Registry {
         Some(ImageActions { actions, layers })
     }
 
+    /// For how long it stands what the layer images are; nothing where they are to be looked up
+    /// again.
+    pub(crate) fn layers_standing(&self, changes: &ImageActions<'_>) -> Option<Standing> {
+        let named = Named::by(&changes.actions);
+        if named.images.is_empty() {
+            return Some(Standing::default());
+        }
+        let found = &self.inner.layers_found;
+        let (hash, account) = (named.hash(self), self.client == 0);
+        let (layers, standing) = found.standing(self, hash, |key| named.is(key, account))?;
+        Arc::ptr_eq(&layers, &changes.layers).then_some(standing)
+    }
+
     /// The layer images that `actions` name, each once, as they are now.
     async fn layers_of(&self, actions: &[&Action]) -> Arc<[LayerImage]> {
-        let named: Vec<&ImageReference> = metahub_resolve::named_layer_images(actions).collect();
-        if named.is_empty() {
+        let named = Named::by(actions);
+        if named.images.is_empty() {
             return Arc::default();
         }
         let found = &self.inner.layers_found;
-        let account = self.client == 0;
-        let hash = found.hash(&(&named, account));
-        let is = |(names, by): &(Vec<ImageReference>, bool)| {
-            *by == account && names.iter().eq(named.iter().copied())
-        };
-        if let Some(layers) = found.get(self, hash, is) {
+        let (hash, account) = (named.hash(self), self.client == 0);
+        if let Some(layers) = found.get(self, hash, |key| named.is(key, account)) {
             return layers;
         }
         // Boxed: looking them up is rare, and its state would make every pull's larger.
         let (layers, standing) = Box::pin(self.look_up_layers(actions)).await;
         if let Some(standing) = standing {
-            let names = named.iter().copied().cloned().collect::<Vec<_>>();
+            let names = named.images.iter().copied().cloned().collect::<Vec<_>>();
             let sources = layers.iter().filter_map(|layer| layer.source.as_ref().ok());
             let bytes: usize = sources.flatten().map(bytes_of).sum();
             let key = (names, account);

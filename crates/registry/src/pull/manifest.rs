@@ -189,14 +189,26 @@ impl Authorised<'_> {
         profile: &Composed,
         form: Form,
     ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
+        let request = self.request(tag, profile, form);
+        if let Some(request) = &request
+            && let Some((stored, chosen)) = self.registry().answered_before(request)
+        {
+            return Ok((stored, joined(None, &chosen.warnings)));
+        }
         let asked = self.asked(tag, profile).await?;
         let work = match self.work(tag, asked.source, &asked.profile, form).await? {
             Work::Plain(source) => return Ok((source.stored, source.warning)),
             Work::Derive(work) => work,
         };
-        let (stored, chosen) = self.registry().chosen(&work).await?;
-        let warning = joined(work.source.warning.as_ref(), &chosen.warnings);
-        Ok((stored, warning))
+        let answer = self.registry().chosen(&work).await?;
+        // Not for the first pull: a login may be thought up that never comes again.
+        if answer.again
+            && let Some(request) = &request
+        {
+            Box::pin(self.keep_answer(request, &work, &answer)).await;
+        }
+        let warning = joined(work.source.warning.as_ref(), &answer.chosen.warnings);
+        Ok((answer.stored, warning))
     }
 
     /// The same with how it came about, which is not cached: it is large, and seldom asked for.

@@ -1,5 +1,6 @@
 //! From a request for a tag, a manifest, a blob or a list to the answer.
 
+pub(crate) mod answers;
 pub(crate) mod artifact;
 pub(crate) mod blob;
 pub(crate) mod candidates;

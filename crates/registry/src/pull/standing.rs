@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use metahub_oci::{ImageReference, Reference};
+use metahub_oci::{ImageReference, Reference, Tag};
 use metahub_store::Generation;
 use metahub_upstream::Lifetime;
 use moka::sync::Cache;
@@ -49,6 +49,23 @@ impl Default for Standing {
 }
 
 impl Standing {
+    /// For as long as nothing changes in repositories of which these are the generations.
+    pub(crate) fn of(generations: impl IntoIterator<Item = Generation>) -> Self {
+        Self {
+            generations: generations.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, but no longer than `time`, with tags of upstreams among what was looked up.
+    pub(crate) fn at_most(self, time: Duration, upstream_tags: u64) -> Self {
+        self.and(Self {
+            generations: Vec::new(),
+            until: Instant::now() + time.min(LONGEST),
+            upstream_tags,
+        })
+    }
+
     /// Both.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for generation in other.generations {
@@ -121,17 +138,34 @@ where
         hash: u64,
         is: impl FnOnce(&K) -> bool,
     ) -> Option<V> {
-        let entry = self.cache.get(&hash)?;
-        if !is(&entry.key)
-            || !entry
-                .standing
-                .holds(|generation| registry.is_current(generation))
-        {
-            return None;
+        let entry = self.standing_entry(registry, hash, is)?;
+        let upstream_tags = entry.standing.upstream_tags;
+        if upstream_tags > 0 {
+            registry.counters().tags_kept.inc_by(upstream_tags);
         }
-        let kept = &registry.counters().tags_kept;
-        kept.inc_by(entry.standing.upstream_tags);
         Some(entry.value.clone())
+    }
+
+    /// The same, with for how long it stands, for something that depends on it. No use of it.
+    pub(crate) fn standing(
+        &self,
+        registry: &Registry,
+        hash: u64,
+        is: impl FnOnce(&K) -> bool,
+    ) -> Option<(V, Standing)> {
+        let entry = self.standing_entry(registry, hash, is)?;
+        Some((entry.value.clone(), entry.standing.clone()))
+    }
+
+    fn standing_entry(
+        &self,
+        registry: &Registry,
+        hash: u64,
+        is: impl FnOnce(&K) -> bool,
+    ) -> Option<Arc<Entry<K, V>>> {
+        let entry = self.cache.get(&hash)?;
+        let current = |generation| registry.is_current(generation);
+        (is(&entry.key) && entry.standing.holds(current)).then_some(entry)
     }
 
     /// Keeps what was found, which takes `bytes` of memory.
@@ -183,11 +217,8 @@ impl Registry {
             return Ok((None, None));
         };
         let stands = self.stands(&locations, image, found).await?;
-        let standing = stands.map(|(time, upstream_tags)| Standing {
-            generations,
-            until: Instant::now() + time.min(LONGEST),
-            upstream_tags,
-        });
+        let standing = stands
+            .map(|(time, upstream_tags)| Standing::of(generations).at_most(time, upstream_tags));
         Ok((source, standing))
     }
 
@@ -214,12 +245,25 @@ impl Registry {
         {
             return Ok(None);
         }
-        let (Location::Upstream(from), Reference::Tag(tag)) = (at, image.reference()) else {
+        match image.reference() {
+            Reference::Tag(tag) => self.tag_stands(at, &tag).await,
+            Reference::Digest(_) => Ok(Some((LONGEST, 0))),
+        }
+    }
+
+    /// How long a tag that was found at a location is not to be asked for again, and whether it is
+    /// an upstream's; nothing where it is not known.
+    pub(crate) async fn tag_stands(
+        &self,
+        at: &Location,
+        tag: &Tag,
+    ) -> Result<Option<(Duration, u64)>, RegistryError> {
+        let Location::Upstream(from) = at else {
             return Ok(Some((LONGEST, 0)));
         };
         let usual = Lifetime::For(self.settings().tag_lifetime);
-        let lifetime = from.upstream().tag_lifetime(from.name(), &tag);
-        let Some(record) = from.stored().tag(&tag).await? else {
+        let lifetime = from.upstream().tag_lifetime(from.name(), tag);
+        let Some(record) = from.stored().tag(tag).await? else {
             return Ok(None);
         };
         let age = SystemTime::now().duration_since(record.checked_at);

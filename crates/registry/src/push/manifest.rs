@@ -94,6 +94,7 @@ impl Registry {
     /// Forgets how images were judged lately: something that they are judged by has changed.
     pub(crate) fn judge_anew(&self) {
         self.inner.judged.forget();
+        self.inner.answers.forget();
         self.inner.collections.cache().invalidate_all();
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod actions;
+mod answers;
 mod orders;
 mod provenance;
 mod retention;

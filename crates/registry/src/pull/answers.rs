@@ -1,0 +1,213 @@
+//! What logins were answered of tags, taken again while nothing changed that an answer depends on:
+//! then a pull under a profile costs no more than that of an image which was pushed.
+//!
+//! An answer depends on the documents, on what the tag names, on what a collection's entries and
+//! the profile's layer images are, on what was found out about images, and on what is stored. All
+//! of that is looked at when an answer is kept, and compared by numbers when it is taken again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use metahub_catalog::{Catalog, Composed};
+use metahub_oci::{Digest, RepositoryName, Tag};
+use metahub_store::StoredManifest;
+
+use crate::Registry;
+use crate::access::location::{LocalContent, Location};
+use crate::access::repository::Authorised;
+use crate::pull::choice::Answer;
+use crate::pull::derivation::Derivation;
+use crate::pull::outcome::{Chosen, Form};
+use crate::pull::source::{Children, Source};
+use crate::pull::standing::{Found, Standing};
+
+/// What an answer takes beside its manifest, in bytes, roughly.
+const ANSWER: usize = 1024;
+
+/// Answers that were given lately.
+#[derive(Default)]
+pub(crate) struct Answers {
+    found: Found<Key, (Arc<StoredManifest>, Arc<Chosen>)>,
+    /// How often something was found out that choices depend on.
+    findings: AtomicU64,
+}
+
+/// What a request by tag is answered by. Its parts are compared where it is looked up.
+struct Key {
+    catalog: Weak<Catalog>,
+    findings: u64,
+    name: RepositoryName,
+    tag: Tag,
+    profile: Digest,
+    form: Form,
+    /// Whether an account asked: each notes uses of cached content as its own.
+    account: bool,
+}
+
+/// A request by tag, and under what it began.
+pub(crate) struct Request<'a> {
+    catalog: Arc<Catalog>,
+    findings: u64,
+    hash: u64,
+    name: &'a RepositoryName,
+    tag: &'a Tag,
+    profile: &'a Digest,
+    form: Form,
+    account: bool,
+}
+
+impl Answers {
+    /// Ends all: something is known now that was not.
+    pub(crate) fn forget(&self) {
+        self.findings.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Request<'_> {
+    fn is(&self, key: &Key) -> bool {
+        std::ptr::eq(key.catalog.as_ptr(), Arc::as_ptr(&self.catalog))
+            && key.findings == self.findings
+            && (&key.name, &key.tag, &key.profile) == (self.name, self.tag, self.profile)
+            && (key.form, key.account) == (self.form, self.account)
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            catalog: Arc::downgrade(&self.catalog),
+            findings: self.findings,
+            name: self.name.clone(),
+            tag: self.tag.clone(),
+            profile: self.profile.clone(),
+            form: self.form,
+            account: self.account,
+        }
+    }
+}
+
+impl Authorised<'_> {
+    /// A request whose answer may be kept; nothing where it depends on more than is compared: who
+    /// asks an upstream under an own identity, and what a profile does before anything is read.
+    pub(crate) fn request<'a>(
+        &'a self,
+        tag: &'a Tag,
+        profile: &'a Composed,
+        form: Form,
+    ) -> Option<Request<'a>> {
+        let registry = self.registry();
+        if registry.caller.has_proven() || metahub_resolve::acts_before(profile) {
+            return None;
+        }
+        let answers = &registry.inner.answers;
+        let (name, profile, account) = (self.name(), profile.digest(), registry.client == 0);
+        Some(Request {
+            findings: answers.findings.load(Ordering::SeqCst),
+            catalog: registry.catalog(),
+            hash: answers.found.hash(&(name, tag, profile, form, account)),
+            name,
+            tag,
+            profile,
+            form,
+            account,
+        })
+    }
+
+    /// Keeps an answer for as long as nothing changes that it depends on.
+    pub(crate) async fn keep_answer(
+        &self,
+        request: &Request<'_>,
+        work: &Derivation<'_>,
+        answer: &Answer,
+    ) {
+        let Some(standing) = self.answer_standing(request, work, answer).await else {
+            return;
+        };
+        let (stored, chosen) = (Arc::clone(&answer.stored), Arc::clone(&answer.chosen));
+        let warnings: usize = chosen.warnings.iter().map(String::len).sum();
+        let bytes = ANSWER + stored.bytes.len() + warnings;
+        let found = &self.registry().inner.answers.found;
+        found.keep(
+            request.hash,
+            request.key(),
+            (stored, chosen),
+            standing,
+            bytes,
+        );
+    }
+
+    /// For how long an answer stands that was just found. Nothing where the client is told
+    /// something that may pass, and where something has changed meanwhile.
+    async fn answer_standing(
+        &self,
+        request: &Request<'_>,
+        work: &Derivation<'_>,
+        answer: &Answer,
+    ) -> Option<Standing> {
+        let (registry, source) = (self.registry(), &work.source);
+        let passing = source.warning.is_some() || source.failure.is_some();
+        if passing || source.redirected.is_some() || work.judged.has_gaps() {
+            return None;
+        }
+        let held = &answer.chosen.held;
+        let here = [self.name(), held.repository.name()];
+        // Taken before all is looked at again.
+        let standing = Standing::of(here.map(|name| registry.generation(name)));
+        let of_source = self.source_standing(request, source).await?;
+        let layers = registry.layers_standing(&work.changes)?;
+        held.manifest().await.ok()??;
+        Some(standing.and(of_source).and(layers))
+    }
+
+    /// For how long a tag names `source`.
+    async fn source_standing(&self, request: &Request<'_>, source: &Source) -> Option<Standing> {
+        let (registry, tag) = (self.registry(), request.tag);
+        let Children::At(location) = &source.children else {
+            let catalog = &request.catalog;
+            let collection = registry.collection_called(catalog, self.name(), tag)?;
+            let (found, standing) = registry.collection_standing(catalog, collection)?;
+            return is_same(&found, source).then_some(standing);
+        };
+        // Elsewhere something may come that is asked for first.
+        let first = match location {
+            Location::Local(_) => registry.settings().local == LocalContent::First,
+            Location::Upstream(_) => {
+                let locations = self.upstream_locations().ok()?;
+                locations.first().is_some_and(|first| first.is(location))
+            }
+        };
+        if !first {
+            return None;
+        }
+        let standing = Standing::of([registry.generation(location.storage())]);
+        let (time, upstream_tags) = registry.tag_stands(location, tag).await.ok()??;
+        let found = self.source(tag).await.ok()?;
+        is_same(&found, source).then(|| standing.at_most(time, upstream_tags))
+    }
+}
+
+impl Registry {
+    /// What was answered before, if it still stands.
+    pub(crate) fn answered_before(
+        &self,
+        request: &Request<'_>,
+    ) -> Option<(Arc<StoredManifest>, Arc<Chosen>)> {
+        let found = &self.inner.answers.found;
+        let answer = found.get(self, request.hash, |key| request.is(key))?;
+        self.counters().derived_known.inc();
+        self.counters().answers_standing.inc();
+        Some(answer)
+    }
+}
+
+/// Whether nothing has changed between two looks at a source.
+fn is_same(now: &Source, before: &Source) -> bool {
+    let places = match (&now.children, &before.children) {
+        (Children::At(now), Children::At(before)) => now.is(before),
+        (Children::Each(now), Children::Each(before)) => Arc::ptr_eq(now, before),
+        _ => false,
+    };
+    places
+        && now.kind == before.kind
+        && now.stored.digest == before.stored.digest
+        && now.warning.is_none()
+        && now.failure.is_none()
+}
