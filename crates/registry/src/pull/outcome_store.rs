@@ -158,7 +158,10 @@ impl Part {
         // What the sources hold already is readable through the derived name at once; the rest is
         // fetched from where it came when somebody asks for it.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
-        let mount_from = mount_from.map(|(location, _)| location.stored()).collect();
+        let mut mount_from: Vec<_> = mount_from.map(|(location, _)| location.stored()).collect();
+        // Many layer images lie in one repository.
+        mount_from.sort_unstable_by_key(|stored| stored.name());
+        mount_from.dedup_by_key(|stored| stored.name());
         (images.collect(), mount_from)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use metahub_oci::Digest;
+use metahub_oci::{Digest, RepositoryName};
 use serde_json::Value;
 
 use super::encoding::{digest_from_bytes, digest_to_bytes};
@@ -13,12 +13,14 @@ use crate::StoreError;
 use crate::records::{Change, Kind, NewManifest, Origin, PutError, TagRecord, digest_of};
 
 statements! {
-    // A list of digests is bound as a JSON array of hexadecimal digits.
+    // A list of digests is bound as a JSON array of hexadecimal digits. The joins are in the order
+    // in which they are to be done: of a repository only the blobs that are wanted are read.
     MOUNT =
         "INSERT OR IGNORE INTO repo_blobs (repository_id, blob_id, linked_at)
-         SELECT $1, l.blob_id, $2 FROM repo_blobs l JOIN blobs b ON b.id = l.blob_id
-         WHERE l.repository_id = (SELECT id FROM repositories WHERE name = $3)
-           AND b.digest IN (SELECT unhex(value) FROM json_each($4))";
+         SELECT $1, b.id, $2 FROM json_each($4) wanted
+         CROSS JOIN blobs b ON b.digest = unhex(wanted.value)
+         CROSS JOIN repo_blobs l ON l.blob_id = b.id AND l.repository_id IN
+             (SELECT id FROM repositories WHERE name IN (SELECT value FROM json_each($3)))";
     SIZES_OF_BLOBS =
         "SELECT b.digest, b.size FROM blobs b JOIN repo_blobs l ON l.blob_id = b.id
          WHERE l.repository_id = $1 AND b.digest IN (SELECT unhex(value) FROM json_each($2))";
@@ -84,17 +86,19 @@ impl NewManifest {
         transaction: &mut Transaction,
         repository_id: i64,
     ) -> Result<(), StoreError> {
-        for from in &self.options.mount_from {
-            let result = sqlx::query(MOUNT)
-                .bind(repository_id)
-                .bind(transaction.now())
-                .bind(from.as_str())
-                .bind(list(&self.mountable()))
-                .execute(&mut transaction.connection)
-                .await;
-            result.map_err(|error| transaction.error(error))?;
+        let wanted = self.mountable();
+        if wanted.is_empty() || self.options.mount_from.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let from = self.options.mount_from.iter().map(RepositoryName::as_str);
+        let result = sqlx::query(MOUNT)
+            .bind(repository_id)
+            .bind(transaction.now())
+            .bind(from.collect::<Value>().to_string())
+            .bind(list(&wanted))
+            .execute(&mut transaction.connection)
+            .await;
+        result.map(drop).map_err(|error| transaction.error(error))
     }
 
     /// Writes the body and the references, or finds them. A body that is there and differs was
