@@ -25,6 +25,7 @@ use crate::overdue::Overdue;
 use crate::send_blobs::SendBlobs;
 use crate::sendfile::Sendfile;
 use crate::sendfile_queue::SendfileQueue;
+use crate::sendfile_turns::Turns;
 use crate::stream::Stream;
 use crate::streams::Streams;
 use crate::timeouts::{TimedStream, Timeouts};
@@ -68,6 +69,7 @@ pub(crate) struct Serving<H> {
     handler: H,
     limits: Limits,
     send_blobs: SendBlobs,
+    turns: Turns,
     metrics: Arc<Metrics>,
     crowded: watch::Receiver<bool>,
     stopping: CancellationToken,
@@ -108,6 +110,7 @@ where
             crowded,
             limits: limits.clone(),
             send_blobs,
+            turns: Turns::new(),
             metrics,
             stopping,
         }
@@ -141,7 +144,7 @@ where
 
     async fn begin(&self, stream: TcpStream) -> io::Result<Stream> {
         match &self.tls {
-            None => Ok(Stream::Plain(Sendfile::new(stream))),
+            None => Ok(Stream::Plain(Sendfile::new(stream, &self.turns))),
             Some(tls) => {
                 let stream = refuse_plain(stream).await?;
                 Ok(Stream::Tls(Box::new(tls.accept(stream).await?)))

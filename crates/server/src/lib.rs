@@ -34,6 +34,7 @@ mod scrape;
 mod send_blobs;
 mod sendfile;
 mod sendfile_queue;
+mod sendfile_turns;
 mod stream;
 mod streams;
 mod timeouts;

@@ -12,28 +12,26 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::sendfile_queue::{SendfileQueue, is_token};
+use crate::sendfile_turns::{Turn, Turns};
 
-/// How much of files one connection may send before others have their turn, in bytes. A client
-/// that takes it as fast as it comes would otherwise hold the worker until the file's end. Sending
-/// this much takes some 15 microseconds: a small answer behind many large ones waits for little,
-/// and larger turns were not faster.
-const TURN: usize = 64 * 1024;
+/// The largest part of a file that is sent without waiting for a turn, in bytes: that takes some
+/// 15 microseconds.
+const SMALL: usize = 64 * 1024;
 
 /// A connection in the clear.
 #[derive(Debug)]
 pub(crate) struct Sendfile {
     stream: TcpStream,
     queue: Arc<SendfileQueue>,
-    /// Sent in this turn.
-    turn: usize,
+    turn: Turn,
 }
 
 impl Sendfile {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream, turns: &Turns) -> Self {
         Self {
             stream,
             queue: Arc::default(),
-            turn: 0,
+            turn: turns.turn(),
         }
     }
 
@@ -66,24 +64,41 @@ impl Sendfile {
         context: &mut Context<'_>,
         place: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.turn >= TURN {
-            self.turn = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let part = self.queue.first(place)?;
-        let most = place.len().min(TURN);
-        let sent = ready!(self.poll_send(context, |stream| {
-            let mut offset = part.offset;
-            sendfile(stream, &*part.file, Some(&mut offset), most)
-        }))?;
-        if sent == 0 {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("the file of a blob ends at {}: it was cut", part.offset),
-            )));
+        if place.len() > SMALL {
+            // A socket that is full would waste the turn.
+            ready!(self.stream.poll_write_ready(context))?;
+            ready!(self.turn.poll_begin(context));
         }
-        self.turn += sent;
+        let mut sent = 0;
+        let outcome = loop {
+            let polled = self.poll_send(context, |stream| {
+                let mut offset = part.offset + sent as u64;
+                sendfile(stream, &*part.file, Some(&mut offset), place.len() - sent)
+            });
+            match polled {
+                Poll::Ready(Ok(0)) => {
+                    let at = part.offset + sent as u64;
+                    break Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the file of a blob ends at {at}: it was cut"),
+                    )));
+                }
+                // Less than was asked for says that the socket is full, or that the file ends.
+                Poll::Ready(Ok(count)) => {
+                    sent += count;
+                    if sent >= place.len() {
+                        break polled;
+                    }
+                }
+                polled => break polled,
+            }
+        };
+        self.turn.end(outcome.is_pending());
+        if sent == 0 {
+            return outcome;
+        }
+        // What went wrong after that goes wrong again.
         self.queue.sent(sent);
         Poll::Ready(Ok(sent))
     }
@@ -292,7 +307,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let _client = TcpStream::connect(address).await.unwrap();
-        let mut stream = Sendfile::new(listener.accept().await.unwrap().0);
+        let mut stream = Sendfile::new(listener.accept().await.unwrap().0, &Turns::new());
         stream.write_all(b"bytes").await.unwrap();
         stream.flush().await.unwrap();
         let window = Window {

@@ -21,7 +21,8 @@ use crate::content::files::stream::{FileStream, Streams};
 /// Largest window in bytes.
 pub const WINDOW: u64 = 1024 * 1024;
 
-/// How far apart the kernel is asked for pages, in bytes: what it reads ahead at once by default.
+/// How far apart the kernel is asked for pages, in bytes, at first: what it reads ahead at once by
+/// default. Each window that is all in memory doubles it, up to a window: then one look at each.
 const STEP: u64 = 128 * 1024;
 
 /// A part of a file, at most [`WINDOW`] bytes, whose pages were in memory a moment ago. The file
@@ -50,6 +51,8 @@ pub(crate) struct Windows {
     warming: Option<JoinHandle<io::Result<()>>>,
     /// Up to where pages were read in.
     warmed: u64,
+    /// How far apart pages are looked at now, in bytes.
+    step: u64,
     streams: Arc<Streams>,
 }
 
@@ -60,6 +63,7 @@ impl Windows {
             range,
             warming: None,
             warmed: 0,
+            step: STEP,
             streams,
         }
     }
@@ -81,12 +85,14 @@ impl Windows {
                 }
             }
             let next = next_window(&self.range);
-            match in_memory(&self.file, &next) {
+            match in_memory(&self.file, &next, self.step) {
                 Ok(true) => {
                     let was_cold = self.warmed >= next.end;
                     self.range.start = next.end;
                     if was_cold {
                         self.warm_next();
+                    } else {
+                        self.step = self.step.saturating_mul(2).min(WINDOW);
                     }
                     let file = Arc::clone(&self.file);
                     return Poll::Ready(Some(Ok(Window { file, range: next })));
@@ -111,13 +117,14 @@ impl Windows {
     /// client takes what it has.
     fn warm_next(&mut self) {
         let next = next_window(&self.range);
-        if !next.is_empty() && matches!(in_memory(&self.file, &next), Ok(false)) {
+        if !next.is_empty() && matches!(in_memory(&self.file, &next, STEP), Ok(false)) {
             self.warm(next);
         }
     }
 
     fn warm(&mut self, window: Range<u64>) {
         self.warmed = window.end;
+        self.step = STEP;
         let file = Arc::clone(&self.file);
         let end = self.range.end;
         self.warming = Some(spawn_blocking(move || {
@@ -137,11 +144,16 @@ fn next_window(range: &Range<u64>) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(WINDOW))
 }
 
-/// Whether the pages of `window` are in memory, as far as a look at some of them tells. Never
-/// waits for a disk.
-fn in_memory(file: &File, window: &Range<u64>) -> Result<bool, Errno> {
+/// Whether the pages of `window` are in memory, as far as a look at some of them tells, one in
+/// every `step` bytes and the last. Never waits for a disk.
+fn in_memory(file: &File, window: &Range<u64>, step: u64) -> Result<bool, Errno> {
     let last = window.end.saturating_sub(1);
-    let mut at = window.start;
+    // Of a window that is one step the end alone: what is read, and what is given up, has an order.
+    let mut at = if window.end - window.start <= step {
+        last
+    } else {
+        window.start
+    };
     loop {
         let mut byte = [0];
         let mut into = [io::IoSliceMut::new(&mut byte)];
@@ -155,7 +167,7 @@ fn in_memory(file: &File, window: &Range<u64>) -> Result<bool, Errno> {
         if at >= last {
             return Ok(true);
         }
-        at = at.saturating_add(STEP).min(last);
+        at = at.saturating_add(step).min(last);
     }
 }
 
@@ -226,14 +238,14 @@ mod tests {
         fadvise(&*file, 0, None, Advice::DontNeed).unwrap();
         read_in(&file, 0..WINDOW, &(WINDOW..2 * WINDOW)).unwrap();
         // Those at which `in_memory` looks are there, all others at least on their way.
-        let found = in_memory(&file, &(0..WINDOW));
+        let found = in_memory(&file, &(0..WINDOW), STEP);
         if matches!(found, Err(Errno::OPNOTSUPP)) {
             return;
         }
         assert_eq!(found, Ok(true));
         let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
         for page in (0..WINDOW).step_by(4096) {
-            while in_memory(&file, &(page..page + 1)) != Ok(true) {
+            while in_memory(&file, &(page..page + 1), STEP) != Ok(true) {
                 assert!(std::time::Instant::now() < end, "{page} was not asked for");
                 tokio::task::yield_now().await;
             }
