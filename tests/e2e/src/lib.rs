@@ -16,6 +16,7 @@ pub mod booted;
 pub mod buildah;
 pub mod charliecloud;
 pub mod containerd;
+pub mod corpus;
 pub mod daemon;
 pub mod debian;
 pub mod docker;

@@ -12,163 +12,16 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use metahub_e2e::corpus::{Corpus, LEVELS, layout_of};
 use metahub_e2e::metahub::{MetaHub, command};
 use metahub_e2e::process::{Cmd, wait_until};
 use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
 const NEEDS: &[&str] = &["gcc", "g++", "qemu-x86_64", "tar", "gzip"];
-
-/// Emulated processors, the simplest first; whatever none of them runs needs AVX-512.
-const PROCESSORS: [&str; 3] = ["qemu64", "Nehalem", "Haswell"];
-const LEVELS: [&str; 4] = ["x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4"];
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("images/inspect")
-}
-
-/// Programs in a folder, which become the one layer of an image.
-struct Corpus {
-    folder: TempDir,
-}
-
-/// What inspection says of a file: the number of the level that it requires, and whether it may
-/// need more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Answer {
-    required: usize,
-    dispatched: usize,
-    unknown: bool,
-}
-
-impl Corpus {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("bin")).unwrap();
-        Self { folder }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("bin").join(name)
-    }
-
-    /// Builds with a shell command, in which `OUT` stands for the file.
-    fn build(&self, name: &str, line: &str) {
-        let out = self.file(name).display().to_string();
-        Cmd::new("sh")
-            .args(["-ec", &line.replace("OUT", &out)])
-            .dir(&sources())
-            // Go builds its library anew for each level.
-            .limit(Duration::from_secs(600))
-            .ok();
-    }
-
-    /// The number of the level that a program really needs.
-    fn truth(program: &Path) -> usize {
-        let runs = |processor: &&&str| {
-            let emulated = Cmd::new("qemu-x86_64")
-                .args(["-cpu", processor])
-                .arg(program);
-            emulated.run().code == Some(0)
-        };
-        let found = PROCESSORS.iter().position(|processor| runs(&processor));
-        found.unwrap_or(PROCESSORS.len())
-    }
-
-    /// The programs as a compressed layer.
-    fn layer(&self) -> Vec<u8> {
-        let layer = self.folder.path().join("layer.tar.gz");
-        Cmd::new("tar")
-            .arg("-czf")
-            .arg(&layer)
-            .args(["-C"])
-            .arg(self.folder.path())
-            .arg("bin")
-            .ok();
-        std::fs::read(&layer).unwrap()
-    }
-
-    /// Packs the programs into an image and inspects it.
-    fn inspect(&self) -> BTreeMap<String, Answer> {
-        let layout = self.folder.path().join("layout");
-        layout_of(&layout, &[&self.layer()], &json!({}));
-        let name = format!("oci:{}", layout.display());
-        let report = command(&["inspect", &name, "--format", "json"])
-            .run()
-            .ok_json();
-        assert_eq!(report["architectures"], json!(["amd64"]), "{report}");
-        let level = |value: &Value| LEVELS.iter().position(|l| value == l).unwrap_or(0);
-        let files = report["files"].as_array().unwrap().iter();
-        files
-            .map(|file| {
-                let name = file["file"].as_str().unwrap().trim_start_matches("bin/");
-                let answer = Answer {
-                    required: level(&file["required"]),
-                    dispatched: level(&file["dispatched"]),
-                    unknown: file["unknown"].as_bool().unwrap(),
-                };
-                (name.to_owned(), answer)
-            })
-            .collect()
-    }
-
-    /// Holds every answer against the truth; how many were exact, and how many there were.
-    fn hold(&self, truths: &BTreeMap<String, usize>) -> (usize, usize) {
-        let answers = self.inspect();
-        let (mut wrong, mut exact) = (Vec::new(), 0);
-        for (name, truth) in truths {
-            let answer = answers.get(name).copied().unwrap_or_default();
-            println!("{name}: needs {}, {answer:?}", LEVELS[*truth]);
-            let missed = answer.required < *truth && !answer.unknown;
-            if missed || answer.required > *truth {
-                wrong.push(format!("{name}: needs {}, {answer:?}", LEVELS[*truth]));
-            }
-            exact += usize::from(answer.required == *truth && !answer.unknown);
-        }
-        assert!(wrong.is_empty(), "{wrong:#?}");
-        (exact, truths.len())
-    }
-}
-
-/// Writes an OCI layout with one image.
-fn layout_of(folder: &Path, layers: &[&[u8]], labels: &Value) -> String {
-    let blobs = folder.join("blobs/sha256");
-    std::fs::create_dir_all(&blobs).unwrap();
-    let put = |media_type: &str, bytes: &[u8]| {
-        let hex = hex::encode(Sha256::digest(bytes));
-        std::fs::write(blobs.join(&hex), bytes).unwrap();
-        json!({"mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len()})
-    };
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|bytes| put("application/vnd.oci.image.layer.v1.tar+gzip", bytes))
-        .collect();
-    let config = json!({
-        "architecture": "amd64", "os": "linux", "config": {"Labels": labels},
-        "rootfs": {"type": "layers", "diff_ids": []},
-    });
-    let manifest = "application/vnd.oci.image.manifest.v1+json";
-    let image = json!({
-        "schemaVersion": 2, "mediaType": manifest,
-        "config": put("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes()),
-        "layers": layers,
-    });
-    let index =
-        json!({"schemaVersion": 2, "manifests": [put(manifest, image.to_string().as_bytes())]});
-    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
-    std::fs::write(
-        folder.join("oci-layout"),
-        r#"{"imageLayoutVersion":"1.0.0"}"#,
-    )
-    .unwrap();
-    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
-}
 
 #[test]
 fn no_need_of_programs_built_for_a_processor_is_missed() {
