@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iced_x86::Instruction;
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use crate::code::decode::{callee, decode, places};
 use crate::code::functions::{Program, Slot};
@@ -16,6 +16,11 @@ use crate::isa::{self, Uses};
 const NOTED: u64 = 400;
 /// Functions that are so short only answer what the processor has, in bytes.
 const SHORT: u32 = 96;
+/// Bytes that an answer fills which is written through its address.
+const ANSWER: u32 = 32;
+/// Instructions between an argument and the call that takes it.
+const ARGUMENT: u64 = 16;
+
 /// The dispatchers of a program.
 pub(crate) struct Guards {
     pub(crate) all: BTreeMap<u32, Before>,
@@ -121,19 +126,73 @@ fn written_after(
     let table = isa::table();
     let mut since = None;
     let mut count = 0_u64;
+    let mut held = Held::default();
     decode(program, number, window, |instruction| {
         count += 1;
-        let asked = isa::uses(table, instruction.code()).has(Uses::DETECTS)
-            || callee(program, instruction).is_some_and(|to| asks.contains(&to));
-        if asked {
+        let asks_for_it = callee(program, instruction).is_some_and(|to| asks.contains(&to));
+        if asks_for_it {
+            // What is handed to a function that asks is where it writes the answer.
+            for at in held.arguments(program, count) {
+                written.extend((at..at.saturating_add(ANSWER)).step_by(4));
+            }
+        }
+        if asks_for_it || isa::uses(table, instruction.code()).has(Uses::DETECTS) {
             since = Some(count);
         }
-        if since.is_some_and(|since| count - since <= NOTED)
-            && writes(instruction)
-            && let Some(at) = places(program, instruction).next()
-        {
-            written.insert(at);
+        if since.is_some_and(|since| count - since <= NOTED) && writes(instruction) {
+            let through = held.through(instruction);
+            written.extend(places(program, instruction).next().or(through));
         }
+        held.step(program, instruction, count);
         true
     });
+}
+
+/// Addresses of data that registers hold.
+#[derive(Default)]
+struct Held(BTreeMap<Register, (u32, u64)>);
+
+impl Held {
+    fn step(&mut self, program: &Program<'_>, instruction: &Instruction, count: u64) {
+        if instruction.flow_control() == FlowControl::Call {
+            self.0.clear();
+        }
+        if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::Register {
+            return;
+        }
+        let register = instruction.op0_register().full_register();
+        self.0.remove(&register);
+        let names = match instruction.mnemonic() {
+            Mnemonic::Lea => instruction.is_ip_rel_memory_operand(),
+            Mnemonic::Mov => instruction.op1_kind() != OpKind::Memory,
+            _ => false,
+        };
+        if names && let Some(at) = places(program, instruction).next() {
+            self.0.insert(register, (at, count));
+        }
+    }
+
+    /// The place of data that an instruction names through a register.
+    fn through(&self, instruction: &Instruction) -> Option<u32> {
+        let base = instruction.memory_base().full_register();
+        let (at, _) = self.0.get(&base)?;
+        let within = u32::try_from(instruction.memory_displacement64()).ok()?;
+        let plain = instruction.memory_index() == Register::None && within < ANSWER;
+        plain.then(|| at.saturating_add(within))
+    }
+
+    /// Places that can be written among the first arguments of a call.
+    fn arguments(&self, program: &Program<'_>, count: u64) -> Vec<u32> {
+        let registers = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
+        let held = registers.iter().filter_map(|register| self.0.get(register));
+        let near = held.filter(|(_, when)| count - when <= ARGUMENT);
+        let writable = |at: u32| {
+            let address = program.base + u64::from(at);
+            program.elf.segments.iter().any(|segment| {
+                let within = address.checked_sub(segment.address);
+                segment.writable() && within.is_some_and(|within| within < segment.memory)
+            })
+        };
+        near.map(|(at, _)| *at).filter(|at| writable(*at)).collect()
+    }
 }

@@ -61,7 +61,8 @@ pub(crate) fn before(
     for (at, step) in steps.iter().enumerate() {
         if free.get(at) == Some(&true) {
             before.uses = before.uses.and(step.uses);
-            before.calls.extend(step.calls);
+            // A branch out of the function that what was seen decides is one that is chosen.
+            before.calls.extend(step.calls.filter(|_| !step.decides));
         }
         // An address that is taken after a look is one that is chosen.
         if at < first_look {
