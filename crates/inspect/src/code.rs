@@ -11,5 +11,6 @@ mod outline;
 mod paths;
 mod sweep;
 
+pub(crate) use functions::Part;
 pub(crate) use judge::judge;
 pub(crate) use outline::Outline;

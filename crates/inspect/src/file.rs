@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::answer::{Cpu, Evidence, FileFacts, Gpu, Level, Status};
+use crate::code::Part;
 use crate::content::Content;
 use crate::elf::{Elf, HEADER, Header, Kind};
 use crate::go::Go;
 use crate::isa::Uses;
 use crate::limits::Limits;
-use crate::{arm, code};
+use crate::{arm, code, narrow};
 
 /// Libraries that make code when they run.
 const GENERATORS: &[&str] = &[
@@ -72,6 +73,9 @@ const DISPATCHING: &[&str] = &[
     "libjpeg.so",
     "libturbojpeg.so",
     "libfftw3",
+    "libopenh264.so",
+    "libopus.so",
+    "libjsvml.so",
 ];
 /// Bytes of code that are looked at for being packed.
 const SAMPLE: usize = 64 * 1024;
@@ -122,8 +126,9 @@ pub(crate) fn facts(
     }
     facts.loaded = true;
     if !header.wide || !header.little_endian {
-        facts.cpu = Cpu::unknown("only 64-bit little-endian programs are read");
-        return (facts, 0);
+        let (cpu, instructions) = narrow::judge(content, header, limits, budget);
+        facts.cpu = cpu;
+        return (facts, instructions);
     }
     let elf = Elf::parse(content, header, limits);
     facts.soname.clone_from(&elf.dynamic.soname);
@@ -154,23 +159,21 @@ fn of_code(elf: &Elf<'_>, go: Option<&Go>, limits: &Limits, budget: u64) -> (Cpu
             if elf.section(".eh_frame").is_none() {
                 return (cpu, 0);
             }
-            let (c, instructions) = read(elf, limits, budget);
+            let (c, instructions) = read(elf, Part::Framed, limits, budget);
             for evidence in c.evidence {
-                // Go's own code looks at the processor in ways that the graph does not show.
-                if evidence.status != Status::Unknown {
-                    cpu.show(evidence);
-                }
+                cpu.show(evidence);
             }
+            cpu.features.extend(c.features);
             (cpu, instructions)
         }
-        (Header::AMD64 | Header::ARM64, None) => read(elf, limits, budget),
+        (Header::AMD64 | Header::ARM64, None) => read(elf, Part::Whole, limits, budget),
         _ => (Cpu::unknown("code of this architecture is not read"), 0),
     }
 }
 
-fn read(elf: &Elf<'_>, limits: &Limits, budget: u64) -> (Cpu, u64) {
+fn read(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> (Cpu, u64) {
     if elf.header.machine == Header::AMD64 {
-        code::judge(elf, limits, budget)
+        code::judge(elf, part, limits, budget)
     } else {
         arm::judge(elf, limits)
     }
@@ -239,12 +242,16 @@ fn doubts(elf: &Elf<'_>, cpu: &mut Cpu) {
     }
     if DISPATCHING.iter().any(|name| soname.starts_with(name)) && cpu.required < Some(Level::V3) {
         for evidence in &mut cpu.evidence {
-            if evidence.status == Status::Unknown && evidence.level.is_some() {
+            // What notes ask for holds; what was concluded from instructions is what it chooses.
+            let concluded = evidence.status == Status::Required && evidence.instruction.is_some();
+            if (concluded || evidence.status == Status::Unknown) && evidence.level.is_some() {
                 evidence.status = Status::Dispatched;
                 evidence.why = "the library is known to look at the processor".to_owned();
                 cpu.dispatched = cpu.dispatched.max(evidence.level);
             }
         }
+        let required = cpu.evidence.iter().filter(|e| e.status == Status::Required);
+        cpu.required = required.filter_map(|evidence| evidence.level).max();
         cpu.unknown = cpu.evidence.iter().any(|e| e.status == Status::Unknown);
     }
     let mut doubt = |why: &str| cpu.show(Evidence::new(Status::Unknown, None, why));

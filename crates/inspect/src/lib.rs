@@ -20,6 +20,7 @@ mod isa;
 mod layer;
 mod libraries;
 mod limits;
+mod narrow;
 mod needs;
 mod siblings;
 mod tree;

@@ -34,6 +34,14 @@ pub(crate) enum Slot {
     Maps,
 }
 
+/// Which part of a program is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    /// What frames describe: the C code of a Go program.
+    Framed,
+}
+
 /// A program, ready to be decoded. Addresses are counted from `base`.
 pub(crate) struct Program<'e> {
     pub(crate) elf: &'e Elf<'e>,
@@ -82,7 +90,7 @@ struct Told {
 
 impl<'e> Program<'e> {
     /// Reads what is known before decoding.
-    pub(crate) fn read(elf: &'e Elf<'e>, limits: &Limits) -> Self {
+    pub(crate) fn read(elf: &'e Elf<'e>, part: Part, limits: &Limits) -> Self {
         let (stubs, code): (Vec<Range>, Vec<Range>) = elf.code().into_iter().partition(|range| {
             let mut sections = elf.sections.iter();
             sections.any(|s| s.address == range.address && s.name.starts_with(".plt"))
@@ -124,7 +132,7 @@ impl<'e> Program<'e> {
         program.read_symbols(&mut told);
         program.read_relocations(&mut told, limits);
         program.read_starts(&mut told);
-        program.divide(&told, limits);
+        program.divide(&told, part, limits);
         program.mark(&told);
         program
     }
@@ -305,7 +313,7 @@ impl<'e> Program<'e> {
     }
 
     /// Divides code into functions: by frames, where there are none by symbols, and the rest.
-    fn divide(&mut self, told: &Told, limits: &Limits) {
+    fn divide(&mut self, told: &Told, part: Part, limits: &Limits) {
         let mut framed: Vec<(u32, u32)> = Vec::new();
         let mut cut = false;
         frames(self.elf, |start, length| {
@@ -323,7 +331,10 @@ impl<'e> Program<'e> {
         });
         framed.sort_unstable();
         let framed = apart(framed);
-        let mut symbols = told.ranges.clone();
+        let mut symbols = match part {
+            Part::Whole => told.ranges.clone(),
+            Part::Framed => Vec::new(),
+        };
         symbols.sort_unstable();
         symbols.dedup_by_key(|(start, _)| *start);
         let symbols = between(&framed, symbols);
@@ -356,7 +367,9 @@ impl<'e> Program<'e> {
                 if start < at || end > to {
                     continue;
                 }
-                gap(&mut functions, &entered, at, start);
+                if part == Part::Whole {
+                    gap(&mut functions, &entered, at, start);
+                }
                 functions.push(Function {
                     start,
                     end,
@@ -365,7 +378,9 @@ impl<'e> Program<'e> {
                 self.described += u64::from(end - start);
                 at = end;
             }
-            gap(&mut functions, &entered, at, to);
+            if part == Part::Whole {
+                gap(&mut functions, &entered, at, to);
+            }
         }
         if cut || functions.len() > limits.functions {
             functions.truncate(limits.functions);

@@ -92,6 +92,17 @@ impl Graph {
         Some(self.functions + number as u32)
     }
 
+    /// Functions to which nothing leads, except those that the dynamic linker calls.
+    pub(crate) fn led_to_by_none(&self, program: &Program<'_>) -> Vec<u32> {
+        let mut led_to = self.none();
+        for target in self.targets.iter().chain(&program.resolvers) {
+            led_to.add(*target);
+        }
+        (0..self.functions)
+            .filter(|number| !led_to.has(*number))
+            .collect()
+    }
+
     pub(crate) fn none(&self) -> Reached {
         Reached(vec![false; self.nodes()])
     }

@@ -3,7 +3,7 @@
 
 use crate::answer::{Cpu, Evidence, Level, Status};
 use crate::code::decode::{callee, decode};
-use crate::code::functions::{Program, Slot};
+use crate::code::functions::{Part, Program, Slot};
 use crate::code::graph::{Graph, Reached};
 use crate::code::guards::Guards;
 use crate::code::names;
@@ -24,8 +24,8 @@ const STEPS: u32 = 20_000;
 const DEPTH: u32 = 12;
 
 /// What the code of `elf` asks of the processor, and how many instructions were decoded.
-pub(crate) fn judge(elf: &Elf<'_>, limits: &Limits, budget: u64) -> (Cpu, u64) {
-    let mut program = Program::read(elf, limits);
+pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> (Cpu, u64) {
+    let mut program = Program::read(elf, part, limits);
     if let Some(why) = program.incomplete.take() {
         return (Cpu::unknown(why), 0);
     }
@@ -34,6 +34,10 @@ pub(crate) fn judge(elf: &Elf<'_>, limits: &Limits, budget: u64) -> (Cpu, u64) {
         return (Cpu::unknown(why.clone()), swept.instructions);
     }
     let graph = Graph::new(&program, &swept);
+    if part == Part::Framed {
+        // The rest of the program may call whatever its own functions do not.
+        program.roots = graph.led_to_by_none(&program);
+    }
     let guards = Guards::find(&program, &swept, &graph);
     let roots = program.roots.iter().copied();
     let exported = program
@@ -48,6 +52,7 @@ pub(crate) fn judge(elf: &Elf<'_>, limits: &Limits, budget: u64) -> (Cpu, u64) {
         program: &program,
         swept: &swept,
         guards: &guards,
+        part,
         unguarded,
         dispatched,
         cpu: Cpu::default(),
@@ -60,6 +65,7 @@ struct Judge<'j, 'e> {
     program: &'j Program<'e>,
     swept: &'j Swept,
     guards: &'j Guards,
+    part: Part,
     unguarded: Reached,
     dispatched: Reached,
     cpu: Cpu,
@@ -176,7 +182,8 @@ impl Judge<'_, '_> {
 
     /// What is above the level that is known to be required.
     fn rest(&mut self, free: &Count, window: &mut Window) {
-        let executable = self.is_program();
+        // Go's own code, which is not read, looks at the processor.
+        let executable = self.is_program() && self.part == Part::Whole;
         let mut shown = [0; 4];
         for (number, function) in (0..).zip(&self.program.functions) {
             let free_uses = self.free_uses(number, function.uses);
@@ -209,7 +216,7 @@ impl Judge<'_, '_> {
                 Status::Unknown
             } else if function.uses.has(Uses::NAMED) && self.guards.detects {
                 Status::Dispatched
-            } else if level == Level::V2 {
+            } else if level == Level::V2 && self.part == Part::Whole {
                 continue;
             } else {
                 Status::Unknown
@@ -341,7 +348,8 @@ impl Judge<'_, '_> {
         let program = self.program;
         let number = |address: u64| program.function(program.at(address)?);
         let mut starts = Vec::new();
-        if self.is_program()
+        if self.part == Part::Whole
+            && self.is_program()
             && let Some(entry) = number(elf.entry)
         {
             starts.push(entry);

@@ -1,6 +1,6 @@
 //! Where the functions of a program are, for architectures whose code is not followed.
 
-use crate::code::functions::{Program, Slot};
+use crate::code::functions::{Part, Program, Slot};
 use crate::elf::{Elf, Kind, Symbols};
 use crate::isa::Uses;
 use crate::limits::Limits;
@@ -37,7 +37,7 @@ impl Outline {
     /// # Errors
     /// When a bound was reached; the reason.
     pub(crate) fn read(elf: &Elf<'_>, limits: &Limits) -> Result<Self, String> {
-        let program = Program::read(elf, limits);
+        let program = Program::read(elf, Part::Whole, limits);
         if let Some(why) = program.incomplete {
             return Err(why);
         }
