@@ -12,7 +12,8 @@ use crate::commands::catalog::CatalogCommand;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::{
     account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
-    inspect, layer, man, pin, profile, release, resolve, schema, serve, upkeep, warm, why,
+    inspect, layer, man, pin, profile, release, resolve, resolve_several, schema, serve, upkeep,
+    warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -52,6 +53,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Check(args) => block_on(check::run(args)),
         Command::Catalog(command) => block_on(catalog::run(command)),
         Command::Coverage(args) => block_on(coverage::run(args)),
+        Command::Resolve(args) if args.is_for_several() => block_on(resolve_several::run(&args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Profile(command) => block_on(profile::run(command)),
         Command::Why(args) => block_on(why::run(*args)),

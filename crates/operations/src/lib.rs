@@ -13,6 +13,7 @@ mod catalog_lock;
 mod catalog_reader;
 mod catalog_signatures;
 mod check;
+mod common;
 mod coverage;
 mod curation;
 mod documents;
@@ -44,6 +45,7 @@ pub use catalog_error::CatalogError;
 pub use catalog_lock::{CatalogLock, LockError, MAX_LOCK_BYTES, Moved};
 pub use catalog_reader::{CatalogReader, CatalogState, FetchedCatalog};
 pub use check::{Check, CheckReport};
+pub use common::{CommonLogin, objection, served};
 pub use coverage::{Cell, Coverage, Kind, Matrix, Row};
 pub use curation::{
     Changed, Curation, CurationError, DOCUMENT_BOUNDS, DOCUMENTS_PATH, DocumentKind, Expects,

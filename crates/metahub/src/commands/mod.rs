@@ -32,6 +32,7 @@ pub(crate) mod release;
 pub(crate) mod replace_file;
 pub(crate) mod resolve;
 pub(crate) mod resolve_local;
+pub(crate) mod resolve_several;
 pub(crate) mod schema;
 pub(crate) mod selection;
 pub(crate) mod serve;

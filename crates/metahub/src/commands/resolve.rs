@@ -1,11 +1,11 @@
 //! `metahub resolve IMAGE`: which image a login gets, and why: from a running MetaHub, or worked
-//! out here of documents and images.
+//! out here of documents and images. For several logins see `resolve_several`.
 
 use std::io::Read as _;
 
 use clap::Args;
 use metahub_client::session::{Login, SessionError};
-use metahub_oci::{ImageReference, Platform};
+use metahub_oci::{Digest, ImageReference, Platform};
 use metahub_operations::{NothingFits, Resolve, Resolved};
 use metahub_registry::{Resolution, SourceKind};
 use metahub_resolve::{Verdict, Verdicts};
@@ -19,15 +19,25 @@ use crate::exit;
 use crate::exit::Exit;
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  metahub resolve qnib/featuretest:latest --as zen3
+  metahub resolve qnib/featuretest:latest --as zen3 --as cascadelake
+  metahub resolve qnib/featuretest:latest --as zen3 --as cascadelake --common
+";
+
 #[derive(Debug, Args)]
-#[command(after_help = exit::TABLE)]
+#[command(after_help = exit::table_after(EXAMPLES))]
 pub(crate) struct ResolveArgs {
     /// The image as the registry names it, such as qnib/featuretest:latest
     pub(crate) image: ImageReference,
     /// The login to resolve for: a profile, a feature such as cpu=zen3, an account, or several
-    /// joined with + (nobody by default)
+    /// joined with + (nobody by default); repeated, what each of them gets
     #[arg(long = "as", value_name = "LOGIN", env = "METAHUB_LOGIN")]
-    pub(crate) login: Option<String>,
+    pub(crate) logins: Vec<String>,
+    /// The best single image that every login can run, for jobs that must run one binary
+    #[arg(long)]
+    pub(crate) common: bool,
     /// Read the login's password from standard input; public profiles need none
     #[arg(long)]
     pub(crate) password_stdin: bool,
@@ -46,49 +56,102 @@ pub(crate) struct ResolveArgs {
     pub(crate) format: Format,
 }
 
-/// Most that is read of a password on standard input, in bytes.
-const MAX_PASSWORD: u64 = 8192;
-
-/// What documents and images answer without a server; else how the command ends, which has said
-/// why.
-async fn work_out(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
-    let request = Resolve {
-        image: args.image.clone(),
-        platform: args.platform.clone(),
-    };
-    match args
-        .local
-        .operation(request, args.login.clone())?
-        .run()
-        .await?
-    {
-        Resolved::Image(resolution) => Ok(Ok(*resolution)),
-        Resolved::Nothing { message, detail } => nothing_fits(args, &message, &detail).map(Err),
+impl ResolveArgs {
+    /// Whether several logins are asked for, which `resolve_several` answers.
+    pub(crate) fn is_for_several(&self) -> bool {
+        self.common || self.logins.len() > 1
     }
 }
 
-/// What the server answers; else how the command ends, which has said why.
-pub(crate) async fn ask(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
-    let client = args.server.client(login(args)?)?;
-    let request = Resolve {
-        image: args.image.clone(),
-        platform: args.platform.clone(),
-    };
-    let query = request.query();
-    let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, &**value)).collect();
-    match client.api(Resolve::PATH, &query).await {
-        Ok(resolution) => Ok(Ok(resolution)),
-        Err(error) => failed(args, error).map(Err),
+/// Most that is read of a password on standard input, in bytes.
+const MAX_PASSWORD: u64 = 8192;
+
+/// What one login gets.
+pub(crate) enum Answer {
+    Image(Box<Resolution>),
+    /// The image is there, and nothing of it fits.
+    Nothing {
+        message: String,
+        detail: Box<NothingFits>,
+    },
+}
+
+/// Answers for one login after another.
+pub(crate) struct Asking<'a> {
+    pub(crate) args: &'a ResolveArgs,
+    /// Of every login.
+    password: String,
+}
+
+impl<'a> Asking<'a> {
+    pub(crate) fn new(args: &'a ResolveArgs) -> miette::Result<Self> {
+        let mut password = String::new();
+        // Without a login there is nobody whose password it is.
+        if args.password_stdin && args.logins.iter().any(|login| !login.is_empty()) {
+            let stdin = std::io::stdin().lock();
+            stdin
+                .take(MAX_PASSWORD)
+                .read_to_string(&mut password)
+                .map_err(|error| {
+                    miette!("cannot read the password from standard input: {error}")
+                })?;
+            password.truncate(password.trim_end_matches(['\r', '\n']).len());
+        }
+        Ok(Self { args, password })
+    }
+
+    /// What `login` gets, from the server or, where documents or images are given, from those.
+    pub(crate) async fn answer(&self, login: Option<&str>) -> miette::Result<Answer> {
+        let login = login.filter(|login| !login.is_empty());
+        let request = Resolve {
+            image: self.args.image.clone(),
+            platform: self.args.platform.clone(),
+        };
+        if !self.args.local.is_given() {
+            return self.ask(&request, login).await;
+        }
+        let operation = self
+            .args
+            .local
+            .operation(request, login.map(str::to_owned))?;
+        Ok(match operation.run().await? {
+            Resolved::Image(resolution) => Answer::Image(resolution),
+            Resolved::Nothing { message, detail } => Answer::Nothing {
+                message,
+                detail: Box::new(detail),
+            },
+        })
+    }
+
+    async fn ask(&self, request: &Resolve, login: Option<&str>) -> miette::Result<Answer> {
+        let login = login.map(|name| Login {
+            name: name.to_owned(),
+            password: self.password.clone(),
+        });
+        let client = self.args.server.client(login)?;
+        let query = request.query();
+        let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, &**value)).collect();
+        match client.api(Resolve::PATH, &query).await {
+            Ok(resolution) => Ok(Answer::Image(Box::new(resolution))),
+            Err(error) => failed(error),
+        }
+    }
+}
+
+/// What the one login gets; else how the command ends, which has said why.
+pub(crate) async fn one(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
+    let asking = Asking::new(args)?;
+    match asking
+        .answer(args.logins.first().map(String::as_str))
+        .await?
+    {
+        Answer::Image(resolution) => Ok(Ok(*resolution)),
+        Answer::Nothing { message, detail } => nothing_fits(args, &message, &detail).map(Err),
     }
 }
 
 pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
-    let answer = if args.local.is_given() {
-        work_out(args).await?
-    } else {
-        ask(args).await?
-    };
-    let resolution = match answer {
+    let resolution = match one(args).await? {
         Ok(resolution) => resolution,
         Err(exit) => return Ok(exit),
     };
@@ -96,12 +159,7 @@ pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
         Format::Json => output::json(&resolution)?,
         Format::Text => {
             output::line(reference(args, &resolution))?;
-            if let Some(warning) = &resolution.warning {
-                anstream::eprintln!("warning: {warning}");
-            }
-            for remark in &resolution.remarks {
-                anstream::eprintln!("warning: {remark}");
-            }
+            warn(&resolution);
             if args.explain {
                 explain(&resolution)?;
             }
@@ -110,44 +168,42 @@ pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// Says on standard error what the user should know.
+pub(crate) fn warn(resolution: &Resolution) {
+    for warning in resolution.warning.iter().chain(&resolution.remarks) {
+        anstream::eprintln!("warning: {warning}");
+    }
+}
+
+/// The image under `digest`, as a client of that server names it.
+pub(crate) fn by_digest(image: &ImageReference, digest: &Digest) -> String {
+    match image.host() {
+        Some(host) => format!("{host}/{}@{digest}", image.name()),
+        None => format!("{}@{digest}", image.name()),
+    }
+}
+
 /// The image by digest, as a client of that server names it.
-fn reference(args: &ResolveArgs, resolution: &Resolution) -> String {
-    let name = match args.image.host() {
-        Some(host) => format!("{host}/{}", args.image.name()),
-        None => args.image.name().to_string(),
-    };
+pub(crate) fn reference(args: &ResolveArgs, resolution: &Resolution) -> String {
     // Who asks for one platform gets its manifest; who does not gets what serves them all.
     let digest = match args.platform {
         Some(_) => &resolution.manifest,
         None => &resolution.digest,
     };
-    format!("{name}@{digest}")
-}
-
-fn login(args: &ResolveArgs) -> miette::Result<Option<Login>> {
-    let Some(name) = args.login.clone().filter(|name| !name.is_empty()) else {
-        return Ok(None);
-    };
-    let mut password = String::new();
-    if args.password_stdin {
-        std::io::stdin()
-            .lock()
-            .take(MAX_PASSWORD)
-            .read_to_string(&mut password)
-            .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
-        password.truncate(password.trim_end_matches(['\r', '\n']).len());
-    }
-    Ok(Some(Login { name, password }))
+    by_digest(&args.image, digest)
 }
 
 /// Tells that nothing fits from every other failure.
-fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
+fn failed(error: SessionError) -> miette::Result<Answer> {
     match error {
         SessionError::Refused {
             message, detail, ..
         } => match serde_json::from_value(detail) {
             Ok(detail @ NothingFits { .. }) if detail.reason == NothingFits::REASON => {
-                nothing_fits(args, &message, &detail)
+                Ok(Answer::Nothing {
+                    message,
+                    detail: Box::new(detail),
+                })
             }
             _ => Err(miette!("{message}")),
         },
@@ -159,6 +215,7 @@ fn failed(args: &ResolveArgs, error: SessionError) -> miette::Result<Exit> {
     }
 }
 
+/// Says that nothing fits.
 fn nothing_fits(args: &ResolveArgs, message: &str, detail: &NothingFits) -> miette::Result<Exit> {
     let NothingFits {
         reason,

@@ -2,8 +2,10 @@
 //! upstreams.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
+use metahub_hardware::Microarchitectures;
 use metahub_oci::ImageReference;
 use metahub_operations::{ImageReader, LocalImages, Resolve, ResolveLocally};
 
@@ -31,6 +33,18 @@ impl LocalArgs {
     /// Whether no server is to be asked.
     pub(crate) fn is_given(&self) -> bool {
         !self.catalog.is_empty() || self.config.is_some() || !self.from.is_empty()
+    }
+
+    /// The CPU targets by which logins are compared: with a configuration those of the site, too.
+    pub(crate) fn graph(&self) -> miette::Result<Arc<Microarchitectures>> {
+        if !self.is_given() {
+            return Ok(Microarchitectures::builtin());
+        }
+        let settings = SettingsArgs {
+            config: self.config.clone(),
+            data: None,
+        };
+        graph(&load_config(&settings, Layer::default())?)
     }
 
     /// The operation that answers `request` for `login`.

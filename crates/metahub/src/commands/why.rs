@@ -46,7 +46,8 @@ impl From<WhyArgs> for ResolveArgs {
     fn from(args: WhyArgs) -> Self {
         Self {
             image: args.image,
-            login: args.login,
+            logins: args.login.into_iter().collect(),
+            common: false,
             password_stdin: args.password_stdin,
             server: args.server,
             local: LocalArgs::default(),
@@ -59,7 +60,7 @@ impl From<WhyArgs> for ResolveArgs {
 
 pub(crate) async fn run(args: WhyArgs) -> miette::Result<Exit> {
     let args = ResolveArgs::from(args);
-    let story = match resolve::ask(&args).await? {
+    let story = match resolve::one(&args).await? {
         Ok(resolution) => Story::from(resolution),
         Err(exit) => return Ok(exit),
     };

@@ -12,7 +12,7 @@ pub(crate) const ZEN3: &str = "profile:\n  name: site/node\n  features: [arch:ze
 pub(crate) const ZEN4: &str = "profile:\n  name: site/node\n  features: [arch:zen4]\n";
 pub(crate) const NODE: &str = "/api/v1/profiles/site/node:latest";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 pub(crate) fn metahub(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_metahub"));
@@ -143,53 +143,65 @@ impl Site {
 
     /// Pushes an index of one build for each CPU target; their digests, in the same order.
     pub(crate) fn push_builds(&self, name: &str, tag: &str, targets: &[&str]) -> Vec<String> {
-        let root = |method: &str, path: &str| {
-            call(&self.host, method, path).login(Some(("root", PASSWORD)))
-        };
-        let blob = |bytes: &str| {
-            let digest = digest_of(bytes.as_bytes());
-            let path = format!("/v2/{name}/blobs/uploads/?digest={digest}");
-            let _ = root("POST", &path).body(bytes).send().expect(201);
-            json!({"digest": digest, "size": bytes.len()})
-        };
-        let manifest = |reference: &str, kind: &str, document: &Value| {
-            root("PUT", &format!("/v2/{name}/manifests/{reference}"))
-                .header("Content-Type", kind)
-                .body(document.to_string())
-                .send()
-                .expect(201);
-        };
-        let mut entries = Vec::new();
-        for target in targets {
-            let mut config = blob(
-                &json!({
-                    "architecture": "amd64", "os": "linux",
-                    "rootfs": {"type": "layers", "diff_ids": [digest_of(target.as_bytes())]},
-                })
-                .to_string(),
-            );
-            config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
-            let mut layer = blob(target);
-            layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into();
-            let document = json!({
-                "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer],
-            });
-            let text = document.to_string();
-            let digest = digest_of(text.as_bytes());
-            manifest(&digest, MANIFEST, &document);
-            entries.push(json!({
-                "mediaType": MANIFEST, "digest": digest, "size": text.len(),
-                "platform": {
-                    "os": "linux", "architecture": "amd64", "features": [format!("arch:{target}")],
-                },
-            }));
-        }
-        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
-        manifest(tag, INDEX, &index);
+        let entries: Vec<Value> = targets
+            .iter()
+            .map(|target| self.push_build(name, target, None))
+            .collect();
+        self.push_index(name, tag, &entries);
         let digests = entries
             .iter()
             .map(|entry| entry["digest"].as_str().unwrap());
         digests.map(str::to_owned).collect()
+    }
+
+    pub(crate) fn as_root(&self, method: &str, path: &str) -> Call {
+        call(&self.host, method, path).login(Some(("root", PASSWORD)))
+    }
+
+    fn push_manifest(&self, name: &str, reference: &str, kind: &str, document: &Value) {
+        self.as_root("PUT", &format!("/v2/{name}/manifests/{reference}"))
+            .header("Content-Type", kind)
+            .body(document.to_string())
+            .send()
+            .expect(201);
+    }
+
+    pub(crate) fn push_index(&self, name: &str, tag: &str, entries: &[Value]) {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+        self.push_manifest(name, tag, INDEX, &index);
+    }
+
+    /// Pushes a build; its entry in an index.
+    pub(crate) fn push_build(&self, name: &str, target: &str, own: Option<&str>) -> Value {
+        let blob = |bytes: &str| {
+            let digest = digest_of(bytes.as_bytes());
+            let path = format!("/v2/{name}/blobs/uploads/?digest={digest}");
+            let _ = self.as_root("POST", &path).body(bytes).send().expect(201);
+            json!({"digest": digest, "size": bytes.len()})
+        };
+        let mut document = json!({
+            "architecture": "amd64", "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(target.as_bytes())]},
+        });
+        if let Some(own) = own {
+            document["config"] = json!({"Labels": {"org.supercontainers.cpu.target": own}});
+        }
+        let mut config = blob(&document.to_string());
+        config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
+        let mut layer = blob(target);
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into();
+        let document = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer],
+        });
+        let text = document.to_string();
+        let digest = digest_of(text.as_bytes());
+        self.push_manifest(name, &digest, MANIFEST, &document);
+        json!({
+            "mediaType": MANIFEST, "digest": digest, "size": text.len(),
+            "platform": {
+                "os": "linux", "architecture": "amd64", "features": [format!("arch:{target}")],
+            },
+        })
     }
 
     /// The digest of the image that a login gets, and the status otherwise.

@@ -26,6 +26,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "`tests/e2e/tests/node_*.rs` run its commands",
     ),
     (
+        "srun --nodes=2 metahub-node ",
+        "`tests/e2e/tests/slurm.rs` runs such jobs",
+    ),
+    (
         "docker pull hub.example/",
         "`tests/e2e/tests/node_docker.rs` pulls so",
     ),
