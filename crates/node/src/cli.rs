@@ -16,7 +16,9 @@ use crate::known_targets::NodeFacts;
 use crate::logins::LoginsFile;
 use crate::policy::Policy;
 use crate::setup::{Client, Request, Scope};
-use crate::{doctor, examples, exec, format, generated, refresh, resolve, setup};
+use crate::{
+    doctor, examples, exec, format, generated, importer, kubelet, refresh, resolve, setup, slurm,
+};
 
 /// Under this name the program is a credential helper.
 const HELPER: &str = "docker-credential-metahub";
@@ -68,6 +70,23 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Print which image a Slurm job names, and the constraint of the nodes that can run it
+    #[command(after_help = examples::SLURM)]
+    Slurm {
+        /// Words of the job's command line
+        words: Vec<String>,
+    },
+    /// Import images for pyxis: get URI prints the path of a squashfs, release removes it
+    #[command(after_help = examples::IMPORTER)]
+    Importer {
+        /// get or release
+        action: String,
+        /// docker://HOST/NAME:TAG, or docker://HOST#NAME:TAG
+        uri: Option<String>,
+    },
+    /// Answer the kubelet as a credential provider
+    #[command(after_help = examples::KUBELET)]
+    Kubelet,
     /// Configure clients, or take that back
     #[command(after_help = examples::SETUP)]
     Setup(SetupArgs),
@@ -147,6 +166,9 @@ struct SetupArgs {
     /// Write system-wide files below this folder, as for an image of a node
     #[arg(long, value_name = "DIR", default_value = "/", requires = "system")]
     root: PathBuf,
+    /// The version of Slurm, where its programs are not to be asked
+    #[arg(long, value_name = "VERSION")]
+    slurm_version: Option<String>,
 }
 
 /// Runs the command that `arguments` name, the program's own name first.
@@ -183,6 +205,13 @@ fn command(command: Command, exe: &Path) -> Answer {
         Command::Exec { command } => {
             with_policy(|policy| exec::exec(policy, &environment, &command))
         }
+        Command::Slurm { words } => {
+            with_policy(|policy| slurm::slurm(policy, &environment, &words))
+        }
+        Command::Importer { action, uri } => {
+            with_policy(|policy| importer::importer(policy, &environment, &action, uri.as_deref()))
+        }
+        Command::Kubelet => with_policy(kubelet_command),
         Command::Setup(args) => with_policy(|policy| setup_command(policy, args, exe)),
         Command::Doctor { images } => {
             with_policy(|policy| doctor::doctor(policy, &environment, &images, exe))
@@ -240,6 +269,20 @@ fn credential(action: &str) -> Answer {
         let note = "no answer in time, so this pull is anonymous: run metahub-node doctor";
         Answer::failure(1, NOT_FOUND).noting(vec![note.to_owned()])
     })
+}
+
+/// Answers within [`MOST_TIME`], whatever happens.
+fn kubelet_command(policy: &Policy) -> Answer {
+    let policy = policy.clone();
+    let answer = within(MOST_TIME, move || {
+        let mut input = String::new();
+        let mut stdin = std::io::stdin().lock().take(MOST_INPUT);
+        match stdin.read_to_string(&mut input) {
+            Ok(_) => kubelet::kubelet(&policy, &environment, &input),
+            Err(error) => Answer::error(1, format!("cannot read standard input: {error}")),
+        }
+    });
+    answer.unwrap_or_else(|| Answer::error(1, "no answer in time: run metahub-node doctor"))
 }
 
 fn detect_command(policy: &Policy, args: &DetectArgs) -> Answer {
@@ -355,6 +398,7 @@ fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
         print: args.print,
         undo: args.undo,
         root: args.root,
+        slurm_version: args.slurm_version,
     };
     setup::run(&request, policy, &environment, node.as_deref(), exe)
 }

@@ -43,11 +43,25 @@ Examples:
   metahub-node exec -- ch-image pull hub.example/gromacs:2021.5
   metahub-node exec -- sarus pull hub.example/gromacs:2021.5";
 
+pub(crate) const SLURM: &str = "\
+Examples:
+  metahub-node slurm hub.example/gromacs:2021.5     image ..., and constraint zen3|zen4 if not all fit";
+
+pub(crate) const IMPORTER: &str = "\
+Examples:
+  metahub-node importer get docker://hub.example/gromacs:2021.5     the path of a squashfs
+  metahub-node importer release                                     removes it";
+
+pub(crate) const KUBELET: &str = "\
+Examples:
+  cat request.json | metahub-node kubelet     a CredentialProviderResponse";
+
 pub(crate) const SETUP: &str = "\
 Examples:
   metahub-node setup docker --registry hub.example             for the caller
   metahub-node setup --all --registry hub.example              every client that is installed
   metahub-node setup podman --registry hub.example --system    for all users
+  metahub-node setup slurm --registry hub.example              what each job needs
   metahub-node setup docker --registry hub.example --print     show it and write nothing
   metahub-node setup docker --registry hub.example --undo      take it back";
 

@@ -60,6 +60,21 @@ impl ImageRef {
         })
     }
 
+    /// Reads a reference as Enroot and pyxis write it: `[docker://][USER@]HOST#NAME[:TAG]`.
+    #[must_use]
+    pub fn parse_enroot(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("docker://").unwrap_or(text);
+        let (host, path) = rest.split_once('#')?;
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        Self::parse(&format!("{host}/{path}"))
+    }
+
+    /// The same image by tag, without a scheme.
+    #[must_use]
+    pub fn by_tag(&self) -> String {
+        format!("{}/{}:{}", self.host, self.name, self.tag)
+    }
+
     /// The registry, as the policy names it.
     #[must_use]
     pub fn registry(&self) -> Option<String> {

@@ -91,16 +91,32 @@ impl<'a> Resolver<'a> {
         image: &ImageRef,
         notes: &mut Vec<String>,
     ) -> Result<String, ResolveError> {
+        let host = image.registry().unwrap_or_default();
+        let login = match image.digest {
+            Some(_) => None,
+            None => self.login(&host, notes),
+        };
+        self.digest_as(image, login.as_ref())
+    }
+
+    /// The digest of the manifest that `image` has for `login`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn digest_as(
+        &self,
+        image: &ImageRef,
+        login: Option<&Login>,
+    ) -> Result<String, ResolveError> {
         if let Some(digest) = &image.digest {
             return Ok(digest.clone());
         }
         let host = image.registry().unwrap_or_default();
-        let login = self.login(&host, notes);
         let connect = self.policy.connect(&host, self.policy.timeout);
         let registry = Registry::new(&host, &connect)?;
         let name = format!("{}:{}", image.name, image.tag);
         let query = [("image", name.as_str())];
-        let answer = registry.document("/api/v1/resolve", &query, login.as_ref());
+        let answer = registry.document("/api/v1/resolve", &query, login);
         let digest = answer.as_ref().ok().and_then(|answer| {
             let digest = answer.get("manifest")?.as_str()?;
             digest.parse::<Digest>().ok()
@@ -114,7 +130,7 @@ impl<'a> Resolver<'a> {
                 message, reason, ..
             }) if reason.as_deref() == Some("nothing-fits") => {
                 return Err(ResolveError::NothingFits {
-                    login: login.map_or_else(|| "anonymous".to_owned(), |login| login.user),
+                    login: login.map_or_else(|| "anonymous".to_owned(), |login| login.user.clone()),
                     message,
                 });
             }
@@ -124,7 +140,7 @@ impl<'a> Resolver<'a> {
         let no_reference = || ResolveError::Reference(format!("{host}/{name}"));
         let tag: Tag = image.tag.parse().map_err(|_| no_reference())?;
         let name: RepositoryName = image.name.parse().map_err(|_| no_reference())?;
-        let digest = registry.manifest_digest(&name, &Reference::Tag(tag), login.as_ref())?;
+        let digest = registry.manifest_digest(&name, &Reference::Tag(tag), login)?;
         Ok(digest.to_string())
     }
 }

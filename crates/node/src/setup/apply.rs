@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::plan::{Change, Client, Context, Plan, Request, Scope, SetupError, existing};
-use super::{apptainer, containerd, docker, lock, podman, policy_file, program};
+use super::{apptainer, containerd, docker, lock, podman, policy_file, program, slurm};
 use crate::answer::Answer;
 use crate::cred_file::names_helper;
 use crate::logins::{Logins, LoginsFile};
@@ -69,6 +69,7 @@ fn carry_out(
         policy: &policy,
         logins: &EMPTY,
         node,
+        slurm_version: request.slurm_version.as_deref(),
     };
     if clients.is_empty() {
         let context = base(Scope::User);
@@ -362,5 +363,6 @@ fn plan_of(client: Client, context: &Context<'_>) -> Result<Plan, SetupError> {
         Client::Podman => podman::plan(context),
         Client::Containerd => containerd::plan(context),
         Client::Apptainer => apptainer::plan(context),
+        Client::Slurm => slurm::plan(context),
     }
 }

@@ -12,6 +12,7 @@ mod plan;
 mod podman;
 mod policy_file;
 mod program;
+mod slurm;
 
 pub use apply::run;
 pub use containerd::renew as renew_containerd;

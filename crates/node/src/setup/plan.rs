@@ -17,6 +17,8 @@ pub enum Client {
     Containerd,
     /// Apptainer and Singularity.
     Apptainer,
+    /// Slurm.
+    Slurm,
 }
 
 impl Client {
@@ -26,6 +28,7 @@ impl Client {
         Self::Podman,
         Self::Containerd,
         Self::Apptainer,
+        Self::Slurm,
     ];
 
     /// The programs by which it is known to be installed.
@@ -35,6 +38,8 @@ impl Client {
             Self::Podman => &["podman", "skopeo", "buildah", "crio"],
             Self::Containerd => &["containerd"],
             Self::Apptainer => &["apptainer", "singularity"],
+            // It is set up by its administrator alone, who edits slurm.conf.
+            Self::Slurm => &[],
         }
     }
 
@@ -43,7 +48,7 @@ impl Client {
         match self {
             Self::Docker | Self::Apptainer => Scope::User,
             Self::Podman if !is_root => Scope::User,
-            Self::Podman | Self::Containerd => Scope::System,
+            Self::Podman | Self::Containerd | Self::Slurm => Scope::System,
         }
     }
 }
@@ -72,6 +77,8 @@ pub struct Request {
     pub undo: bool,
     /// The folder that stands for `/` in system-wide files: that of an image to be, for example.
     pub root: PathBuf,
+    /// The version of Slurm, where it is not to be asked.
+    pub slurm_version: Option<String>,
 }
 
 /// What a client's plan is made from.
@@ -86,6 +93,8 @@ pub(super) struct Context<'a> {
     pub(super) logins: &'a Logins,
     /// This node's login at the registry.
     pub(super) node: Option<&'a str>,
+    /// The version of Slurm, where it is not to be asked.
+    pub(super) slurm_version: Option<&'a str>,
 }
 
 impl Context<'_> {
@@ -137,7 +146,7 @@ pub enum SetupError {
     Registry(String),
     /// No client.
     #[error(
-        "name a client (docker, podman, containerd, apptainer): none of them is installed here"
+        "name a client (docker, podman, containerd, apptainer, slurm): none of them is installed here"
     )]
     NoClient,
     /// A user without a home.
@@ -146,6 +155,9 @@ pub enum SetupError {
     /// The client cannot be set up so.
     #[error("{0}")]
     Scope(&'static str),
+    /// Slurm cannot be set up so.
+    #[error("{0}")]
+    Slurm(String),
     /// A file that is there is not what its client reads.
     #[error("{file} cannot be read as {form}: {problem}; nothing was written", file = .file.display())]
     Malformed {

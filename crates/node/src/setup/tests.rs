@@ -74,6 +74,7 @@ impl Machine {
             print,
             undo,
             root,
+            slurm_version: None,
         };
         let environment = |name: &str| self.variable(name);
         let exe = self.path("exe/metahub-node");
