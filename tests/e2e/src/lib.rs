@@ -33,6 +33,7 @@ pub mod registry;
 pub mod require;
 pub mod site;
 pub mod skopeo;
+pub mod slurm;
 pub mod stand;
 pub mod unit;
 pub mod world;
