@@ -2,9 +2,12 @@
 //! layer is opened, and the image's own layers keep their digests, so a client that has them
 //! fetches only what was added.
 
+use std::collections::VecDeque;
+
 use metahub_catalog::Position;
 use metahub_oci::{
-    Descriptor, Document, DocumentError, ImageConfig, JsonMap, Manifest, MediaType, Platform,
+    Descriptor, Digest, Document, DocumentError, ImageConfig, JsonMap, Manifest, MediaType,
+    Platform,
 };
 use serde_json::Value;
 
@@ -34,56 +37,152 @@ pub fn add_layers(
     added_config: &ImageConfig,
     created_by: &str,
 ) -> Result<(Manifest, ImageConfig), AddError> {
-    add_layers_at(
-        (base, base_config),
-        (added, added_config),
-        Position::After,
-        created_by,
-    )
+    let mut additions = Additions::new(Position::After);
+    additions.add((base, base_config), (added, added_config), created_by)?;
+    additions.finish(base, base_config)
 }
 
-/// Whether an image has the layers of `added` already, side by side.
-pub(crate) fn has_layers(base: &ImageConfig, added: &ImageConfig) -> bool {
-    let added = added.diff_ids();
-    !added.is_empty() && base.diff_ids().windows(added.len()).any(|own| own == added)
-}
-
-/// The same at either end. Layers below the base's own are hidden by its files.
-pub(crate) fn add_layers_at(
-    (base, base_config): (&Manifest, &ImageConfig),
-    (added, added_config): (&Manifest, &ImageConfig),
+/// Layers on their way to either end of an image, of one layer image or of several: its documents
+/// are made once. Layers below the image's own are hidden by its files.
+pub(crate) struct Additions {
     position: Position,
-    created_by: &str,
-) -> Result<(Manifest, ImageConfig), AddError> {
-    let config_descriptor = check(Role::Base, base, base_config)?;
-    check(Role::Layer, added, added_config)?;
-    check_platforms(base_config, added_config)?;
-    if added.layers().is_empty() {
-        return Err(AddError::NoLayers);
-    }
-    let new = added.layers().iter();
-    let mut new = new
-        .map(|layer| added_layer(layer, base.media_type()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut layers = base.layers().to_vec();
-    match position {
-        Position::After => layers.append(&mut new),
-        Position::Before => {
-            new.append(&mut layers);
-            layers = new;
+    /// In their order, as are the others.
+    layers: VecDeque<Descriptor>,
+    diff_ids: VecDeque<Digest>,
+    /// By what each was made.
+    created_by: VecDeque<String>,
+}
+
+impl Additions {
+    /// Nothing yet.
+    pub(crate) fn new(position: Position) -> Self {
+        Self {
+            position,
+            layers: VecDeque::new(),
+            diff_ids: VecDeque::new(),
+            created_by: VecDeque::new(),
         }
     }
-    if layers.len() > MAX_LAYERS {
-        return Err(AddError::TooManyLayers(layers.len()));
+
+    /// Whether the image will have the layers of `added` anyway, side by side.
+    pub(crate) fn has(&self, base: &ImageConfig, added: &ImageConfig) -> bool {
+        let added = added.diff_ids();
+        let own = base.diff_ids().iter();
+        let all: Vec<&Digest> = match self.position {
+            Position::After => own.chain(&self.diff_ids).collect(),
+            Position::Before => self.diff_ids.iter().chain(own).collect(),
+        };
+        !added.is_empty()
+            && all
+                .windows(added.len())
+                .any(|own| own.iter().copied().eq(added))
     }
-    let config = derived_config(base_config, added_config, position, created_by)?;
-    let descriptor = config_descriptor.with_content(
-        config_descriptor.media_type().clone(),
-        config.digest().clone(),
-        config.bytes().len() as u64,
-    );
-    let manifest = derived_manifest(base, descriptor, layers)?;
-    Ok((manifest, config))
+
+    /// The layers of `added`, beyond those that came before. How many.
+    pub(crate) fn add(
+        &mut self,
+        (base, base_config): (&Manifest, &ImageConfig),
+        (added, added_config): (&Manifest, &ImageConfig),
+        created_by: &str,
+    ) -> Result<usize, AddError> {
+        check(Role::Base, base, base_config)?;
+        check(Role::Layer, added, added_config)?;
+        check_platforms(base_config, added_config)?;
+        let count = added.layers().len();
+        if count == 0 {
+            return Err(AddError::NoLayers);
+        }
+        let layers = added.layers().iter();
+        let layers = layers.map(|layer| added_layer(layer, base.media_type()));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let all = base.layers().len() + self.layers.len() + count;
+        if all > MAX_LAYERS {
+            return Err(AddError::TooManyLayers(all));
+        }
+        let diff_ids = added_config.diff_ids().iter().cloned();
+        let created_by = std::iter::repeat_n(created_by.to_owned(), count);
+        match self.position {
+            Position::After => {
+                self.layers.extend(layers);
+                self.diff_ids.extend(diff_ids);
+                self.created_by.extend(created_by);
+            }
+            Position::Before => {
+                prepend(&mut self.layers, layers.into_iter());
+                prepend(&mut self.diff_ids, diff_ids);
+                prepend(&mut self.created_by, created_by);
+            }
+        }
+        Ok(count)
+    }
+
+    /// The image with all of them: its manifest and its configuration.
+    pub(crate) fn finish(
+        self,
+        base: &Manifest,
+        base_config: &ImageConfig,
+    ) -> Result<(Manifest, ImageConfig), AddError> {
+        let descriptor = check(Role::Base, base, base_config)?;
+        let config = self.config(base_config)?;
+        let descriptor = descriptor.with_content(
+            descriptor.media_type().clone(),
+            config.digest().clone(),
+            config.bytes().len() as u64,
+        );
+        let own = base.layers().iter();
+        let layers: Vec<&Descriptor> = match self.position {
+            Position::After => own.chain(&self.layers).collect(),
+            Position::Before => self.layers.iter().chain(own).collect(),
+        };
+        let manifest = derived_manifest(base, &descriptor, &layers)?;
+        Ok((manifest, config))
+    }
+
+    fn config(&self, base: &ImageConfig) -> Result<ImageConfig, AddError> {
+        let mut map = base.as_json().clone();
+        let own = base.diff_ids().iter();
+        let diff_ids: Vec<&Digest> = match self.position {
+            Position::After => own.chain(&self.diff_ids).collect(),
+            Position::Before => self.diff_ids.iter().chain(own).collect(),
+        };
+        let diff_ids = diff_ids.into_iter().map(|id| id.as_str().into()).collect();
+        match map.get_mut("rootfs").and_then(Value::as_object_mut) {
+            Some(rootfs) => {
+                rootfs.insert("diff_ids".into(), Value::Array(diff_ids));
+            }
+            // An image without layers may have none.
+            None => {
+                let mut rootfs = JsonMap::new();
+                rootfs.insert("type".into(), "layers".into());
+                rootfs.insert("diff_ids".into(), Value::Array(diff_ids));
+                map.insert("rootfs".into(), Value::Object(rootfs));
+            }
+        }
+        let created = map.get("created").filter(|c| c.is_string()).cloned();
+        if let Some(history) = map.get_mut("history").and_then(Value::as_array_mut) {
+            // Only a history that speaks of layers goes on speaking of them.
+            if !history.is_empty() || base.diff_ids().is_empty() {
+                let entries = self.created_by.iter().map(|created_by| {
+                    let mut entry = JsonMap::new();
+                    entry.extend(created.clone().map(|c| ("created".to_owned(), c)));
+                    entry.insert("created_by".into(), created_by.as_str().into());
+                    Value::Object(entry)
+                });
+                let at = match self.position {
+                    Position::After => history.len(),
+                    Position::Before => 0,
+                };
+                history.splice(at..at, entries);
+            }
+        }
+        Ok(ImageConfig::from_map(map)?)
+    }
+}
+
+fn prepend<T>(list: &mut VecDeque<T>, items: impl DoubleEndedIterator<Item = T>) {
+    for item in items.rev() {
+        list.push_front(item);
+    }
 }
 
 /// Checks that manifest and configuration are one image's.
@@ -163,10 +262,14 @@ fn added_layer(layer: &Descriptor, manifest: &MediaType) -> Result<Descriptor, A
 
 fn derived_manifest(
     base: &Manifest,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
+    config: &Descriptor,
+    layers: &[&Descriptor],
 ) -> Result<Manifest, AddError> {
-    let mut map = base.with_image(config, layers).as_json().clone();
+    let mut map = base.as_json().clone();
+    let layers = layers.iter();
+    let layers = layers.map(|layer| Value::Object(layer.as_json().clone()));
+    map.insert("config".into(), Value::Object(config.as_json().clone()));
+    map.insert("layers".into(), layers.collect());
     map.shift_remove("subject");
     // Docker's format has no annotations.
     let is_oci = base.media_type().as_str() == MediaType::OCI_MANIFEST;
@@ -224,48 +327,72 @@ fn annotate(map: &mut JsonMap, key: &str, value: &str) {
     }
 }
 
-fn derived_config(
-    base: &ImageConfig,
-    added: &ImageConfig,
-    position: Position,
-    created_by: &str,
-) -> Result<ImageConfig, AddError> {
-    let mut map = base.as_json().clone();
-    let (lower, upper) = match position {
-        Position::After => (base, added),
-        Position::Before => (added, base),
-    };
-    let diff_ids = lower.diff_ids().iter().chain(upper.diff_ids());
-    let diff_ids: Vec<Value> = diff_ids.map(|id| id.as_str().into()).collect();
-    match map.get_mut("rootfs").and_then(Value::as_object_mut) {
-        Some(rootfs) => {
-            rootfs.insert("diff_ids".into(), Value::Array(diff_ids));
+#[cfg(test)]
+mod tests {
+    use metahub_oci::MediaType;
+    use serde_json::json;
+
+    use super::*;
+
+    /// An image whose layers are called after `names`.
+    fn image(names: &[&str], history: bool) -> (Manifest, ImageConfig) {
+        let digests: Vec<Digest> = names.iter().map(|n| Digest::sha256(n.as_bytes())).collect();
+        let mut config = json!({
+            "architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z",
+            "rootfs": {"type": "layers", "diff_ids": digests}
+        });
+        if history {
+            let entries = names.iter().map(|name| json!({"created_by": name}));
+            config["history"] = entries.collect();
         }
-        // An image without layers may have none.
-        None => {
-            let mut rootfs = JsonMap::new();
-            rootfs.insert("type".into(), "layers".into());
-            rootfs.insert("diff_ids".into(), Value::Array(diff_ids));
-            map.insert("rootfs".into(), Value::Object(rootfs));
+        let Value::Object(config) = config else {
+            unreachable!("an object was written")
+        };
+        let config = ImageConfig::from_map(config).unwrap();
+        let layers = digests.iter().map(|digest| {
+            let layer =
+                json!({"mediaType": MediaType::OCI_LAYER_GZIP, "digest": digest, "size": 3});
+            Descriptor::from_json(&layer).unwrap()
+        });
+        let descriptor = json!({
+            "mediaType": MediaType::OCI_CONFIG, "digest": config.digest(),
+            "size": config.bytes().len()
+        });
+        let descriptor = Descriptor::from_json(&descriptor).unwrap();
+        (Manifest::new(descriptor, layers.collect()), config)
+    }
+
+    #[test]
+    fn layers_that_are_added_at_once_come_to_what_they_come_to_one_after_another() {
+        let base = ["a", "b"];
+        for (bases, history, position) in [
+            (&base[..], true, Position::After),
+            (&base[..], true, Position::Before),
+            (&base[..], false, Position::After),
+            (&base[..0], true, Position::After),
+            (&base[..0], true, Position::Before),
+        ] {
+            let base = image(bases, history);
+            let added = [&["c"][..], &["d", "e"], &["f"]].map(|names| image(names, true));
+            let mut together = Additions::new(position);
+            let mut one_by_one = base.clone();
+            for (number, added) in added.iter().enumerate() {
+                let added = (&added.0, &added.1);
+                let by = format!("by {number}");
+                let whole = (&base.0, &base.1);
+                let count = together.add(whole, added, &by).unwrap();
+                assert_eq!(count, added.0.layers().len());
+                assert!(together.has(&base.1, added.1));
+                let mut alone = Additions::new(position);
+                let present = (&one_by_one.0, &one_by_one.1);
+                alone.add(present, added, &by).unwrap();
+                one_by_one = alone.finish(present.0, present.1).unwrap();
+            }
+            let together = together.finish(&base.0, &base.1).unwrap();
+            assert_eq!(together.1.bytes(), one_by_one.1.bytes());
+            let both = [&together.0, &one_by_one.0].map(|m| Document::from(m.clone()));
+            assert_eq!(both[0].bytes(), both[1].bytes());
+            assert_eq!(together.0.layers().len(), bases.len() + 4);
         }
     }
-    let created = map.get("created").filter(|c| c.is_string()).cloned();
-    if let Some(history) = map.get_mut("history").and_then(Value::as_array_mut) {
-        // Only a history that speaks of layers goes on speaking of them.
-        if !history.is_empty() || base.diff_ids().is_empty() {
-            let mut entry = JsonMap::new();
-            entry.extend(created.map(|c| ("created".to_owned(), c)));
-            entry.insert("created_by".into(), created_by.into());
-            let entries = added
-                .diff_ids()
-                .iter()
-                .map(|_| Value::Object(entry.clone()));
-            let at = match position {
-                Position::After => history.len(),
-                Position::Before => 0,
-            };
-            history.splice(at..at, entries);
-        }
-    }
-    Ok(ImageConfig::from_map(map)?)
 }

@@ -18,7 +18,7 @@ use super::request::Request;
 use super::step::Step;
 use super::when::{Facts, Holds, holds};
 use crate::add_error::AddError;
-use crate::add_layers::{add_layers_at, has_layers};
+use crate::add_layers::Additions;
 use crate::rewrite::document;
 
 /// An image: its manifest and its configuration.
@@ -96,7 +96,9 @@ struct Adding<'a> {
     position: Position,
     layers: VecDeque<&'a ImageReference>,
     what: Vec<String>,
-    done: bool,
+    additions: Additions,
+    /// The last of which layers are added.
+    last: Option<&'a ImageReference>,
 }
 
 /// What came of a run.
@@ -136,7 +138,7 @@ impl<'a> ImageRun<'a> {
                 if let Some(layer) = adding.layers.front() {
                     return Ok(Some(*layer));
                 }
-                self.added();
+                self.added()?;
             }
             let Some(action) = self.waiting.pop_front() else {
                 return Ok(None);
@@ -169,7 +171,8 @@ impl<'a> ImageRun<'a> {
                         position: add.position,
                         layers,
                         what: Vec::new(),
-                        done: false,
+                        additions: Additions::new(add.position),
+                        last: None,
                     });
                 }
                 Args::ConfigSet(set) => match config_set(&self.image.config, set)? {
@@ -201,27 +204,23 @@ impl<'a> ImageRun<'a> {
         let Some(layer) = adding.layers.pop_front() else {
             return Ok(0);
         };
-        if has_layers(&self.image.config, &added.config) {
+        let Image { manifest, config } = &self.image;
+        if adding.additions.has(config, &added.config) {
             adding
                 .what
                 .push(format!("has the layers of {layer} already"));
             return Ok(0);
         }
-        let (manifest, config) = add_layers_at(
-            (&self.image.manifest, &self.image.config),
-            (&added.manifest, &added.config),
-            adding.position,
-            &format!("metahub manifest-add {layer}"),
-        )
-        .map_err(|error| ActionError::Add {
-            layer: layer.to_string(),
-            error,
-        })?;
-        let layers = added.manifest.layers().len();
+        let layers = adding
+            .additions
+            .add(
+                (manifest, config),
+                (&added.manifest, &added.config),
+                &format!("metahub manifest-add {layer}"),
+            )
+            .map_err(|error| cannot_add(layer, error))?;
         adding.what.push(format!("{layers} of {layer}"));
-        adding.done = true;
-        self.image = Image { manifest, config };
-        self.changed = true;
+        adding.last = Some(layer);
         Ok(layers)
     }
 
@@ -235,26 +234,28 @@ impl<'a> ImageRun<'a> {
         }
     }
 
-    /// The image as it is now: what a layer image must be for.
-    #[must_use]
-    pub fn image(&self) -> &Image {
-        &self.image
-    }
-
-    fn added(&mut self) {
+    /// Ends the present `manifest-add`: its layers are all there.
+    fn added(&mut self) -> Result<(), ActionError> {
         let Some(adding) = self.adding.take() else {
-            return;
+            return Ok(());
         };
         let place = match adding.position {
             Position::After => "layers on top",
             Position::Before => "layers below",
         };
+        let Some(last) = adding.last else {
+            let what = adding.what.join(", ");
+            self.steps.push(Step::skipped(adding.action, what));
+            return Ok(());
+        };
+        let Image { manifest, config } = &self.image;
+        let made = adding.additions.finish(manifest, config);
+        let (manifest, config) = made.map_err(|error| cannot_add(last, error))?;
+        self.image = Image { manifest, config };
+        self.changed = true;
         let what = format!("{place}: {}", adding.what.join(", "));
-        self.steps.push(if adding.done {
-            Step::done(adding.action, what)
-        } else {
-            Step::skipped(adding.action, adding.what.join(", "))
-        });
+        self.steps.push(Step::done(adding.action, what));
+        Ok(())
     }
 
     fn annotate(&mut self, action: &Action, annotate: &Annotate) -> Result<(), ActionError> {
@@ -291,6 +292,13 @@ impl<'a> ImageRun<'a> {
     }
 }
 
+fn cannot_add(layer: &ImageReference, error: AddError) -> ActionError {
+    ActionError::Add {
+        layer: layer.to_string(),
+        error,
+    }
+}
+
 /// The manifest with another configuration. It is about nothing that its source was about.
 fn with_config(manifest: &Manifest, config: &ImageConfig) -> Result<Manifest, DocumentError> {
     let Some(descriptor) = manifest.config() else {
@@ -301,8 +309,8 @@ fn with_config(manifest: &Manifest, config: &ImageConfig) -> Result<Manifest, Do
         config.digest().clone(),
         config.bytes().len() as u64,
     );
-    let changed = manifest.with_image(descriptor, manifest.layers().to_vec());
-    let mut map = changed.as_json().clone();
+    let mut map = manifest.as_json().clone();
+    map.insert("config".into(), Value::Object(descriptor.as_json().clone()));
     map.shift_remove("subject");
     manifest_of(map, manifest)
 }
