@@ -137,6 +137,7 @@ struct Inner {
     judged: pull::candidates::JudgedLately,
     /// What manifests and configurations say, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<pull::judgement::Said>>,
+    said_found: pull::judgement::SaidFound,
     /// The newest compatibility artifacts of images, as their upstreams told them last.
     compatibility: pull::compatibility::CompatibilityArtifacts,
     derivations: pull::choice::Derivations,
@@ -184,6 +185,7 @@ impl Registry {
                 layers_found: pull::standing::Found::default(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),
+                said_found: pull::standing::Found::default(),
                 compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),
                 revalidations: cache::revalidate::Revalidations::default(),
                 listings: cache::upstream_tags::Listings::default(),

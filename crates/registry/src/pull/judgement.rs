@@ -3,10 +3,11 @@
 //! compatibility artifact that refers to it; the first two never change, and are kept by digest.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use metahub_catalog::Catalog;
 use metahub_hardware::{Feature, Key, Stated, Statements, Unread};
-use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform};
+use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform, RepositoryName};
 use serde_json::Value;
 
 use crate::Registry;
@@ -14,6 +15,7 @@ use crate::access::location::Location;
 use crate::error::{RegistryError, unreadable};
 use crate::pull::artifact::Compatibility;
 use crate::pull::source::parse;
+use crate::pull::standing::{Found, Standing};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -37,17 +39,32 @@ pub(crate) struct Said {
     pub(crate) statements: Statements,
 }
 
+/// What images were found to say of themselves, with what refers to them.
+pub(crate) type SaidFound = Found<SaidKey, Arc<Said>>;
+
+/// Which image, and by which documents it was read.
+pub(crate) struct SaidKey {
+    catalog: Weak<Catalog>,
+    storage: RepositoryName,
+    digest: Digest,
+    /// Whether an account asked: each notes uses of cached content as its own.
+    account: bool,
+}
+
+/// Bytes of memory that statements take, roughly.
+fn bytes_of(said: &Said) -> usize {
+    let stated = said.statements.requirements.iter();
+    let stated: usize = stated
+        .map(|stated| stated.feature.canonical().len() + 256)
+        .sum();
+    let unread = said.statements.unread.iter();
+    let unread: usize = unread.map(|unread| unread.value.len() + 64).sum();
+    stated + unread + 512
+}
+
 /// Statements read lately, of which few have more than a KiB.
 pub(crate) fn said_lately() -> moka::future::Cache<Digest, Arc<Said>> {
-    let weigh = |_: &Digest, said: &Arc<Said>| {
-        let stated = said.statements.requirements.iter();
-        let stated: usize = stated
-            .map(|stated| stated.feature.canonical().len() + 256)
-            .sum();
-        let unread = said.statements.unread.iter();
-        let unread: usize = unread.map(|unread| unread.value.len() + 64).sum();
-        u32::try_from(stated + unread + 512).unwrap_or(u32::MAX)
-    };
+    let weigh = |_: &Digest, said: &Arc<Said>| u32::try_from(bytes_of(said)).unwrap_or(u32::MAX);
     moka::future::Cache::builder()
         .weigher(weigh)
         .max_capacity(16 * 1024 * 1024)
@@ -61,6 +78,42 @@ impl Registry {
     /// What may well pass: an upstream that is down or busy, a store that cannot be read. What
     /// lasts is no error, but among what is returned.
     pub(crate) async fn own_words(
+        &self,
+        location: &Location,
+        digest: &Digest,
+    ) -> Result<Own, RegistryError> {
+        let found = &self.inner.said_found;
+        let (storage, account) = (location.storage(), self.client == 0);
+        let hash = found.hash(&(storage, digest, account));
+        let catalog = self.catalog();
+        let is = |key: &SaidKey| {
+            std::ptr::eq(key.catalog.as_ptr(), Arc::as_ptr(&catalog))
+                && (&key.storage, &key.digest, key.account) == (storage, digest, account)
+        };
+        if let Some(said) = found.get(self, hash, is) {
+            return Ok(Own::Image(said));
+        }
+        // Before anything is read.
+        let standing = Standing::of([self.generation(storage)]);
+        let own = Box::pin(self.read_own_words(location, digest)).await?;
+        // What could not be read may be readable soon, and who asks an upstream under an own
+        // identity is told what that identity may see.
+        if let Own::Image(said) = &own
+            && said.statements.unread.is_empty()
+            && !self.caller.has_proven()
+        {
+            let key = SaidKey {
+                catalog: Arc::downgrade(&catalog),
+                storage: storage.clone(),
+                digest: digest.clone(),
+                account,
+            };
+            found.keep(hash, key, Arc::clone(said), standing, bytes_of(said));
+        }
+        Ok(own)
+    }
+
+    async fn read_own_words(
         &self,
         location: &Location,
         digest: &Digest,
