@@ -8,8 +8,10 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
+use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
@@ -23,8 +25,33 @@ pub(crate) struct Turns(Arc<Semaphore>);
 pub(crate) struct Turn {
     turns: PollSemaphore,
     permit: Option<OwnedSemaphorePermit>,
-    /// Whether this worker is to look at the sockets first.
-    look: bool,
+    /// Whether this worker is to look at the sockets first, or does so.
+    look: Look,
+    looked: Arc<Looked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// They were looked at since the last turn.
+    None,
+    Needed,
+    /// The task yields, to be woken after it.
+    Begun,
+}
+
+/// Whether the sockets were looked at. hyper asks a connection several times in one go, so that
+/// being asked again says nothing.
+#[derive(Debug, Default)]
+struct Looked {
+    done: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Looked {
+    fn wake(self: Arc<Self>) {
+        self.done.store(true, Ordering::Release);
+        self.task.wake();
+    }
 }
 
 impl Turns {
@@ -39,7 +66,8 @@ impl Turns {
         Turn {
             turns: PollSemaphore::new(Arc::clone(&self.0)),
             permit: None,
-            look: false,
+            look: Look::None,
+            looked: Arc::default(),
         }
     }
 }
@@ -50,15 +78,25 @@ impl Turn {
         if self.permit.is_none() {
             let polled = self.turns.poll_acquire(context);
             // Whoever hands a turn on does so on the same worker, without a look at the sockets.
-            self.look |= polled.is_pending();
+            if polled.is_pending() && self.look == Look::None {
+                self.look = Look::Needed;
+            }
             self.permit = ready!(polled);
         }
-        if std::mem::take(&mut self.look) {
-            // Tokio polls a task that yields after it has looked at the sockets.
-            let mut yielding = pin!(tokio::task::yield_now());
-            if yielding.as_mut().poll(context).is_pending() {
+        if self.look == Look::Needed {
+            self.looked.done.store(false, Ordering::Relaxed);
+            // Tokio wakes who yields after it has looked at the sockets.
+            let waker = Waker::from(Arc::clone(&self.looked));
+            let yielding = pin!(tokio::task::yield_now());
+            let _ = yielding.poll(&mut Context::from_waker(&waker));
+            self.look = Look::Begun;
+        }
+        if self.look == Look::Begun {
+            self.looked.task.register(context.waker());
+            if !self.looked.done.load(Ordering::Acquire) {
                 return Poll::Pending;
             }
+            self.look = Look::None;
         }
         Poll::Ready(())
     }
@@ -67,7 +105,7 @@ impl Turn {
     pub(crate) fn end(&mut self, full: bool) {
         self.permit = None;
         // Where it waits for the socket, that is looked at.
-        self.look = !full;
+        self.look = if full { Look::None } else { Look::Needed };
     }
 }
 
@@ -104,6 +142,21 @@ mod tests {
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         drop(first);
         waiting.await;
+    }
+
+    #[tokio::test]
+    async fn to_be_asked_again_is_no_look_at_the_sockets() {
+        let mut turn = Turns::new().turn();
+        turn.end(false);
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            let first = turn.poll_begin(context);
+            assert_eq!(first, turn.poll_begin(context));
+            first
+        })
+        .await;
+        assert_eq!(polls, 2);
     }
 
     #[tokio::test]

@@ -19,10 +19,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::content::files::stream::{FileStream, Streams};
 
 /// Largest window in bytes.
-pub const WINDOW: u64 = 1024 * 1024;
+pub const WINDOW: u64 = 2 * 1024 * 1024;
+
+/// Largest window in bytes of what may have to be read in first: a client waits for all of it.
+const COLD: u64 = 1024 * 1024;
 
 /// How far apart the kernel is asked for pages, in bytes, at first: what it reads ahead at once by
-/// default. Each window that is all in memory doubles it, up to a window: then one look at each.
+/// default. Each window that is all in memory doubles it, up to [`COLD`]; then windows are larger.
 const STEP: u64 = 128 * 1024;
 
 /// A part of a file, at most [`WINDOW`] bytes, whose pages were in memory a moment ago. The file
@@ -84,7 +87,7 @@ impl Windows {
                     return Poll::Ready(Some(Err(Unusable::Broken(error))));
                 }
             }
-            let next = next_window(&self.range);
+            let next = self.next_window();
             match in_memory(&self.file, &next, self.step) {
                 Ok(true) => {
                     let was_cold = self.warmed >= next.end;
@@ -92,7 +95,7 @@ impl Windows {
                     if was_cold {
                         self.warm_next();
                     } else {
-                        self.step = self.step.saturating_mul(2).min(WINDOW);
+                        self.step = self.step.saturating_mul(2).min(COLD);
                     }
                     let file = Arc::clone(&self.file);
                     return Poll::Ready(Some(Ok(Window { file, range: next })));
@@ -116,7 +119,7 @@ impl Windows {
     /// What follows pages that were not there is likely not there either: reads it in while the
     /// client takes what it has.
     fn warm_next(&mut self) {
-        let next = next_window(&self.range);
+        let next = cold_window(&self.range);
         if !next.is_empty() && matches!(in_memory(&self.file, &next, STEP), Ok(false)) {
             self.warm(next);
         }
@@ -128,9 +131,17 @@ impl Windows {
         let file = Arc::clone(&self.file);
         let end = self.range.end;
         self.warming = Some(spawn_blocking(move || {
-            let ahead = next_window(&(window.end..end));
+            let ahead = cold_window(&(window.end..end));
             read_in(&file, window, &ahead)
         }));
+    }
+
+    fn next_window(&self) -> Range<u64> {
+        if self.step < COLD {
+            return cold_window(&self.range);
+        }
+        let end = self.range.start.saturating_add(WINDOW);
+        self.range.start..self.range.end.min(end)
     }
 
     /// What was not given out yet, to be read.
@@ -140,20 +151,15 @@ impl Windows {
     }
 }
 
-fn next_window(range: &Range<u64>) -> Range<u64> {
-    range.start..range.end.min(range.start.saturating_add(WINDOW))
+fn cold_window(range: &Range<u64>) -> Range<u64> {
+    range.start..range.end.min(range.start.saturating_add(COLD))
 }
 
-/// Whether the pages of `window` are in memory, as far as a look at some of them tells, one in
-/// every `step` bytes and the last. Never waits for a disk.
+/// Whether the pages of `window` are in memory, as far as a look at the last of every `step` bytes
+/// tells. Never waits for a disk.
 fn in_memory(file: &File, window: &Range<u64>, step: u64) -> Result<bool, Errno> {
     let last = window.end.saturating_sub(1);
-    // Of a window that is one step the end alone: what is read, and what is given up, has an order.
-    let mut at = if window.end - window.start <= step {
-        last
-    } else {
-        window.start
-    };
+    let mut at = window.start.saturating_add(step - 1).min(last);
     loop {
         let mut byte = [0];
         let mut into = [io::IoSliceMut::new(&mut byte)];
@@ -185,7 +191,7 @@ fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()
         }
     }
     let last = window.end.saturating_sub(1);
-    let mut at = window.start;
+    let mut at = window.start.saturating_add(STEP - 1).min(last);
     loop {
         let mut byte = [0];
         match pread(file, &mut byte[..], at) {
