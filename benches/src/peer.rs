@@ -233,6 +233,13 @@ impl Peer {
         Ok(())
     }
 
+    /// The server's processes.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>> {
+        let families = self.daemons.iter().map(|daemon| usage::family(daemon.id()));
+        let families = families.collect::<Result<Vec<_>>>()?;
+        Ok(families.concat())
+    }
+
     /// Processor seconds so far.
     pub(crate) fn cpu(&self) -> Result<f64> {
         self.sum(usage::cpu_seconds)

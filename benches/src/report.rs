@@ -13,6 +13,9 @@ pub(crate) const CPU_PER_GIB: &str = "CPU s/GiB";
 /// Processor microseconds of the server for a request.
 pub(crate) const CPU_PER_REQUEST: &str = "CPU µs/req";
 pub(crate) const SECONDS: &str = "seconds";
+/// System calls.
+pub(crate) const CALLS_PER_MIB: &str = "calls/MiB";
+pub(crate) const CALLS_PER_REQUEST: &str = "calls/req";
 /// The time that half of the requests did not pass.
 pub(crate) const P50: &str = "p50 ms";
 /// The time that 99 of 100 requests did not pass.

@@ -10,6 +10,7 @@ use crate::report::Row;
 use crate::world::World;
 
 mod blob;
+mod calls;
 mod cluster;
 mod cold;
 mod derived;
@@ -43,6 +44,8 @@ pub(crate) enum Name {
     Blob,
     /// The same over TLS
     Tls,
+    /// System calls for each MiB of a blob and for each manifest
+    Calls,
     /// 64 clients read blobs that are not in memory, while others read a manifest
     Cold,
     /// One blob of 1 GiB, durably
@@ -64,7 +67,7 @@ impl Name {
     pub(crate) fn needs_world(self) -> bool {
         matches!(
             self,
-            Self::Manifest | Self::Filtered | Self::Blob | Self::Tls
+            Self::Manifest | Self::Filtered | Self::Blob | Self::Tls | Self::Calls
         )
     }
 
@@ -80,7 +83,10 @@ impl Name {
             (Self::Filtered, Some(world)) => filtered::measure(plan, world),
             (Self::Blob, Some(world)) => blob::measure(plan, world),
             (Self::Tls, Some(world)) => tls::measure(plan, material, world),
-            (Self::Manifest | Self::Filtered | Self::Blob | Self::Tls, None) => Ok(Vec::new()),
+            (Self::Calls, Some(world)) => calls::measure(plan, world),
+            (Self::Manifest | Self::Filtered | Self::Blob | Self::Tls | Self::Calls, None) => {
+                Ok(Vec::new())
+            }
             (Self::Derived, _) => derived::measure(plan),
             (Self::Documents, _) => documents::measure(plan),
             (Self::Logins, _) => logins::measure(plan),

@@ -88,7 +88,8 @@ pub(crate) fn read_from_disk(process: u32) -> Result<u64> {
     Ok(sum)
 }
 
-fn family(process: u32) -> Result<Vec<u32>> {
+/// A process and its children.
+pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
     let children = read(&format!("/proc/{process}/task/{process}/children"))?;
     let children = children.split_ascii_whitespace();
     let children = children.filter_map(|child| child.parse().ok());

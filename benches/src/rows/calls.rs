@@ -1,0 +1,111 @@
+//! System calls that servers make for what is pulled most, as strace counts them: a cost that is
+//! the same on every machine.
+
+use std::path::Path;
+
+use metahub_e2e::daemon::Daemon;
+use metahub_e2e::process::Cmd;
+use miette::{IntoDiagnostic as _, Result, WrapErr as _, miette};
+
+use crate::hammer::{Hammer, Reading, Until, bytes, count};
+use crate::http;
+use crate::peer::Peer;
+use crate::plan::Plan;
+use crate::report::{Bound, CALLS_PER_MIB, CALLS_PER_REQUEST, Row};
+use crate::world::{REPOSITORY, World};
+
+const MANIFESTS: usize = 2_000;
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for connections in [1, 8] {
+        let mut row = Row::new(
+            format!("system calls for a blob of 100 MiB, {connections} connections"),
+            "plain TCP, in the page cache, copied by the client; while strace is attached"
+                .to_owned(),
+        );
+        let answers = plan.size(16, 8);
+        for (peer, requests) in plan.turns(&turns(world, &world.large)?) {
+            let load = load(peer, requests, connections);
+            load.run(Until::Answered(connections))?;
+            let (measured, calls) =
+                counted(peer, &plan.folder, || load.run(Until::Answered(answers)))?;
+            row.add(
+                peer.name(),
+                CALLS_PER_MIB,
+                calls / (bytes(measured.bytes) / MEBIBYTE),
+            );
+        }
+        // One look for each mebibyte tells whether its pages are in memory.
+        let ours = row.values("MetaHub", CALLS_PER_MIB).to_vec();
+        let nginx = row.values("nginx", CALLS_PER_MIB).to_vec();
+        let beyond = ours
+            .iter()
+            .zip(&nginx)
+            .map(|(ours, nginx)| (ours - 1.0) / nginx);
+        if let Some(beyond) = crate::report::Spread::of(beyond) {
+            row.check("(MetaHub − 1) ÷ nginx", beyond, Bound::AtMost(1.5));
+        }
+        rows.push(row);
+    }
+    let mut row = Row::new(
+        "system calls for a manifest by tag".to_owned(),
+        "8 connections that last; while strace is attached".to_owned(),
+    );
+    for (peer, requests) in plan.turns(&turns(world, &world.manifest)?) {
+        let load = load(peer, requests, 8);
+        load.run(Until::Answered(100))?;
+        let (measured, calls) =
+            counted(peer, &plan.folder, || load.run(Until::Answered(MANIFESTS)))?;
+        row.add(
+            peer.name(),
+            CALLS_PER_REQUEST,
+            calls / count(measured.requests),
+        );
+    }
+    row.tell_ratio("MetaHub", "nginx", CALLS_PER_REQUEST);
+    rows.push(row);
+    Ok(rows)
+}
+
+fn turns<'a>(world: &'a World, path: &str) -> Result<Vec<(&'a Peer, Vec<Vec<u8>>)>> {
+    let requests = world.peers.iter().map(|peer| {
+        let token = peer.token(REPOSITORY)?;
+        Ok((peer, vec![http::get(&peer.host, path, token.as_deref())]))
+    });
+    requests.collect()
+}
+
+fn load<'a>(peer: &'a Peer, requests: &'a [Vec<u8>], connections: usize) -> Hammer<'a> {
+    Hammer {
+        host: &peer.host,
+        requests,
+        connections,
+        reading: Reading::Copy,
+        pace: None,
+    }
+}
+
+/// What `work` gives, and how many system calls the server's processes make meanwhile.
+fn counted<T>(peer: &Peer, folder: &Path, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let summary = folder.join("calls");
+    let mut command = Cmd::new("strace").args(["-f", "-c", "-o"]).arg(&summary);
+    for process in peer.processes()? {
+        command = command.arg("-p").arg(process.to_string());
+    }
+    let mut strace = Daemon::start("strace", &command);
+    strace.wait_for_line("that it is attached", |line| {
+        line.contains("attached").then_some(())
+    });
+    let result = work();
+    let _ = strace.terminate();
+    let text = std::fs::read_to_string(&summary)
+        .into_diagnostic()
+        .wrap_err("the summary of strace")?;
+    // The last line: per cent, seconds, microseconds for each, calls, perhaps errors, "total".
+    let total = text.lines().rfind(|line| line.ends_with("total"));
+    let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    let calls: u32 = calls.ok_or_else(|| miette!("strace tells no total: {text}"))?;
+    Ok((result?, f64::from(calls)))
+}
