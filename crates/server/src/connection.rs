@@ -177,8 +177,10 @@ where
             let answer = (self.handler)(request, peer.clone());
             // HTTP/2 cuts bodies into frames of its own.
             let queue = queue.clone().filter(|_| request_is_http1);
+            let turns = self.turns.clone();
             async move {
                 let answer = answer.await;
+                turns.answered(answer.body().len());
                 Ok::<_, Infallible>(answer.map(|body| body.paced(running).through(queue)))
             }
         });

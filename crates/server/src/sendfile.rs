@@ -12,11 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::sendfile_queue::{SendfileQueue, is_token};
-use crate::sendfile_turns::{Turn, Turns};
-
-/// The largest part of a file that is sent without waiting for a turn, in bytes: that takes some
-/// 15 microseconds.
-const SMALL: usize = 64 * 1024;
+use crate::sendfile_turns::{SMALL, Turn, Turns};
 
 /// A connection in the clear.
 #[derive(Debug)]
@@ -65,16 +61,18 @@ impl Sendfile {
         place: &[u8],
     ) -> Poll<io::Result<usize>> {
         let part = self.queue.first(place)?;
-        if place.len() > SMALL {
+        let mut most = place.len();
+        if most > SMALL {
             // A socket that is full would waste the turn.
             ready!(self.stream.poll_write_ready(context))?;
             ready!(self.turn.poll_begin(context));
+            most = self.turn.most(most);
         }
         let mut sent = 0;
         let outcome = loop {
             let polled = self.poll_send(context, |stream| {
                 let mut offset = part.offset + sent as u64;
-                sendfile(stream, &*part.file, Some(&mut offset), place.len() - sent)
+                sendfile(stream, &*part.file, Some(&mut offset), most - sent)
             });
             match polled {
                 Poll::Ready(Ok(0)) => {
@@ -87,7 +85,7 @@ impl Sendfile {
                 // Less than was asked for says that the socket is full, or that the file ends.
                 Poll::Ready(Ok(count)) => {
                     sent += count;
-                    if sent >= place.len() {
+                    if sent >= most {
                         break polled;
                     }
                 }

@@ -4,26 +4,58 @@
 //! connection to do so as it likes, a small answer would wait for all large ones that are before
 //! it. So a connection waits for its turn, first come, first served; there are fewer turns at once
 //! than workers, and before each the worker looks which sockets are ready: what is small is then
-//! answered after one turn at most.
+//! answered after one turn at most. While small answers are asked for, turns are short.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
+/// The largest part of a file that is sent without waiting for a turn, and the largest answer that
+/// is small, in bytes: that takes some 15 microseconds.
+pub(crate) const SMALL: usize = 64 * 1024;
+/// A turn while small answers are asked for, in bytes.
+const SHORT: usize = 128 * 1024;
+/// How long after a small answer others are expected.
+const EXPECTED: Duration = Duration::from_millis(5);
+
 /// The turns of all connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns {
+    permits: Arc<Semaphore>,
+    small: Arc<SmallAnswers>,
+}
+
+/// When the last small answer was given, in microseconds since `start`; 0 where none was.
+#[derive(Debug)]
+struct SmallAnswers {
+    start: Instant,
+    last: AtomicU64,
+}
+
+impl SmallAnswers {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn are_expected(&self) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        let expected = u64::try_from(EXPECTED.as_micros()).unwrap_or(u64::MAX);
+        last > 0 && self.now().saturating_sub(last) < expected
+    }
+}
 
 /// One connection's turn.
 #[derive(Debug)]
 pub(crate) struct Turn {
     turns: PollSemaphore,
+    small: Arc<SmallAnswers>,
     permit: Option<OwnedSemaphorePermit>,
     /// Whether this worker is to look at the sockets first, or does so.
     look: Look,
@@ -58,13 +90,30 @@ impl Turns {
     /// As many as leave one worker of the runtime to all else.
     pub(crate) fn new() -> Self {
         let workers = Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
-        Self(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
+        let permits = workers.saturating_sub(1).max(1);
+        Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            small: Arc::new(SmallAnswers {
+                start: Instant::now(),
+                last: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Notes that an answer of `length` bytes is given.
+    pub(crate) fn answered(&self, length: u64) {
+        if length <= SMALL as u64 {
+            self.small
+                .last
+                .store(self.small.now().max(1), Ordering::Relaxed);
+        }
     }
 
     /// For one connection.
     pub(crate) fn turn(&self) -> Turn {
         Turn {
-            turns: PollSemaphore::new(Arc::clone(&self.0)),
+            turns: PollSemaphore::new(Arc::clone(&self.permits)),
+            small: Arc::clone(&self.small),
             permit: None,
             look: Look::None,
             looked: Arc::default(),
@@ -99,6 +148,15 @@ impl Turn {
             self.look = Look::None;
         }
         Poll::Ready(())
+    }
+
+    /// How much of `length` bytes may be sent in this turn.
+    pub(crate) fn most(&self, length: usize) -> usize {
+        if self.small.are_expected() {
+            length.min(SHORT)
+        } else {
+            length
+        }
     }
 
     /// Lets others have theirs. `full`: the socket takes no more now.
@@ -142,6 +200,23 @@ mod tests {
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         drop(first);
         waiting.await;
+    }
+
+    #[tokio::test]
+    async fn turns_are_short_while_small_answers_are_asked_for() {
+        let mut turns = Turns::new();
+        let length = 16 * SHORT;
+        assert_eq!(turns.turn().most(length), length);
+        turns.answered(length as u64);
+        assert_eq!(turns.turn().most(length), length);
+        turns.answered(700);
+        assert_eq!(turns.turn().most(length), SHORT);
+        assert_eq!(turns.turn().most(7), 7);
+        // Long ago.
+        let start = Instant::now().checked_sub(2 * EXPECTED).unwrap();
+        let last = AtomicU64::new(1);
+        turns.small = Arc::new(SmallAnswers { start, last });
+        assert_eq!(turns.turn().most(length), length);
     }
 
     #[tokio::test]
