@@ -231,6 +231,31 @@ mod tests {
         assert_eq!(turned, found);
     }
 
+    #[test]
+    fn every_two_machines_run_what_they_have_in_common() {
+        let graph = Microarchitectures::builtin();
+        let targets: Vec<Target> = graph.iter().map(|known| known.target().clone()).collect();
+        let mut pairs = 0;
+        for one in &targets {
+            for other in &targets {
+                let features = |target| vec![Feature::of_target(target)];
+                let found = common_target(&graph, &[features(one), features(other)]);
+                let both = |target: &&Target| graph.runs(one, target) && graph.runs(other, target);
+                match &found {
+                    Some(found) => {
+                        assert!(both(&found), "{one} and {other} do not both run {found}");
+                        let depth = |target: &&Target| graph.depth(target);
+                        let most = targets.iter().filter(both).map(|t| depth(&t)).max();
+                        assert_eq!(Some(graph.depth(found)), most, "{one} and {other}: {found}");
+                    }
+                    None => assert!(!targets.iter().any(|t| both(&t)), "{one} and {other}"),
+                }
+                pairs += 1;
+            }
+        }
+        assert!(pairs > 1000, "{pairs} pairs");
+    }
+
     #[rstest::rstest]
     #[case(&["zen3", "zen4"], &["cpu=zen3"])]
     #[case(&["aws/cli+zen3", "aws/cli+zen4"], &["aws/cli+cpu=zen3", "cpu=zen3"])]
