@@ -22,6 +22,8 @@ use crate::{
 
 /// Under this name the program is a credential helper.
 const HELPER: &str = "docker-credential-metahub";
+/// Under this name it is one for Nomad, for which whatever is not success is an error.
+const NOMAD_HELPER: &str = "docker-credential-metahub-nomad";
 
 /// What a node is, and the logins and client configurations that follow from it.
 #[derive(Debug, Parser)]
@@ -138,6 +140,8 @@ enum Format {
     Nfd,
     /// For slurm.conf.
     Slurm,
+    /// For Flux's configuration of resources.
+    Flux,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +182,9 @@ pub fn run(arguments: Vec<OsString>) -> Answer {
     if called.file_name().is_some_and(|name| name == HELPER) {
         let action = arguments.get(1).and_then(|word| word.to_str());
         return credential(action.unwrap_or_default());
+    }
+    if called.file_name().is_some_and(|name| name == NOMAD_HELPER) {
+        return for_nomad(credential("get"));
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -271,6 +278,14 @@ fn credential(action: &str) -> Answer {
     })
 }
 
+/// The same answer for Nomad: an empty one stands for "nothing for that host".
+fn for_nomad(answer: Answer) -> Answer {
+    match answer.code {
+        0 => answer,
+        _ => Answer::ok("{}").noting(answer.notes),
+    }
+}
+
 /// Answers within [`MOST_TIME`], whatever happens.
 fn kubelet_command(policy: &Policy) -> Answer {
     let policy = policy.clone();
@@ -306,15 +321,19 @@ fn detect_command(policy: &Policy, args: &DetectArgs) -> Answer {
         Format::Text => format::text(&found, login.as_deref(), args.why),
         Format::Json => format::json(&found, login.as_deref()),
         Format::Nfd => format::nfd(&found),
-        Format::Slurm => {
-            let name = Root::new(&args.root).text("/proc/sys/kernel/hostname");
-            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            let name = name.as_deref().and_then(|name| name.split('.').next());
-            // What is no name would be more of slurm.conf than a name.
-            let name = name.filter(|name| !name.is_empty() && name.chars().all(is_part));
-            format::slurm(&found, name.unwrap_or("DEFAULT"))
-        }
+        Format::Slurm => format::slurm(&found, &host_name(&args.root)),
+        Format::Flux => format::flux(&found, &host_name(&args.root)),
     })
+}
+
+/// What schedulers call the node.
+fn host_name(root: &Path) -> String {
+    let name = Root::new(root).text("/proc/sys/kernel/hostname");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let name = name.as_deref().and_then(|name| name.split('.').next());
+    // What is no name would be more of a configuration than a name.
+    let name = name.filter(|name| !name.is_empty() && name.chars().all(is_part));
+    name.unwrap_or("DEFAULT").to_owned()
 }
 
 fn read_text(file: &Path) -> Result<String, String> {

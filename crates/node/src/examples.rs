@@ -17,6 +17,7 @@ Examples:
   metahub-node detect --format json         for programs
   metahub-node detect --format nfd          for Node Feature Discovery's features.d
   metahub-node detect --format slurm        for slurm.conf
+  metahub-node detect --format flux         for Flux's configuration of resources
   metahub-node detect --root /mnt/image     what the files below a folder state";
 
 pub(crate) const LOGIN: &str = "\

@@ -42,6 +42,9 @@ const CLIENTS: &[Variables] = &[
     ),
 ];
 
+/// Clients that refuse references by digest.
+const NO_DIGESTS: &[&str] = &["udocker"];
+
 /// What is to be run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
@@ -63,6 +66,7 @@ pub fn prepare(
     notes: &mut Vec<String>,
 ) -> Result<Prepared, ResolveError> {
     let resolver = Resolver::new(policy, environment);
+    let name = client.rsplit('/').next().unwrap_or(client);
     let mut changed = Vec::with_capacity(arguments.len());
     let mut hosts: Vec<String> = Vec::new();
     let mut others = false;
@@ -73,12 +77,23 @@ pub fn prepare(
             Some((option, word)) if option.starts_with('-') => (Some(option), Some(word)),
             _ => (None, text),
         };
-        let image = word.and_then(ImageRef::parse);
+        let enroot = word.and_then(ImageRef::parse_enroot);
+        let is_enroot = enroot.is_some();
+        let image = enroot.or_else(|| word.and_then(ImageRef::parse));
         let host = image.as_ref().and_then(ImageRef::registry);
         match (image, host) {
+            (Some(_), Some(host)) if policy.is_metahub(&host) && NO_DIGESTS.contains(&name) => {
+                return Err(ResolveError::NoDigest {
+                    client: name.to_owned(),
+                    host,
+                });
+            }
             (Some(image), Some(host)) if policy.is_metahub(&host) => {
                 let digest = resolver.digest(&image, notes)?;
-                let reference = image.by_digest(&digest);
+                let reference = match is_enroot {
+                    true => image.by_digest_for_enroot(&digest),
+                    false => image.by_digest(&digest),
+                };
                 changed.push(match option {
                     Some(option) => format!("{option}={reference}").into(),
                     None => reference.into(),
@@ -94,7 +109,6 @@ pub fn prepare(
         }
     }
     let mut variables = Vec::new();
-    let name = client.rsplit('/').next().unwrap_or(client);
     let known = CLIENTS.iter().find(|(client, ..)| *client == name);
     if let (Some((_, user, secret, more)), [host]) = (known, &hosts[..])
         && !others
@@ -129,5 +143,54 @@ pub fn exec(policy: &Policy, environment: Environment<'_>, command: &[OsString])
             Answer::error(127, format!("cannot run {name}: {error}"))
         }
         Err(error) => Answer::error(error.code(), error.to_string()).noting(notes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    fn prepared(client: &str, argument: &str) -> Result<Vec<OsString>, ResolveError> {
+        let mut policy = Policy {
+            login: Some("zen3".to_owned()),
+            tools: false,
+            cache: "/nonexistent".into(),
+            ..Policy::default()
+        };
+        policy.registries.push("hub.example".to_owned());
+        let arguments = [OsString::from("pull"), OsString::from(argument)];
+        prepare(&policy, &|_| None, client, &arguments, &mut Vec::new())
+            .map(|prepared| prepared.arguments)
+    }
+
+    #[rstest::rstest]
+    #[case("sarus", "hub.example/lab/app@", "hub.example/lab/app@")]
+    #[case(
+        "enroot",
+        "docker://me@hub.example#lab/app@",
+        "docker://hub.example#lab/app@"
+    )]
+    #[case("enroot", "docker://nvcr.io#lab/app@", "docker://nvcr.io#lab/app@")]
+    #[case("udocker", "other.example/lab/app@", "other.example/lab/app@")]
+    fn references_stay_as_each_client_writes_them(
+        #[case] client: &str,
+        #[case] given: &str,
+        #[case] expected: &str,
+    ) {
+        let arguments = prepared(client, &format!("{given}{DIGEST}")).unwrap();
+        assert_eq!(arguments, ["pull", &format!("{expected}{DIGEST}")]);
+    }
+
+    #[test]
+    fn a_client_without_digests_is_not_run() {
+        let error = prepared("/usr/bin/udocker", "hub.example/lab/app:1").unwrap_err();
+        assert_eq!(error.code(), 2);
+        assert!(
+            error
+                .to_string()
+                .contains("udocker login --registry=https://hub.example")
+        );
     }
 }

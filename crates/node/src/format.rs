@@ -119,6 +119,22 @@ pub fn slurm(found: &Detected, node: &str) -> String {
     format!("NodeName={node} Feature={}\n", seen.join(","))
 }
 
+/// A part of Flux's `resource` configuration: the same features as properties.
+#[must_use]
+pub fn flux(found: &Detected, node: &str) -> String {
+    let line = slurm(found, node);
+    let features = line.trim_end().rsplit_once('=').map_or("", |(_, all)| all);
+    let features: Vec<String> = features
+        .split(',')
+        .filter(|feature| !feature.is_empty())
+        .map(|feature| format!("\"{feature}\""))
+        .collect();
+    format!(
+        "[[resource.config]]\nhosts = \"{node}\"\nproperties = [{}]\n",
+        features.join(", ")
+    )
+}
+
 fn slurm_name(feature: &Feature) -> String {
     let value = label(feature.value());
     if *feature.key() == Key::Gfx {
@@ -188,6 +204,16 @@ mod tests {
             slurm(&found, "n1"),
             "NodeName=n1 Feature=zen2,zen,x86_64_v3,x86_64_v2,x86_64,cc-8.0,cc-9.0,gfx90a,gpu-amd\n"
         );
+    }
+
+    #[test]
+    fn flux_gets_the_same_as_properties() {
+        assert_eq!(
+            flux(&found(&["arch:zen2", "cuda:12.4"]), "n1"),
+            "[[resource.config]]\nhosts = \"n1\"\nproperties = [\"zen2\", \"zen\", \"x86_64_v3\", \
+             \"x86_64_v2\", \"x86_64\", \"cuda-12.4\"]\n"
+        );
+        assert!(flux(&found(&["kernel:6.1"]), "n1").ends_with("properties = []\n"));
     }
 
     #[test]

@@ -184,14 +184,19 @@ impl Step {
             .args(["import", "--output"])
             .arg(part)
             .arg(image.enroot());
-        if let Some((host, login)) = &image.login {
-            // A configuration for this one import: the user's own may be shared by unlike nodes.
-            let folder = self.path(".enroot");
-            self.write_credentials(&folder, host, login)
-                .map_err(|error| format!("{}: {error}", folder.display()))?;
-            command.env("ENROOT_CONFIG_PATH", &folder);
-        }
-        run(command)
+        let Some((host, login)) = &image.login else {
+            return run(command);
+        };
+        // A configuration for this one import: the user's own may be shared by unlike nodes.
+        let folder = self.path(".enroot");
+        let failed = |error: io::Error| format!("{}: {error}", folder.display());
+        self.write_credentials(&folder, host, login)
+            .map_err(failed)?;
+        command.env("ENROOT_CONFIG_PATH", &folder);
+        let outcome = run(command);
+        // The login stays no longer than it is needed.
+        remove(&folder).map_err(failed)?;
+        outcome
     }
 
     fn write_credentials(&self, folder: &Path, host: &str, login: &Login) -> io::Result<()> {
@@ -235,11 +240,14 @@ impl Step {
                 .env("CH_IMAGE_PASSWORD", &login.secret);
         }
         run(pulling)?;
+        let images = storage.join("img");
+        let unpacked = only_folder(&images)
+            .ok_or_else(|| format!("{}: expected one image in there", images.display()))?;
         let mut converting = Command::new(convert);
         converting
-            .args(["--in-fmt", "ch-image", "--out-fmt", "squash", "--storage"])
-            .arg(&storage)
-            .arg(&reference)
+            .args(["--in-fmt", "dir", "--out-fmt", "squash", "--tmp"])
+            .arg(&self.folder)
+            .arg(unpacked)
             .arg(part);
         run(converting)?;
         remove(&storage).map_err(|error| format!("{}: {error}", storage.display()))
@@ -253,6 +261,15 @@ impl Step {
         }
         Ok(())
     }
+}
+
+fn only_folder(of: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(of).ok()?;
+    let mut folders = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir());
+    let only = folders.next()?;
+    folders.next().is_none().then_some(only)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

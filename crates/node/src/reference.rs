@@ -69,6 +69,12 @@ impl ImageRef {
         Self::parse(&format!("{host}/{path}"))
     }
 
+    /// The same image by digest, as [`ImageRef::parse_enroot`] reads it.
+    #[must_use]
+    pub fn by_digest_for_enroot(&self, digest: &str) -> String {
+        format!("docker://{}#{}@{digest}", self.host, self.name)
+    }
+
     /// The same image by tag, without a scheme.
     #[must_use]
     pub fn by_tag(&self) -> String {
@@ -112,6 +118,26 @@ mod tests {
             .as_ref()
             .map(|f| (&*f.scheme, &*f.host, &*f.name, &*f.tag));
         assert_eq!(found, expected);
+    }
+
+    #[rstest::rstest]
+    #[case(
+        "docker://hub.example#lab/app:1",
+        Some("docker://hub.example#lab/app@sha256:0")
+    )]
+    #[case(
+        "docker://node@hub.example:5000#app",
+        Some("docker://hub.example:5000#app@sha256:0")
+    )]
+    #[case("docker://hub.example/app", None)]
+    #[case("docker://ubuntu", None)]
+    fn enroot_writes_the_registry_before_a_number_sign(
+        #[case] text: &str,
+        #[case] by_digest: Option<&str>,
+    ) {
+        let found = ImageRef::parse_enroot(text);
+        let found = found.map(|image| image.by_digest_for_enroot("sha256:0"));
+        assert_eq!(found.as_deref(), by_digest);
     }
 
     #[test]

@@ -19,6 +19,17 @@ pub enum ResolveError {
     /// No reference to an image.
     #[error("'{0}' is no image at a registry: expected HOST/NAME:TAG")]
     Reference(String),
+    /// The client cannot pull by digest.
+    #[error(
+        "{client} takes no digest: log in by {client} login --registry=https://{host} \
+         --username=$(metahub-node login --registry {host}) --password=node, and pull by tag"
+    )]
+    NoDigest {
+        /// The client.
+        client: String,
+        /// The registry.
+        host: String,
+    },
     /// Nothing fits this node.
     #[error("nothing fits this node ({login}): {message}")]
     NothingFits {
@@ -38,7 +49,7 @@ impl ResolveError {
     pub fn code(&self) -> u8 {
         match self {
             Self::NothingFits { .. } => NOTHING_FITS,
-            Self::Reference(_) => 2,
+            Self::Reference(_) | Self::NoDigest { .. } => 2,
             Self::Client(_) => 1,
         }
     }
