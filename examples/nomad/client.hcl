@@ -1,4 +1,5 @@
-# Of a Nomad client. docker-credential-metahub-nomad is metahub-node under another name:
+# Of a Nomad client. The Debian package has docker-credential-metahub-nomad; elsewhere it is
+# metahub-node under another name:
 #   ln -s metahub-node /usr/bin/docker-credential-metahub-nomad
 plugin "docker" {
   config {

@@ -24,6 +24,7 @@ pub const NEEDS: &[&str] = &[
     "unshare",
     "nsenter",
     "mount",
+    "mksquashfs",
 ];
 
 /// A cluster that runs until it is dropped.

@@ -164,6 +164,38 @@ fn one_job_over_unlike_nodes_runs_each_nodes_own_image(lab: &Lab) {
         lab.cluster.command(&list).ok().says(digest);
     }
 
+    // pyxis's importer, which it runs as the job's user on each node.
+    let runtime = lab.cluster.path("pyxis").display().to_string();
+    let uri = format!("docker://{}", image.replacen('/', "#", 1));
+    let importer = |what: &str| {
+        let step = format!(
+            "export PYXIS_RUNTIME_PATH={runtime}/$SLURMD_NODENAME; \
+             /etc/slurm/metahub-importer {what}"
+        );
+        let job = lab.job(&[&two[..], &[&step]].concat());
+        let job = job.env("SLURM_JOB_NAME", "pyxis");
+        job.env("REQUESTS_CA_BUNDLE", lab.site.path("trusted/ca.crt"))
+            .ok()
+    };
+    let got = importer(&format!("get {uri} >{runtime}-$SLURMD_NODENAME"));
+    got.does_not_say("gave no answer");
+    let squashfs = |node: &str| {
+        let printed = lab.cluster.read(&format!("pyxis-{node}"));
+        printed.lines().next().unwrap().to_owned()
+    };
+    for (node, target) in [("zen", "zen3"), ("clx", "cascadelake")] {
+        let cat = format!(
+            "unsquashfs -cat {} usr/bin/featuretest | grep --text --only-matching \
+             'optimized for: arch:[A-Za-z0-9]*'",
+            squashfs(node)
+        );
+        let built = lab.cluster.command(&["sh", "-c", &cat]).ok();
+        assert_eq!(
+            built.stdout.trim().to_ascii_lowercase(),
+            format!("optimized for: arch:{target}")
+        );
+    }
+
     // For every other client, the reference by digest in each task's environment.
     let tell = "echo \"$SLURMD_NODENAME $METAHUB_REFERENCE\"";
     let job = lab.job(&[&two[..], &[tell]].concat());
