@@ -50,8 +50,8 @@ Examples:
 
 pub(crate) const IMPORTER: &str = "\
 Examples:
-  metahub-node importer get docker://hub.example/gromacs:2021.5     the path of a squashfs
-  metahub-node importer release                                     removes it";
+  PYXIS_RUNTIME_PATH=$PWD metahub-node importer get docker://hub.example/gromacs:2021.5
+  PYXIS_RUNTIME_PATH=$PWD metahub-node importer release";
 
 pub(crate) const KUBELET: &str = "\
 Examples:

@@ -29,7 +29,10 @@ pub fn importer(
     action: &str,
     uri: Option<&str>,
 ) -> Answer {
-    let step = Step::of(environment);
+    let step = match Step::of(environment) {
+        Ok(step) => step,
+        Err(error) => return Answer::error(2, error),
+    };
     match (action, uri) {
         ("get", Some(uri)) => get(policy, environment, &step, uri),
         ("release", _) => match step.remove() {
@@ -114,20 +117,14 @@ struct Step {
 }
 
 impl Step {
-    fn of(environment: Environment<'_>) -> Self {
+    fn of(environment: Environment<'_>) -> Result<Self, &'static str> {
         let text = |name: &str| {
             let value = environment(name)?.into_string().ok()?;
             let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             Some(value).filter(|value| !value.is_empty() && value.chars().all(is_part))
         };
         let folder = environment("PYXIS_RUNTIME_PATH").filter(|path| !path.is_empty());
-        let folder = folder.map_or_else(
-            || {
-                let user = rustix::process::geteuid().as_raw();
-                std::env::temp_dir().join(format!("metahub-{user}"))
-            },
-            PathBuf::from,
-        );
+        let folder = folder.ok_or("PYXIS_RUNTIME_PATH names no folder: pyxis sets it")?;
         let part = |name| text(name).unwrap_or_else(|| "0".to_owned());
         let name = format!(
             "{PREFIX}{}.{}.{}",
@@ -135,7 +132,10 @@ impl Step {
             part("SLURM_STEP_ID"),
             part("SLURMD_NODENAME")
         );
-        Self { folder, name }
+        Ok(Self {
+            folder: folder.into(),
+            name,
+        })
     }
 
     fn path(&self, end: &str) -> PathBuf {

@@ -50,7 +50,8 @@ impl ImageRef {
             && tag
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        let well_written = host_of(host).is_some() && name.split('/').all(is_part) && is_tag;
+        let is_host = host_of(host).is_some() && !host.contains(['#', '?']);
+        let well_written = is_host && name.split('/').all(is_part) && is_tag;
         well_written.then(|| Self {
             scheme: scheme.to_owned(),
             host: host.to_owned(),
@@ -109,6 +110,7 @@ mod tests {
     #[case("hub.example/a:b:c", None)]
     #[case("hub.example/A:b", None)]
     #[case("src/a:/dst", None)]
+    #[case("docker://hub.example#lab/app:1", None)]
     fn references_are_told_from_other_words(
         #[case] text: &str,
         #[case] expected: Option<(&str, &str, &str, &str)>,

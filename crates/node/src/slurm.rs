@@ -50,7 +50,7 @@ fn named(policy: &Policy, word: &str) -> Option<(ImageRef, String)> {
         Some((option, value)) if option.starts_with('-') => value,
         _ => word,
     };
-    let image = ImageRef::parse(word).or_else(|| ImageRef::parse_enroot(word))?;
+    let image = ImageRef::parse_enroot(word).or_else(|| ImageRef::parse(word))?;
     let host = image.registry().filter(|host| policy.is_metahub(host))?;
     Some((image, host))
 }

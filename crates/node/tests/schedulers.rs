@@ -152,6 +152,9 @@ fn a_failed_import_leaves_nothing_behind() {
     for wrong in [&["get"][..], &["put", "x"]] {
         assert_eq!(node.importer(wrong, &[]).status.code(), Some(2));
     }
+    // Pyxis names the folder: none that anybody could have made beforehand is taken.
+    let nowhere = node.importer(&["get", &uri], &[("PYXIS_RUNTIME_PATH", "")]);
+    assert_eq!(nowhere.status.code(), Some(2));
 }
 
 #[test]
