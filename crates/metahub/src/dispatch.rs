@@ -40,8 +40,9 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Profile(ProfileCommand::Test(_)) | Command::Catalog(CatalogCommand::Test(_)) => {
             "error"
         }
-        // So is it in the answer.
+        // So is it in the answer, and in the demo's table.
         Command::Resolve(ref args) if args.local.is_given() => "error",
+        Command::Demo(_) => "error",
         _ => "warn",
     };
     let filter = cli.log.log.as_deref().unwrap_or(usual);

@@ -17,8 +17,8 @@ const MAX_UNPACKED: u64 = 1024 * 1024;
 
 /// What came of one pull.
 pub(super) struct Pulled {
-    /// What the tag named, and where that led; none where nothing fits or something failed.
-    pub(super) manifest: Option<Digest>,
+    /// What the tag named, as container tools print it; none where nothing fits or something failed.
+    pub(super) digest: Option<Digest>,
     /// What it was built for, in words.
     pub(super) target: String,
     /// Why this one.
@@ -30,7 +30,6 @@ pub(super) struct Pulled {
 /// What a container tool ends with.
 struct Image {
     root: Digest,
-    manifest: Digest,
     target: Option<String>,
     layers: usize,
 }
@@ -64,7 +63,7 @@ pub(super) async fn pull(
             let added = got.layers.saturating_sub(OWN_LAYERS);
             let target = got.target.as_deref().unwrap_or("generic");
             Pulled {
-                manifest: Some(got.manifest),
+                digest: Some(got.root),
                 target: match added {
                     0 => target.to_owned(),
                     added => format!("{target} + {added} layers"),
@@ -76,13 +75,13 @@ pub(super) async fn pull(
         Err(PullError::Client(SessionError::Refused {
             status, message, ..
         })) if status.as_u16() == 404 && expected == Expected::NothingFits => Pulled {
-            manifest: None,
+            digest: None,
             target: "nothing fits".to_owned(),
             why: message,
             problem: None,
         },
         Err(error) => Pulled {
-            manifest: None,
+            digest: None,
             target: "-".to_owned(),
             why: String::new(),
             problem: Some(error.to_string()),
@@ -136,7 +135,6 @@ async fn fetch(
     let config = configuration(&session, &manifest, platform).await?;
     Ok(Image {
         root,
-        manifest: manifest.digest().clone(),
         target: target_of(&config),
         layers: manifest.layers().len(),
     })
