@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metahub_oci::{Descriptor, Digest, Document, Manifest};
-use metahub_resolve::{Narrowed, Verdicts};
+use metahub_resolve::{ImageRun, Narrowed, Verdicts};
 
 use crate::error::RegistryError;
 use crate::inspection::fitting::Fits;
+use crate::inspection::settings::InspectionMode;
 use crate::pull::candidates::Candidates;
 use crate::pull::derivation::Derivation;
 
@@ -58,10 +59,62 @@ impl Derivation<'_> {
         let fits = self
             .registry()
             .fits_by_code(location, entry, self.profile, deadline);
-        let fits = Box::pin(fits).await?;
+        let mut fits = Box::pin(fits).await?;
+        if fits == Fits::Yes {
+            fits = Box::pin(self.layers_fit_by_code(entry, deadline)).await?;
+        }
         if let Fits::Warned(reason) = &fits {
             let (name, tag, login) = (self.repository.name(), self.tag, self.profile);
             tracing::warn!(repository = %name, %tag, %login, reason, "served all the same");
+        }
+        Ok(fits)
+    }
+
+    /// The same of the layers that the profile adds to an image: those of each layer image by
+    /// themselves. Why they cannot be added is told when they are.
+    async fn layers_fit_by_code(
+        &self,
+        entry: &Descriptor,
+        deadline: tokio::time::Instant,
+    ) -> Result<Fits, RegistryError> {
+        let trusted = self.registry().inspects() == InspectionMode::TrustLabels;
+        let location = self.source.location_of(entry.digest());
+        let Some(location) = location.filter(|_| !trusted && !self.changes.layers.is_empty())
+        else {
+            return Ok(Fits::Yes);
+        };
+        let base = match self.child_at(location, entry.digest()).await? {
+            Document::Manifest(manifest) if manifest.is_image() => {
+                self.registry().image_at(location, manifest).await?
+            }
+            _ => return Ok(Fits::Yes),
+        };
+        let platform = base.config.platform();
+        let provided = self.profile.provided();
+        let mut run = ImageRun::new(base, &self.changes.actions, provided);
+        let mut fits = Fits::Yes;
+        while let Ok(Some(layer)) = run.advance() {
+            let Ok((place, image)) = self.layer_image(layer, &platform).await else {
+                break;
+            };
+            match run.add(&image) {
+                Ok(0) => continue,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+            let added = Document::from(image.manifest).descriptor();
+            let held = self
+                .registry()
+                .fits_by_code(&place, &added, self.profile, deadline);
+            match Box::pin(held).await? {
+                Fits::Yes => {}
+                Fits::Warned(warning) => fits = Fits::Warned(warning),
+                Fits::No(reason) => {
+                    return Ok(Fits::No(format!(
+                        "cannot have the layers of {layer}: {reason}"
+                    )));
+                }
+            }
         }
         Ok(fits)
     }

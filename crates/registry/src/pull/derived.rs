@@ -272,7 +272,7 @@ impl Derivation<'_> {
     }
 
     /// The image for `platform` that a layer image's name leads to, and its location.
-    async fn layer_image(
+    pub(super) async fn layer_image(
         &self,
         layer: &ImageReference,
         platform: &Platform,
