@@ -89,3 +89,31 @@ fn programs_with_32_bit_addresses_are_plain_or_unknown() {
     assert!(unknown("wide.so") && unknown("maker.so"), "{answers:?}");
     assert!(!unknown("plain.so") && !unknown("long.so"), "{answers:?}");
 }
+
+#[test]
+fn what_ends_on_a_lesser_processor_is_not_taken_to_choose() {
+    if !require::tools(&["gcc", "tar", "gzip", "qemu-x86_64"]) {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut truths = BTreeMap::new();
+    for (march, need, level) in [("x86-64-v2", "sse4.2", 1), ("haswell", "avx2", 2)] {
+        let part = corpus.folder.path().join("part.o");
+        let part = part.display();
+        let common = format!(
+            "gcc -O3 -march={march} -fPIC -Dmain=other -c part.c -o {part}; \
+             objcopy --weaken {part}; gcc -O2 -fPIC -DNEED='\"{need}\"'"
+        );
+        let name = format!("program-{march}");
+        corpus.build(&name, &format!("{common} refuses.c {part} -o OUT"));
+        truths.insert(name.clone(), Corpus::truth(&corpus.file(&name)));
+        let name = format!("module-{march}.so");
+        corpus.build(
+            &name,
+            &format!("{common} -DMODULE -shared refuses.c {part} -o OUT"),
+        );
+        truths.insert(name, level);
+    }
+    assert_eq!(truths["program-haswell"], 2);
+    corpus.hold(&truths);
+}

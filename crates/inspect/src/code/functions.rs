@@ -52,6 +52,8 @@ pub(crate) struct Program<'e> {
     pub(crate) functions: Vec<Function>,
     /// What the system or other files call.
     pub(crate) roots: Vec<u32>,
+    /// Those by which Python starts a module.
+    pub(crate) modules: Vec<u32>,
     /// Data that other files use.
     pub(crate) exported_data: Vec<u32>,
     /// Functions that choose others when the program is loaded.
@@ -102,6 +104,7 @@ impl<'e> Program<'e> {
             stubs,
             functions: Vec::new(),
             roots: Vec::new(),
+            modules: Vec::new(),
             exported_data: Vec::new(),
             resolvers: Vec::new(),
             slots: Vec::new(),
@@ -188,6 +191,10 @@ impl<'e> Program<'e> {
                 .iter()
                 .filter(|(_, init, level)| !level && (!python || *init));
             told.roots.extend(roots.map(|(address, ..)| *address));
+            let modules = exported.iter().filter(|(_, init, _)| *init);
+            self.modules = modules
+                .filter_map(|(address, ..)| self.at(*address))
+                .collect();
             if python {
                 self.exported_data.clear();
             }
@@ -407,6 +414,8 @@ impl<'e> Program<'e> {
             numbers
         };
         let (roots, resolvers) = (numbers(&told.roots), numbers(&told.resolvers));
+        let modules = self.modules.iter().filter_map(|at| self.function(*at));
+        self.modules = modules.collect();
         self.roots = roots;
         self.resolvers = resolvers;
         self.mapping = {

@@ -26,10 +26,13 @@ pub(crate) struct Guards {
     pub(crate) all: BTreeMap<u32, Before>,
     /// Whether the program looks at the processor at all.
     pub(crate) detects: bool,
+    /// Those of the functions with which a program begins that may end it after a look.
+    pub(crate) ending: Vec<u32>,
 }
 
 impl Guards {
-    pub(crate) fn find(program: &Program<'_>, swept: &Swept, graph: &Graph) -> Self {
+    /// Finds them; `first` are functions with which the program begins.
+    pub(crate) fn find(program: &Program<'_>, swept: &Swept, graph: &Graph, first: &[u32]) -> Self {
         let numbers = 0..program.functions.len() as u32;
         let asks: BTreeSet<u32> = numbers
             .zip(&program.functions)
@@ -98,6 +101,7 @@ impl Guards {
         looks.extend(callers(&short));
         let detects = !looks.is_empty() || !program.resolvers.is_empty();
         let mut all: BTreeMap<u32, Before> = BTreeMap::new();
+        let mut ending = Vec::new();
         let is_look =
             |at: u32| detecting.contains(&at) || noted.contains(&at) || written.contains(&at);
         for number in &looks {
@@ -106,12 +110,19 @@ impl Guards {
                     || places(program, instruction).any(is_look)
             };
             let before = paths::before(program, *number, graph, &mut window, is_look);
+            if first.contains(number) && before.may_end {
+                ending.push(*number);
+            }
             all.insert(*number, before);
         }
         for resolver in &program.resolvers {
             all.insert(*resolver, Before::default());
         }
-        Self { all, detects }
+        Self {
+            all,
+            detects,
+            ending,
+        }
     }
 }
 

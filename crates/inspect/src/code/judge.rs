@@ -38,7 +38,15 @@ pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> 
         // The rest of the program may call whatever its own functions do not.
         program.roots = graph.led_to_by_none(&program);
     }
-    let guards = Guards::find(&program, &swept, &graph);
+    let starts = starts(&program, part);
+    // What the entry does is the C library's.
+    let first: Vec<u32> = starts
+        .iter()
+        .skip(1)
+        .chain(&program.modules)
+        .copied()
+        .collect();
+    let guards = Guards::find(&program, &swept, &graph, &first);
     let roots = program.roots.iter().copied();
     let exported = program
         .exported_data
@@ -48,6 +56,11 @@ pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> 
         guards.all.get(&node).map(|before| before.calls.as_slice())
     });
     let dispatched = graph.reach(guards.all.keys().copied(), |_| None);
+    let beyond = graph.reach(guards.ending.iter().copied(), |node| {
+        let ends = guards.ending.contains(&node);
+        let other = guards.all.get(&node).filter(|_| !ends);
+        other.map(|before| before.calls.as_slice())
+    });
     let mut judge = Judge {
         program: &program,
         swept: &swept,
@@ -55,6 +68,8 @@ pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> 
         part,
         unguarded,
         dispatched,
+        beyond,
+        starts,
         cpu: Cpu::default(),
     };
     judge.run();
@@ -68,6 +83,9 @@ struct Judge<'j, 'e> {
     part: Part,
     unguarded: Reached,
     dispatched: Reached,
+    /// What is reached from those with which the program begins, and which may end it.
+    beyond: Reached,
+    starts: Vec<u32>,
     cpu: Cpu,
 }
 
@@ -119,8 +137,7 @@ const ABOVE_V2: Uses = Uses::VEX.and(Uses::EVEX).and(Uses::V3).and(Uses::V4);
 impl Judge<'_, '_> {
     fn run(&mut self) {
         let mut window = Window::default();
-        let starts = self.starts(&mut window);
-        for start in starts {
+        for start in self.starts.clone() {
             self.must_run(start, &mut window);
         }
         let (mut free, mut all) = (Count::default(), Count::default());
@@ -183,7 +200,7 @@ impl Judge<'_, '_> {
     /// What is above the level that is known to be required.
     fn rest(&mut self, free: &Count, window: &mut Window) {
         // Go's own code, which is not read, looks at the processor.
-        let executable = self.is_program() && self.part == Part::Whole;
+        let executable = is_program(self.program.elf) && self.part == Part::Whole;
         let mut shown = [0; 4];
         for (number, function) in (0..).zip(&self.program.functions) {
             let free_uses = self.free_uses(number, function.uses);
@@ -206,6 +223,8 @@ impl Judge<'_, '_> {
             }
             let status = if free_uses.is_some() {
                 self.unguarded_status(uses, free, executable)
+            } else if self.beyond.has(number) && !function.uses.has(Uses::NAMED) {
+                Status::Unknown
             } else if self.dispatched.has(number) || self.guards.all.contains_key(&number) {
                 Status::Dispatched
             } else if function.uses.has(Uses::GAP) {
@@ -275,6 +294,9 @@ impl Judge<'_, '_> {
         let why = match status {
             Status::Required => "it runs, and nothing looks at the processor before",
             Status::Dispatched => "it runs only after a look at the processor",
+            Status::Unknown if self.beyond.has(number) => {
+                "it runs after a look at the processor that may end the program"
+            }
             Status::Unknown if self.unguarded.has(number) => {
                 "it is reached without a look at the processor that could be seen"
             }
@@ -329,43 +351,6 @@ impl Judge<'_, '_> {
         let elf = self.program.elf;
         let full = Symbols::full(elf).and_then(|symbols| symbols.name_of(address));
         full.or_else(|| Symbols::dynamic(elf)?.name_of(address))
-    }
-
-    /// A file that is started rather than loaded by another.
-    fn is_program(&self) -> bool {
-        let elf = self.program.elf;
-        let placed_anywhere = elf.header.kind == Kind::Shared;
-        let starts = elf.entry != 0 && elf.dynamic.soname.is_none();
-        elf.header.kind == Kind::Executable
-            || (placed_anywhere
-                && starts
-                && (elf.interpreter().is_some() || elf.dynamic.needed.is_empty()))
-    }
-
-    /// Functions that run in any case: those that the system calls at the start, and `main`.
-    fn starts(&self, window: &mut Window) -> Vec<u32> {
-        let elf = self.program.elf;
-        let program = self.program;
-        let number = |address: u64| program.function(program.at(address)?);
-        let mut starts = Vec::new();
-        if self.part == Part::Whole
-            && self.is_program()
-            && let Some(entry) = number(elf.entry)
-        {
-            starts.push(entry);
-            let mut main = None;
-            decode(program, entry, window, |instruction| {
-                let first = instruction.op_count() > 0
-                    && matches!(instruction.op0_register(), Register::RDI | Register::EDI);
-                if first {
-                    let named = named_addresses(instruction, true).into_iter().flatten();
-                    main = named.filter_map(number).next().or(main);
-                }
-                instruction.flow_control() != FlowControl::Call
-            });
-            starts.extend(main);
-        }
-        starts
     }
 
     /// Follows what runs from the beginning of a function up to the first decision.
@@ -484,6 +469,41 @@ impl Judge<'_, '_> {
         let within = Uses::of_level(required);
         self.cpu.features.extend(uses.only(within).features());
     }
+}
+
+/// A file that is started rather than loaded by another.
+fn is_program(elf: &Elf<'_>) -> bool {
+    let placed_anywhere = elf.header.kind == Kind::Shared;
+    let starts = elf.entry != 0 && elf.dynamic.soname.is_none();
+    elf.header.kind == Kind::Executable
+        || (placed_anywhere
+            && starts
+            && (elf.interpreter().is_some() || elf.dynamic.needed.is_empty()))
+}
+
+/// Functions that run in any case: the entry that the system calls at the start, then `main`.
+fn starts(program: &Program<'_>, part: Part) -> Vec<u32> {
+    let elf = program.elf;
+    let number = |address: u64| program.function(program.at(address)?);
+    let mut starts = Vec::new();
+    if part == Part::Whole
+        && is_program(elf)
+        && let Some(entry) = number(elf.entry)
+    {
+        starts.push(entry);
+        let mut main = None;
+        decode(program, entry, &mut Window::default(), |instruction| {
+            let first = instruction.op_count() > 0
+                && matches!(instruction.op0_register(), Register::RDI | Register::EDI);
+            if first {
+                let named = named_addresses(instruction, true).into_iter().flatten();
+                main = named.filter_map(number).next().or(main);
+            }
+            instruction.flow_control() != FlowControl::Call
+        });
+        starts.extend(main);
+    }
+    starts
 }
 
 fn mnemonic(instruction: &Instruction) -> String {

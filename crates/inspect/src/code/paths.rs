@@ -3,6 +3,7 @@
 //! never comes to it.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
@@ -17,6 +18,8 @@ use crate::isa::{self, Uses};
 const LONGEST: usize = 50_000;
 /// Decisions of one function that are followed.
 const DECISIONS: usize = 64;
+/// Instructions that do no more than end a function, with a word on why.
+const ENDING: usize = 24;
 /// Instructions after a look within which a decision is about what was seen.
 const NEAR: usize = 12;
 
@@ -27,6 +30,8 @@ pub(crate) struct Before {
     pub(crate) calls: Vec<u32>,
     /// What its instructions use.
     pub(crate) uses: Uses,
+    /// Whether one way of a decision on what was seen does no more than end the function.
+    pub(crate) may_end: bool,
 }
 
 /// One instruction, as far as it matters here.
@@ -57,7 +62,10 @@ pub(crate) fn before(
         .position(|step| step.looks)
         .unwrap_or(steps.len());
     let free = free(&steps, first_look);
-    let mut before = Before::default();
+    let mut before = Before {
+        may_end: may_end(&steps, number),
+        ..Before::default()
+    };
     for (at, step) in steps.iter().enumerate() {
         if free.get(at) == Some(&true) {
             before.uses = before.uses.and(step.uses);
@@ -127,11 +135,47 @@ fn free(steps: &[Step], first_look: usize) -> Vec<bool> {
     free
 }
 
+/// Whether a decision on what was seen has one way that only ends the function: it is short, calls
+/// no function of the program, and nothing is called where both ways come together again.
+fn may_end(steps: &[Step], number: u32) -> bool {
+    if steps.len() >= LONGEST {
+        return false;
+    }
+    let calls = |step: &&Step| matches!(step.flow, FlowControl::Call | FlowControl::IndirectCall);
+    let own = |step: &&Step| step.calls.is_some_and(|to| to != number);
+    let decisions = steps.iter().enumerate().filter(|(_, step)| step.decides);
+    decisions.take(DECISIONS).any(|(at, _)| {
+        let [no, yes] = [false, true].map(|taken| after(steps, at, taken));
+        // The steps of one way that the other comes to, or not.
+        let part = |one: &[bool], other: &[bool], both: bool| -> Vec<&Step> {
+            let ways = one.iter().zip(other).zip(steps);
+            let held = ways.filter(|((one, other), _)| **one && **other == both);
+            held.map(|(_, step)| step).collect()
+        };
+        let ends = |one: &[bool], other: &[bool]| {
+            let (one, other) = (part(one, other, false), part(other, one, false));
+            one.len() <= ENDING && !one.iter().any(own) && other.iter().any(calls)
+        };
+        !part(&no, &yes, true).iter().any(calls) && (ends(&no, &yes) || ends(&yes, &no))
+    })
+}
+
+/// Which steps are reached after a decision that goes one way.
+fn after(steps: &[Step], decision: usize, taken: bool) -> Vec<bool> {
+    let target = steps.get(decision).and_then(|step| step.target);
+    let target = target.and_then(|ip| steps.binary_search_by_key(&ip, |step| step.ip).ok());
+    let next = if taken { target } else { Some(decision + 1) };
+    reach_from(steps, next.into_iter().collect(), None)
+}
+
 /// Which steps are reached from the beginning, where one decision may go one way only.
 fn reach(steps: &[Step], forced: Option<(usize, bool)>) -> Vec<bool> {
+    reach_from(steps, vec![0], forced)
+}
+
+fn reach_from(steps: &[Step], mut next: Vec<usize>, forced: Option<(usize, bool)>) -> Vec<bool> {
     let number = |ip: u64| steps.binary_search_by_key(&ip, |step| step.ip).ok();
     let mut reached = vec![false; steps.len()];
-    let mut next = vec![0];
     let mut spread = false;
     while let Some(at) = next.pop() {
         let Some(step) = steps.get(at) else { continue };
@@ -181,6 +225,36 @@ fn orphans(steps: &[Step]) -> Vec<usize> {
         .filter(|(before, (_, step))| ends(before) && !targets.contains(&step.ip))
         .map(|(_, (at, _))| at)
         .collect()
+}
+
+/// What an instruction does with values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    /// `MOV`, `LEA` and the like.
+    Moves,
+    /// `CMOVcc`.
+    Chooses,
+    /// `SETcc`.
+    Sets,
+    Other,
+}
+
+fn kind(mnemonic: Mnemonic) -> Kinds {
+    static KINDS: OnceLock<Vec<Kinds>> = OnceLock::new();
+    let of = |mnemonic: Mnemonic| {
+        let name = format!("{mnemonic:?}");
+        match () {
+            () if name.starts_with("Cmov") => Kinds::Chooses,
+            () if name.starts_with("Set") => Kinds::Sets,
+            () if name.starts_with("Mov") || mnemonic == Mnemonic::Lea => Kinds::Moves,
+            () => Kinds::Other,
+        }
+    };
+    let kinds = KINDS.get_or_init(|| Mnemonic::values().map(of).collect());
+    kinds
+        .get(mnemonic as usize)
+        .copied()
+        .unwrap_or(Kinds::Other)
 }
 
 /// Which registers, and whether the flags, hold what was seen of the processor.
@@ -242,11 +316,10 @@ impl Taint {
             }
             return false;
         }
-        let name = format!("{mnemonic:?}");
-        let chosen = self.flags && (name.starts_with("Cmov") || name.starts_with("Set"));
-        let moves =
-            name.starts_with("Mov") || name.starts_with("Cmov") || mnemonic == Mnemonic::Lea;
-        if !moves && !name.starts_with("Set") {
+        let kind = kind(mnemonic);
+        let chosen = self.flags && matches!(kind, Kinds::Chooses | Kinds::Sets);
+        let moves = matches!(kind, Kinds::Chooses | Kinds::Moves);
+        if !moves && kind != Kinds::Sets {
             self.flags = held;
         }
         let compares = matches!(mnemonic, Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Bt);
