@@ -66,26 +66,49 @@ const VECTORS: &[&str] = &[
     "hasavx", "has_avx", "hassse", "has_sse", "have_avx", "have_sse",
 ];
 
-/// Words by their first letter, since names are many.
-struct Words([Vec<&'static [u8]>; 256]);
+/// Words by their first letter, and by their first two at one bit each, since names are many.
+struct Words {
+    by_letter: [Vec<&'static [u8]>; 256],
+    pairs: Vec<u64>,
+}
 
 impl Words {
     fn new(words: &[&'static str]) -> Self {
-        let mut all = [const { Vec::new() }; 256];
+        let mut by_letter = [const { Vec::new() }; 256];
+        let mut pairs = vec![0; 1024];
         for word in words {
-            let first = word.bytes().next().unwrap_or_default();
-            if let Some(of_letter) = all.get_mut(usize::from(first)) {
-                of_letter.push(word.as_bytes());
+            let word = word.as_bytes();
+            let [first, second, ..] = *word else { continue };
+            if let Some(of_letter) = by_letter.get_mut(usize::from(first)) {
+                of_letter.push(word);
+            }
+            let (at, bit) = Self::pair(first, second);
+            if let Some(bits) = pairs.get_mut(at) {
+                *bits |= bit;
             }
         }
-        Self(all)
+        Self { by_letter, pairs }
+    }
+
+    /// Where the bit of two letters is.
+    fn pair(first: u8, second: u8) -> (usize, u64) {
+        let pair = usize::from(first) << 8 | usize::from(second);
+        (pair >> 6, 1 << (pair & 63))
     }
 
     /// Whether one of them stands in a name, in capitals or not.
     fn any_in(&self, name: &str) -> bool {
         let bytes = name.as_bytes();
-        bytes.iter().enumerate().any(|(at, byte)| {
-            let of_letter = self.0.get(usize::from(byte.to_ascii_lowercase()));
+        let mut first = 0;
+        bytes.iter().enumerate().any(|(next, byte)| {
+            let second = byte.to_ascii_lowercase();
+            let (place, bit) = Self::pair(first, second);
+            let letter = std::mem::replace(&mut first, second);
+            if self.pairs.get(place).is_none_or(|bits| bits & bit == 0) {
+                return false;
+            }
+            let at = next.saturating_sub(1);
+            let of_letter = self.by_letter.get(usize::from(letter));
             of_letter.into_iter().flatten().any(|word| {
                 let here = bytes.get(at..at + word.len());
                 here.is_some_and(|here| here.eq_ignore_ascii_case(word))
@@ -106,6 +129,7 @@ pub(crate) fn says_level(name: &str) -> bool {
 pub(crate) fn detects(name: &str) -> bool {
     static PROCESSORS: OnceLock<Words> = OnceLock::new();
     static VECTOR: OnceLock<Words> = OnceLock::new();
+    static FEATURE: OnceLock<Words> = OnceLock::new();
     let short = name.trim_start_matches('_');
     const KNOWN: &[&str] = &[
         "cpu_model",
@@ -129,7 +153,7 @@ pub(crate) fn detects(name: &str) -> bool {
     let processor = PROCESSORS
         .get_or_init(|| Words::new(PROCESSOR))
         .any_in(name);
-    (processor && Words::new(WORDS).any_in(name))
+    (processor && FEATURE.get_or_init(|| Words::new(WORDS)).any_in(name))
         || VECTOR.get_or_init(|| Words::new(VECTORS)).any_in(name)
 }
 
