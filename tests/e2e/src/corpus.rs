@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::metahub::command;
 use crate::process::Cmd;
 
-/// Emulated processors, the simplest first; whatever none of them runs needs AVX-512.
-const PROCESSORS: [&str; 3] = ["qemu64", "Nehalem", "Haswell"];
+/// Emulated processors, the simplest first (`qemu64` has SSE3 and CMPXCHG16B, of the second level);
+const PROCESSORS: [&str; 3] = ["qemu64,-pni,-cx16", "Nehalem", "Haswell"];
 /// Levels of x86-64 by their names in archspec.
 pub const LEVELS: [&str; 4] = ["x86_64", "x86_64_v2", "x86_64_v3", "x86_64_v4"];
 
@@ -93,15 +93,19 @@ impl Corpus {
         std::fs::read(&layer).unwrap()
     }
 
-    /// Packs the programs into an image and inspects it.
-    #[must_use]
-    pub fn inspect(&self) -> BTreeMap<String, Answer> {
+    /// Packs the programs into an image; what inspection says of it.
+    fn report(&self) -> Value {
         let layout = self.folder.path().join("layout");
         let _ = layout_of(&layout, &[&self.layer()], &json!({}));
         let name = format!("oci:{}", layout.display());
-        let report = command(&["inspect", &name, "--format", "json"])
-            .run()
-            .ok_json();
+        let inspect = command(&["inspect", &name, "--format", "json"]);
+        inspect.run().ok_json()
+    }
+
+    /// Packs the programs into an image and inspects it: the answer for each program that has one.
+    #[must_use]
+    pub fn inspect(&self) -> BTreeMap<String, Answer> {
+        let report = self.report();
         let architectures = report["architectures"].as_array().unwrap();
         assert!(architectures.contains(&json!("amd64")), "{report}");
         let level = |value: &Value| LEVELS.iter().position(|l| value == l).unwrap_or(0);
@@ -115,6 +119,24 @@ impl Corpus {
                     unknown: file["unknown"].as_bool().unwrap(),
                 };
                 (name.to_owned(), answer)
+            })
+            .collect()
+    }
+
+    /// The same for any architecture: the program, what it requires, and whether it may need more.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<(String, Option<String>, bool)> {
+        let report = self.report();
+        let files = report["files"].as_array().unwrap().iter();
+        files
+            .map(|file| {
+                let name = file["file"].as_str().unwrap().trim_start_matches("bin/");
+                let required = file["required"].as_str().map(str::to_owned);
+                (
+                    name.to_owned(),
+                    required,
+                    file["unknown"].as_bool().unwrap(),
+                )
             })
             .collect()
     }
