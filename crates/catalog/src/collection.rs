@@ -298,6 +298,9 @@ fn read_platform(
     let requires = fields
         .get("features")
         .and_then(|n| features::read(reader, n));
+    if let Some(os) = fields.get("os") {
+        doubt_os(reader, os, &spec);
+    }
     if let Some(architecture) = fields.get("architecture") {
         let requires = requires.as_deref().unwrap_or_default();
         doubt_architecture(reader, architecture, &spec, requires);
@@ -327,6 +330,27 @@ fn platform_word(
     plain.then(|| text.to_owned())
 }
 
+/// Warns of an operating system in another naming than OCI's.
+fn doubt_os(reader: &mut Reader<'_>, node: &Node, spec: &PlatformSpec) {
+    let Some(written) = spec.os.as_deref() else {
+        return;
+    };
+    let lower = written.to_ascii_lowercase();
+    let meant = match lower.as_str() {
+        "macos" | "osx" => "darwin",
+        "win" | "win32" | "win64" => "windows",
+        other => other,
+    };
+    if meant != written {
+        reader.warn(
+            "odd-os",
+            node.mark,
+            format!("no client asks for the operating system '{written}'"),
+            format!("write `os: {meant}`, as OCI names it"),
+        );
+    }
+}
+
 /// Warns of an architecture in another naming than OCI's, and of a target that no machine of
 /// that architecture is.
 fn doubt_architecture(
@@ -338,14 +362,15 @@ fn doubt_architecture(
     let Some(written) = spec.architecture.as_deref() else {
         return;
     };
-    let meant = match written {
-        "x86_64" | "x86-64" | "x64" => Some("amd64"),
-        "aarch64" | "armv8" => Some("arm64"),
-        "i386" | "i686" | "x86" => Some("386"),
-        "ppc64el" => Some("ppc64le"),
-        _ => None,
+    let lower = written.to_ascii_lowercase();
+    let meant = match lower.as_str() {
+        "x86_64" | "x86-64" | "x64" => "amd64",
+        "aarch64" | "armv8" => "arm64",
+        "i386" | "i686" | "x86" => "386",
+        "ppc64el" => "ppc64le",
+        other => other,
     };
-    if let Some(meant) = meant {
+    if meant != written {
         reader.warn(
             "odd-architecture",
             node.mark,

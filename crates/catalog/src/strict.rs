@@ -1,9 +1,9 @@
 //! What a catalog that others follow is held to, beyond what a document needs to be read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use metahub_hardware::{Feature, Key};
+use metahub_hardware::{Feature, Key, Microarchitecture, Target};
 
 use crate::collection::{Collection, Entry};
 use crate::problem::Problem;
@@ -39,12 +39,69 @@ pub fn strict(catalog: &Catalog) -> Vec<Problem> {
         }
         generic(collection, &mut found);
         unfinished(collection, &mut found);
-        for entry in &collection.entries {
+        for (at, entry) in collection.entries.iter().enumerate() {
             image(entry, &mut found);
             features(entry, &provided, &mut found);
+            contradiction(catalog, entry, &mut found);
+            let before = collection.entries.iter().take(at);
+            if let Some(other) = before.into_iter().find(|other| is_equal(entry, other)) {
+                equal(entry, other, &mut found);
+            }
         }
     }
     found
+}
+
+/// No machine is of two targets neither of which runs what is built for the other.
+fn contradiction(catalog: &Catalog, entry: &Entry, found: &mut Vec<Problem>) {
+    let graph = catalog.graph();
+    let targets: Vec<&Target> = entry.requires.iter().filter_map(Feature::target).collect();
+    let runs_both = |a: &Target, b: &Target| {
+        let mut machines = graph.iter().map(Microarchitecture::target);
+        machines.any(|machine| graph.runs(machine, a) && graph.runs(machine, b))
+    };
+    for (at, one) in targets.iter().enumerate() {
+        let mut before = targets.iter().take(at);
+        if let Some(other) = before.find(|other| !runs_both(one, other)) {
+            note(
+                found,
+                &entry.location,
+                "contradiction",
+                format!("no machine is both {other} and {one}, so this is never chosen"),
+                "name the one target that it is built for, or write an entry for each",
+            );
+        }
+    }
+}
+
+/// Whether two entries are for the same machines, by what is written of them.
+fn is_equal(entry: &Entry, other: &Entry) -> bool {
+    // What is left open the images say themselves.
+    let open = |entry: &Entry| entry.requires.is_empty() && !entry.requires_nothing;
+    let requires = |entry: &Entry| {
+        let features = entry.requires.iter().map(|f| f.canonical().to_owned());
+        features.collect::<BTreeSet<String>>()
+    };
+    let same_image = entry.image == other.image;
+    (same_image || !(open(entry) || open(other)))
+        && entry.weight == other.weight
+        && entry.platform.clone().unwrap_or_default() == other.platform.clone().unwrap_or_default()
+        && requires(entry) == requires(other)
+}
+
+fn equal(entry: &Entry, other: &Entry, found: &mut Vec<Problem>) {
+    let (message, help) = if entry.image == other.image {
+        let message = format!("{} is listed twice for the same machines", entry.image);
+        (message, "remove one of the two")
+    } else {
+        let message = format!(
+            "{} and {} are for the same machines, so that one is never chosen",
+            other.image, entry.image
+        );
+        let help = "say what else one of them requires, or give one a `weight`";
+        (message, help)
+    };
+    note(found, &entry.location, "equal-entries", message, help);
 }
 
 fn note(

@@ -38,9 +38,76 @@ fn with(about: &str, collection: &str, entries: &[&str]) -> String {
 #[case::a_variant_is_not_for_any_machine("image: 'lab/app:1', platform: {architecture: amd64, variant: v3}, ", &["no-generic"])]
 #[case::not_for_any_machine("image: 'lab/app:1', platform: {features: [arch:zen3]}, ", &["no-generic"])]
 #[case::nobody_provides_it("image: 'lab/app:1', platform: {features: [tape:lto]}, ", &["no-generic", "unknown-feature"])]
+#[case::no_machine_is_both("image: 'lab/app:1', platform: {features: [arch:zen3, arch:icelake]}, ", &["no-generic", "contradiction"])]
+#[case::one_line_of_targets("image: 'lab/app:1', platform: {features: [arch:x86_64_v3, arch:zen3]}, ", &["no-generic"])]
+#[case::what_some_machines_have("image: 'lab/app:1', platform: {features: [arch:x86_64_v4, arch:zen3]}, ", &["no-generic"])]
 fn an_entry_is_held_to(#[case] entry: &str, #[case] expected: &[&str]) {
     let entry = format!("{entry}{SOURCE}");
     assert_eq!(codes(&with(ABOUT, "", &[&entry])), expected);
+}
+
+#[rstest]
+#[case::twice("1", "arch:zen3", "", "1", "arch:zen3", "", true)]
+#[case::another_image("1", "arch:zen3", "", "2", "arch:zen3", "", true)]
+#[case::in_another_order(
+    "1",
+    "arch:zen3, 'cuda:12.4'",
+    "",
+    "2",
+    "'cuda:12.4', arch:zen3",
+    "",
+    true
+)]
+#[case::another_machine("1", "arch:zen3", "", "2", "arch:zen4", "", false)]
+#[case::weighed("1", "arch:zen3", "weight: 2, ", "2", "arch:zen3", "", false)]
+fn entries_for_the_same_machines_are_told(
+    #[case] first: &str,
+    #[case] first_requires: &str,
+    #[case] first_weight: &str,
+    #[case] second: &str,
+    #[case] second_requires: &str,
+    #[case] second_weight: &str,
+    #[case] told: bool,
+) {
+    let entry = |tag: &str, requires: &str, weight: &str| {
+        format!("image: 'lab/app:{tag}', {weight}platform: {{features: [{requires}]}}, {SOURCE}")
+    };
+    let entries = [
+        entry(first, first_requires, first_weight),
+        entry(second, second_requires, second_weight),
+    ];
+    let said = "    about: {no_generic: its publisher builds for one machine}\n";
+    let codes = codes(&with(ABOUT, said, &[&entries[0], &entries[1]]));
+    assert_eq!(codes.contains(&"equal-entries"), told, "{codes:?}");
+}
+
+#[test]
+fn what_images_say_themselves_is_not_taken_for_equal() {
+    let open = ["1", "2"].map(|tag| format!("image: 'lab/app:{tag}', {SOURCE}"));
+    assert!(codes(&with(ABOUT, "", &[&open[0], &open[1]])).is_empty());
+    assert_eq!(
+        codes(&with(ABOUT, "", &[&open[0], &open[0]])),
+        ["equal-entries"]
+    );
+}
+
+#[test]
+fn names_of_systems_and_architectures_are_those_of_oci() {
+    for (platform, expected) in [
+        ("os: Linux", &["odd-os"][..]),
+        ("os: macOS", &["odd-os"]),
+        ("os: linux, architecture: AMD64", &["odd-architecture"]),
+        ("os: linux, architecture: amd64", &[]),
+    ] {
+        let text = with(
+            "",
+            "",
+            &[&format!("image: 'lab/app:1', platform: {{{platform}}}")],
+        );
+        let loaded = Catalog::from_documents(&[("one.yaml", text.as_str())]);
+        let codes: Vec<&str> = loaded.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, expected, "{platform}");
+    }
 }
 
 #[test]
