@@ -69,7 +69,10 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn turns<'a>(world: &'a World, path: &str) -> Result<Vec<(&'a Peer, Vec<Vec<u8>>)>> {
+/// A server, and what it is asked.
+type Turn<'a> = (&'a Peer, Vec<Vec<u8>>);
+
+fn turns<'a>(world: &'a World, path: &str) -> Result<Vec<Turn<'a>>> {
     let requests = world.peers.iter().map(|peer| {
         let token = peer.token(REPOSITORY)?;
         Ok((peer, vec![http::get(&peer.host, path, token.as_deref())]))

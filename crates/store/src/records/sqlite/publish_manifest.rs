@@ -17,8 +17,8 @@ statements! {
     // in which they are to be done: of a repository only the blobs that are wanted are read.
     MOUNT =
         "INSERT OR IGNORE INTO repo_blobs (repository_id, blob_id, linked_at)
-         SELECT $1, b.id, $2 FROM json_each($4) wanted
-         CROSS JOIN blobs b ON b.digest = unhex(wanted.value)
+         SELECT $1, b.id, $2 FROM json_each($4)
+         CROSS JOIN blobs b ON b.digest = unhex(json_each.value)
          CROSS JOIN repo_blobs l ON l.blob_id = b.id AND l.repository_id IN
              (SELECT id FROM repositories WHERE name IN (SELECT value FROM json_each($3)))";
     SIZES_OF_BLOBS =
