@@ -114,5 +114,6 @@ fn a_manifest_takes_few() {
     let counts = counted(&metahub, || ask(&metahub, "manifests/1", TIMES, length));
     let each = total(&counts) / f64::from(u32::try_from(TIMES).unwrap());
     println!("{each:.1} for each: {counts:?}");
-    assert!(each <= 8.0, "{each:.1} for each: {counts:?}");
+    // Half of them are the log's, whose thread gives way while it waits for lines.
+    assert!(each <= 16.0, "{each:.1} for each: {counts:?}");
 }
