@@ -77,9 +77,11 @@ impl Derivation<'_> {
         entry: &Descriptor,
         deadline: tokio::time::Instant,
     ) -> Result<Fits, RegistryError> {
-        let trusted = self.registry().inspects() == InspectionMode::TrustLabels;
+        // As for the image itself.
+        let is_judged = self.registry().inspects() != InspectionMode::TrustLabels
+            && self.profile.provided().targets().next().is_some();
         let location = self.source.location_of(entry.digest());
-        let Some(location) = location.filter(|_| !trusted && !self.changes.layers.is_empty())
+        let Some(location) = location.filter(|_| is_judged && !self.changes.layers.is_empty())
         else {
             return Ok(Fits::Yes);
         };
