@@ -28,7 +28,7 @@ pub struct Coverage {
     /// Followed catalogs, which count after them: names and texts of their files.
     pub followed: Vec<Vec<(String, String)>>,
     /// What machines there are: CPU targets or any logins, `all` alone for every target that is
-    /// known, nothing for the usual servers.
+    /// known, nothing for the usual servers and the machines that the documents' profiles describe.
     pub targets: Vec<String>,
     /// Only these: `NAME` or `NAME:TAG`.
     pub collections: Vec<String>,
@@ -96,7 +96,11 @@ impl Coverage {
 
 fn columns(catalog: &Catalog, named: &[String]) -> Result<Vec<Column>, OperationError> {
     let all: Vec<String> = match named {
-        [] => USUAL.iter().map(ToString::to_string).collect(),
+        [] => {
+            let mut all: Vec<String> = USUAL.iter().map(ToString::to_string).collect();
+            all.extend(own_machines(catalog));
+            all
+        }
         [all] if all == "all" => all_targets(catalog.graph()),
         named => named.to_vec(),
     };
@@ -111,6 +115,18 @@ fn columns(catalog: &Catalog, named: &[String]) -> Result<Vec<Column>, Operation
             })
         })
         .collect()
+}
+
+/// The profiles of the documents that say what processor a machine has, by name.
+fn own_machines(catalog: &Catalog) -> Vec<String> {
+    let mut own: Vec<String> = catalog
+        .profiles()
+        .filter(|profile| profile.location.is_some())
+        .filter(|profile| profile.features.iter().any(|f| f.target().is_some()))
+        .map(|profile| profile.name.selector().to_owned())
+        .collect();
+    own.sort();
+    own
 }
 
 /// Every target, families together, ancestors first.

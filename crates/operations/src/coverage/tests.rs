@@ -142,6 +142,27 @@ fn an_unknown_target_is_told() {
 }
 
 #[test]
+fn machines_that_documents_describe_are_looked_at_beside_the_usual_ones() {
+    let documents = "
+profiles:
+  - {name: site/b, features: [arch:zen3, 'cuda:12.4']}
+  - {name: site/a, features: [arch:haswell]}
+  - {name: site/tool, features: [mpi:mpich]}
+";
+    let loaded = Catalog::from_documents(&[("a.yaml", documents)]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let all = columns(&loaded.catalog, &[]).unwrap();
+    let own: Vec<&str> = all
+        .iter()
+        .skip(USUAL.len())
+        .map(|c| c.login.as_str())
+        .collect();
+    assert_eq!(own, ["site/a", "site/b"]);
+    let named = columns(&loaded.catalog, &["zen4".to_owned()]).unwrap();
+    assert_eq!(named.len(), 1);
+}
+
+#[test]
 fn the_usual_targets_are_known() {
     assert_eq!(
         columns(&Catalog::builtin(), &[]).unwrap().len(),

@@ -17,7 +17,8 @@ use crate::output;
 #[derive(Debug, Args)]
 pub(crate) struct CoverageArgs {
     /// What machines there are: CPU targets, or any logins such as zen4+driver=550, separated by
-    /// commas; `all` for every target that is known [default: the usual servers]
+    /// commas; `all` for every target that is known [default: the usual servers, and profiles of
+    /// the documents that state a CPU target]
     #[arg(long, value_name = "LOGINS", value_delimiter = ',')]
     pub(crate) targets: Vec<String>,
     /// Only these collections: NAME or NAME:TAG, separated by commas
@@ -93,11 +94,32 @@ fn text(matrix: &Matrix) -> miette::Result<()> {
         "= built for it   → the nearest build that it runs   generic: runs anywhere   needs X: only with X   - nothing fits",
     ))?;
     for row in &matrix.rows {
+        let taken = taken(row);
+        if !taken.is_empty() {
+            output::line(format!("{}: {}", row.image, taken.join(", ")))?;
+        }
+    }
+    for row in &matrix.rows {
         if let Some(note) = &row.note {
             anstream::eprintln!("{}: {note}", row.image);
         }
     }
     Ok(())
+}
+
+/// Which entry stands behind what the cells of an image say, each once: `zen3 is lab/app:zen3`.
+fn taken(row: &Row) -> Vec<String> {
+    let mut all = Vec::new();
+    for cell in &row.cells {
+        let (Some(entry), to) = (&cell.entry, cell.to.as_deref().unwrap_or("generic")) else {
+            continue;
+        };
+        let one = format!("{to} is {entry}");
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
 }
 
 /// One line for each pair, for whatever reads tables.

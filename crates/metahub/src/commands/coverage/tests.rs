@@ -43,6 +43,12 @@ fn the_page_says_all_and_lets_nothing_through() {
 }
 
 #[test]
+fn the_entries_behind_the_table_are_told_once_each() {
+    let row = row("gromacs:1", &[Kind::Exact, Kind::None, Kind::Exact]);
+    assert_eq!(taken(&row), ["zen3 is q/g:zen3"]);
+}
+
+#[test]
 fn fields_of_a_table_are_quoted_where_they_must_be() {
     assert_eq!(quoted("plain"), "plain");
     assert_eq!(quoted("a, \"b\""), "\"a, \"\"b\"\"\"");
