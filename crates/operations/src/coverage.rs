@@ -123,7 +123,7 @@ fn own_machines(catalog: &Catalog) -> Vec<String> {
         .profiles()
         .filter(|profile| profile.location.is_some())
         .filter(|profile| profile.features.iter().any(|f| f.target().is_some()))
-        .map(|profile| profile.name.selector().to_owned())
+        .map(|profile| profile.name.selector())
         .collect();
     own.sort();
     own
