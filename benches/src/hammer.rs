@@ -76,7 +76,22 @@ enum Answer {
     Body(u64),
 }
 
-impl Hammer<'_> {
+impl<'a> Hammer<'a> {
+    /// As fast as the server answers, by a client that copies what it gets, as all real ones do.
+    pub(crate) const fn copying(
+        host: &'a str,
+        requests: &'a [Vec<u8>],
+        connections: usize,
+    ) -> Self {
+        Self {
+            host,
+            requests,
+            connections,
+            reading: Reading::Copy,
+            pace: None,
+        }
+    }
+
     /// Runs the load to its end.
     pub(crate) fn run(&self, until: Until) -> Result<Measured> {
         self.run_all(until)

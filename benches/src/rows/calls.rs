@@ -1,13 +1,10 @@
 //! System calls that servers make for what is pulled most, as strace counts them: a cost that is
 //! the same on every machine.
 
-use std::path::Path;
+use metahub_e2e::system_calls::{counted, total};
+use miette::Result;
 
-use metahub_e2e::daemon::Daemon;
-use metahub_e2e::process::Cmd;
-use miette::{IntoDiagnostic as _, Result, WrapErr as _, miette};
-
-use crate::hammer::{Hammer, Reading, Until, bytes, count};
+use crate::hammer::{Hammer, Until, bytes, count};
 use crate::http;
 use crate::peer::Peer;
 use crate::plan::Plan;
@@ -27,10 +24,9 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
         );
         let answers = plan.size(16, 8);
         for (peer, requests) in plan.turns(&turns(world, &world.large)?) {
-            let load = load(peer, requests, connections);
+            let load = Hammer::copying(&peer.host, requests, connections);
             load.run(Until::Answered(connections))?;
-            let (measured, calls) =
-                counted(peer, &plan.folder, || load.run(Until::Answered(answers)))?;
+            let (measured, calls) = calls_of(peer, || load.run(Until::Answered(answers)))?;
             row.add(
                 peer.name(),
                 CALLS_PER_MIB,
@@ -54,10 +50,9 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
         "8 connections that last; while strace is attached".to_owned(),
     );
     for (peer, requests) in plan.turns(&turns(world, &world.manifest)?) {
-        let load = load(peer, requests, 8);
+        let load = Hammer::copying(&peer.host, requests, 8);
         load.run(Until::Answered(100))?;
-        let (measured, calls) =
-            counted(peer, &plan.folder, || load.run(Until::Answered(MANIFESTS)))?;
+        let (measured, calls) = calls_of(peer, || load.run(Until::Answered(MANIFESTS)))?;
         row.add(
             peer.name(),
             CALLS_PER_REQUEST,
@@ -80,35 +75,8 @@ fn turns<'a>(world: &'a World, path: &str) -> Result<Vec<Turn<'a>>> {
     requests.collect()
 }
 
-fn load<'a>(peer: &'a Peer, requests: &'a [Vec<u8>], connections: usize) -> Hammer<'a> {
-    Hammer {
-        host: &peer.host,
-        requests,
-        connections,
-        reading: Reading::Copy,
-        pace: None,
-    }
-}
-
 /// What `work` gives, and how many system calls the server's processes make meanwhile.
-fn counted<T>(peer: &Peer, folder: &Path, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
-    let summary = folder.join("calls");
-    let mut command = Cmd::new("strace").args(["-f", "-c", "-o"]).arg(&summary);
-    for process in peer.processes()? {
-        command = command.arg("-p").arg(process.to_string());
-    }
-    let mut strace = Daemon::start("strace", &command);
-    strace.wait_for_line("that it is attached", |line| {
-        line.contains("attached").then_some(())
-    });
-    let result = work();
-    let _ = strace.terminate();
-    let text = std::fs::read_to_string(&summary)
-        .into_diagnostic()
-        .wrap_err("the summary of strace")?;
-    // The last line: per cent, seconds, microseconds for each, calls, perhaps errors, "total".
-    let total = text.lines().rfind(|line| line.ends_with("total"));
-    let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    let calls: u32 = calls.ok_or_else(|| miette!("strace tells no total: {text}"))?;
-    Ok((result?, f64::from(calls)))
+fn calls_of<T>(peer: &Peer, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let (result, counts) = counted(&peer.processes()?, work);
+    Ok((result?, bytes(total(&counts))))
 }

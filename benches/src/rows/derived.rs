@@ -10,7 +10,7 @@ use miette::Result;
 use serde_json::{Value, json};
 
 use super::documents::{self, write};
-use crate::hammer::{Hammer, Reading, Until};
+use crate::hammer::{Hammer, Until};
 use crate::http;
 use crate::peer::{Kind, Peer};
 use crate::plan::Plan;
@@ -54,7 +54,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
                 Ok(http::get(&peer.host, &path, token.as_deref()))
             });
             let requests: Vec<Vec<u8>> = requests.collect::<Result<_>>()?;
-            let load = load(&peer, &requests, 1);
+            let load = Hammer::copying(&peer.host, &requests, 1);
             let (measured, cost) = watched(&peer, || load.run(Until::Answered(each)))?;
             add_requests(&mut cold, name, measured, cost);
         }
@@ -66,16 +66,6 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
         }
     }
     Ok(vec![cold, warm(plan, &peer, &path)?])
-}
-
-fn load<'a>(peer: &'a Peer, requests: &'a [Vec<u8>], connections: usize) -> Hammer<'a> {
-    Hammer {
-        host: &peer.host,
-        requests,
-        connections,
-        reading: Reading::Copy,
-        pace: None,
-    }
 }
 
 fn warm(plan: &Plan, peer: &Peer, path: &str) -> Result<Row> {
@@ -96,7 +86,7 @@ fn warm(plan: &Plan, peer: &Peer, path: &str) -> Result<Row> {
         turns.push((name, vec![http::get(&peer.host, path, token.as_deref())]));
     }
     for (name, requests) in plan.turns(&turns) {
-        let load = load(peer, requests, CONNECTIONS);
+        let load = Hammer::copying(&peer.host, requests, CONNECTIONS);
         load.run(Until::Passed(plan.turn / 10))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;
         add_requests(&mut row, name, measured, cost);

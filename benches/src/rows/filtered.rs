@@ -4,7 +4,7 @@
 use metahub_e2e::pusher::Pusher;
 use miette::Result;
 
-use crate::hammer::{Hammer, Reading, Until};
+use crate::hammer::{Hammer, Until};
 use crate::http;
 use crate::peer::Kind;
 use crate::plan::Plan;
@@ -50,13 +50,7 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
         ),
     );
     for (name, requests) in plan.turns(&turns) {
-        let load = Hammer {
-            host: &peer.host,
-            requests,
-            connections: CONNECTIONS,
-            reading: Reading::Copy,
-            pace: None,
-        };
+        let load = Hammer::copying(&peer.host, requests, CONNECTIONS);
         load.run(Until::Passed(plan.turn / 10))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;
         add_requests(&mut row, name, measured, cost);

@@ -7,7 +7,7 @@ use miette::{Result, miette};
 
 use super::large_store::{Filled, Sizes, repository, tag};
 use crate::client::{Body, Client};
-use crate::hammer::{Hammer, Reading, Until};
+use crate::hammer::{Hammer, Until};
 use crate::http;
 use crate::latency::Latencies;
 use crate::peer::Peer;
@@ -95,13 +95,7 @@ fn rates(plan: &Plan, row: &mut Row, few: &Filled, many: &Filled) -> Result<()> 
         (SPREAD, of_many, gets(of_many, &shuffled(all))?),
     ];
     for (name, peer, requests) in plan.turns(&loads) {
-        let load = Hammer {
-            host: &peer.host,
-            requests,
-            connections: CONNECTIONS,
-            reading: Reading::Copy,
-            pace: None,
-        };
+        let load = Hammer::copying(&peer.host, requests, CONNECTIONS);
         load.run(Until::Passed(plan.turn / 5))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;
         add_requests(row, name, measured, cost);

@@ -9,7 +9,7 @@ use miette::{Result, miette};
 
 use super::documents;
 use crate::client::Client;
-use crate::hammer::{Hammer, Reading, Until, bytes};
+use crate::hammer::{Hammer, Until, bytes};
 use crate::http;
 use crate::peer::{Kind, Peer};
 use crate::plan::Plan;
@@ -47,13 +47,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
         let requests: Vec<Vec<u8>> = (first..first + PART)
             .map(|number| http::get(&peer.host, &path, Some(&basic(&user(number), ""))))
             .collect();
-        let load = Hammer {
-            host: &peer.host,
-            requests: &requests,
-            connections: CONNECTIONS,
-            reading: Reading::Copy,
-            pace: None,
-        };
+        let load = Hammer::copying(&peer.host, &requests, CONNECTIONS);
         let (measured, cost) = watched(&peer, || load.run(Until::Answered(PART)))?;
         let name = if first == 0 { FIRST } else { ALL };
         row.add(name, SECONDS, cost.seconds);

@@ -2,7 +2,7 @@
 
 use miette::Result;
 
-use crate::hammer::{Hammer, Reading, Until};
+use crate::hammer::{Hammer, Until};
 use crate::http;
 use crate::plan::Plan;
 use crate::report::{Bound, CPU_PER_REQUEST, RATE, Row};
@@ -34,13 +34,7 @@ pub(super) fn measure(plan: &Plan, world: &World) -> Result<Vec<Row>> {
         }
     }
     for (peer, name, host, requests) in plan.turns(&turns) {
-        let load = Hammer {
-            host,
-            requests,
-            connections: CONNECTIONS,
-            reading: Reading::Copy,
-            pace: None,
-        };
+        let load = Hammer::copying(host, requests, CONNECTIONS);
         load.run(Until::Passed(plan.turn / 10))?;
         let (measured, cost) = watched(peer, || load.run(Until::Passed(plan.turn)))?;
         add_requests(&mut row, name, measured, cost);

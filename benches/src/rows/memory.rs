@@ -9,7 +9,7 @@ use miette::{Result, miette};
 
 use crate::client::{Body, Client};
 use crate::content::{Content, Material};
-use crate::hammer::{Hammer, Reading, Until};
+use crate::hammer::{Hammer, Until};
 use crate::http;
 use crate::peer::{Kind, Peer};
 use crate::plan::Plan;
@@ -93,13 +93,7 @@ fn load(peer: &Peer, pulled: &[Content<'_>], pushed: &[Content<'_>]) -> Result<f
             )
         })
         .collect();
-    let pulls = Hammer {
-        host: &peer.host,
-        requests: &requests,
-        connections: PULLS,
-        reading: Reading::Copy,
-        pace: None,
-    };
+    let pulls = Hammer::copying(&peer.host, &requests, PULLS);
     let done = AtomicBool::new(false);
     let failed = || miette!("a thread of the client failed");
     thread::scope(|scope| {

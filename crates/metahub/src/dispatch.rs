@@ -79,8 +79,8 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
 }
 
 /// Tasks that a thread of the runtime runs before it looks again whom the kernel has news for. By
-/// default it is 61: with many blobs on their way, each ready for its next turn, somebody who asks
-/// for a manifest would wait for all of those.
+/// default it is 61: with many blobs on their way over TLS, each ready for its next part, somebody
+/// who asks for a manifest would wait for all of those.
 const TASKS_BETWEEN_LOOKS: u32 = 4;
 
 /// Runs a command that needs the async runtime.

@@ -35,6 +35,7 @@ pub mod site;
 pub mod skopeo;
 pub mod slurm;
 pub mod stand;
+pub mod system_calls;
 pub mod unit;
 pub mod world;
 

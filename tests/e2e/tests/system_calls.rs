@@ -5,45 +5,18 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use metahub_e2e::daemon::Daemon;
 use metahub_e2e::http::{basic, digest_of};
 use metahub_e2e::metahub::MetaHub;
-use metahub_e2e::process::Cmd;
 use metahub_e2e::pusher::Pusher;
 use metahub_e2e::require;
+use metahub_e2e::system_calls::{counted, total};
 
 const MEBIBYTE: usize = 1024 * 1024;
 const CONFIG: &str = "anonymous: write\noffline: true\nupstreams: []\n";
 
-/// What the server calls while `work` is done.
-fn counted(metahub: &MetaHub, work: impl FnOnce()) -> Vec<(String, u64)> {
-    let folder = tempfile::tempdir().unwrap();
-    let summary = folder.path().join("summary");
-    let (id, file) = (metahub.id().to_string(), summary.display().to_string());
-    let strace = Cmd::new("strace").args(["-f", "-c", "-o", &file, "-p", &id]);
-    let mut strace = Daemon::start("strace", &strace);
-    strace.wait_for_line("that it is attached", |line| {
-        line.contains("attached").then_some(())
-    });
-    work();
-    let _ = strace.terminate();
-    let summary = std::fs::read_to_string(&summary).unwrap();
-    let counts: Vec<(String, u64)> = summary.lines().filter_map(count).collect();
-    assert!(!counts.is_empty(), "strace says: {summary}");
-    counts
-}
-
-/// A line of `strace -c`: per cent, seconds, microseconds for each, calls, perhaps errors, name.
-fn count(line: &str) -> Option<(String, u64)> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let name = *fields.last()?;
-    let calls = fields.get(3)?.parse().ok()?;
-    (name != "total").then(|| (name.to_owned(), calls))
-}
-
-fn total(counts: &[(String, u64)]) -> f64 {
-    let total: u64 = counts.iter().map(|(_, calls)| calls).sum();
-    f64::from(u32::try_from(total).unwrap())
+fn each(counts: &[(String, u64)], times: usize) -> f64 {
+    let total = u32::try_from(total(counts)).unwrap();
+    f64::from(total) / f64::from(u32::try_from(times).unwrap())
 }
 
 fn pusher(metahub: &MetaHub) -> Pusher<'_> {
@@ -91,8 +64,9 @@ fn a_blob_in_memory_takes_few_for_each_mebibyte() {
     let path = format!("blobs/{}", digest_of(&content));
     // The first whole read may be checked on its way.
     ask(&metahub, &path, 1, content.len());
-    let counts = counted(&metahub, || ask(&metahub, &path, TIMES, content.len()));
-    let each = total(&counts) / f64::from(u32::try_from(SIZE * TIMES).unwrap());
+    let work = || ask(&metahub, &path, TIMES, content.len());
+    let ((), counts) = counted(&[metahub.id()], work);
+    let each = each(&counts, SIZE * TIMES);
     println!("{each:.1} for each MiB: {counts:?}");
     assert!(each <= 8.0, "{each:.1} for each MiB: {counts:?}");
 }
@@ -111,8 +85,9 @@ fn a_manifest_takes_few() {
         .expect(200);
     let length = manifest.body.len();
     ask(&metahub, "manifests/1", 3, length);
-    let counts = counted(&metahub, || ask(&metahub, "manifests/1", TIMES, length));
-    let each = total(&counts) / f64::from(u32::try_from(TIMES).unwrap());
+    let work = || ask(&metahub, "manifests/1", TIMES, length);
+    let ((), counts) = counted(&[metahub.id()], work);
+    let each = each(&counts, TIMES);
     println!("{each:.1} for each: {counts:?}");
     // Half of them are the log's, whose thread gives way while it waits for lines.
     assert!(each <= 16.0, "{each:.1} for each: {counts:?}");
