@@ -5,8 +5,8 @@
 //! the profile's layer images are, on what was found out about images, and on what is stored. All
 //! of that is looked at when an answer is kept, and compared by numbers when it is taken again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use metahub_catalog::{Catalog, Composed};
 use metahub_oci::{Digest, RepositoryName, Tag};
@@ -19,7 +19,7 @@ use crate::pull::choice::Answer;
 use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Chosen, Form};
 use crate::pull::source::{Children, Source};
-use crate::pull::standing::{Found, Standing};
+use crate::pull::standing::{CatalogIdentity, Found, Standing};
 
 /// What an answer takes beside its manifest, in bytes, roughly.
 const ANSWER: usize = 1024;
@@ -34,7 +34,7 @@ pub(crate) struct Answers {
 
 /// What a request by tag is answered by. Its parts are compared where it is looked up.
 struct Key {
-    catalog: Weak<Catalog>,
+    catalog: CatalogIdentity,
     findings: u64,
     name: RepositoryName,
     tag: Tag,
@@ -65,7 +65,7 @@ impl Answers {
 
 impl Request<'_> {
     fn is(&self, key: &Key) -> bool {
-        std::ptr::eq(key.catalog.as_ptr(), Arc::as_ptr(&self.catalog))
+        key.catalog.is(&self.catalog)
             && key.findings == self.findings
             && (&key.name, &key.tag, &key.profile) == (self.name, self.tag, self.profile)
             && (key.form, key.account) == (self.form, self.account)
@@ -73,7 +73,7 @@ impl Request<'_> {
 
     fn key(&self) -> Key {
         Key {
-            catalog: Arc::downgrade(&self.catalog),
+            catalog: CatalogIdentity::of(&self.catalog),
             findings: self.findings,
             name: self.name.clone(),
             tag: self.tag.clone(),

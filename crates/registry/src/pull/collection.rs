@@ -5,8 +5,8 @@
 //! when one of those changes, and now and then to see what has come to refer to an image.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -24,7 +24,7 @@ use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
-use crate::pull::standing::{Found, Standing, bytes_of};
+use crate::pull::standing::{CatalogIdentity, Found, Standing, bytes_of};
 
 /// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
 const LOOKUPS: usize = 8;
@@ -69,8 +69,7 @@ pub(crate) type CollectionsFound = Found<Asked, Source>;
 
 /// A collection that was asked for.
 pub(crate) struct Asked {
-    /// What it is written in: other documents may say something else.
-    catalog: Weak<Catalog>,
+    catalog: CatalogIdentity,
     name: RepositoryName,
     tag: Tag,
     /// Whether an account asked: each notes uses of cached content as its own.
@@ -79,8 +78,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn is(&self, catalog: &Arc<Catalog>, asked: (&RepositoryName, &Tag, bool)) -> bool {
-        std::ptr::eq(self.catalog.as_ptr(), Arc::as_ptr(catalog))
-            && (&self.name, &self.tag, self.account) == asked
+        self.catalog.is(catalog) && (&self.name, &self.tag, self.account) == asked
     }
 }
 
@@ -107,7 +105,7 @@ impl Registry {
         let (source, standing) = Box::pin(self.look_up_entries(collection)).await?;
         if let Some(standing) = standing {
             let asked = Asked {
-                catalog: Arc::downgrade(catalog),
+                catalog: CatalogIdentity::of(catalog),
                 name: name.clone(),
                 tag: tag.clone(),
                 account,

@@ -3,9 +3,8 @@
 //! compatibility artifact that refers to it; the first two never change, and are kept by digest.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use metahub_catalog::Catalog;
 use metahub_hardware::{Feature, Key, Stated, Statements, Unread};
 use metahub_oci::{Digest, Document, JsonMap, Manifest, Platform, RepositoryName};
 use serde_json::Value;
@@ -15,7 +14,7 @@ use crate::access::location::Location;
 use crate::error::{RegistryError, unreadable};
 use crate::pull::artifact::Compatibility;
 use crate::pull::source::parse;
-use crate::pull::standing::{Found, Standing};
+use crate::pull::standing::{CatalogIdentity, Found, Standing};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -44,7 +43,7 @@ pub(crate) type SaidFound = Found<SaidKey, Arc<Said>>;
 
 /// Which image, and by which documents it was read.
 pub(crate) struct SaidKey {
-    catalog: Weak<Catalog>,
+    catalog: CatalogIdentity,
     storage: RepositoryName,
     digest: Digest,
     /// Whether an account asked: each notes uses of cached content as its own.
@@ -87,7 +86,7 @@ impl Registry {
         let hash = found.hash(&(storage, digest, account));
         let catalog = self.catalog();
         let is = |key: &SaidKey| {
-            std::ptr::eq(key.catalog.as_ptr(), Arc::as_ptr(&catalog))
+            key.catalog.is(&catalog)
                 && (&key.storage, &key.digest, key.account) == (storage, digest, account)
         };
         if let Some(said) = found.get(self, hash, is) {
@@ -103,7 +102,7 @@ impl Registry {
             && !self.caller.has_proven()
         {
             let key = SaidKey {
-                catalog: Arc::downgrade(&catalog),
+                catalog: CatalogIdentity::of(&catalog),
                 storage: storage.clone(),
                 digest: digest.clone(),
                 account,

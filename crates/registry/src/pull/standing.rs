@@ -8,9 +8,10 @@
 //! who asked.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use metahub_catalog::Catalog;
 use metahub_oci::{ImageReference, Reference, Tag};
 use metahub_store::Generation;
 use metahub_upstream::Lifetime;
@@ -28,6 +29,20 @@ const LONGEST: Duration = Duration::from_secs(5);
 const MEMORY: u64 = 16 * 1024 * 1024;
 /// What one image, or one child of a collection, takes beside its manifest, in bytes, roughly.
 const EACH: usize = 1024;
+
+/// By which documents something was found: others may say something else. Does not keep them.
+pub(crate) struct CatalogIdentity(Weak<Catalog>);
+
+impl CatalogIdentity {
+    pub(crate) fn of(catalog: &Arc<Catalog>) -> Self {
+        Self(Arc::downgrade(catalog))
+    }
+
+    /// Whether it is this one.
+    pub(crate) fn is(&self, catalog: &Arc<Catalog>) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(catalog))
+    }
+}
 
 /// For how long something stands.
 #[derive(Clone, Debug)]
