@@ -1,11 +1,13 @@
 //! What is hot, in memory: tags, manifests, blob access and derived content.
 //!
 //! A cache here never holds what the database no longer says. A reader takes a ticket before it
-//! reads the database and may fill the cache only if nothing was forgotten since; the writer
-//! makes the cache forget after a commit and before it acknowledges. Both happen under the same
-//! small lock, so no order of the two leaves an old value behind. Only this process's writes are
-//! seen: that is why one process alone serves a data folder, and garbage collection runs in it.
-//! What another process may write (accounts) is not cached.
+//! reads the database and may fill the cache only if nothing began to change since. The writer
+//! says what changes before it commits, and again before it acknowledges: in between nothing is
+//! cached, since some readers already see the new value and others still bring the old one. All
+//! this happens under the same small lock, so no order leaves an old value behind, and nobody
+//! sees the new value and then the old one. Only this process's writes are seen: that is why one
+//! process alone serves a data folder, and garbage collection runs in it. What another process
+//! may write (accounts) is not cached.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
@@ -24,8 +26,17 @@ const SHARDS: usize = 64;
 /// A cache that is exact about this process's writes.
 pub(crate) struct ExactCache<K, V> {
     cache: Cache<K, V>,
-    generations: Box<[Mutex<u64>]>,
+    shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+}
+
+/// The state of a group of keys.
+#[derive(Default)]
+struct Shard {
+    /// Counts beginnings and ends of changes.
+    generation: u64,
+    /// Changes that have begun and not ended.
+    changing: u32,
 }
 
 /// The right to fill a cache with what is read from now on.
@@ -45,7 +56,7 @@ where
             .build();
         Self {
             cache,
-            generations: (0..SHARDS).map(|_| Mutex::new(0)).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -54,38 +65,53 @@ where
         self.cache.get(key)
     }
 
-    fn generation(&self, key: &K) -> Option<&Mutex<u64>> {
+    fn shard(&self, key: &K) -> Option<&Mutex<Shard>> {
         let shard = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
-        self.generations.get(shard)
+        self.shards.get(shard)
     }
 
     /// To be taken before the database is read.
     pub(crate) fn ticket(&self, key: &K) -> Ticket {
-        Ticket(
-            self.generation(key)
-                .map_or(0, |generation| *generation.lock()),
-        )
+        Ticket(self.shard(key).map_or(0, |shard| shard.lock().generation))
     }
 
-    /// Keeps what was read, unless something may have changed since the ticket was taken.
+    /// Keeps what was read, unless it is changing or may have changed since the ticket was taken.
     pub(crate) fn fill(&self, ticket: Ticket, key: K, value: V) {
-        let Some(generation) = self.generation(&key) else {
+        let Some(shard) = self.shard(&key) else {
             return;
         };
-        let generation = generation.lock();
-        if *generation == ticket.0 {
+        let shard = shard.lock();
+        if shard.changing == 0 && shard.generation == ticket.0 {
             self.cache.insert(key, value);
         }
     }
 
-    /// Forgets a key and refuses everyone who is reading it now.
+    /// Forgets a key, and refuses everyone who is reading it now.
     pub(crate) fn forget(&self, key: &K) {
-        let Some(generation) = self.generation(key) else {
+        self.begin_change(key);
+        self.end_change(key);
+    }
+
+    /// Forgets a key, refuses everyone who is reading it now, and keeps nothing that is read
+    /// until the change ends.
+    pub(crate) fn begin_change(&self, key: &K) {
+        let Some(shard) = self.shard(key) else {
             return;
         };
-        let mut generation = generation.lock();
-        *generation += 1;
+        let mut shard = shard.lock();
+        shard.generation += 1;
+        shard.changing += 1;
         self.cache.invalidate(key);
+    }
+
+    /// Refuses everyone who read the key while it changed.
+    pub(crate) fn end_change(&self, key: &K) {
+        let Some(shard) = self.shard(key) else {
+            return;
+        };
+        let mut shard = shard.lock();
+        shard.generation += 1;
+        shard.changing = shard.changing.saturating_sub(1);
     }
 }
 
@@ -99,6 +125,11 @@ pub struct Generation {
     group: u16,
     changes: u64,
 }
+
+/// Bits of a group's number that count the changes which have begun and not ended. The bits above
+/// count all beginnings and ends.
+const CHANGING_BITS: u32 = 24;
+const CHANGING: u64 = (1 << CHANGING_BITS) - 1;
 
 /// How often the tags and manifests of repositories changed, by groups of repositories.
 struct Changes {
@@ -122,10 +153,17 @@ impl Changes {
         self.groups.get(usize::from(group))
     }
 
-    /// To be called after the caches have forgotten what changed.
-    fn count(&self, repository: &RepositoryName) {
+    /// To be called before a change can be seen.
+    fn begin(&self, repository: &RepositoryName) {
         if let Some(changes) = self.in_group(self.group_of(repository)) {
-            changes.fetch_add(1, Ordering::SeqCst);
+            changes.fetch_add((1 << CHANGING_BITS) + 1, Ordering::SeqCst);
+        }
+    }
+
+    /// To be called after the caches know that a change is over, once for each beginning.
+    fn end(&self, repository: &RepositoryName) {
+        if let Some(changes) = self.in_group(self.group_of(repository)) {
+            changes.fetch_add((1 << CHANGING_BITS) - 1, Ordering::SeqCst);
         }
     }
 }
@@ -178,31 +216,56 @@ impl Caches {
         }
     }
 
-    /// Whether nothing changed since.
+    /// Whether nothing changed since, or is changing.
     pub(crate) fn is_current(&self, generation: Generation) -> bool {
         let changes = self.changes.in_group(generation.group);
         changes.is_some_and(|changes| changes.load(Ordering::SeqCst) == generation.changes)
+            && generation.changes & CHANGING == 0
     }
 }
 
 impl ChangeSink for Caches {
+    fn changing(&self, change: &Change) {
+        match change {
+            Change::Tag(repository, tag) => {
+                self.tags.begin_change(&(repository.clone(), tag.clone()));
+                self.changes.begin(repository);
+            }
+            Change::Manifest(repository, digest) => {
+                self.manifests
+                    .begin_change(&(repository.clone(), digest.clone()));
+                self.changes.begin(repository);
+            }
+            Change::Blob(repository, digest) => {
+                self.blobs
+                    .begin_change(&(repository.clone(), digest.clone()));
+            }
+            Change::Derived(key) => self.derived.begin_change(key),
+            Change::Pushed(repository) => {
+                self.pushed.begin_change(repository);
+                self.changes.begin(repository);
+            }
+        }
+    }
+
     fn changed(&self, change: &Change) {
         match change {
             Change::Tag(repository, tag) => {
-                self.tags.forget(&(repository.clone(), tag.clone()));
-                self.changes.count(repository);
+                self.tags.end_change(&(repository.clone(), tag.clone()));
+                self.changes.end(repository);
             }
             Change::Manifest(repository, digest) => {
-                self.manifests.forget(&(repository.clone(), digest.clone()));
-                self.changes.count(repository);
+                self.manifests
+                    .end_change(&(repository.clone(), digest.clone()));
+                self.changes.end(repository);
             }
             Change::Blob(repository, digest) => {
-                self.blobs.forget(&(repository.clone(), digest.clone()));
+                self.blobs.end_change(&(repository.clone(), digest.clone()));
             }
-            Change::Derived(key) => self.derived.forget(key),
+            Change::Derived(key) => self.derived.end_change(key),
             Change::Pushed(repository) => {
-                self.pushed.forget(repository);
-                self.changes.count(repository);
+                self.pushed.end_change(repository);
+                self.changes.end(repository);
             }
         }
     }
@@ -233,8 +296,9 @@ mod tests {
                 });
             }
             let stale = (1..20_000).find_map(|value| {
+                cache.begin_change(&1);
                 database.store(value, Ordering::SeqCst);
-                cache.forget(&1);
+                cache.end_change(&1);
                 // Acknowledged: the caller now gets this value.
                 let mut found = (0..5).filter_map(|_| cache.get(&1));
                 found.find(|found| *found != value)
@@ -259,22 +323,42 @@ mod tests {
         for (change, ended) in ends {
             let generation = caches.generation(&name);
             assert!(caches.is_current(generation));
+            caches.changing(&change);
+            assert_eq!(caches.is_current(generation), !ended, "{change:?}");
+            let amid = caches.generation(&name);
+            assert_eq!(caches.is_current(amid), !ended, "{change:?}");
             caches.changed(&change);
             assert_eq!(caches.is_current(generation), !ended, "{change:?}");
+            assert_eq!(caches.is_current(amid), !ended, "{change:?}");
+            assert!(caches.is_current(caches.generation(&name)), "{change:?}");
         }
     }
 
     #[test]
-    fn a_value_read_before_a_change_is_not_kept_after_it() {
+    fn a_value_read_before_or_during_a_change_is_not_kept() {
         let cache: ExactCache<u8, u64> = ExactCache::new(1_000_000, |_, _| 1);
         let early = cache.ticket(&1);
-        cache.forget(&1);
+        cache.begin_change(&1);
         cache.fill(early, 1, 1);
         assert_eq!(cache.get(&1), None);
-        let late = cache.ticket(&1);
-        cache.fill(late, 1, 2);
-        assert_eq!(cache.get(&1), Some(2));
-        cache.forget(&1);
+        let amid = cache.ticket(&1);
+        cache.fill(amid, 1, 2);
+        assert_eq!(
+            cache.get(&1),
+            None,
+            "others may see the old value, or the new one"
+        );
+        // Another change of the same key, or of one beside it, is not over with the first.
+        cache.begin_change(&1);
+        cache.end_change(&1);
+        cache.fill(cache.ticket(&1), 1, 3);
+        assert_eq!(cache.get(&1), None);
+        cache.end_change(&1);
+        cache.fill(amid, 1, 4);
+        assert_eq!(cache.get(&1), None);
+        cache.fill(cache.ticket(&1), 1, 5);
+        assert_eq!(cache.get(&1), Some(5));
+        cache.begin_change(&1);
         assert_eq!(cache.get(&1), None);
     }
 }

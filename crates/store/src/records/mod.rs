@@ -114,8 +114,35 @@ pub(crate) enum Change {
     Derived(Digest),
 }
 
-/// Is told of each change after it is durable, and before the caller who made it is answered.
+/// Is told of each change twice: before any reader can see it, and after it is durable and before
+/// the caller who made it is answered. A change that failed after all is told as one that was made.
 pub(crate) trait ChangeSink: Send + Sync {
-    /// Takes note of one change.
+    /// From now on some readers may see the change and others not.
+    fn changing(&self, change: &Change);
+
+    /// From now on all readers see the change. Told once for each [`ChangeSink::changing`].
     fn changed(&self, change: &Change);
+}
+
+/// Changes that readers may see from now on, and that are over when this is dropped.
+pub(crate) struct Announced<'s> {
+    sink: &'s dyn ChangeSink,
+    changes: Vec<Change>,
+}
+
+impl<'s> Announced<'s> {
+    pub(crate) fn new(sink: &'s dyn ChangeSink, changes: Vec<Change>) -> Self {
+        for change in &changes {
+            sink.changing(change);
+        }
+        Self { sink, changes }
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        for change in &self.changes {
+            self.sink.changed(change);
+        }
+    }
 }

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::{Answer, ChangeSink, Clock, Records};
+use super::{Announced, Answer, ChangeSink, Clock, Records};
 use crate::StoreError;
 use state::State;
 
@@ -67,14 +67,11 @@ impl MemoryRecords {
         if let Err(error) = self.ready() {
             return Box::pin(ready(Err(error.into())));
         }
-        let (answer, changes) = {
-            let mut state = self.state.lock();
-            let answer = work(&mut state);
-            (answer, state.take_changes())
-        };
-        for change in changes {
-            self.changes.changed(&change);
-        }
+        let mut state = self.state.lock();
+        let answer = work(&mut state);
+        // No reader sees the changes before the lock is released.
+        drop(Announced::new(&*self.changes, state.take_changes()));
+        drop(state);
         Box::pin(ready(answer))
     }
 }

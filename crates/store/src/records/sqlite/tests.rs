@@ -11,6 +11,7 @@ use crate::records::Change;
 struct Nobody;
 
 impl ChangeSink for Nobody {
+    fn changing(&self, _: &Change) {}
     fn changed(&self, _: &Change) {}
 }
 

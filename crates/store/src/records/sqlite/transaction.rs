@@ -9,10 +9,11 @@ use super::encoding::time_to_millis;
 use super::errors::failed;
 use crate::StoreError;
 use crate::folder::lease;
-use crate::records::{Change, Clock};
+use crate::records::{Announced, Change, ChangeSink, Clock};
 
 statements! {
     OWNER = "SELECT value FROM store WHERE name = 'owner'";
+    COMMIT = "COMMIT";
     FLUSH_EACH_COMMIT = "PRAGMA synchronous = FULL";
     FLUSH_LATER = "PRAGMA synchronous = NORMAL";
 }
@@ -91,6 +92,12 @@ impl Transaction {
             .await
             .map(|_| ())
             .map_err(|error| self.error(error))
+    }
+
+    /// Commits, and tells `sink` before and after what changes.
+    pub(super) async fn commit(&mut self, sink: &dyn ChangeSink) -> Result<(), StoreError> {
+        let _announced = Announced::new(sink, std::mem::take(&mut self.changes));
+        self.run(COMMIT).await
     }
 
     /// Fails if another process has taken over the folder.

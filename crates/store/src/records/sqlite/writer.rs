@@ -29,7 +29,6 @@ const BATCH: usize = 64;
 
 statements! {
     BEGIN = "BEGIN IMMEDIATE";
-    COMMIT = "COMMIT";
     ROLLBACK = "ROLLBACK";
     // Work of one transaction that is undone without the others'.
     BEGIN_WORK = "SAVEPOINT work";
@@ -258,15 +257,11 @@ async fn process(
     sink: &dyn ChangeSink,
 ) -> bool {
     transaction.changes.clear();
-    let outcome = commit(transaction, &mut batch).await;
+    let outcome = commit(transaction, &mut batch, sink).await;
     if let Err(error) = &outcome {
         tracing::warn!(%error, "a transaction failed");
         // Fails when SQLite has rolled back by itself already.
         let _ = transaction.run(ROLLBACK).await;
-    } else {
-        for change in transaction.changes.drain(..) {
-            sink.changed(&change);
-        }
     }
     for job in batch {
         job.finish(match &outcome {
@@ -280,6 +275,7 @@ async fn process(
 async fn commit(
     transaction: &mut Transaction,
     batch: &mut [Box<dyn Job>],
+    sink: &dyn ChangeSink,
 ) -> Result<(), StoreError> {
     let full = batch.iter().any(|job| job.durability() == Durability::Full);
     transaction
@@ -294,7 +290,7 @@ async fn commit(
     if let [only] = batch {
         let succeeded = only.run(transaction).await;
         return if succeeded {
-            transaction.run(COMMIT).await
+            transaction.commit(sink).await
         } else {
             transaction.changes.clear();
             // Not an error of the transaction: the caller gets the work's own.
@@ -316,7 +312,11 @@ async fn commit(
         }
         transaction.run(END_WORK).await?;
     }
-    transaction.run(if any { COMMIT } else { ROLLBACK }).await
+    if any {
+        transaction.commit(sink).await
+    } else {
+        transaction.run(ROLLBACK).await
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ impl Watch {
 struct Told(Mutex<Vec<String>>);
 
 impl ChangeSink for Told {
+    fn changing(&self, _: &Change) {}
+
     fn changed(&self, change: &Change) {
         self.0.lock().push(format!("{change:?}"));
     }
