@@ -132,8 +132,9 @@ impl Problem {
         self.severity == Severity::Error
     }
 
-    /// A report of several lines that shows the place in the source, without colours when
-    /// `colour` is false; at most `width` characters wide.
+    /// A report of several lines: the problem in one line, as editors and people search for it,
+    /// with its code; the place in the source; and what to do about it. Without colours when
+    /// `colour` is false; drawn at most `width` characters wide.
     #[must_use]
     pub fn render(&self, colour: bool, width: usize) -> String {
         let theme = if colour {
@@ -144,11 +145,14 @@ impl Problem {
         let handler = miette::GraphicalReportHandler::new_themed(theme)
             .with_width(width)
             .with_links(false);
-        let mut report = String::new();
-        match handler.render_report(&mut report, &Titled(self)) {
-            Ok(()) => report,
-            Err(fmt::Error) => self.to_string(),
-        }
+        let mut drawing = String::new();
+        let drawn = handler.render_report(&mut drawing, &Untitled(self));
+        // The drawing begins with a line for its title, which is the first line here.
+        let place = match (drawn, drawing.split_once('\n')) {
+            (Ok(()), Some((_, place))) => place,
+            _ => "",
+        };
+        format!("{self} [{}]\n{place}", self.code)
     }
 }
 
@@ -190,23 +194,19 @@ impl miette::Diagnostic for Problem {
     }
 }
 
-/// A problem in a report that shows place and severity itself.
+/// A problem whose title stands elsewhere.
 #[derive(Debug)]
-struct Titled<'a>(&'a Problem);
+struct Untitled<'a>(&'a Problem);
 
-impl fmt::Display for Titled<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+impl fmt::Display for Untitled<'_> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 }
 
-impl std::error::Error for Titled<'_> {}
+impl std::error::Error for Untitled<'_> {}
 
-impl miette::Diagnostic for Titled<'_> {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        miette::Diagnostic::code(self.0)
-    }
-
+impl miette::Diagnostic for Untitled<'_> {
     fn severity(&self) -> Option<miette::Severity> {
         miette::Diagnostic::severity(self.0)
     }

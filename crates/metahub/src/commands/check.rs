@@ -53,7 +53,7 @@ pub(crate) struct CheckArgs {
 /// How problems are reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// With the lines of the document around each problem
+    /// Each problem in a line, with its code, the lines of the document around it and help
     #[default]
     Text,
     /// One line per problem, FILE:LINE:COLUMN: SEVERITY: MESSAGE
@@ -109,8 +109,6 @@ fn print(report: &CheckReport, format: ReportFormat) -> miette::Result<()> {
         ReportFormat::Text => {
             let colour = std::io::stdout().is_terminal();
             for problem in problems {
-                // The first line is the one that editors and people search for.
-                output::line(problem.to_string())?;
                 output::line(problem.render(colour, WIDTH))?;
             }
             let verdict = match (errors, warnings) {
