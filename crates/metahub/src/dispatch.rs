@@ -10,6 +10,7 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 use crate::cli::{Cli, Command};
 use crate::commands::catalog::CatalogCommand;
 use crate::commands::profile::ProfileCommand;
+use crate::commands::shown::Interrupted;
 use crate::commands::{
     account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
     inspect, layer, man, pin, profile, release, resolve, resolve_several, schema, serve, upkeep,
@@ -26,6 +27,10 @@ pub(crate) fn run(cli: Cli) -> Exit {
     match dispatch(cli) {
         Ok(exit) => exit,
         Err(report) => {
+            if let Some(interrupted) = report.downcast_ref::<Interrupted>() {
+                anstream::eprintln!("{interrupted}");
+                return Exit::Interrupted;
+            }
             anstream::eprintln!("{report:?}");
             Exit::Failure
         }

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NothingFits,
     /// Some of what was asked for was done, and what was not is on standard error.
     Partial,
+    /// A signal ended it, and what is left is on standard error.
+    Interrupted,
 }
 
 /// The table for `--help`; usage errors (2) are reported by the argument parser.
@@ -24,7 +26,8 @@ Exit codes:
   1  failed; the reason is on standard error
   2  wrong arguments
   3  nothing fits: no image can run on what the login provides
-  4  done in part: what could not be had is on standard error";
+  4  done in part: what could not be had is on standard error
+  130  interrupted: what was done and what is left is on standard error";
 
 /// The same after a command's examples.
 pub(crate) fn table_after(examples: &str) -> String {
@@ -61,6 +64,7 @@ impl From<Exit> for ExitCode {
             Exit::Failure => Self::FAILURE,
             Exit::NothingFits => Self::from(3),
             Exit::Partial => Self::from(4),
+            Exit::Interrupted => Self::from(130),
         }
     }
 }

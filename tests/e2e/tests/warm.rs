@@ -8,12 +8,15 @@
 
 use std::time::Duration;
 
+use metahub_e2e::daemon::Daemon;
+use metahub_e2e::faulty::{Fault, Faulty, Image};
 use metahub_e2e::http::digest_of;
 use metahub_e2e::metahub::MetaHub;
 use metahub_e2e::process::wait_until;
 use metahub_e2e::pusher::{INDEX, MANIFEST, Pusher};
 use metahub_e2e::require;
 use metahub_e2e::scripted::Scripted;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const OPEN: &str = "anonymous: write\noffline: true\nupstreams: []";
@@ -263,4 +266,45 @@ fn an_image_that_cannot_be_had_is_no_matter_of_the_others() {
         .command(&["warm", "team/broken:1", "team/none:1"])
         .fails();
     assert_eq!(none.code, Some(1), "{none}");
+}
+
+#[test]
+fn a_command_that_is_interrupted_says_what_is_left() {
+    if !require::tools(&["setpriv"]) {
+        return;
+    }
+    let upstream = Faulty::start();
+    let layer = Image::blob(&upstream.image.layer);
+    upstream.break_path(&layer, Fault::Pause(1000));
+    let config = format!(
+        "upstreams: [{{host: upstream.test, url: \"http://{}\", plain_http: true, default: true}}]",
+        upstream.host()
+    );
+    let mut site = MetaHub::start(&config, &[]);
+    let warm = ["warm", "team/app:1.0", "--all-platforms"];
+    // Through the server, and then by itself.
+    for served in [true, false] {
+        if !served {
+            site.terminate();
+        }
+        let asked = upstream.times_asked(&layer);
+        let mut command = Daemon::start("warm", &site.command(&warm));
+        let asks = || upstream.times_asked(&layer) > asked;
+        assert!(
+            wait_until(Duration::from_secs(30), asks),
+            "{}",
+            command.log()
+        );
+        command.signal(Signal::INT);
+        // Ends by itself, so the second signal meets nobody.
+        assert!(command.says("interrupted"), "{}", command.log());
+        let code = command.terminate().and_then(|status| status.code());
+        let log = command.log();
+        assert_eq!(code, Some(130), "{log}");
+        assert!(log.contains("interrupted: "), "{log}");
+        assert!(log.contains("the same command fetches the rest"), "{log}");
+        assert!(!log.contains("panicked"), "{log}");
+    }
+    upstream.mend();
+    site.command(&warm).ok().says("team/app:1.0");
 }

@@ -9,6 +9,7 @@ use miette::IntoDiagnostic as _;
 
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
+use crate::commands::shown::Shown;
 use crate::config::Layer;
 use crate::exit::{self, Exit};
 use crate::output;
@@ -90,14 +91,16 @@ pub(crate) async fn backup(args: BackupArgs) -> miette::Result<Exit> {
     print_whole(outcome.whole)
 }
 
+/// What an interrupted restore leaves.
+const RESTORE_KEEPS: &str = "What was restored stays in the new folder, which no server uses before the rest is there; the \
+     same command restores it.";
+
 pub(crate) async fn restore(args: RestoreArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
-    let bar = order::bytes_bar(0);
-    let progress = order::on_bar(&bar);
+    let shown = Shown::bytes(0);
+    let progress = shown.progress();
     let restoring = metahub_operations::restore(&args.folder, &config.data, args.verify, progress);
-    let restored = restoring.await;
-    bar.finish_and_clear();
-    let outcome = restored?;
+    let outcome = shown.until_done(restoring, RESTORE_KEEPS).await??;
     if args.format == Format::Json {
         output::json(&outcome)?;
         return Ok(exit_of(outcome.whole));

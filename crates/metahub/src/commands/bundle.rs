@@ -13,10 +13,15 @@ use miette::IntoDiagnostic as _;
 use crate::args::{Format, SettingsArgs, load_config};
 use crate::commands::order;
 use crate::commands::selection::SelectionArgs;
+use crate::commands::shown::Shown;
 use crate::config::Layer;
 use crate::data;
 use crate::exit::{self, Exit};
 use crate::output;
+
+/// What an interrupted export leaves.
+const EXPORT_KEEPS: &str =
+    "What was written stays in FILE.partial; the same command goes on there.";
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
@@ -65,12 +70,12 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
     let store = Store::open(&config.data, Mode::Beside)
         .await
         .map_err(|error| data::failed(&config.data, &error))?;
-    let bar = order::bytes_bar(inventory.bytes());
-    let progress = order::on_bar(&bar);
-    let exported = metahub_operations::export(&store, &inventory, &args.output, progress).await;
+    let shown = Shown::bytes(inventory.bytes());
+    let progress = shown.progress();
+    let work = metahub_operations::export(&store, &inventory, &args.output, progress);
+    let exported = shown.until_done(work, EXPORT_KEEPS).await;
     store.close().await;
-    bar.finish_and_clear();
-    let exported = exported?;
+    let exported = exported??;
     if args.format == Format::Json {
         output::json(&exported)?;
         return Ok(exit::in_part(&exported.failed));

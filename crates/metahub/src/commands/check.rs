@@ -4,14 +4,13 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
-use indicatif::ProgressBar;
 use metahub_operations::{
     Check, CheckReport, LabelVerdict, LocalImages, Verification, VerifiedImage,
 };
 
 use crate::args::{READS_IMAGES, ReadingArgs, graph};
-use crate::commands::order;
 use crate::commands::resolve_local::images;
+use crate::commands::shown::Shown;
 use crate::config::Layer;
 use crate::exit::Exit;
 use crate::output;
@@ -77,14 +76,13 @@ pub(crate) async fn run(args: CheckArgs) -> miette::Result<Exit> {
         }),
         paths: args.paths,
     };
-    let bar = if check.verify.is_some() {
-        order::bar()
+    let shown = if check.verify.is_some() {
+        Shown::pieces()
     } else {
-        ProgressBar::hidden()
+        Shown::hidden()
     };
-    let checked = check.run(order::on_bar(&bar)).await;
-    bar.finish_and_clear();
-    let report = checked?;
+    let work = check.run(shown.progress());
+    let report = shown.until_done(work, "Nothing of it is kept.").await??;
     print(&report, args.format)?;
     let failed = report.errors > 0 || args.strict && report.warnings > 0;
     Ok(if failed { Exit::Failure } else { Exit::Ok })

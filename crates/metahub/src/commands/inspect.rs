@@ -12,7 +12,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
-use crate::commands::order;
+use crate::commands::shown::Shown;
 use crate::config::Layer;
 use crate::exit::{self, Exit};
 use crate::output;
@@ -67,10 +67,9 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
         image: image(&args.image, reader)?,
         platform: args.platform,
     };
-    let bar = order::bytes_bar(0);
-    let inspected = inspect.run(order::on_bar(&bar)).await;
-    bar.finish_and_clear();
-    let reports = inspected?;
+    let shown = Shown::bytes(0);
+    let work = inspect.run(shown.progress());
+    let reports = shown.until_done(work, "Nothing of it is kept.").await??;
     match (args.format, reports.as_slice()) {
         (Format::Json, [report]) => output::json(report)?,
         (Format::Json, reports) => output::json(&json!({ "images": reports }))?,

@@ -36,6 +36,7 @@ pub(crate) mod resolve_several;
 pub(crate) mod schema;
 pub(crate) mod selection;
 pub(crate) mod serve;
+pub(crate) mod shown;
 pub(crate) mod test_formats;
 pub(crate) mod upkeep;
 pub(crate) mod upstream_login;

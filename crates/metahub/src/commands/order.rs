@@ -1,11 +1,9 @@
 //! Having an operation on a data folder carried out: by the server that runs on it, or here if
 //! there is none. Shows how far it is on a terminal.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use metahub_catalog::Catalog;
 use metahub_operations::{Operation, Progress, Request, Scrub, api_documents};
 use metahub_store::{Mode, Options, Store, StoreError};
@@ -14,12 +12,16 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::commands::shown::Shown;
 use crate::config::Config;
 use crate::control;
 use crate::data;
 use crate::documents::Documents;
 use crate::follow;
 use crate::sources::{Sources, texts_of};
+
+/// How long the store may take to close after an interruption.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Has `operation` carried out; what it reports.
 pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::Report>
@@ -34,11 +36,11 @@ async fn report(config: &Config, request: Request) -> miette::Result<Value> {
     if request.is_upkeep() {
         data::must_exist(&config.data)?;
     }
-    let bar = match request {
-        Request::Backup(_) => bytes_bar(0),
-        _ => bar(),
+    let shown = match request {
+        Request::Backup(_) => Shown::bytes(0),
+        _ => Shown::pieces(),
     };
-    let progress = on_bar(&bar);
+    let (progress, kept) = (shown.progress(), kept(&request));
     let options = Options {
         accept_loss: matches!(
             request,
@@ -49,17 +51,52 @@ async fn report(config: &Config, request: Request) -> miette::Result<Value> {
         ),
         ..Options::default()
     };
-    let report = match Store::open_with(&config.data, Mode::Serve, options).await {
+    match Store::open_with(&config.data, Mode::Serve, options).await {
         Ok(store) => {
-            let report = here(&store, config, request, progress).await;
-            store.close().await;
-            report
+            let work = here(&store, config, request, progress);
+            let report = shown.until_done(work, kept).await;
+            match report {
+                Ok(report) => {
+                    store.close().await;
+                    report
+                }
+                Err(interrupted) => {
+                    // Nothing is lost if it takes longer: what was acknowledged is on disk.
+                    let _ = tokio::time::timeout(CLOSING, store.close()).await;
+                    Err(interrupted)
+                }
+            }
         }
-        Err(StoreError::InUse(_)) => control::send(&config.data, &request, progress).await,
+        // The server ends what it does for a command that has gone away.
+        Err(StoreError::InUse(_)) => {
+            let work = control::send(&config.data, &request, progress);
+            shown.until_done(work, kept).await?
+        }
         Err(error) => Err(data::failed(&config.data, &error)),
-    };
-    bar.finish_and_clear();
-    report
+    }
+}
+
+/// What stays of work that was interrupted, and how to go on.
+fn kept(request: &Request) -> &'static str {
+    match request {
+        Request::Gc(_) => "What was removed is gone; another run removes the rest.",
+        Request::Scrub(_) => "What was found damaged so far is set aside; another run begins anew.",
+        Request::Backup(_) => {
+            "What was copied stays in the backup's folder; the same command copies the rest."
+        }
+        Request::Warm(_) | Request::Inventory(_) => {
+            "What arrived is kept; the same command fetches the rest."
+        }
+        Request::Import(_) => {
+            "None of its images is there yet, and what was read is kept for a day; the same \
+             command reads the rest."
+        }
+        Request::Release(_)
+        | Request::EmptyNames(_)
+        | Request::Pin(_)
+        | Request::Unpin(_)
+        | Request::Pins(_) => "Run the same command again.",
+    }
 }
 
 async fn here(
@@ -81,40 +118,4 @@ async fn here(
     let catalog = documents.as_ref().map_or(builtin, Documents::catalog);
     let app = App::new(store.clone(), catalog, config).await?;
     Ok(request.carry_out(app.registry(), progress).await?)
-}
-
-/// A bar that counts what is done.
-pub(crate) fn bar() -> ProgressBar {
-    shown(0, "{bar:40} {pos}/{len} {msg} {elapsed} left {eta}")
-}
-
-/// Shows progress on `bar`.
-pub(crate) fn on_bar(bar: &ProgressBar) -> impl Fn(Progress) + Clone + Send + Sync + 'static {
-    let bar = bar.clone();
-    move |now| {
-        bar.set_length(now.total);
-        bar.set_position(now.done);
-        bar.set_message(indicatif::HumanBytes(now.bytes).to_string());
-    }
-}
-
-/// A bar that counts bytes.
-pub(crate) fn bytes_bar(total: u64) -> ProgressBar {
-    shown(
-        total,
-        "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} left {eta}",
-    )
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-fn shown(total: u64, template: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
