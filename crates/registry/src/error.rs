@@ -10,7 +10,7 @@ use metahub_oci::{
     RepositoryName, Tag,
 };
 use metahub_resolve::{AddError, NothingFits};
-use metahub_store::{PutBlobError, PutError, StoreError};
+use metahub_store::{PutError, StoreError};
 use metahub_upstream::{Problem, UpstreamError};
 
 /// What a client is told for which the cache has no room, in `Retry-After`.
@@ -271,15 +271,6 @@ impl From<PutError> for RegistryError {
             PutError::Size { .. } => Self::Size(error.to_string()),
             PutError::TagExists { .. } => Self::Immutable(Immutable::TagExists(error)),
             PutError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<PutBlobError> for RegistryError {
-    fn from(error: PutBlobError) -> Self {
-        match error {
-            PutBlobError::Mismatch { expected, found } => Self::DigestMismatch { expected, found },
-            PutBlobError::Store(error) => Self::Store(error),
         }
     }
 }

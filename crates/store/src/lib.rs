@@ -45,7 +45,7 @@ pub use fills::resumable::ResumableFill;
 pub use folder::lock::Locking;
 pub use folder::process::Process;
 pub use gc::collect::{GcOptions, GcReport};
-pub use manifests::derived::Deriving;
+pub use manifests::derived::{DerivedOutcome, Deriving};
 pub use records::{
     AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, DocumentBounds,
     DocumentChange, DocumentOutcome, DocumentVersion, LocalName, Origin, Page, Pin, Pinning,

@@ -8,10 +8,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document, JsonMap, RepositoryName, Tag};
 use metahub_store::{
-    Blob, Deriving, Fill, FillError, Page, PutBlobError, PutError, PutManifest, ResumableFill,
+    Blob, DerivedOutcome, Deriving, Fill, FillError, Page, PutError, PutManifest, ResumableFill,
     Store, StoreError, StoredManifest, TagRecord,
 };
 
@@ -43,7 +42,7 @@ impl StoredRepository {
     }
 
     #[cfg(test)]
-    pub(crate) async fn put_for_tests(&self, digest: &Digest, bytes: Bytes) {
+    pub(crate) async fn put_for_tests(&self, digest: &Digest, bytes: bytes::Bytes) {
         let put = self.store.put_blob(&self.name, digest, bytes);
         put.await.unwrap();
     }
@@ -162,46 +161,15 @@ impl StoredRepository {
         self.store.put_manifest(&self.name, document, put).await
     }
 
-    /// Stores a manifest that was derived here from `sources`, with the blobs of it that
-    /// `mount_from` hold. `brought_by` is as for [`FetchedManifest`].
-    pub(crate) async fn put_derived(
-        &self,
-        document: &Document,
-        sources: Vec<String>,
-        mount_from: &[&Self],
-        brought_by: i64,
-    ) -> Result<(), PutError> {
-        let put = PutManifest {
-            brought_by,
-            mount_from: mount_from.iter().map(|from| from.name.clone()).collect(),
-            ..PutManifest::derived(sources)
-        };
-        self.store.put_manifest(&self.name, document, put).await
-    }
-
-    /// Stores a blob that was made here: the configuration of an image, or a provenance document.
-    pub(crate) async fn put_made(&self, digest: Digest, bytes: Bytes) -> Result<(), PutBlobError> {
-        self.store
-            .put_blob(&self.name, &digest, bytes)
-            .await
-            .map(drop)
-    }
-
     /// Held while derived content is stored: what it shares with other derived content is not
     /// evicted meanwhile.
     pub(crate) async fn deriving(&self) -> Deriving {
         self.store.deriving().await
     }
 
-    /// Records what the derivation `key` came to: `bytes` in all, of which `digest` is served.
-    pub(crate) async fn record_derived(
-        &self,
-        key: &Digest,
-        digest: &Digest,
-        bytes: u64,
-    ) -> Result<(), StoreError> {
-        let recorded = self.store.put_derived(key, &self.name, digest, bytes).await;
-        recorded.map(drop)
+    /// Stores what a derivation made, all of it or nothing.
+    pub(crate) async fn put_outcome(&self, outcome: DerivedOutcome) -> Result<(), PutError> {
+        self.store.put_outcome(&self.name, outcome).await
     }
 
     /// What the derivation `key` came to before, if it is stored here.

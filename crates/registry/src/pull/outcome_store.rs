@@ -1,13 +1,13 @@
 //! Stores what a derivation made: the children before the index that names them, and last the
 //! record by which the outcome is found again.
 
-use futures_util::future::try_join_all;
-use metahub_oci::{Digest, Document, ImageConfig};
+use std::collections::BTreeSet;
 
+use metahub_oci::{Digest, Document, ImageConfig};
 use metahub_resolve::Step;
+use metahub_store::{DerivedOutcome, PutManifest};
 
 use crate::access::location::Location;
-use crate::access::stored::StoredRepository;
 use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
 use crate::pull::derivation_signature::Unsigned;
@@ -95,23 +95,25 @@ impl Derivation<'_> {
         if !referrers.is_empty() {
             blobs.push((Digest::sha256(EMPTY_CONFIG), EMPTY_CONFIG.into()));
         }
-        // What is written at once shares a transaction; blobs before what names them.
-        let blobs = blobs.into_iter();
-        try_join_all(blobs.map(|(digest, bytes)| repository.put_made(digest, bytes))).await?;
         let manifests = manifests.into_iter().chain(referrers);
         let brought_by = self.registry().client;
-        try_join_all(manifests.map(|(document, part)| async move {
-            let (sources, mount_from) = part.provenance();
-            repository
-                .put_derived(&document, sources, &mount_from, brought_by)
-                .await
-        }))
-        .await?;
+        let manifests = manifests.map(|(document, part)| {
+            let options = PutManifest {
+                brought_by,
+                ..part.options()
+            };
+            (document, options)
+        });
         let served = made.parts.last().ok_or_else(|| self.unknown())?;
+        let outcome = DerivedOutcome {
+            key,
+            blobs,
+            manifests: manifests.collect(),
+            served: served.document.digest().clone(),
+            bytes,
+        };
+        repository.put_outcome(outcome).await?;
         let served = as_stored(repository, &served.document).await?;
-        repository
-            .record_derived(&key, &served.digest, bytes)
-            .await?;
         tracing::info!(
             repository = %self.repository.name(), tag = %self.tag, profile = %self.profile,
             digest = %served.digest, "derived"
@@ -151,17 +153,21 @@ impl Part {
         (self.document.bytes().len() + config) as u64
     }
 
-    /// The images that it was derived from, and the repositories whose blobs it takes.
-    fn provenance(&self) -> (Vec<String>, Vec<&StoredRepository>) {
+    /// How it is stored: with the images that it was derived from, and the repositories whose
+    /// blobs it takes.
+    fn options(&self) -> PutManifest {
         let images = self.sources.iter();
         let images = images.map(|(location, digest)| location.image(digest).to_string());
         // What the sources hold already is readable through the derived name at once; the rest is
         // fetched from where it came when somebody asks for it.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
-        let mut mount_from: Vec<_> = mount_from.map(|(location, _)| location.stored()).collect();
         // Many layer images lie in one repository.
-        mount_from.sort_unstable_by_key(|stored| stored.name());
-        mount_from.dedup_by_key(|stored| stored.name());
-        (images.collect(), mount_from)
+        let mount_from: BTreeSet<_> = mount_from
+            .map(|(location, _)| location.stored().name())
+            .collect();
+        PutManifest {
+            mount_from: mount_from.into_iter().cloned().collect(),
+            ..PutManifest::derived(images)
+        }
     }
 }

@@ -128,6 +128,22 @@ impl Inner {
         Ok(())
     }
 
+    /// Publishes bytes that were made here, and are known to have that digest.
+    pub(crate) async fn publish_made(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<(), StoreError> {
+        let publish = Publish {
+            digest,
+            repository: Some(repository.clone()),
+            given: false,
+            upload: None,
+        };
+        self.publish_bytes(bytes, publish).await.map(drop)
+    }
+
     /// Publishes bytes that are at hand. One visit to a blocking thread for all file work.
     async fn publish_bytes(
         self: &Arc<Self>,

@@ -3,12 +3,31 @@
 
 use std::sync::Arc;
 
-use metahub_oci::{Digest, RepositoryName};
+use bytes::Bytes;
+use metahub_oci::{Digest, Document, RepositoryName};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::StoreError;
-use crate::records::{Derived, DerivedTotal};
+use crate::blobs::blob::INLINE;
+use crate::records::{
+    Access, Derived, DerivedTotal, NewBlob, NewManifest, NewOutcome, PutError, PutManifest,
+};
 use crate::store::Store;
+
+/// What a derivation made.
+#[derive(Clone, Debug)]
+pub struct DerivedOutcome {
+    /// The digest over everything that decided its bytes, by which it is found again.
+    pub key: Digest,
+    /// Its configurations and documents, and their bytes, which hash to their digests.
+    pub blobs: Vec<(Digest, Bytes)>,
+    /// Its manifests, each after those that it names.
+    pub manifests: Vec<(Document, PutManifest)>,
+    /// The manifest of them that is served.
+    pub served: Digest,
+    /// What it takes, in bytes.
+    pub bytes: u64,
+}
 
 /// While this is held, no derived manifest, and nothing that one names, is evicted or collected.
 #[derive(Debug)]
@@ -37,6 +56,44 @@ impl Store {
             cache.fill(ticket, key.clone(), Arc::clone(derived));
         }
         Ok(derived)
+    }
+
+    /// Stores an outcome in `repository` and remembers it, durably: in one transaction, but for
+    /// blobs that are too large for the database, which come first.
+    pub async fn put_outcome(
+        &self,
+        repository: &RepositoryName,
+        outcome: DerivedOutcome,
+    ) -> Result<(), PutError> {
+        let (small, large): (Vec<_>, Vec<_>) = outcome
+            .blobs
+            .into_iter()
+            .partition(|(_, bytes)| bytes.len() as u64 <= INLINE);
+        for (digest, bytes) in large {
+            self.inner.publish_made(repository, digest, bytes).await?;
+        }
+        let blobs = small.into_iter().map(|(digest, bytes)| NewBlob {
+            digest,
+            access: Access {
+                size: bytes.len() as u64,
+                body: Some(bytes),
+            },
+            repository: Some(repository.clone()),
+            given: false,
+            upload: None,
+        });
+        let manifests = outcome.manifests.into_iter();
+        let manifests =
+            manifests.map(|(document, options)| NewManifest::new(repository, &document, options));
+        let new = NewOutcome {
+            key: outcome.key,
+            repository: repository.clone(),
+            blobs: blobs.collect(),
+            manifests: manifests.collect(),
+            served: outcome.served,
+            bytes: outcome.bytes,
+        };
+        self.inner.records.publish_outcome(new).await
     }
 
     /// Remembers that the outcome `key` led to the manifest `digest`, which `repository` holds,

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::blobs::UnlinkedBlob;
+use super::blobs::{NewBlob, UnlinkedBlob};
+use super::new_manifest::{NewManifest, PutError};
 use super::shared::{Answer, Batch, Cursor};
 
 /// A manifest or index that was computed.
@@ -51,6 +52,23 @@ pub(crate) struct EvictedRecords {
     pub(crate) blobs: Vec<UnlinkedBlob>,
 }
 
+/// All that a derivation made, to be stored at once.
+#[derive(Clone, Debug)]
+pub(crate) struct NewOutcome {
+    /// The digest over everything that decided its bytes.
+    pub(crate) key: Digest,
+    /// The repository that holds it from now on.
+    pub(crate) repository: RepositoryName,
+    /// Its configurations and documents, with their bytes.
+    pub(crate) blobs: Vec<NewBlob>,
+    /// Its manifests, each after those that it names.
+    pub(crate) manifests: Vec<NewManifest>,
+    /// The manifest of them that is served.
+    pub(crate) served: Digest,
+    /// What it takes, in bytes.
+    pub(crate) bytes: u64,
+}
+
 /// Records of derived content.
 ///
 /// A derived manifest is *free* if it was computed in its repository and nothing there refers to
@@ -62,6 +80,10 @@ pub(crate) struct EvictedRecords {
 pub(crate) trait DerivedRecords: Send + Sync {
     /// What the outcome `key` led to.
     fn derived(&self, key: &Digest) -> Answer<'_, Option<Derived>>;
+
+    /// Stores blobs and manifests of an outcome and records it, durably, all of it or nothing. A
+    /// manifest that is there already is held from now on as it says.
+    fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError>;
 
     /// Records durably that the outcome `key` led to the manifest `digest`, which takes `bytes`
     /// with what was made for it, if `repository` holds it. Whether it does.

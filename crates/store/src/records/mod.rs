@@ -43,7 +43,7 @@ pub(crate) use cached::{CacheRecords, EvictedManifest};
 pub use cached::{Candidate, CandidatesAfter, Use, Which};
 pub(crate) use clock::Clock;
 pub use derived::{Derived, DerivedTotal};
-pub(crate) use derived::{DerivedEviction, DerivedRecords, EvictedRecords};
+pub(crate) use derived::{DerivedEviction, DerivedRecords, EvictedRecords, NewOutcome};
 pub(crate) use documents::DocumentRecords;
 pub use documents::{
     DocumentBounds, DocumentChange, DocumentOutcome, DocumentVersion, Precondition,

@@ -47,24 +47,7 @@ impl BlobRecords for MemoryRecords {
 
     fn publish_blob(&self, new: NewBlob) -> Answer<'_, ()> {
         self.write(|state| {
-            let next = 1 + state.blobs.values().map(|b| b.id).max().unwrap_or(0);
-            let known = state.blobs.get(&new.digest);
-            let blob = Blob {
-                id: known.map_or(next, |known| known.id),
-                size: new.access.size,
-                body: new.access.body,
-                used_at: state.now(),
-                needs: known.and_then(|known| known.needs.clone()),
-            };
-            state.blobs.insert(new.digest.clone(), blob);
-            if let Some(name) = new.repository {
-                state.link(&name, &new.digest, new.given);
-                // What was cached may have been the damaged content that this replaces.
-                state.changed(Change::Blob(name, new.digest));
-            }
-            if let Some(upload) = new.upload {
-                state.uploads.remove(upload.as_str());
-            }
+            publish(state, new);
             Ok::<_, StoreError>(())
         })
     }
@@ -127,6 +110,28 @@ impl BlobRecords for MemoryRecords {
                 None => state.unlink(repository, digest).into(),
             })
         })
+    }
+}
+
+/// Enters a blob, lets its repository read it, and ends the upload that it was.
+pub(super) fn publish(state: &mut State, new: NewBlob) {
+    let next = 1 + state.blobs.values().map(|b| b.id).max().unwrap_or(0);
+    let known = state.blobs.get(&new.digest);
+    let blob = Blob {
+        id: known.map_or(next, |known| known.id),
+        size: new.access.size,
+        body: new.access.body,
+        used_at: state.now(),
+        needs: known.and_then(|known| known.needs.clone()),
+    };
+    state.blobs.insert(new.digest.clone(), blob);
+    if let Some(name) = new.repository {
+        state.link(&name, &new.digest, new.given);
+        // What was cached may have been the damaged content that this replaces.
+        state.changed(Change::Blob(name, new.digest));
+    }
+    if let Some(upload) = new.upload {
+        state.uploads.remove(upload.as_str());
     }
 }
 

@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use metahub_oci::{Digest, RepositoryName};
 
-use super::MemoryRecords;
 use super::state::{BLOBS, Outcome, State};
+use super::{MemoryRecords, blobs, manifests};
 use crate::StoreError;
 use crate::records::{
     Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
-    EvictedRecords, Kind, Origin, digest_of,
+    EvictedRecords, Kind, NewOutcome, Origin, PutError, digest_of,
 };
 
 impl DerivedRecords for MemoryRecords {
@@ -30,19 +30,23 @@ impl DerivedRecords for MemoryRecords {
         digest: &Digest,
         bytes: u64,
     ) -> Answer<'_, bool> {
+        self.write(|state| Ok(record(state, key, repository, digest, bytes)))
+    }
+
+    fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError> {
         self.write(|state| {
-            let is_held = state.held(repository, digest).is_some();
-            if is_held {
-                let outcome = Outcome {
-                    repository: repository.clone(),
-                    digest: digest.clone(),
-                    bytes,
-                    used_at: state.now(),
-                };
-                state.outcomes.insert(key.clone(), outcome);
+            let before = state.clone();
+            for blob in new.blobs {
+                blobs::publish(state, blob);
             }
-            state.changed(Change::Derived(key.clone()));
-            Ok::<_, StoreError>(is_held)
+            for manifest in new.manifests {
+                if let Err(error) = manifests::publish(state, manifest) {
+                    *state = before;
+                    return Err(error);
+                }
+            }
+            record(state, &new.key, &new.repository, &new.served, new.bytes);
+            Ok(())
         })
     }
 
@@ -88,6 +92,28 @@ impl DerivedRecords for MemoryRecords {
             }
         })
     }
+}
+
+/// Records an outcome whose manifest the repository holds. Whether it does.
+fn record(
+    state: &mut State,
+    key: &Digest,
+    repository: &RepositoryName,
+    digest: &Digest,
+    bytes: u64,
+) -> bool {
+    let is_held = state.held(repository, digest).is_some();
+    if is_held {
+        let outcome = Outcome {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            bytes,
+            used_at: state.now(),
+        };
+        state.outcomes.insert(key.clone(), outcome);
+    }
+    state.changed(Change::Derived(key.clone()));
+    is_held
 }
 
 /// The records that may be evicted.

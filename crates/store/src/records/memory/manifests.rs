@@ -159,7 +159,7 @@ impl ManifestRecords for MemoryRecords {
     }
 }
 
-fn publish(state: &mut State, new: NewManifest) -> Result<(), PutError> {
+pub(super) fn publish(state: &mut State, new: NewManifest) -> Result<(), PutError> {
     let mounted = mounted(state, &new);
     if new.options.origin == Origin::Pushed {
         check(state, &new, &mounted)?;

@@ -104,19 +104,7 @@ impl BlobRecords for SqliteRecords {
 
     fn publish_blob(&self, new: NewBlob) -> Answer<'_, ()> {
         self.write(Durability::Full, move |transaction| {
-            Box::pin(async move {
-                let blob = enter(transaction, &new.digest, new.access).await?;
-                if let Some(name) = new.repository {
-                    let repository = ensure(transaction, &name, new.given).await?;
-                    link(transaction, repository, blob, new.given).await?;
-                    // What was cached may have been the damaged content that this replaces.
-                    transaction.changed(Change::Blob(name, new.digest));
-                }
-                if let Some(upload) = new.upload {
-                    uploads::remove(transaction, &upload).await?;
-                }
-                Ok::<_, StoreError>(())
-            })
+            Box::pin(publish(transaction, new))
         })
     }
 
@@ -193,6 +181,21 @@ impl BlobRecords for SqliteRecords {
             })
         })
     }
+}
+
+/// Enters a blob, lets its repository read it, and ends the upload that it was.
+pub(super) async fn publish(transaction: &mut Transaction, new: NewBlob) -> Result<(), StoreError> {
+    let blob = enter(transaction, &new.digest, new.access).await?;
+    if let Some(name) = new.repository {
+        let repository = ensure(transaction, &name, new.given).await?;
+        link(transaction, repository, blob, new.given).await?;
+        // What was cached may have been the damaged content that this replaces.
+        transaction.changed(Change::Blob(name, new.digest));
+    }
+    if let Some(upload) = new.upload {
+        uploads::remove(transaction, &upload).await?;
+    }
+    Ok(())
 }
 
 /// Enters a blob, or replaces what was there of it; its row.

@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use metahub_oci::{Digest, RepositoryName};
 
 use super::encoding::{digest_from_bytes, digest_to_bytes, time_to_millis};
-use super::transaction::Durability;
-use super::{SqliteRecords, derived_eviction, derived_rows, stale};
+use super::transaction::{Durability, Transaction};
+use super::{SqliteRecords, blobs, derived_eviction, derived_rows, stale};
 use crate::StoreError;
 use crate::records::{
     Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
-    EvictedRecords,
+    EvictedRecords, NewOutcome, PutError,
 };
 
 statements! {
@@ -60,22 +60,30 @@ impl DerivedRecords for SqliteRecords {
         digest: &Digest,
         bytes: u64,
     ) -> Answer<'_, bool> {
-        let (key, repository) = (key.clone(), repository.clone());
-        let digest = digest_to_bytes(digest);
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (key, repository, digest) = (key.clone(), repository.clone(), digest.clone());
+        self.write(Durability::Full, move |transaction| {
+            Box::pin(async move { record(transaction, key, &repository, &digest, bytes).await })
+        })
+    }
+
+    fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError> {
         self.write(Durability::Full, move |transaction| {
             Box::pin(async move {
-                let result = sqlx::query(PUT)
-                    .bind(digest_to_bytes(&key))
-                    .bind(bytes)
-                    .bind(transaction.now())
-                    .bind(repository.as_str())
-                    .bind(digest)
-                    .execute(&mut transaction.connection)
-                    .await;
-                let written = result.map_err(|error| transaction.error(error))?;
-                transaction.changed(Change::Derived(key));
-                Ok::<_, StoreError>(written.rows_affected() > 0)
+                for blob in new.blobs {
+                    blobs::publish(transaction, blob).await?;
+                }
+                for manifest in new.manifests {
+                    manifest.publish(transaction).await?;
+                }
+                let NewOutcome {
+                    key,
+                    repository,
+                    served,
+                    bytes,
+                    ..
+                } = new;
+                record(transaction, key, &repository, &served, bytes).await?;
+                Ok::<_, PutError>(())
             })
         })
     }
@@ -129,6 +137,27 @@ impl DerivedRecords for SqliteRecords {
             }
         })
     }
+}
+
+/// Records an outcome whose manifest the repository holds. Whether it does.
+async fn record(
+    transaction: &mut Transaction,
+    key: Digest,
+    repository: &RepositoryName,
+    digest: &Digest,
+    bytes: u64,
+) -> Result<bool, StoreError> {
+    let result = sqlx::query(PUT)
+        .bind(digest_to_bytes(&key))
+        .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+        .bind(transaction.now())
+        .bind(repository.as_str())
+        .bind(digest_to_bytes(digest))
+        .execute(&mut transaction.connection)
+        .await;
+    let written = result.map_err(|error| transaction.error(error))?;
+    transaction.changed(Change::Derived(key));
+    Ok(written.rows_affected() > 0)
 }
 
 #[cfg(test)]

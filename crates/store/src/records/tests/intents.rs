@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::world::World;
 use crate::content::Known;
 use crate::records::{
-    Cursor, DerivedEviction, DocumentBounds, DocumentChange, NewBlob, NewManifest, Origin,
-    Precondition, PutManifest, Records, Redacted, Right, TagRecord, Use,
+    Cursor, DerivedEviction, DocumentBounds, DocumentChange, NewBlob, NewManifest, NewOutcome,
+    Origin, Precondition, PutManifest, Records, Redacted, Right, TagRecord, Use,
 };
 
 const REPOSITORIES: usize = 5;
@@ -53,6 +53,13 @@ pub(super) enum Intent {
     Release(usize),
     SetCompatibility(usize, usize, bool),
     PutDerived(usize, usize, usize, u64),
+    PublishOutcome {
+        key: usize,
+        repository: usize,
+        blob: usize,
+        documents: [usize; 2],
+        require: bool,
+    },
     EvictDerived(u64, u64, u64, u32),
     Pin(usize, usize, u64),
     Unpin(usize, usize),
@@ -119,6 +126,11 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         2 => r().prop_map(Intent::Release),
         1 => (r(), d(), any::<bool>()).prop_map(|(r, d, some)| Intent::SetCompatibility(r, d, some)),
         3 => (0..3usize, r(), d(), 1..100u64).prop_map(|(k, r, d, b)| Intent::PutDerived(k, r, d, b)),
+        3 => (0..3usize, r(), b(), [d(), d()], any::<bool>()).prop_map(
+            |(key, repository, blob, documents, require)| {
+                Intent::PublishOutcome { key, repository, blob, documents, require }
+            }
+        ),
         2 => (0..150u64, 0..100u64, 0..400u64, 1..3u32)
             .prop_map(|(bytes, share, age, most)| Intent::EvictDerived(bytes, share, age, most)),
         2 => (r(), d(), 0..4u64).prop_map(|(r, d, most)| Intent::Pin(r, d, most)),
@@ -302,6 +314,40 @@ impl Intent {
                     "{:?}",
                     records.put_derived(key, name(r), digest, *bytes).await
                 )
+            }
+            Self::PublishOutcome {
+                key,
+                repository,
+                blob,
+                documents,
+                require,
+            } => {
+                let (digest, access) = world.blobs[*blob].clone();
+                let blob = NewBlob {
+                    digest,
+                    access,
+                    repository: Some(name(repository).clone()),
+                    given: false,
+                    upload: None,
+                };
+                // The second may be refused: then nothing of the first stays.
+                let last = PutManifest {
+                    require_references: *require,
+                    ..PutManifest::pushed(Vec::new())
+                };
+                let options = [PutManifest::derived(world.sources(0)), last];
+                let manifests = documents.iter().zip(options).map(|(at, options)| {
+                    NewManifest::new(name(repository), &world.documents[*at], options)
+                });
+                let new = NewOutcome {
+                    key: world.keys[*key].clone(),
+                    repository: name(repository).clone(),
+                    blobs: vec![blob],
+                    manifests: manifests.collect(),
+                    served: world.digest(documents[1]).clone(),
+                    bytes: 10,
+                };
+                format!("{:?}", records.publish_outcome(new).await)
             }
             Self::Pin(r, d, most) => {
                 let pinned = records.pin(name(r), world.digest(*d), *most).await;
