@@ -12,6 +12,8 @@ use serde_json::json;
 use url::Url;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
+use crate::commands::inspect_attach::attach;
+use crate::commands::registry_args::LoginArgs;
 use crate::commands::shown::Shown;
 use crate::config::Layer;
 use crate::exit::{self, Exit};
@@ -24,6 +26,7 @@ Examples:
   metahub inspect oci:FOLDER
   metahub inspect oci-archive:app.tar --format json
   metahub inspect docker-archive:app.tar --platform linux/amd64
+  metahub inspect hub.example/lab/app:1 --attach --as alice --password-stdin < password
 ";
 
 #[derive(Debug, Args)]
@@ -39,6 +42,12 @@ pub(crate) struct InspectArgs {
     /// Say which file, function and instruction shows it
     #[arg(long)]
     explain: bool,
+    /// Also push what was found beside the image, as a referrer of it: an artifact of the type
+    /// application/vnd.metahub.inspection.v1+json. The image is read under the same login
+    #[arg(long)]
+    attach: bool,
+    #[command(flatten)]
+    login: LoginArgs,
     /// The MetaHub to ask first for names without a host
     #[arg(long, value_name = "URL")]
     server: Option<Url>,
@@ -57,8 +66,22 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
         data: None,
     };
     let config = load_config(&settings, Layer::default())?;
+    let subject = match subject(&args)? {
+        Some(image) => {
+            let registry = args.login.registry(&image, &config)?;
+            Some((image, registry))
+        }
+        None => None,
+    };
+    let mut upstreams = config.upstreams.clone();
+    if let Some((_, registry)) = &subject {
+        // Read where it will be pushed, and under the same login.
+        let others = &mut upstreams.upstreams;
+        others.retain(|other| other.host != registry.host);
+        others.insert(0, registry.clone());
+    }
     let reader = || ImageReader {
-        upstreams: config.upstreams.clone(),
+        upstreams: upstreams.clone(),
         settings: config.registry.clone(),
         server: args.server.clone(),
     };
@@ -70,6 +93,10 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
     let shown = Shown::bytes(0);
     let work = inspect.run(shown.progress());
     let reports = shown.until_done(work, "Nothing of it is kept.").await??;
+    let attached = match &subject {
+        Some((image, registry)) => attach(image, registry, &reports).await?,
+        None => Vec::new(),
+    };
     match (args.format, reports.as_slice()) {
         (Format::Json, [report]) => output::json(report)?,
         (Format::Json, reports) => output::json(&json!({ "images": reports }))?,
@@ -80,9 +107,28 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
                 }
                 print(report, args.explain)?;
             }
+            for (report, digest) in reports.iter().zip(&attached) {
+                output::line(format!("attached to {} as {digest}", report.digest))?;
+            }
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What the reports are attached to, if they are to be.
+fn subject(args: &InspectArgs) -> miette::Result<Option<ImageReference>> {
+    if !args.attach {
+        return Ok(None);
+    }
+    let image = args.image.parse::<ImageReference>().ok();
+    match image.filter(|image| image.host().is_some()) {
+        Some(image) => Ok(Some(image)),
+        None => Err(miette!(
+            help = "write HOST/NAME:TAG",
+            "--attach needs an image of a registry, and {} names no host",
+            args.image
+        )),
+    }
 }
 
 /// Where the image is, by how its name begins.

@@ -20,6 +20,7 @@ pub(crate) mod document_server;
 pub(crate) mod documents;
 pub(crate) mod html;
 pub(crate) mod inspect;
+pub(crate) mod inspect_attach;
 pub(crate) mod layer;
 pub(crate) mod man;
 pub(crate) mod order;

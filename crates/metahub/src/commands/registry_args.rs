@@ -16,6 +16,20 @@ use crate::config::{Config, Layer};
 /// How a registry is spoken to, and under which login.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
+    #[command(flatten)]
+    login: LoginArgs,
+    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
+    /// [default: none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// The login at a registry, and how it is reached.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
     /// The login; without it, what the configuration says of that upstream, else what docker login
     /// wrote
     #[arg(long = "as", value_name = "LOGIN", env = "METAHUB_LOGIN")]
@@ -29,13 +43,6 @@ pub(crate) struct RegistryArgs {
     /// Authorities to trust beside the system's, a PEM file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca_file: Option<PathBuf>,
-    /// Configuration file, for the site's CPU targets and upstreams [env: METAHUB_CONFIG]
-    /// [default: none]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    config: Option<PathBuf>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) format: Format,
 }
 
 /// Most that is read of a password on standard input, in bytes.
@@ -51,6 +58,17 @@ impl RegistryArgs {
         load_config(&settings, Layer::default())
     }
 
+    /// How the registry is spoken to: as the flags say, else as the configuration does.
+    pub(crate) fn registry(
+        &self,
+        image: &ImageReference,
+        config: &Config,
+    ) -> miette::Result<UpstreamConfig> {
+        self.login.registry(image, config)
+    }
+}
+
+impl LoginArgs {
     /// How the registry is spoken to: as the flags say, else as the configuration does.
     pub(crate) fn registry(
         &self,
