@@ -20,6 +20,7 @@ mod folder;
 mod gc;
 mod layer_needs;
 mod manifests;
+mod nodes;
 mod records;
 mod repositories;
 mod scrub;
@@ -48,8 +49,10 @@ pub use gc::collect::{GcOptions, GcReport};
 pub use manifests::derived::{DerivedOutcome, Deriving};
 pub use records::{
     AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, DocumentBounds,
-    DocumentChange, DocumentOutcome, DocumentVersion, LocalName, Origin, Page, Pin, Pinning,
-    Precondition, PutError, PutManifest, Redacted, Release, StoredManifest, TagRecord, Use, Which,
+    DocumentChange, DocumentOutcome, DocumentVersion, Join, JoinToken, Joining, LocalName,
+    MOST_NODE_IMAGES, NodeFacts, NodeImage, NodeNote, NodeRecord, Origin, Page, Pin, Pinning,
+    Precondition, PutError, PutManifest, Redacted, Release, SecretHash, StoredManifest, TagRecord,
+    Use, Which,
 };
 pub use scrub::report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
 pub use steps::Steps;

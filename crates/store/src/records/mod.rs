@@ -17,6 +17,7 @@ mod layer_needs;
 mod manifests;
 pub(crate) mod memory;
 mod new_manifest;
+mod nodes;
 mod origin;
 mod ownership;
 mod pins;
@@ -56,6 +57,11 @@ pub use manifests::{Deletion, StoredManifest};
 pub(crate) use manifests::{ManifestRecords, Stays};
 pub(crate) use new_manifest::{NewManifest, digest_of, host_of};
 pub use new_manifest::{PutError, PutManifest};
+pub(crate) use nodes::NodeRecords;
+pub use nodes::{
+    Join, JoinToken, Joining, MOST_NODE_IMAGES, NodeFacts, NodeImage, NodeNote, NodeRecord,
+    SecretHash,
+};
 pub use origin::Origin;
 pub(crate) use ownership::OwnershipRecords;
 pub use ownership::{LocalName, Release};
@@ -85,6 +91,7 @@ pub(crate) trait Records:
     + InspectionRecords
     + LayerNeedsRecords
     + AccountRecords
+    + NodeRecords
     + DocumentRecords
     + IdentityRecords
     + SnapshotRecords

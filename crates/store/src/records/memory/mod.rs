@@ -12,6 +12,7 @@ mod identity;
 mod inspection;
 mod layer_needs;
 mod manifests;
+mod nodes;
 mod pins;
 mod repositories;
 mod state;

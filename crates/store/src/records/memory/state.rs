@@ -8,8 +8,8 @@ use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
 
 use crate::content::Known;
 use crate::records::{
-    AccountRecord, Change, Clock, DocumentVersion, Kind, Origin, Redacted, Reference, TagRecord,
-    UnlinkedBlob, host_of,
+    AccountRecord, Change, Clock, DocumentVersion, JoinToken, Kind, NodeRecord, Origin, Redacted,
+    Reference, TagRecord, UnlinkedBlob, host_of,
 };
 use crate::uploads::upload_id::UploadId;
 
@@ -127,6 +127,9 @@ pub(super) struct State {
     pub(super) secrets: BTreeMap<String, Redacted<[u8; 32]>>,
     /// The versions of each document, oldest first, by kind and name.
     pub(super) documents: BTreeMap<(String, String), Vec<DocumentVersion>>,
+    pub(super) nodes: BTreeMap<String, NodeRecord>,
+    /// By their hashes.
+    pub(super) join_tokens: BTreeMap<[u8; 32], JoinToken>,
     pub(super) identity: Option<Known>,
     pub(super) suspect: Option<String>,
 }
@@ -146,6 +149,8 @@ impl State {
             accounts: BTreeMap::new(),
             secrets: BTreeMap::new(),
             documents: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            join_tokens: BTreeMap::new(),
             identity: None,
             suspect: None,
         }

@@ -39,6 +39,7 @@ mod layer_needs;
 mod manifest_rows;
 mod manifests;
 mod needs;
+mod nodes;
 mod ownership;
 mod pins;
 mod publish_manifest;

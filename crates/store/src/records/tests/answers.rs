@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use metahub_oci::Algorithm;
 
 use super::intents::DOCUMENT_NAMES;
+use super::nodes::secret_hash;
 use super::world::World;
 use crate::records::{Answer, Batch, CandidatesAfter, Cursor, Records, Which};
 
@@ -111,6 +112,15 @@ async fn whole(records: &dyn Records, world: &World, now: SystemTime) -> Vec<Str
             let found = records.document(kind, name, version).await;
             answers.push(format!("{kind} {name} {version:?}: {found:?}"));
         }
+    }
+    answers.push(format!("nodes: {:?}", records.nodes().await));
+    answers.push(format!("join tokens: {:?}", records.join_tokens().await));
+    for name in ["alice", "bob"] {
+        answers.push(format!("node {name}: {:?}", records.node(name).await));
+        let found = records.node_by_token(secret_hash(name)).await;
+        let token = records.join_token(secret_hash(name)).await;
+        answers.push(format!("join token {name}: {token:?}"));
+        answers.push(format!("node with the token of {name}: {found:?}"));
     }
     answers.push(format!("alice: {:?}", records.account("alice").await));
     for (host, of_one_client) in [(None, false), (Some("quay.io"), false), (None, true)] {

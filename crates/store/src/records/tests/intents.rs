@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use metahub_oci::Tag;
 use proptest::prelude::*;
 
+use super::nodes::{NodeIntent, node_intent};
 use super::world::World;
 use crate::content::Known;
 use crate::records::{
@@ -76,6 +77,7 @@ pub(super) enum Intent {
     RemoveAccount(usize),
     Secret(usize, u8),
     ChangeDocument(usize, Option<u8>, u8),
+    Node(NodeIntent),
     BeginEpoch(i64, bool),
     FinishEpoch(i64),
     SetSuspect(bool),
@@ -149,6 +151,7 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         1 => (0..2usize, any::<u8>()).prop_map(|(name, byte)| Intent::Secret(name, byte)),
         3 => (0..3usize, prop::option::weighted(0.7, any::<u8>()), 0..6u8)
             .prop_map(|(name, text, when)| Intent::ChangeDocument(name, text, when)),
+        11 => node_intent().prop_map(Intent::Node),
         1 => (0..9i64, any::<bool>()).prop_map(|(epoch, bad)| Intent::BeginEpoch(epoch, bad)),
         1 => (0..9i64).prop_map(Intent::FinishEpoch),
         1 => any::<bool>().prop_map(Intent::SetSuspect),
@@ -170,7 +173,7 @@ const BOUNDS: DocumentBounds = DocumentBounds {
     deleted: 1,
 };
 
-fn names(at: usize) -> &'static str {
+pub(super) fn names(at: usize) -> &'static str {
     if at == 0 { "alice" } else { "bob" }
 }
 
@@ -457,6 +460,7 @@ impl Intent {
                 };
                 format!("{:?}", records.change_document(change, BOUNDS).await)
             }
+            Self::Node(intent) => intent.run(records, now).await,
             Self::BeginEpoch(epoch, bad) => {
                 let suspect = bad.then(|| "one of them is older".to_owned());
                 let known: Option<Known> = records.identity().await.unwrap();

@@ -10,7 +10,7 @@ use crate::records::{
 };
 
 /// Runs a law against both implementations.
-async fn each(law: impl AsyncFn(Subject, Watch)) {
+pub(super) async fn each(law: impl AsyncFn(Subject, Watch)) {
     let watch = Watch::default();
     law(Subject::sqlite(&watch).await, watch).await;
     let watch = Watch::default();

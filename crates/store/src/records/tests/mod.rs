@@ -4,6 +4,7 @@
 mod answers;
 mod intents;
 mod laws;
+mod nodes;
 mod world;
 
 use std::path::PathBuf;
