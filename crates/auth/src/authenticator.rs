@@ -6,6 +6,7 @@
 //! this process or another) is so everywhere within that time. Refusals are never remembered.
 
 mod arrival;
+mod node_login;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::token::{Access, Claims, until};
 use crate::verifier::Verifier;
 use crate::{
     AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
-    Password, ProfilesBy, Scope, SigningKey, StoredAccount,
+    Nodes, Password, ProfilesBy, Scope, SigningKey, StoredAccount,
 };
 
 /// The shortest life of a token that clients cope with.
@@ -90,6 +91,7 @@ pub struct Authenticator {
     verifier: Verifier,
     remembered: Remembered,
     anonymous: Option<Arc<Identity>>,
+    nodes: Option<Nodes>,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -116,11 +118,13 @@ impl Authenticator {
                 grants: Grants {
                     anonymous: config.anonymous,
                     account: None,
+                    node: false,
                 },
                 profile: Arc::new(Composed::none()),
                 token: None,
                 profile_by: None,
                 version: None,
+                node: None,
             })
         });
         Self {
@@ -130,7 +134,20 @@ impl Authenticator {
             verifier: Verifier::new(),
             anonymous,
             config,
+            nodes: None,
         }
+    }
+
+    /// The same where nodes prove who they are.
+    #[must_use]
+    pub fn with_nodes(self, nodes: Option<Nodes>) -> Self {
+        Self { nodes, ..self }
+    }
+
+    /// The nodes, where any way is configured in which they prove who they are.
+    #[must_use]
+    pub const fn nodes(&self) -> Option<&Nodes> {
+        self.nodes.as_ref()
     }
 
     /// How logins are judged.
@@ -252,6 +269,7 @@ impl Authenticator {
             sub: identity.login.to_string(),
             account: identity.account().cloned(),
             version: identity.version.clone(),
+            node: identity.node().cloned(),
             access: granted.collect(),
             catalog: catalog && identity.may_list(),
             ..Claims::new(&self.config.service, issued_at, lifetime)
@@ -271,6 +289,13 @@ impl Authenticator {
         from: Option<IpAddr>,
         catalog: &Catalog,
     ) -> Result<Identity, AuthError> {
+        if let Some(nodes) = &self.nodes
+            && let Some(credential) = nodes.credential(password)
+        {
+            return self
+                .node_login(nodes, user, &credential, from, catalog)
+                .await;
+        }
         // What the name means to whoever knows of no account. Its error is all that a wrong
         // password may show, or refusals would tell which accounts exist.
         let public = match catalog.interpret(user, &|_| false) {
@@ -325,6 +350,7 @@ impl Authenticator {
             expires: claims.expires(),
         });
         let identity = match &claims.account {
+            None if claims.node.is_some() => self.node_again(&claims, catalog).await?,
             None if claims.sub.is_empty() => {
                 let anonymous = self.anonymous.as_ref().ok_or(AuthError::LoginRequired)?;
                 Identity::clone(anonymous)
@@ -368,11 +394,13 @@ impl Authenticator {
             grants: Grants {
                 anonymous: self.config.anonymous,
                 account: None,
+                node: false,
             },
             profile,
             token: None,
             profile_by: None,
             version: None,
+            node: None,
         })
     }
 
@@ -388,11 +416,13 @@ impl Authenticator {
             grants: Grants {
                 anonymous: self.config.anonymous,
                 account: Some((account.name.clone(), account.role)),
+                node: false,
             },
             profile,
             token: None,
             profile_by: None,
             version: Some(self.key.version_of(&stored.password)?),
+            node: None,
         })
     }
 

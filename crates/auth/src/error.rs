@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metahub_catalog::LoginError;
 
-use crate::AccountStoreError;
+use crate::{AccountStoreError, NodeRefused};
 
 /// Why credentials were not accepted. All are answered 401, except [`TooMany`](Self::TooMany)
 /// (429) and [`Unavailable`](Self::Unavailable) (503).
@@ -41,6 +41,9 @@ pub enum AuthError {
     /// A token that is not ours: wrong signature, wrong service, another algorithm, or cut.
     #[error("the token is not one of this registry's: log in again")]
     BadToken,
+    /// What has the form of a node's credential proves no node.
+    #[error("{0}")]
+    Node(#[from] NodeRefused),
     /// The header cannot be read.
     #[error("the credentials cannot be read: {0}")]
     Malformed(&'static str),

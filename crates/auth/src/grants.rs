@@ -6,11 +6,13 @@ use crate::account::AccountName;
 use crate::role::{AnonymousAccess, Right, Role};
 
 /// Where somebody's rights come from: what everybody may do, and the account's role if there
-/// is an account.
+/// is an account; a node that proved who it is may pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grants {
     pub(crate) anonymous: AnonymousAccess,
     pub(crate) account: Option<(AccountName, Role)>,
+    /// Whether a node proved who it is.
+    pub(crate) node: bool,
 }
 
 impl Grants {
@@ -35,7 +37,8 @@ impl Grants {
             },
             Some((_, Role::Curator)) => matches!(right, Right::Pull | Right::Curate),
         };
-        everybody || account
+        let node = self.node && right == Right::Pull;
+        everybody || account || node
     }
 }
 
@@ -77,6 +80,7 @@ mod tests {
         let grants = Grants {
             anonymous: anonymous.parse().unwrap(),
             account: role.map(|role| ("alice".parse().unwrap(), role)),
+            node: false,
         };
         let row = ["alice/x", "bob/x"].map(|name| {
             let name = name.parse().unwrap();
@@ -103,10 +107,23 @@ mod tests {
         let grants = Grants {
             anonymous: AnonymousAccess::Read,
             account: Some(("alice".parse().unwrap(), Role::Pusher)),
+            node: false,
         };
         let name = repository.parse().unwrap();
         assert_eq!(grants.allows(Right::Push, Some(&name)), allowed);
         assert!(!grants.allows(Right::Push, None));
+    }
+
+    #[test]
+    fn a_node_may_pull_where_nobody_else_may_and_do_nothing_more() {
+        let grants = Grants {
+            anonymous: AnonymousAccess::None,
+            account: None,
+            node: true,
+        };
+        let name = "alice/x".parse().unwrap();
+        let allowed = ALL.map(|right| grants.allows(right, Some(&name)));
+        assert_eq!(allowed, [true, false, false, false, false]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use metahub_catalog::Composed;
 use metahub_oci::RepositoryName;
 
 use crate::grants::Grants;
-use crate::{AccountName, Actions, Right, Role, Scope};
+use crate::{AccountName, Actions, Node, Right, Role, Scope};
 
 /// Why an identity may not do what was asked. The text is for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,8 +102,11 @@ pub struct Identity {
     pub(crate) profile_by: Option<Box<str>>,
     /// What a token narrows this to; `None` for those who came with a password or nothing.
     pub(crate) token: Option<TokenLimits>,
-    /// Which password of the account this rests on; see `SigningKey::version_of`.
+    /// Which password of the account, or which token of the node, this rests on; see
+    /// `SigningKey::version_of`.
     pub(crate) version: Option<Box<str>>,
+    /// The node that proved who it is.
+    pub(crate) node: Option<Arc<Node>>,
 }
 
 impl Identity {
@@ -117,6 +120,12 @@ impl Identity {
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         self.grants.account.as_ref().map(|(_, role)| *role)
+    }
+
+    /// The node that asks, if it proved which it is.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_deref()
     }
 
     /// The user name as the client sent it; empty for the anonymous.
@@ -256,6 +265,7 @@ pub(crate) mod tests {
             grants: Grants {
                 anonymous: AnonymousAccess::Read,
                 account: account.map(|(name, role)| (name.parse().unwrap(), role)),
+                node: false,
             },
             profile: Arc::new(Composed::none()),
             profile_by: None,
@@ -265,6 +275,7 @@ pub(crate) mod tests {
                 expires: Timestamp::now(),
             }),
             version: None,
+            node: None,
         }
     }
 

@@ -14,7 +14,7 @@ use metahub_oci::RepositoryName;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{AccountName, Actions, AuthError, PasswordHash, Scope};
+use crate::{AccountName, Actions, AuthError, Node, PasswordHash, Scope};
 
 const ALGORITHM: Algorithm = Algorithm::HS256;
 /// Longest token that is read: 32 scopes of the longest names fit.
@@ -42,7 +42,15 @@ impl SigningKey {
     /// A short name for a stored password, that tells nothing about it and changes with it. A
     /// token carries it, so that a new password ends the tokens of the old one.
     pub(crate) fn version_of(&self, password: &PasswordHash) -> Result<Box<str>, AuthError> {
-        let message = format!("password-version:{}", password.as_str());
+        self.version(&format!("password-version:{}", password.as_str()))
+    }
+
+    /// The same for what a node proved itself with.
+    pub(crate) fn version_of_node(&self, basis: &str) -> Result<Box<str>, AuthError> {
+        self.version(&format!("node-version:{basis}"))
+    }
+
+    fn version(&self, message: &str) -> Result<Box<str>, AuthError> {
         let mut text = jsonwebtoken::crypto::sign(message.as_bytes(), &self.signing, ALGORITHM)
             .map_err(AuthError::unavailable)?;
         text.truncate(VERSION_LETTERS);
@@ -97,6 +105,9 @@ pub(crate) struct Claims {
     pub(crate) account: Option<AccountName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<Box<str>>,
+    /// The node that proved who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<Node>,
     pub(crate) access: Vec<Access>,
     /// Whether the list of repositories may be read with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -115,6 +126,7 @@ impl Claims {
             exp: iat.saturating_add(lifetime),
             account: None,
             version: None,
+            node: None,
             access: Vec::new(),
             catalog: false,
         }

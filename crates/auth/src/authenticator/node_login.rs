@@ -1,0 +1,88 @@
+//! The identity of a node that proves which it is, and of the tokens that it was issued.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use metahub_catalog::{Catalog, Composed};
+
+use super::Authenticator;
+use crate::grants::Grants;
+use crate::node::NodeRefused;
+use crate::nodes::{NodeCredential, Nodes, Proven};
+use crate::token::Claims;
+use crate::{AuthError, Identity};
+
+impl Authenticator {
+    /// A node that sent `credential` in place of a password.
+    pub(super) async fn node_login(
+        &self,
+        nodes: &Nodes,
+        user: &str,
+        credential: &NodeCredential,
+        from: Option<IpAddr>,
+        catalog: &Catalog,
+    ) -> Result<Identity, AuthError> {
+        let profile = profile_of(user, catalog)?;
+        let proven = nodes.verify(credential, from).await;
+        let proven = proven.inspect_err(|error| {
+            if let AuthError::Node(refused) = error {
+                tracing::info!(%refused, ?from, "a node was refused");
+            }
+        })?;
+        self.of_node(user, profile, proven)
+    }
+
+    /// The node that a token was issued to, unless it is revoked or has another credential now.
+    pub(super) async fn node_again(
+        &self,
+        claims: &Claims,
+        catalog: &Catalog,
+    ) -> Result<Identity, AuthError> {
+        let (Some(nodes), Some(node)) = (&self.nodes, &claims.node) else {
+            return Err(AuthError::Expired);
+        };
+        let profile = profile_of(&claims.sub, catalog)?;
+        let proven = nodes.again(node).await?;
+        let identity = self.of_node(&claims.sub, profile, proven)?;
+        if identity.version != claims.version {
+            return Err(AuthError::Expired);
+        }
+        Ok(identity)
+    }
+
+    fn of_node(
+        &self,
+        user: &str,
+        profile: Arc<Composed>,
+        proven: Proven,
+    ) -> Result<Identity, AuthError> {
+        let version = proven.basis.map(|basis| self.key.version_of_node(&basis));
+        Ok(Identity {
+            login: user.into(),
+            grants: Grants {
+                anonymous: self.config.anonymous,
+                account: None,
+                node: true,
+            },
+            profile,
+            profile_by: None,
+            token: None,
+            version: version.transpose()?,
+            node: Some(Arc::new(proven.node)),
+        })
+    }
+}
+
+/// What a node's user name means: a profile alone, or nothing.
+fn profile_of(user: &str, catalog: &Catalog) -> Result<Arc<Composed>, AuthError> {
+    if user.is_empty() {
+        return Ok(Arc::new(Composed::none()));
+    }
+    match catalog.interpret(user, &|_| false) {
+        Ok(login) if login.account.is_some() => {
+            Err(NodeRefused::WithAccount(user.to_owned()).into())
+        }
+        Ok(login) => Ok(login.profile),
+        Err(error) => Err(AuthError::UnknownProfile(error)),
+    }
+}

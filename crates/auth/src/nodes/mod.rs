@@ -1,0 +1,295 @@
+//! Who a node is: verifies what a node sends in place of a password, exchanges join tokens, and
+//! remembers what was seen of nodes. Nothing of this is on unless the configuration says so.
+//!
+//! A node that proved who it is may pull; no more rights come of it.
+
+mod munge;
+mod secret;
+mod sightings;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metahub_store::{Join, Joining, NodeFacts, NodeImage, NodeRecord, Store};
+
+use crate::node::{Node, NodeName, NodeRefused, NodeWay};
+use crate::{AuthError, Password};
+use munge::Munge;
+use sightings::Sightings;
+
+pub use munge::MungeConfig;
+pub use secret::{NodeSecret, join_token_id};
+
+/// How often what was seen of nodes is written.
+const WRITE_EVERY: Duration = Duration::from_secs(60);
+/// How long after something new it is: others may follow.
+const WRITE_NEWS_AFTER: Duration = Duration::from_millis(500);
+/// Most features that a node reports.
+const MOST_FEATURES: usize = 128;
+/// Longest feature or version that a node reports, in bytes.
+const LONGEST_FEATURE: usize = 256;
+
+/// In which ways nodes prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodesConfig {
+    /// Whether nodes join with join tokens.
+    pub join: bool,
+    /// How `munged` is reached, where nodes prove themselves by MUNGE.
+    pub munge: Option<MungeConfig>,
+    /// Most nodes that are kept.
+    pub limit: usize,
+}
+
+impl Default for NodesConfig {
+    fn default() -> Self {
+        Self {
+            join: false,
+            munge: None,
+            limit: 10_000,
+        }
+    }
+}
+
+impl NodesConfig {
+    /// Whether there is any way.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.join || self.munge.is_some()
+    }
+}
+
+/// Why a node could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The configuration lets none join.
+    #[error("no node joins here (nodes.join in this registry's configuration)")]
+    Off,
+    /// The token is none, was used up, or has expired.
+    #[error(
+        "this join token is of no use: it has expired, was used up or removed, or is of another registry"
+    )]
+    NoToken,
+    /// The name is taken.
+    #[error(
+        "a node called {0} has joined before: remove it first (metahub node remove {0}), or join \
+         with a token that replaces (metahub node token add --replace)"
+    )]
+    Taken(NodeName),
+    /// The name is revoked.
+    #[error("node {0} is revoked here: whoever runs this registry can let it in again")]
+    Revoked(NodeName),
+    /// There are as many nodes as may be.
+    #[error("this registry keeps no more nodes (nodes.limit in its configuration)")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] metahub_store::StoreError),
+}
+
+/// What a node sends in place of a password.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeCredential {
+    Token(NodeSecret),
+    Munge(Password),
+}
+
+/// A node whose credential holds, and what its registry tokens rest on.
+pub(crate) struct Proven {
+    pub(crate) node: Node,
+    /// Changes when what it proved itself with is replaced.
+    pub(crate) basis: Option<String>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    config: NodesConfig,
+    munge: Option<Munge>,
+    sightings: Sightings,
+}
+
+/// The nodes of a registry. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Nodes(Arc<Inner>);
+
+impl Nodes {
+    /// Nodes that `store` keeps, in the ways that `config` names.
+    #[must_use]
+    pub fn new(store: Store, config: NodesConfig) -> Self {
+        let sightings = Sightings::new(config.limit);
+        Self(Arc::new(Inner {
+            munge: config.munge.clone().map(Munge::new),
+            store,
+            config,
+            sightings,
+        }))
+    }
+
+    /// What a password is that has the form of something by which nodes prove who they are here.
+    pub(crate) fn credential(&self, password: &Password) -> Option<NodeCredential> {
+        let text = password.expose();
+        if self.0.config.join
+            && let Some(token) = NodeSecret::node(text)
+        {
+            return Some(NodeCredential::Token(token));
+        }
+        if self.0.munge.is_some() && Munge::is_credential(password) {
+            return Some(NodeCredential::Munge(password.clone()));
+        }
+        None
+    }
+
+    /// The node that a credential proves.
+    pub(crate) async fn verify(
+        &self,
+        credential: &NodeCredential,
+        from: Option<IpAddr>,
+    ) -> Result<Proven, AuthError> {
+        match credential {
+            NodeCredential::Munge(credential) => {
+                let munge = self.0.munge.as_ref().ok_or(NodeRefused::Foreign)?;
+                let name = munge.node(credential, from).await?;
+                let way = NodeWay::Munge;
+                self.again(&Node { name, way }).await
+            }
+            NodeCredential::Token(token) => {
+                let hash = token.hash();
+                let found = self.0.store.node_by_token(hash).await;
+                let found = found.map_err(AuthError::unavailable)?;
+                let record = found.ok_or(NodeRefused::Unknown)?;
+                let name = name_of(&record)?;
+                self.admit(name, NodeWay::Token, Some(&record))
+            }
+        }
+    }
+
+    /// The node that a token of this registry was issued to, as it stands now.
+    pub(crate) async fn again(&self, node: &Node) -> Result<Proven, AuthError> {
+        let configured = match node.way {
+            NodeWay::Token => self.0.config.join,
+            NodeWay::Munge => self.0.munge.is_some(),
+            NodeWay::Certificate | NodeWay::SlurmJwt => false,
+        };
+        if !configured {
+            return Err(AuthError::Expired);
+        }
+        let found = self.0.store.node(node.name.as_str()).await;
+        let record = found.map_err(AuthError::unavailable)?;
+        self.admit(node.name.clone(), node.way, record.as_ref())
+    }
+
+    /// A node of which the store knows `record`, if it is not revoked.
+    fn admit(
+        &self,
+        name: NodeName,
+        way: NodeWay,
+        record: Option<&NodeRecord>,
+    ) -> Result<Proven, AuthError> {
+        if record.is_some_and(|record| record.revoked_at.is_some()) {
+            return Err(NodeRefused::Revoked(name).into());
+        }
+        let basis = match way {
+            NodeWay::Token => {
+                let hash = record.and_then(|record| record.token_hash.as_ref());
+                Some(join_token_id(hash.ok_or(NodeRefused::Unknown)?))
+            }
+            NodeWay::Munge | NodeWay::Certificate | NodeWay::SlurmJwt => None,
+        };
+        let node = Node { name, way };
+        self.0.sightings.note(&node, None, None);
+        Ok(Proven { node, basis })
+    }
+
+    /// Exchanges a join token for the token of a node called `name`.
+    ///
+    /// # Errors
+    /// See [`JoinError`].
+    pub async fn join(&self, name: &NodeName, with: &str) -> Result<NodeSecret, JoinError> {
+        let Inner { store, config, .. } = &*self.0;
+        if !config.join {
+            return Err(JoinError::Off);
+        }
+        let with = NodeSecret::joining(with).ok_or(JoinError::NoToken)?.hash();
+        // Those without a token never wait for, nor hold up, who writes.
+        if store.join_token(with.clone()).await?.is_none() {
+            return Err(JoinError::NoToken);
+        }
+        let token = NodeSecret::for_node();
+        let join = Join {
+            name: name.as_str().to_owned(),
+            way: NodeWay::Token.as_str().to_owned(),
+            join_token: with,
+            token: token.hash(),
+            most: config.limit as u64,
+        };
+        match store.join(join).await? {
+            Joining::Done => Ok(token),
+            Joining::NoToken => Err(JoinError::NoToken),
+            Joining::Taken => Err(JoinError::Taken(name.clone())),
+            Joining::Revoked => Err(JoinError::Revoked(name.clone())),
+            Joining::Full => Err(JoinError::Full),
+        }
+    }
+
+    /// Takes note of an image that a node got: `NAME:TAG`, and the digest.
+    pub fn pulled(&self, node: &Node, image: String, digest: String) {
+        let image = NodeImage { image, digest };
+        self.0.sightings.note(node, Some(image), None);
+    }
+
+    /// Takes note of what a node reports of itself. Whether it is of bearable length.
+    #[must_use]
+    pub fn reported(&self, node: &Node, features: Vec<String>, version: String) -> bool {
+        let fits =
+            |text: &String| text.len() <= LONGEST_FEATURE && !text.chars().any(char::is_control);
+        if features.len() > MOST_FEATURES || !features.iter().all(fits) || !fits(&version) {
+            return false;
+        }
+        let facts = NodeFacts { features, version };
+        self.0.sightings.note(node, None, Some(facts));
+        true
+    }
+
+    /// Writes what was seen of nodes, again and again.
+    pub async fn keep(self) {
+        loop {
+            let news = async {
+                self.0.sightings.news.notified().await;
+                tokio::time::sleep(WRITE_NEWS_AFTER).await;
+            };
+            let _ = tokio::time::timeout(WRITE_EVERY, news).await;
+            self.write().await;
+        }
+    }
+
+    /// Writes what was seen of nodes and is not written yet.
+    pub async fn write(&self) {
+        let Inner {
+            store,
+            config,
+            sightings,
+            ..
+        } = &*self.0;
+        let notes = sightings.take();
+        if notes.is_empty() {
+            return;
+        }
+        match store.note_nodes(notes.clone(), config.limit as u64).await {
+            Ok(0) => {}
+            Ok(left_out) => tracing::warn!(
+                left_out,
+                "nodes are served and not listed: there are as many as nodes.limit says"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "what was seen of nodes could not be written");
+                sightings.put_back(notes);
+            }
+        }
+    }
+}
+
+/// The name in a record.
+fn name_of(record: &NodeRecord) -> Result<NodeName, AuthError> {
+    record.name.parse().map_err(AuthError::unavailable)
+}
