@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_auth::{Authenticator, ProfilesBy, SigningKey};
+use metahub_auth::{Authenticator, Nodes, ProfilesBy, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
 use metahub_operations::Curation;
@@ -74,7 +74,8 @@ impl App {
             catalog.clone(),
             config.auth.clone(),
             SigningKey::new(secret.expose()),
-        );
+        )
+        .with_nodes(nodes(&store, config));
         let settings = Settings {
             logins: Some(logins(config)),
             documents,
@@ -124,6 +125,7 @@ impl App {
         at_once: impl Future<Output = ()>,
     ) -> Exit {
         let store = self.registry.store().clone();
+        let nodes = self.authenticator.nodes().cloned();
         let app = metahub_server::App {
             registry: self.registry,
             curation: self.curation,
@@ -141,6 +143,9 @@ impl App {
         };
         tokio::select! {
             () = server.run(app, stop) => {
+                if let Some(nodes) = nodes {
+                    nodes.write().await;
+                }
                 store.close().await;
                 Exit::Ok
             }
@@ -152,6 +157,16 @@ impl App {
             }
         }
     }
+}
+
+/// The nodes that prove who they are, where any way is configured.
+fn nodes(store: &Store, config: &Config) -> Option<Nodes> {
+    let nodes = config
+        .nodes
+        .is_on()
+        .then(|| Nodes::new(store.clone(), config.nodes.clone()))?;
+    tokio::spawn(nodes.clone().keep());
+    Some(nodes)
 }
 
 /// Refuses a configuration by which a request would be under a login that means nothing.

@@ -17,6 +17,7 @@ use crate::commands::demo::DemoArgs;
 use crate::commands::documents::DocumentCommand;
 use crate::commands::inspect::InspectArgs;
 use crate::commands::layer::LayerCommand;
+use crate::commands::node::NodeCommand;
 use crate::commands::pin::PinArgs;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::release::ReleaseArgs;
@@ -105,6 +106,9 @@ pub(crate) enum Command {
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Manage the nodes that prove who they are, and the tokens that they join with
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Remove content that nothing needs any more
     Gc(GcArgs),
     /// Reread all content, set damaged content aside, and fetch it again where it came from

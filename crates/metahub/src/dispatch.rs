@@ -13,8 +13,8 @@ use crate::commands::profile::ProfileCommand;
 use crate::commands::shown::Interrupted;
 use crate::commands::{
     account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
-    inspect, layer, man, pin, profile, release, resolve, resolve_several, schema, serve, upkeep,
-    warm, why,
+    inspect, layer, man, node, pin, profile, release, resolve, resolve_several, schema, serve,
+    upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -67,6 +67,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Inspect(args) => block_on(inspect::run(*args)),
         Command::Layer(command) => block_on(layer::run(command)),
         Command::Account(command) => block_on(account::run(command)),
+        Command::Node(command) => block_on(node::run(command)),
         Command::Gc(args) => block_on(upkeep::gc(args)),
         Command::Scrub(args) => block_on(upkeep::scrub(args)),
         Command::Backup(args) => block_on(backup::backup(args)),

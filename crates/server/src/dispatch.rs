@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::channels::{self, Below};
 use crate::connection::Peer;
 use crate::error::HttpError;
-use crate::handlers::{base, curation, hardware, lists, resolve, token};
+use crate::handlers::{base, curation, hardware, lists, nodes, resolve, token};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
@@ -156,6 +156,11 @@ impl Dispatcher {
             Route::Ready => base::ready(self.app.registry.store()),
             Route::Hardware => Ok(hardware::get(&self.app.registry)),
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
+            Route::JoinNode => {
+                let body = request::read(body, nodes::MAX_BYTES, "the body").await?;
+                nodes::join(self.app.authenticator.nodes(), &body, call.client).await
+            }
+            Route::ReportNode => self.report(call, record, body).await,
             Route::OpenApi => Ok(curation::openapi()),
             Route::Curated(kind, asked) => {
                 let identity = self.identify(call, record).await?;
@@ -297,6 +302,19 @@ impl Dispatcher {
             &image,
         )
         .await
+    }
+
+    /// What a node tells of itself.
+    async fn report(
+        &self,
+        call: &Call<'_>,
+        record: &mut Record,
+        body: RequestBody,
+    ) -> Result<Response<Body>, HttpError> {
+        let identity = self.identify(call, record).await?;
+        let identity = self.require(call, identity)?;
+        let body = request::read(body, nodes::MAX_BYTES, "the body").await?;
+        nodes::report(self.app.authenticator.nodes(), &identity, &body)
     }
 
     /// For monitoring: whoever the configuration lets read it.

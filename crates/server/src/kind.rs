@@ -36,6 +36,8 @@ kinds! {
     Token => "token",
     Resolve => "resolve",
     Hardware => "hardware",
+    JoinNode => "join-node",
+    ReportNode => "report-node",
     OpenApi => "openapi",
     ListDocuments => "list-documents",
     GetDocument => "get-document",
@@ -73,6 +75,8 @@ impl From<&Route> for Kind {
             Route::Token => Self::Token,
             Route::Resolve => Self::Resolve,
             Route::Hardware => Self::Hardware,
+            Route::JoinNode => Self::JoinNode,
+            Route::ReportNode => Self::ReportNode,
             Route::OpenApi => Self::OpenApi,
             Route::Curated(_, asked) => match asked {
                 Curated::List | Curated::History(_) => Self::ListDocuments,

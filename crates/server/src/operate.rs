@@ -1,8 +1,8 @@
 //! From an operation of the distribution API, and the right to it, to its handler.
 
-use http::Response;
+use http::{Method, Response};
 use metahub_auth::{Granted, Identity, Right};
-use metahub_oci::{ErrorCode, Reference, RepositoryName};
+use metahub_oci::{ErrorCode, Reference, RepositoryName, Tag};
 use metahub_registry::{Push, Read, Repository};
 
 use crate::app::App;
@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::operation::Operation;
 use crate::request;
 use crate::request_body::RequestBody;
+use crate::respond::CONTENT_DIGEST;
 
 /// Carries out operations.
 pub(crate) struct Operations<'a> {
@@ -81,8 +82,11 @@ impl Operations<'_> {
                 let profile = identity.profile();
                 let answer =
                     manifests::get(repository, method, headers, profile, reference).await?;
-                if matches!(reference, Reference::Tag(_)) {
+                if let Reference::Tag(tag) = reference {
                     self.metrics.resolved(profile);
+                    if method == Method::GET {
+                        self.note_pull(identity, asked, tag, &answer);
+                    }
                 }
                 Ok(answer)
             }
@@ -94,6 +98,22 @@ impl Operations<'_> {
                 lists::referrers(repository, query, limits.page_size, asked, digest).await
             }
             _ => Err(mismatch(operation)),
+        }
+    }
+
+    /// Takes note of what a node got of `asked:tag`.
+    fn note_pull(
+        &self,
+        identity: &Identity,
+        asked: &RepositoryName,
+        tag: &Tag,
+        answer: &Response<Body>,
+    ) {
+        if let (Some(nodes), Some(node)) = (self.app.authenticator.nodes(), identity.node())
+            && let Some(digest) = answer.headers().get(CONTENT_DIGEST)
+            && let Ok(digest) = digest.to_str()
+        {
+            nodes.pulled(node, format!("{asked}:{tag}"), digest.to_owned());
         }
     }
 

@@ -27,6 +27,10 @@ pub(crate) enum Route {
     Resolve,
     /// `GET /api/v1/hardware`.
     Hardware,
+    /// `POST /api/v1/nodes/join`.
+    JoinNode,
+    /// `POST /api/v1/nodes/report`.
+    ReportNode,
     /// `GET /api/v1/openapi.json`.
     OpenApi,
     /// Everything under `/api/v1/profiles`, `/api/v1/collections` and `/api/v1/history/`.
@@ -67,6 +71,8 @@ impl Route {
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
             "/api/v1/hardware" => return only(method, &[Method::GET], Self::Hardware),
+            "/api/v1/nodes/join" => return only(method, &[Method::POST], Self::JoinNode),
+            "/api/v1/nodes/report" => return only(method, &[Method::POST], Self::ReportNode),
             "/api/v1/openapi.json" => return only(method, &[Method::GET], Self::OpenApi),
             "/healthz" => return only(method, &[Method::GET, Method::HEAD], Self::Health),
             "/readyz" => return only(method, &[Method::GET, Method::HEAD], Self::Ready),

@@ -23,6 +23,7 @@ pub(crate) mod inspect;
 pub(crate) mod inspect_attach;
 pub(crate) mod layer;
 pub(crate) mod man;
+pub(crate) mod node;
 pub(crate) mod order;
 pub(crate) mod pin;
 pub(crate) mod profile;

@@ -50,7 +50,7 @@ pub(crate) struct ScrubArgs {
 }
 
 /// A length of time with its unit, such as `24h` or `90s`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .ok()
         .and_then(|time| Duration::try_from(time).ok())

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::settings::Config;
 use super::shapes;
 use super::time::Time;
-use super::values::{Count, DocumentMemory, ManifestSize, Percent, Rate, Size};
+use super::values::{Count, DocumentMemory, ManifestSize, MungeSwitch, Percent, Rate, Size};
 use super::yaml::ConfigError;
 
 settings! {
@@ -45,6 +45,26 @@ settings! {
         /// taken from the variable `COSIGN_PASSWORD`.
         password_file: Option<PathBuf> = ""
             => |config, file| config.signing.password_file = Some(file);
+    }
+}
+
+settings! {
+    /// The keys under `nodes`.
+    NodesLayer {
+        /// Whether nodes join: each exchanges a token of `metahub node token` for one of its own,
+        /// which `metahub node revoke` ends.
+        join: Option<bool> = "false" => |config, join| config.nodes.join = join;
+
+        /// Whether credentials of [MUNGE](node.md#who-a-node-is) prove nodes: `true`, or the socket of
+        /// a `munged` that is not at the usual place. The program `unmunge` must be installed here.
+        #[schemars(with = "Option<shapes::BoolOrText>")]
+        munge: Option<MungeSwitch> = "false"
+            => |config, munge| config.nodes.munge = munge.0;
+
+        /// Most nodes that are listed. One that proves who it is otherwise is served beyond that as
+        /// well, and none joins.
+        limit: Option<Count<1, 1_000_000>> = "10000"
+            => |config, limit| config.nodes.limit = limit.0;
     }
 }
 

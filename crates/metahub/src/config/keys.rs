@@ -14,7 +14,9 @@ use metahub_upstream::{AnyHost, ProxiedPrivate};
 use super::catalog::CatalogEntry;
 use super::declare::{Declared, Field, Keys, settings};
 use super::environment::Environment;
-use super::groups::{CacheLayer, GcLayer, LimitsLayer, ScrubLayer, SigningLayer, TlsLayer};
+use super::groups::{
+    CacheLayer, GcLayer, LimitsLayer, NodesLayer, ScrubLayer, SigningLayer, TlsLayer,
+};
 use super::settings::Config;
 use super::shapes;
 use super::time::Time;
@@ -112,6 +114,11 @@ settings! {
   certificate: {}               # such as '*.zen3.example': zen3, by a DNS name of the certificate
   network: {}                   # such as 10.2.0.0/16: zen3, by the client's address"
             => |config, by| config.auth.profiles_by = by;
+
+        /// [Who a node is](node.md#who-a-node-is): the ways in which a node proves that. Nobody needs
+        /// one for a public profile. A node that proved who it is may pull, also where `anonymous`
+        /// is `none`; no other right comes of it.
+        nodes: NodesLayer = "" => |config, nodes| nodes.apply_to(config);
 
         /// How long a token lives that a client gets for its login; at least `60s`.
         token_lifetime: Option<Time> = "5m"

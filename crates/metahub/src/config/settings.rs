@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use metahub_auth::AuthConfig;
+use metahub_auth::{AuthConfig, NodesConfig};
 use metahub_hardware::Extension;
 use metahub_limits::DocumentBudget;
 use metahub_registry::{Free, InspectionMode, Settings};
@@ -32,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) reload_interval: Duration,
     pub(crate) hardware: Extension,
     pub(crate) auth: AuthConfig,
+    pub(crate) nodes: NodesConfig,
     pub(crate) metrics: MetricsAccess,
     pub(crate) limits: Limits,
     pub(crate) upload_idle: Duration,
@@ -137,6 +138,7 @@ impl Default for Config {
             reload_interval: Duration::from_secs(2),
             hardware: Extension::default(),
             auth: AuthConfig::default(),
+            nodes: NodesConfig::default(),
             metrics: MetricsAccess::default(),
             limits: Limits::default(),
             upload_idle: Duration::from_hours(24),

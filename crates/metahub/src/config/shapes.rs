@@ -15,6 +15,15 @@ pub(super) enum BoolOrTexts {
     Texts(Vec<String>),
 }
 
+/// Yes or no, or a text.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema counts")]
+pub(super) enum BoolOrText {
+    Bool(bool),
+    Text(String),
+}
+
 /// Yes or no, or `well-known`.
 #[derive(JsonSchema)]
 #[serde(untagged)]

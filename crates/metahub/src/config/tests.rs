@@ -97,7 +97,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 60] = [
+const OTHER_VALUES: [(&str, &str); 63] = [
     ("inspection", "enforce"),
     ("inspection_rate", "1 MiB"),
     ("inspection_wait", "1s"),
@@ -117,6 +117,9 @@ const OTHER_VALUES: [(&str, &str); 60] = [
     ("profile_header", "true"),
     ("profiles_by", "{network: {10.2.0.0/16: zen3}}"),
     ("token_lifetime", "1h"),
+    ("nodes.join", "true"),
+    ("nodes.munge", "/run/munge/other.socket"),
+    ("nodes.limit", "7"),
     ("metrics", "everybody"),
     ("gc.every", "0s"),
     ("gc.grace", "1h"),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use metahub_auth::{AnonymousAccess, ProfilePassword, ProfilesBy};
+use metahub_auth::{AnonymousAccess, MungeConfig, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
 use metahub_oci::MAX_MANIFEST_BYTES;
 use metahub_registry::{Free, ImmutableTags, InspectionMode, LocalContent, Unsure};
@@ -102,6 +102,30 @@ impl<'de> Deserialize<'de> for DocumentMemory {
                      as 256 MiB"
                 ))
             })
+    }
+}
+
+/// `true`, `false`, or the socket of `munged`.
+#[derive(Clone, Debug)]
+pub(crate) struct MungeSwitch(pub(super) Option<MungeConfig>);
+
+impl<'de> Deserialize<'de> for MungeSwitch {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Switch(bool),
+            Socket(PathBuf),
+        }
+        match Written::deserialize(from) {
+            Ok(Written::Switch(on)) => Ok(Self(on.then(MungeConfig::default))),
+            Ok(Written::Socket(socket)) if socket.is_absolute() => Ok(Self(Some(MungeConfig {
+                socket: Some(socket),
+            }))),
+            _ => Err(D::Error::custom(
+                "expected true, false, or the absolute path of a socket",
+            )),
+        }
     }
 }
 
@@ -253,7 +277,7 @@ macro_rules! as_in_the_file {
 }
 
 as_in_the_file! {
-    bool, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
+    bool, MungeSwitch, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
     Proxies, MetricsAccess, SendBlobs, ProfilePassword, ProfilesBy, Extension,
     Free, ImmutableTags, LocalContent, Unsure, InspectionMode, FileHashes, AnyHost, ProxiedPrivate, Vec<WarmConfig>,
 }

@@ -38,7 +38,7 @@ fn every_command_in_a_block_is_known_and_takes_the_arguments_it_is_given() {
                 let right = match args.first() {
                     Some(&"account") => code == 0,
                     // Pushes to and pulls from real registries are in tests/e2e/tests/catalogs.rs.
-                    Some(&"catalog") => code != 2,
+                    Some(&("catalog" | "node")) => code != 2,
                     Some(&("check" | "profile")) if of_catalog => code == 0,
                     // `catalog_documents.rs` goes through the guide.
                     Some(&"check") if page.ends_with("catalog/CONTRIBUTING.md") => code != 2,
@@ -185,6 +185,7 @@ fn whatever_lists_something_also_prints_it_as_json() {
         "serve",
         "demo",
         "account",
+        "node",
         "catalog",
         "layer",
         "profile",
@@ -200,6 +201,8 @@ fn whatever_lists_something_also_prints_it_as_json() {
     }
     for below in [
         ["account", "list"],
+        ["node", "list"],
+        ["node", "tokens"],
         ["config", "show"],
         ["profile", "test"],
         ["profile", "list"],

@@ -8,6 +8,7 @@ pub(crate) mod hardware;
 pub(crate) mod lists;
 pub(crate) mod manifests;
 pub(crate) mod multipart;
+pub(crate) mod nodes;
 pub(crate) mod resolve;
 pub(crate) mod token;
 pub(crate) mod uploads;

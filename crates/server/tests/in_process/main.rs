@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod nodes;
 mod pass_through;
 mod rights;
 mod site;

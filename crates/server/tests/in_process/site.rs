@@ -2,10 +2,11 @@
 //! (reader), carol (pusher) and root (admin).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metahub_auth::{
-    Accounts, AnonymousAccess, AuthConfig, Authenticator, MemoryAccounts, Password, Role,
-    SigningKey,
+    Accounts, AnonymousAccess, AuthConfig, Authenticator, MemoryAccounts, Nodes, NodesConfig,
+    Password, Role, SigningKey,
 };
 use metahub_catalog::Catalog;
 use metahub_registry::{CacheSettings, Free, Registry, Settings};
@@ -38,11 +39,15 @@ pub(crate) struct With {
     pub(crate) upstreams: Vec<UpstreamConfig>,
     /// Who accounts are at upstreams.
     pub(crate) logins: Option<Logins>,
+    /// In which ways nodes prove who they are.
+    pub(crate) nodes: NodesConfig,
 }
 
 pub(crate) struct Site {
     host: String,
     catalog: watch::Sender<Arc<Catalog>>,
+    pub(crate) store: Store,
+    pub(crate) nodes: Nodes,
 }
 
 impl Site {
@@ -73,14 +78,18 @@ impl Site {
             },
             ..Settings::default()
         };
+        let store = Store::temporary().await.unwrap();
+        let nodes = Nodes::new(store.clone(), with.nodes);
         let registry = Registry::new(
-            Store::temporary().await.unwrap(),
+            store.clone(),
             upstreams.unwrap(),
             catalog.subscribe(),
             settings,
         );
         let config = AuthConfig {
             anonymous: with.anonymous,
+            // A change counts at once.
+            recheck: Duration::ZERO,
             ..AuthConfig::default()
         };
         let key = SigningKey::new(&[1; 32]);
@@ -89,7 +98,8 @@ impl Site {
         let app = App {
             registry,
             curation: None,
-            authenticator: Authenticator::new(accounts, catalog.subscribe(), config, key),
+            authenticator: Authenticator::new(accounts, catalog.subscribe(), config, key)
+                .with_nodes(Some(nodes.clone())),
             addresses: Addresses {
                 public_url: None,
                 proxies: Proxies::None,
@@ -102,7 +112,12 @@ impl Site {
             metrics: with.metrics,
         };
         tokio::spawn(server.run(app, std::future::pending()));
-        Self { host, catalog }
+        Self {
+            host,
+            catalog,
+            store,
+            nodes,
+        }
     }
 
     /// From now on these documents are in force.
@@ -114,7 +129,12 @@ impl Site {
 
     /// A request by `user`, with any user name, such as `alice/zen3`.
     pub(crate) fn call_as(&self, user: &str, password: &str, path: &str) -> Call {
-        let call = call(&self.host, "GET", path).header("Accept", ACCEPT);
+        self.ask_as("GET", user, password, path)
+    }
+
+    /// The same with another method.
+    pub(crate) fn ask_as(&self, method: &str, user: &str, password: &str, path: &str) -> Call {
+        let call = call(&self.host, method, path).header("Accept", ACCEPT);
         call.login(Some((user, password)))
     }
 
