@@ -153,6 +153,27 @@ impl Registry {
         self.json(answer)
     }
 
+    /// What the registry's own API answers to `body` at `path`, under `login`.
+    ///
+    /// # Errors
+    /// When the registry refuses, or answers no JSON.
+    pub fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        login: Option<&Login>,
+    ) -> Result<Value, ClientError> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("Content-Type", "application/json");
+        if let Some(login) = login {
+            request = request.header("Authorization", basic(login));
+        }
+        let answer = request.send(body.to_string());
+        self.json(answer.map_err(|error| self.failed(&error))?)
+    }
+
     /// The digest that `reference` (a tag or a digest) of the repository `name` has for `login`,
     /// by `HEAD` (distribution specification, end-3).
     ///

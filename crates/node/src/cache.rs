@@ -69,6 +69,9 @@ pub struct Known {
     /// Whether the registry takes that login by itself. Where it does not, who has no account
     /// pulls anonymously.
     pub alone: bool,
+    /// Whether it does only beside what proves which node this is.
+    #[serde(default)]
+    pub proven: bool,
     /// The CPU target in the login: the node's own, or the nearest that the registry knows.
     pub target: Option<String>,
     /// Whether the registry was asked; it could not be reached otherwise.
@@ -83,6 +86,7 @@ impl Known {
             alone: login.is_some(),
             login,
             target,
+            proven: false,
             checked: false,
         }
     }
@@ -257,6 +261,7 @@ mod tests {
             login: login.map(str::to_owned),
             alone: login.is_some(),
             target: None,
+            proven: false,
             checked: true,
         };
         let registries = BTreeMap::from([

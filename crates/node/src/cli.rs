@@ -17,7 +17,8 @@ use crate::logins::LoginsFile;
 use crate::policy::Policy;
 use crate::setup::{Client, Request, Scope};
 use crate::{
-    doctor, examples, exec, format, generated, importer, kubelet, refresh, resolve, setup, slurm,
+    doctor, examples, exec, format, generated, identity, importer, kubelet, refresh, resolve,
+    setup, slurm,
 };
 
 /// Under this name the program is a credential helper.
@@ -53,6 +54,19 @@ enum Command {
     /// Look at this node, ask the registries what they know of it, and write the cache
     #[command(after_help = examples::REFRESH)]
     Refresh,
+    /// Join a MetaHub: exchange a join token, read from standard input, for a token of this node
+    #[command(after_help = examples::JOIN)]
+    Join {
+        /// The MetaHub, as NAME or NAME:PORT
+        #[arg(long, value_name = "HOST")]
+        registry: String,
+        /// Read the join token from this file
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// The node's name, where it is not its host name
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Answer as a credential helper: get, store, erase, list or version
     #[command(after_help = examples::CREDENTIAL)]
     Credential {
@@ -206,6 +220,11 @@ fn command(command: Command, exe: &Path) -> Answer {
         Command::Detect(args) => with_policy(|policy| detect_command(policy, &args)),
         Command::Login { registry } => with_policy(|policy| login(policy, registry.as_deref())),
         Command::Refresh => with_policy(refresh::refresh),
+        Command::Join {
+            registry,
+            token_file,
+            name,
+        } => with_policy(|policy| join(policy, &registry, token_file.as_deref(), name)),
         Command::Resolve { image } => {
             with_policy(|policy| resolve::resolve(policy, &environment, &image))
         }
@@ -380,6 +399,34 @@ fn login(policy: &Policy, registry: Option<&str>) -> Answer {
             };
             no_login_is_an_error(own_login(&detect(policy, &look), policy))
         }
+    }
+}
+
+/// Joins with a token that is in no argument list.
+fn join(
+    policy: &Policy,
+    registry: &str,
+    token_file: Option<&Path>,
+    name: Option<String>,
+) -> Answer {
+    let Some(host) = crate::server::host_of(registry) else {
+        return Answer::error(
+            2,
+            format!("'{registry}' is no registry: expected NAME[:PORT]"),
+        );
+    };
+    let mut token = String::new();
+    let mut stdin = std::io::stdin().lock().take(MOST_INPUT);
+    let read = match token_file {
+        Some(file) => read_text(file).map(|text| token = text),
+        None => stdin
+            .read_to_string(&mut token)
+            .map(|_| ())
+            .map_err(|error| format!("cannot read standard input: {error}")),
+    };
+    match read {
+        Ok(()) => identity::join(policy, &host, name, &token),
+        Err(problem) => Answer::error(1, problem),
     }
 }
 

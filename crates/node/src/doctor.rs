@@ -9,6 +9,7 @@ use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;
 use crate::cache::Cache;
+use crate::identity::{self, Identity};
 use crate::known_targets;
 use crate::policy::{Environment, Policy};
 use crate::reference::ImageRef;
@@ -145,6 +146,11 @@ fn registry(
              certificates and tokens depend on it"
         )));
     }
+    if policy.identity != Identity::None
+        && let Err(problem) = identity::secret(policy, host)
+    {
+        findings.push(bad(format!("{host}: {problem}")));
+    }
     let mut notes = Vec::new();
     let Some(login) = Resolver::new(policy, environment).login(host, &mut notes) else {
         findings.push(bad(format!(
@@ -157,10 +163,21 @@ fn registry(
         return;
     };
     match registry.token(Some(&login), "") {
-        Ok(_) => findings.push(good(format!("{host}: clients log in as {}", login.user))),
+        Ok(_) => {
+            let as_node = match identity::is_secret(&login.secret) {
+                true => ", and prove which node this is",
+                false => "",
+            };
+            findings.push(good(format!(
+                "{host}: clients log in as {}{as_node}",
+                login.user
+            )));
+        }
         Err(error) if error.status() == Some(401) => {
             let alone = login.secret == known_targets::PASSWORD;
-            let what = if alone {
+            let what = if identity::is_secret(&login.secret) {
+                "what proves which node this is does not hold there: ask whoever runs the registry"
+            } else if alone {
                 "the registry does not know this node's target or a profile of its policy: run \
                  metahub-node refresh"
             } else {

@@ -30,6 +30,11 @@ Examples:
   metahub-node refresh                                 as root, at boot
   METAHUB_NODE_CACHE=$PWD/cache metahub-node refresh   another folder for the cache";
 
+pub(crate) const JOIN: &str = "\
+Examples:
+  metahub-node join --registry hub.example <join-token               as root
+  metahub-node join --registry hub.example --token-file join-token";
+
 pub(crate) const CREDENTIAL: &str = "\
 Examples:
   echo hub.example | metahub-node credential get     the login that clients use there

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::Answer;
 use crate::cache::{Cache, Known, Miss};
 use crate::detect::{Look, detect};
+use crate::identity;
 use crate::known_targets::{self, NodeFacts, PASSWORD};
 use crate::login::{Join, join_of, joined};
 use crate::logins::{LoginsFile, OwnLogin};
@@ -94,10 +95,14 @@ impl Helper<'_> {
                 joined(&own.username, own.join, known.login.as_deref()),
                 own.secret,
             ),
-            None => match known.login.filter(|_| known.alone) {
-                Some(login) => (login, PASSWORD.to_owned()),
-                None => return Answer::failure(1, NOT_FOUND).noting(notes),
-            },
+            None => {
+                let secret = self.secret(&host, &mut notes);
+                let taken = known.alone || (known.proven && secret.is_some());
+                match known.login.filter(|_| taken) {
+                    Some(login) => (login, secret.unwrap_or_else(|| PASSWORD.to_owned())),
+                    None => return Answer::failure(1, NOT_FOUND).noting(notes),
+                }
+            }
         };
         let answer = json!({"ServerURL": server, "Username": user, "Secret": secret});
         Answer::ok(answer.to_string()).noting(notes)
@@ -110,6 +115,17 @@ impl Helper<'_> {
             Err(miss) => self.say_once(&miss, notes),
         }
         self.look_again(host)
+    }
+
+    /// What proves to `host` which node this is. Where the caller cannot have it, that is said once.
+    fn secret(&self, host: &str, notes: &mut Vec<String>) -> Option<String> {
+        match identity::secret(self.policy, host) {
+            Ok(secret) => secret,
+            Err(problem) => {
+                self.note_once("metahub-node-identity-said", problem, notes);
+                None
+            }
+        }
     }
 
     /// The node by its files alone, which takes milliseconds, and the registry's word on it as
@@ -134,7 +150,7 @@ impl Helper<'_> {
                 policy: &policy,
             };
             let registry = Registry::new(&host, &connect).ok()?;
-            known_targets::ask(&registry, &node).ok()
+            known_targets::ask(&registry, &node, None).ok()
         });
         asked.flatten().unwrap_or(unasked)
     }
@@ -143,9 +159,14 @@ impl Helper<'_> {
     fn say_once(&self, miss: &Miss, notes: &mut Vec<String>) {
         let note =
             format!("{miss}; this node was looked at anew: run metahub-node refresh as root");
+        self.note_once("metahub-node-said", note, notes);
+    }
+
+    /// A note, unless the file `mark` of the user's runtime folder says that it was there already.
+    fn note_once(&self, mark: &str, note: String, notes: &mut Vec<String>) {
         let runtime = (self.environment)("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
         if let Some(folder) = runtime {
-            let mark = std::path::PathBuf::from(folder).join("metahub-node-said");
+            let mark = std::path::PathBuf::from(folder).join(mark);
             match crate::trusted::read_any(&mark) {
                 Ok(said) if said == note.as_bytes() => return,
                 // Something that is no file is left alone: a pipe would wait for a reader.
@@ -188,7 +209,9 @@ impl Helper<'_> {
         let known = self.known(&host, &mut notes);
         let node = known.login.as_deref();
         // Clients store what they got: the node's login is not the user's.
-        if Some(stored.username.as_str()) == node && stored.secret == PASSWORD {
+        if identity::is_secret(&stored.secret)
+            || (Some(stored.username.as_str()) == node && stored.secret == PASSWORD)
+        {
             return Answer::ok("").noting(notes);
         }
         let is_own = |own: &OwnLogin| joined(&own.username, own.join, node) == stored.username;
@@ -275,7 +298,7 @@ impl Helper<'_> {
             let known = self.known(host, &mut notes);
             let user = match self.own(host, &mut notes).0 {
                 Some(own) => Some(joined(&own.username, own.join, known.login.as_deref())),
-                None => known.login.filter(|_| known.alone),
+                None => known.login.filter(|_| known.alone || known.proven),
             };
             if let Some(user) = user {
                 all.insert(host.clone(), Value::String(user));

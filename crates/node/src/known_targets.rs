@@ -41,11 +41,16 @@ impl NodeFacts<'_> {
     }
 }
 
-/// Asks `registry` which of the node's targets it knows, and whether it takes the login.
+/// Asks `registry` which of the node's targets it knows, and whether it takes the login: by itself,
+/// or beside the `secret` that proves which node this is.
 ///
 /// # Errors
 /// When the registry cannot be reached, or is none.
-pub fn ask(registry: &Registry, node: &NodeFacts<'_>) -> Result<Known, ClientError> {
+pub fn ask(
+    registry: &Registry,
+    node: &NodeFacts<'_>,
+    secret: Option<&str>,
+) -> Result<Known, ClientError> {
     let listed = match registry.document(HARDWARE, &[], None) {
         Ok(document) => targets(&document),
         // An older registry does not list them, and says by refusing a login what it lacks.
@@ -66,14 +71,19 @@ pub fn ask(registry: &Registry, node: &NodeFacts<'_>) -> Result<Known, ClientErr
         let Some(login) = node.login(target.as_deref()) else {
             break;
         };
-        let alone = takes(registry, &login)?;
+        let alone = takes(registry, &login, PASSWORD)?;
+        let proven = match secret {
+            Some(secret) if !alone => takes(registry, &login, secret)?,
+            _ => false,
+        };
         let known = Known {
             login: Some(login),
             alone,
+            proven,
             target,
             checked: true,
         };
-        if alone {
+        if alone || proven {
             return Ok(known);
         }
         first.get_or_insert(known);
@@ -84,14 +94,14 @@ pub fn ask(registry: &Registry, node: &NodeFacts<'_>) -> Result<Known, ClientErr
     }))
 }
 
-/// Whether the registry takes this login without an account.
+/// Whether the registry takes this login with this password, without an account.
 ///
 /// # Errors
 /// When the registry cannot be reached, or is none.
-pub fn takes(registry: &Registry, login: &str) -> Result<bool, ClientError> {
+fn takes(registry: &Registry, login: &str, secret: &str) -> Result<bool, ClientError> {
     let login = Login {
         user: login.to_owned(),
-        secret: PASSWORD.to_owned(),
+        secret: secret.to_owned(),
     };
     match registry.token(Some(&login), "") {
         Ok(_) => Ok(true),

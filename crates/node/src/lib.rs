@@ -12,6 +12,7 @@ pub mod exec;
 pub mod format;
 mod generated;
 pub mod helper;
+pub mod identity;
 pub mod importer;
 pub mod known_targets;
 pub mod kubelet;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::identity::{Identity, TOKENS_FILE};
 use metahub_hardware::Feature;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,9 @@ struct Layer {
     cloud: Option<bool>,
     timeout: Option<Seconds>,
     cache: Option<PathBuf>,
+    identity: Option<Identity>,
+    munge_socket: Option<PathBuf>,
+    tokens: Option<PathBuf>,
 }
 
 /// The policy in force.
@@ -98,6 +102,12 @@ pub struct Policy {
     pub timeout: Duration,
     /// The folder of the cache.
     pub cache: PathBuf,
+    /// By what this node proves to MetaHubs which it is.
+    pub identity: Identity,
+    /// The socket of `munged`, where it is not the usual one.
+    pub munge_socket: Option<PathBuf>,
+    /// The file of the tokens that this node got when it joined.
+    pub tokens: PathBuf,
 }
 
 impl Default for Policy {
@@ -171,7 +181,14 @@ impl Layer {
         over(&mut self.tools, environment, "METAHUB_NODE_TOOLS")?;
         over(&mut self.cloud, environment, "METAHUB_NODE_CLOUD")?;
         over(&mut self.timeout, environment, "METAHUB_NODE_TIMEOUT")?;
-        over(&mut self.cache, environment, "METAHUB_NODE_CACHE")
+        over(&mut self.cache, environment, "METAHUB_NODE_CACHE")?;
+        over(&mut self.identity, environment, "METAHUB_NODE_IDENTITY")?;
+        over(
+            &mut self.munge_socket,
+            environment,
+            "METAHUB_NODE_MUNGE_SOCKET",
+        )?;
+        over(&mut self.tokens, environment, "METAHUB_NODE_TOKENS")
     }
 
     fn settled(self) -> Policy {
@@ -204,6 +221,9 @@ impl Layer {
             cloud: self.cloud.unwrap_or(false),
             timeout: self.timeout.map_or(Duration::from_secs(10), |Seconds(t)| t),
             cache: self.cache.unwrap_or_else(|| PathBuf::from(CACHE_FOLDER)),
+            identity: self.identity.unwrap_or_default(),
+            munge_socket: self.munge_socket,
+            tokens: self.tokens.unwrap_or_else(|| PathBuf::from(TOKENS_FILE)),
         }
     }
 }

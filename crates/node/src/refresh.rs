@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use metahub_client::blocking::Registry;
+use metahub_client::blocking::{Login, Registry};
 use metahub_hardware::detect::Root;
+use serde_json::json;
 
 use crate::answer::Answer;
 use crate::cache::{Cache, Fingerprint, Known};
 use crate::detect::{Look, detect};
+use crate::identity;
 use crate::known_targets::{self, NodeFacts};
 use crate::policy::Policy;
 use crate::setup::renew_containerd;
@@ -37,7 +39,19 @@ pub fn refresh(policy: &Policy) -> Answer {
     let mut notes = Vec::new();
     let mut registries = BTreeMap::new();
     for host in &policy.registries {
-        let known = ask(host, &node, &mut notes);
+        let secret = identity::secret(policy, host);
+        let secret = secret.unwrap_or_else(|problem| {
+            notes.push(problem);
+            None
+        });
+        let known = ask(host, &node, secret.as_deref(), &mut notes);
+        if let (Some(secret), Some(login)) = (secret, &known.login) {
+            let login = Login {
+                user: login.clone(),
+                secret,
+            };
+            report(host, &node, &login, &mut notes);
+        }
         registries.insert(host.clone(), known);
     }
     let mut out = format!("login: {}\n", node.own_login().as_deref().unwrap_or("none"));
@@ -76,10 +90,24 @@ fn renew_files(cache: &Cache, out: &mut String, notes: &mut Vec<String>) {
     }
 }
 
-fn ask(host: &str, node: &NodeFacts<'_>, notes: &mut Vec<String>) -> Known {
+/// Tells a registry what this node provides, where it knows nodes.
+fn report(host: &str, node: &NodeFacts<'_>, login: &Login, notes: &mut Vec<String>) {
+    let features: Vec<String> = node.features.iter().map(ToString::to_string).collect();
+    let body = json!({"features": features, "version": env!("CARGO_PKG_VERSION")});
     let connect = node.policy.connect(host, node.policy.timeout);
-    let asked =
-        Registry::new(host, &connect).and_then(|registry| known_targets::ask(&registry, node));
+    let told = Registry::new(host, &connect)
+        .and_then(|registry| registry.post("/api/v1/nodes/report", &body, Some(login)));
+    if let Err(error) = told {
+        notes.push(format!(
+            "{error}; {host} was not told what this node provides"
+        ));
+    }
+}
+
+fn ask(host: &str, node: &NodeFacts<'_>, secret: Option<&str>, notes: &mut Vec<String>) -> Known {
+    let connect = node.policy.connect(host, node.policy.timeout);
+    let asked = Registry::new(host, &connect)
+        .and_then(|registry| known_targets::ask(&registry, node, secret));
     let own = node.target.map(ToString::to_string);
     match asked {
         Ok(known) => {
@@ -90,7 +118,7 @@ fn ask(host: &str, node: &NodeFacts<'_>, notes: &mut Vec<String>) -> Known {
                     "{host} does not know {own}: this node asks it for {nearest}"
                 ));
             }
-            if !known.alone {
+            if !known.alone && !known.proven {
                 notes.push(format!(
                     "{host} does not take this node's login without an account: who has none \
                      pulls anonymously"
@@ -111,6 +139,7 @@ fn shown(known: &Known) -> String {
     match &known.login {
         Some(login) if known.alone && known.checked => login.clone(),
         Some(login) if known.alone => format!("{login} (not asked)"),
+        Some(login) if known.proven => format!("{login}, for root's clients"),
         Some(login) => format!("anonymous; ACCOUNT/{login} for accounts"),
         None => "anonymous".to_owned(),
     }

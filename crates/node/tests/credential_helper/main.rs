@@ -41,6 +41,7 @@ impl Node {
         let known = Known {
             login: Some(login.to_owned()),
             alone: true,
+            proven: false,
             target: None,
             checked: true,
         };
@@ -206,6 +207,7 @@ fn a_registry_that_takes_no_node_leaves_who_has_no_account_anonymous() {
     let known = Known {
         login: Some("zen4".to_owned()),
         alone: false,
+        proven: false,
         target: None,
         checked: true,
     };
@@ -272,7 +274,8 @@ fn ask(registry: &FakeRegistry, target: &str) -> Known {
         policy: &policy,
     };
     let connect = policy.connect(registry.host(), policy.timeout);
-    known_targets::ask(&Registry::new(registry.host(), &connect).unwrap(), &node).unwrap()
+    let asked = Registry::new(registry.host(), &connect).unwrap();
+    known_targets::ask(&asked, &node, None).unwrap()
 }
 
 #[test]
