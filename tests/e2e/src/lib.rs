@@ -25,6 +25,7 @@ pub mod fleet;
 pub mod machine;
 pub mod metahub;
 pub mod meter;
+pub mod munge;
 pub mod node;
 pub mod podman;
 pub mod process;
