@@ -94,7 +94,8 @@ impl Corpus {
     }
 
     /// Packs the programs into an image; what inspection says of it.
-    fn report(&self) -> Value {
+    #[must_use]
+    pub fn report(&self) -> Value {
         let layout = self.folder.path().join("layout");
         let _ = layout_of(&layout, &[&self.layer()], &json!({}));
         let name = format!("oci:{}", layout.display());

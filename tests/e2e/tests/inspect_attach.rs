@@ -29,7 +29,7 @@ fn an_inspection_is_attached_to_each_image_of_an_index_and_once() {
     let login = Some(("alice", "a good password"));
     let pusher = Pusher {
         host: metahub.host(),
-        repository: "lab/app",
+        repository: "alice/app",
         login,
     };
     let images = [
@@ -44,7 +44,7 @@ fn an_inspection_is_attached_to_each_image_of_an_index_and_once() {
         ],
     );
     let before = pusher.call("GET", "manifests/1").send().body;
-    let name = metahub.image("lab/app:1");
+    let name = metahub.image("alice/app:1");
     let attach = [
         "inspect",
         &name,
@@ -58,7 +58,7 @@ fn an_inspection_is_attached_to_each_image_of_an_index_and_once() {
             .args(["--as", "alice", "--password-stdin"])
             .stdin("a good password\n")
     };
-    let printed = as_alice().ok_json();
+    let printed = as_alice().run().ok_json();
     // Again it is the same.
     as_alice().ok();
     for (index, image) in images.iter().enumerate() {

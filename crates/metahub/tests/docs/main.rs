@@ -21,6 +21,7 @@ use assert_cmd::Command;
 const ELSEWHERE: &[(&str, &str)] = &[
     ("scripts/test", "runs this very test"),
     ("cargo build", "built what runs here"),
+    ("cargo install ", "`scripts/test --full` runs it"),
     (
         "metahub-node ",
         "`tests/e2e/tests/node_*.rs` run its commands",

@@ -125,7 +125,14 @@ async fn fetched(
             None => continue,
         };
         let config = match config {
-            Ok(config) => read_config(config.reader(), &manifest)?,
+            Ok(config) => {
+                let manifest = manifest.clone();
+                // The reader blocks.
+                let read =
+                    tokio::task::spawn_blocking(move || read_config(config.reader(), &manifest))
+                        .await;
+                read.map_err(|_| OperationError::Stopped)??
+            }
             Err(why) => return Err(OperationError::NoImage(why)),
         };
         let mut layers = Vec::new();

@@ -6,7 +6,6 @@ use metahub_oci::{Digest, RepositoryName};
 
 use super::state::{BLOBS, Outcome, State};
 use super::{MemoryRecords, blobs, manifests};
-use crate::StoreError;
 use crate::records::{
     Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
     EvictedRecords, Kind, NewOutcome, Origin, PutError, digest_of,
