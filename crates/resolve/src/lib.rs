@@ -9,6 +9,7 @@
 mod add_error;
 mod add_layers;
 mod annotation;
+mod built_for;
 mod candidate;
 mod choice;
 mod collection;
@@ -33,6 +34,7 @@ mod verdict;
 pub use add_error::{AddError, Role};
 pub use add_layers::{add_layers, name_base};
 pub use annotation::{BASE_DIGEST, BASE_NAME, EXCLUDED, IMAGE, READ, UNKNOWN, WEIGHT};
+pub use built_for::{built_for, chosen_for, target_named};
 pub use collection::{Candidates, LeftOut, Pointed, collection_candidates, says_everything};
 pub use filter::{Filtered, filter};
 pub use layers::MAX_LAYERS;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use metahub_catalog::{Collection, Composed, Entry};
-use metahub_hardware::{
-    Feature, Key, Microarchitectures, Outcome, Provided, Statements, Target, fit, from_platform,
-};
+use metahub_hardware::{Feature, Key, Outcome, Provided, Statements, Target, fit};
 use metahub_oci::{Descriptor, Digest, Index, MediaType, Platform};
-use metahub_resolve::{Pointed, Unsure, collection_candidates, narrow};
+use metahub_resolve::{
+    Pointed, Unsure, built_for, chosen_for, collection_candidates, narrow, target_named,
+};
 
 use super::report::{Cell, Kind, Matrix, Row};
 
@@ -109,7 +109,7 @@ impl Builder {
         let target = entry
             .requires
             .iter()
-            .find_map(|feature| target_of(graph, feature))?;
+            .find_map(|feature| target_named(graph, feature))?;
         Some(graph.oci_platform(&target).architecture)
     }
 }
@@ -123,12 +123,6 @@ fn machine(column: &Column) -> Platform {
         }
         None => Platform::linux_amd64(),
     }
-}
-
-fn target_of(graph: &Microarchitectures, feature: &Feature) -> Option<Target> {
-    (*feature.key() == Key::Arch)
-        .then(|| graph.look_up(feature.value())?.ok())
-        .flatten()
 }
 
 fn cell(column: &Column, index: &Index) -> Cell {
@@ -145,9 +139,7 @@ fn cell(column: &Column, index: &Index) -> Cell {
         Err(error) => return nothing(error.to_string()),
     };
     let machine = machine(column);
-    let is_for = |platform: Option<Platform>| platform.is_none_or(|p| p.same_machine(&machine));
-    let chosen = narrowed.chosen.iter().find(|d| is_for(d.platform()));
-    let Some(chosen) = chosen else {
+    let Some(chosen) = chosen_for(&narrowed.chosen, &machine) else {
         return nothing(format!("there is no image for {machine}"));
     };
     let verdict = narrowed
@@ -158,7 +150,7 @@ fn cell(column: &Column, index: &Index) -> Cell {
         .as_ref()
         .map_or_else(String::new, |verdict| verdict.reason.to_owned());
     let graph = column.profile.provided().graph();
-    let taken = taken(graph, chosen).filter(|taken| graph.depth(taken) > 0);
+    let taken = built_for(graph, chosen).filter(|taken| graph.depth(taken) > 0);
     let kind = match (&taken, &column.target) {
         (None, _) => Kind::Generic,
         (Some(taken), Some(target)) if taken == target => Kind::Exact,
@@ -190,19 +182,4 @@ fn needs(provided: &Provided, entry: &Descriptor) -> Vec<String> {
         *check.requirement.key() != Key::Arch && !matches!(check.outcome, Outcome::Met { .. })
     });
     unmet.map(|check| check.requirement.to_string()).collect()
-}
-
-/// The CPU target of an entry: the one that demands most of those that it names, else the one
-/// that its variant means.
-fn taken(graph: &Microarchitectures, entry: &Descriptor) -> Option<Target> {
-    let platform = entry.platform()?;
-    let named = platform
-        .features
-        .iter()
-        .filter_map(|text| target_of(graph, &Feature::parse(text).ok()?))
-        .max_by_key(|target| graph.depth(target));
-    named.or_else(|| {
-        let feature = from_platform(&platform.architecture, platform.variant.as_deref())?;
-        target_of(graph, &feature)
-    })
 }
