@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::products::{capability_of_product, gfx_of_product};
+use crate::products::{accelerators, capability_of_product, gfx_of_product};
 use crate::version::Version;
 
 /// How much of a compute capability a binary is bound to.
@@ -226,6 +226,13 @@ impl Gfx {
             processor: format!("gfx{bare}"),
             settings,
         })
+    }
+
+    /// The processor without its settings, if it is one that is known.
+    pub(crate) fn known_processor(&self) -> Option<&'static str> {
+        let members = GENERIC_GFX.iter().flat_map(|(_, members)| members.iter());
+        let mut known = members.copied().chain(accelerators());
+        known.find(|known| *known == self.processor)
     }
 
     /// Whether code for `self` runs on the GPU `gpu`, and whether as generic code.

@@ -12,6 +12,7 @@ mod feature;
 mod find;
 mod fit;
 mod gpu;
+mod gpu_kind;
 mod graph;
 mod keys;
 mod labels;

@@ -46,6 +46,11 @@ pub(crate) fn capability_of_product(word: &str) -> Option<&'static str> {
     kind_of(NVIDIA, word)
 }
 
+/// The processors of AMD's accelerators.
+pub(crate) fn accelerators() -> impl Iterator<Item = &'static str> {
+    AMD.iter().map(|(processor, _)| *processor)
+}
+
 /// The processor of an AMD GPU by its name: `gfx90a` for `MI250X`.
 pub(crate) fn gfx_of_product(word: &str) -> Option<&'static str> {
     kind_of(AMD, word)

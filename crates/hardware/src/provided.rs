@@ -172,6 +172,11 @@ impl Provided {
     }
 
     /// What states a GPU of this vendor.
+    /// The vendors of the GPUs that are stated, as far as they are.
+    pub(crate) fn gpu_vendors(&self) -> &[GpuVendor] {
+        &self.vendors
+    }
+
     pub(crate) fn gpu_of(&self, vendor: GpuVendor) -> Option<&Feature> {
         let mut gpus = self.gpus.iter().zip(&self.vendors);
         gpus.find(|(_, of)| vendor == GpuVendor::Any || **of == vendor)
