@@ -12,6 +12,7 @@ mod backup;
 mod blobs;
 mod cache;
 mod content;
+mod demand;
 mod documents;
 mod error;
 mod eviction;
@@ -36,6 +37,7 @@ pub use blobs::open_blob::OpenBlob;
 pub use blobs::publish::PutBlobError;
 pub use cache::Generation;
 pub use content::{BlobChunk, BlobChunks, BlobStream, Disk, WINDOW, Window};
+pub use demand::MOST_NODES;
 pub use error::{Damage, StoreError};
 pub use eviction::derived_evict::{DerivedBound, EvictedDerived};
 pub use eviction::evict::Evicted;
@@ -48,11 +50,11 @@ pub use folder::process::Process;
 pub use gc::collect::{GcOptions, GcReport};
 pub use manifests::derived::{DerivedOutcome, Deriving};
 pub use records::{
-    AccountRecord, Candidate, CandidatesAfter, Deletion, Derived, DerivedTotal, DocumentBounds,
-    DocumentChange, DocumentOutcome, DocumentVersion, Join, JoinToken, Joining, LocalName,
-    MOST_NODE_IMAGES, NodeFacts, NodeImage, NodeNote, NodeRecord, Origin, Page, Pin, Pinning,
-    Precondition, PutError, PutManifest, Redacted, Release, SecretHash, StoredManifest, TagRecord,
-    Use, Which,
+    AccountRecord, Candidate, CandidatesAfter, Deletion, DemandBounds, DemandCount, DemandGot,
+    DemandKey, DemandRecord, Derived, DerivedTotal, DocumentBounds, DocumentChange,
+    DocumentOutcome, DocumentVersion, Join, JoinToken, Joining, LocalName, MOST_NODE_IMAGES,
+    NodeFacts, NodeImage, NodeNote, NodeRecord, Origin, Page, Pin, Pinning, Precondition, PutError,
+    PutManifest, Redacted, Release, SecretHash, StoredManifest, TagRecord, Use, Which,
 };
 pub use scrub::report::{Finding, ScrubOptions, ScrubProgress, ScrubReport};
 pub use steps::Steps;

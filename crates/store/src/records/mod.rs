@@ -8,6 +8,7 @@ mod accounts;
 mod blobs;
 mod cached;
 mod clock;
+mod demand;
 mod derived;
 mod documents;
 mod garbage;
@@ -43,6 +44,8 @@ pub(crate) use blobs::{Access, BlobRecords, NewBlob, Right, UnlinkedBlob};
 pub(crate) use cached::{CacheRecords, EvictedManifest};
 pub use cached::{Candidate, CandidatesAfter, Use, Which};
 pub(crate) use clock::Clock;
+pub(crate) use demand::DemandRecords;
+pub use demand::{DemandBounds, DemandCount, DemandGot, DemandKey, DemandRecord};
 pub use derived::{Derived, DerivedTotal};
 pub(crate) use derived::{DerivedEviction, DerivedRecords, EvictedRecords, NewOutcome};
 pub(crate) use documents::DocumentRecords;
@@ -91,6 +94,7 @@ pub(crate) trait Records:
     + InspectionRecords
     + LayerNeedsRecords
     + AccountRecords
+    + DemandRecords
     + NodeRecords
     + DocumentRecords
     + IdentityRecords

@@ -4,6 +4,7 @@
 mod accounts;
 mod blobs;
 mod cached;
+mod demand;
 mod derived;
 mod documents;
 mod eviction;

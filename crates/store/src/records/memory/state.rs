@@ -8,8 +8,8 @@ use metahub_oci::{Descriptor, Digest, JsonMap, RepositoryName, Tag};
 
 use crate::content::Known;
 use crate::records::{
-    AccountRecord, Change, Clock, DocumentVersion, JoinToken, Kind, NodeRecord, Origin, Redacted,
-    Reference, TagRecord, UnlinkedBlob, host_of,
+    AccountRecord, Change, Clock, DemandKey, DocumentVersion, JoinToken, Kind, NodeRecord, Origin,
+    Redacted, Reference, TagRecord, UnlinkedBlob, host_of,
 };
 use crate::uploads::upload_id::UploadId;
 
@@ -110,6 +110,21 @@ pub(super) struct Outcome {
     pub(super) used_at: SystemTime,
 }
 
+/// What is counted of pulls by one key.
+#[derive(Clone, Debug)]
+pub(super) struct Demand {
+    /// Greater than that of each that was there when it came.
+    pub(super) id: i64,
+    pub(super) known: bool,
+    pub(super) pulls: u64,
+    pub(super) last_day: i64,
+    pub(super) more_nodes: Option<i64>,
+    /// Pulls and bytes by day.
+    pub(super) days: BTreeMap<i64, (u64, u64)>,
+    /// The last day of each node.
+    pub(super) nodes: BTreeMap<i64, i64>,
+}
+
 /// Everything.
 #[derive(Clone)]
 pub(super) struct State {
@@ -122,6 +137,7 @@ pub(super) struct State {
     pub(super) outcomes: BTreeMap<Digest, Outcome>,
     /// What is pinned, and since when.
     pub(super) pins: BTreeMap<(RepositoryName, Digest), SystemTime>,
+    pub(super) demand: BTreeMap<DemandKey, Demand>,
     pub(super) uploads: BTreeMap<String, (UploadId, RepositoryName)>,
     pub(super) accounts: BTreeMap<String, AccountRecord>,
     pub(super) secrets: BTreeMap<String, Redacted<[u8; 32]>>,
@@ -145,6 +161,7 @@ impl State {
             local_names: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             pins: BTreeMap::new(),
+            demand: BTreeMap::new(),
             uploads: BTreeMap::new(),
             accounts: BTreeMap::new(),
             secrets: BTreeMap::new(),

@@ -24,6 +24,7 @@ mod accounts;
 mod blobs;
 mod cached;
 mod checkpoint;
+mod demand;
 mod derived;
 mod derived_eviction;
 mod derived_rows;

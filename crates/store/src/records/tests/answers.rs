@@ -122,6 +122,12 @@ async fn whole(records: &dyn Records, world: &World, now: SystemTime) -> Vec<Str
         answers.push(format!("join token {name}: {token:?}"));
         answers.push(format!("node with the token of {name}: {found:?}"));
     }
+    for day in [0, 3] {
+        answers.push(format!(
+            "demand since {day}: {:?}",
+            records.demand(day).await
+        ));
+    }
     answers.push(format!("alice: {:?}", records.account("alice").await));
     for (host, of_one_client) in [(None, false), (Some("quay.io"), false), (None, true)] {
         let which = Which {

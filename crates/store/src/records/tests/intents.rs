@@ -10,8 +10,9 @@ use super::nodes::{NodeIntent, node_intent};
 use super::world::World;
 use crate::content::Known;
 use crate::records::{
-    Cursor, DerivedEviction, DocumentBounds, DocumentChange, NewBlob, NewManifest, NewOutcome,
-    Origin, Precondition, PutManifest, Records, Redacted, Right, TagRecord, Use,
+    Cursor, DemandBounds, DemandCount, DemandGot, DemandKey, DerivedEviction, DocumentBounds,
+    DocumentChange, NewBlob, NewManifest, NewOutcome, Origin, Precondition, PutManifest, Records,
+    Redacted, Right, TagRecord, Use,
 };
 
 const REPOSITORIES: usize = 5;
@@ -81,6 +82,14 @@ pub(super) enum Intent {
     BeginEpoch(i64, bool),
     FinishEpoch(i64),
     SetSuspect(bool),
+    AddDemand {
+        tag: usize,
+        target: usize,
+        known: bool,
+        pulls: u64,
+        nodes: Vec<i64>,
+        day: i64,
+    },
 }
 
 pub(super) fn intent() -> impl Strategy<Value = Intent> {
@@ -155,6 +164,13 @@ pub(super) fn intent() -> impl Strategy<Value = Intent> {
         1 => (0..9i64, any::<bool>()).prop_map(|(epoch, bad)| Intent::BeginEpoch(epoch, bad)),
         1 => (0..9i64).prop_map(Intent::FinishEpoch),
         1 => any::<bool>().prop_map(Intent::SetSuspect),
+        8 => (
+            (t(), 0..5usize, any::<bool>(), 0..4u64),
+            (prop::collection::vec(0..6i64, 0..4), 0..6i64),
+        )
+            .prop_map(|((tag, target, known, pulls), (nodes, day))| Intent::AddDemand {
+                tag, target, known, pulls, nodes, day,
+            }),
     ]
 }
 
@@ -461,6 +477,39 @@ impl Intent {
                 format!("{:?}", records.change_document(change, BOUNDS).await)
             }
             Self::Node(intent) => intent.run(records, now).await,
+            Self::AddDemand {
+                tag,
+                target,
+                known,
+                pulls,
+                nodes,
+                day,
+            } => {
+                let key = DemandKey {
+                    repository: world.repositories[0].clone(),
+                    tag: world.tags[*tag].clone(),
+                    target: format!("zen{target}"),
+                    gpu: String::new(),
+                    got: match target {
+                        0 => DemandGot::Nothing,
+                        1 => DemandGot::Generic,
+                        _ => DemandGot::Build("zen".to_owned()),
+                    },
+                };
+                let count = DemandCount {
+                    key,
+                    known: *known,
+                    pulls: *pulls,
+                    bytes: pulls << 52,
+                    nodes: nodes.clone(),
+                };
+                let bounds = DemandBounds {
+                    keys: 4,
+                    nodes: 2,
+                    since: day - 3,
+                };
+                format!("{:?}", records.add_demand(vec![count], *day, bounds).await)
+            }
             Self::BeginEpoch(epoch, bad) => {
                 let suspect = bad.then(|| "one of them is older".to_owned());
                 let known: Option<Known> = records.identity().await.unwrap();

@@ -2,6 +2,7 @@
 //! sequences of intents that both must answer alike.
 
 mod answers;
+mod demand;
 mod intents;
 mod laws;
 mod nodes;
