@@ -98,6 +98,10 @@ counters! {
     gc_bytes: "metahub_gc_freed_bytes", "Bytes that garbage collection freed";
     scrub_runs: "metahub_scrub_runs", "Scrubs that were done";
 
+    demand_dropped: "metahub_demand_dropped",
+        "Combinations of image, kind of machine and what it got whose pulls were not recorded, for \
+         want of room or because the records could not be written";
+
     layers_inspected: "metahub_inspected_layers", "Layers whose code was read";
 
     [by outcome] "metahub_inspections",
@@ -113,6 +117,14 @@ counters! {
          that were served with a warning, or refused": {
         inspections_warned = "warned",
         inspections_refused = "refused",
+    }
+    [by got] "metahub_hardware_pulls",
+        "Pulls by logins that name a processor of images that are built for some, by what they \
+         got: a build for it, for another that it runs, for any, or nothing": {
+        demand_exact = "exact",
+        demand_fallback = "fallback",
+        demand_generic = "generic",
+        demand_none = "none",
     }
     [by answer] "metahub_upstream_tags",
         "Tags of upstreams that were answered from the cache, by asking the upstream, or from the \

@@ -13,6 +13,7 @@
 mod access;
 mod cache;
 mod counters;
+mod demand;
 mod error;
 mod inspection;
 mod maintenance;
@@ -40,6 +41,9 @@ pub use cache::free_space::{Free, FreeError};
 pub use cache::pins::PinnedImage;
 pub use cache::range_prefetch::RangePrefetch;
 pub use counters::{Counts, UpstreamCounts};
+pub use demand::got::DemandKind;
+pub use demand::report::{Demand, DemandRow};
+pub use demand::settings::{DemandSettings, Puller};
 pub use error::{Immutable, NotAllowed, RegistryError};
 pub use inspection::excess::Excess;
 pub use inspection::settings::{InspectionMode, InspectionSettings};
@@ -92,6 +96,8 @@ pub struct Settings {
     pub signer: Option<Arc<dyn Signer>>,
     /// Whether the code of images is read, and what is done with what that shows.
     pub inspection: InspectionSettings,
+    /// How much is recorded of what the machines of logins got.
+    pub demand: DemandSettings,
 }
 
 impl Default for Settings {
@@ -108,6 +114,7 @@ impl Default for Settings {
             documents: DocumentBudget::default(),
             signer: None,
             inspection: InspectionSettings::default(),
+            demand: DemandSettings::default(),
         }
     }
 }
@@ -150,6 +157,7 @@ struct Inner {
     upstream_identities: access::upstream_proofs::UpstreamIdentities,
     counters: counters::Counters,
     usage: cache::last_used::Usage,
+    demand: demand::counts::Counts,
 }
 
 impl Registry {
@@ -192,6 +200,7 @@ impl Registry {
                 referrers: pull::referrers::referrers_lately(),
                 counters: counters::Counters::default(),
                 usage: cache::last_used::Usage::default(),
+                demand: demand::counts::Counts::default(),
             }),
         }
     }

@@ -4,11 +4,12 @@ use super::*;
 
 /// Files of `registry` outside `access` that may use the whole store: upkeep, which no client asks
 /// for, and content before any repository has it.
-const WHOLE_STORE: [&str; 8] = [
+const WHOLE_STORE: [&str; 9] = [
     "cache/derived.rs",
     "cache/eviction.rs",
     "cache/pins.rs",
     "cache/room.rs",
+    "demand/records.rs",
     "lib.rs",
     "maintenance.rs",
     "pull/repositories.rs",

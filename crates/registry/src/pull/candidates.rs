@@ -78,6 +78,14 @@ impl Candidates {
         }
     }
 
+    /// A single image, with what it requires.
+    pub(crate) fn alone(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Single(index) => index.manifests().first(),
+            Self::Index(_) | Self::None => None,
+        }
+    }
+
     /// Calls `with` for each image.
     pub(crate) fn each(&self, with: impl FnMut(&Digest)) {
         if let Self::Single(index) | Self::Index(index) = self {

@@ -155,6 +155,7 @@ mod tests {
             let warnings = vec!["w".repeat(usize::try_from(number % 300).unwrap())];
             let chosen = Chosen {
                 held: held.clone(),
+                got: None,
                 warnings,
             };
             derivations

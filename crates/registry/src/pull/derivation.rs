@@ -40,6 +40,9 @@ pub(crate) struct Decided {
     pub(crate) choice: Choice,
     /// One verdict for each entry of the source; none where there was nothing to choose from.
     pub(crate) verdicts: Verdicts,
+    /// What is left for each machine, with what that is known to require; nothing where there was
+    /// nothing to choose from.
+    pub(crate) chosen: Vec<Descriptor>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -65,6 +68,7 @@ impl Decided {
         Self {
             choice: Choice::Source,
             verdicts: Verdicts::default(),
+            chosen: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -95,6 +99,7 @@ impl Derivation<'_> {
         let held = self.held(&decided.choice).await?;
         Ok(Arc::new(Chosen {
             held,
+            got: self.got(&decided).await,
             warnings: decided.warnings,
         }))
     }
@@ -167,6 +172,7 @@ impl Derivation<'_> {
     /// A single image: refused where the hardware cannot run it, as it would be in an index.
     async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
         let (verdicts, warnings) = self.judge_alone(manifest).await?;
+        let chosen = self.candidates().await?.alone().cloned();
         let choice = if self.changes.is_empty() {
             Choice::Source
         } else {
@@ -175,6 +181,7 @@ impl Derivation<'_> {
         Ok(Decided {
             choice,
             verdicts,
+            chosen: chosen.into_iter().collect(),
             warnings,
         })
     }
@@ -198,6 +205,7 @@ impl Derivation<'_> {
         } else {
             return Ok(Decided {
                 verdicts: narrowed.verdicts.clone(),
+                chosen: narrowed.chosen.clone(),
                 warnings: narrowed.warnings.clone(),
                 choice: Choice::Index(narrowed),
             });
@@ -205,6 +213,7 @@ impl Derivation<'_> {
         Ok(Decided {
             choice,
             verdicts: narrowed.verdicts,
+            chosen: narrowed.chosen,
             warnings: narrowed.warnings,
         })
     }

@@ -17,9 +17,11 @@ use metahub_store::{Origin, StoredManifest};
 use crate::access::location::Search;
 use crate::access::pass_through;
 use crate::access::repository::{Authorised, Read, Repository};
+use crate::demand::got::Got;
+use crate::demand::settings::Puller;
 use crate::error::{NotAllowed, RegistryError};
 use crate::pull::derivation::Derivation;
-use crate::pull::outcome::{Explained, Form};
+use crate::pull::outcome::{Chosen, Explained, Form};
 use crate::pull::source::Source;
 
 /// What a manifest request is answered with.
@@ -65,6 +67,15 @@ pub(crate) enum Outcome {
     Derived(Arc<Explained>, Option<String>),
 }
 
+/// What a request by tag is answered with.
+struct Answered {
+    stored: Arc<StoredManifest>,
+    /// What to tell the client.
+    warning: Option<String>,
+    /// Where the events ran.
+    chosen: Option<Arc<Chosen>>,
+}
+
 /// A request by tag after `pre-manifest-get`.
 struct Asked<'p> {
     source: Source,
@@ -90,21 +101,61 @@ impl Repository<'_, Read> {
         profile: &Composed,
         accepts: Accepts,
     ) -> Result<Served, RegistryError> {
+        Ok(self.serve(tag, profile, accepts).await?.0)
+    }
+
+    /// The same for a pull, which is counted by what the login's machine gets.
+    pub async fn pulled(
+        &self,
+        tag: &Tag,
+        profile: &Composed,
+        accepts: Accepts,
+        puller: &Puller<'_>,
+    ) -> Result<Served, RegistryError> {
+        let note = |got: &Got| {
+            self.registry().note_demand((self.name(), tag), got, puller);
+        };
+        match self.serve(tag, profile, accepts).await {
+            Ok((served, chosen)) => {
+                if let Some(got) = chosen.as_deref().and_then(|chosen| chosen.got.as_ref()) {
+                    note(got);
+                }
+                Ok(served)
+            }
+            Err(error) => {
+                if matches!(error.root(), RegistryError::NothingFits { .. })
+                    && let Some(got) = Got::nothing(profile)
+                {
+                    note(&got);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        tag: &Tag,
+        profile: &Composed,
+        accepts: Accepts,
+    ) -> Result<(Served, Option<Arc<Chosen>>), RegistryError> {
         let repository = self.authorise(pass_through::Request::Tag(tag)).await?;
         let form = match accepts {
             Accepts::IndexOnly => Form::Index,
             Accepts::Index | Accepts::ManifestOnly => Form::Any,
         };
-        let (stored, warning) = repository.answer(tag, profile, form).await?;
+        let answered = repository.answer(tag, profile, form).await?;
+        let stored = answered.stored;
         let stored = if accepts == Accepts::ManifestOnly && stored.media_type.is_index() {
             repository.manifest_of(tag, &stored, profile).await?
         } else {
             stored
         };
-        Ok(Served {
-            warning,
+        let served = Served {
+            warning: answered.warning,
             ..Served::from(&*stored)
-        })
+        };
+        Ok((served, answered.chosen))
     }
 
     /// What a request by digest is answered with: never rewritten.
@@ -188,16 +239,26 @@ impl Authorised<'_> {
         tag: &Tag,
         profile: &Composed,
         form: Form,
-    ) -> Result<(Arc<StoredManifest>, Option<String>), RegistryError> {
+    ) -> Result<Answered, RegistryError> {
         let request = self.request(tag, profile, form);
         if let Some(request) = &request
             && let Some((stored, chosen)) = self.registry().answered_before(request)
         {
-            return Ok((stored, joined(None, &chosen.warnings)));
+            return Ok(Answered {
+                stored,
+                warning: joined(None, &chosen.warnings),
+                chosen: Some(chosen),
+            });
         }
         let asked = self.asked(tag, profile).await?;
         let work = match self.work(tag, asked.source, &asked.profile, form).await? {
-            Work::Plain(source) => return Ok((source.stored, source.warning)),
+            Work::Plain(source) => {
+                return Ok(Answered {
+                    stored: source.stored,
+                    warning: source.warning,
+                    chosen: None,
+                });
+            }
             Work::Derive(work) => work,
         };
         let answer = self.registry().chosen(&work).await?;
@@ -208,7 +269,11 @@ impl Authorised<'_> {
             Box::pin(self.keep_answer(request, &work, &answer)).await;
         }
         let warning = joined(work.source.warning.as_ref(), &answer.chosen.warnings);
-        Ok((answer.stored, warning))
+        Ok(Answered {
+            stored: answer.stored,
+            warning,
+            chosen: Some(answer.chosen),
+        })
     }
 
     /// The same with how it came about, which is not cached: it is large, and seldom asked for.

@@ -10,6 +10,7 @@ pub(crate) mod compatibility;
 pub(crate) mod derivation;
 pub(crate) mod derivation_document;
 mod derivation_fit;
+mod derivation_got;
 pub(crate) mod derivation_referrer;
 pub(crate) mod derivation_signature;
 pub(crate) mod derived;

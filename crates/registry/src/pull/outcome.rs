@@ -6,6 +6,7 @@ use metahub_oci::Digest;
 use metahub_store::{StoreError, StoredManifest};
 
 use crate::access::stored::StoredRepository;
+use crate::demand::got::Got;
 use crate::pull::explanation::Explanation;
 
 /// The version of the rules by which outcomes are made; a new one derives anew.
@@ -38,6 +39,8 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) held: Held,
+    /// What the login's machine gets, where that is counted.
+    pub(crate) got: Option<Got>,
     /// What the client should be told of the choice.
     pub(crate) warnings: Vec<String>,
 }

@@ -11,6 +11,7 @@
 
 mod actions;
 mod answers;
+mod demand;
 mod orders;
 mod provenance;
 mod retention;

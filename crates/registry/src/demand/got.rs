@@ -1,0 +1,72 @@
+//! What the machine of a login got of an image, and how well that serves it.
+
+use metahub_catalog::Composed;
+use metahub_hardware::Target;
+use metahub_store::DemandGot;
+use serde::{Deserialize, Serialize};
+
+/// How well an image serves the machines of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DemandKind {
+    /// Nothing fits.
+    None,
+    /// Only a build that states no target.
+    Generic,
+    /// A build for another target that it runs.
+    Fallback,
+    /// A build for its target.
+    Exact,
+}
+
+/// What a machine got. It is worked out when a login's choice is made, and stands beside that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Got {
+    /// The CPU target of the login.
+    pub(crate) target: String,
+    /// The kind of its GPU; empty where none is stated.
+    pub(crate) gpu: String,
+    pub(crate) got: DemandGot,
+    /// Of the layers of the image, as far as that is known.
+    pub(crate) bytes: u64,
+}
+
+impl Got {
+    /// Nothing fitted. Nothing is counted for a login that names no processor.
+    pub(crate) fn nothing(profile: &Composed) -> Option<Self> {
+        Some(Self::new(
+            profile,
+            target_of(profile)?,
+            DemandGot::Nothing,
+            0,
+        ))
+    }
+
+    pub(crate) fn new(profile: &Composed, target: &Target, got: DemandGot, bytes: u64) -> Self {
+        Self {
+            target: target.to_string(),
+            gpu: profile.provided().gpu_kind().unwrap_or_default(),
+            got,
+            bytes,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> DemandKind {
+        kind(&self.target, &self.got)
+    }
+}
+
+/// The CPU target by which a login's pulls are counted: the first of several.
+pub(crate) fn target_of(profile: &Composed) -> Option<&Target> {
+    profile.provided().targets().next()
+}
+
+/// How well `got` serves a target.
+pub(crate) fn kind(target: &str, got: &DemandGot) -> DemandKind {
+    match got {
+        DemandGot::Nothing => DemandKind::None,
+        DemandGot::Generic => DemandKind::Generic,
+        DemandGot::Build(of) if of == target => DemandKind::Exact,
+        DemandGot::Build(_) => DemandKind::Fallback,
+    }
+}
