@@ -9,11 +9,11 @@ use metahub_auth::{Authenticator, Nodes, ProfilesBy, SigningKey};
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
 use metahub_operations::Curation;
-use metahub_registry::{Registry, Settings};
+use metahub_registry::{DemandSettings, Registry, Settings};
 use metahub_server::{
     Addresses, FollowedCatalogs, Limits, MetricsAccess, Proxies, PublicUrl, SendBlobs, Server,
 };
-use metahub_store::Store;
+use metahub_store::{Redacted, Store};
 use metahub_upstream::{Logins, Upstreams};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use tokio::sync::watch;
@@ -24,6 +24,9 @@ use crate::keys;
 
 /// The secret of the store that signs tokens, by its name there.
 const TOKEN_SECRET: &str = "tokens";
+
+/// The secret of the store by which nodes are told apart where they are counted.
+const DEMAND_SECRET: &str = "demand";
 
 /// How long the store may take to close when the server is to end at once.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -63,11 +66,7 @@ impl App {
         let documents = DocumentBudget::new(config.documents);
         let upstreams =
             Upstreams::within(&config.upstreams, documents.clone()).into_diagnostic()?;
-        let secret = store
-            .secret(TOKEN_SECRET)
-            .await
-            .into_diagnostic()
-            .wrap_err("the key that signs tokens cannot be read")?;
+        let secret = secret_of(&store, TOKEN_SECRET).await?;
         check_profiles(&config.auth.profiles_by, &catalog.borrow())?;
         let authenticator = Authenticator::new(
             Arc::new(store.clone()),
@@ -76,7 +75,12 @@ impl App {
             SigningKey::new(secret.expose()),
         )
         .with_nodes(nodes(&store, config));
+        let demand = DemandSettings {
+            secret: Some(secret_of(&store, DEMAND_SECRET).await?),
+            ..config.registry.demand.clone()
+        };
         let settings = Settings {
+            demand,
             logins: Some(logins(config)),
             documents,
             signer: keys::signer(&config.signing)?,
@@ -124,7 +128,7 @@ impl App {
         stop: impl Future<Output = ()>,
         at_once: impl Future<Output = ()>,
     ) -> Exit {
-        let store = self.registry.store().clone();
+        let (registry, store) = (self.registry.clone(), self.registry.store().clone());
         let nodes = self.authenticator.nodes().cloned();
         let app = metahub_server::App {
             registry: self.registry,
@@ -145,6 +149,9 @@ impl App {
             () = server.run(app, stop) => {
                 if let Some(nodes) = nodes {
                     nodes.write().await;
+                }
+                if let Err(error) = registry.write_demand().await {
+                    tracing::warn!(%error, "what machines got last is not recorded");
                 }
                 store.close().await;
                 Exit::Ok
@@ -167,6 +174,12 @@ fn nodes(store: &Store, config: &Config) -> Option<Nodes> {
         .then(|| Nodes::new(store.clone(), config.nodes.clone()))?;
     tokio::spawn(nodes.clone().keep());
     Some(nodes)
+}
+
+/// A secret of the store, made when it is first asked for.
+async fn secret_of(store: &Store, name: &str) -> miette::Result<Redacted<[u8; 32]>> {
+    let secret = store.secret(name).await.into_diagnostic();
+    secret.wrap_err_with(|| format!("the secret of the store for {name} cannot be read"))
 }
 
 /// Refuses a configuration by which a request would be under a login that means nothing.

@@ -13,6 +13,7 @@ use crate::commands::catalog::CatalogCommand;
 use crate::commands::check::CheckArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::coverage::CoverageArgs;
+use crate::commands::demand::DemandArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::documents::DocumentCommand;
 use crate::commands::inspect::InspectArgs;
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Catalog(CatalogCommand),
     /// Show which build each kind of machine gets of each collection
     Coverage(CoverageArgs),
+    /// Show which builds lack: pulls that fell back to a lesser build or found none
+    Demand(DemandArgs),
     /// Show which image a login gets, and why
     Resolve(Box<ResolveArgs>),
     /// Test profiles, and change those that a running MetaHub keeps through its API

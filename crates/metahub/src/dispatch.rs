@@ -12,9 +12,9 @@ use crate::commands::catalog::CatalogCommand;
 use crate::commands::profile::ProfileCommand;
 use crate::commands::shown::Interrupted;
 use crate::commands::{
-    account, backup, bundle, catalog, check, completions, config, coverage, demo, documents,
-    inspect, layer, man, node, pin, profile, release, resolve, resolve_several, schema, serve,
-    upkeep, warm, why,
+    account, backup, bundle, catalog, check, completions, config, coverage, demand, demo,
+    documents, inspect, layer, man, node, pin, profile, release, resolve, resolve_several, schema,
+    serve, upkeep, warm, why,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -59,6 +59,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
         Command::Check(args) => block_on(check::run(args)),
         Command::Catalog(command) => block_on(catalog::run(command)),
         Command::Coverage(args) => block_on(coverage::run(args)),
+        Command::Demand(args) => block_on(demand::run(args)),
         Command::Resolve(args) if args.is_for_several() => block_on(resolve_several::run(&args)),
         Command::Resolve(args) => block_on(resolve::run(&args)),
         Command::Profile(command) => block_on(profile::run(command)),

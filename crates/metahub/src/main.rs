@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod control_socket;
 mod data;
+mod demand;
 mod descriptors;
 mod dispatch;
 mod documents;

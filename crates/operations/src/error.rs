@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use metahub_bundle::BundleError;
-use metahub_catalog::LoginError;
+use metahub_catalog::{LoginError, PatternError};
 use metahub_oci::{Digest, ImageReference, ImageReferenceError, RepositoryName};
 use metahub_registry::{ImportError, RegistryError};
 use metahub_store::StoreError;
@@ -36,6 +36,9 @@ pub enum OperationError {
     /// A login means nothing.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// A text is no pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// A text names no image.
     #[error(transparent)]
     Image(#[from] ImageReferenceError),

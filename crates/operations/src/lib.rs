@@ -16,6 +16,7 @@ mod check;
 mod common;
 mod coverage;
 mod curation;
+mod demand;
 mod documents;
 mod error;
 mod export;
@@ -51,6 +52,7 @@ pub use curation::{
     Changed, Curation, CurationError, DOCUMENT_BOUNDS, DOCUMENTS_PATH, DocumentKind, Expects,
     JoinedCatalog, Listed, MAX_DOCUMENT_BYTES, Shown, VersionInfo, api_documents,
 };
+pub use demand::ShowDemand;
 pub use documents::{DocumentsError, ImportedDocuments, imported_folder};
 pub use error::OperationError;
 pub use export::{Exported, ExportedImage, export};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::backup::Backup;
+use crate::demand::ShowDemand;
 use crate::error::OperationError;
 use crate::images::{TakeInventory, Warm};
 use crate::import::ImportBundle;
@@ -41,6 +42,8 @@ pub enum Request {
     Unpin(UnpinImage),
     /// List the manifests that stay.
     Pins(ListPins),
+    /// Tell which builds lack.
+    Demand(ShowDemand),
 }
 
 impl Request {
@@ -65,6 +68,7 @@ impl Request {
             Self::Pin(one) => report(one, registry, progress).await,
             Self::Unpin(one) => report(one, registry, progress).await,
             Self::Pins(one) => report(one, registry, progress).await,
+            Self::Demand(one) => report(one, registry, progress).await,
         }
     }
 
@@ -81,6 +85,7 @@ impl Request {
                 | Self::Pin(_)
                 | Self::Unpin(_)
                 | Self::Pins(_)
+                | Self::Demand(_)
         )
     }
 }
@@ -116,6 +121,7 @@ request_of! {
     PinImage => Pin,
     UnpinImage => Unpin,
     ListPins => Pins,
+    ShowDemand => Demand,
 }
 
 #[cfg(test)]
@@ -146,6 +152,7 @@ mod tests {
             json!({"order": "pin", "image": "lab/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}),
             json!({"order": "unpin", "image": "lab/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}),
             json!({"order": "pins"}),
+            json!({"order": "demand", "seconds": 86400, "image": null}),
         ] {
             let request: Request = serde_json::from_value(written.clone()).unwrap();
             assert_eq!(serde_json::to_value(request).unwrap(), written);

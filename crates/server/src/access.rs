@@ -110,6 +110,21 @@ pub(crate) fn require_account(
     ))
 }
 
+/// The identity, if it is an admin's who sent the password.
+pub(crate) fn require_admin(
+    authenticator: &Authenticator,
+    identity: Option<Arc<Identity>>,
+    origin: &Origin<'_>,
+) -> Result<(), HttpError> {
+    if require(authenticator, identity, origin)?.may_administer() {
+        return Ok(());
+    }
+    Err(HttpError::code(
+        ErrorCode::Denied,
+        "this is for admins only: it takes an admin's name and password (a token does not do)",
+    ))
+}
+
 /// The account of somebody who may see the documents of the API, or, if `changes`, change them.
 pub(crate) fn curator(
     authenticator: &Authenticator,

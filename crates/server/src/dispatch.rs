@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::channels::{self, Below};
 use crate::connection::Peer;
 use crate::error::HttpError;
-use crate::handlers::{base, curation, hardware, lists, nodes, resolve, token};
+use crate::handlers::{base, curation, demand, hardware, lists, nodes, resolve, token};
 use crate::host_header;
 use crate::kind::Kind;
 use crate::log::Record;
@@ -155,6 +155,11 @@ impl Dispatcher {
             Route::Health => Ok(base::health()),
             Route::Ready => base::ready(self.app.registry.store()),
             Route::Hardware => Ok(hardware::get(&self.app.registry)),
+            Route::Demand => {
+                let identity = self.identify(call, record).await?;
+                access::require_admin(&self.app.authenticator, identity, &call.origin)?;
+                demand::get(&self.app.registry, query).await
+            }
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::JoinNode => {
                 let body = request::read(body, nodes::MAX_BYTES, "the body").await?;

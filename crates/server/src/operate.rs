@@ -1,9 +1,9 @@
 //! From an operation of the distribution API, and the right to it, to its handler.
 
-use http::{Method, Response};
+use http::{Method, Response, header};
 use metahub_auth::{Granted, Identity, Right};
 use metahub_oci::{ErrorCode, Reference, RepositoryName, Tag};
-use metahub_registry::{Push, Read, Repository};
+use metahub_registry::{Puller, Push, Read, Repository};
 
 use crate::app::App;
 use crate::body::Body;
@@ -80,8 +80,16 @@ impl Operations<'_> {
             }
             Operation::GetManifest(reference) => {
                 let profile = identity.profile();
+                let puller = Puller {
+                    is_head: method == Method::HEAD,
+                    address: call.client,
+                    agent: request::header(headers, header::USER_AGENT).unwrap_or_default(),
+                    has_account: identity.account().is_some(),
+                    node: identity.node().map(|node| node.name.as_str()),
+                };
                 let answer =
-                    manifests::get(repository, method, headers, profile, reference).await?;
+                    manifests::get(repository, method, headers, profile, reference, &puller)
+                        .await?;
                 if let Reference::Tag(tag) = reference {
                     self.metrics.resolved(profile);
                     if method == Method::GET {

@@ -25,6 +25,8 @@ pub(crate) enum Route {
     Token,
     /// `GET /api/v1/resolve`.
     Resolve,
+    /// `GET /api/v1/demand`.
+    Demand,
     /// `GET /api/v1/hardware`.
     Hardware,
     /// `POST /api/v1/nodes/join`.
@@ -70,6 +72,7 @@ impl Route {
             "/v2/_catalog" => return only(method, &[Method::GET], Self::Repositories),
             "/token" => return only(method, &[Method::GET, Method::POST], Self::Token),
             "/api/v1/resolve" => return only(method, &[Method::GET], Self::Resolve),
+            "/api/v1/demand" => return only(method, &[Method::GET], Self::Demand),
             "/api/v1/hardware" => return only(method, &[Method::GET], Self::Hardware),
             "/api/v1/nodes/join" => return only(method, &[Method::POST], Self::JoinNode),
             "/api/v1/nodes/report" => return only(method, &[Method::POST], Self::ReportNode),

@@ -15,6 +15,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod coverage;
+pub(crate) mod demand;
 pub(crate) mod demo;
 pub(crate) mod document_server;
 pub(crate) mod documents;

@@ -95,7 +95,8 @@ fn kept(request: &Request) -> &'static str {
         | Request::EmptyNames(_)
         | Request::Pin(_)
         | Request::Unpin(_)
-        | Request::Pins(_) => "Run the same command again.",
+        | Request::Pins(_)
+        | Request::Demand(_) => "Run the same command again.",
     }
 }
 

@@ -17,6 +17,7 @@ use crate::commands::config::variables;
 use crate::config::{CatalogEntry, Config, Layer, misspelt};
 use crate::control;
 use crate::data;
+use crate::demand;
 use crate::descriptors;
 use crate::documents::Documents;
 use crate::exit::Exit;
@@ -103,6 +104,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     schedule::keep(app.registry(), &config.data, &config.upkeep);
     let _orders = control::listen(&config.data, app.registry().clone());
     bounds::keep(app.registry().clone(), &config.registry.cache);
+    demand::keep(app.registry().clone());
     warm::keep(app.registry(), &config.warm);
     for (name, near) in misspelt(variables()) {
         tracing::warn!(

@@ -232,3 +232,19 @@ settings! {
             => |config, keep| config.registry.cache.keep_derived = keep.duration();
     }
 }
+
+settings! {
+    /// The keys under `demand`.
+    DemandLayer {
+        /// Most combinations of image, kind of machine and what it got that are recorded. `0`: none
+        /// are.
+        ///
+        /// What clients without an account ask for takes no place from what nodes and accounts
+        /// asked for ([why](decisions/pulls-that-fell-back-are-counted.md)).
+        limit: Option<Count<0, 1_000_000>> = "10000"
+            => |config, limit| config.registry.demand.limit = limit.0 as u64;
+
+        /// How long they are.
+        keep: Option<Time> = "90d" => |config, keep| config.registry.demand.keep = keep.duration();
+    }
+}

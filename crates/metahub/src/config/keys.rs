@@ -15,7 +15,7 @@ use super::catalog::CatalogEntry;
 use super::declare::{Declared, Field, Keys, settings};
 use super::environment::Environment;
 use super::groups::{
-    CacheLayer, GcLayer, LimitsLayer, NodesLayer, ScrubLayer, SigningLayer, TlsLayer,
+    CacheLayer, DemandLayer, GcLayer, LimitsLayer, NodesLayer, ScrubLayer, SigningLayer, TlsLayer,
 };
 use super::settings::Config;
 use super::shapes;
@@ -283,5 +283,9 @@ settings! {
         /// fetched again when somebody asks for it. What was pushed is never evicted, nor what a
         /// collection names. Offline nothing is.
         cache: CacheLayer = "" => |config, cache| cache.apply_to(config);
+
+        /// How much is recorded of pulls that fell back to a lesser build or found none, for
+        /// [`metahub demand`](curating.md#what-to-build-next).
+        demand: DemandLayer = "" => |config, demand| demand.apply_to(config);
     }
 }

@@ -97,7 +97,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 63] = [
+const OTHER_VALUES: [(&str, &str); 65] = [
     ("inspection", "enforce"),
     ("inspection_rate", "1 MiB"),
     ("inspection_wait", "1s"),
@@ -159,6 +159,8 @@ const OTHER_VALUES: [(&str, &str); 63] = [
     ("cache.spare", "1h"),
     ("cache.derived", "64 MiB"),
     ("cache.keep_derived", "30d"),
+    ("demand.limit", "0"),
+    ("demand.keep", "7d"),
     // One means nothing without the other.
     ("signing.key", ""),
     ("signing.password_file", ""),

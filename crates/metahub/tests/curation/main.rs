@@ -371,5 +371,5 @@ fn the_description_of_the_api_is_served_as_it_is_kept_and_says_what_there_is() {
             }
         }
     }
-    assert_eq!(operations, 11);
+    assert_eq!(operations, 14);
 }

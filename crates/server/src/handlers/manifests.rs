@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use metahub_catalog::Composed;
 use metahub_oci::{ErrorCode, MediaType, Reference, Tag};
-use metahub_registry::{Accepts, Delete, Push, Read, Repository};
+use metahub_registry::{Accepts, Delete, Puller, Push, Read, Repository};
 
 use crate::body::Body;
 use crate::error::HttpError;
@@ -21,11 +21,12 @@ pub(crate) async fn get(
     headers: &HeaderMap,
     profile: &Composed,
     reference: &Reference,
+    puller: &Puller<'_>,
 ) -> Result<Response<Body>, HttpError> {
     let served = match reference {
         Reference::Digest(digest) => repository.manifest(digest).await?,
         Reference::Tag(tag) => repository
-            .tagged(tag, profile, accepts(headers))
+            .pulled(tag, profile, accepts(headers), puller)
             .await
             .map_err(|error| HttpError::from(error).with_remarks(profile.remarks()))?,
     };

@@ -4,6 +4,7 @@
 pub(crate) mod base;
 pub(crate) mod blobs;
 pub(crate) mod curation;
+pub(crate) mod demand;
 pub(crate) mod hardware;
 pub(crate) mod lists;
 pub(crate) mod manifests;
