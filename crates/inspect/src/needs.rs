@@ -16,7 +16,7 @@ use crate::{layer, siblings};
 
 /// The version of the rule by which code is judged: what was written down under another one is to
 /// be read again. It is raised with every change of an answer.
-pub const RULE_VERSION: u32 = 3;
+pub const RULE_VERSION: u32 = 4;
 
 /// Most files that are known by their content at once.
 const KNOWN: usize = 20_000;
@@ -24,6 +24,8 @@ const KNOWN: usize = 20_000;
 const RECORD: usize = 64 * 1024;
 /// Most paths in it that the layer replaces.
 const RECORDED_PATHS: usize = 1000;
+/// Most paths in it that say that they are for every processor.
+const RECORDED_PLAIN: usize = 200;
 /// Most characters of a reason.
 const REASON: usize = 300;
 
@@ -39,6 +41,10 @@ pub struct LayerReader {
 pub struct LayerNeeds {
     /// The files that need something, by their paths.
     files: BTreeMap<String, FileNeeds>,
+    /// Programs whose paths say that they are for every processor, by what these have in common
+    /// with the paths of others for single levels, which may lie in other layers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    for_every: BTreeMap<String, String>,
     #[serde(flatten)]
     changes: Changes,
     /// Why something of the layer is not known.
@@ -144,8 +150,13 @@ impl LayerNeeds {
             let needs = FileNeeds::of(facts, hash, alternatives.contains(path))?;
             Some((path.to_owned(), needs))
         });
+        let for_every = tree.programs().filter_map(|(path, _)| {
+            let stem = siblings::stem_for_every(path)?;
+            Some((stem, path.to_owned()))
+        });
         Self {
             files: files.collect(),
+            for_every: for_every.take(RECORDED_PLAIN).collect(),
             changes,
             unread: unread.into_iter().map(shortened).collect(),
         }
@@ -162,6 +173,7 @@ impl LayerNeeds {
         if whole.len() <= RECORD {
             return whole;
         }
+        small.for_every.clear();
         small.changes.keep_links_only();
         let few = text(&small);
         if few.len() <= RECORD {
@@ -208,7 +220,7 @@ impl FileNeeds {
             }
         }
         needs.unknown = unknown.into_values().collect();
-        if needs.required.is_none() && needs.unknown.is_empty() {
+        if needs.is_empty() {
             return None;
         }
         if !alternative {
@@ -216,6 +228,17 @@ impl FileNeeds {
         }
         needs.sha256 = hash.map(hex);
         Some(needs)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.required.is_none() && self.unknown.is_empty()
+    }
+
+    /// Another file stands beside it for other processors.
+    fn forget_levels(&mut self) {
+        self.required = self.required.take().filter(|need| need.level.is_none());
+        self.unknown.retain(|need| need.level.is_none());
+        self.features.clear();
     }
 }
 
@@ -236,6 +259,7 @@ impl ImageNeeds {
     #[must_use]
     pub fn of<'l>(layers: impl IntoIterator<Item = (&'l str, &'l LayerNeeds)>) -> Self {
         let mut image = Self::default();
+        let mut for_every: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, layer) in layers {
             let links: Vec<(String, FileNeeds)> = layer
                 .changes
@@ -244,6 +268,9 @@ impl ImageNeeds {
                 .filter_map(|(path, target)| Some((path.clone(), image.files.get(target)?.clone())))
                 .collect();
             image.files.retain(|path, _| !layer.changes.hides(path));
+            for_every.retain(|_, path| !layer.changes.hides(path));
+            let plain = layer.for_every.iter();
+            for_every.extend(plain.map(|(stem, path)| (stem.as_str(), path.as_str())));
             image.files.extend(links);
             let own = layer.files.iter();
             image
@@ -254,6 +281,13 @@ impl ImageNeeds {
                 .unread
                 .extend(unread.map(|why| format!("layer {name}: {why}")));
         }
+        image.files.retain(|path, needs| {
+            let stem = siblings::stem_for_one(path);
+            if stem.is_some_and(|stem| for_every.contains_key(stem.as_str())) {
+                needs.forget_levels();
+            }
+            !needs.is_empty()
+        });
         image
     }
 
@@ -269,4 +303,55 @@ fn shortened(mut text: String) -> String {
         text.truncate(at);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(files: &[(&str, Option<Level>)], for_every: &[&str]) -> LayerNeeds {
+        let needs = |level: &Option<Level>| FileNeeds {
+            required: Some(Need {
+                level: level.map(|level| level.target().to_owned()),
+                ..Need::default()
+            }),
+            ..FileNeeds::default()
+        };
+        let stems = for_every.iter().filter_map(|path| {
+            let stem = siblings::stem_for_every(path)?;
+            Some((stem, (*path).to_owned()))
+        });
+        let files = files.iter();
+        LayerNeeds {
+            files: files
+                .map(|(path, level)| ((*path).to_owned(), needs(level)))
+                .collect(),
+            for_every: stems.collect(),
+            ..LayerNeeds::default()
+        }
+    }
+
+    #[test]
+    fn files_for_single_processors_are_told_from_others_in_other_layers() {
+        let v3 = Some(Level::V3);
+        let special = layer(
+            &[
+                ("opt/bin.AVX2_256/gmx", v3),
+                ("opt/bin.AVX2_256/odd", None),
+                ("bin/a", v3),
+            ],
+            &[],
+        );
+        let plain = layer(&[], &["opt/bin.SSE2/gmx", "opt/bin.SSE2/odd"]);
+        for order in [[&special, &plain], [&plain, &special]] {
+            let image = ImageNeeds::of(order.map(|layer| ("l", layer)));
+            let left: Vec<&str> = image.files.keys().map(String::as_str).collect();
+            // What is not known for another reason stays so.
+            assert_eq!(left, ["bin/a", "opt/bin.AVX2_256/odd"]);
+        }
+        let alone = ImageNeeds::of([("l", &special)]);
+        assert_eq!(alone.files.len(), 3);
+        let written = LayerNeeds::from_json(&plain.to_json()).unwrap();
+        assert_eq!(written, plain);
+    }
 }

@@ -416,3 +416,21 @@ fn what_a_layer_needs_is_written_down_in_few_bytes() {
     let cut_off = reader.read(&[0x1f, 0x8b, 8, 0][..]);
     assert!(!cut_off.problems().is_empty());
 }
+
+#[test]
+fn paths_that_say_that_they_are_for_every_processor_are_written_down() {
+    let mut layer = Layer::new();
+    for number in 0..3_000 {
+        layer = layer.file(
+            &format!("opt/{number}/bin.SSE2/{}", "n".repeat(60)),
+            &program(),
+        );
+    }
+    let needs = LayerReader::new(Limits::default()).read(layer.done().as_slice());
+    let text = needs.to_json();
+    assert!(
+        text.contains("bin.SSE2") && text.len() <= 64 * 1024,
+        "{}",
+        text.len()
+    );
+}

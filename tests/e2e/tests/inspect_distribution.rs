@@ -42,6 +42,15 @@ const WHEELS: &[&str] = &[
     "cryptography==46.0.3",
 ];
 
+/// What inspection says of all files.
+struct Inspected {
+    /// The files that have an answer.
+    found: Vec<Found>,
+    programs: u64,
+    /// What the whole requires: files beside which others stand for other processors do not count.
+    required: usize,
+}
+
 /// What inspection says of a file.
 struct Found {
     file: String,
@@ -58,8 +67,7 @@ fn is_asked_for(tools: &[&str]) -> bool {
     asked && require::tools(tools)
 }
 
-/// The files of a corpus that have an answer, and how many programs there are.
-fn inspect(corpus: &Corpus) -> (Vec<Found>, u64) {
+fn inspect(corpus: &Corpus) -> Inspected {
     let report = corpus.report();
     let level = |value: &Value| LEVELS.iter().position(|l| value == l).unwrap_or(0);
     let files = report["files"].as_array().unwrap().iter();
@@ -69,7 +77,11 @@ fn inspect(corpus: &Corpus) -> (Vec<Found>, u64) {
         dispatched: level(&file["dispatched"]),
         unknown: file["unknown"].as_bool().unwrap(),
     });
-    (found.collect(), report["programs"].as_u64().unwrap())
+    Inspected {
+        found: found.collect(),
+        programs: report["programs"].as_u64().unwrap(),
+        required: level(&report["cpu"]["required"]),
+    }
 }
 
 /// The packages of a Debian for amd64 and what each depends on, in the order of the hashes of
@@ -135,7 +147,9 @@ fn packages_of_debian_need_what_debian_promises() {
         })
         .map(|(name, _)| name.as_str())
         .collect();
-    let (found, programs) = inspect(&corpus);
+    let Inspected {
+        found, programs, ..
+    } = inspect(&corpus);
     let (mut unknown, mut over) = (0, 0);
     for one in &found {
         let said = exempt.contains(one.file.split('/').next().unwrap());
@@ -197,23 +211,26 @@ fn wheels_need_what_they_are_published_for() {
     for wheel in std::fs::read_dir(wheels.path()).unwrap() {
         unpack(&wheel.unwrap().path(), &corpus.file(""));
     }
-    let (found, programs) = inspect(&corpus);
+    let Inspected {
+        found,
+        programs,
+        required,
+    } = inspect(&corpus);
     let mut unknown = 0;
     for one in &found {
-        assert!(
-            one.required <= 1,
-            "{} requires {}",
-            one.file,
-            LEVELS[one.required]
-        );
+        if one.required > 1 {
+            println!("{} requires {}", one.file, LEVELS[one.required]);
+        }
         if one.unknown {
             println!("{}: unknown", one.file);
             unknown += 1;
         }
     }
     println!("{programs} programs of wheels: {unknown} unknown");
+    assert!(required <= 1, "together they require {}", LEVELS[required]);
     assert!(programs > 100, "{programs}");
-    assert!(unknown * 10 <= programs, "{unknown} of {programs} unknown");
+    // Modules built for x86-64-v2 whose code does not come to it at once are unknown: rule 4.
+    assert!(unknown * 8 <= programs, "{unknown} of {programs} unknown");
     // They choose by themselves what is for newer processors.
     for chooser in ["numpy/_core/_multiarray_umath", "libscipy_openblas"] {
         let chooses = |one: &Found| one.file.contains(chooser) && one.dispatched >= 2;
