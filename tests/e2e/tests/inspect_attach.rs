@@ -63,7 +63,8 @@ fn an_inspection_is_attached_to_each_image_of_an_index_and_once() {
     as_alice().ok();
     for (index, image) in images.iter().enumerate() {
         let digest = image["digest"].as_str().unwrap();
-        let path = format!("referrers/{digest}?artifactType={TYPE}");
+        let kind = TYPE.replace('+', "%2B");
+        let path = format!("referrers/{digest}?artifactType={kind}");
         let referrers = pusher.call("GET", &path).send().expect(200).json();
         let listed = referrers["manifests"].as_array().unwrap();
         assert_eq!(listed.len(), 1, "{referrers}");
@@ -83,7 +84,9 @@ fn an_inspection_is_attached_to_each_image_of_an_index_and_once() {
     assert_eq!(pusher.call("GET", "manifests/1").send().body, before);
     // A reader attaches nothing, and is told so.
     let refused = command(&attach).fails();
-    refused.says("nothing can be pushed to");
+    refused
+        .says("was not pushed")
+        .says("an account is needed to push");
     for local in ["lab/app:1", "oci:folder"] {
         let outcome = command(&["inspect", local, "--attach"]).fails();
         outcome.says("names no host");
