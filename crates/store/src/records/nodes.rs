@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Redacted;
+use super::accounts::Redacted;
 use super::shared::Answer;
 
 /// Images of a node that are kept, those pulled last.
@@ -104,6 +104,8 @@ pub struct NodeNote {
     pub name: String,
     /// By what it proved who it is.
     pub way: String,
+    /// Whether it may be new here. One that joined has its row by that, and none once it is removed.
+    pub may_be_new: bool,
     /// When it was last seen.
     pub seen: SystemTime,
     /// When it last pulled, if it did.

@@ -27,9 +27,14 @@ impl NodeRecords for MemoryRecords {
         self.write(|state| {
             let mut refused = 0;
             for note in notes {
-                if !state.nodes.contains_key(&note.name) && state.nodes.len() as u64 >= most {
-                    refused += 1;
-                    continue;
+                if !state.nodes.contains_key(&note.name) {
+                    if !note.may_be_new {
+                        continue;
+                    }
+                    if state.nodes.len() as u64 >= most {
+                        refused += 1;
+                        continue;
+                    }
                 }
                 let new = || NodeRecord::new(&note.name, &note.way, note.seen);
                 let node = state.nodes.entry(note.name.clone()).or_insert_with(new);

@@ -156,6 +156,7 @@ impl NodeRecords for SqliteRecords {
                 for note in notes {
                     let mut node = match one(transaction, &note.name).await? {
                         Some(node) => node,
+                        None if !note.may_be_new => continue,
                         None if room == 0 => {
                             refused += 1;
                             continue;

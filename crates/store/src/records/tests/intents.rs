@@ -189,7 +189,7 @@ const BOUNDS: DocumentBounds = DocumentBounds {
     deleted: 1,
 };
 
-pub(super) fn names(at: usize) -> &'static str {
+fn names(at: usize) -> &'static str {
     if at == 0 { "alice" } else { "bob" }
 }
 

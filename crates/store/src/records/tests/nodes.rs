@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::Subject;
-use super::intents::names;
 use super::laws::each;
 use crate::records::{
     Join, JoinToken, Joining, NodeFacts, NodeImage, NodeNote, Records, Redacted, SecretHash,
@@ -44,6 +43,10 @@ pub(super) fn secret_hash(of: &str) -> SecretHash {
     Redacted::new(hash)
 }
 
+fn names(at: usize) -> &'static str {
+    if at == 0 { "alice" } else { "bob" }
+}
+
 impl NodeIntent {
     /// Runs it; the answer, as text.
     pub(super) async fn run(&self, records: &dyn Records, now: SystemTime) -> String {
@@ -56,6 +59,7 @@ impl NodeIntent {
                 let note = NodeNote {
                     name: names(*at).to_owned(),
                     way: "munge".to_owned(),
+                    may_be_new: *most > 0,
                     seen: now,
                     pulled: image.map(|_| now),
                     images: images.collect(),
@@ -167,6 +171,7 @@ async fn what_a_node_pulled_last_is_kept_and_no_more_nodes_than_there_may_be() {
         let note = |name: &str, image: &str| NodeNote {
             name: name.to_owned(),
             way: "munge".to_owned(),
+            may_be_new: true,
             seen: watch.now(),
             pulled: Some(watch.now()),
             images: vec![NodeImage {
@@ -190,6 +195,17 @@ async fn what_a_node_pulled_last_is_kept_and_no_more_nodes_than_there_may_be() {
         let node = records.node("a").await.unwrap().unwrap();
         let images: Vec<_> = node.images.iter().map(|one| one.image.as_str()).collect();
         assert_eq!(images, ["app:7", "app:8", "app:6", "app:5", "app:4"]);
+        assert!(records.remove_node("n0").await.unwrap());
+        let late = NodeNote {
+            may_be_new: false,
+            ..note("n0", "app:1")
+        };
+        assert_eq!(records.note_nodes(vec![late], 2).await.unwrap(), 0);
+        assert_eq!(records.node("n0").await.unwrap(), None, "it is removed");
+        records
+            .note_nodes(vec![note("n0", "app:1")], 2)
+            .await
+            .unwrap();
         let all = records.nodes().await.unwrap();
         let all: Vec<_> = all.iter().map(|node| node.name.as_str()).collect();
         assert_eq!(all, ["a", "n0"]);
