@@ -11,11 +11,12 @@ use metahub_hardware::detect::Root;
 use crate::answer::Answer;
 use crate::cache::Cache;
 use crate::detect::{Detected, Look, detect};
-use crate::helper::{Helper, MOST_INPUT, MOST_TIME, NOT_FOUND, within};
+use crate::helper::{Helper, MOST_INPUT, MOST_TIME, NOT_FOUND};
 use crate::known_targets::NodeFacts;
 use crate::logins::LoginsFile;
 use crate::policy::Policy;
 use crate::setup::{Client, Request, Scope};
+use crate::time_limit::within;
 use crate::{
     doctor, examples, exec, format, generated, identity, importer, kubelet, refresh, resolve,
     setup, slurm,

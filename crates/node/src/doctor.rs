@@ -9,9 +9,9 @@ use metahub_hardware::detect::Root;
 
 use crate::answer::Answer;
 use crate::cache::Cache;
-use crate::identity::{self, Identity};
+use crate::identity;
 use crate::known_targets;
-use crate::policy::{Environment, Policy};
+use crate::policy::{Environment, Identity, Policy};
 use crate::reference::ImageRef;
 use crate::resolve::Resolver;
 

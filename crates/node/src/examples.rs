@@ -32,8 +32,8 @@ Examples:
 
 pub(crate) const JOIN: &str = "\
 Examples:
-  metahub-node join --registry hub.example <join-token               as root
-  metahub-node join --registry hub.example --token-file join-token";
+  metahub-node join --registry hub.example                           the token on standard input
+  metahub-node join --registry hub.example --token-file join-token   as root";
 
 pub(crate) const CREDENTIAL: &str = "\
 Examples:

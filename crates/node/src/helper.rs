@@ -7,7 +7,6 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use metahub_client::blocking::Registry;
@@ -24,6 +23,7 @@ use crate::login::{Join, join_of, joined};
 use crate::logins::{LoginsFile, OwnLogin};
 use crate::policy::{Environment, Policy};
 use crate::server::host_of;
+use crate::time_limit::within;
 
 /// What clients take for "this helper has nothing for that host", to the letter.
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -367,18 +367,4 @@ fn pass_on(other: &str, action: &str, input: &str) -> Option<String> {
             None
         }
     }
-}
-
-/// What `work` gives, if it does within `time`. What takes longer ends with the program.
-pub fn within<T: Send + 'static>(
-    time: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::Builder::new()
-        .spawn(move || {
-            let _ = sender.send(work());
-        })
-        .ok()?;
-    receiver.recv_timeout(time).ok()
 }

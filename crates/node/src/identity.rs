@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::helper::within;
-use crate::policy::Policy;
+use crate::policy::{Identity, Policy};
+use crate::time_limit::within;
 use crate::trusted::{self, TrustError};
 
-/// Where tokens of this node are kept, each for one registry.
-pub const TOKENS_FILE: &str = "/etc/metahub/node-tokens.json";
 /// What the tokens of nodes begin with.
 const TOKEN: &str = "mhn_";
 /// What join tokens begin with.
@@ -39,21 +37,6 @@ const SLURM_LIFETIME: u32 = 3600;
 const PROGRAM_TIME: Duration = Duration::from_millis(700);
 /// Most that is read of a program or a token, in bytes.
 const MOST_BYTES: usize = 4096;
-
-/// By what the policy has this node prove which it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Identity {
-    /// By nothing.
-    #[default]
-    None,
-    /// By a credential of MUNGE.
-    Munge,
-    /// By the token that it got when it joined.
-    Token,
-    /// By a token of Slurm.
-    SlurmJwt,
-}
 
 /// The tokens of this node, by registry.
 #[derive(Debug, Default, Serialize, Deserialize)]

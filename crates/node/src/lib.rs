@@ -25,5 +25,6 @@ pub mod resolve;
 pub mod server;
 pub mod setup;
 pub mod slurm;
+pub mod time_limit;
 pub mod trusted;
 mod user_name;

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::identity::{Identity, TOKENS_FILE};
 use metahub_hardware::Feature;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,8 @@ use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 pub const POLICY_FILE: &str = "/etc/metahub/node.yaml";
 /// The folder of the cache unless the policy names another.
 const CACHE_FOLDER: &str = "/run/metahub";
+/// Where tokens of this node are kept, each for one registry.
+const TOKENS_FILE: &str = "/etc/metahub/node-tokens.json";
 /// Names another file.
 pub const POLICY_VARIABLE: &str = "METAHUB_NODE_CONFIG";
 /// The keys whose facts make up a login unless the policy says otherwise.
@@ -55,6 +56,21 @@ pub enum PolicyError {
         /// What was expected, and what it says.
         message: String,
     },
+}
+
+/// By what the policy has this node prove which it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// By nothing.
+    #[default]
+    None,
+    /// By a credential of MUNGE.
+    Munge,
+    /// By the token that it got when it joined.
+    Token,
+    /// By a token of Slurm.
+    SlurmJwt,
 }
 
 /// The policy as one layer gives it.

@@ -10,13 +10,13 @@ use metahub_client::blocking::Login;
 use metahub_hardware::{Feature, Microarchitectures, Target};
 
 use crate::answer::Answer;
-use crate::helper::within;
 use crate::known_targets::PASSWORD;
 use crate::login::{compose, joined};
 use crate::logins::{LoginsFile, OwnLogin};
 use crate::policy::{Environment, Policy};
 use crate::reference::ImageRef;
 use crate::resolve::{ResolveError, Resolver};
+use crate::time_limit::within;
 
 /// Most time for `sinfo`.
 const SINFO_TIME: Duration = Duration::from_millis(900);

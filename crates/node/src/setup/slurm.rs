@@ -281,7 +281,7 @@ fn version(context: &Context<'_>) -> Result<(u32, u32), SetupError> {
 fn said_by(program: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command.arg("-V").stdin(Stdio::null()).stderr(Stdio::null());
-    let output = crate::helper::within(VERSION_TIME, move || command.output().ok())??;
+    let output = crate::time_limit::within(VERSION_TIME, move || command.output().ok())??;
     String::from_utf8(output.stdout).ok()
 }
 
