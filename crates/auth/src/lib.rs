@@ -37,7 +37,10 @@ pub use credentials::{Credentials, Token};
 pub use error::AuthError;
 pub use identity::{Denied, Granted, Identity};
 pub use node::{Node, NodeName, NodeNameError, NodeRefused, NodeWay};
-pub use nodes::{JoinError, MungeConfig, NodeSecret, Nodes, NodesConfig, join_token_id};
+pub use nodes::{
+    JoinError, MungeConfig, NodeSecret, Nodes, NodesConfig, SlurmJwtConfig, SlurmKeys,
+    SlurmKeysError, join_token_id,
+};
 pub use password::{Password, PasswordError, PasswordHash, PasswordHashError};
 pub use profiles_by::{Arrival, Channel, ChannelError, DnsName, PROFILE_HEADER, ProfilesBy};
 pub use role::{AnonymousAccess, Right, Role, UnknownName};

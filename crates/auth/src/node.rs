@@ -135,6 +135,9 @@ pub enum NodeRefused {
     /// A user made it.
     #[error("only root speaks for a node, and this credential is of the user with the ID {0}")]
     NotRoot(u32),
+    /// It is of a user who does not speak for nodes.
+    #[error("this token is of '{0}', who does not speak for nodes here (nodes.slurm_jwt.users)")]
+    NotForNodes(String),
     /// It was made for something else.
     #[error("this credential was made for something else, and names no node")]
     OtherPurpose,

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for DnsName {
 
 impl DnsName {
     /// Whether it is `name`, or `name` with one label more than after `*.`.
-    fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.');
         match self.0.strip_prefix("*.") {
             Some(end) => name

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metahub_auth::{Authenticator, Nodes, ProfilesBy, SigningKey};
+use metahub_auth::{Authenticator, Nodes, ProfilesBy, SigningKey, SlurmKeys};
 use metahub_catalog::Catalog;
 use metahub_limits::DocumentBudget;
 use metahub_operations::Curation;
@@ -74,7 +74,7 @@ impl App {
             config.auth.clone(),
             SigningKey::new(secret.expose()),
         )
-        .with_nodes(nodes(&store, config));
+        .with_nodes(nodes(&store, config)?);
         let demand = DemandSettings {
             secret: Some(secret_of(&store, DEMAND_SECRET).await?),
             ..config.registry.demand.clone()
@@ -167,13 +167,25 @@ impl App {
 }
 
 /// The nodes that prove who they are, where any way is configured.
-fn nodes(store: &Store, config: &Config) -> Option<Nodes> {
-    let nodes = config
-        .nodes
-        .is_on()
-        .then(|| Nodes::new(store.clone(), config.nodes.clone()))?;
+fn nodes(store: &Store, config: &Config) -> miette::Result<Option<Nodes>> {
+    if !config.nodes.is_on() {
+        return Ok(None);
+    }
+    if let Some(slurm) = &config.nodes.slurm_jwt
+        && let SlurmKeys::Shared(file) = &slurm.keys
+    {
+        tracing::warn!(
+            file = %file.display(),
+            "nodes prove themselves by Slurm's shared key: whoever has it can make tokens for \
+             anybody, this server included. A set of public keys (nodes.slurm_jwt.jwks_file) cannot"
+        );
+    }
+    let nodes = Nodes::new(store.clone(), config.nodes.clone());
+    let nodes = nodes
+        .into_diagnostic()
+        .wrap_err("the keys of nodes.slurm_jwt cannot be used")?;
     tokio::spawn(nodes.clone().keep());
-    Some(nodes)
+    Ok(Some(nodes))
 }
 
 /// A secret of the store, made when it is first asked for.

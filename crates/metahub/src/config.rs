@@ -12,6 +12,7 @@ mod schema;
 mod settings;
 mod shapes;
 mod shown;
+mod slurm_jwt;
 mod time;
 mod values;
 mod warm;
@@ -60,6 +61,7 @@ impl Config {
         layer.over(Layer::defaults()?).apply_to(&mut config);
         config.tls.check()?;
         config.signing.check()?;
+        config.check_nodes()?;
         config.bound();
         Ok(config)
     }
@@ -112,6 +114,9 @@ impl Layer {
             .chain(&mut layer.signing.password_file);
         for path in paths {
             *path = folder.join(&*path);
+        }
+        if let Some(source) = &mut layer.nodes.slurm_jwt {
+            source.rebase(folder);
         }
         for entry in layer.catalog.iter_mut().flatten() {
             entry.rebase(folder);

@@ -24,6 +24,7 @@ pub(crate) async fn identify(
     authenticator: &Authenticator,
     headers: &HeaderMap,
     from: IpAddr,
+    certificate: &[String],
     origin: &Origin<'_>,
 ) -> Result<Option<Arc<Identity>>, HttpError> {
     let value = headers
@@ -35,7 +36,7 @@ pub(crate) async fn identify(
         return Ok(None);
     }
     authenticator
-        .authenticate(&credentials, Some(from))
+        .authenticate_at(&credentials, Some(from), certificate)
         .await
         .map(Some)
         .map_err(|error| refuse(authenticator, origin, &error))

@@ -351,8 +351,9 @@ impl Dispatcher {
         record: &mut Record,
     ) -> Result<Option<Arc<Identity>>, HttpError> {
         let (headers, from) = (&call.head.headers, call.client);
+        let authenticator = &self.app.authenticator;
         let identity =
-            access::identify(&self.app.authenticator, headers, from, &call.origin).await?;
+            access::identify(authenticator, headers, from, call.certificate, &call.origin).await?;
         record.identity.clone_from(&identity);
         Ok(identity)
     }
@@ -417,19 +418,8 @@ impl Dispatcher {
     }
 
     async fn token(&self, call: &Call<'_>, body: RequestBody) -> Result<Response<Body>, HttpError> {
-        let head = &call.head;
         let form = request::read(body, token::MAX_FORM_BYTES, "the form").await?;
-        let (from, origin) = (call.client, &call.origin);
-        token::issue(
-            &self.app.authenticator,
-            &head.method,
-            &head.headers,
-            &call.query,
-            form,
-            from,
-            origin,
-        )
-        .await
+        token::issue(&self.app.authenticator, call, &form).await
     }
 }
 

@@ -110,6 +110,8 @@ impl Drop for Record {
         };
         let login = self.identity.as_deref().map_or("", Identity::login);
         let by = self.identity.as_deref().and_then(Identity::profile_by);
+        let node = self.identity.as_deref().and_then(Identity::node);
+        let node = node.map(|node| node.name.as_str());
         let complete = self.sent >= self.announced || self.method == Method::HEAD;
         let outcome = match (self.code, complete) {
             (Some(code), _) => serde_json::to_value(code)
@@ -127,6 +129,7 @@ impl Drop for Record {
             reference,
             login,
             by,
+            node,
             status = self.status.as_u16(),
             outcome = &*outcome,
             error = self.error.as_deref(),

@@ -7,12 +7,65 @@ use metahub_catalog::{Catalog, Composed};
 
 use super::Authenticator;
 use crate::grants::Grants;
-use crate::node::NodeRefused;
+use crate::node::{Node, NodeRefused};
 use crate::nodes::{NodeCredential, Nodes, Proven};
 use crate::token::Claims;
-use crate::{AuthError, Identity};
+use crate::{AuthError, Credentials, Identity};
 
 impl Authenticator {
+    /// Who sent these credentials, in a connection whose client showed a certificate with these
+    /// names. One that is a node's counts where neither an account nor a node speaks for itself.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], and where the certificate's node is revoked.
+    pub async fn authenticate_at(
+        &self,
+        credentials: &Credentials,
+        from: Option<IpAddr>,
+        certificate: &[String],
+    ) -> Result<Arc<Identity>, AuthError> {
+        let asked = self.authenticate(credentials, from).await;
+        let Some(nodes) = self.nodes.as_ref().filter(|_| !certificate.is_empty()) else {
+            return asked;
+        };
+        let proven = |node| Proven { node, basis: None };
+        let speaks = |identity: &Identity| identity.account().is_some() || identity.node.is_some();
+        match asked {
+            Ok(identity) if speaks(&identity) => Ok(identity),
+            Ok(identity) => match nodes.certified(certificate).await {
+                None => Ok(identity),
+                Some(node) => Ok(Arc::new(Identity {
+                    grants: Grants {
+                        node: true,
+                        ..identity.grants.clone()
+                    },
+                    node: Some(node?),
+                    ..Identity::clone(&identity)
+                })),
+            },
+            Err(AuthError::LoginRequired) => match nodes.certified(certificate).await {
+                None => Err(AuthError::LoginRequired),
+                Some(node) => {
+                    let node = proven(Node::clone(&*node?));
+                    Ok(Arc::new(self.of_node(
+                        "",
+                        Arc::new(Composed::none()),
+                        node,
+                    )?))
+                }
+            },
+            Err(AuthError::AccountRequired { login }) => match nodes.certified(certificate).await {
+                None => Err(AuthError::AccountRequired { login }),
+                Some(node) => {
+                    let node = proven(Node::clone(&*node?));
+                    let profile = profile_of(&login, &self.catalog())?;
+                    Ok(Arc::new(self.of_node(&login, profile, node)?))
+                }
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// A node that sent `credential` in place of a password.
     pub(super) async fn node_login(
         &self,

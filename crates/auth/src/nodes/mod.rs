@@ -6,25 +6,31 @@
 mod munge;
 mod secret;
 mod sightings;
+mod slurm_jwt;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metahub_store::{Join, Joining, NodeFacts, NodeImage, NodeRecord, Store};
+use moka::future::Cache;
 
 use crate::node::{Node, NodeName, NodeRefused, NodeWay};
-use crate::{AuthError, Password};
+use crate::{AuthError, DnsName, Password};
 use munge::Munge;
 use sightings::Sightings;
+use slurm_jwt::SlurmJwt;
 
 pub use munge::MungeConfig;
 pub use secret::{NodeSecret, join_token_id};
+pub use slurm_jwt::{SlurmJwtConfig, SlurmKeys, SlurmKeysError};
 
 /// How often what was seen of nodes is written.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
 /// How long after something new it is: others may follow.
 const WRITE_NEWS_AFTER: Duration = Duration::from_millis(500);
+/// How long a certificate stands without a look at the store.
+const RECHECK: Duration = Duration::from_secs(5);
 /// Most features that a node reports.
 const MOST_FEATURES: usize = 128;
 /// Longest feature or version that a node reports, in bytes.
@@ -37,6 +43,10 @@ pub struct NodesConfig {
     pub join: bool,
     /// How `munged` is reached, where nodes prove themselves by MUNGE.
     pub munge: Option<MungeConfig>,
+    /// DNS names of client certificates that are nodes'.
+    pub certificate: Vec<DnsName>,
+    /// Which tokens of Slurm prove nodes.
+    pub slurm_jwt: Option<SlurmJwtConfig>,
     /// Most nodes that are kept.
     pub limit: usize,
 }
@@ -46,6 +56,8 @@ impl Default for NodesConfig {
         Self {
             join: false,
             munge: None,
+            certificate: Vec::new(),
+            slurm_jwt: None,
             limit: 10_000,
         }
     }
@@ -55,7 +67,8 @@ impl NodesConfig {
     /// Whether there is any way.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.join || self.munge.is_some()
+        let certificate = !self.certificate.is_empty();
+        self.join || self.munge.is_some() || certificate || self.slurm_jwt.is_some()
     }
 }
 
@@ -73,7 +86,7 @@ pub enum JoinError {
     /// The name is taken.
     #[error(
         "a node called {0} has joined before: remove it first (metahub node remove {0}), or join \
-         with a token that replaces (metahub node token add --replace)"
+         with a token that replaces (metahub node token --replace)"
     )]
     Taken(NodeName),
     /// The name is revoked.
@@ -92,6 +105,7 @@ pub enum JoinError {
 pub(crate) enum NodeCredential {
     Token(NodeSecret),
     Munge(Password),
+    SlurmJwt(Password),
 }
 
 /// A node whose credential holds, and what its registry tokens rest on.
@@ -106,6 +120,9 @@ struct Inner {
     store: Store,
     config: NodesConfig,
     munge: Option<Munge>,
+    slurm_jwt: Option<SlurmJwt>,
+    /// Nodes by the names of certificates; `None` for one that is revoked.
+    certified: Cache<NodeName, Option<Arc<Node>>>,
     sightings: Sightings,
 }
 
@@ -115,15 +132,22 @@ pub struct Nodes(Arc<Inner>);
 
 impl Nodes {
     /// Nodes that `store` keeps, in the ways that `config` names.
-    #[must_use]
-    pub fn new(store: Store, config: NodesConfig) -> Self {
-        let sightings = Sightings::new(config.limit);
-        Self(Arc::new(Inner {
+    ///
+    /// # Errors
+    /// Keys of Slurm that cannot be used.
+    pub fn new(store: Store, config: NodesConfig) -> Result<Self, SlurmKeysError> {
+        let slurm_jwt = config.slurm_jwt.as_ref().map(SlurmJwt::read).transpose()?;
+        Ok(Self(Arc::new(Inner {
             munge: config.munge.clone().map(Munge::new),
+            slurm_jwt,
+            certified: Cache::builder()
+                .max_capacity(config.limit as u64)
+                .time_to_live(RECHECK)
+                .build(),
+            sightings: Sightings::new(config.limit),
             store,
             config,
-            sightings,
-        }))
+        })))
     }
 
     /// What a password is that has the form of something by which nodes prove who they are here.
@@ -137,6 +161,9 @@ impl Nodes {
         if self.0.munge.is_some() && Munge::is_credential(password) {
             return Some(NodeCredential::Munge(password.clone()));
         }
+        if self.0.slurm_jwt.is_some() && SlurmJwt::is_credential(password) {
+            return Some(NodeCredential::SlurmJwt(password.clone()));
+        }
         None
     }
 
@@ -147,6 +174,12 @@ impl Nodes {
         from: Option<IpAddr>,
     ) -> Result<Proven, AuthError> {
         match credential {
+            NodeCredential::SlurmJwt(password) => {
+                let slurm_jwt = self.0.slurm_jwt.as_ref().ok_or(NodeRefused::Foreign)?;
+                let name = slurm_jwt.node(password)?;
+                let way = NodeWay::SlurmJwt;
+                self.again(&Node { name, way }).await
+            }
             NodeCredential::Munge(credential) => {
                 let munge = self.0.munge.as_ref().ok_or(NodeRefused::Foreign)?;
                 let name = munge.node(credential, from).await?;
@@ -169,7 +202,8 @@ impl Nodes {
         let configured = match node.way {
             NodeWay::Token => self.0.config.join,
             NodeWay::Munge => self.0.munge.is_some(),
-            NodeWay::Certificate | NodeWay::SlurmJwt => false,
+            NodeWay::Certificate => !self.0.config.certificate.is_empty(),
+            NodeWay::SlurmJwt => self.0.slurm_jwt.is_some(),
         };
         if !configured {
             return Err(AuthError::Expired);
@@ -177,6 +211,30 @@ impl Nodes {
         let found = self.0.store.node(node.name.as_str()).await;
         let record = found.map_err(AuthError::unavailable)?;
         self.admit(node.name.clone(), node.way, record.as_ref())
+    }
+
+    /// The node that a client's certificate with these names proves, if any.
+    pub(crate) async fn certified(&self, names: &[String]) -> Option<Result<Arc<Node>, AuthError>> {
+        let Inner {
+            config, certified, ..
+        } = &*self.0;
+        let is_node = |name: &&String| config.certificate.iter().any(|one| one.matches(name));
+        let name = names.iter().find(is_node)?;
+        let name: NodeName = name.trim_end_matches('.').parse().ok()?;
+        let looking = async {
+            let way = NodeWay::Certificate;
+            let name = name.clone();
+            match self.again(&Node { name, way }).await {
+                Ok(proven) => Ok(Some(Arc::new(proven.node))),
+                Err(AuthError::Node(NodeRefused::Revoked(_))) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        Some(match certified.try_get_with(name.clone(), looking).await {
+            Ok(Some(node)) => Ok(node),
+            Ok(None) => Err(NodeRefused::Revoked(name).into()),
+            Err(error) => Err(AuthError::unavailable(error)),
+        })
     }
 
     /// A node of which the store knows `record`, if it is not revoked.

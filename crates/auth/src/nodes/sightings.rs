@@ -8,7 +8,7 @@ use metahub_store::{MOST_NODE_IMAGES, NodeFacts, NodeImage, NodeNote};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::node::{Node, NodeName};
+use crate::node::{Node, NodeName, NodeWay};
 
 #[derive(Debug)]
 pub(super) struct Sightings {
@@ -42,12 +42,14 @@ impl Sightings {
         let note = note.get_or_insert_with(|| NodeNote {
             name: node.name.as_str().to_owned(),
             way: String::new(),
+            may_be_new: true,
             seen: now,
             pulled: None,
             images: Vec::new(),
             facts: None,
         });
         node.way.as_str().clone_into(&mut note.way);
+        note.may_be_new = node.way != NodeWay::Token;
         note.seen = now;
         if let Some(image) = image {
             note.pulled = Some(now);
@@ -86,7 +88,6 @@ impl Sightings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::NodeWay;
 
     fn node(name: &str) -> Node {
         Node {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use metahub_auth::DnsName;
 use metahub_registry::{Free, ImmutableTags};
 
 use super::declare::{Declared, Field, Keys, settings};
 use super::environment::Environment;
 use super::settings::Config;
 use super::shapes;
+use super::slurm_jwt::SlurmJwtSource;
 use super::time::Time;
 use super::values::{Count, DocumentMemory, ManifestSize, MungeSwitch, Percent, Rate, Size};
 use super::yaml::ConfigError;
@@ -60,6 +62,19 @@ settings! {
         #[schemars(with = "Option<shapes::BoolOrText>")]
         munge: Option<MungeSwitch> = "false"
             => |config, munge| config.nodes.munge = munge.0;
+
+        /// DNS names of client certificates that are nodes', such as `['*.nodes.example']`; the
+        /// certificate's name is the node's. Needs `tls.client_authorities`.
+        #[schemars(with = "Option<Vec<String>>")]
+        certificate: Option<Vec<DnsName>> = "[]"
+            => |config, names| config.nodes.certificate = names;
+
+        /// Whose tokens of Slurm (`auth/jwt`) prove nodes: `{jwks_file: FILE}` for a set of public
+        /// keys, or `{hs256_key_file: FILE}` for the key that Slurm's daemons share, which makes
+        /// tokens for anybody. With `users: [root]`, the default, those of root do. Read at start
+        /// only.
+        slurm_jwt: Option<SlurmJwtSource> = ""
+            => |config, source| config.nodes.slurm_jwt = Some(source.config());
 
         /// Most nodes that are listed. One that proves who it is otherwise is served beyond that as
         /// well, and none joins.

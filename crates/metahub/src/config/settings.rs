@@ -122,6 +122,19 @@ impl Default for Upkeep {
     }
 }
 
+impl Config {
+    /// Names of certificates mean nothing where none is asked for.
+    pub(super) fn check_nodes(&self) -> Result<(), ConfigError> {
+        if !self.nodes.certificate.is_empty() && self.tls.client_authorities.is_none() {
+            return Err(ConfigError::Alone(
+                "nodes.certificate",
+                "tls.client_authorities",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let mut registry = Settings::default();

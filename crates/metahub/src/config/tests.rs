@@ -97,7 +97,7 @@ fn paths_in_the_file_start_at_the_files_folder() {
 }
 
 /// A value other than the default for each key.
-const OTHER_VALUES: [(&str, &str); 65] = [
+const OTHER_VALUES: [(&str, &str); 67] = [
     ("inspection", "enforce"),
     ("inspection_rate", "1 MiB"),
     ("inspection_wait", "1s"),
@@ -119,6 +119,12 @@ const OTHER_VALUES: [(&str, &str); 65] = [
     ("token_lifetime", "1h"),
     ("nodes.join", "true"),
     ("nodes.munge", "/run/munge/other.socket"),
+    (
+        "nodes.slurm_jwt",
+        "{jwks_file: /srv/jwks.json, users: [slurm]}",
+    ),
+    // It needs authorities.
+    ("nodes.certificate", "['*.nodes.example']"),
     ("nodes.limit", "7"),
     ("metrics", "everybody"),
     ("gc.every", "0s"),
@@ -182,6 +188,12 @@ fn every_key_has_a_variable_that_sets_it() {
         let empty = from_variables(&[(&variable, "")]).unwrap();
         assert_eq!(format!("{empty:?}"), defaults, "{variable}: empty is unset");
         let set = match key {
+            "nodes.certificate" => from_variables(&[
+                (&variable, value),
+                ("METAHUB_TLS_CERTIFICATE", "/a"),
+                ("METAHUB_TLS_KEY", "/b"),
+                ("METAHUB_TLS_CLIENT_AUTHORITIES", "/c"),
+            ]),
             "tls.certificate" | "tls.key" | "tls.client_authorities" => from_variables(&[
                 ("METAHUB_TLS_CERTIFICATE", "/a"),
                 ("METAHUB_TLS_KEY", "/b"),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use metahub_auth::{AnonymousAccess, MungeConfig, ProfilePassword, ProfilesBy};
+use metahub_auth::{AnonymousAccess, DnsName, MungeConfig, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
 use metahub_oci::MAX_MANIFEST_BYTES;
 use metahub_registry::{Free, ImmutableTags, InspectionMode, LocalContent, Unsure};
@@ -23,6 +23,7 @@ use serde_saphyr::{Location, Spanned};
 use super::catalog::CatalogEntry;
 use super::declare::Setting;
 use super::environment;
+use super::slurm_jwt::SlurmJwtSource;
 use super::time::Time;
 use super::warm::WarmConfig;
 use super::yaml::parse;
@@ -277,7 +278,7 @@ macro_rules! as_in_the_file {
 }
 
 as_in_the_file! {
-    bool, MungeSwitch, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
+    bool, MungeSwitch, SlurmJwtSource, Vec<DnsName>, Time, Size, Rate, Percent, ManifestSize, DocumentMemory,
     Proxies, MetricsAccess, SendBlobs, ProfilePassword, ProfilesBy, Extension,
     Free, ImmutableTags, LocalContent, Unsure, InspectionMode, FileHashes, AnyHost, ProxiedPrivate, Vec<WarmConfig>,
 }

@@ -1,19 +1,17 @@
 //! The token endpoint, as the distribution project's token specification describes it, with the
 //! form posts of OAuth 2 beside it (containerd tries those first).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use metahub_auth::{AuthError, Authenticator, Credentials, Identity, Scope};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use metahub_auth::{Authenticator, Credentials, Identity, Scope};
 use metahub_oci::ErrorCode;
 
 use crate::access::{identify, refuse};
 use crate::body::Body;
+use crate::call::Call;
 use crate::channels;
 use crate::error::HttpError;
-use crate::forwarded::Origin;
 use crate::request::Pairs;
 use crate::respond::Answer;
 
@@ -24,15 +22,13 @@ pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
 /// post it in place of the user name, which carries the profile.
 pub(crate) async fn issue(
     authenticator: &Authenticator,
-    method: &Method,
-    headers: &HeaderMap,
-    query: &Pairs,
-    form: Bytes,
-    from: IpAddr,
-    origin: &Origin<'_>,
+    call: &Call<'_>,
+    form: &[u8],
 ) -> Result<Response<Body>, HttpError> {
-    let form = if method == Method::POST {
-        Pairs::parse(&form)
+    let (origin, query) = (&call.origin, &call.query);
+    let is_post = call.head.method == Method::POST;
+    let form = if is_post {
+        Pairs::parse(form)
     } else {
         Pairs::default()
     };
@@ -40,16 +36,14 @@ pub(crate) async fn issue(
     let mut asked = Scope::parse_all(scopes());
     channels::scopes_without_prefix(&authenticator.config().profiles_by, &mut asked);
     let catalog = Scope::asks_for_catalog(scopes());
-    let identity = if method == Method::POST {
-        by_form(authenticator, headers, &form, from, origin).await?
+    let identity = if is_post {
+        by_form(authenticator, call, &form).await?
     } else {
-        identify(authenticator, headers, from, origin).await?
+        by_header(authenticator, call).await?
     };
     let identity = match identity {
         Some(identity) => identity,
-        None => authenticator
-            .anonymous()
-            .ok_or_else(|| refuse(authenticator, origin, &AuthError::LoginRequired))?,
+        None => by(authenticator, call, &Credentials::Anonymous).await?,
     };
     let issued = authenticator
         .issue_for(&identity, &asked, catalog)
@@ -64,27 +58,41 @@ pub(crate) async fn issue(
     Ok(answer.json(&issued))
 }
 
+/// Who these credentials are of, on this connection.
+async fn by(
+    authenticator: &Authenticator,
+    call: &Call<'_>,
+    credentials: &Credentials,
+) -> Result<Arc<Identity>, HttpError> {
+    authenticator
+        .authenticate_at(credentials, Some(call.client), call.certificate)
+        .await
+        .map_err(|error| refuse(authenticator, &call.origin, &error))
+}
+
+async fn by_header(
+    authenticator: &Authenticator,
+    call: &Call<'_>,
+) -> Result<Option<Arc<Identity>>, HttpError> {
+    let (headers, from) = (&call.head.headers, call.client);
+    identify(authenticator, headers, from, call.certificate, &call.origin).await
+}
+
 async fn by_form(
     authenticator: &Authenticator,
-    headers: &HeaderMap,
+    call: &Call<'_>,
     form: &Pairs,
-    from: IpAddr,
-    origin: &Origin<'_>,
 ) -> Result<Option<Arc<Identity>>, HttpError> {
     match form.get("grant_type") {
         Some("password") => {
             let (user, password) = (form.get("username"), form.get("password"));
             let credentials =
                 Credentials::basic(user.unwrap_or_default(), password.unwrap_or_default())
-                    .map_err(|error| refuse(authenticator, origin, &error))?;
+                    .map_err(|error| refuse(authenticator, &call.origin, &error))?;
             if matches!(credentials, Credentials::Anonymous) {
                 return Ok(None);
             }
-            authenticator
-                .authenticate(&credentials, Some(from))
-                .await
-                .map(Some)
-                .map_err(|error| refuse(authenticator, origin, &error))
+            by(authenticator, call, &credentials).await.map(Some)
         }
         // containerd falls back to GET with Basic on 400.
         Some(other) => Err(HttpError::code(
@@ -95,6 +103,6 @@ async fn by_form(
             ),
         )
         .with_status(StatusCode::BAD_REQUEST)),
-        None => identify(authenticator, headers, from, origin).await,
+        None => by_header(authenticator, call).await,
     }
 }

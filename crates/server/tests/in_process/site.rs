@@ -79,7 +79,7 @@ impl Site {
             ..Settings::default()
         };
         let store = Store::temporary().await.unwrap();
-        let nodes = Nodes::new(store.clone(), with.nodes);
+        let nodes = Nodes::new(store.clone(), with.nodes).unwrap();
         let registry = Registry::new(
             store.clone(),
             upstreams.unwrap(),
