@@ -155,11 +155,7 @@ impl Dispatcher {
             Route::Health => Ok(base::health()),
             Route::Ready => base::ready(self.app.registry.store()),
             Route::Hardware => Ok(hardware::get(&self.app.registry)),
-            Route::Demand => {
-                let identity = self.identify(call, record).await?;
-                access::require_admin(&self.app.authenticator, identity, &call.origin)?;
-                demand::get(&self.app.registry, query).await
-            }
+            Route::Demand => self.demand(call, record).await,
             Route::Welcome => Ok(base::welcome(&call.origin.host())),
             Route::JoinNode => {
                 let body = request::read(body, nodes::MAX_BYTES, "the body").await?;
@@ -320,6 +316,17 @@ impl Dispatcher {
         let identity = self.require(call, identity)?;
         let body = request::read(body, nodes::MAX_BYTES, "the body").await?;
         nodes::report(self.app.authenticator.nodes(), &identity, &body)
+    }
+
+    /// Which builds lack, for admins.
+    async fn demand(
+        &self,
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, HttpError> {
+        let identity = self.identify(call, record).await?;
+        access::require_admin(&self.app.authenticator, identity, &call.origin)?;
+        demand::get(&self.app.registry, &call.query).await
     }
 
     /// For monitoring: whoever the configuration lets read it.
