@@ -188,4 +188,23 @@ fn nodes_that_have_shown_who_they_are_are_told_apart() {
         (&2.into(), &4.into()),
         "{told}"
     );
+    let report = json!({"features": ["arch:icelake", "kernel:6.1"], "version": "1"});
+    for token in [&one, &other] {
+        let call = metahub.call("POST", "/api/v1/nodes/report");
+        let call = call.login(Some(("icelake", token.as_str())));
+        call.body(report.to_string()).send().expect(202);
+    }
+    // What a server saw of nodes is written at the latest when it ends.
+    let mut metahub = metahub;
+    metahub.terminate();
+    let document = metahub.catalog().join("app.yaml");
+    let app = "
+manifests:
+  - name: app
+    manifests: [{image: lab/app, platform: {os: linux, architecture: amd64, features: [arch:haswell]}}]
+";
+    std::fs::write(&document, app).unwrap();
+    let document = document.display().to_string();
+    let covered = metahub.command(&["coverage", "--fleet", "--catalog", &document]);
+    let _ = covered.ok().says("icelake (2 nodes)").says("→ haswell");
 }

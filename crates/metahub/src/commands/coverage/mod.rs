@@ -1,6 +1,7 @@
 //! `metahub coverage`: which image each kind of machine gets of each collection, printed as a table
 //! of images × targets.
 
+mod fleet;
 mod html;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use metahub_operations::{Cell, Coverage, Kind, Matrix, Row};
 
+use self::fleet::Fleet;
 use crate::args::{ReadingArgs, graph};
 use crate::config::Layer;
 use crate::exit::Exit;
@@ -21,6 +23,13 @@ pub(crate) struct CoverageArgs {
     /// the documents that state a CPU target]
     #[arg(long, value_name = "LOGINS", value_delimiter = ',')]
     pub(crate) targets: Vec<String>,
+    /// The nodes that there are, those of one kind together: nodes of the data folder that have
+    /// shown who they are and reported what they provide
+    #[arg(long, conflicts_with = "targets")]
+    pub(crate) fleet: bool,
+    /// Folder that the nodes are read from [env: METAHUB_DATA] [default: metahub-data]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "fleet")]
+    pub(crate) data: Option<PathBuf>,
     /// Only these collections: NAME or NAME:TAG, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) collections: Vec<String>,
@@ -51,19 +60,36 @@ pub(crate) enum CoverageFormat {
 pub(crate) async fn run(args: CoverageArgs) -> miette::Result<Exit> {
     let flags = Layer {
         catalog: entries(&args.catalog),
+        data: args.data,
         ..Layer::default()
     };
     let config = args.reading.load_config(flags)?;
     let LocalDocuments { paths, followed } = LocalDocuments::of(&config)?;
+    let fleet = if args.fleet {
+        Some(Fleet::read(&config).await?)
+    } else {
+        None
+    };
+    let targets = match &fleet {
+        Some(fleet) => fleet.kinds.iter().map(|(login, _)| login.clone()).collect(),
+        None => args.targets,
+    };
     let coverage = Coverage {
         graph: graph(&config)?,
         images: args.reading.images(&config),
         paths,
         followed,
-        targets: args.targets,
+        targets,
         collections: args.collections,
     };
-    print(&coverage.run().await?, args.format)?;
+    let mut matrix = coverage.run().await?;
+    if let Some(fleet) = fleet {
+        matrix.targets = fleet.labels();
+        for node in &fleet.left_out {
+            anstream::eprintln!("{node} is left out: it has reported no processor that is known");
+        }
+    }
+    print(&matrix, args.format)?;
     Ok(Exit::Ok)
 }
 
