@@ -81,7 +81,7 @@ pub(crate) async fn run(args: CheckArgs) -> miette::Result<Exit> {
     } else {
         Shown::hidden()
     };
-    let work = check.run(shown.progress());
+    let work = Box::pin(check.run(shown.progress()));
     let report = shown.until_done(work, "Nothing of it is kept.").await??;
     print(&report, args.format)?;
     let failed = report.errors > 0 || args.strict && report.warnings > 0;

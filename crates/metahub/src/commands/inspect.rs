@@ -91,7 +91,7 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
         platform: args.platform,
     };
     let shown = Shown::bytes(0);
-    let work = inspect.run(shown.progress());
+    let work = Box::pin(inspect.run(shown.progress()));
     let reports = shown.until_done(work, "Nothing of it is kept.").await??;
     let attached = match &subject {
         Some((image, registry)) => attach(image, registry, &reports).await?,

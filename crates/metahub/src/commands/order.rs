@@ -28,7 +28,8 @@ pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::
 where
     O: Operation + Into<Request>,
 {
-    let report = report(config, operation.into()).await?;
+    // Boxed: it has room for every operation.
+    let report = Box::pin(report(config, operation.into())).await?;
     serde_json::from_value(report).into_diagnostic()
 }
 
@@ -53,7 +54,7 @@ async fn report(config: &Config, request: Request) -> miette::Result<Value> {
     };
     match Store::open_with(&config.data, Mode::Serve, options).await {
         Ok(store) => {
-            let work = here(&store, config, request, progress);
+            let work = Box::pin(here(&store, config, request, progress));
             let report = shown.until_done(work, kept).await;
             match report {
                 Ok(report) => {
