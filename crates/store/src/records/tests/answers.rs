@@ -25,6 +25,12 @@ async fn batches<'r, T: Debug>(mut next: impl FnMut(Cursor) -> Answer<'r, Batch<
 /// Everything, as texts that say what was asked.
 pub(super) async fn all(records: &dyn Records, world: &World, now: SystemTime) -> Vec<String> {
     let mut answers = whole(records, world, now).await;
+    for day in [0, 3] {
+        answers.push(format!(
+            "demand since {day}: {:?}",
+            records.demand(day).await
+        ));
+    }
     for name in &world.repositories {
         answers.extend(of_repository(records, world, name).await);
     }
@@ -121,12 +127,6 @@ async fn whole(records: &dyn Records, world: &World, now: SystemTime) -> Vec<Str
         let token = records.join_token(secret_hash(name)).await;
         answers.push(format!("join token {name}: {token:?}"));
         answers.push(format!("node with the token of {name}: {found:?}"));
-    }
-    for day in [0, 3] {
-        answers.push(format!(
-            "demand since {day}: {:?}",
-            records.demand(day).await
-        ));
     }
     answers.push(format!("alice: {:?}", records.account("alice").await));
     for (host, of_one_client) in [(None, false), (Some("quay.io"), false), (None, true)] {
