@@ -54,6 +54,7 @@ pub struct Granted {
     repository: RepositoryName,
     account: Option<Arc<str>>,
     is_admin: bool,
+    is_node: bool,
 }
 
 impl Granted {
@@ -79,6 +80,12 @@ impl Granted {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.is_admin
+    }
+
+    /// Whether it is a node's that proved which it is.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.is_node
     }
 }
 
@@ -186,6 +193,7 @@ impl Identity {
             repository: repository.clone(),
             account: self.account().map(|account| account.as_str().into()),
             is_admin: self.role() == Some(Role::Admin),
+            is_node: self.node.is_some(),
         }
     }
 

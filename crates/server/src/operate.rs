@@ -92,9 +92,8 @@ impl Operations<'_> {
                         .await?;
                 if let Reference::Tag(tag) = reference {
                     self.metrics.resolved(profile);
-                    if method == Method::GET {
-                        self.note_pull(identity, asked, tag, &answer);
-                    }
+                    // Docker and containerd ask by HEAD, and go on by digest.
+                    self.note_pull(identity, asked, tag, &answer);
                 }
                 Ok(answer)
             }

@@ -13,14 +13,30 @@ use super::yaml::parse;
 /// What every variable of the program begins with.
 const PREFIX: &str = "METAHUB_";
 /// Variables that are no settings of the server.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 22] = [
     "METAHUB_CONFIG",
     "METAHUB_LOG",
     "METAHUB_LOG_FORMAT",
     "METAHUB_SERVER",
     "METAHUB_LOGIN",
     "METAHUB_CA_FILE",
+    // Those of the program on a node, which may be this machine.
+    "METAHUB_NODE_CACHE",
+    "METAHUB_NODE_CA_FILE",
+    "METAHUB_NODE_CLOUD",
     "METAHUB_NODE_CONFIG",
+    "METAHUB_NODE_FEATURES",
+    "METAHUB_NODE_IDENTITY",
+    "METAHUB_NODE_KEYS",
+    "METAHUB_NODE_LOGIN",
+    "METAHUB_NODE_LOGINS",
+    "METAHUB_NODE_MUNGE_SOCKET",
+    "METAHUB_NODE_PLAIN_HTTP",
+    "METAHUB_NODE_PROFILES",
+    "METAHUB_NODE_REGISTRIES",
+    "METAHUB_NODE_TIMEOUT",
+    "METAHUB_NODE_TOKENS",
+    "METAHUB_NODE_TOOLS",
 ];
 
 /// One setting.

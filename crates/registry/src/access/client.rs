@@ -9,7 +9,7 @@ use crate::Registry;
 
 impl Registry {
     /// The registry for a client without an account that comes from `address`. One that has an
-    /// account is none of these.
+    /// account, or is a node that proved which it is, is none of these.
     pub(super) fn of_client(&self, address: IpAddr) -> Self {
         Self {
             client: number(address),

@@ -128,6 +128,7 @@ impl Registry {
         }
         let registry = match granted.account() {
             Some(account) => self.on_behalf_of(account),
+            None if granted.is_node() => self.clone(),
             None => self.of_client(client),
         };
         Ok(registry.repository(name))
