@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::descriptor::kind;
+use crate::document_parts::compact;
 use crate::{Digest, JsonMap, Platform};
 
 /// Why bytes are not an image configuration.
@@ -50,7 +51,7 @@ impl ImageConfig {
     /// The configuration that `map` makes, as compact JSON in the map's own order.
     pub fn from_map(map: JsonMap) -> Result<Self, ConfigError> {
         let diff_ids = diff_ids_of(&map)?;
-        let bytes = Bytes::from(Value::Object(map.clone()).to_string());
+        let bytes = compact(&map);
         let digest = Digest::sha256(&bytes);
         Ok(Self {
             bytes,

@@ -81,7 +81,7 @@ impl Parts {
     /// The document that `map` makes: its bytes are compact JSON in the map's own order, so the
     /// same map gives the same digest everywhere.
     pub(crate) fn from_map(media_type: MediaType, map: JsonMap) -> Self {
-        let bytes = Bytes::from(Value::Object(map.clone()).to_string());
+        let bytes = compact(&map);
         let digest = Digest::sha256(&bytes);
         Self {
             bytes,
@@ -112,6 +112,13 @@ impl Parts {
             )),
         }
     }
+}
+
+/// Compact JSON, in the map's own order.
+pub(crate) fn compact(map: &JsonMap) -> Bytes {
+    #[expect(clippy::expect_used, reason = "JSON in memory always has a form")]
+    let bytes = serde_json::to_vec(map).expect("plain JSON");
+    Bytes::from(bytes)
 }
 
 fn in_field<T>(field: &str, result: Result<T, DescriptorError>) -> Result<T, DocumentError> {

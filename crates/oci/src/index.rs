@@ -1,15 +1,17 @@
 //! Image indexes, `image-index.md`, and Docker's manifest lists.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::document_parts::{DocumentError, Parts};
 use crate::{Descriptor, Digest, JsonMap, MediaType};
 
-/// An image index: entries that name manifests, in order.
+/// An image index: entries that name manifests, in order. Copies share what it holds.
 #[derive(Clone, Debug)]
 pub struct Index {
-    parts: Parts,
-    manifests: Vec<Descriptor>,
+    parts: Arc<Parts>,
+    manifests: Arc<[Descriptor]>,
     subject: Option<Descriptor>,
 }
 
@@ -24,8 +26,8 @@ impl Index {
         let manifests = parts.descriptors("manifests")?;
         let subject = parts.descriptor("subject")?;
         Ok(Self {
-            parts,
-            manifests,
+            parts: Arc::new(parts),
+            manifests: manifests.into(),
             subject,
         })
     }
@@ -39,8 +41,8 @@ impl Index {
         map.insert("manifests".into(), Value::Array(Vec::new()));
         let parts = Parts::from_map(MediaType::oci_index(), map);
         Self {
-            parts,
-            manifests: Vec::new(),
+            parts: Arc::new(parts),
+            manifests: Arc::default(),
             subject: None,
         }
         .with_manifests(manifests)
@@ -65,8 +67,8 @@ impl Index {
         let map: JsonMap = others.collect();
         let parts = Parts::from_map(self.parts.media_type.clone(), map);
         Self {
-            parts,
-            manifests,
+            parts: Arc::new(parts),
+            manifests: manifests.into(),
             subject: self.subject.clone(),
         }
     }
@@ -86,7 +88,7 @@ impl Index {
         }
         let parts = Parts::from_map(self.parts.media_type.clone(), map);
         Self {
-            parts,
+            parts: Arc::new(parts),
             manifests: self.manifests.clone(),
             subject: self.subject.clone(),
         }

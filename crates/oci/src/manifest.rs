@@ -1,16 +1,19 @@
 //! Image manifests, `manifest.md`, and Docker's schema 2 manifests.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::document_parts::{DocumentError, Parts};
 use crate::{Descriptor, Digest, JsonMap, MediaType};
 
-/// The manifest of one image or artifact: its configuration and layers, bottom first.
+/// The manifest of one image or artifact: its configuration and layers, bottom first. Copies share
+/// what it holds.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    parts: Parts,
+    parts: Arc<Parts>,
     config: Option<Descriptor>,
-    layers: Vec<Descriptor>,
+    layers: Arc<[Descriptor]>,
     subject: Option<Descriptor>,
 }
 
@@ -26,9 +29,9 @@ impl Manifest {
             ));
         }
         Ok(Self {
-            parts,
+            parts: Arc::new(parts),
             config,
-            layers,
+            layers: layers.into(),
             subject,
         })
     }
@@ -41,9 +44,9 @@ impl Manifest {
         map.insert("mediaType".into(), MediaType::OCI_MANIFEST.into());
         let parts = Parts::from_map(MediaType::oci_manifest(), map);
         Self {
-            parts,
+            parts: Arc::new(parts),
             config: None,
-            layers: Vec::new(),
+            layers: Arc::default(),
             subject: None,
         }
         .with_image(config, layers)
@@ -57,14 +60,27 @@ impl Manifest {
             .iter()
             .map(|d| Value::Object(d.as_json().clone()))
             .collect();
-        let mut map = self.parts.map.clone();
-        map.insert("config".into(), Value::Object(config.as_json().clone()));
-        map.insert("layers".into(), Value::Array(list));
+        let mut new = [
+            ("config", Some(Value::Object(config.as_json().clone()))),
+            ("layers", Some(Value::Array(list))),
+        ];
+        let mut map = JsonMap::new();
+        // The former layers are not copied only to be dropped.
+        for (key, former) in &self.parts.map {
+            let replaced = new.iter_mut().find(|(name, _)| name == key);
+            let value = replaced.and_then(|(_, new)| new.take());
+            map.insert(key.clone(), value.unwrap_or_else(|| former.clone()));
+        }
+        for (name, value) in new {
+            if let Some(value) = value {
+                map.insert(name.into(), value);
+            }
+        }
         let parts = Parts::from_map(self.parts.media_type.clone(), map);
         Self {
-            parts,
+            parts: Arc::new(parts),
             config: Some(config),
-            layers,
+            layers: layers.into(),
             subject: self.subject.clone(),
         }
     }
