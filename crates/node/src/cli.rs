@@ -15,7 +15,7 @@ use crate::helper::{Helper, MOST_INPUT, MOST_TIME, NOT_FOUND};
 use crate::known_targets::NodeFacts;
 use crate::logins::LoginsFile;
 use crate::policy::Policy;
-use crate::setup::{Client, Request, Scope};
+use crate::setup::{Client, Named, Request, Scope};
 use crate::time_limit::within;
 use crate::{
     doctor, examples, exec, format, generated, identity, importer, kubelet, refresh, resolve,
@@ -162,8 +162,8 @@ enum Format {
 #[derive(Debug, Args)]
 struct SetupArgs {
     /// The clients; with --all those that are installed
-    #[arg(value_enum, required_unless_present = "all", conflicts_with = "all")]
-    clients: Vec<Client>,
+    #[arg(value_parser = setup::parser(), required_unless_present = "all", conflicts_with = "all")]
+    clients: Vec<Named>,
     /// Every client that is installed here
     #[arg(long)]
     all: bool,
@@ -447,9 +447,13 @@ fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
         (_, true) => Some(Scope::User),
         _ => None,
     };
+    let (clients, advice) = setup::told_apart(&args.clients, &args.registry, policy);
+    if clients.is_empty() && !args.all {
+        return Answer::ok(advice);
+    }
     let mut notes = Vec::new();
     let node = crate::server::host_of(&args.registry)
-        .filter(|_| !args.undo && (args.all || args.clients.contains(&Client::Containerd)))
+        .filter(|_| !args.undo && (args.all || clients.contains(&Client::Containerd)))
         .and_then(|host| {
             let helper = Helper {
                 policy,
@@ -459,7 +463,7 @@ fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
             helper.known(&host, &mut notes).login
         });
     let request = Request {
-        clients: args.clients,
+        clients,
         registry: args.registry,
         scope,
         print: args.print,
@@ -467,7 +471,9 @@ fn setup_command(policy: &Policy, args: SetupArgs, exe: &Path) -> Answer {
         root: args.root,
         slurm_version: args.slurm_version,
     };
-    setup::run(&request, policy, &environment, node.as_deref(), exe)
+    let mut answer = setup::run(&request, policy, &environment, node.as_deref(), exe);
+    answer.stdout += &advice;
+    answer
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod containerd;
 mod cred_helpers;
 mod docker;
 mod lock;
+mod named;
 mod plan;
 mod podman;
 mod policy_file;
@@ -16,6 +17,7 @@ mod slurm;
 
 pub use apply::run;
 pub use containerd::renew as renew_containerd;
+pub use named::{Named, parser, told_apart};
 pub use plan::{Client, Request, Scope, SetupError};
 
 #[cfg(test)]
