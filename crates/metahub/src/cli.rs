@@ -110,7 +110,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Account(AccountCommand),
     /// Manage the nodes that prove who they are, and the tokens that they join with
-    #[command(subcommand)]
+    // Its manual pages: metahub-node(1) is that of the program on a node.
+    #[command(subcommand, display_name = "metahub-nodes")]
     Node(NodeCommand),
     /// Remove content that nothing needs any more
     Gc(GcArgs),
