@@ -224,50 +224,63 @@ impl Caches {
     }
 }
 
-impl ChangeSink for Caches {
-    fn changing(&self, change: &Change) {
-        match change {
+/// The beginning or the end of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edge {
+    Begins,
+    Ends,
+}
+
+impl<K, V> ExactCache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn change(&self, key: &K, edge: Edge) {
+        match edge {
+            Edge::Begins => self.begin_change(key),
+            Edge::Ends => self.end_change(key),
+        }
+    }
+}
+
+impl Caches {
+    /// Tells the caches that a change concerns.
+    fn tell(&self, change: &Change, edge: Edge) {
+        let of_repository = match change {
             Change::Tag(repository, tag) => {
-                self.tags.begin_change(&(repository.clone(), tag.clone()));
-                self.changes.begin(repository);
+                self.tags.change(&(repository.clone(), tag.clone()), edge);
+                repository
             }
             Change::Manifest(repository, digest) => {
-                self.manifests
-                    .begin_change(&(repository.clone(), digest.clone()));
-                self.changes.begin(repository);
+                let key = (repository.clone(), digest.clone());
+                self.manifests.change(&key, edge);
+                repository
+            }
+            Change::Pushed(repository) => {
+                self.pushed.change(repository, edge);
+                repository
             }
             Change::Blob(repository, digest) => {
-                self.blobs
-                    .begin_change(&(repository.clone(), digest.clone()));
+                let key = (repository.clone(), digest.clone());
+                return self.blobs.change(&key, edge);
             }
-            Change::Derived(key) => self.derived.begin_change(key),
-            Change::Pushed(repository) => {
-                self.pushed.begin_change(repository);
-                self.changes.begin(repository);
-            }
+            Change::Derived(key) => return self.derived.change(key, edge),
+        };
+        match edge {
+            Edge::Begins => self.changes.begin(of_repository),
+            Edge::Ends => self.changes.end(of_repository),
         }
+    }
+}
+
+impl ChangeSink for Caches {
+    fn changing(&self, change: &Change) {
+        self.tell(change, Edge::Begins);
     }
 
     fn changed(&self, change: &Change) {
-        match change {
-            Change::Tag(repository, tag) => {
-                self.tags.end_change(&(repository.clone(), tag.clone()));
-                self.changes.end(repository);
-            }
-            Change::Manifest(repository, digest) => {
-                self.manifests
-                    .end_change(&(repository.clone(), digest.clone()));
-                self.changes.end(repository);
-            }
-            Change::Blob(repository, digest) => {
-                self.blobs.end_change(&(repository.clone(), digest.clone()));
-            }
-            Change::Derived(key) => self.derived.end_change(key),
-            Change::Pushed(repository) => {
-                self.pushed.end_change(repository);
-                self.changes.end(repository);
-            }
-        }
+        self.tell(change, Edge::Ends);
     }
 }
 
