@@ -19,6 +19,9 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
+/// What shells say of a program that Ctrl-C ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// The table for `--help`; usage errors (2) are reported by the argument parser.
 pub(crate) const TABLE: &str = "\
 Exit codes:
@@ -64,7 +67,7 @@ impl From<Exit> for ExitCode {
             Exit::Failure => Self::FAILURE,
             Exit::NothingFits => Self::from(3),
             Exit::Partial => Self::from(4),
-            Exit::Interrupted => Self::from(130),
+            Exit::Interrupted => Self::from(INTERRUPTED),
         }
     }
 }

@@ -10,7 +10,7 @@ use metahub_catalog::{Catalog, Loader, files};
 use metahub_client::session::Session;
 use metahub_oci::{Digest, Document, Host, ImageReference, Reference};
 use metahub_operations::CatalogReader;
-use metahub_signature::{EMPTY_CONFIG, PrivateKey, Referrer};
+use metahub_signature::{PrivateKey, Referrer};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::commands::catalog_test;
 use crate::commands::catalog_update::{self, UpdateArgs};
 use crate::commands::catalog_verify::{self, VerifyArgs};
 use crate::commands::profile_test::ProfileTestArgs;
-use crate::commands::registry_args::{RegistryArgs, client};
+use crate::commands::registry_args::{RegistryArgs, client, push_referrer};
 use crate::config::{Config, Layer, followed, parse_reference};
 use crate::exit::Exit;
 use crate::follow::{Status, public_key};
@@ -162,18 +162,8 @@ fn check(config: &Config, files: &[CatalogFile]) -> miette::Result<bool> {
 /// Pushes a signature of `manifest` beside it.
 async fn sign(session: &Session<'_>, key: &PrivateKey, manifest: &Document) -> miette::Result<()> {
     let signature = Referrer::sign(key, &manifest.descriptor()).into_diagnostic()?;
-    session
-        .push_blob(&EMPTY_CONFIG.into())
-        .await
-        .into_diagnostic()?;
-    session
-        .push_blob(&signature.bundle)
-        .await
-        .into_diagnostic()?;
     let document = Document::parse(signature.manifest, None).into_diagnostic()?;
-    let reference = Reference::Digest(document.digest().clone());
-    let listed = session.push_manifest(&reference, &document).await;
-    if !listed.into_diagnostic()? {
+    if !push_referrer(session, signature.bundle.to_vec(), &document).await? {
         anstream::eprintln!(
             "warning: the registry does not list referrers, so the signature will not be found"
         );

@@ -4,17 +4,15 @@
 use metahub_client::session::Session;
 use metahub_oci::{Digest, Document, ImageReference, MediaType, Reference};
 use metahub_operations::InspectReport;
+use metahub_signature::EMPTY_CONFIG;
 use metahub_upstream::UpstreamConfig;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde_json::json;
 
-use crate::commands::registry_args::client;
+use crate::commands::registry_args::{client, push_referrer};
 
 /// The type of the artifact and of its one layer, which is the report as `--format json` prints it.
 const INSPECTION: &str = "application/vnd.metahub.inspection.v1+json";
-
-/// The configuration that an artifact without one has.
-const EMPTY_CONFIG: &[u8] = b"{}";
 
 /// Pushes the reports of `image` beside it; the digests of what was pushed. The same report pushed
 /// again is the same artifact.
@@ -44,13 +42,8 @@ async fn push(session: &Session<'_>, report: &InspectReport) -> miette::Result<D
     let subject = session.manifest(&subject).await.into_diagnostic()?;
     let bytes = serde_json::to_vec(report).into_diagnostic()?;
     let artifact = artifact(&subject, &bytes)?;
-    for blob in [EMPTY_CONFIG.to_vec(), bytes] {
-        session.push_blob(&blob.into()).await.into_diagnostic()?;
-    }
     let digest = artifact.digest().clone();
-    let reference = Reference::Digest(digest.clone());
-    let listed = session.push_manifest(&reference, &artifact).await;
-    if !listed.into_diagnostic()? {
+    if !push_referrer(session, bytes, &artifact).await? {
         return Err(miette!(
             help = "it is there as {digest}, but nobody who has the image finds it; push it to a \
                     registry of the distribution specification 1.1",

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use metahub_client::session::{Client, Login};
-use metahub_oci::ImageReference;
+use metahub_client::session::{Client, Login, Session};
+use metahub_oci::{Document, ImageReference, Reference};
+use metahub_signature::EMPTY_CONFIG;
 use metahub_upstream::{Credentials, CredentialsConfig, UpstreamConfig};
 use miette::{IntoDiagnostic as _, miette};
 use url::Url;
@@ -150,4 +151,19 @@ pub(crate) async fn client(registry: &UpstreamConfig) -> miette::Result<Client> 
     });
     let authorities = authorities.transpose()?;
     Client::anywhere(server, login, authorities.as_deref()).into_diagnostic()
+}
+
+/// Pushes a referrer without a configuration of its own, whose one layer is `layer`. Whether the
+/// registry lists it.
+pub(crate) async fn push_referrer(
+    session: &Session<'_>,
+    layer: Vec<u8>,
+    referrer: &Document,
+) -> miette::Result<bool> {
+    for blob in [EMPTY_CONFIG.to_vec(), layer] {
+        session.push_blob(&blob.into()).await.into_diagnostic()?;
+    }
+    let reference = Reference::Digest(referrer.digest().clone());
+    let listed = session.push_manifest(&reference, referrer).await;
+    listed.into_diagnostic()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use metahub_operations::Progress;
 
+use crate::exit::INTERRUPTED;
 use crate::signals::Stop;
 
 /// Work was ended by a signal. Displayed as what was done and what is left.
@@ -70,7 +71,8 @@ impl Shown {
     }
 
     /// Carries out `work` to its end, or until a signal ends it: then it is dropped. `kept` says
-    /// what stays of it and how to go on.
+    /// what stays of it and how to go on. A second signal ends the process at once, also where the
+    /// work reads something that never comes.
     ///
     /// # Errors
     /// [`Interrupted`], or when the process may not listen to signals.
@@ -80,12 +82,22 @@ impl Shown {
         kept: &'static str,
     ) -> miette::Result<T> {
         let stop = Stop::listen()?;
+        let again = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                stop.told_again().await;
+                std::process::exit(INTERRUPTED.into());
+            }
+        });
         let done = tokio::select! {
             biased;
             done = work => Ok(done),
             () = stop.told() => Err(Interrupted { far: self.far(), kept }.into()),
         };
         self.bar.finish_and_clear();
+        if done.is_ok() {
+            again.abort();
+        }
         done
     }
 
