@@ -48,6 +48,9 @@ struct Cli {
     /// Only these servers [default: all that are installed]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVER")]
     servers: Vec<Kind>,
+    /// Another build of MetaHub, measured beside this one in the same rounds
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// A tenth of the data and less than half of the rounds: to see that all works
     #[arg(long)]
     quick: bool,
@@ -83,7 +86,7 @@ fn main() -> Result<()> {
     let mut programs = Vec::new();
     let wanted = |kind: &Kind| cli.servers.is_empty() || cli.servers.contains(kind);
     for kind in Kind::ALL.into_iter().filter(wanted) {
-        programs.extend(kind.program()?.map(|program| (kind, program)));
+        programs.extend(kind.program(cli.before.as_deref())?.map(|program| (kind, program)));
     }
     let plan = Plan {
         rounds: cli.rounds.unwrap_or(if cli.quick { 2 } else { 5 }).max(1),
@@ -125,6 +128,7 @@ fn measure(plan: &Plan, names: &[Name], format: Format) -> Result<Vec<Row>> {
             world = Some(World::start(plan, &material)?);
         }
         let mut rows = name.measure(plan, &material, world.as_ref())?;
+        rows.iter_mut().for_each(Row::check_before);
         rows.iter_mut().for_each(Row::note_others);
         if format == Format::Text {
             rows.iter().for_each(|row| print(&table::row(row)));

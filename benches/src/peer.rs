@@ -17,6 +17,7 @@ use crate::client::{Body, Client};
 use crate::pin::Cores;
 use crate::usage::{self, Memory};
 
+mod angos;
 mod docker_registry;
 mod metahub;
 mod nginx;
@@ -28,10 +29,17 @@ pub(crate) enum Kind {
     /// The build of this workspace that is shipped
     #[value(name = "metahub")]
     MetaHub,
+    /// Another build of MetaHub, as `--before` names it
+    #[value(name = "before")]
+    Before,
     /// Debian's docker-registry
     DockerRegistry,
     /// zot
     Zot,
+    /// zot, syncing what it stores before it answers
+    ZotSynced,
+    /// Angos
+    Angos,
     /// nginx serving files: the limit of what a server can do, and no registry
     Nginx,
 }
@@ -66,24 +74,52 @@ pub(crate) struct Peer {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::MetaHub, Self::DockerRegistry, Self::Zot, Self::Nginx];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::MetaHub,
+        Self::Before,
+        Self::DockerRegistry,
+        Self::Zot,
+        Self::ZotSynced,
+        Self::Angos,
+        Self::Nginx,
+    ];
+
+    /// Those that take pushes.
+    pub(crate) const REGISTRIES: [Self; 6] = [
+        Self::MetaHub,
+        Self::Before,
+        Self::DockerRegistry,
+        Self::Zot,
+        Self::ZotSynced,
+        Self::Angos,
+    ];
+
+    /// Whether it is a build of MetaHub.
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::MetaHub | Self::Before)
+    }
 
     /// Its name in the report.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::MetaHub => "MetaHub",
+            Self::Before => "MetaHub before",
             Self::DockerRegistry => "docker-registry",
             Self::Zot => "zot",
+            Self::ZotSynced => "zot, synced",
+            Self::Angos => "angos",
             Self::Nginx => "nginx",
         }
     }
 
-    /// The program, and nothing if it is not installed.
-    pub(crate) fn program(self) -> Result<Option<PathBuf>> {
+    /// The program, and nothing if it is not installed. `before`: the other build of MetaHub.
+    pub(crate) fn program(self, before: Option<&Path>) -> Result<Option<PathBuf>> {
         match self {
             Self::MetaHub => metahub::program().map(Some),
+            Self::Before => Ok(before.map(Path::to_path_buf)),
             Self::DockerRegistry => Ok(find("docker-registry")),
-            Self::Zot => Ok(find("zot")),
+            Self::Zot | Self::ZotSynced => Ok(find("zot")),
+            Self::Angos => Ok(find("angos")),
             Self::Nginx => Ok(find("nginx")),
         }
     }
@@ -109,9 +145,10 @@ impl Kind {
     /// Starts it.
     pub(crate) fn start(self, program: &Path, place: Place<'_>) -> Result<Peer> {
         match self {
-            Self::MetaHub => metahub::start(program, place),
+            Self::MetaHub | Self::Before => metahub::start(self, program, place),
             Self::DockerRegistry => docker_registry::start(program, place),
-            Self::Zot => zot::start(program, place),
+            Self::Zot | Self::ZotSynced => zot::start(self, program, place),
+            Self::Angos => angos::start(program, place),
             Self::Nginx => nginx::start(program, place),
         }
         .wrap_err_with(|| format!("starting {}", self.name()))
@@ -127,10 +164,10 @@ impl Kind {
         upstream: &str,
     ) -> Result<Option<Peer>> {
         match self {
-            Self::MetaHub => metahub::start_proxy(program, place, upstream),
+            Self::MetaHub | Self::Before => metahub::start_proxy(self, program, place, upstream),
             Self::DockerRegistry => docker_registry::start_proxy(program, place, upstream),
             Self::Zot => zot::start_proxy(program, place, upstream),
-            Self::Nginx => return Ok(None),
+            Self::ZotSynced | Self::Angos | Self::Nginx => return Ok(None),
         }
         .map(Some)
         .wrap_err_with(|| format!("starting {} as a proxy", self.name()))

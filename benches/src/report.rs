@@ -174,6 +174,18 @@ impl Row {
         }
     }
 
+    /// Checks what a request and a byte cost beside the build of before, where that was measured.
+    pub(crate) fn check_before(&mut self) {
+        const BEFORE: &str = " before";
+        let servers: Vec<_> = self.figures.iter().map(|f| f.server.clone()).collect();
+        for before in servers.iter().filter(|server| server.ends_with(BEFORE)) {
+            let now = before.trim_end_matches(BEFORE);
+            for name in [CPU_PER_REQUEST, CPU_PER_GIB] {
+                self.check_ratio(now, before, name, Bound::AtMost(1.1));
+            }
+        }
+    }
+
     /// Tells a ratio of two servers, where both were measured.
     pub(crate) fn tell_ratio(&mut self, ours: &str, theirs: &str, name: &str) {
         if let Some(ratio) = self.ratio(ours, theirs, name) {
@@ -284,6 +296,30 @@ mod tests {
         let met: Vec<_> = row.checks.iter().map(|check| check.met).collect();
         assert_eq!(met, [Some(true), Some(false)]);
         assert_eq!(row.checks[0].found, "2.00 (2.00–3.00)");
+    }
+
+    #[test]
+    fn the_build_of_before_is_compared_under_every_name() {
+        let mut row = Row::new("a row", "");
+        for (server, cpu) in [
+            ("MetaHub", 11.0),
+            ("MetaHub before", 10.0),
+            ("push: MetaHub", 12.0),
+            ("push: MetaHub before", 10.0),
+            ("nginx", 1.0),
+        ] {
+            row.add(server, CPU_PER_REQUEST, cpu);
+            row.add(server, RATE, cpu);
+        }
+        row.check_before();
+        let checks: Vec<_> = row.checks.iter().map(|c| (c.what.as_str(), c.met)).collect();
+        assert_eq!(
+            checks,
+            [
+                ("CPU µs/req, MetaHub ÷ MetaHub before", Some(true)),
+                ("CPU µs/req, push: MetaHub ÷ push: MetaHub before", Some(false)),
+            ]
+        );
     }
 
     #[test]

@@ -53,9 +53,10 @@ pub(super) fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
+/// Starts a build of it, `kind`.
+pub(super) fn start(kind: Kind, program: &Path, place: Place<'_>) -> Result<Peer> {
     let (daemon, host) = serve(program, place, "metahub.yaml", ALONE)?;
-    Ok(peer(place, daemon, host, None))
+    Ok(peer(kind, place, daemon, host, None))
 }
 
 /// Starts it with the documents of a folder.
@@ -67,17 +68,22 @@ pub(super) fn start_with_documents(
     let catalog = catalog.map(|folder| format!("catalog: ['{}']\n", folder.display()));
     let settings = format!("{ALONE}{}", catalog.unwrap_or_default());
     let (daemon, host) = serve(program, place, "metahub.yaml", &settings)?;
-    Ok(peer(place, daemon, host, None))
+    Ok(peer(Kind::MetaHub, place, daemon, host, None))
 }
 
 /// Starts it with one upstream, from which all comes that is not here.
-pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> Result<Peer> {
+pub(super) fn start_proxy(
+    kind: Kind,
+    program: &Path,
+    place: Place<'_>,
+    upstream: &str,
+) -> Result<Peer> {
     let settings = format!(
         "upstreams:\n  - {{host: upstream.test, url: 'http://{upstream}', default: true, \
          plain_http: true}}\n"
     );
     let (daemon, host) = serve(program, place, "metahub-proxy.yaml", &settings)?;
-    Ok(peer(place, daemon, host, None))
+    Ok(peer(kind, place, daemon, host, None))
 }
 
 /// Starts it with a listener that speaks nothing but TLS.
@@ -92,12 +98,18 @@ pub(super) fn start_secured(
         certificate.key.display()
     );
     let (daemon, host) = serve(program, place, "metahub-tls.yaml", &settings)?;
-    Ok(peer(place, daemon, host.clone(), Some(host)))
+    Ok(peer(Kind::MetaHub, place, daemon, host.clone(), Some(host)))
 }
 
-fn peer(place: Place<'_>, daemon: Daemon, host: String, tls: Option<String>) -> Peer {
+fn peer(
+    kind: Kind,
+    place: Place<'_>,
+    daemon: Daemon,
+    host: String,
+    tls: Option<String>,
+) -> Peer {
     Peer {
-        kind: Kind::MetaHub,
+        kind,
         host,
         tls,
         tuned: None,

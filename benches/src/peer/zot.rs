@@ -1,4 +1,5 @@
-//! zot, where somebody has installed it: its defaults on files, nobody asked for a login.
+//! zot, where somebody has installed it: its defaults on files, nobody asked for a login. Once more
+//! with `commit`, where it syncs what it stores before it answers, as MetaHub does.
 
 use std::path::Path;
 
@@ -7,8 +8,9 @@ use serde_json::json;
 
 use super::{Kind, Peer, Place, daemon, free_port, listens, write};
 
-pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
-    serve(program, place, &json!({}))
+/// Starts it; [`Kind::ZotSynced`] with `commit`.
+pub(super) fn start(kind: Kind, program: &Path, place: Place<'_>) -> Result<Peer> {
+    serve(kind, program, place, &json!({}))
 }
 
 /// Starts it so that it fetches on demand what it does not have.
@@ -20,16 +22,21 @@ pub(super) fn start_proxy(program: &Path, place: Place<'_>, upstream: &str) -> R
         "content": [{ "prefix": "**" }],
     });
     let extensions = json!({ "sync": { "enable": true, "registries": [upstream] } });
-    serve(program, place, &extensions)
+    serve(Kind::Zot, program, place, &extensions)
 }
 
-fn serve(program: &Path, place: Place<'_>, extensions: &serde_json::Value) -> Result<Peer> {
+fn serve(
+    kind: Kind,
+    program: &Path,
+    place: Place<'_>,
+    extensions: &serde_json::Value,
+) -> Result<Peer> {
     let content = place.folder.join("data");
     let port = free_port()?;
     let host = format!("127.0.0.1:{port}");
     let config = json!({
         "distSpecVersion": "1.1.1",
-        "storage": { "rootDirectory": content },
+        "storage": { "rootDirectory": content, "commit": kind == Kind::ZotSynced },
         "http": { "address": "127.0.0.1", "port": port.to_string() },
         "log": { "level": "error" },
         "extensions": extensions,
@@ -41,7 +48,7 @@ fn serve(program: &Path, place: Place<'_>, extensions: &serde_json::Value) -> Re
     });
     daemon.wait_ready("open port", || listens(&host));
     Ok(Peer {
-        kind: Kind::Zot,
+        kind,
         host,
         tls: None,
         tuned: None,

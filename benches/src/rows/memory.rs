@@ -42,7 +42,7 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     let peers = start_all(
         plan,
         "memory",
-        &[Kind::MetaHub, Kind::DockerRegistry, Kind::Zot],
+        &Kind::REGISTRIES,
     )?;
     for peer in &peers {
         Client::connect(&peer.host, peer.basic())?.ask("GET", "/v2/", Body::Empty, 200)?;

@@ -147,7 +147,7 @@ fn cold(meter: &Meter, proxies: &[Peer], blobs: &Blobs<'_>, rate: f64) -> Result
     let ours = Kind::MetaHub.name();
     row.check_ratio(ours, DIRECT, FIRST_BYTE, Bound::AtMost(1.5));
     row.check_ratio(ours, DIRECT, TOTAL, Bound::AtMost(1.1));
-    for proxy in proxies.iter().filter(|proxy| proxy.kind != Kind::MetaHub) {
+    for proxy in proxies.iter().filter(|proxy| !proxy.kind.is_ours()) {
         row.tell_ratio(proxy.name(), DIRECT, FIRST_BYTE);
         row.tell_ratio(proxy.name(), DIRECT, TOTAL);
     }

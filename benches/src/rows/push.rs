@@ -37,7 +37,7 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     let peers = start_all(
         plan,
         "push",
-        &[Kind::MetaHub, Kind::DockerRegistry, Kind::Zot],
+        &Kind::REGISTRIES,
     )?;
     let megabytes = count(size) / 1e6;
     for (turn, peer) in (1..).zip(plan.turns(&peers)) {
