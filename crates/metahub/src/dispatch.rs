@@ -88,7 +88,7 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
 /// Tasks that a thread of the runtime runs before it looks again whom the kernel has news for. By
 /// default it is 61: with many blobs on their way over TLS, each ready for its next part, somebody
 /// who asks for a manifest would wait for all of those.
-const TASKS_BETWEEN_LOOKS: u32 = 4;
+const TASKS_BETWEEN_LOOKS: u32 = 8;
 
 /// Runs a command that needs the async runtime.
 fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Result<Exit> {

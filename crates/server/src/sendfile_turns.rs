@@ -3,8 +3,9 @@
 //! Sending a mebibyte takes a worker some 200 microseconds, and few system calls. Were every
 //! connection to do so as it likes, a small answer would wait for all large ones that are before
 //! it. So a connection waits for its turn, first come, first served; there are fewer turns at once
-//! than workers, and before each the worker looks which sockets are ready: what is small is then
-//! answered after one turn at most. While small answers are asked for, turns are short.
+//! than workers, so that one worker is left for what is small. Where there is one worker only, it
+//! looks which sockets are ready before a turn, unless little was sent since it last looked. While
+//! small answers are asked for, turns are short.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,14 +23,51 @@ use tokio_util::sync::PollSemaphore;
 pub(crate) const SMALL: usize = 64 * 1024;
 /// A turn while small answers are asked for, in bytes.
 const SHORT: usize = 128 * 1024;
+/// After how much one worker alone looks at the sockets before it sends more, in bytes; while small
+/// answers are asked for, after every turn.
+const UNSEEN: u64 = 4 * 1024 * 1024;
 /// How long after a small answer others are expected.
-const EXPECTED: Duration = Duration::from_millis(5);
+const EXPECTED: Duration = Duration::from_millis(20);
 
 /// The turns of all connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns {
     permits: Arc<Semaphore>,
     small: Arc<SmallAnswers>,
+    sockets: Sockets,
+}
+
+/// Who looks which sockets are ready while files are sent.
+#[derive(Clone, Debug)]
+enum Sockets {
+    /// A worker that is left for that.
+    AnotherWorker,
+    /// Nobody, unless the one worker stops to send: how much it sent since it last looked.
+    Unseen(Arc<AtomicU64>),
+}
+
+impl Sockets {
+    /// Notes that `count` bytes were sent.
+    fn sent(&self, count: u64) {
+        if let Self::Unseen(unseen) = self {
+            unseen.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `most` bytes or more were sent since the last look.
+    fn are_unseen(&self, most: u64) -> bool {
+        match self {
+            Self::AnotherWorker => false,
+            Self::Unseen(unseen) => unseen.load(Ordering::Relaxed) >= most,
+        }
+    }
+
+    /// Notes that they were looked at.
+    fn seen(&self) {
+        if let Self::Unseen(unseen) = self {
+            unseen.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// When the last small answer was given, in microseconds since `start`; 0 where none was.
@@ -56,17 +94,17 @@ impl SmallAnswers {
 pub(crate) struct Turn {
     turns: PollSemaphore,
     small: Arc<SmallAnswers>,
+    sockets: Sockets,
     permit: Option<OwnedSemaphorePermit>,
-    /// Whether this worker is to look at the sockets first, or does so.
+    /// Whether this worker looks at the sockets first.
     look: Look,
     looked: Arc<Looked>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
-    /// They were looked at since the last turn.
+    /// None is due.
     None,
-    Needed,
     /// The task yields, to be woken after it.
     Begun,
 }
@@ -91,8 +129,14 @@ impl Turns {
     pub(crate) fn new() -> Self {
         let workers = Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
         let permits = workers.saturating_sub(1).max(1);
+        let sockets = if permits < workers {
+            Sockets::AnotherWorker
+        } else {
+            Sockets::Unseen(Arc::default())
+        };
         Self {
             permits: Arc::new(Semaphore::new(permits)),
+            sockets,
             small: Arc::new(SmallAnswers {
                 start: Instant::now(),
                 last: AtomicU64::new(0),
@@ -114,6 +158,7 @@ impl Turns {
         Turn {
             turns: PollSemaphore::new(Arc::clone(&self.permits)),
             small: Arc::clone(&self.small),
+            sockets: self.sockets.clone(),
             permit: None,
             look: Look::None,
             looked: Arc::default(),
@@ -126,13 +171,11 @@ impl Turn {
     pub(crate) fn poll_begin(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.permit.is_none() {
             let polled = self.turns.poll_acquire(context);
-            // Whoever hands a turn on does so on the same worker, without a look at the sockets.
-            if polled.is_pending() && self.look == Look::None {
-                self.look = Look::Needed;
-            }
             self.permit = ready!(polled);
         }
-        if self.look == Look::Needed {
+        // A turn is handed on within one worker, without a look at the sockets.
+        let most = if self.small.are_expected() { 1 } else { UNSEEN };
+        if self.look == Look::None && self.sockets.are_unseen(most) {
             self.looked.done.store(false, Ordering::Relaxed);
             // Tokio wakes who yields after it has looked at the sockets.
             let waker = Waker::from(Arc::clone(&self.looked));
@@ -146,6 +189,7 @@ impl Turn {
                 return Poll::Pending;
             }
             self.look = Look::None;
+            self.sockets.seen();
         }
         Poll::Ready(())
     }
@@ -159,11 +203,10 @@ impl Turn {
         }
     }
 
-    /// Lets others have theirs. `full`: the socket takes no more now.
-    pub(crate) fn end(&mut self, full: bool) {
+    /// Lets others have theirs, after `count` bytes were sent.
+    pub(crate) fn end(&mut self, count: usize) {
         self.permit = None;
-        // Where it waits for the socket, that is looked at.
-        self.look = if full { Look::None } else { Look::Needed };
+        self.sockets.sent(count as u64);
     }
 }
 
@@ -173,6 +216,8 @@ mod tests {
 
     use super::*;
 
+    const MUCH: usize = UNSEEN as usize;
+
     #[tokio::test]
     async fn who_waits_has_its_turn_before_who_had_one() {
         let turns = Turns::new();
@@ -180,11 +225,11 @@ mod tests {
         poll_fn(|context| first.poll_begin(context)).await;
         let waiting = tokio::spawn(async move {
             poll_fn(|context| second.poll_begin(context)).await;
-            second.end(false);
+            second.end(1);
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        first.end(false);
+        first.end(1);
         poll_fn(|context| first.poll_begin(context)).await;
         assert!(waiting.is_finished());
     }
@@ -222,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn to_be_asked_again_is_no_look_at_the_sockets() {
         let mut turn = Turns::new().turn();
-        turn.end(false);
+        turn.end(MUCH);
         let mut polls = 0;
         poll_fn(|context| {
             polls += 1;
@@ -240,9 +285,43 @@ mod tests {
         let mut turn = turns.turn();
         for _ in 0..3 {
             let other = tokio::spawn(async {});
-            turn.end(false);
+            turn.end(MUCH);
             poll_fn(|context| turn.poll_begin(context)).await;
             assert!(other.is_finished());
         }
+    }
+
+    /// How often a task is polled until it had `turns` more turns of `count` bytes.
+    async fn polls(turn: &mut Turn, turns: usize, count: usize) -> usize {
+        let mut polls = 0;
+        for _ in 0..turns {
+            turn.end(count);
+            poll_fn(|context| {
+                polls += 1;
+                turn.poll_begin(context)
+            })
+            .await;
+        }
+        polls
+    }
+
+    #[tokio::test]
+    async fn one_worker_looks_at_the_sockets_once_for_much_that_all_connections_sent() {
+        let turns = Turns::new();
+        let (mut first, mut second) = (turns.turn(), turns.turn());
+        assert_eq!(polls(&mut first, 4, MUCH).await, 8);
+        assert_eq!(polls(&mut first, 3, MUCH / 4).await, 3);
+        first.end(0);
+        assert_eq!(polls(&mut second, 1, MUCH / 4).await, 2);
+        assert_eq!(polls(&mut second, 3, MUCH / 4).await, 3);
+        // While small answers are asked for, after every turn.
+        turns.answered(700);
+        assert_eq!(polls(&mut second, 3, SHORT).await, 6);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_that_is_left_looks_at_the_sockets() {
+        let mut turn = Turns::new().turn();
+        assert_eq!(polls(&mut turn, 4, MUCH).await, 4);
     }
 }

@@ -25,7 +25,8 @@ pub const WINDOW: u64 = 2 * 1024 * 1024;
 const COLD: u64 = 1024 * 1024;
 
 /// How far apart the kernel is asked for pages, in bytes, at first: what it reads ahead at once by
-/// default. Each window that is all in memory doubles it, up to [`COLD`]; then windows are larger.
+/// default. Each window that is all in memory doubles it, up to [`WINDOW`]; from [`COLD`] on windows
+/// are larger, too.
 const STEP: u64 = 128 * 1024;
 
 /// A part of a file, at most [`WINDOW`] bytes, whose pages were in memory a moment ago. The file
@@ -95,7 +96,7 @@ impl Windows {
                     if was_cold {
                         self.warm_next();
                     } else {
-                        self.step = self.step.saturating_mul(2).min(COLD);
+                        self.step = self.step.saturating_mul(2).min(WINDOW);
                     }
                     let file = Arc::clone(&self.file);
                     return Poll::Ready(Some(Ok(Window { file, range: next })));
@@ -110,7 +111,11 @@ impl Windows {
                 }
                 Err(error) => {
                     self.range.start = self.range.end;
-                    return Poll::Ready(Some(Err(Unusable::Broken(error.into()))));
+                    let error = match error {
+                        Errno::NODATA => ends_early(next.end),
+                        error => error.into(),
+                    };
+                    return Poll::Ready(Some(Err(Unusable::Broken(error))));
                 }
             }
         }
@@ -151,12 +156,19 @@ impl Windows {
     }
 }
 
+fn ends_early(expected: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("the file of a blob ends before {expected}: it was cut"),
+    )
+}
+
 fn cold_window(range: &Range<u64>) -> Range<u64> {
     range.start..range.end.min(range.start.saturating_add(COLD))
 }
 
 /// Whether the pages of `window` are in memory, as far as a look at the last of every `step` bytes
-/// tells. Never waits for a disk.
+/// tells. Never waits for a disk. `NODATA`: the file ends before.
 fn in_memory(file: &File, window: &Range<u64>, step: u64) -> Result<bool, Errno> {
     let last = window.end.saturating_sub(1);
     let mut at = window.start.saturating_add(step - 1).min(last);
@@ -164,7 +176,7 @@ fn in_memory(file: &File, window: &Range<u64>, step: u64) -> Result<bool, Errno>
         let mut byte = [0];
         let mut into = [io::IoSliceMut::new(&mut byte)];
         match preadv2(file, &mut into, at, ReadWriteFlags::NOWAIT) {
-            // Beyond the end: reading or sending it will show that.
+            Ok(0) => return Err(Errno::NODATA),
             Ok(_) => {}
             Err(Errno::AGAIN) => return Ok(false),
             Err(Errno::INTR) => continue,
@@ -196,10 +208,7 @@ fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()
         let mut byte = [0];
         match pread(file, &mut byte[..], at) {
             Ok(0) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("the file ends before {at} instead of {}", window.end),
-                ));
+                return Err(ends_early(window.end));
             }
             Ok(_) if at >= last => return Ok(()),
             Ok(_) => at = at.saturating_add(STEP).min(last),
