@@ -86,7 +86,10 @@ fn main() -> Result<()> {
     let mut programs = Vec::new();
     let wanted = |kind: &Kind| cli.servers.is_empty() || cli.servers.contains(kind);
     for kind in Kind::ALL.into_iter().filter(wanted) {
-        programs.extend(kind.program(cli.before.as_deref())?.map(|program| (kind, program)));
+        programs.extend(
+            kind.program(cli.before.as_deref())?
+                .map(|program| (kind, program)),
+        );
     }
     let plan = Plan {
         rounds: cli.rounds.unwrap_or(if cli.quick { 2 } else { 5 }).max(1),

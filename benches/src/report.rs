@@ -312,12 +312,19 @@ mod tests {
             row.add(server, RATE, cpu);
         }
         row.check_before();
-        let checks: Vec<_> = row.checks.iter().map(|c| (c.what.as_str(), c.met)).collect();
+        let checks: Vec<_> = row
+            .checks
+            .iter()
+            .map(|c| (c.what.as_str(), c.met))
+            .collect();
         assert_eq!(
             checks,
             [
                 ("CPU µs/req, MetaHub ÷ MetaHub before", Some(true)),
-                ("CPU µs/req, push: MetaHub ÷ push: MetaHub before", Some(false)),
+                (
+                    "CPU µs/req, push: MetaHub ÷ push: MetaHub before",
+                    Some(false)
+                ),
             ]
         );
     }

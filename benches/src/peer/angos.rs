@@ -24,7 +24,11 @@ pub(super) fn start(program: &Path, place: Place<'_>) -> Result<Peer> {
     let file = place.folder.join("angos.toml");
     write(&file, &config)?;
     let mut daemon = daemon("angos", place, program, |command| {
-        command.arg("-c").arg(&file).arg("server").env("RUST_LOG", "error")
+        command
+            .arg("-c")
+            .arg(&file)
+            .arg("server")
+            .env("RUST_LOG", "error")
     });
     daemon.wait_ready("open port", || listens(&host));
     Ok(Peer {

@@ -101,13 +101,7 @@ pub(super) fn start_secured(
     Ok(peer(Kind::MetaHub, place, daemon, host.clone(), Some(host)))
 }
 
-fn peer(
-    kind: Kind,
-    place: Place<'_>,
-    daemon: Daemon,
-    host: String,
-    tls: Option<String>,
-) -> Peer {
+fn peer(kind: Kind, place: Place<'_>, daemon: Daemon, host: String, tls: Option<String>) -> Peer {
     Peer {
         kind,
         host,

@@ -39,11 +39,7 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
     let pulled: Vec<_> = (0..4).map(|seed| first.another(seed)).collect();
     let config = config();
     let manifest = manifest(&config, &[&first])?;
-    let peers = start_all(
-        plan,
-        "memory",
-        &Kind::REGISTRIES,
-    )?;
+    let peers = start_all(plan, "memory", &Kind::REGISTRIES)?;
     for peer in &peers {
         Client::connect(&peer.host, peer.basic())?.ask("GET", "/v2/", Body::Empty, 200)?;
         let idle = peer.memory()?;

@@ -34,11 +34,7 @@ pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
          ended",
     );
     let first = material.content(size, 0);
-    let peers = start_all(
-        plan,
-        "push",
-        &Kind::REGISTRIES,
-    )?;
+    let peers = start_all(plan, "push", &Kind::REGISTRIES)?;
     let megabytes = count(size) / 1e6;
     for (turn, peer) in (1..).zip(plan.turns(&peers)) {
         let blob = first.another(turn);

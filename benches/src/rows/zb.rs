@@ -18,11 +18,7 @@ use crate::world::start_all;
 const CLIENTS: usize = 4;
 
 pub(super) fn measure(plan: &Plan, material: &Material) -> Result<Vec<Row>> {
-    let peers = start_all(
-        plan,
-        "zb",
-        &Kind::REGISTRIES,
-    )?;
+    let peers = start_all(plan, "zb", &Kind::REGISTRIES)?;
     let mut row = Row::new(
         "the tests of zb: pushes and pulls of whole images",
         format!(
