@@ -12,6 +12,7 @@ use metahub_oci::{ImageReference, Reference, Tag};
 
 use crate::about::Certainty;
 use crate::load::Loader;
+use crate::version_order::compare_versions;
 use crate::version_pattern::VersionPattern;
 use crate::{Catalog, Collection};
 
@@ -347,72 +348,19 @@ fn around<'t>(text: &'t str, version: &str) -> Option<(&'t str, &'t str)> {
 
 /// At most [`MAX_NEW_VERSIONS`] of them, the newest, oldest first.
 fn newest(mut versions: Vec<String>) -> Vec<String> {
-    versions.sort_by(|a, b| compare(a, b));
+    versions.sort_by(|a, b| compare_versions(a, b));
     let over = versions.len().saturating_sub(MAX_NEW_VERSIONS);
     versions.drain(..over);
     versions
 }
 
 fn newer(version: &str, than: &str) -> bool {
-    compare(version, than) == Ordering::Greater
-}
-
-/// Compares versions part by part: numbers by their value, all else as text. `2.10` is newer than
-/// `2.9`, and a longer one newer than what it begins with.
-fn compare(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (parts(one), parts(other));
-    loop {
-        let order = match (one.next(), other.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(a), Some(b)) => compare_part(a, b),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-fn compare_part(one: &str, other: &str) -> Ordering {
-    let number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    if number(one) && number(other) {
-        let (one, other) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
-        // Of any length, so that no number overflows.
-        one.len().cmp(&other.len()).then_with(|| one.cmp(other))
-    } else {
-        one.cmp(other)
-    }
-}
-
-/// Runs of digits, and what is between them.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let digit = first.is_ascii_digit();
-        let end = rest.find(|c: char| c.is_ascii_digit() != digit);
-        let (part, after) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = after;
-        Some(part)
-    })
+    compare_versions(version, than) == Ordering::Greater
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_by_their_numbers() {
-        let sorted = ["2.4", "2.4.1", "2.9", "2.10", "2.10.1", "2024.1", "2024.10"];
-        for (at, one) in sorted.iter().enumerate() {
-            for (other_at, other) in sorted.iter().enumerate() {
-                assert_eq!(compare(one, other), at.cmp(&other_at), "{one} {other}");
-            }
-        }
-        assert_eq!(compare("007", "7"), Ordering::Equal);
-        assert!(newer("99999999999999999999999999", "9"));
-    }
 
     #[test]
     fn a_version_is_found_once_and_whole() {

@@ -7,7 +7,7 @@ mod report;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use metahub_catalog::{Catalog, Collection};
+use metahub_catalog::{Catalog, Collection, compare_versions};
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_oci::{ImageReference, Reference, RepositoryName, Tag};
 
@@ -162,7 +162,10 @@ impl Selected {
 
     fn collections<'c>(&self, catalog: &'c Catalog) -> Vec<&'c Collection> {
         let mut found: Vec<&Collection> = catalog.collections().filter(|c| self.has(c)).collect();
-        found.sort_by_key(|c| (&c.name, &c.tag));
+        found.sort_by(|a, b| {
+            let tags = || compare_versions(a.tag.as_str(), b.tag.as_str());
+            a.name.cmp(&b.name).then_with(tags)
+        });
         found
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metahub_catalog::{About, Catalog, Collection};
+use metahub_catalog::{About, Catalog, Collection, compare_versions};
 use metahub_operations::Matrix;
 
 /// An application: the collections of one name.
@@ -21,7 +21,7 @@ pub(super) fn applications<'c>(catalog: &'c Catalog, matrix: &Matrix) -> Vec<App
         by_name.entry(name).or_default().push(collection);
     }
     let applications = by_name.into_iter().map(|(name, mut collections)| {
-        collections.sort_by(|a, b| a.tag.cmp(&b.tag));
+        collections.sort_by(|a, b| compare_versions(a.tag.as_str(), b.tag.as_str()));
         // Of several documents, the first that says anything.
         let mut about = collections.iter().map(|c| &*c.application);
         let none: Option<&About> = collections.first().map(|c| &*c.application);
