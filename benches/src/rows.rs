@@ -13,6 +13,7 @@ mod blob;
 mod calls;
 mod cluster;
 mod cold;
+mod collection;
 mod derived;
 mod documents;
 mod filtered;
@@ -34,6 +35,8 @@ pub(crate) enum Name {
     Manifest,
     /// The same of an index under a profile, beside the index as it is
     Filtered,
+    /// Collections of 10 and 1,000 entries under a profile, beside an index as it is
+    Collection,
     /// Images derived for the first time, and derived manifests from memory
     Derived,
     /// 10,000 profiles and 10,000 tags of collections
@@ -87,6 +90,7 @@ impl Name {
             (Self::Manifest | Self::Filtered | Self::Blob | Self::Tls | Self::Calls, None) => {
                 Ok(Vec::new())
             }
+            (Self::Collection, _) => collection::measure(plan),
             (Self::Derived, _) => derived::measure(plan),
             (Self::Documents, _) => documents::measure(plan),
             (Self::Logins, _) => logins::measure(plan),
