@@ -139,6 +139,7 @@ struct Inner {
     leaders: cache::cross_repository::Leaders,
     collections: pull::collection::Collections,
     collections_found: pull::collection::CollectionsFound,
+    collection_lookups: pull::collection::CollectionLookups,
     layers_found: pull::layers::LayersFound,
     /// The candidates of sources, as logins were judged by them lately.
     judged: pull::candidates::JudgedLately,
@@ -190,6 +191,7 @@ impl Registry {
                 documents: pull::document::Documents::default(),
                 collections: pull::collection::collections_lately(),
                 collections_found: pull::standing::Found::default(),
+                collection_lookups: pull::collection::collection_lookups(),
                 layers_found: pull::standing::Found::default(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),

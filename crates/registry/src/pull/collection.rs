@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::Registry;
 use crate::access::location::Location;
 use crate::cache::coalesced::Coalesced;
+use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
@@ -67,6 +68,19 @@ type Lookup = Result<Source, Arc<RegistryError>>;
 /// What collections were found to be.
 pub(crate) type CollectionsFound = Found<Asked, Source>;
 
+/// Collections whose entries are being looked up: the documents by their address, name, tag, and
+/// whether an account asks. What comes of it is shared while it stands.
+pub(crate) type CollectionLookups =
+    SingleFlight<(usize, RepositoryName, Tag, bool), Option<(Source, Standing)>>;
+
+pub(crate) fn collection_lookups() -> CollectionLookups {
+    SingleFlight::new(Limits::default(), |found: &Option<(Source, Standing)>| {
+        found
+            .as_ref()
+            .map_or(0, |(source, _)| bytes_of(source) as u64)
+    })
+}
+
 /// A collection that was asked for.
 pub(crate) struct Asked {
     catalog: CatalogIdentity,
@@ -101,19 +115,61 @@ impl Registry {
         if let Some(source) = found.get(self, hash, |key| key.is(catalog, asked)) {
             return Ok(source);
         }
+        let mut own = None;
+        let work = async {
+            // It may have been found since the caller looked.
+            if let Some(source) = found.get(self, hash, |key| key.is(catalog, asked)) {
+                own = Some(Ok(source));
+                return None;
+            }
+            let found = self.find_collection(catalog, collection, hash).await;
+            let shared = found.as_ref().ok().and_then(|(source, standing)| {
+                let standing = standing.as_ref()?;
+                Some((source.clone(), standing.clone()))
+            });
+            own = Some(found.map(|(source, _)| source));
+            shared
+        };
+        let key = (
+            Arc::as_ptr(catalog) as usize,
+            name.clone(),
+            tag.clone(),
+            account,
+        );
         // Boxed: looking its entries up is rare, and its state would make every pull's larger.
-        let (source, standing) = Box::pin(self.look_up_entries(collection)).await?;
-        if let Some(standing) = standing {
+        let landed = Box::pin(self.inner.collection_lookups.run(key, work)).await?;
+        if let Some(own) = own {
+            return own;
+        }
+        match landed.value {
+            // Another began to look before this caller asked: something may have changed since.
+            Some((source, standing)) if self.holds(&standing) => Ok(source),
+            _ => Ok(Box::pin(self.find_collection(catalog, collection, hash))
+                .await?
+                .0),
+        }
+    }
+
+    /// Looks up a collection's entries, and keeps what it was found to be.
+    async fn find_collection(
+        &self,
+        catalog: &Arc<Catalog>,
+        collection: &Collection,
+        hash: u64,
+    ) -> Result<(Source, Option<Standing>), RegistryError> {
+        let (source, standing) = self.look_up_entries(collection).await?;
+        if let Some(standing) = &standing {
             let asked = Asked {
                 catalog: CatalogIdentity::of(catalog),
-                name: name.clone(),
-                tag: tag.clone(),
-                account,
+                name: collection.name.clone(),
+                tag: collection.tag.clone(),
+                account: self.client == 0,
             };
             let bytes = bytes_of(&source);
-            found.keep(hash, asked, source.clone(), standing, bytes);
+            let found = &self.inner.collections_found;
+            found.keep(hash, asked, source.clone(), standing.clone(), bytes);
         }
-        Ok(source)
+        Ok((source, standing))
     }
 
     /// For how long it stands what a collection was found to be; nothing where its entries are to

@@ -210,6 +210,11 @@ pub(crate) fn bytes_of(source: &Source) -> usize {
 }
 
 impl Registry {
+    /// Whether what stood then still does.
+    pub(crate) fn holds(&self, standing: &Standing) -> bool {
+        standing.holds(|generation| self.is_current(generation))
+    }
+
     /// What an image that a document names is, before any event, and for how long that stands;
     /// nothing where the next who asks is to look again.
     pub(crate) async fn standing_source(

@@ -58,6 +58,27 @@ async fn a_warm_pull_of_a_collection_looks_up_no_entry() {
 }
 
 #[tokio::test]
+async fn many_first_pulls_of_a_collection_at_once_look_its_entries_up_once() {
+    const PULLS: usize = 32;
+    let images = (0..ENTRIES).map(|number| format!("lab/tool{}:{number}", number % 7));
+    let world = World::of_documents(&collection(images)).await;
+    for number in 0..ENTRIES {
+        let (name, tag) = (format!("lab/tool{}", number % 7), number.to_string());
+        world.image(&name, &tag, "amd64", &tag).await;
+    }
+    let start = Instant::now();
+    let pulls = (0..PULLS).map(|_| world.pull("any", "site/tools:1"));
+    let served = futures_util::future::join_all(pulls).await;
+    assert!(served.iter().all(|one| one.digest == served[0].digest));
+    let rounds = start.elapsed().as_secs() / LONGEST + 1;
+    assert!(
+        looked_up(&world) <= rounds * ENTRIES,
+        "{} in {rounds} rounds",
+        looked_up(&world)
+    );
+}
+
+#[tokio::test]
 async fn a_changed_entry_is_seen_by_the_next_pull() {
     let images = ["lab/a:1", "lab/b:1"].map(str::to_owned);
     let documents = collection(images.into_iter());
