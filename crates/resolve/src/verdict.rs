@@ -8,6 +8,9 @@ use metahub_hardware::Feature;
 use metahub_oci::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Bytes that the text of a digest takes.
+const DIGEST: usize = 128;
+
 /// What became of one entry of an index, and why. The field names are those of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict<'a> {
@@ -159,6 +162,14 @@ impl Verdicts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Bytes of memory that they take, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let spans = self.requires.len() * size_of::<Span>();
+        let lines = self.lines.len() * (size_of::<Line>() + DIGEST);
+        self.stated.0.len() + self.told.0.len() + spans + lines
     }
 
     /// The verdict on the entry with that number.

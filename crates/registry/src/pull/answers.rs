@@ -1,5 +1,5 @@
-//! What logins were answered of tags, taken again while nothing changed that an answer depends on:
-//! then a pull under a profile costs no more than that of an image which was pushed.
+//! What logins were answered of tags, and why, taken again while nothing changed that an answer
+//! depends on: then a pull under a profile costs no more than that of an image which was pushed.
 //!
 //! An answer depends on the documents, on what the tag names, on what a collection's entries and
 //! the profile's layer images are, on what was found out about images, and on what is stored. All
@@ -17,7 +17,7 @@ use crate::access::location::{LocalContent, Location};
 use crate::access::repository::Authorised;
 use crate::pull::choice::Answer;
 use crate::pull::derivation::Derivation;
-use crate::pull::outcome::{Chosen, Form};
+use crate::pull::outcome::{Chosen, Explained, Form, Held};
 use crate::pull::source::{Children, Source};
 use crate::pull::standing::{CatalogIdentity, Found, Standing};
 
@@ -28,6 +28,7 @@ const ANSWER: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Answers {
     found: Found<Key, (Arc<StoredManifest>, Arc<Chosen>)>,
+    explained: Found<Key, Arc<Explained>>,
     /// How often something was found out that choices depend on.
     findings: AtomicU64,
 }
@@ -118,7 +119,8 @@ impl Authorised<'_> {
         work: &Derivation<'_>,
         answer: &Answer,
     ) {
-        let Some(standing) = self.answer_standing(request, work, answer).await else {
+        let held = &answer.chosen.held;
+        let Some(standing) = self.answer_standing(request, work, held).await else {
             return;
         };
         let (stored, chosen) = (Arc::clone(&answer.stored), Arc::clone(&answer.chosen));
@@ -134,20 +136,41 @@ impl Authorised<'_> {
         );
     }
 
+    /// The same with how it came about.
+    pub(crate) async fn keep_explanation(
+        &self,
+        request: &Request<'_>,
+        work: &Derivation<'_>,
+        explained: &Arc<Explained>,
+    ) {
+        let held = &explained.held;
+        let Some(standing) = self.answer_standing(request, work, held).await else {
+            return;
+        };
+        let bytes = ANSWER + explained.stored.bytes.len() + explained.explanation.size();
+        let found = &self.registry().inner.answers.explained;
+        found.keep(
+            request.hash,
+            request.key(),
+            Arc::clone(explained),
+            standing,
+            bytes,
+        );
+    }
+
     /// For how long an answer stands that was just found. Nothing where the client is told
     /// something that may pass, and where something has changed meanwhile.
     async fn answer_standing(
         &self,
         request: &Request<'_>,
         work: &Derivation<'_>,
-        answer: &Answer,
+        held: &Held,
     ) -> Option<Standing> {
         let (registry, source) = (self.registry(), &work.source);
         let passing = source.warning.is_some() || source.failure.is_some();
         if passing || source.redirected.is_some() || work.judged.has_gaps() {
             return None;
         }
-        let held = &answer.chosen.held;
         let here = [self.name(), held.repository.name()];
         // Taken before all is looked at again.
         let standing = Standing::of(here.map(|name| registry.generation(name)));
@@ -195,6 +218,12 @@ impl Registry {
         self.counters().derived_known.inc();
         self.counters().answers_standing.inc();
         Some(answer)
+    }
+
+    /// How an answer came about, if that was asked before and the answer still stands.
+    pub(crate) fn explained_before(&self, request: &Request<'_>) -> Option<Arc<Explained>> {
+        let found = &self.inner.answers.explained;
+        found.get(self, request.hash, |key| request.is(key))
     }
 }
 

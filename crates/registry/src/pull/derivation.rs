@@ -113,6 +113,7 @@ impl Derivation<'_> {
         let stored = stored.ok_or_else(|| self.unknown())?;
         Ok(Explained {
             stored,
+            held,
             explanation: Explanation {
                 source: self.source.kind,
                 source_digest: self.source.stored.digest.clone(),

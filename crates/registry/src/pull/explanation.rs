@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::pull::derivation_document::DerivationDocument;
 
+/// What a child, an addition or a step takes, in bytes, roughly.
+const OTHER: usize = 512;
+
 /// Where a tag's content came from before any event ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -69,6 +72,15 @@ pub struct Explanation {
     /// What the client should be told of the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+impl Explanation {
+    /// Bytes of memory that it takes, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let others = self.children.len() + self.added.len() + self.actions.len();
+        let warnings: usize = self.warnings.iter().map(String::len).sum();
+        self.entries.size() + others * OTHER + warnings
+    }
 }
 
 /// What a login gets for an image.

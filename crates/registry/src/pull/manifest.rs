@@ -276,13 +276,20 @@ impl Authorised<'_> {
         })
     }
 
-    /// The same with how it came about, which is not cached: it is large, and seldom asked for.
+    /// The same with how it came about.
     pub(crate) async fn explained(
         &self,
         tag: &Tag,
         profile: &Composed,
         form: Form,
     ) -> Result<Outcome, RegistryError> {
+        let request = self.request(tag, profile, form);
+        if let Some(request) = &request
+            && let Some(explained) = self.registry().explained_before(request)
+        {
+            let warning = joined(None, &explained.explanation.warnings);
+            return Ok(Outcome::Derived(explained, warning));
+        }
         let asked = self.asked(tag, profile).await?;
         let work = match self.work(tag, asked.source, &asked.profile, form).await? {
             Work::Plain(source) => return Ok(Outcome::Plain(source)),
@@ -290,9 +297,13 @@ impl Authorised<'_> {
         };
         let mut explained = Box::pin(work.explain()).await?;
         explained.explanation.actions.splice(0..0, asked.steps);
+        let explained = Arc::new(explained);
+        if let Some(request) = &request {
+            Box::pin(self.keep_explanation(request, &work, &explained)).await;
+        }
         let warnings = &explained.explanation.warnings;
         let warning = joined(work.source.warning.as_ref(), warnings);
-        Ok(Outcome::Derived(Arc::new(explained), warning))
+        Ok(Outcome::Derived(explained, warning))
     }
 
     /// What `profile` makes of a request for `tag` before anything is read, what the tag names then,

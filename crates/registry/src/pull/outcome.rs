@@ -49,5 +49,6 @@ pub(crate) struct Chosen {
 #[derive(Debug)]
 pub(crate) struct Explained {
     pub(crate) stored: Arc<StoredManifest>,
+    pub(crate) held: Held,
     pub(crate) explanation: Explanation,
 }

@@ -107,6 +107,46 @@ async fn a_moved_or_deleted_tag_is_seen_by_the_next_pull() {
     }
 }
 
+/// What a login gets of the image, and why.
+async fn why(world: &World, login: &str) -> Value {
+    let image = "lab/app:latest"
+        .parse::<metahub_oci::ImageReference>()
+        .unwrap();
+    let profile = world.catalog.interpret(login, &|_| false).unwrap().profile;
+    let repository = world.registry.operator();
+    let repository = repository.read(image.name());
+    let resolution = repository.resolve(&image, &profile, None).await.unwrap();
+    serde_json::to_value(resolution).unwrap()
+}
+
+#[tokio::test]
+async fn why_is_told_as_before_while_nothing_changes_and_anew_once_something_did() {
+    let mut world = World::new().await.filled().await;
+    let start = Instant::now();
+    let first = why(&world, "zen3+one").await;
+    let known = world.registry.counts().derived_known;
+    for _ in 0..PULLS {
+        assert_eq!(why(&world, "zen3+one").await, first);
+    }
+    // Each time that it is worked out, what was made before is found.
+    let rounds = start.elapsed().as_secs() / LONGEST;
+    assert!(world.registry.counts().derived_known <= known + rounds);
+    assert_ne!(why(&world, "zen3+two").await["digest"], first["digest"]);
+    let digest = world.pull("zen3+one", "lab/app:latest").await.digest;
+    assert_eq!(first["digest"], digest.as_str());
+
+    world.image("lab/one", "latest", "amd64", "another").await;
+    let second = why(&world, "zen3+one").await;
+    assert_ne!(second["digest"], first["digest"]);
+    world.now_reads(&PROFILES.replace("lab/one,", "lab/two,"));
+    let third = why(&world, "zen3+one").await;
+    assert_eq!(third["explanation"]["added"][0]["image"], "lab/two");
+    let (image, _) = world.image("lab/app", "latest", "amd64", "alone").await;
+    let fourth = why(&world, "zen3+one").await;
+    assert_ne!(fourth["digest"], third["digest"]);
+    assert_eq!(fourth["explanation"]["source_digest"], image.as_str());
+}
+
 #[tokio::test]
 async fn other_documents_and_layer_images_are_seen_by_the_next_pull() {
     let mut world = World::new().await.filled().await;
