@@ -144,6 +144,14 @@ pub enum RegistryError {
     /// Another request for the same thing failed, and this one waited on it.
     #[error("{0}")]
     Shared(Arc<RegistryError>),
+    /// An error, and what else the client may want to know.
+    #[error("{error}{hint}")]
+    Hinted {
+        /// What went wrong.
+        error: Arc<RegistryError>,
+        /// What follows the message, from its separator on.
+        hint: String,
+    },
 }
 
 impl RegistryError {
@@ -192,7 +200,7 @@ impl RegistryError {
                 BudgetError::Busy { .. } => ErrorCode::Unavailable,
                 BudgetError::Failed => ErrorCode::Unknown,
             },
-            Self::Shared(error) => error.code(),
+            Self::Shared(error) | Self::Hinted { error, .. } => error.code(),
         }
     }
 
@@ -200,7 +208,7 @@ impl RegistryError {
     #[must_use]
     pub fn root(&self) -> &Self {
         match self {
-            Self::Shared(error) => error.root(),
+            Self::Shared(error) | Self::Hinted { error, .. } => error.root(),
             own => own,
         }
     }
@@ -219,7 +227,7 @@ impl RegistryError {
                 Some(COME_AGAIN)
             }
             Self::Busy => Some(ASK_AGAIN),
-            Self::Shared(error) => error.retry_after(),
+            Self::Shared(error) | Self::Hinted { error, .. } => error.retry_after(),
             _ => None,
         }
     }
@@ -229,7 +237,7 @@ impl RegistryError {
     pub(crate) fn is_upstreams(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Broken(_) => true,
-            Self::Shared(error) => error.is_upstreams(),
+            Self::Shared(error) | Self::Hinted { error, .. } => error.is_upstreams(),
             _ => false,
         }
     }

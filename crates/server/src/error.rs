@@ -184,7 +184,7 @@ fn detail(error: &RegistryError) -> Value {
     match error {
         RegistryError::Upstream(error)
         | RegistryError::NotAllowed(NotAllowed::Refused { error, .. }) => upstream_detail(error),
-        RegistryError::Shared(error) => detail(error),
+        RegistryError::Shared(error) | RegistryError::Hinted { error, .. } => detail(error),
         _ => Value::Null,
     }
 }

@@ -110,11 +110,18 @@ impl Authorised<'_> {
             source.warn(search.passed_over());
             return Ok(source);
         }
-        search.end()?;
+        let hint = registry.tags_there_are(&catalog, name);
+        search.end().map_err(|error| {
+            if hint.is_empty() || !error.is_upstreams() {
+                return error;
+            }
+            let (error, hint) = (Arc::new(error), hint.clone());
+            RegistryError::Hinted { error, hint }
+        })?;
         Err(RegistryError::ManifestUnknown {
             name: name.clone(),
             reference: tag.clone().into(),
-            hint: registry.tags_there_are(&catalog, name),
+            hint,
         })
     }
 }

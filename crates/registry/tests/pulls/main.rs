@@ -34,15 +34,20 @@ fn tag(text: &str) -> Tag {
 impl World {
     /// A registry with the demo images and catalog, and nobody to ask beside it.
     async fn new(settings: Settings) -> Self {
-        let loaded = Catalog::from_documents(&metahub_demo::catalog());
-        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        let catalog = Arc::new(loaded.catalog);
-        let (_sender, receiver) = watch::channel(Arc::clone(&catalog));
         let alone = UpstreamsConfig {
             offline: true,
             ..UpstreamsConfig::default()
         };
-        let upstreams = Upstreams::new(&alone).unwrap();
+        Self::with_upstreams(settings, &alone).await
+    }
+
+    /// The same with upstreams to ask.
+    async fn with_upstreams(settings: Settings, upstreams: &UpstreamsConfig) -> Self {
+        let loaded = Catalog::from_documents(&metahub_demo::catalog());
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        let catalog = Arc::new(loaded.catalog);
+        let (_sender, receiver) = watch::channel(Arc::clone(&catalog));
+        let upstreams = Upstreams::new(upstreams).unwrap();
         let store = Store::temporary().await.unwrap();
         let registry = Registry::new(store, upstreams, receiver, settings);
         let world = Self { registry, catalog };

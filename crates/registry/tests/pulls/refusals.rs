@@ -26,6 +26,33 @@ async fn where_nothing_fits_the_error_names_what_was_wanted_and_what_there_is() 
 }
 
 #[tokio::test]
+async fn an_upstream_that_cannot_be_asked_hides_no_tags_of_a_collection() {
+    // Nobody listens there.
+    let upstreams = serde_json::json!({"upstreams": [{
+        "host": "docker.io", "url": "http://127.0.0.1:1", "plain_http": true, "default": true
+    }]});
+    let upstreams = serde_json::from_value(upstreams).unwrap();
+    let world = World::with_upstreams(Settings::default(), &upstreams).await;
+    let image: ImageReference = "gromacs:2022".parse().unwrap();
+    let repository = world.registry.operator();
+    let repository = repository.read(image.name());
+    let answer = repository
+        .tagged(&tag("2022"), &world.profile("zen3"), Accepts::Index)
+        .await;
+    let error = answer.unwrap_err();
+    assert!(
+        matches!(error.root(), RegistryError::Upstream(_)),
+        "{error}"
+    );
+    assert!(error.retry_after().is_some());
+    let text = error.to_string();
+    assert!(
+        text.ends_with("; the collection of that name has the tags 2021.5"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn knowing_a_digest_opens_nothing() {
     let world = World::new(Settings::default()).await;
     let secret = Bytes::from_static(b"alice's own");
