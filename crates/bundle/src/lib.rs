@@ -1,9 +1,10 @@
 //! Bundles: OCI image layouts (image specification, `image-layout.md`) in one tar file.
 //!
-//! What is written can be taken up again where it broke off. What is read is never unpacked to
+//! What is written can be taken up again where it broke off. What is read is not unpacked to
 //! paths: the archive is looked through once, and only content whose digest is right is given
 //! out. Images in folders and archives of `docker save` are read, too, and a layer image is made of a
-//! folder or a tar file. Nothing here knows registries, stores or networks.
+//! folder or a tar file. Only `unpack` writes what layers hold, into a folder of its own. Nothing
+//! here knows registries, stores or networks.
 
 mod annotation;
 mod docker;
@@ -15,6 +16,7 @@ mod layer;
 mod read;
 mod scan;
 mod stream;
+mod unpack;
 mod write;
 
 pub use annotation::{ORIGIN, PARTIAL, REF_NAME};
@@ -28,6 +30,7 @@ pub use layer::{
 };
 pub use read::{Bundle, Content};
 pub use stream::ContentReader;
+pub use unpack::{UnpackError, UnpackLimits, Unpacked};
 pub use write::{BundleWriter, partial};
 
 /// The file that says what an archive is (image specification, "oci-layout file").
