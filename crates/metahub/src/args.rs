@@ -70,7 +70,13 @@ impl ReadingArgs {
 /// The CPU targets of a configuration.
 pub(crate) fn graph(config: &Config) -> miette::Result<Arc<Microarchitectures>> {
     let graph = config.graph().into_diagnostic();
-    graph.wrap_err("`hardware` of the configuration cannot be used")
+    let graph = graph.wrap_err("`hardware` of the configuration cannot be used")?;
+    // One that is not known would lift nothing, silently.
+    for target in config.registry.inspection.lifted.targets() {
+        let known = graph.find(target).into_diagnostic();
+        known.wrap_err("`inspection_lifted` of the configuration cannot be used")?;
+    }
+    Ok(graph)
 }
 
 /// Text for people or JSON for programs.

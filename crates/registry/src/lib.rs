@@ -46,6 +46,7 @@ pub use demand::report::{Demand, DemandRow};
 pub use demand::settings::{DemandSettings, Puller};
 pub use error::{Immutable, NotAllowed, RegistryError};
 pub use inspection::excess::Excess;
+pub use inspection::lifted::Lifted;
 pub use inspection::settings::{InspectionMode, InspectionSettings};
 pub use maintenance::Scrubbed;
 pub use metahub_resolve::{Policy, Unsure};

@@ -260,7 +260,10 @@ async fn what_is_not_known_restricts_only_where_that_is_enforced_and_an_operator
     ] {
         let world = World::with(InspectionSettings {
             mode,
-            lifted: lifted.into_iter().map(str::to_owned).collect(),
+            lifted: lifted
+                .into_iter()
+                .map(|hash| (hash.to_owned(), None))
+                .collect(),
             ..InspectionSettings::default()
         })
         .await;

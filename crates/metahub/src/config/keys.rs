@@ -206,7 +206,9 @@ settings! {
             => |config, wait| config.registry.inspection.wait = wait.duration();
 
         /// Files of which an operator knows that they need no more than was proven of them, by the
-        /// SHA-256 of their content in hexadecimal; `metahub inspect --format json` tells it.
+        /// SHA-256 of their content in hexadecimal; `metahub inspect --format json` tells it. With
+        /// `@TARGET` after it, for logins whose processor has all that this target has:
+        /// `metahub inspect IMAGE --run-on TARGET` prints these.
         #[schemars(with = "Option<Vec<String>>")]
         inspection_lifted: Option<FileHashes> = "[]"
             => |config, hashes| config.registry.inspection.lifted = hashes.0;

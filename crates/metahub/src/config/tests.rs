@@ -103,7 +103,7 @@ const OTHER_VALUES: [(&str, &str); 67] = [
     ("inspection_wait", "1s"),
     (
         "inspection_lifted",
-        "[e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855]",
+        "['sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855@zen3']",
     ),
     ("listen", "[::1]:80"),
     ("data", "/srv/metahub"),

@@ -1,7 +1,6 @@
 //! Values of settings as people write them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -12,7 +11,7 @@ use bytesize::ByteSize;
 use metahub_auth::{AnonymousAccess, DnsName, MungeConfig, ProfilePassword, ProfilesBy};
 use metahub_hardware::Extension;
 use metahub_oci::MAX_MANIFEST_BYTES;
-use metahub_registry::{Free, ImmutableTags, InspectionMode, LocalContent, Unsure};
+use metahub_registry::{Free, ImmutableTags, InspectionMode, Lifted, LocalContent, Unsure};
 use metahub_server::{MetricsAccess, Proxies, PublicUrl, SendBlobs};
 use metahub_upstream::{AnyHost, ProxiedPrivate, UpstreamConfig};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -167,27 +166,33 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// Files by the SHA-256 of their content in hexadecimal.
+/// Files by the SHA-256 of their content in hexadecimal, each for every processor or, after `@`,
+/// for one.
 #[derive(Clone, Debug)]
-pub(crate) struct FileHashes(pub(super) HashSet<String>);
+pub(crate) struct FileHashes(pub(super) Lifted);
 
 impl<'de> Deserialize<'de> for FileHashes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let hash = |text: String| {
-            let hex = text
+        let file = |text: String| {
+            let (hash, target) = match text.split_once('@') {
+                Some((hash, target)) => (hash, Some(target)),
+                None => (text.as_str(), None),
+            };
+            let hex = hash
                 .strip_prefix("sha256:")
-                .unwrap_or(&text)
+                .unwrap_or(hash)
                 .to_ascii_lowercase();
             if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Ok(hex);
+                return Ok((hex, target.map(str::to_owned)));
             }
             Err(D::Error::custom(format!(
-                "'{text}' is no SHA-256: expected 64 hexadecimal digits"
+                "'{text}' is no SHA-256: expected 64 hexadecimal digits, and after them @TARGET if \
+                 it is lifted for some processors only"
             )))
         };
         let list = Vec::<String>::deserialize(from)?;
         list.into_iter()
-            .map(hash)
+            .map(file)
             .collect::<Result<_, _>>()
             .map(Self)
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use metahub_catalog::Entry;
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_inspect::ImageNeeds;
-use metahub_registry::Excess;
+use metahub_registry::{Excess, Lifted};
 
 use super::images::FoundImage;
 use crate::inspect::{LabelVerdict, statements};
@@ -76,7 +76,7 @@ pub(super) fn compare(
     graph: &Microarchitectures,
 ) -> (Compared, Vec<Finding>) {
     let required = highest_required(needs, graph);
-    let excess = Excess::of(needs, &claim.targets, graph, &HashSet::new());
+    let excess = Excess::of(needs, &claim.targets, graph, &Lifted::default());
     let (proven, unknown): (Vec<Excess>, Vec<Excess>) =
         excess.into_iter().partition(|excess| excess.proven);
     let may_need = needs.files.values().any(|file| !file.unknown.is_empty());

@@ -1,11 +1,12 @@
 //! What an image's code needs beyond the processors that somebody names: a login, or the entry of a
 //! collection. No I/O.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use metahub_hardware::{Microarchitectures, Target};
 use metahub_inspect::{FileNeeds, ImageNeeds, Need};
+
+use crate::inspection::lifted::Lifted;
 
 /// Something that code needs, or may need, and a processor lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +23,13 @@ pub struct Excess {
 
 impl Excess {
     /// What `needs` has beyond `targets`, of which a machine has all; proven ones first. Of the
-    /// files whose SHA-256 is in `lifted` nothing is unknown.
+    /// files that are in `lifted` nothing is unknown.
     #[must_use]
     pub fn of(
         needs: &ImageNeeds,
         targets: &[Target],
         graph: &Microarchitectures,
-        lifted: &HashSet<String>,
+        lifted: &Lifted,
     ) -> Vec<Self> {
         let (mut proven, mut unknown) = (Vec::new(), Vec::new());
         for (path, file) in &needs.files {
@@ -43,7 +44,7 @@ impl Excess {
             let is_lifted = file
                 .sha256
                 .as_ref()
-                .is_some_and(|hash| lifted.contains(hash));
+                .is_some_and(|hash| lifted.holds(hash, targets, graph));
             let left = file.unknown.iter().filter(|_| !is_lifted).filter(lacks);
             unknown.extend(left.map(|need| excess(false, need)));
         }
@@ -123,7 +124,10 @@ mod tests {
     fn excess(json: &str, target: &str, lifted: &[&str]) -> Vec<String> {
         let graph = Microarchitectures::builtin();
         let targets = [graph.find(target).unwrap()];
-        let lifted = lifted.iter().map(ToString::to_string).collect();
+        let lifted = lifted
+            .iter()
+            .map(|hash| ((*hash).to_owned(), None))
+            .collect();
         Excess::of(&needs(json), &targets, &graph, &lifted)
             .iter()
             .map(ToString::to_string)

@@ -6,6 +6,7 @@
 
 pub(crate) mod excess;
 pub(crate) mod fitting;
+pub(crate) mod lifted;
 mod queue;
 pub(crate) mod settings;
 mod worker;

@@ -1,10 +1,11 @@
 //! What an operator says of inspection.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::inspection::lifted::Lifted;
 
 /// What is done with what reading the code of images shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -29,9 +30,8 @@ pub struct InspectionSettings {
     pub rate: u64,
     /// How long a pull waits for the inspection of what it chose, where it waits.
     pub wait: Duration,
-    /// Files by the SHA-256 of their content in hexadecimal, of which an operator knows that they
-    /// need no more than what was proven of them.
-    pub lifted: HashSet<String>,
+    /// Files of which an operator knows that they need no more than what was proven of them.
+    pub lifted: Lifted,
 }
 
 impl Default for InspectionSettings {
@@ -41,7 +41,7 @@ impl Default for InspectionSettings {
             mode: InspectionMode::TrustLabels,
             rate: 64 * 1024 * 1024,
             wait: Duration::from_secs(20),
-            lifted: HashSet::new(),
+            lifted: Lifted::default(),
         }
     }
 }
