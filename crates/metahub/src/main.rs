@@ -33,6 +33,9 @@ mod warm;
 use clap::Parser as _;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = metahub_emulation::run_if_inside() {
+        return code.into();
+    }
     output::report_errors();
     let cli = cli::Cli::parse();
     dispatch::run(cli).into()

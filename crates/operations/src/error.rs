@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use metahub_bundle::BundleError;
 use metahub_catalog::{LoginError, PatternError};
+use metahub_emulation::EmulationError;
 use metahub_oci::{Digest, ImageReference, ImageReferenceError, RepositoryName};
 use metahub_registry::{ImportError, RegistryError};
 use metahub_store::StoreError;
@@ -74,6 +75,21 @@ pub enum OperationError {
     /// A name that leads to no image that can be inspected.
     #[error("{0}")]
     NoImage(String),
+    /// An image that is to be run and does not say how.
+    #[error("the image names no program to run")]
+    #[diagnostic(help("name one after --, as in: -- app --version"))]
+    NoCommand,
+    /// A layer of an image that is to be run.
+    #[error("{what} cannot be unpacked: {why}")]
+    Unpack {
+        /// The layer.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An image was not run.
+    #[error(transparent)]
+    Emulation(#[from] EmulationError),
     /// A server's URL without a host.
     #[error("{0} names no host: expected http://HOST or https://HOST")]
     NoHost(Url),

@@ -59,7 +59,9 @@ pub use export::{Exported, ExportedImage, export};
 pub use image_reader::ImageReader;
 pub use images::{Images, TakeInventory, Warm, Warmed, fetch};
 pub use import::{ImportBundle, ImportReport};
-pub use inspect::{Inspect, InspectReport, Inspected, LabelVerdict};
+pub use inspect::{
+    Inspect, InspectReport, Inspected, LabelVerdict, LiftedFile, RunOn, RunOutcome, RunReport,
+};
 pub use local_images::LocalImages;
 pub use names::{ListEmptyNames, Release};
 pub use operation::Operation;

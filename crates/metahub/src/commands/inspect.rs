@@ -1,18 +1,20 @@
 //! `metahub inspect IMAGE`: what an image's code needs, beside what its labels say.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use metahub_hardware::Stated;
 use metahub_inspect::{FileEvidence, Level, Status};
 use metahub_oci::{ImageReference, Platform};
-use metahub_operations::{ImageReader, Inspect, InspectReport, Inspected};
-use miette::miette;
+use metahub_operations::{ImageReader, Inspect, InspectReport, Inspected, RunOn, RunOutcome};
+use miette::{IntoDiagnostic as _, miette};
 use serde_json::json;
 use url::Url;
 
 use crate::args::{Format, SettingsArgs, graph, load_config};
 use crate::commands::inspect_attach::attach;
+use crate::commands::inspect_run::print_run;
 use crate::commands::registry_args::LoginArgs;
 use crate::commands::shown::Shown;
 use crate::config::Layer;
@@ -27,6 +29,8 @@ Examples:
   metahub inspect oci-archive:app.tar --format json
   metahub inspect docker-archive:app.tar --platform linux/amd64
   metahub inspect hub.example/lab/app:1 --attach --as alice --password-stdin < password
+  metahub inspect lab/app:1 --server http://127.0.0.1:5000 --run-on x86_64_v2
+  metahub inspect oci-archive:app.tar --run-on haswell -- app --self-test
 ";
 
 #[derive(Debug, Args)]
@@ -58,6 +62,16 @@ pub(crate) struct InspectArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+    /// Also run the image on an emulated processor, to lift what is unknown: QEMU runs it, without
+    /// network and without this machine's files. Ends with 1 if it did not run to its end
+    #[arg(long, value_name = "TARGET", conflicts_with = "attach")]
+    run_on: Option<String>,
+    /// How long it may run
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, requires = "run_on")]
+    run_time: Duration,
+    /// What is run, in place of what the image says
+    #[arg(last = true, value_name = "COMMAND", requires = "run_on")]
+    command: Vec<String>,
 }
 
 pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
@@ -85,10 +99,20 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
         settings: config.registry.clone(),
         server: args.server.clone(),
     };
+    let graph = graph(&config)?;
+    let run_on = match &args.run_on {
+        Some(target) => {
+            let target = graph.find(target).into_diagnostic()?;
+            let (command, time) = (args.command.clone(), args.run_time);
+            Some(RunOn::new(target, &graph, command, time).into_diagnostic()?)
+        }
+        None => None,
+    };
     let inspect = Inspect {
-        graph: graph(&config)?,
+        graph,
         image: image(&args.image, reader)?,
         platform: args.platform,
+        run_on,
     };
     let shown = Shown::bytes(0);
     let work = Box::pin(inspect.run(shown.progress()));
@@ -106,13 +130,26 @@ pub(crate) async fn run(args: InspectArgs) -> miette::Result<Exit> {
                     output::line("")?;
                 }
                 print(report, args.explain)?;
+                report.run.iter().try_for_each(print_run)?;
             }
             for (report, digest) in reports.iter().zip(&attached) {
                 output::line(format!("attached to {} as {digest}", report.digest))?;
             }
         }
     }
-    Ok(Exit::Ok)
+    let mut runs = reports.iter().filter_map(|report| report.run.as_ref());
+    Ok(if runs.all(|run| run.outcome == RunOutcome::Ran) {
+        Exit::Ok
+    } else {
+        Exit::Failure
+    })
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<jiff::SignedDuration>().ok();
+    let span = span.and_then(|span| Duration::try_from(span).ok());
+    let span = span.filter(|span| !span.is_zero());
+    span.ok_or_else(|| "expected a time such as 30s or 10m".to_owned())
 }
 
 /// What the reports are attached to, if they are to be.

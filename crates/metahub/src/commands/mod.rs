@@ -22,6 +22,7 @@ pub(crate) mod documents;
 pub(crate) mod html;
 pub(crate) mod inspect;
 pub(crate) mod inspect_attach;
+pub(crate) mod inspect_run;
 pub(crate) mod layer;
 pub(crate) mod man;
 pub(crate) mod node;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use metahub_bundle::{Bundle, ContentReader, DockerArchive};
+use metahub_bundle::{Bundle, DockerArchive};
 use metahub_catalog::Catalog;
 use metahub_oci::{
     Descriptor, Digest, Document, ImageConfig, MAX_MANIFEST_BYTES, Manifest, MediaType, Platform,
@@ -16,6 +17,7 @@ use metahub_registry::{ImageSelection, Registry};
 use metahub_store::OpenBlob;
 
 use super::inspected::Inspected;
+use super::layer::{LayerSource, OpenLayer};
 use crate::error::OperationError;
 use crate::progress::Progress;
 
@@ -31,20 +33,6 @@ pub(crate) struct OpenImage {
     pub(crate) layers: Vec<OpenLayer>,
     /// Holds what was fetched.
     pub(crate) _registry: Option<Registry>,
-}
-
-/// A layer, or why there is none.
-pub(crate) struct OpenLayer {
-    pub(crate) name: String,
-    /// By which it is verified; archives of `docker save` have none.
-    pub(crate) digest: Option<Digest>,
-    pub(crate) source: Result<LayerSource, String>,
-}
-
-/// Where the bytes of a layer come from.
-pub(crate) enum LayerSource {
-    Blob(OpenBlob),
-    Reader(Box<dyn Read + Send>),
 }
 
 /// Opens the images behind a name.
@@ -138,7 +126,10 @@ async fn fetched(
         let mut layers = Vec::new();
         for layer in manifest.layers() {
             let source = open_blob(&registry, &places, layer.digest()).await?;
-            layers.push(OpenLayer::new(layer, source.map(LayerSource::Blob)));
+            layers.push(OpenLayer {
+                digest: None,
+                ..OpenLayer::new(layer, source.map(LayerSource::Blob))
+            });
         }
         images.push(OpenImage {
             name: image.to_string(),
@@ -181,12 +172,15 @@ fn layout(path: &Path, platform: Option<&Platform>) -> Result<Vec<OpenImage>, Op
         let Some(config) = manifest.config() else {
             continue;
         };
-        let source = held.content(config).map_err(OperationError::NoImage)?;
+        let source = held.content(config).reader();
+        let source = source.map_err(|why| {
+            OperationError::NoImage(format!("the configuration {}: {why}", config.digest()))
+        })?;
         let config = read_config(source, &manifest)?;
         let layers = manifest
             .layers()
             .iter()
-            .map(|layer| OpenLayer::new(layer, held.content(layer).map(LayerSource::Reader)));
+            .map(|layer| OpenLayer::new(layer, Ok(held.content(layer))));
         images.push(OpenImage {
             name: path.display().to_string(),
             digest: manifest.digest().clone(),
@@ -237,17 +231,11 @@ impl Held {
         document.map(Some).map_err(|error| wrong(error.to_string()))
     }
 
-    fn content(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, String> {
+    fn content(&self, descriptor: &Descriptor) -> LayerSource {
         let digest = descriptor.digest();
         match self {
-            Self::Folder(folder) => match File::open(blob(folder, digest)) {
-                Ok(file) => Ok(Box::new(file)),
-                Err(error) => Err(format!("{digest} cannot be opened: {error}")),
-            },
-            Self::Bundle(bundle) => match bundle.content(digest) {
-                Some(content) => Ok(Box::new(ContentReader::new(content))),
-                None => Err(format!("{digest} is not in the archive")),
-            },
+            Self::Folder(folder) => LayerSource::File(blob(folder, digest)),
+            Self::Bundle(bundle) => LayerSource::Bundle(bundle.clone(), digest.clone()),
         }
     }
 }
@@ -269,7 +257,7 @@ fn small(file: &Path) -> std::io::Result<Bytes> {
 
 /// Images of an archive of `docker save`.
 fn docker(path: &Path, platform: Option<&Platform>) -> Result<Vec<OpenImage>, OperationError> {
-    let archive = DockerArchive::open(path)?;
+    let archive = Arc::new(DockerArchive::open(path)?);
     let mut images = Vec::new();
     for image in archive.images().iter().take(MOST_IMAGES) {
         let config = archive.bytes(&image.config)?;
@@ -282,10 +270,7 @@ fn docker(path: &Path, platform: Option<&Platform>) -> Result<Vec<OpenImage>, Op
         let layers = image.layers.iter().map(|layer| OpenLayer {
             name: layer.clone(),
             digest: None,
-            source: match archive.reader(layer) {
-                Ok(reader) => Ok(LayerSource::Reader(Box::new(reader))),
-                Err(error) => Err(error.to_string()),
-            },
+            source: Ok(LayerSource::Docker(Arc::clone(&archive), layer.clone())),
         });
         images.push(OpenImage {
             name: tags.cloned().unwrap_or_else(|| path.display().to_string()),
@@ -297,16 +282,6 @@ fn docker(path: &Path, platform: Option<&Platform>) -> Result<Vec<OpenImage>, Op
         });
     }
     some(images, &path.display().to_string(), platform)
-}
-
-impl OpenLayer {
-    fn new(layer: &Descriptor, source: Result<LayerSource, String>) -> Self {
-        Self {
-            name: layer.digest().to_string(),
-            digest: Some(layer.digest().clone()),
-            source,
-        }
-    }
 }
 
 fn some(

@@ -1,35 +1,29 @@
 //! Reading the layers of an open image, each verified against its digest.
 
-use std::io::{self, Read};
-
 use metahub_hardware::{Microarchitectures, Statements};
 use metahub_inspect::{Image, Limits};
-use metahub_oci::{Digest, Hasher, ImageConfig, Manifest};
+use metahub_oci::{ImageConfig, Manifest};
 use serde_json::Value;
 
-use super::open::{LayerSource, OpenImage};
+use super::open::OpenImage;
 use super::report::{InspectReport, Said};
 use super::verdict::verdict;
 
 /// Reads an image. Blocks, and computes for long.
-pub(crate) fn report(image: OpenImage, graph: &Microarchitectures) -> InspectReport {
+pub(crate) fn report(image: &OpenImage, graph: &Microarchitectures) -> InspectReport {
     let statements = statements(&image.config, image.manifest.as_ref());
     let mut read = Image::new(Limits::default());
-    for layer in image.layers {
-        match layer.source {
-            // What a store holds was verified when it came.
-            Ok(LayerSource::Blob(blob)) => read.add_layer(&layer.name, blob.reader()),
-            Ok(LayerSource::Reader(reader)) => {
-                verified(&mut read, &layer.name, layer.digest, reader);
-            }
-            Err(why) => read.add_unread_layer(&layer.name, &why),
+    for layer in &image.layers {
+        let done = layer.read(|source| read.add_layer(&layer.name, source));
+        if let Err(why) = done {
+            read.add_unread_layer(&layer.name, &why);
         }
     }
     let facts = read.facts();
     let verdict = verdict(&facts, &statements, graph);
     let said = Said {
-        image: image.name,
-        digest: image.digest,
+        image: image.name.clone(),
+        digest: image.digest.clone(),
         platform: image.config.platform(),
         statements,
     };
@@ -72,39 +66,4 @@ pub(crate) fn statements(config: &ImageConfig, manifest: Option<&Manifest>) -> S
         &platform.os_features,
     );
     statements
-}
-
-/// Reads a layer to its end, so that its digest is known.
-fn verified(image: &mut Image, name: &str, digest: Option<Digest>, reader: impl Read) {
-    let hasher = digest
-        .as_ref()
-        .map(|digest| Hasher::new(digest.algorithm()));
-    let mut hashed = Hashed { reader, hasher };
-    image.add_layer(name, &mut hashed);
-    if let Err(error) = io::copy(&mut hashed, &mut io::sink()) {
-        image.add_unread_layer(name, &error.to_string());
-        return;
-    }
-    if let (Some(expected), Some(hasher)) = (digest, hashed.hasher) {
-        let found = hasher.finish();
-        if found != expected {
-            image.add_unread_layer(name, &format!("its bytes have the digest {found}"));
-        }
-    }
-}
-
-/// A stream that is hashed as it is read.
-struct Hashed<R> {
-    reader: R,
-    hasher: Option<Hasher>,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.reader.read(buffer)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(buffer.get(..length).unwrap_or_default());
-        }
-        Ok(length)
-    }
 }

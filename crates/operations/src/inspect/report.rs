@@ -5,6 +5,7 @@ use metahub_inspect::{FileAnswer, Gpu, ImageCpu, ImageFacts, Libraries};
 use metahub_oci::{Digest, Platform};
 use serde::Serialize;
 
+use super::emulated::RunReport;
 use super::verdict::LabelVerdict;
 
 /// What one image needs.
@@ -38,6 +39,9 @@ pub struct InspectReport {
     pub findings: Vec<String>,
     /// How many programs and libraries were read.
     pub programs: usize,
+    /// What a run on an emulated processor showed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunReport>,
 }
 
 /// What an image says.
@@ -69,6 +73,7 @@ impl InspectReport {
             verdict,
             findings: facts.findings,
             programs: facts.programs,
+            run: None,
         }
     }
 }
