@@ -2,13 +2,18 @@
 //! without the program having looked at the processor first.
 
 mod decode;
+mod divide;
 mod functions;
+mod generated;
 mod graph;
 mod guards;
 mod judge;
 mod names;
 mod outline;
 mod paths;
+mod places;
+mod proof;
+mod starts;
 mod sweep;
 
 pub(crate) use functions::Part;

@@ -170,6 +170,19 @@ fn feature(of: CpuidFeature) -> Option<&'static str> {
     })
 }
 
+/// The level that uses belong to.
+pub(crate) fn level(uses: Uses) -> Option<Level> {
+    if uses.has(Uses::EVEX) || uses.has(Uses::V4) {
+        Some(Level::V4)
+    } else if uses.has(Uses::VEX) || uses.has(Uses::V3) {
+        Some(Level::V3)
+    } else if uses.has(Uses::V2) {
+        Some(Level::V2)
+    } else {
+        None
+    }
+}
+
 /// What one instruction asks for.
 pub(crate) fn uses(table: &[Uses], code: Code) -> Uses {
     table.get(code as usize).copied().unwrap_or_default()

@@ -2,28 +2,19 @@
 //! them the system calls, and which places of data hold addresses.
 
 use crate::bytes::u64_at;
+use crate::code::divide::{Function, Space, divide};
 use crate::code::names;
-use crate::elf::{Dynamic, Elf, Kind, Range, Relocation, Relocations, SymbolKind, Symbols, frames};
+use crate::code::places::Places;
+use crate::elf::{Dynamic, Elf, Kind, Range, Relocation, Relocations, SymbolKind, Symbols};
 use crate::isa::Uses;
 use crate::limits::Limits;
 
-/// Gaps between functions that are shorter are padding, in bytes.
-const PADDING: u32 = 16;
 /// Longest array of functions that run at the start, in bytes.
 const ARRAY: u64 = 1 << 16;
 /// The highest address that programs have.
 const HIGHEST: u64 = 1 << 56;
 /// Bytes of data that are searched for addresses at once.
 const WINDOW: usize = 1 << 20;
-
-/// A run of instructions: what a frame or a symbol describes, or what lies between.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Function {
-    /// Both from the program's lowest address on.
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    pub(crate) uses: Uses,
-}
 
 /// What a place of data stands for that is filled when the program is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +41,8 @@ pub(crate) struct Program<'e> {
     pub(crate) stubs: Vec<Range>,
     /// In order of their addresses.
     pub(crate) functions: Vec<Function>,
+    /// Where they start.
+    starts: Places,
     /// What the system or other files call.
     pub(crate) roots: Vec<u32>,
     /// Those by which Python starts a module.
@@ -103,6 +96,7 @@ impl<'e> Program<'e> {
             code,
             stubs,
             functions: Vec::new(),
+            starts: Places::default(),
             roots: Vec::new(),
             modules: Vec::new(),
             exported_data: Vec::new(),
@@ -147,12 +141,9 @@ impl<'e> Program<'e> {
 
     /// The number of the function that holds an address.
     pub(crate) fn function(&self, at: u32) -> Option<u32> {
-        let number = self
-            .functions
-            .partition_point(|f| f.start <= at)
-            .checked_sub(1)?;
-        let function = self.functions.get(number)?;
-        (at < function.end).then_some(number as u32)
+        let number = self.starts.last_before(at)?;
+        let function = self.functions.get(number as usize)?;
+        (at < function.end).then_some(number)
     }
 
     fn read_symbols(&mut self, told: &mut Told) {
@@ -319,81 +310,29 @@ impl<'e> Program<'e> {
         }
     }
 
-    /// Divides code into functions: by frames, where there are none by symbols, and the rest.
     fn divide(&mut self, told: &Told, part: Part, limits: &Limits) {
-        let mut framed: Vec<(u32, u32)> = Vec::new();
-        let mut cut = false;
-        frames(self.elf, |start, length| {
-            if framed.len() >= limits.functions {
-                cut = true;
-                return false;
-            }
-            let end = start.checked_add(length).and_then(|end| self.at(end));
-            if let (Some(start), Some(end)) = (self.at(start), end)
-                && start < end
-            {
-                framed.push((start, end));
-            }
-            true
-        });
-        framed.sort_unstable();
-        let framed = apart(framed);
-        let mut symbols = match part {
+        let symbols = match part {
             Part::Whole => told.ranges.clone(),
             Part::Framed => Vec::new(),
         };
-        symbols.sort_unstable();
-        symbols.dedup_by_key(|(start, _)| *start);
-        let symbols = between(&framed, symbols);
-        let mut known: Vec<(u32, u32)> = framed;
-        known.extend(symbols);
-        known.sort_unstable();
-        let known = apart(known);
-        let mut entered: Vec<u32> = told
-            .roots
-            .iter()
-            .chain(&told.resolvers)
-            .filter_map(|address| self.at(*address))
-            .collect();
+        let entered = told.roots.iter().chain(&told.resolvers);
+        let mut entered: Vec<u32> = entered.filter_map(|address| self.at(*address)).collect();
         entered.sort_unstable();
         entered.dedup();
-        let mut functions = Vec::with_capacity(known.len());
-        let mut next = 0;
-        for range in &self.code {
-            let (Some(from), Some(to)) =
-                (self.at(range.address), self.at(range.address + range.size))
-            else {
-                continue;
-            };
-            let mut at = from;
-            while let Some((start, end)) = known.get(next).copied() {
-                if start >= to {
-                    break;
-                }
-                next += 1;
-                if start < at || end > to {
-                    continue;
-                }
-                if part == Part::Whole {
-                    gap(&mut functions, &entered, at, start);
-                }
-                functions.push(Function {
-                    start,
-                    end,
-                    uses: Uses::default(),
-                });
-                self.described += u64::from(end - start);
-                at = end;
-            }
-            if part == Part::Whole {
-                gap(&mut functions, &entered, at, to);
-            }
-        }
-        if cut || functions.len() > limits.functions {
-            functions.truncate(limits.functions);
+        let whole = part == Part::Whole;
+        let space = Space {
+            elf: self.elf,
+            base: self.base,
+            code: &self.code,
+        };
+        let divided = divide(&space, symbols, &entered, whole, limits.functions);
+        if divided.cut {
             self.incomplete = Some(format!("it has more than {} functions", limits.functions));
         }
-        self.functions = functions;
+        let starts = divided.functions.iter().map(|function| function.start);
+        self.starts = Places::new(starts.collect());
+        self.functions = divided.functions;
+        self.described = divided.described;
     }
 
     fn mark(&mut self, told: &Told) {
@@ -457,56 +396,4 @@ impl<'e> Program<'e> {
         }
         self.pointers.extend(found);
     }
-}
-
-/// What lies between functions that are known: divided where the program is entered, since
-/// decoding that begins elsewhere may not come there.
-fn gap(functions: &mut Vec<Function>, entered: &[u32], start: u32, end: u32) {
-    let first = entered.partition_point(|at| *at < start);
-    let inside = entered.get(first..).unwrap_or_default();
-    let inside: Vec<u32> = inside.iter().copied().take_while(|at| *at < end).collect();
-    let mut pieces = vec![start];
-    pieces.extend(inside.iter().filter(|at| **at != start));
-    let ends = pieces.iter().copied().skip(1).chain([end]);
-    for (from, to) in pieces.iter().copied().zip(ends) {
-        if to.saturating_sub(from) >= PADDING || inside.contains(&from) {
-            functions.push(Function {
-                start: from,
-                end: to,
-                uses: Uses::GAP,
-            });
-        }
-    }
-}
-
-/// Sorted ranges, each cut where the next begins.
-fn apart(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    ranges.dedup_by_key(|(start, _)| *start);
-    let starts: Vec<u32> = ranges.iter().skip(1).map(|(start, _)| *start).collect();
-    for ((_, end), next) in ranges.iter_mut().zip(starts) {
-        *end = (*end).min(next);
-    }
-    ranges
-}
-
-/// Those of `ranges` that begin outside all of `taken`; those without a length end at the next.
-fn between(taken: &[(u32, u32)], ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let starts: Vec<u32> = ranges.iter().map(|(start, _)| *start).collect();
-    let mut free = Vec::new();
-    for (number, (start, end)) in ranges.into_iter().enumerate() {
-        let after = taken.partition_point(|(from, _)| *from <= start);
-        let before = after.checked_sub(1).and_then(|at| taken.get(at));
-        if before.is_some_and(|(_, until)| start < *until) {
-            continue;
-        }
-        let next = starts.get(number + 1).copied();
-        let stop = taken.get(after).map(|(from, _)| *from);
-        let limit = [next, stop].into_iter().flatten().min();
-        let end = if end > start { Some(end) } else { limit };
-        if let Some(end) = end {
-            let end = limit.map_or(end, |limit| end.min(limit));
-            free.push((start, end));
-        }
-    }
-    free
 }

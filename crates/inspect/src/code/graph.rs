@@ -2,13 +2,14 @@
 //! addresses, such as tables of functions.
 
 use crate::code::functions::Program;
+use crate::code::places::Places;
 use crate::code::sweep::{Swept, WRITES};
 
 /// Functions by their numbers, and behind them the pieces of data.
 pub(crate) struct Graph {
     functions: u32,
     /// Where pieces of data begin: each reaches to the next.
-    pieces: Vec<u32>,
+    pieces: Places,
     /// Where the targets of each begin in `targets`.
     starts: Vec<u32>,
     targets: Vec<u32>,
@@ -42,7 +43,7 @@ impl Graph {
         pieces.dedup();
         let mut graph = Self {
             functions: program.functions.len() as u32,
-            pieces,
+            pieces: Places::new(pieces),
             starts: Vec::new(),
             targets: Vec::new(),
         };
@@ -55,41 +56,76 @@ impl Graph {
             let to = program.function(*target).or_else(|| graph.piece(*target));
             edges.extend(graph.piece(*place).zip(to));
         }
-        edges.sort_unstable();
-        edges.dedup();
-        let nodes = graph.nodes();
-        graph.starts.reserve_exact(nodes + 1);
-        graph.targets.reserve_exact(edges.len());
-        let mut from = 0;
-        graph.starts.push(0);
-        for (source, target) in edges {
-            while from < source {
-                graph.starts.push(graph.targets.len() as u32);
-                from += 1;
-            }
-            graph.targets.push(target);
-        }
-        graph.starts.resize(nodes + 1, graph.targets.len() as u32);
+        graph.set(&edges);
         graph
     }
 
+    /// Puts the edges in order of where they come from, then each node's by where they lead.
+    fn set(&mut self, edges: &[(u32, u32)]) {
+        let nodes = self.nodes();
+        let mut starts = vec![0_u32; nodes + 1];
+        for (from, _) in edges {
+            if let Some(count) = starts.get_mut(*from as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut targets = vec![0; edges.len()];
+        for (from, to) in edges {
+            if let Some(at) = next.get_mut(*from as usize) {
+                if let Some(place) = targets.get_mut(*at as usize) {
+                    *place = *to;
+                }
+                *at += 1;
+            }
+        }
+        // Each once.
+        let mut kept = 0_usize;
+        self.starts.reserve_exact(nodes + 1);
+        self.starts.push(0);
+        for (from, to) in starts.iter().zip(starts.iter().skip(1)) {
+            if let Some(own) = targets.get_mut(*from as usize..*to as usize) {
+                own.sort_unstable();
+            }
+            let first = kept;
+            for at in *from as usize..*to as usize {
+                let Some(target) = targets.get(at).copied() else {
+                    break;
+                };
+                let last = kept.checked_sub(1).filter(|_| kept > first);
+                if last.and_then(|last| targets.get(last)) != Some(&target) {
+                    if let Some(place) = targets.get_mut(kept) {
+                        *place = target;
+                    }
+                    kept += 1;
+                }
+            }
+            self.starts.push(kept as u32);
+        }
+        targets.truncate(kept);
+        targets.shrink_to_fit();
+        self.targets = targets;
+    }
+
     fn nodes(&self) -> usize {
-        self.functions as usize + self.pieces.len()
+        self.functions as usize + self.pieces.all().len()
     }
 
     /// The piece of data that holds an address.
     pub(crate) fn piece(&self, at: u32) -> Option<u32> {
-        let number = self
-            .pieces
-            .partition_point(|start| *start <= at)
-            .checked_sub(1)?;
-        Some(self.functions + number as u32)
+        Some(self.functions + self.pieces.last_before(at)?)
     }
 
     /// The piece of data that begins at an address.
     pub(crate) fn piece_at(&self, at: u32) -> Option<u32> {
-        let number = self.pieces.binary_search(&at).ok()?;
-        Some(self.functions + number as u32)
+        let number = self.pieces.last_before(at)?;
+        let begins = self.pieces.all().get(number as usize) == Some(&at);
+        begins.then_some(self.functions + number)
     }
 
     /// Functions to which nothing leads, except those that the dynamic linker calls.

@@ -159,34 +159,42 @@ fn written_after(
     });
 }
 
-/// Addresses of data that registers hold.
+/// Addresses of data that the 16 general registers hold, and since which instruction.
 #[derive(Default)]
-struct Held(BTreeMap<Register, (u32, u64)>);
+struct Held([Option<(u32, u64)>; 16]);
 
 impl Held {
+    /// Where it is noted what a register holds; none of registers for vectors and the like.
+    fn place(register: Register) -> usize {
+        (register as usize).wrapping_sub(Register::RAX as usize)
+    }
+
     fn step(&mut self, program: &Program<'_>, instruction: &Instruction, count: u64) {
         if instruction.flow_control() == FlowControl::Call {
-            self.0.clear();
+            *self = Self::default();
         }
         if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::Register {
             return;
         }
         let register = instruction.op0_register().full_register();
-        self.0.remove(&register);
+        let Some(held) = self.0.get_mut(Self::place(register)) else {
+            return;
+        };
+        *held = None;
         let names = match instruction.mnemonic() {
             Mnemonic::Lea => instruction.is_ip_rel_memory_operand(),
             Mnemonic::Mov => instruction.op1_kind() != OpKind::Memory,
             _ => false,
         };
         if names && let Some(at) = places(program, instruction).next() {
-            self.0.insert(register, (at, count));
+            *held = Some((at, count));
         }
     }
 
     /// The place of data that an instruction names through a register.
     fn through(&self, instruction: &Instruction) -> Option<u32> {
         let base = instruction.memory_base().full_register();
-        let (at, _) = self.0.get(&base)?;
+        let (at, _) = (*self.0.get(Self::place(base))?)?;
         let within = u32::try_from(instruction.memory_displacement64()).ok()?;
         let plain = instruction.memory_index() == Register::None && within < ANSWER;
         plain.then(|| at.saturating_add(within))
@@ -195,7 +203,8 @@ impl Held {
     /// Places that can be written among the first arguments of a call.
     fn arguments(&self, program: &Program<'_>, count: u64) -> Vec<u32> {
         let registers = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
-        let held = registers.iter().filter_map(|register| self.0.get(register));
+        let held = registers.map(|register| self.0.get(Self::place(register)).copied().flatten());
+        let held = held.into_iter().flatten();
         let near = held.filter(|(_, when)| count - when <= ARGUMENT);
         let writable = |at: u32| {
             let address = program.base + u64::from(at);
@@ -204,6 +213,6 @@ impl Held {
                 segment.writable() && within.is_some_and(|within| within < segment.memory)
             })
         };
-        near.map(|(at, _)| *at).filter(|at| writable(*at)).collect()
+        near.map(|(at, _)| at).filter(|at| writable(*at)).collect()
     }
 }

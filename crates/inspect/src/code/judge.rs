@@ -2,26 +2,21 @@
 //! words, with what it was measured on).
 
 use crate::answer::{Cpu, Evidence, Level, Status};
-use crate::code::decode::{callee, decode};
-use crate::code::functions::{Part, Program, Slot};
+use crate::code::functions::{Part, Program};
+use crate::code::generated::generated;
 use crate::code::graph::{Graph, Reached};
 use crate::code::guards::Guards;
-use crate::code::names;
-use crate::code::sweep::{Callee, Swept, Window, named_addresses, sweep};
-use crate::elf::{Elf, Kind, Symbols};
-use crate::isa::{self, Uses};
+use crate::code::proof::prove;
+use crate::code::starts::{is_program, must_run, starts};
+use crate::code::sweep::{Swept, Window, sweep};
+use crate::elf::Elf;
+use crate::isa::{Uses, level};
 use crate::limits::Limits;
-
-use iced_x86::{FlowControl, Instruction, Register};
 
 /// Examples of one kind in an answer.
 const EXAMPLES: usize = 3;
 /// Share of functions with vectors that are encoded as AVX where a whole file was built for it.
 const PREVALENT: f64 = 0.9;
-/// Instructions that are followed from where a program begins.
-const STEPS: u32 = 20_000;
-/// Calls that are followed into each other.
-const DEPTH: u32 = 12;
 
 /// What the code of `elf` asks of the processor, and how many instructions were decoded.
 pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> (Cpu, u64) {
@@ -32,6 +27,15 @@ pub(crate) fn judge(elf: &Elf<'_>, part: Part, limits: &Limits, budget: u64) -> 
     let swept = sweep(&mut program, limits, budget);
     if let Some(why) = &swept.incomplete {
         return (Cpu::unknown(why.clone()), swept.instructions);
+    }
+    let used = program.functions.iter().map(|function| function.uses);
+    if level(used.fold(Uses::default(), Uses::and)).is_none() {
+        // Nothing of it depends on what leads to what.
+        let mut cpu = Cpu::default();
+        if let Some(evidence) = generated(&program, &swept) {
+            cpu.show(evidence);
+        }
+        return (cpu, swept.instructions);
     }
     let graph = Graph::new(&program, &swept);
     if part == Part::Framed {
@@ -120,25 +124,16 @@ impl Count {
     }
 }
 
-fn level(uses: Uses) -> Option<Level> {
-    if uses.has(Uses::EVEX) || uses.has(Uses::V4) {
-        Some(Level::V4)
-    } else if uses.has(Uses::VEX) || uses.has(Uses::V3) {
-        Some(Level::V3)
-    } else if uses.has(Uses::V2) {
-        Some(Level::V2)
-    } else {
-        None
-    }
-}
-
 const ABOVE_V2: Uses = Uses::VEX.and(Uses::EVEX).and(Uses::V3).and(Uses::V4);
 
 impl Judge<'_, '_> {
     fn run(&mut self) {
         let mut window = Window::default();
-        for start in self.starts.clone() {
-            self.must_run(start, &mut window);
+        for start in &self.starts {
+            let found = must_run(self.program, self.guards, *start, &mut window);
+            if let Some(evidence) = found {
+                self.cpu.show(evidence);
+            }
         }
         let (mut free, mut all) = (Count::default(), Count::default());
         for (number, function) in (0..).zip(&self.program.functions) {
@@ -150,9 +145,11 @@ impl Judge<'_, '_> {
                 all.add(function.uses);
             }
         }
-        self.prevalence(&free, &all);
+        self.prevalence(&free, &all, &mut window);
         self.rest(&free, &mut window);
-        self.generated();
+        if let Some(evidence) = generated(self.program, self.swept) {
+            self.cpu.show(evidence);
+        }
         self.features();
     }
 
@@ -169,7 +166,7 @@ impl Judge<'_, '_> {
         )
     }
 
-    fn prevalence(&mut self, free: &Count, all: &Count) {
+    fn prevalence(&mut self, free: &Count, all: &Count, window: &mut Window) {
         let (of, count) = if free.is_prevalent(3) {
             ("functions that run without a look at the processor", free)
         } else if all.is_prevalent(5) {
@@ -191,7 +188,7 @@ impl Judge<'_, '_> {
         let example = self.first(wanted, |judge, number| judge.unguarded.has(number));
         let example = example.or_else(|| self.first(wanted, |_, _| true));
         let evidence = match example {
-            Some(number) => self.prove(number, wanted, evidence),
+            Some(number) => prove(self.program, number, wanted, evidence, window),
             None => evidence,
         };
         self.cpu.show(evidence);
@@ -308,7 +305,7 @@ impl Judge<'_, '_> {
             _ => Uses::V2,
         };
         let evidence = Evidence::new(status, Some(level), why);
-        let evidence = self.prove_in(number, wanted, evidence, window);
+        let evidence = prove(self.program, number, wanted, evidence, window);
         self.cpu.show(evidence);
     }
 
@@ -318,142 +315,6 @@ impl Judge<'_, '_> {
         matching
             .find(|(number, _)| of(self, *number))
             .map(|(number, _)| number)
-    }
-
-    fn prove(&self, number: u32, wanted: Uses, evidence: Evidence) -> Evidence {
-        self.prove_in(number, wanted, evidence, &mut Window::default())
-    }
-
-    /// Adds the function and the first instruction of the kind to the evidence.
-    fn prove_in(
-        &self,
-        number: u32,
-        wanted: Uses,
-        mut evidence: Evidence,
-        window: &mut Window,
-    ) -> Evidence {
-        let table = isa::table();
-        decode(self.program, number, window, |instruction| {
-            let found = isa::uses(table, instruction.code()).has(wanted);
-            if found {
-                evidence.address = Some(format!("{:#x}", instruction.ip()));
-                evidence.instruction = Some(mnemonic(instruction));
-            }
-            !found
-        });
-        evidence.function = self.name(number);
-        evidence
-    }
-
-    fn name(&self, number: u32) -> Option<String> {
-        let function = self.program.functions.get(number as usize)?;
-        let address = self.program.base + u64::from(function.start);
-        let elf = self.program.elf;
-        let full = Symbols::full(elf).and_then(|symbols| symbols.name_of(address));
-        full.or_else(|| Symbols::dynamic(elf)?.name_of(address))
-    }
-
-    /// Follows what runs from the beginning of a function up to the first decision.
-    fn must_run(&mut self, start: u32, window: &mut Window) {
-        let mut steps = STEPS;
-        let found = self.walk(start, DEPTH, &mut steps, window);
-        let Some((number, address, name, uses)) = found else {
-            return;
-        };
-        let Some(level) = level(uses) else { return };
-        let why = "every run of it comes there before anything is decided";
-        let mut evidence = Evidence::new(Status::Required, Some(level), why);
-        evidence.address = Some(format!("{address:#x}"));
-        evidence.instruction = Some(name);
-        evidence.function = self.name(number);
-        self.cpu.show(evidence);
-    }
-
-    fn walk(
-        &self,
-        number: u32,
-        depth: u32,
-        steps: &mut u32,
-        window: &mut Window,
-    ) -> Option<(u32, u64, String, Uses)> {
-        let table = isa::table();
-        let mut best: Option<(u32, u64, String, Uses)> = None;
-        let mut calls = Vec::new();
-        decode(self.program, number, window, |instruction| {
-            *steps = steps.saturating_sub(1);
-            let used = isa::uses(table, instruction.code());
-            if used.has(Uses::DETECTS) || *steps == 0 {
-                return false;
-            }
-            if level(used) > best.as_ref().and_then(|(.., uses)| level(*uses)) {
-                best = Some((number, instruction.ip(), mnemonic(instruction), used));
-            }
-            match instruction.flow_control() {
-                FlowControl::Next => true,
-                FlowControl::Call => {
-                    calls.extend(callee(self.program, instruction));
-                    true
-                }
-                FlowControl::IndirectCall => true,
-                _ => false,
-            }
-        });
-        for to in calls {
-            // Its own look may end the program or choose for the rest.
-            if depth == 0 || *steps == 0 || self.guards.all.contains_key(&to) || to == number {
-                break;
-            }
-            let deeper = self.walk(to, depth - 1, steps, window);
-            let of = |found: &Option<(u32, u64, String, Uses)>| {
-                found.as_ref().and_then(|(.., uses)| level(*uses))
-            };
-            if of(&deeper) > of(&best) {
-                best = deeper;
-            }
-        }
-        best
-    }
-
-    /// Code that is made when the program runs cannot be read.
-    fn generated(&mut self) {
-        let maps = |callee: &Callee| match callee {
-            Callee::Function(number) => {
-                self.program.mapping.contains(number) || self.swept.mapping.contains(number)
-            }
-            Callee::Place(place) => {
-                let found = self
-                    .program
-                    .slots
-                    .binary_search_by_key(place, |(at, _)| *at);
-                found
-                    .ok()
-                    .and_then(|at| self.program.slots.get(at))
-                    .map(|(_, slot)| *slot)
-                    == Some(Slot::Maps)
-            }
-        };
-        let found = self
-            .swept
-            .mappings
-            .iter()
-            .filter(|(_, callee)| maps(callee));
-        let found: std::collections::BTreeSet<u32> = found.map(|(number, _)| *number).collect();
-        let own = |number: &u32| {
-            self.name(*number)
-                .is_some_and(|name| names::is_of_glibc(&name))
-        };
-        let found: Vec<u32> = found.into_iter().filter(|number| !own(number)).collect();
-        // Without names, those two of a static glibc are told by their number only.
-        let elf = self.program.elf;
-        let fixed = elf.dynamic.needed.is_empty() && !self.program.resolvers.is_empty();
-        let unnamed = fixed && Symbols::full(elf).is_none();
-        let Some(number) = found.first().filter(|_| !unnamed || found.len() > 2) else {
-            return;
-        };
-        let why = "it makes memory executable, so it may make code when it runs";
-        let mut evidence = Evidence::new(Status::Unknown, None, why);
-        evidence.function = self.name(*number);
-        self.cpu.show(evidence);
     }
 
     fn features(&mut self) {
@@ -469,43 +330,4 @@ impl Judge<'_, '_> {
         let within = Uses::of_level(required);
         self.cpu.features.extend(uses.only(within).features());
     }
-}
-
-/// A file that is started rather than loaded by another.
-fn is_program(elf: &Elf<'_>) -> bool {
-    let placed_anywhere = elf.header.kind == Kind::Shared;
-    let starts = elf.entry != 0 && elf.dynamic.soname.is_none();
-    elf.header.kind == Kind::Executable
-        || (placed_anywhere
-            && starts
-            && (elf.interpreter().is_some() || elf.dynamic.needed.is_empty()))
-}
-
-/// Functions that run in any case: the entry that the system calls at the start, then `main`.
-fn starts(program: &Program<'_>, part: Part) -> Vec<u32> {
-    let elf = program.elf;
-    let number = |address: u64| program.function(program.at(address)?);
-    let mut starts = Vec::new();
-    if part == Part::Whole
-        && is_program(elf)
-        && let Some(entry) = number(elf.entry)
-    {
-        starts.push(entry);
-        let mut main = None;
-        decode(program, entry, &mut Window::default(), |instruction| {
-            let first = instruction.op_count() > 0
-                && matches!(instruction.op0_register(), Register::RDI | Register::EDI);
-            if first {
-                let named = named_addresses(instruction, true).into_iter().flatten();
-                main = named.filter_map(number).next().or(main);
-            }
-            instruction.flow_control() != FlowControl::Call
-        });
-        starts.extend(main);
-    }
-    starts
-}
-
-fn mnemonic(instruction: &Instruction) -> String {
-    format!("{:?}", instruction.mnemonic()).to_ascii_lowercase()
 }

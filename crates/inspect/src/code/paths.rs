@@ -257,10 +257,40 @@ fn kind(mnemonic: Mnemonic) -> Kinds {
         .unwrap_or(Kinds::Other)
 }
 
+/// A set of registers.
+#[derive(Default)]
+struct Registers([u64; 4]);
+
+impl Registers {
+    fn place(register: Register) -> (usize, u64) {
+        let number = register as usize;
+        (number / 64, 1 << (number % 64))
+    }
+
+    fn contains(&self, register: &Register) -> bool {
+        let (at, bit) = Self::place(*register);
+        self.0.get(at).is_some_and(|bits| bits & bit != 0)
+    }
+
+    fn insert(&mut self, register: Register) {
+        let (at, bit) = Self::place(register);
+        if let Some(bits) = self.0.get_mut(at) {
+            *bits |= bit;
+        }
+    }
+
+    fn remove(&mut self, register: &Register) {
+        let (at, bit) = Self::place(*register);
+        if let Some(bits) = self.0.get_mut(at) {
+            *bits &= !bit;
+        }
+    }
+}
+
 /// Which registers, and whether the flags, hold what was seen of the processor.
 #[derive(Default)]
 struct Taint {
-    registers: BTreeSet<Register>,
+    registers: Registers,
     flags: bool,
     since: Option<usize>,
 }
@@ -293,8 +323,9 @@ impl Taint {
         }
         let mnemonic = instruction.mnemonic();
         if mnemonic == Mnemonic::Cpuid || mnemonic == Mnemonic::Xgetbv {
-            self.registers
-                .extend([Register::RAX, Register::RBX, Register::RCX, Register::RDX]);
+            for register in [Register::RAX, Register::RBX, Register::RCX, Register::RDX] {
+                self.registers.insert(register);
+            }
             return false;
         }
         if flow == FlowControl::Call || flow == FlowControl::IndirectCall {

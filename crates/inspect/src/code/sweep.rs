@@ -3,7 +3,8 @@
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
-use crate::code::functions::{Function, Program};
+use crate::code::divide::Function;
+use crate::code::functions::Program;
 use crate::elf::{Kind, Range};
 use crate::isa::{self, Uses};
 use crate::limits::Limits;
