@@ -1,6 +1,5 @@
-//! From a user name to what is done for it: profiles and features, joined in the order in
-//! which the login names them.
-//! Equal outcomes have equal digests, however they are written and wherever they were read.
+//! Composes a login: joins the profiles and features that a user name lists, in that order. Equal
+//! results have equal digests, however they are written and wherever they were read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +8,13 @@ use metahub_hardware::{Feature, KEYS, KeyInfo, Microarchitectures, Provided, Tar
 use metahub_oci::Digest;
 use serde::Serialize;
 
+use crate::actions::{ManifestSelect, Selection};
 use crate::login::{self, GrammarError, LoginError, Selector};
 use crate::meaning::Meaning;
 use crate::profile::Profile;
 use crate::provide::{Gathered, Parts};
 use crate::suggestions::MAX_NEAR_BYTES;
-use crate::{
-    Action, Args, Catalog, ManifestSelect, Parameter, ParameterError, Selection, When, hint,
-    suggestions,
-};
+use crate::{Action, Args, Catalog, Parameter, ParameterError, When, hint, suggestions};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;

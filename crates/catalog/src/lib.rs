@@ -1,11 +1,11 @@
 //! Profile and collection documents: parsing, diagnostics, composition of login selectors.
 //!
-//! Documents are YAML in the forms of `docs/documents.md`. Whatever is wrong in them is told
-//! with file, line and column, all of it in one run. It never pulls an image and never decides
-//! which one fits: that is the work of `hardware` and `resolve`.
+//! Documents are YAML in the forms of `docs/documents.md`. One run reports every error with file,
+//! line and column. This crate never pulls an image and never decides which one fits: `hardware`
+//! and `resolve` do.
 
 mod about;
-mod actions;
+pub mod actions;
 pub mod artifact;
 mod case;
 mod catalog;
@@ -42,10 +42,7 @@ mod write;
 mod yaml;
 
 pub use about::{About, AboutCollection, AboutEntry, Certainty};
-pub use actions::{
-    Action, Annotate, Args, ConfigSet, Deny, Entries, EnvironmentEdit, ManifestAdd, ManifestFilter,
-    ManifestSelect, NoneFits, Position, Redirect, Selection, TagsFilter,
-};
+pub use actions::{Action, Args};
 pub use case::{Expect, Expected, Given, GivenImage, GivenSource, TestCase};
 pub use catalog::Catalog;
 pub use collection::{Collection, Entry, PlatformSpec};

@@ -1,10 +1,11 @@
-//! Profiles: named, tagged documents that say what a login provides and what is done for it.
+//! Profiles: named, tagged documents that say what a login provides and which actions run for it.
 
 use std::sync::Arc;
 
 use metahub_hardware::{Feature, Microarchitectures, Target};
 use serde::Serialize;
 
+use crate::actions::ManifestSelect;
 use crate::features;
 use crate::location::Location;
 use crate::parameters::Parameter;
@@ -12,7 +13,7 @@ use crate::reader::Reader;
 use crate::source::Source;
 use crate::substitution::Values;
 use crate::yaml::{Mark, Node, Value};
-use crate::{Action, Args, ManifestSelect, ProfileName};
+use crate::{Action, Args, ProfileName};
 
 /// What a login that names it provides, and what is done for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,15 +1,16 @@
-//! What the selectors of a login provide together: joined from left to right, where a key that a
-//! machine has once (its CPU target, its kernel) is replaced by a later one, and kinds of which it
-//! may have several (GPUs, MPI libraries, a site's own words) add up.
+//! Joins the features of a login's selectors, from left to right. A key that a machine has once
+//! (its CPU target, its kernel) is replaced by a later one; keys of which it may have several
+//! (GPUs, MPI libraries, a site's own words) add up.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use metahub_hardware::{Feature, Key, Microarchitectures, Provided, Target, TargetError, fit};
 
+use crate::actions::{ManifestSelect, NoneFits};
 use crate::counting::{Counting, noun};
 use crate::profile::Profile;
-use crate::{Action, Args, Catalog, ManifestSelect, NoneFits, Parameter, ProfileName, hint};
+use crate::{Action, Args, Catalog, Parameter, ProfileName, hint};
 
 /// What is provided of a key whose value is not known here. It meets no requirement, and is no
 /// word that an image would say.

@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(keys(&definitions["given_image"]), IMAGE_KEYS);
         let actions = definitions["action"]["oneOf"].as_array().unwrap();
         assert_eq!(actions.len(), KINDS.len());
-        for (action, kind) in actions.iter().zip(&KINDS) {
+        for (action, kind) in actions.iter().zip(KINDS) {
             assert_eq!(keys(action), Action::KEYS);
             assert_eq!(keys(&action["properties"]["args"]), kind.args);
             assert_eq!(action["properties"]["name"]["const"], kind.name);

@@ -1,10 +1,10 @@
-//! `manifest-add`: on top of an image, the layers of another. Only documents are rewritten; no
-//! layer is opened, and the image's own layers keep their digests, so a client that has them
-//! fetches only what was added.
+//! `manifest-add`: adds the layers of another image on top of an image. Only documents are
+//! rewritten; no layer is opened, and the image's own layers keep their digests, so a client that
+//! has them fetches only what was added.
 
 use std::collections::VecDeque;
 
-use metahub_catalog::Position;
+use metahub_catalog::actions::Position;
 use metahub_oci::{
     Descriptor, Digest, Document, DocumentError, ImageConfig, JsonMap, Manifest, MediaType,
     Platform,

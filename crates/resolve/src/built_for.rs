@@ -1,4 +1,4 @@
-//! Which CPU target an image is built for, and which of the images that are left is a machine's.
+//! The CPU target that an image is built for, and which of the remaining images is for a machine.
 
 use metahub_hardware::{Feature, Key, Microarchitectures, Target, from_platform};
 use metahub_oci::{Descriptor, Platform};

@@ -1,6 +1,6 @@
-//! The entries of an index as something to choose: their platforms, what they require, their
-//! weights. An index may have thousands of entries, of which one is taken: what they have in
-//! common (platforms, features) is read once, and everything else is borrowed.
+//! The entries of an index as candidates: their platforms, requirements and weights. An index may
+//! have thousands of entries, of which one is chosen: what they have in common (platforms,
+//! features) is parsed once, and everything else is borrowed.
 
 use std::fmt::Write as _;
 

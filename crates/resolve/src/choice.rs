@@ -1,8 +1,9 @@
-//! By what a login's images are chosen from one index.
+//! The criteria by which a login's images are chosen from one index.
 
 use std::borrow::Cow;
 
-use metahub_catalog::{Args, Composed, Selection, When};
+use metahub_catalog::actions::Selection;
+use metahub_catalog::{Args, Composed, When};
 use metahub_hardware::{Provided, Target};
 use metahub_oci::Index;
 

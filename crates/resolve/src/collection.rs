@@ -1,5 +1,5 @@
-//! From a collection to an index: what each of its entries points to, as a candidate. The index
-//! is the collection's source index, and goes the way of any other.
+//! Makes the source index of a collection from its entries' images, as candidates. It is then
+//! handled like any other index.
 
 use metahub_catalog::{Collection, Entry, PlatformSpec};
 use metahub_hardware::{Feature, Key, Statements, Unread};

@@ -1,6 +1,7 @@
-//! `manifest-filter`: of an index, the entries in which a jq program finds values, or all others.
+//! `manifest-filter`: the entries of an index in which a jq program finds values, or all others.
 
-use metahub_catalog::{Args, Composed, Entries, ManifestFilter};
+use metahub_catalog::actions::{Entries, ManifestFilter};
+use metahub_catalog::{Args, Composed};
 use metahub_hardware::Feature;
 use metahub_jq::{Budget, DEFAULT_STEPS, JqError};
 use metahub_oci::{Descriptor, Index};

@@ -1,5 +1,5 @@
-//! The machines that candidates are for: a client picks an entry by operating system and
-//! architecture, so those are the groups in which one entry is chosen.
+//! Groups candidates by machine: a client picks an entry by operating system and architecture, so
+//! one entry is chosen in each of those groups.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
-//! From a source index to the index that a login gets.
+//! Narrows a source index to the index that a login gets.
 
-use metahub_catalog::{Composed, Selection};
+use metahub_catalog::Composed;
+use metahub_catalog::actions::Selection;
 use metahub_oci::{Descriptor, Index};
 
 use crate::candidate::CandidateList;
@@ -111,8 +112,8 @@ pub fn judge(
     }
 }
 
-/// Whoever reads the error logged in with selectors, so they are named if they say something
-/// else than the features.
+/// The reader of the error logged in with selectors, so it names them if they say something else
+/// than the features.
 fn in_terms_of(error: NothingFits, profile: &Composed) -> NothingFits {
     let login = profile.to_string();
     if login.is_empty() || error.wanted.is_empty() {

@@ -1,5 +1,5 @@
-//! The answer when an index has nothing for a login. It is told to the client, so it names
-//! what was wanted and what there is.
+//! The error when no entry of an index fits a login. The client sees it, so it names what was
+//! wanted and what exists.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,6 +1,6 @@
-//! Numbers for what appears again and again, in the order of first appearance: the platforms and
-//! features of thousands of entries. A hash that nobody can steer costs more than all else that
-//! is done with an entry, so it is taken only of what was not met lately.
+//! Interns values that repeat, such as the platforms and features of thousands of entries, as
+//! numbers in the order of first appearance. A hash that an attacker cannot steer costs more than
+//! everything else that is done with an entry, so only values that were not seen lately are hashed.
 
 use std::collections::HashMap;
 use std::hash::Hash;

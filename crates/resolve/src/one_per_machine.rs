@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use metahub_catalog::Selection;
+use metahub_catalog::actions::Selection;
 use metahub_hardware::Provided;
 use metahub_oci::Descriptor;
 

@@ -1,4 +1,4 @@
-//! What an image says of itself, added to what an index says of it: both count.
+//! Adds what an image states about itself to what its index states about it: both count.
 
 use metahub_hardware::{Statements, from_platform};
 use metahub_oci::{Descriptor, Platform};

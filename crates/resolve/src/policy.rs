@@ -1,4 +1,4 @@
-//! What is done where it is not known whether a machine runs an image.
+//! What to do with an image when it is unknown whether the machine runs it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! Which candidates' images have to be read before a choice among them can be relied on: an index
-//! says less than its images say of themselves. What is read only adds requirements.
+//! says less than its images state about themselves. Reading an image only adds requirements.
 
 use metahub_catalog::Composed;
 use metahub_oci::Index;

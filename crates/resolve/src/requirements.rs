@@ -1,6 +1,5 @@
-//! What the entries of an index require of a machine: what is written in `features` and
-//! `os.features`, and what the variant means. Entries state the same features again and again;
-//! each is read once, and held against the machine in words once.
+//! The requirements of an index's entries: from `features`, `os.features` and the variant. Entries
+//! repeat the same features; each is parsed once, and compared with the machine once.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Rewriting documents: every field that is not meant stays, in its place.
+//! Rewrites documents: all other fields stay unchanged and in place.
 
 use metahub_oci::{Descriptor, Document, DocumentError, Index, JsonMap, MediaType};
 use serde_json::Value;

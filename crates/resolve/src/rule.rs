@@ -1,6 +1,7 @@
-//! The rule by which one of several entries for one machine is chosen, and what is said of each.
+//! The rule by which one of several entries for one machine is chosen, and the explanation for
+//! each.
 
-use metahub_catalog::{NoneFits, Selection};
+use metahub_catalog::actions::{NoneFits, Selection};
 use metahub_hardware::{
     Entry, Feature, Options, Provided, choose_with, fit, generic, least_required,
 };

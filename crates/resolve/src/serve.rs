@@ -1,4 +1,4 @@
-//! What a derived index shows of its entries: nothing that clients read differently.
+//! Which fields of an entry a derived index shows: none that clients interpret differently.
 
 use std::collections::HashMap;
 

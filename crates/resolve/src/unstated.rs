@@ -1,5 +1,5 @@
-//! Images that require what a login does not state: CUDA, of a build host that states its CPU.
-//! Nothing speaks against them, and nothing for them: they come after all that fits.
+//! Images that require what a login does not state, such as CUDA from a build host that states only
+//! its CPU. It is unknown whether they run, so they come after everything that fits.
 
 use std::cmp::Reverse;
 

@@ -1,6 +1,6 @@
 //! Why an entry of an index was kept or left out: the material of explanations. An index may have
-//! thousands of entries that have most words in common, so the verdicts on all of them are kept
-//! together, and each is looked at in its place.
+//! thousands of entries whose verdicts share most words, so all verdicts are stored together and
+//! looked at in place.
 
 use std::fmt;
 

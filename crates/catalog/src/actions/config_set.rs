@@ -1,4 +1,4 @@
-//! `config-set`: how an image is run, as its configuration says it.
+//! `config-set`: changes how an image is run, in its configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +91,8 @@ impl ConfigSet {
         "volumes",
         "stop_signal",
     ];
+    /// Those that must be given.
+    pub const REQUIRED: &'static [&'static str] = &[];
     /// The keys of `env`.
     const ENV: &'static [&'static str] = &["unset", "set", "prepend", "append"];
 

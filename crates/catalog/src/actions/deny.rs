@@ -1,4 +1,4 @@
-//! `deny`: a tag is not given to a login, with a message that says why.
+//! `deny`: refuses a tag to a login, with a message that says why.
 
 use serde::Serialize;
 use serde_json::{Value, json};

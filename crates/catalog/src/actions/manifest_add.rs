@@ -1,4 +1,4 @@
-//! `manifest-add`: on top of an image, put the layers of another.
+//! `manifest-add`: adds the layers of another image on top of an image.
 
 use metahub_oci::{ImageReference, RepositoryName};
 use serde::Serialize;
@@ -41,6 +41,8 @@ impl ManifestAdd {
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] =
         &["layerRepository", "layers", "position", "repository"];
+    /// Those that must be given.
+    pub const REQUIRED: &'static [&'static str] = &[];
 
     /// Whether images of `repository` get the layers.
     #[must_use]

@@ -1,4 +1,4 @@
-//! `manifest-filter`: of an index, keep or drop the entries in which a jq program finds values.
+//! `manifest-filter`: keeps or drops the entries of an index in which a jq program finds values.
 
 use metahub_hardware::Feature;
 use metahub_jq::Program;

@@ -1,4 +1,4 @@
-//! `manifest-select`: of an index, the entry that fits the provided features best.
+//! `manifest-select`: chooses the entry of an index that fits the provided features best.
 
 use metahub_hardware::{Feature, Target};
 use serde::Serialize;
@@ -47,6 +47,8 @@ impl ManifestSelect {
     /// The keys of its `args`, all optional.
     pub const ARGS: &'static [&'static str] =
         &["fallback", "minimum_weight", "none_fits", "override"];
+    /// Those that must be given.
+    pub const REQUIRED: &'static [&'static str] = &[];
 
     pub(super) fn schema() -> Value {
         json!({

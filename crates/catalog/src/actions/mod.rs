@@ -1,6 +1,5 @@
-//! The actions that a profile may name, one file each.
-//! Reading an action checks all that can be checked without an image; doing it is the work
-//! of the crate `resolve`.
+//! The actions that a profile may name, one file each. Reading an action checks all that can be
+//! checked without an image; the crate `resolve` carries it out.
 
 mod annotate;
 mod config_set;
@@ -42,114 +41,86 @@ pub struct Action {
     pub args: Args,
 }
 
-/// What an action does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Args {
-    /// Refuse a tag.
-    Deny(Deny),
-    /// Answer a tag from elsewhere.
-    Redirect(Redirect),
-    /// Keep or drop the entries of an index in which a jq program finds a value.
-    ManifestFilter(ManifestFilter),
-    /// Choose by what the login provides.
-    ManifestSelect(ManifestSelect),
-    /// Add the layers of other images.
-    ManifestAdd(ManifestAdd),
-    /// Change how an image is run.
-    ConfigSet(ConfigSet),
-    /// Annotate an image's manifest.
-    Annotate(Annotate),
-    /// Show, hide and add tags.
-    TagsFilter(TagsFilter),
-}
-
 impl From<Args> for Action {
     fn from(args: Args) -> Self {
         Self { when: None, args }
     }
 }
 
-/// What is known of an action before one is read. A new action is a file beside this one, a
-/// variant of [`Args`] and a row of [`KINDS`].
+/// The kind of an action: how documents name it, and how one is read.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) event: Event,
     /// The keys of its `args`.
     pub(crate) args: &'static [&'static str],
-    /// Those that must be there.
+    /// The keys that must be given.
     pub(crate) required: &'static [&'static str],
     read: fn(&mut Reader<'_>, &Fields<'_>) -> Option<Args>,
     /// The JSON Schema of each of its `args`.
     pub(crate) schema: fn() -> Value,
 }
 
-/// In the order of their events.
-pub(crate) const KINDS: [Kind; 8] = [
-    Kind {
-        name: Deny::NAME,
-        event: Deny::EVENT,
-        args: Deny::ARGS,
-        required: Deny::REQUIRED,
-        read: |reader, args| Deny::read(reader, args).map(Args::Deny),
-        schema: Deny::schema,
-    },
-    Kind {
-        name: Redirect::NAME,
-        event: Redirect::EVENT,
-        args: Redirect::ARGS,
-        required: &[],
-        read: |reader, args| Redirect::read(reader, args).map(Args::Redirect),
-        schema: Redirect::schema,
-    },
-    Kind {
-        name: ManifestFilter::NAME,
-        event: ManifestFilter::EVENT,
-        args: ManifestFilter::ARGS,
-        required: ManifestFilter::REQUIRED,
-        read: |reader, args| ManifestFilter::read(reader, args).map(Args::ManifestFilter),
-        schema: ManifestFilter::schema,
-    },
-    Kind {
-        name: ManifestSelect::NAME,
-        event: ManifestSelect::EVENT,
-        args: ManifestSelect::ARGS,
-        required: &[],
-        read: |reader, args| ManifestSelect::read(reader, args).map(Args::ManifestSelect),
-        schema: ManifestSelect::schema,
-    },
-    Kind {
-        name: ManifestAdd::NAME,
-        event: ManifestAdd::EVENT,
-        args: ManifestAdd::ARGS,
-        required: &[],
-        read: |reader, args| ManifestAdd::read(reader, args).map(Args::ManifestAdd),
-        schema: ManifestAdd::schema,
-    },
-    Kind {
-        name: ConfigSet::NAME,
-        event: ConfigSet::EVENT,
-        args: ConfigSet::ARGS,
-        required: &[],
-        read: |reader, args| ConfigSet::read(reader, args).map(Args::ConfigSet),
-        schema: ConfigSet::schema,
-    },
-    Kind {
-        name: Annotate::NAME,
-        event: Annotate::EVENT,
-        args: Annotate::ARGS,
-        required: Annotate::REQUIRED,
-        read: |reader, args| Annotate::read(reader, args).map(Args::Annotate),
-        schema: Annotate::schema,
-    },
-    Kind {
-        name: TagsFilter::NAME,
-        event: TagsFilter::EVENT,
-        args: TagsFilter::ARGS,
-        required: &[],
-        read: |reader, args| TagsFilter::read(reader, args).map(Args::TagsFilter),
-        schema: TagsFilter::schema,
-    },
-];
+/// Declares the actions. A new one is a file beside this one, which states its name, event and
+/// keys, and a row here.
+macro_rules! actions {
+    ($($(#[$about:meta])* $action:ident,)+) => {
+        /// What an action does.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(untagged)]
+        pub enum Args {
+            $($(#[$about])* $action($action),)+
+        }
+
+        /// In the order of their events.
+        pub(crate) const KINDS: &[Kind] = &[
+            $(Kind {
+                name: $action::NAME,
+                event: $action::EVENT,
+                args: $action::ARGS,
+                required: $action::REQUIRED,
+                read: |reader, args| $action::read(reader, args).map(Args::$action),
+                schema: $action::schema,
+            },)+
+        ];
+
+        impl Action {
+            /// Its name in documents.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self.args {
+                    $(Args::$action(_) => $action::NAME,)+
+                }
+            }
+
+            /// The event on which it is done.
+            #[must_use]
+            pub fn event(&self) -> Event {
+                match self.args {
+                    $(Args::$action(_) => $action::EVENT,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Refuse a tag.
+    Deny,
+    /// Answer a tag from elsewhere.
+    Redirect,
+    /// Keep or drop the entries of an index in which a jq program finds a value.
+    ManifestFilter,
+    /// Choose by what the login provides.
+    ManifestSelect,
+    /// Add the layers of other images.
+    ManifestAdd,
+    /// Change how an image is run.
+    ConfigSet,
+    /// Annotate an image's manifest.
+    Annotate,
+    /// Show, hide and add tags.
+    TagsFilter,
+}
 
 impl Action {
     /// The keys of an action in a document.
@@ -159,36 +130,6 @@ impl Action {
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         KINDS.iter().map(|kind| kind.name).collect()
-    }
-
-    /// Its name in documents.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.args {
-            Args::Deny(_) => Deny::NAME,
-            Args::Redirect(_) => Redirect::NAME,
-            Args::ManifestFilter(_) => ManifestFilter::NAME,
-            Args::ManifestSelect(_) => ManifestSelect::NAME,
-            Args::ManifestAdd(_) => ManifestAdd::NAME,
-            Args::ConfigSet(_) => ConfigSet::NAME,
-            Args::Annotate(_) => Annotate::NAME,
-            Args::TagsFilter(_) => TagsFilter::NAME,
-        }
-    }
-
-    /// When it happens.
-    #[must_use]
-    pub fn event(&self) -> Event {
-        match self.args {
-            Args::Deny(_) => Deny::EVENT,
-            Args::Redirect(_) => Redirect::EVENT,
-            Args::ManifestFilter(_) => ManifestFilter::EVENT,
-            Args::ManifestSelect(_) => ManifestSelect::EVENT,
-            Args::ManifestAdd(_) => ManifestAdd::EVENT,
-            Args::ConfigSet(_) => ConfigSet::EVENT,
-            Args::Annotate(_) => Annotate::EVENT,
-            Args::TagsFilter(_) => TagsFilter::EVENT,
-        }
     }
 
     /// Reads one action of a profile.
@@ -268,16 +209,7 @@ fn check_event(reader: &mut Reader<'_>, node: &Node, kind: Option<&Kind>) {
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut action = serializer.serialize_struct("Action", 4)?;
-        match &self.args {
-            Args::Deny(args) => action.serialize_field("args", args)?,
-            Args::Redirect(args) => action.serialize_field("args", args)?,
-            Args::ManifestFilter(args) => action.serialize_field("args", args)?,
-            Args::ManifestSelect(args) => action.serialize_field("args", args)?,
-            Args::ManifestAdd(args) => action.serialize_field("args", args)?,
-            Args::ConfigSet(args) => action.serialize_field("args", args)?,
-            Args::Annotate(args) => action.serialize_field("args", args)?,
-            Args::TagsFilter(args) => action.serialize_field("args", args)?,
-        }
+        action.serialize_field("args", &self.args)?;
         action.serialize_field("event", &self.event())?;
         action.serialize_field("name", self.name())?;
         if let Some(when) = &self.when {

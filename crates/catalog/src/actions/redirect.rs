@@ -1,4 +1,4 @@
-//! `redirect`: a tag is answered from another repository, or by another tag.
+//! `redirect`: answers a tag from another repository, or with another tag.
 
 use metahub_oci::{ImageReference, RepositoryName, Tag};
 use serde::Serialize;
@@ -35,6 +35,8 @@ impl Redirect {
     pub const EVENT: Event = Event::PreManifestGet;
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] = &["repository", "tag", "to", "to_tag"];
+    /// Those that must be given.
+    pub const REQUIRED: &'static [&'static str] = &[];
 
     pub(super) fn schema() -> Value {
         json!({

@@ -1,4 +1,4 @@
-//! `tags-filter`: which tags a login sees in a repository's list of tags.
+//! `tags-filter`: which tags a login sees when it lists a repository's tags.
 
 use std::collections::BTreeSet;
 
@@ -34,6 +34,8 @@ impl TagsFilter {
     pub const EVENT: Event = Event::PostTagsListGet;
     /// The keys of its `args`.
     pub const ARGS: &'static [&'static str] = &["add", "drop", "keep", "repository"];
+    /// Those that must be given.
+    pub const REQUIRED: &'static [&'static str] = &[];
 
     pub(super) fn schema() -> Value {
         json!({

@@ -1,5 +1,5 @@
-//! Reading the values of `args` and of `when`: texts, lists, mappings and jq programs, each with
-//! a bound and without bytes that no manifest or process can carry.
+//! Parses the values of `args` and of `when`: texts, lists, mappings and jq programs, each bounded
+//! and without bytes that a manifest or process cannot carry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;

@@ -12,9 +12,8 @@ mod remarks;
 
 use std::sync::Arc;
 
-use metahub_catalog::{
-    Action, Catalog, GrammarError, Loader, Login, LoginError, NoneFits, Selection,
-};
+use metahub_catalog::actions::{NoneFits, Selection};
+use metahub_catalog::{Action, Catalog, GrammarError, Loader, Login, LoginError};
 use metahub_hardware::{Extension, Microarchitectures};
 use proptest::prelude::*;
 use rstest::rstest;

@@ -1,4 +1,4 @@
-//! Whether a profile does anything to what is pulled.
+//! Whether a profile changes anything about a pull.
 
 use metahub_catalog::{Args, Composed};
 use metahub_oci::RepositoryName;

@@ -1,6 +1,7 @@
-//! `pre-manifest-get`: a tag is refused or redirected before anything of it is read.
+//! `pre-manifest-get`: refuses or redirects a tag before anything of it is read.
 
-use metahub_catalog::{Args, Composed, Deny, Redirect, RepositoryPattern, TextPattern};
+use metahub_catalog::actions::{Deny, Redirect};
+use metahub_catalog::{Args, Composed, RepositoryPattern, TextPattern};
 use metahub_oci::{RepositoryName, Tag};
 
 use super::request::Request;

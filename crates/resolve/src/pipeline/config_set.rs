@@ -1,9 +1,9 @@
-//! `config-set`: how an image is run, as its configuration says it
+//! `config-set`: changes how an image is run, in its configuration
 //! (<https://github.com/opencontainers/image-spec/blob/main/config.md>).
 
 use std::collections::BTreeMap;
 
-use metahub_catalog::{ConfigSet, EnvironmentEdit};
+use metahub_catalog::actions::{ConfigSet, EnvironmentEdit};
 use metahub_oci::{ConfigError, ImageConfig, JsonMap};
 use serde_json::{Value, json};
 

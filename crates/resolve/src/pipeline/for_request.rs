@@ -1,4 +1,4 @@
-//! A login's profile as it is for one repository and tag.
+//! A login's profile, reduced to what applies to one repository and tag.
 
 use std::borrow::Cow;
 

@@ -1,11 +1,12 @@
-//! `post-manifest-get`: the actions that change one image, done in order.
+//! `post-manifest-get`: runs the actions that change one image, in order.
 //!
 //! Nothing is fetched here: [`ImageRun::advance`] asks for the layer images that it needs, one at a
-//! time, and whoever drives it gives them.
+//! time, and its caller supplies them.
 
 use std::collections::{HashSet, VecDeque};
 
-use metahub_catalog::{Action, Annotate, Args, Composed, Position};
+use metahub_catalog::actions::{Annotate, Position};
+use metahub_catalog::{Action, Args, Composed};
 use metahub_hardware::Provided;
 use metahub_oci::{
     ConfigError, Document, DocumentError, ImageConfig, ImageReference, JsonMap, Manifest,

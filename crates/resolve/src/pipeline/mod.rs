@@ -1,7 +1,7 @@
 //! The ordered pipeline of actions. Each event has its own entry: [`before()`] on
 //! `pre-manifest-get`, [`narrow`](crate::narrow()) on `post-manifest-list-get`, [`ImageRun`] on
-//! `post-manifest-get`, [`TagFilters`] on `post-tags-list-get`. A new action is one file here, one
-//! in `metahub_catalog::actions`, a row there, and an arm in the entry of its event.
+//! `post-manifest-get`, [`TagFilters`] on `post-tags-list-get`. A new action is a file in
+//! `metahub_catalog::actions`, a row there, and an arm in the entry of its event.
 
 mod applies;
 mod before;

@@ -1,4 +1,4 @@
-//! What an action's condition may know of the request.
+//! The part of a request that an action's condition can test.
 
 use metahub_hardware::Provided;
 use metahub_oci::{RepositoryName, Tag};

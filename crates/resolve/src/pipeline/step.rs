@@ -1,4 +1,4 @@
-//! What an action came to, for people and for records.
+//! The result of one action, for explanations and records.
 
 use metahub_catalog::Action;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
-//! `post-tags-list-get`: which tags a login sees.
+//! `post-tags-list-get`: filters the tags that a login sees.
 
-use metahub_catalog::{Args, Composed, TagsFilter};
+use metahub_catalog::actions::TagsFilter;
+use metahub_catalog::{Args, Composed};
 use metahub_oci::{RepositoryName, Tag};
 
 use super::request::Request;

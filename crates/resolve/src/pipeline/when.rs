@@ -1,7 +1,7 @@
-//! Whether an action's condition holds, as far as it can be known.
+//! Evaluates an action's condition, as far as its inputs are known.
 //!
-//! Three answers: what is not known, or cannot be worked out, neither holds nor does its negation,
-//! so the action is not done.
+//! In three-valued logic: a condition that is unknown, or cannot be evaluated, neither holds nor
+//! does its negation, so the action is not done.
 
 use std::collections::BTreeMap;
 

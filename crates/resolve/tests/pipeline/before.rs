@@ -1,4 +1,5 @@
-use metahub_catalog::{Action, Args, Deny, Redirect, When};
+use metahub_catalog::actions::{Deny, Redirect};
+use metahub_catalog::{Action, Args, When};
 use metahub_resolve::{Before, acts_before, before};
 use rstest::rstest;
 

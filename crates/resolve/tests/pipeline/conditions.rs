@@ -1,4 +1,5 @@
-use metahub_catalog::{Args, ConfigSet, Entries, ManifestFilter, ManifestSelect, NoneFits, When};
+use metahub_catalog::actions::{ConfigSet, Entries, ManifestFilter, ManifestSelect, NoneFits};
+use metahub_catalog::{Args, When};
 use metahub_resolve::{ImageRun, Request, for_request, image_actions, narrow};
 use rstest::rstest;
 use serde_json::json;

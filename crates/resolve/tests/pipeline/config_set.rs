@@ -1,4 +1,5 @@
-use metahub_catalog::{Args, ConfigSet, EnvironmentEdit};
+use metahub_catalog::Args;
+use metahub_catalog::actions::{ConfigSet, EnvironmentEdit};
 use metahub_oci::ImageConfig;
 use metahub_resolve::{Changed, Image, ImageRun, image_actions};
 use rstest::rstest;

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
-use metahub_catalog::{Action, Annotate, Args, ConfigSet, ManifestAdd, Position, When};
+use metahub_catalog::actions::{Annotate, ConfigSet, ManifestAdd, Position};
+use metahub_catalog::{Action, Args, When};
 use metahub_oci::Digest;
 use metahub_resolve::{
     ActionError, AddError, Changed, Image, ImageRun, image_actions, layer_images,

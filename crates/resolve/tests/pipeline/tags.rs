@@ -1,4 +1,5 @@
-use metahub_catalog::{Action, Args, TagsFilter, When};
+use metahub_catalog::actions::TagsFilter;
+use metahub_catalog::{Action, Args, When};
 use metahub_resolve::TagFilters;
 
 use super::{pattern, profile, when};
