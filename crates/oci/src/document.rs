@@ -1,4 +1,4 @@
-//! What a registry keeps under `/manifests/`: an index or a manifest, with its exact bytes.
+//! What a registry stores under `/manifests/`: an index or a manifest, with its exact bytes.
 
 use bytes::Bytes;
 use serde_json::Value;

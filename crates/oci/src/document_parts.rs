@@ -1,5 +1,4 @@
-//! What indexes and manifests have in common: their bytes, their fields, and what can be wrong with
-//! those.
+//! What indexes and manifests share: their bytes, their fields, and the errors of those.
 
 use bytes::Bytes;
 use serde_json::Value;

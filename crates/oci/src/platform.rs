@@ -72,8 +72,8 @@ impl Platform {
     }
 }
 
-/// A platform as it stands in a document, read as leniently as [`Platform::from_json`] does, and
-/// without a copy: for whoever looks at many entries to take one.
+/// A platform borrowed from a document, parsed as leniently as [`Platform::from_json`] does: for
+/// choosing one entry among many.
 #[derive(Clone, Copy, Debug)]
 pub struct PlatformView<'a> {
     /// `GOOS`, empty where none is stated.
