@@ -1,5 +1,5 @@
-//! What a run may cost. Every step of a run, and every value that it copies or compares, is paid
-//! for before it is done.
+//! The cost limit of a run. Every step, and every value that is copied or compared, is charged
+//! before it is done.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! The functions behind the allowed calls. Each pays for what it walks and builds.
+//! The functions behind the allowed calls. Each charges the budget for what it walks and builds.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! From the parser's syntax tree to ours: the gate. What has no counterpart here is refused, so
-//! nothing that the parser learns in a later version gets in by itself.
+//! Translates the parser's syntax tree to ours, and is the allow list: syntax without a counterpart
+//! here is refused, so nothing that a later version of the parser accepts gets in by itself.
 
 pub(crate) mod call;
 

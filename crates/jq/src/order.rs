@@ -1,5 +1,5 @@
 //! jq's order of values: null, false, true, numbers, text, lists, objects. Total, so that sorting
-//! is sound; callers pay for the walk before they ask.
+//! is sound. Callers charge the walk to the budget first.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! What lies in a value at a place: `.a`, `.[0]`, `.[]`, `.[1:3]`.
+//! Path expressions, `.a`, `.[0]`, `.[]`, `.[1:3]`: the values that they lead to.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! A program: read once, run as often as needed.
+//! A program: parsed once, run many times.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! Reading a program's text: what is bounded before the parser may see it, since the parser and
-//! everything after it recurse.
+//! Limits on a program's text, checked before the parser sees it, since the parser and everything
+//! after it recurse.
 
 use jaq_core::load::lex::{StrPart, Tok, Token};
 use jaq_core::load::parse::Term;

@@ -1,4 +1,4 @@
-//! How a run ends before its program does, and what outputs are handed to.
+//! Why a run stops early, and the callback that receives its outputs.
 
 use serde_json::Value;
 

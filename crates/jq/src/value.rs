@@ -1,4 +1,4 @@
-//! Operators on values: arithmetic, comparison, text. Each pays before it builds.
+//! Operators on values: arithmetic, comparison, text. Each charges the budget before it builds.
 
 use std::cmp::Ordering;
 

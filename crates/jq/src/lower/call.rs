@@ -1,5 +1,5 @@
-//! The calls that a program may make: a list of names, nothing else. Some are written in terms of
-//! others here, the rest are functions in `builtin`.
+//! The calls that a program may make, an allow list of names. Some are written in terms of others
+//! here, the rest are functions in `builtin`.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::Term;
