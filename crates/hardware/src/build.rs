@@ -1,6 +1,6 @@
-//! How a [`Microarchitectures`] comes to be: from archspec's schema, the overlay and a
-//! site's [`Extension`]; and the table of distances that makes every later question a
-//! look-up. It never decides what fits.
+//! Builds a [`Microarchitectures`] from archspec's schema, the overlay and a site's [`Extension`],
+//! with the table of distances that makes every later question a look-up. It never decides what
+//! fits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -54,7 +54,7 @@ pub(crate) fn from_schema(entry: &Schema) -> NewTarget {
     }
 }
 
-/// Linux lists `sse3` as `pni`, archspec mostly leaves it out: whoever has SSSE3 has it.
+/// Linux lists `sse3` as `pni`, archspec mostly leaves it out: SSSE3 implies it.
 pub(crate) fn with_implied(flags: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     let mut flags: BTreeSet<String> = flags.into_iter().collect();
     if flags.contains("ssse3") || flags.contains("pni") {

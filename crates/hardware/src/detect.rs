@@ -1,6 +1,6 @@
-//! What a node provides, found out from files below a given root: CPU target, GPUs,
-//! fabrics, libraries, kernel. What is absent is left out and never an error.
-//! It starts no program and asks no network: outputs of tools are handed in as text.
+//! Detects what a node provides from files below a given root: CPU target, GPUs, fabrics,
+//! libraries, kernel. What is absent is left out and is never an error. It starts no program and
+//! uses no network: callers pass in the output of tools as text.
 
 mod cpu;
 mod cpuid;

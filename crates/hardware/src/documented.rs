@@ -1,5 +1,5 @@
-//! The page about hardware says what the code knows, table by table: each row that the code has
-//! stands there word for word, and no other.
+//! Checks that the page about hardware matches the code, table by table: each row of the code
+//! appears there word for word, and no other.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Explanations for people: the same facts that `Serialize` gives to programs, as lines
-//! of text. It decides nothing.
+//! Explanations for people: the facts that `Serialize` gives to programs, as lines of text. It
+//! decides nothing.
 
 use std::fmt::{self, Write as _};
 
@@ -80,9 +80,9 @@ impl fmt::Display for Steps {
 }
 
 impl Fit<'_> {
-    /// Writes what `Display` writes. Each check that is told is written by `check`, which is
-    /// given its place among the requirements: whoever judges many images by the same
-    /// requirements tells each only once.
+    /// Writes what `Display` writes. `check` writes each check that is shown, given its place among
+    /// the requirements, so that a caller that judges many images by the same requirements writes
+    /// each only once.
     ///
     /// # Errors
     /// Those of `f`.

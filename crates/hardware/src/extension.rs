@@ -1,6 +1,6 @@
-//! What a site adds to the microarchitecture graph in its configuration: targets,
-//! aliases, and fallback edges for hardware that runs more than archspec says
-//! (grace runs neoverse_v1 builds). It adds and never redefines.
+//! A site's additions to the microarchitecture graph, from its configuration: targets, aliases, and
+//! fallback edges for hardware that runs more than archspec says (grace runs neoverse_v1 builds).
+//! An extension adds and never redefines.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,8 @@ pub struct Extension {
     pub targets: BTreeMap<String, NewTarget>,
     /// Further spellings: alias → any spelling of a known target.
     pub aliases: BTreeMap<String, String>,
-    /// A target → targets whose images it runs although it does not descend from
-    /// them. Whoever writes one vouches for it: an image picked through it is
-    /// explained as a fallback.
+    /// A target → targets whose images it runs although it does not descend from them. The site
+    /// vouches for it: an image picked through it is explained as a fallback.
     pub fallbacks: BTreeMap<String, Vec<String>>,
 }
 

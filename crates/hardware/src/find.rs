@@ -1,5 +1,5 @@
-//! Finding a target by the name that a person, a compiler, OCI or EESSI gives it.
-//! It never guesses: what is not known is an error that lists the nearest names.
+//! Finds a target by the name that a person, a compiler, OCI or EESSI gives it. It never guesses:
+//! an unknown name is an error that lists the nearest names.
 
 use crate::build::overlay;
 use crate::feature::Feature;

@@ -1,5 +1,5 @@
-//! Fit: whether a machine that provides some features meets an image's requirements,
-//! and why, requirement by requirement. It judges one image; `rank` compares several.
+//! Fit: whether a machine's features meet an image's requirements, and why, requirement by
+//! requirement. It judges one image; `rank` compares several.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;

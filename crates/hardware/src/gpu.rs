@@ -1,5 +1,5 @@
-//! What GPU code runs where: NVIDIA compute capabilities, AMD gfx names, and the CUDA
-//! versions that a driver runs. It knows rules, not products.
+//! Which GPU code runs where: NVIDIA compute capabilities, AMD gfx names, and the CUDA versions
+//! that a driver runs. It knows rules, not products.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The kind of a machine's GPU in one word, of a few that are known: for counting machines, where
-//! whatever else somebody states is one kind.
+//! The kind of a machine's GPU in one word, from a fixed list, for counting machines. Any other GPU
+//! counts as one further kind, so that clients cannot invent kinds.
 
 use crate::feature::Feature;
 use crate::gpu::{ComputeCapability, Gfx, GpuVendor};

@@ -1,7 +1,6 @@
-//! `Microarchitectures`: which CPU targets exist and which descends from which.
-//! The data is archspec's, read through its crate, with an overlay for what that
-//! version lacks (`data/overlay.json`) and whatever a site adds.
-//! It never looks at the machine it runs on.
+//! `Microarchitectures`: the CPU targets and their ancestry. The data is archspec's, read through
+//! its crate, with an overlay for what that version lacks (`data/overlay.json`) and a site's
+//! additions. It never looks at the machine it runs on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};

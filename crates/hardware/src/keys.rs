@@ -1,5 +1,5 @@
-//! The one table of feature keys that MetaHub understands: what each means and in
-//! which order its values stand. A key that is not here is compared by equality.
+//! The one table of feature keys that MetaHub understands: what each means and how its values are
+//! ordered. Any other key is compared by equality.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! What annotations and labels say by the conventions of high-performance computing, and
-//! what the OCI platform says beside `platform.features`. It reads what is written and
-//! checks nothing against the image.
+//! Annotations and labels that follow the conventions of high-performance computing, and what the
+//! OCI platform states besides `platform.features`. It parses what is written and checks nothing
+//! against the image.
 
 use crate::feature::Feature;
 use crate::graph::Microarchitectures;

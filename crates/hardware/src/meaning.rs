@@ -1,5 +1,5 @@
-//! What the value of a feature means: read by the rules of its key, and written in the one form by
-//! which features are equal.
+//! The meaning of a feature's value: parsed by the rules of its key, and written in the one
+//! canonical form by which features are equal.
 
 use crate::gpu::{ComputeCapability, Gfx, GpuVendor};
 use crate::graph::Microarchitectures;

@@ -1,7 +1,6 @@
-//! The spellings by which people and tools call CPU targets: how they fold to one
-//! form, and the synonyms that folding alone does not reach.
-//! A synonym must stand for exactly the instruction set of its target; a name that
-//! means more (or less) than any known target is left unknown on purpose.
+//! Spellings of CPU targets by people and tools: how they fold to one form, and the synonyms that
+//! folding alone does not reach. A synonym must name exactly the instruction set of its target; a
+//! name that means more (or less) than any known target is left unknown on purpose.
 
 /// Lower-case letters and digits only: `Skylake-AVX512`, `skylake_avx512` and
 /// `skylakeavx512` are one spelling, as are `x86-64-v3`, `x86_64_v3` and `x86_64/v3`.

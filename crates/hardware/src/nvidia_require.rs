@@ -1,6 +1,6 @@
-//! `NVIDIA_REQUIRE_*`: the expression by which CUDA images state what they run on, as
-//! NVIDIA's container runtime reads it: blank means or, comma means and. Which variables of an
-//! image state one is read in `environment`, whether a machine meets it in `machine`.
+//! `NVIDIA_REQUIRE_*`: the expression by which CUDA images state what they run on, as NVIDIA's
+//! container runtime reads it: blank means or, comma means and. `environment` reads it from an
+//! image's variables, `machine` evaluates it.
 
 pub(crate) mod environment;
 mod machine;

@@ -1,5 +1,5 @@
-//! What came of holding an image's requirements against a machine: one outcome for each, and the
-//! fit that they make.
+//! The result of comparing an image's requirements with a machine: one outcome per requirement, and
+//! the fit that they add up to.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! GPUs by the names under which they are sold, where a name stands for one kind of
-//! processor. What is sold under one name with several is not here.
+//! GPUs by product name, where a name means one kind of processor. Names under which several kinds
+//! were sold are left out.
 
 /// Compute capability, and the words by which NVIDIA's driver names such models. Only
 /// data-centre GPUs, whose names are unambiguous; others need `nvidia-smi`.

@@ -1,5 +1,5 @@
-//! `Provided`: what a machine or a profile offers, prepared so that many images can be
-//! held against it quickly. It holds facts; `fit` judges by them.
+//! `Provided`: what a machine or a profile offers, prepared so that many images are compared with
+//! it quickly. It holds facts; `fit` judges by them.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -148,9 +148,9 @@ impl Provided {
             .map_or(&[], |(_, group)| group.as_slice())
     }
 
-    /// What is stated of the matter of this key, so that a requirement of it that is not
-    /// met is known not to be met. What a driver runs counts for CUDA. Whoever states GPUs
-    /// of other vendors only states that there is none of this one.
+    /// The features that make an unmet requirement of this key certainly unmet. What a driver runs
+    /// counts for CUDA. A login that states only GPUs of other vendors states that there is none of
+    /// this one.
     pub(crate) fn stated(&self, key: &Key) -> &[Feature] {
         let own = match key {
             Key::Cuda => &self.cuda,

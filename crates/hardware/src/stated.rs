@@ -1,7 +1,6 @@
-//! All that an image itself says it requires, from wherever its publisher wrote it:
-//! annotations of its manifest, labels and environment of its configuration, a
-//! compatibility artifact. Whether a collection's entry says otherwise is judged here, too;
-//! reading the image is the caller's work.
+//! Everything that an image states about its requirements, wherever its publisher wrote it:
+//! annotations of its manifest, labels and environment of its configuration, a compatibility
+//! artifact. It also judges whether a collection's entry contradicts that. Callers read the image.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! Versions as drivers, libraries and kernels write them: numbers that count, then
-//! whatever a packager appended, which does not. `5.14.0-427.el9.x86_64` is 5.14.0.427.
-//! A text with an operator (`>=12.4`), a wildcard (`12.x`) or several versions is none:
-//! to take its leading number would require something else than what was written.
+//! Versions as drivers, libraries and kernels write them: numbers that count, then a packager's
+//! suffix, which does not. `5.14.0-427.el9.x86_64` is 5.14.0.427. A text with an operator
+//! (`>=12.4`), a wildcard (`12.x`) or several versions is none: taking its leading number would
+//! require something else than what was written.
 
 use std::fmt;
 

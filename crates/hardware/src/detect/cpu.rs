@@ -1,7 +1,7 @@
-//! The CPU target of a machine: archspec's rule over the flags that every core has, and
-//! where a hypervisor hides flags that no compiler emits, the target that family and
-//! model name, if and only if every other flag of it is there.
-//! It errs to the safe side: a target that it names runs.
+//! The CPU target of a machine: archspec's rule over the flags that every core has. Where a
+//! hypervisor hides flags that no compiler emits, it is the target that family and model name, if
+//! and only if all other flags of that target are present. It errs on the safe side: a target that
+//! it names runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Facts of a node, gathered from many places.
+//! Detected facts, collected from many places.
 
 use serde::Serialize;
 

@@ -1,8 +1,8 @@
-//! Which target an x86 processor is by its vendor, family, model and stepping: the
-//! numbers that hypervisors hand through when they hide flags. Ranges are the kernel's
-//! (`arch/x86/kernel/cpu/amd.c`, `asm/intel-family.h`). A number that is not here says
-//! nothing. A number may name a target that the processor has more than: a target is only
-//! taken when its flags are there. archspec's Arm targets carry their `CPU part`.
+//! The target of an x86 processor by vendor, family, model and stepping: the numbers that
+//! hypervisors pass through when they hide flags. Ranges are the kernel's
+//! (`arch/x86/kernel/cpu/amd.c`, `asm/intel-family.h`). An unlisted number means nothing. A number
+//! may name a target that the processor has more than, and a target is only taken when its flags
+//! are there. archspec's Arm targets carry their `CPU part`.
 
 /// The target's archspec name, for `vendor_id`, `cpu family`, `model` and `stepping` as
 /// `/proc/cpuinfo` states them.

@@ -1,4 +1,4 @@
-//! All that detection finds of a node, each fact with the place where it stood.
+//! Everything that detection finds out about a node, each fact with its source.
 
 use std::fmt;
 

@@ -1,7 +1,6 @@
-//! `Root`: the folder below which detection reads, `/` on a node and any other tree in
-//! tests. It reads small files and lists folders; it never writes, never waits and never
-//! fails: what cannot be read is absent. Links lead to where they would lead if the folder
-//! were `/`, never out of it.
+//! `Root`: the folder below which detection reads, `/` on a node and any other tree in tests. It
+//! reads small files and lists folders; it never writes, never waits and never fails: a file that
+//! cannot be read counts as absent. Links resolve as if the folder were `/`, never out of it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

@@ -1,5 +1,4 @@
-//! What a node's own tools print, read into facts. Whoever calls runs the tools (or does
-//! not); here are only texts.
+//! Parses the output of a node's own tools into facts. Running the tools is up to the caller.
 
 use super::facts::Facts;
 

@@ -1,6 +1,5 @@
-//! What is known of a node, under the names that Node Feature Discovery gives it: derived
-//! from the features that are provided. What is not provided is not known, and no rule about
-//! it matches.
+//! A node's features under the names that Node Feature Discovery gives them, derived from what a
+//! login provides. A feature that is not provided is unknown, and no rule about it matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What stands in the way of an image on a node: its rules held against the node's features.
+//! Why an image is not compatible with a node: its rules compared with the node's features.
 
 use super::node_features::{Failing, NodeFeatures, Source, Tried};
 use super::{Compatibility, Rule, Set, Term, domains};

@@ -1,4 +1,4 @@
-//! What the environment of a CUDA image states.
+//! The requirements in the environment of a CUDA image.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Whether a machine meets an expression, by what is provided. Whether a driver could be made to
-//! run more is not asked here.
+//! Evaluates an expression against a machine's features. Whether a driver could be made to run more
+//! is not considered.
 
 use super::{Bound, Constraint, NvidiaRequire, Property};
 use crate::gpu::{ComputeCapability, cuda_reported_by_driver};
