@@ -1,4 +1,4 @@
-//! The processes that this one descends from, by their names, as Linux shows them in `/proc`.
+//! The names of this process's ancestors, from `/proc`.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The clouds' metadata services: which type of machine this is. They are asked only when told
-//! to, at addresses that only a cloud's own network answers, and never through a proxy.
+//! Reads the machine type from the clouds' metadata services. They are asked only on request, at
+//! addresses that only a cloud's own network answers, and never through a proxy.
 
 use std::sync::mpsc;
 use std::thread;

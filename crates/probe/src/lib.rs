@@ -1,7 +1,7 @@
-//! What only the running node can tell of itself, for `metahub_hardware::detect`: what its tools
-//! print, what NVIDIA's management library answers, and on request what the cloud's metadata
-//! service says. What is absent is left out; nothing here fails, and nothing waits for long. It
-//! decides nothing: texts go in as they are, and detection reads them.
+//! Probes of the running node, for `metahub_hardware::detect`: the output of its tools, NVIDIA's
+//! management library, and on request the cloud's metadata service. What is absent is left out;
+//! nothing here fails, and nothing waits for long. It decides nothing: texts are passed on as they
+//! are, and detection parses them.
 
 mod ancestors;
 mod cloud;

@@ -1,5 +1,5 @@
 //! Runs the node's own tools: each once, without input, in a process group of its own that is
-//! killed when its time is over. What they print is not read here.
+//! killed at its timeout. Their output is not parsed here.
 
 use std::env;
 use std::ffi::OsStr;
