@@ -1,7 +1,7 @@
-//! A catalog as an OCI artifact: a manifest with one layer for each document file, so that
-//! `oras push` and `oras pull` write and read the same. No I/O: bytes and manifests in, bytes and
-//! manifests out. What a manifest says is not believed: names of files lead nowhere outside the
-//! folder that they are written to, and everything is bounded.
+//! A catalog as an OCI artifact: a manifest with one layer for each document file, the form that
+//! `oras push` writes and `oras pull` reads. No I/O: bytes and manifests in, bytes and manifests
+//! out. A manifest is not trusted: file names cannot leave the folder that they are written to, and
+//! everything is bounded.
 
 use std::collections::HashSet;
 

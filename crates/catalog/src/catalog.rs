@@ -1,5 +1,4 @@
-//! The catalog: every collection and profile, found by name.
-//! It is read once and never changes; whoever reloads makes a new one.
+//! The catalog: every collection and profile, by name. Immutable: a reload makes a new one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};

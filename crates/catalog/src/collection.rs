@@ -1,6 +1,6 @@
-//! Collections: named, tagged image indexes written as YAML, whose entries point to images
-//! anywhere. In MetaHub's own form and in the form that manifest-tool writes.
-//! What an entry's image holds is not known here.
+//! Collections: named, tagged image indexes written as YAML, whose entries name images anywhere. In
+//! MetaHub's own form and in the form that manifest-tool writes. The images themselves are not read
+//! here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which of several features of a key count: of what a machine has once, the last.
+//! Which of several features of one key counts: the last one, for keys that a machine has once.
 
 use metahub_hardware::{Feature, Key};
 

@@ -1,4 +1,4 @@
-//! What one document of a file may hold: collections, profiles, or one list as manifest-tool
+//! The contents of one document of a file: collections, profiles, or one list as manifest-tool
 //! writes it.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Profiles that extend others: whether all of them exist, and none leads back to itself.
+//! Profiles that extend others: checks that all of them exist and that none extends itself.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

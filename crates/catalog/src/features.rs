@@ -1,4 +1,4 @@
-//! Reading lists of features, and doubts about features that can be read and mean nothing.
+//! Parses lists of features, and warns about features that parse and mean nothing.
 
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
-//! Features that are compared as text though they were probably meant as a built-in key: a
-//! misspelled key (`acrh:zen3`), another program's key (`target=zen4`), or a GPU by its product's
-//! name (`gpu=h100`). It only ever suggests; nothing is read as what it resembles.
+//! Warns about features that are compared as text though they were probably meant as a built-in
+//! key: a misspelled key (`acrh:zen3`), another program's key (`target=zen4`), or a GPU by its
+//! product's name (`gpu=h100`). It only suggests; it never changes how a feature is read.
 
 use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, TargetError};
 

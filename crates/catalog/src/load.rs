@@ -1,5 +1,5 @@
-//! From files and folders to a catalog, with every problem on the way.
-//! It follows no link to a folder twice, reads no hidden file, and writes nothing.
+//! Loads files and folders into a catalog and collects all problems. It follows no link to a folder
+//! twice, reads no hidden file, and writes nothing.
 
 use std::collections::HashSet;
 use std::io::Read;

@@ -1,6 +1,5 @@
-//! What a login says: an account, a profile, or both, by the grammar
-//! `[account "/"] selector { "+" selector }`.
-//! It splits and names; whether a password is right is asked elsewhere.
+//! Parses a user name: an account, a profile, or both, by the grammar `[account "/"] selector { "+"
+//! selector }`. It splits and names; passwords are checked in `auth`.
 
 use crate::ParameterError;
 

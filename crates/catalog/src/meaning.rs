@@ -1,5 +1,5 @@
-//! What one selector of a login names: a profile, a CPU target in any spelling that people use,
-//! or a feature. It says what is meant; what selectors come to together is composed elsewhere.
+//! What one selector of a login names: a profile, a CPU target in any common spelling, or a
+//! feature. Selectors are joined in `compose`.
 
 use metahub_hardware::{Feature, Key, Target};
 

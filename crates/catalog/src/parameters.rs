@@ -1,5 +1,5 @@
-//! The parameters of a profile: what a login may set, as in `cpu=zen2`. What then stands in the
-//! profile's texts is the work of [`crate::substitution`].
+//! The parameters of a profile: what a login may set, as in `cpu=zen2`. [`crate::substitution`]
+//! puts their values into the profile's texts.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! What is wrong with a document, where, and what to do about it.
-//! A problem can be shown as one plain line, as JSON and as a report with the source; which
-//! of them, and whether a warning fails a run, is never decided here.
+//! Problems of a document: what is wrong, where, and how to fix it. A problem prints as one plain
+//! line, as JSON and as a report with the source. Callers decide which are shown and whether a
+//! warning fails a run.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! `ProfileName`: what a profile is called, in documents and in logins.
-//! Names match without regard to case, `-` and `_`; a name without a namespace is in
-//! `library`, one without a version is `latest`.
+//! `ProfileName`: the name of a profile in documents and in logins. Names match without regard to
+//! case, `-` and `_`; a name without a namespace is in `library`, one without a version is
+//! `latest`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

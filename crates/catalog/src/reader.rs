@@ -1,6 +1,5 @@
-//! Reading nodes as what they ought to be, and noting each that is not.
-//! The one place that words wrong types, unknown keys and keys given twice; it never stops
-//! at the first problem.
+//! Parses nodes as the types that are expected, and records each that is wrong. The one place that
+//! words wrong types, unknown keys and keys given twice; it never stops at the first problem.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -19,7 +18,7 @@ pub(crate) struct Reader<'p> {
     source: Arc<Source>,
     graph: &'p Microarchitectures,
     problems: &'p mut Vec<Problem>,
-    /// Errors noted so far: whoever reads a document compares before and after.
+    /// Errors noted so far, for comparing before and after a document.
     errors: usize,
 }
 

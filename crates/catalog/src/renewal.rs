@@ -1,7 +1,6 @@
 //! Collections for new versions of an application: which tags of other registries make one, and how
-//! the document says it. A document is changed as text, so that comments and order stay, and is
-//! read again before it counts: it must say what it said before, and the new collections beside.
-//! No I/O.
+//! the document says it. A document is edited as text, so that comments and order stay, and is
+//! parsed again before it counts: everything that it said before must be unchanged. No I/O.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

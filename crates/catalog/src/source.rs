@@ -1,6 +1,6 @@
-//! `Source`: a text that documents are read from. It knows where its lines begin and how many
-//! characters there are up to places along the way, so that a problem's place is found, and shown,
-//! in the same time however many there are and however long the text or its lines.
+//! `Source`: the text of a document. It indexes its lines and some offsets in between, so that
+//! finding and showing the place of a problem takes the same time however many problems there are
+//! and however long the text or its lines.
 
 use std::sync::Arc;
 

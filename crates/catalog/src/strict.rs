@@ -1,4 +1,4 @@
-//! What a catalog that others follow is held to, beyond what a document needs to be read.
+//! Rules for catalogs that others follow, beyond what parsing demands.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::collection::{Collection, Entry};
 use crate::problem::Problem;
 use crate::{Catalog, Location};
 
-/// What is to be replaced by whoever fills a new document in.
+/// The placeholder that the author of a new document must replace.
 const TODO: &str = "TODO";
 
 /// Words that tags begin with which publishers move. With a date or a year after it, a tag is a

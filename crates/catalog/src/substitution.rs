@@ -1,5 +1,5 @@
-//! The values of parameters put into a profile's texts: `${cpu}` stands for one. They are put into
-//! nodes that were read already, so no value can add a key or a list.
+//! Substitutes the values of parameters in a profile's texts: `${cpu}` is one. Values are put into
+//! nodes that are parsed already, so none can add a key or a list.
 
 use crate::parameters::Parameter;
 use crate::reader::Reader;

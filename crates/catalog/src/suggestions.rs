@@ -1,5 +1,4 @@
-//! Which known names a misspelled one was probably meant to be.
-//! It only ever suggests; nothing is chosen by likeness.
+//! The known names nearest to a misspelled one. Suggestions only; nothing is chosen by likeness.
 
 /// How alike two names must be to be suggested, from 0 to 1.
 const ALIKE: f64 = 0.6;

@@ -1,5 +1,5 @@
-//! Which tags of collections are versions, so that newer ones can be told: a regular expression
-//! that matches a whole tag, with the version as its first group where there is one.
+//! Which tags of a collection are versions, to find newer ones: a regular expression that matches a
+//! whole tag, with the version as its first group where there is one.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! `when`: on which requests, and for which images, an action is done.
+//! `when`: the requests and images for which an action is done.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Documents as texts again, in MetaHub's own form, so that they can be taken to another site.
-//! What is written reads as the same; comments and the form it was first written in are gone.
+//! Writes documents in MetaHub's own form, to take them to another site. The text parses to the
+//! same document; comments and the original form are lost.
 
 use metahub_hardware::Feature;
 use serde::Serialize;

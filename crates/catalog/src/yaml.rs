@@ -1,6 +1,6 @@
-//! YAML text to a tree of nodes that know where they stand and how they were written:
-//! the only place that calls the YAML library, with every limit set.
-//! It never decides what a document means and never turns `2021.10` into a number.
+//! Parses YAML to a tree of nodes with their places and original spelling: the only caller of the
+//! YAML library, with every limit set. It never decides what a document means and never turns
+//! `2021.10` into a number.
 
 use std::fmt;
 
@@ -158,7 +158,7 @@ fn alias_limits() -> AliasLimits {
 fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {
     let mut message = error.to_string();
     let mark = error.location().as_ref().map_or(Mark::START, Mark::of);
-    // The place is told once, by whoever shows the problem.
+    // The place is shown once, with the problem.
     if let Some(at) = message.rfind(&format!(" at line {}, column", mark.line)) {
         message.truncate(at);
     }

@@ -1,5 +1,5 @@
-//! `expect:` of a test: what must come. Each expectation knows where it stands, so that a failure
-//! is told with its place.
+//! `expect:` of a test: the expected result. Each expectation knows its place in the document, so
+//! that a failure can name it.
 
 use metahub_oci::ImageReference;
 use serde_json::{Value, json};

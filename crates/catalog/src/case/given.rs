@@ -1,5 +1,5 @@
-//! `given:` of a test: the images that there are to pull. Nothing of them is fetched: they are
-//! made of what is written, with empty layers.
+//! `given:` of a test: the images that can be pulled. They are made from the document's words, with
+//! empty layers; nothing is fetched.
 
 use metahub_hardware::Feature;
 use metahub_oci::{ImageReference, Platform};

@@ -1,6 +1,6 @@
-//! `tests:` of a document: what a curator gives (a login, an image) and expects (which image is
-//! chosen, what becomes of it). Reading a case checks its form; running it is the work of the
-//! crate `operations`. A server reads cases and does nothing with them.
+//! `tests:` of a document: what a curator gives (a login, an image) and expects (the image that is
+//! chosen, and how it is changed). Parsing a case checks its form; the crate `operations` runs it.
+//! A server parses cases and does nothing with them.
 
 mod expect;
 mod given;

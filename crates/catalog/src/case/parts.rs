@@ -1,4 +1,4 @@
-//! What given images and expectations are written of: lists of texts, and texts by name.
+//! Parts that given images and expectations share: lists of texts, and texts by name.
 
 use crate::reader::Reader;
 use crate::yaml::{Node, Value};
