@@ -1,6 +1,6 @@
 //! Accounts and secrets. Never cached: another process may change them while this one serves.
 //!
-//! What names and roles mean, and how passwords are hashed, is not known here.
+//! The meaning of names and roles, and how passwords are hashed, is not known here.
 
 use rand::RngExt as _;
 

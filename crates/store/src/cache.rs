@@ -1,13 +1,13 @@
-//! What is hot, in memory: tags, manifests, blob access and derived content.
+//! Hot records in memory: tags, manifests, blob access and derived content.
 //!
-//! A cache here never holds what the database no longer says. A reader takes a ticket before it
-//! reads the database and may fill the cache only if nothing began to change since. The writer
-//! says what changes before it commits, and again before it acknowledges: in between nothing is
-//! cached, since some readers already see the new value and others still bring the old one. All
-//! this happens under the same small lock, so no order leaves an old value behind, and nobody
-//! sees the new value and then the old one. Only this process's writes are seen: that is why one
-//! process alone serves a data folder, and garbage collection runs in it. What another process
-//! may write (accounts) is not cached.
+//! A cache never holds what the database no longer says. A reader takes a ticket before it reads
+//! the database, and may fill the cache only if no change began since. The writer announces its
+//! changes before it commits, and again before it acknowledges: in between nothing is cached, since
+//! some readers already see the new value and others still bring the old one. All this happens
+//! under the same small lock, so no order leaves an old value behind, and nobody sees the new value
+//! and then the old one. Only this process's writes are seen: that is why one process alone serves
+//! a data folder, and garbage collection runs in it. What another process may write (accounts) is
+//! not cached.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;

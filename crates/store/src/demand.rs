@@ -1,4 +1,4 @@
-//! What machines of each kind got of images, by day.
+//! What machines of each kind got for images, by day.
 
 use std::time::{Duration, SystemTime};
 

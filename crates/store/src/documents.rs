@@ -1,4 +1,4 @@
-//! Documents that came through the API, with the versions before them.
+//! Documents that were pushed through the API, with their former versions.
 
 use crate::StoreError;
 use crate::records::{DocumentBounds, DocumentChange, DocumentOutcome, DocumentVersion};

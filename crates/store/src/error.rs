@@ -1,7 +1,7 @@
-//! What can go wrong with the store itself. Errors that belong to one operation stand beside it.
+//! Errors of the store itself. Errors of one operation are defined beside it.
 //!
-//! A full or a read-only disk has a variant of its own, so that callers can answer with more
-//! than "internal error"; nothing here names content of a repository.
+//! A full or a read-only disk has a variant of its own, so that callers can answer with more than
+//! "internal error"; nothing here names content of a repository.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,7 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: Damage,
     },
-    /// A blob is larger than whoever reads it at once takes.
+    /// A blob is larger than the limit for reading one into memory.
     #[error("{digest} has {size} bytes where at most {limit} are read at once")]
     TooLarge {
         /// The content that was asked for.

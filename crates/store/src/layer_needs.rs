@@ -1,4 +1,4 @@
-//! What reading a layer's code showed that it needs: a small text beside its blob.
+//! What a layer's code needs, as inspection found it: a small text beside its blob.
 
 use metahub_oci::Digest;
 

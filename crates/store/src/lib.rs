@@ -1,11 +1,11 @@
-//! What a MetaHub keeps: content (blobs, and what is being received) and records (everything
-//! else). Each lies behind a trait: `content` in local files or in memory, `records` in SQLite
-//! or in memory.
+//! The storage of a MetaHub: content (blobs, and what is being received) and records (everything
+//! else), each behind a trait: `content` in local files or in memory, `records` in SQLite or in
+//! memory.
 //!
 //! What was acknowledged survives a kill and a power cut: content is verified, made durable and
-//! moved into place before the database commits that it is there. Reading a blob needs a
-//! repository that holds it; knowing a digest opens nothing. File work never runs on the
-//! asynchronous workers. Nothing here knows HTTP, profiles or rights.
+//! moved into place before the database commits its existence. Reading a blob needs a repository
+//! that holds it; a digest alone gives no access. File work never runs on the asynchronous workers.
+//! Nothing here knows HTTP, profiles or rights.
 
 mod account;
 mod backup;

@@ -1,7 +1,7 @@
-//! Nodes that proved who they are, and join tokens. Never cached: another process may revoke a
+//! Nodes that proved their identity, and join tokens. Never cached: another process may revoke a
 //! node while this one serves.
 //!
-//! What proves a node, and what its features mean, is not known here.
+//! How a node is proved, and what its features mean, is not known here.
 
 use crate::StoreError;
 use crate::records::{Join, JoinToken, Joining, NodeNote, NodeRecord, SecretHash};

@@ -1,4 +1,4 @@
-//! The steps of work that must survive being interrupted, so that tests can interrupt each.
+//! The steps of work that must survive an interruption, so that tests can interrupt each.
 
 use std::fmt;
 use std::io;

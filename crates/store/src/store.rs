@@ -1,4 +1,4 @@
-//! The store as a whole: opening, closing, and what its parts share.
+//! The store: opening, closing, and the state that its parts share.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -104,7 +104,7 @@ pub(crate) struct Inner {
     pub(crate) receiving: Arc<AtomicUsize>,
     /// Which store this is, and whether its blobs are in place.
     pub(crate) identity: Identity,
-    /// Held by whoever removes content or must not miss any: garbage collection, the end of a
+    /// Held while content is removed or none may be missed: by garbage collection, the end of a
     /// scrub, a backup.
     pub(crate) removing: tokio::sync::Mutex<()>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,

@@ -1,4 +1,4 @@
-//! Work that blocks, and tasks that go on when their caller goes away.
+//! Runs blocking work, and tasks that go on when their caller goes away.
 
 use crate::StoreError;
 

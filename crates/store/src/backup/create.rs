@@ -1,9 +1,9 @@
-//! Backups: a copy of the database as it is at one moment, and every blob that it names, in a
-//! folder that holds former backups' blobs already. Pushes and pulls go on meanwhile.
+//! Creates backups: a consistent copy of the database, and every blob that it names, in a folder
+//! that may hold blobs of former backups. Pushes and pulls go on meanwhile.
 //!
-//! The database is copied first. What it names stays, because nothing collects garbage until the
-//! blobs are copied; only a bounded cache may give something back meanwhile, which is then taken
-//! out of the copy as well. The copy takes the place of the former one last.
+//! The database is copied first. What it names stays, because garbage collection waits until the
+//! blobs are copied; only a bounded cache may evict something meanwhile, which is then removed from
+//! the copy as well. The copy replaces the former one last.
 
 use std::collections::BTreeSet;
 use std::fs;

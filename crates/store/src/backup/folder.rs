@@ -1,6 +1,6 @@
-//! The folder of a backup: laid out as a data folder, plus a file that says what it is.
+//! The folder of a backup: laid out like a data folder, plus a file that describes the backup.
 //!
-//! Blobs come first and the database last, so that the folder is a whole backup at every moment:
+//! Blobs come first and the database last, so that the folder is a complete backup at every moment:
 //! the former one until the new database is in place.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,5 @@
-//! Restoring a backup into a new data folder. Every blob is hashed while it is copied; the
-//! database comes last, and a folder that is not finished says so to whoever opens it.
+//! Restores a backup into a new data folder. Every blob is hashed while it is copied. The database
+//! comes last, and a marker in an unfinished folder keeps it from being served.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Blobs as repositories hold them: whether one may be read, and how large it is.
+//! Blobs of repositories: access checks and sizes.
 
 use std::io;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The disk under the content: how large it is, and what is free on it.
+//! The size and the free space of the disk that holds the content.
 
 use crate::StoreError;
 use crate::content::Disk;

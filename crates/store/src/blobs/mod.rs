@@ -1,4 +1,4 @@
-//! Blobs as repositories hold them: publishing, finding and reading them.
+//! Blobs of repositories: publishing, finding and reading them.
 
 pub(crate) mod blob;
 pub(crate) mod disk;

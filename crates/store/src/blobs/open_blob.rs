@@ -1,8 +1,8 @@
-//! A blob that is open: its bytes as a stream that never ends as if whole when it is not.
+//! An open blob: its bytes as a stream that never ends as if complete when it is not.
 //!
-//! The first whole read of a file that this process has not seen hashes it on the way and holds
-//! the last chunk back until the digest is right. Afterwards the file is trusted for as long as
-//! the file system says that nobody touched it. What was written by this process was hashed then.
+//! The first full read of a file that this process has not seen hashes it on the way and holds the
+//! last chunk back until the digest is verified. Afterwards the file is trusted for as long as the
+//! file system says that it is unchanged. Files that this process wrote were hashed then.
 
 use std::io::{self, Read};
 use std::ops::Range;

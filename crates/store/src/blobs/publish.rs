@@ -1,5 +1,5 @@
-//! Publishing a blob: staged content whose digest is known to be right is put in place, and only
-//! then it is entered in the database.
+//! Publishes a blob: moves staged content with a verified digest into place, and only then commits
+//! it to the database.
 //!
 //! Small content goes into the database itself, in the same commit. A crash in between leaves at
 //! most content without a row, which nothing opens and which garbage collection removes.

@@ -1,4 +1,4 @@
-//! A blob's bytes as a stream, wherever they lie.
+//! A blob's bytes as a stream, whether they are in a file, in memory or in the database.
 
 use std::fs::File;
 use std::io;

@@ -1,10 +1,10 @@
-//! The marks in the folders of blobs that say which store they belong to, and whether they and
-//! the database are of the same time.
+//! The marks in the folders of blobs: which store they belong to, and whether they match the
+//! database.
 //!
-//! A file system that is not mounted, a folder that was emptied, or half a restore must not look
-//! like blobs that were lost: nothing is removed or stored while the marks are not in place. Each
-//! start and each backup begins an epoch, which the database and the marks both know, so that
-//! restoring one of the two alone is noticed.
+//! A file system that is not mounted, an emptied folder, or half a restore must not look like lost
+//! blobs: nothing is removed or stored while the marks are not in place. Each start and each backup
+//! begins an epoch, which the database and the marks both record, so that restoring one of the two
+//! alone is noticed.
 
 use serde::{Deserialize, Serialize};
 

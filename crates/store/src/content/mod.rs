@@ -1,11 +1,11 @@
-//! Content: where the bytes of blobs lie, behind one trait, so that the rest of the store knows
-//! neither files nor paths.
+//! Content: the bytes of blobs behind one trait, so that the rest of the store knows neither files
+//! nor paths.
 //!
 //! Bytes are *staged*: appended to a staging object that is neither verified nor durable. Once
-//! their digest is known to be right they are *published*: made durable and put where the digest
-//! finds them, complete and immutable. They are *opened* as a file, as a stream or as a redirect,
-//! *deleted*, and *listed* in partitions. [`files`] keeps them in local files, [`memory`] in
-//! memory. What a blob is called, and who may read it, is not known here.
+//! their digest is verified they are *published*: made durable and stored under the digest,
+//! complete and immutable. They are *opened* as a file, as a stream or as a redirect, *deleted*,
+//! and *listed* in partitions. [`files`] stores them in local files, [`memory`] in memory.
+//! Repositories and rights are not known here.
 
 mod blob_chunks;
 mod blob_stream;

@@ -1,4 +1,4 @@
-//! What a fill shares with its staging object, if another fill may go on with it.
+//! What a fill shares with its staging object, so that another fill may resume it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Where bytes are read: an open blob, and a staging object while it is written.
+//! Sources of bytes: an open blob, and a staging object while it is written.
 
 use std::fmt;
 use std::fs::File;

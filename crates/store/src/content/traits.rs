@@ -1,7 +1,7 @@
-//! The seam: what the store asks of whatever holds the bytes of its blobs.
+//! The seam between the store and the storage of its blobs' bytes.
 //!
 //! Three traits for three subjects, [`Blobs`], [`StagingArea`] and [`StoreMarks`], and one object
-//! that does all of them, [`Content`]. [`Staging`] is one object that is being received.
+//! that implements all of them, [`Content`]. [`Staging`] is one object that is being received.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Received bytes on their way to a staged file: gathered into chunks that are worth a turn of
-//! the threads that write and hash. Never holds more than a chunk, and one more waits to be taken.
+//! Collects received bytes into chunks that are worth a turn of the threads that write and hash.
+//! Holds at most one chunk, and one more that waits to be taken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,5 @@
-//! What is cached from upstreams: how much it is, when it was used, and which manifests of it can be
-//! evicted, least recently used first. Reads all of that from the database, and evicts nothing
-//! itself; see [`crate::eviction::evict`].
+//! Content cached from upstreams: its size, when it was used, and which manifests can be evicted,
+//! least recently used first. Only reads the database; [`crate::eviction::evict`] evicts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -1,9 +1,9 @@
-//! Keeping records of derived content within their bound and for their time: what was used least
-//! recently goes, with its manifest, the children that were made for it, their configurations and
-//! their provenance. All of it can be derived again, to the same bytes.
+//! Evicts records of derived content beyond their bound or age, least recently used first, with
+//! their manifests, the children that were made for those, their configurations and their
+//! provenance. All of it can be derived again, to the same bytes.
 //!
 //! A manifest stays while anything else refers to it: a tag, an index, a referrer, another record,
-//! or somebody who pushed it; then only its record goes. A pinned one stays with its record.
+//! or a push of it; then only its record is removed. A pinned manifest stays with its record.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! What was cached from upstreams, and evicting it.
+//! Content cached from upstreams, and its eviction.
 
 pub(crate) mod cached;
 pub(crate) mod derived_evict;

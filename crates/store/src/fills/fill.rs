@@ -1,7 +1,7 @@
-//! Content that comes from elsewhere, an upstream: received in staging, verified, published.
+//! Receives content from an upstream: in staging, verified, published.
 //!
-//! A fill that is dropped leaves nothing but what another of the same source can go on with; one
-//! that is wrong leaves not even that. Others can follow one while it is received: they read
+//! A fill that is dropped leaves only what another fill from the same source can resume; one with
+//! the wrong digest leaves not even that. Others can follow a fill while it is received: they read
 //! the staged bytes as they come, and see an error, never a short end, if it fails.
 
 use std::sync::Arc;
@@ -98,7 +98,7 @@ async fn receive(
     match write(&mut *staged, pieces, &progress).await {
         Ok(()) => Ok(staged),
         Err(error) => {
-            // Whoever hears of it may count on the space.
+            // Callers that see the error may count on the space.
             staged.end().await;
             Err(error)
         }
@@ -395,7 +395,7 @@ impl Fill {
             given: repository.is_some(),
             upload: None,
         };
-        // Verified: whoever follows may have the end now, before it is durable.
+        // Verified: followers may have the end now, before it is durable.
         self.progress
             .send_modify(|progress| progress.complete = true);
         let blob = self.inner.publish(staged, publish).await?;

@@ -1,7 +1,7 @@
-//! Reading a fill while it is received, from any offset: the follower waits where the fill has
-//! not come yet. The last byte is given only after the fill was verified, so a reader of the
-//! whole never takes damaged content for whole. What lies far ahead may come as a range of its
-//! own ([`crate::PrefetchedRange`]).
+//! Reads a fill while it is received, from any offset: the follower waits for bytes that have not
+//! arrived. The last byte is returned only after the fill was verified, so a reader of the whole
+//! never takes damaged content for complete. A part far ahead may come as a range of its own
+//! ([`crate::PrefetchedRange`]).
 
 use std::io;
 use std::ops::Range;
@@ -146,8 +146,8 @@ impl Follower {
             .try_flatten()
     }
 
-    /// The same for whoever can send a part of a file unread: what has just been written needs no
-    /// reading, however many read along.
+    /// The same for callers that can send a part of a file without reading it: bytes that were just
+    /// written need no reading, however many readers follow.
     pub fn chunks(
         &self,
         range: Range<u64>,

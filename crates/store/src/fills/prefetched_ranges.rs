@@ -1,4 +1,4 @@
-//! Which ranges of a fill came ahead of it, or are about to.
+//! The ranges of a fill that were prefetched, or are being prefetched.
 
 use std::ops::Range;
 

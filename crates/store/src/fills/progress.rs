@@ -1,4 +1,4 @@
-//! How far a fill is, as those who follow it see.
+//! The progress of a fill, as its followers see it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -1,6 +1,6 @@
-//! Parts of a fill that come ahead of it, because somebody wants them now: each is written into
-//! the staged file by one writer of its own, and the fill takes it in when it gets there, so that
-//! every byte comes once and all are hashed in order. A range is never verified by itself.
+//! Prefetches ranges of a fill, because a reader wants them now: one writer per range writes into
+//! the staged file, and the fill takes the range in when it gets there, so that every byte is
+//! fetched once and all are hashed in order. A range is never verified by itself.
 
 use std::io;
 use std::ops::Range;
@@ -23,9 +23,9 @@ pub struct PrefetchedRange {
     there: u64,
 }
 
-/// Closes its range when nobody can write into it any more: whoever writes holds it until the
-/// bytes are on their way to the disk, even where the future that asked for it was dropped. So
-/// what the fill hashed is not changed behind it.
+/// Closes its range when nobody can write into it any more: a writer holds it until the bytes are
+/// on their way to the disk, even where the future that asked for it was dropped. So what the fill
+/// hashed is not changed behind it.
 #[derive(Debug)]
 struct Claim {
     fill: Weak<watch::Sender<Progress>>,

@@ -1,5 +1,5 @@
-//! Who reads a fill while it is received. A fill that nobody reads is paused by whoever drives
-//! it: fetching on for nobody would let one request fill the disk.
+//! Counts the readers of a fill while it is received. A fill without readers is paused by its
+//! owner: otherwise one request could fill the disk with content that nobody reads.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Readers {
         closed
     }
 
-    /// Takes no further readers: whoever comes now would only see how it fails.
+    /// Accepts no further readers, which would only see the failure.
     pub(crate) fn close(&self) {
         self.0.send_if_modified(|state| {
             state.closed = true;

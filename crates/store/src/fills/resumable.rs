@@ -1,5 +1,5 @@
-//! Going on with a fill that was interrupted. What there is of it is read and hashed before anybody
-//! gets a byte of it.
+//! Resumes an interrupted fill. The bytes that exist are read and hashed before anybody gets one of
+//! them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which store is open, once that is settled.
+//! The identity of the open store, once it is settled.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
-//! Where things lie in the data folder: `blobs/ALGORITHM/XX/HEX`, `staging/`, `metahub.db`, `lock`.
+//! Paths in the data folder: `blobs/ALGORITHM/XX/HEX`, `staging/`, `metahub.db`, `lock`.
 //!
 //! Everything under `blobs` is complete, durable and immutable; everything under `staging` is
-//! neither and may be removed when nobody writes it. Only paths here, and the folders' creation.
+//! neither and may be removed while nobody writes it. Only paths here, and the folders' creation.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;

@@ -1,8 +1,8 @@
-//! The lease on a data folder: a file that says which process serves it, renewed while it does.
+//! The lease on a data folder: a file that names the process that serves it, renewed while it does.
 //!
 //! `flock` alone does not keep two servers apart: some network and FUSE file systems accept it and
 //! do nothing, others only know it within one machine. The lease is read before every commit, so
-//! that a server which slept while another took over notices before it writes.
+//! that a server which was suspended while another took over notices before it writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! Locks between processes, by `flock` on files of the data folder. The kernel lets go of them
-//! when a process dies, however it dies. Never used between tasks of one process.
+//! Locks between processes, by `flock` on files of the data folder. The kernel releases them when a
+//! process dies, however it dies. Never used between tasks of one process.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,4 +1,4 @@
-//! The data folder: where things lie in it, which process serves it, and which store it is.
+//! The data folder: its layout, the process that serves it, and the identity of its store.
 
 pub(crate) mod identity;
 pub(crate) mod layout;

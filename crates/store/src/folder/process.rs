@@ -1,4 +1,4 @@
-//! Which process something belongs to, and whether that process still runs.
+//! Identifies processes, and tells whether one still runs.
 
 use std::fs;
 use std::io;

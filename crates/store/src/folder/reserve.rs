@@ -1,5 +1,5 @@
-//! Space that is kept for the day when the disk is full: garbage collection gives it back first,
-//! because even deleting a row needs room in the database's log.
+//! Disk space reserved for a full disk: garbage collection frees it first, because even deleting a
+//! row needs space in the database's log.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;

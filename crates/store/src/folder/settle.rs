@@ -1,5 +1,6 @@
-//! What the database knows of the store itself: its identity, who may write, and which epoch the
-//! folders of blobs are marked with. Settles at the start whether those are the right ones.
+//! Checks at startup that the folders of blobs belong to this database, by what the database knows
+//! of the store itself: its identity, who may write, and the epoch that the folders are marked
+//! with.
 
 use rand::RngExt as _;
 

@@ -1,12 +1,12 @@
-//! Garbage collection, beside pushes and pulls: removes what nothing needs and what is older than
-//! a grace period. Runs in the process that serves, whose caches it keeps exact.
+//! Garbage collection, concurrent with pushes and pulls: removes what nothing needs and what is
+//! older than a grace period. Runs in the serving process, whose caches it keeps exact.
 //!
-//! Needed is whatever a manifest of the repository refers to. Manifests that were pushed or read
+//! Needed is whatever a manifest of the repository refers to. Manifests that were pushed or fetched
 //! are never garbage: they are removed by name. In order: uploads that nobody continued, derived
-//! manifests whose sources or records are gone, a repository's right to blobs that none of its
-//! manifests names, blobs that no repository may read, files without a row, repositories that hold
-//! nothing. Every removal checks again, in the transaction that removes, that the thing is still
-//! garbage. Everything is read in pages, so that memory does not grow with what is held.
+//! manifests whose sources or records are gone, a repository's links to blobs that none of its
+//! manifests names, blobs that no repository links, files without a row, repositories that hold
+//! nothing. Every removal checks again, in its own transaction, that the thing is still garbage.
+//! Everything is read in pages, so that memory does not grow with the store.
 
 use std::time::{Duration, SystemTime};
 

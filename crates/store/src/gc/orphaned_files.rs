@@ -1,5 +1,5 @@
-//! The part of garbage collection that looks at files: those in `blobs` that no row names, which
-//! interrupted work leaves. Nothing opens them.
+//! The part of garbage collection for files: orphaned files in `blobs`, without a row, that
+//! interrupted work left. Nothing opens them.
 
 use crate::StoreError;
 use crate::content::{Listed, Partition};

@@ -1,6 +1,6 @@
-//! The part of garbage collection that removes derived manifests which nobody can be served any
-//! more: an image that they were derived from is held nowhere, or no record leads to them. A
-//! derived manifest stays while anything refers to it: a tag, an index, a referrer.
+//! The part of garbage collection for derived manifests that cannot be served any more: an image
+//! that they were derived from is held nowhere, or no record leads to them. A derived manifest
+//! stays while anything refers to it: a tag, an index, a referrer.
 //!
 //! Works in batches: memory does not grow with the number of manifests.
 

@@ -1,5 +1,6 @@
-//! The compatibility artifact of an image, as its upstream told it last. Every image that is
-//! chosen for a login is asked for it, and a choice must not depend on whether the upstream is up.
+//! The compatibility artifact of an image, as last fetched from its upstream. It is asked for with
+//! every image that is chosen for a login, and a choice must not depend on whether the upstream is
+//! up.
 
 use metahub_oci::{Descriptor, Digest, RepositoryName};
 

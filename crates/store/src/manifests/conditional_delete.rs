@@ -1,5 +1,5 @@
-//! Deleting only what no tag that must stay needs: the check and the deletion are one transaction,
-//! so that no tag comes between them.
+//! Conditional deletes: refused while a tag that must stay, such as an immutable one, needs the
+//! content. Check and deletion are one transaction, so that no tag comes between them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Records of derived content: which manifest an outcome led to, found again by the digest over
-//! everything that decided its bytes. A bounded cache; see [`crate::eviction::derived_evict`].
+//! Records of derived content: the manifest of an outcome, by the digest over everything that
+//! decided its bytes. A bounded cache; see [`crate::eviction::derived_evict`].
 
 use std::sync::Arc;
 

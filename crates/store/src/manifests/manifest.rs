@@ -1,4 +1,4 @@
-//! Manifests and indexes: reading them, and what is said about them. Storing is `put_manifest`.
+//! Manifests and indexes: reading them and their records. `put_manifest` stores them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Manifests and tags, and what is recorded beside them.
+//! Manifests and tags, and the records about them.
 
 pub(crate) mod compatibility;
 pub(crate) mod conditional_delete;

@@ -1,4 +1,4 @@
-//! Pins: manifests that stay until an operator says otherwise. See
+//! Pins: manifests that stay until an operator removes the pin. See
 //! `docs/decisions/derived-content-is-kept-for-a-time.md`.
 
 use metahub_oci::{Digest, RepositoryName};

@@ -1,4 +1,4 @@
-//! Storing a manifest: its body, what it refers to and its tags become visible in one commit.
+//! Stores a manifest: its body, its references and its tags become visible in one commit.
 
 use metahub_oci::{Document, RepositoryName};
 

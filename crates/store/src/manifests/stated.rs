@@ -1,4 +1,4 @@
-//! What manifests of a repository say of a blob that is not here yet: its size.
+//! The size of a blob that is not stored yet, as manifests of its repository state it.
 
 use metahub_oci::{Digest, RepositoryName};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Tags: what they name, since when that is known to be so, and their pages.
+//! Tags: the digest that each names, since when it is known to be current, and pages of tags.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! Accounts and secrets. What names and roles mean, and how passwords are hashed, is not known
+//! Accounts and secrets. The meaning of names and roles, and how passwords are hashed, is not known
 //! here.
 
 use std::fmt;
@@ -16,7 +16,7 @@ impl<T> Redacted<T> {
         Self(value)
     }
 
-    /// The value, for whoever must have it.
+    /// The value, where it is really needed.
     pub const fn expose(&self) -> &T {
         &self.0
     }

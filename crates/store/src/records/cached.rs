@@ -1,4 +1,4 @@
-//! What is cached from upstreams: how much, when it was used, and evicting it.
+//! Content cached from upstreams: its size, when it was used, and its eviction.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! The time, which tests set.
+//! The clock, which tests set.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What machines of each kind got of images: counts by day, within bounds.
+//! What machines of each kind got for images: counts by day, within bounds.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Derived content: which manifest an outcome led to, found again by the digest over everything
-//! that decided its bytes.
+//! Derived content: the manifest of an outcome, by the digest over everything that decided its
+//! bytes.
 
 use std::time::SystemTime;
 

@@ -1,5 +1,5 @@
-//! Documents that came through the API, with the versions before them. What a document says is not
-//! known here.
+//! Documents that were pushed through the API, with their former versions. Their contents are not
+//! parsed here.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Garbage: what nothing needs, and what is older than a cut-off. Every removal looks again.
+//! Garbage: what nothing needs and is older than a cut-off. Every removal checks again.
 
 use std::collections::HashSet;
 use std::time::SystemTime;

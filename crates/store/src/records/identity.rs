@@ -1,4 +1,4 @@
-//! Which store the records belong to, who may change them, and of which time they are.
+//! The identity of the store that the records belong to, its writer, and its epoch.
 
 use std::sync::Arc;
 

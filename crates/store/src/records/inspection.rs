@@ -1,4 +1,4 @@
-//! What a scrub reads: everything there is, in batches, and who holds what is wrong.
+//! Queries of a scrub: everything that is stored, in batches, and the holders of damaged content.
 
 use bytes::Bytes;
 use metahub_oci::{Digest, RepositoryName};

@@ -1,4 +1,4 @@
-//! What reading a layer's code showed that it needs.
+//! What the code of layers needs, as inspection found it.
 
 use metahub_oci::Digest;
 

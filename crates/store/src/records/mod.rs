@@ -1,8 +1,8 @@
-//! What a store knows: which repository holds which content, what tags name, uploads, accounts.
-//! One method for each intent, and each is atomic: all of it is there afterwards, or none.
+//! Records: which repository holds which content, what tags name, uploads, accounts. One method for
+//! each intent, and each is atomic.
 //!
-//! Two implementations say the same: SQLite, which survives a power cut, and memory. Nothing here
-//! touches the files of blobs. SQL stands in [`sqlite`] alone.
+//! Two implementations give the same answers: SQLite, which survives a power cut, and memory.
+//! Nothing here touches the files of blobs. SQL is in [`sqlite`] alone.
 
 mod accounts;
 mod blobs;

@@ -1,4 +1,4 @@
-//! A manifest that is to be stored: how, under which tags, and what its repository must hold.
+//! A manifest to be stored: its body, its tags, and what its repository must hold.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! Nodes that proved who they are, and the join tokens that they come with. What proves a node,
+//! Nodes that proved their identity, and the join tokens that they exchange. How a node is proved,
 //! and what its features mean, is not known here.
 
 use std::time::SystemTime;

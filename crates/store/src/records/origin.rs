@@ -1,4 +1,4 @@
-//! How content came to be in a repository.
+//! The origin of content in a repository: pushed, fetched or derived.
 
 /// How a manifest or a tag came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

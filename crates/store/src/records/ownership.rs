@@ -1,4 +1,4 @@
-//! Local names: those that somebody pushed a manifest to, until an admin releases them.
+//! Local names: names that a manifest was pushed to, until an admin releases them.
 
 use std::time::SystemTime;
 

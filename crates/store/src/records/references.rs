@@ -1,4 +1,4 @@
-//! What a manifest names: the blobs and manifests that it needs, and its subject.
+//! The references of a manifest: the blobs and manifests that it needs, and its subject.
 
 use std::collections::BTreeSet;
 

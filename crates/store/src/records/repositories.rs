@@ -1,4 +1,4 @@
-//! Repositories: what there is, page by page.
+//! Repositories, page by page.
 
 use metahub_oci::RepositoryName;
 

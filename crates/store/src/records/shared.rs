@@ -1,4 +1,4 @@
-//! What the methods of all records answer with.
+//! Return types that the methods of all records share.
 
 use futures_util::future::BoxFuture;
 

@@ -1,4 +1,4 @@
-//! Uploads in progress. Their bytes lie elsewhere.
+//! Uploads in progress. Their bytes are in `content`.
 
 use metahub_oci::RepositoryName;
 

@@ -1,6 +1,6 @@
-//! Which names are local: somebody pushed a manifest to them. A name is local from its first push
-//! until an admin releases it, whatever is deleted meanwhile, because an upstream's repository of
-//! the same name belongs to somebody else.
+//! Local names: names that a manifest was pushed to. A name is local from its first push until an
+//! admin releases it, whatever is deleted meanwhile, because an upstream's repository of the same
+//! name belongs to somebody else.
 
 use metahub_oci::RepositoryName;
 

@@ -1,4 +1,4 @@
-//! Repositories: what there is, page by page, and linking blobs between them.
+//! Repositories, page by page, and mounting blobs between them.
 
 use metahub_oci::{Digest, RepositoryName};
 

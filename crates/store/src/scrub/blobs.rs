@@ -1,5 +1,5 @@
-//! The part of scrubbing that looks at blobs: which are missing or damaged, and taking those from
-//! their repositories if there are few.
+//! The part of scrubbing for blobs: finds missing and damaged ones, and removes them from their
+//! repositories if they are few.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The part of scrubbing that looks at files which no row names: a pushed manifest may name them,
-//! or the database may be older than they are.
+//! The part of scrubbing for files without a row: a pushed manifest may name them, or the database
+//! may be older than they are.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Scrub<'_> {
         let inner = Arc::clone(&self.store.inner);
         let _guard = inner.guard(digest).await;
         let known = inner.records.is_stored(digest).await?;
-        // One that this scrub entered a moment ago goes to whoever else named it.
+        // One that this scrub added a moment ago also goes to the other repositories that name it.
         if known && !self.report.adopted.contains(digest) {
             return Ok(false);
         }

@@ -1,4 +1,4 @@
-//! What scrubbing is asked for and what it tells.
+//! The options and the report of a scrub.
 
 use metahub_oci::{Digest, RepositoryName};
 use serde::{Deserialize, Serialize};

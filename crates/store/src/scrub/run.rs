@@ -1,9 +1,9 @@
-//! Scrubbing: rereads all content, checks digests and references, and puts aside what is wrong.
+//! Scrubbing: rereads all content, checks digests and references, and quarantines what is wrong.
 //!
-//! A damaged or missing blob is taken from every repository that held it, so that the next push
-//! or pull brings it again; its file goes to `quarantine`, never deleted. Unless too many are wrong
-//! at once: then a mishap is more likely than as many losses, and nothing is taken. A damaged
-//! manifest stays where it is: reading it fails, and storing it again makes it right.
+//! A damaged or missing blob is removed from every repository that held it, so that the next push
+//! or pull brings it again; its file goes to `quarantine` and is never deleted. If too many are
+//! wrong at once, an unmounted disk is likelier than as many losses, and nothing is removed. A
+//! damaged manifest stays: reading it fails, and storing it again repairs it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

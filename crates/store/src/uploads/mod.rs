@@ -1,4 +1,4 @@
-//! Uploads of blobs by clients, and sweeping what nobody continues.
+//! Uploads of blobs by clients, and discarding abandoned ones.
 
 pub(crate) mod session;
 pub(crate) mod sweep;

@@ -1,4 +1,4 @@
-//! What a process remembers of an upload between requests.
+//! The state of an upload that a process remembers between requests.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -1,8 +1,8 @@
-//! Removing what broken-off work left in staging.
+//! Cleans up staging.
 //!
-//! At start of the process that serves: every file there that is no upload's and nothing that a
-//! fill may take up, since nobody else writes to staging; then, and whenever asked, uploads that
-//! nobody appended to for too long, and interrupted fills that nobody took up.
+//! At startup, every file that is neither an upload's nor resumable by a fill is removed, since
+//! nobody else writes to staging; then, and on request, abandoned uploads and interrupted fills
+//! that nothing resumed for too long.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -1,8 +1,8 @@
 //! Uploads of blobs: begun, appended to in order, finished under a digest or cancelled.
 //!
-//! The bytes lie in staging; how many there are is the file's length, so an upload goes on after
-//! a restart where it stood. One append at a time. What arrived of an append that broke off stays,
-//! and the client asks how much that was.
+//! The bytes are in staging; the file's length is the upload's offset, so an upload resumes after a
+//! restart. One append at a time. Bytes that arrived before an append broke off stay, and the
+//! client asks for the offset.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::uploads::upload_id::UploadId;
 /// How long an append waits for the one before it, whose client may just have gone away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// An error of whoever sends the bytes.
+/// An error of the sender of the bytes.
 pub type SendError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why bytes were not appended.

@@ -1,4 +1,4 @@
-//! Names of uploads.
+//! Identifiers of uploads.
 
 use std::fmt;
 use std::str::FromStr;

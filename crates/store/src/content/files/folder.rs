@@ -1,4 +1,4 @@
-//! The data folder as the files of its blobs share it.
+//! The data folder's state that all its blob files share.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! Hashing a part of a file.
+//! Hashes a part of a file.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,9 +1,8 @@
-//! Fills that ended before their end, by a kill, a stop or an upstream that went away: what had
-//! come and was durable stays in staging, and the next fill of the same content from the same
-//! source goes on from there.
+//! Interrupted fills, by a kill, a shutdown or an upstream that went away: the durable prefix stays
+//! in staging, and the next fill of the same content from the same source resumes it.
 //!
-//! Beside the staged file lies a note of how much of it is durable and what that hashes to. It is
-//! hashed again before it is resumed, and nothing of it is a blob before the whole is verified.
+//! A note beside the staged file records the length of the durable prefix and its hash. The prefix
+//! is hashed again before it is resumed, and nothing of it is a blob before the whole is verified.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};

@@ -1,4 +1,4 @@
-//! The marks in the folders of blobs: one small file for each algorithm. What they mean stands in
+//! The marks in the folders of blobs: one small file for each algorithm, see
 //! [`crate::content::marker`].
 
 use std::fs::{self, File};

@@ -1,5 +1,5 @@
-//! The file of a blob, open: trusted where this process saw that it hashes to the digest and the
-//! file system says that nobody touched it since.
+//! An open blob file: trusted if this process saw that it hashes to the digest and the file system
+//! says that it is unchanged since.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
-//! The one way into `blobs`: a file whose digest is known to be right is moved to where the digest
-//! finds it, and it and its folder are made durable.
+//! The only way into `blobs`: moves a file with a verified digest to its path, and makes file and
+//! folder durable.
 //!
 //! A crash in between leaves at most a file without a row, which nothing opens and which garbage
-//! collection removes. A file that is there already is replaced: if it was damaged, it is no more.
+//! collection removes. A file that exists already is replaced, which also repairs a damaged one.
 
 use std::fs::{self, File};
 use std::path::Path;

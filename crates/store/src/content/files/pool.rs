@@ -1,5 +1,5 @@
-//! Buffers for reading, used again: memory that streams of blobs touch stays small and warm, and
-//! the kernel need not clear fresh pages for every chunk.
+//! A pool of read buffers: the memory that streams of blobs touch stays small and warm, and the
+//! kernel need not clear fresh pages for every chunk.
 
 use std::sync::Arc;
 

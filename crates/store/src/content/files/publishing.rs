@@ -1,8 +1,9 @@
-//! Keeps an upload whose file is on its way into `blobs`: until the database commits that the
-//! upload has ended, what was acknowledged of it must be there to go on with.
+//! Keeps an upload whose file is being moved into `blobs`: until the database commits the end of
+//! the upload, its acknowledged bytes must stay resumable.
 //!
-//! A note beside the staging file says which blob it becomes. Where there is a note and no staging
-//! file, the blob's file is taken back: after a failure at once, after a kill at the next start.
+//! A note beside the staging file names the blob that it becomes. Where there is a note and no
+//! staging file, the blob's file is moved back: after a failure at once, after a kill at the next
+//! start.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! A file in staging that is being received: written and hashed at once, on two threads, off the
-//! asynchronous workers. It knows how much of it counts; what lies beyond that never does.
+//! A staging file that is being received: written and hashed at the same time, on two threads, off
+//! the asynchronous workers. It knows its valid length; bytes beyond that never count.
 
 use std::fs::{File, OpenOptions};
 use std::io;

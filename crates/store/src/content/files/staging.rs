@@ -1,4 +1,4 @@
-//! A staged file, as the store uses it.
+//! Implements [`crate::content::Staging`] on a staged file.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

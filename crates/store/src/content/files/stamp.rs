@@ -1,4 +1,4 @@
-//! What tells one state of a file from another.
+//! The metadata by which a change of a file is noticed.
 
 use std::fs::File;
 use std::io;

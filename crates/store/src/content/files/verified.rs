@@ -1,7 +1,7 @@
-//! Files whose content is known to be right, and those of them that are open already.
+//! Files with verified content, and those of them that are open.
 //!
-//! A file is known by what the file system says of it, and that is asked again at each use: any
-//! change of the content, and its removal, make it unknown. Nothing here is believed about a path.
+//! A file is identified by its metadata, which is read again at each use: any change of the
+//! content, and its removal, make it unverified. Nothing is assumed about a path.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,8 +1,8 @@
-//! Windows of a file, for callers that can send a file unread.
+//! Windows of a file, for callers that can send a file without reading it.
 //!
-//! A window is given out only while its pages are in memory, so that sending it reads no disk on
-//! an asynchronous worker. Pages that are not there are read in on a blocking thread first, and
-//! where the kernel does not tell which are, the bytes are read as for everybody else.
+//! A window is returned only while its pages are in memory, so that sending it reads no disk on an
+//! asynchronous worker. Other pages are read in on a blocking thread first; where the kernel does
+//! not tell which pages are in memory, the bytes are read the ordinary way.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
 //! Content in memory: whole blobs and whole staging objects. For tests and demonstrations, and to
 //! hold the other implementation to the same answers.
 //!
-//! Nothing outlives the process. *Durable* is what a give-up or a resume said to be: what a
-//! staging object leaves to the next fill when it is dropped.
+//! Nothing outlives the process. Here, *durable* means what a paused or resumed fill declared
+//! durable: what a staging object leaves to the next fill when it is dropped.
 
 mod bytes;
 mod staged;

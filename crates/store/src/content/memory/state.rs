@@ -1,4 +1,4 @@
-//! What is held in memory.
+//! The content in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Pulls by what they got.
+//! Pulls by what they got, see [`crate::records::demand`].
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Taking out what upstreams gave.
+//! Removing content that came from upstreams.
 
 use std::time::SystemTime;
 

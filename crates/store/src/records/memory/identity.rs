@@ -1,4 +1,5 @@
-//! What the records know of the store itself. Nobody else can change them, so nobody is kept out.
+//! The identity of the store. No other process can change these records, so there is no other
+//! writer to refuse.
 
 use std::collections::BTreeMap;
 use std::path::Path;

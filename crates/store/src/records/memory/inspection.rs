@@ -1,4 +1,4 @@
-//! What a scrub reads.
+//! Queries of a scrub.
 
 use std::collections::BTreeSet;
 

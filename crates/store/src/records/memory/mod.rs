@@ -1,5 +1,5 @@
-//! Records in memory: plain maps under one lock. For tests, demonstrations and servers that keep
-//! nothing. What it says is what the other implementation must say.
+//! Records in memory: plain maps under one lock. For tests, demonstrations and servers without a
+//! data folder. Every answer must equal SQLite's.
 
 mod accounts;
 mod blobs;

@@ -1,4 +1,4 @@
-//! What the records in memory consist of, and what is asked of that in more than one place.
+//! The state of the records in memory, and queries of it that several modules use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -215,7 +215,7 @@ impl State {
         repository.is_some_and(|repository| repository.blobs.remove(digest).is_some())
     }
 
-    /// The same, for whoever then looks whether another repository holds it.
+    /// The same, for callers that then check whether another repository holds it.
     pub(super) fn take(&mut self, name: &RepositoryName, digest: &Digest) -> Option<UnlinkedBlob> {
         if !self.unlink(name, digest) {
             return None;

@@ -1,5 +1,5 @@
-//! Records of derived content: finding, storing and totalling them. Removal is `stale` and
-//! `derived_eviction`.
+//! Records of derived content: finding, storing and summing them. `stale` and `derived_eviction`
+//! remove them.
 
 use std::time::SystemTime;
 

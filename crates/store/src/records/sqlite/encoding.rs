@@ -1,4 +1,4 @@
-//! How digests, times and kinds lie in the database.
+//! How digests, times and kinds are encoded in the database.
 
 use std::time::{Duration, SystemTime};
 

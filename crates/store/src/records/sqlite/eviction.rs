@@ -1,5 +1,5 @@
-//! Taking out what upstreams gave: a manifest, the indexes that lead to nothing else, and the
-//! blobs that nothing else needs.
+//! Evicts content that came from upstreams: a manifest, the indexes that lead to nothing else, and
+//! the blobs that nothing else needs.
 
 use std::collections::HashSet;
 

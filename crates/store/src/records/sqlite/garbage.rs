@@ -1,4 +1,4 @@
-//! Garbage: links that no manifest needs, blobs that no repository may read, repositories that hold
+//! Garbage: links that no manifest needs, blobs that no repository links, repositories that hold
 //! nothing.
 
 use std::collections::HashSet;

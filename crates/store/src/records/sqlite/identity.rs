@@ -1,5 +1,5 @@
-//! What the database knows of the store itself: its identity, who may write, and which epoch the
-//! folders of blobs are marked with.
+//! The store's own records: its identity, its writer, and the epoch that the folders of blobs are
+//! marked with.
 
 use std::sync::Arc;
 

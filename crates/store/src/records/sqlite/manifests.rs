@@ -1,5 +1,5 @@
-//! Manifests and indexes: reading and deleting them, and what is said about them. Storing is
-//! `publish_manifest`.
+//! Manifests and indexes: reading and deleting them, and their records. `publish_manifest` stores
+//! them.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;

@@ -1,4 +1,4 @@
-//! Which tags need a piece of content, so that it can be deleted only when none of them must stay.
+//! Which tags need a piece of content, for conditional deletes.
 
 use metahub_oci::{Digest, RepositoryName, Tag};
 

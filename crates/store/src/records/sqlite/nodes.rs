@@ -253,7 +253,7 @@ async fn joined(transaction: &mut Transaction, join: Join) -> Result<Joining, St
         .fetch_optional(&mut transaction.connection)
         .await;
     let row: Option<TokenRow> = result.map_err(|error| transaction.error(error))?;
-    // Whoever has no token costs no more than this.
+    // A request without a valid token costs no more than this.
     let Some(row) = row else {
         return Ok(Joining::NoToken);
     };

@@ -1,4 +1,4 @@
-//! Bringing the schema of a database up to date, and refusing one that a later version wrote.
+//! Migrates the schema of a database, and refuses one that a later version wrote.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Copies of the database: making one, and reading a backup's, which nobody else uses.
+//! Copies of the database: creating one, and reading a backup's, which nothing else uses.
 
 use std::path::{Path, PathBuf};
 

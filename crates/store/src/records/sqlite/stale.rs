@@ -1,5 +1,5 @@
-//! Derived manifests that nobody can be served any more: what they were derived from is gone, or
-//! no record leads to them.
+//! Derived manifests that cannot be served any more: their source is gone, or no record leads to
+//! them.
 
 use std::convert::Infallible;
 

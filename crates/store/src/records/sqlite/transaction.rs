@@ -1,4 +1,5 @@
-//! An open transaction: where statements run, what it changes, and how durable it is to be.
+//! An open transaction: runs statements, collects the changes that it announces, and knows its
+//! durability.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -1,11 +1,9 @@
-//! The only writer of the database: one connection, one transaction at a time, and everyone who
-//! waits meanwhile shares the next one, so that a disk flush is paid once for many.
+//! The only writer of the database: one connection, one transaction at a time. Callers that wait
+//! meanwhile share the next transaction, so that one disk flush serves many.
 //!
-//! Caches forget what a transaction changed after it is durable and before anyone who waits for
-//! it hears of it. Work that entered the queue is done even if the caller has gone away.
-//!
-//! Work that panics is undone and answered with an error, and the writer goes on; a connection
-//! that broke is opened anew.
+//! Caches drop what a transaction changed after it is durable and before any of its callers is
+//! answered. Work in the queue is done even if its caller has gone away. Work that panics is rolled
+//! back and answered with an error, and the writer goes on; a broken connection is opened anew.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Everything that can be asked of records.
+//! Every query of the records.
 
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! Who displaces whom among pulls by what they got.
+//! Which pulls displace which when their records are full.
 
 use super::laws::each;
 use super::{Subject, Watch};

@@ -1,4 +1,4 @@
-//! The laws that are easy to get wrong, one by one.
+//! Laws that are easy to get wrong, one by one.
 
 use std::time::Duration;
 

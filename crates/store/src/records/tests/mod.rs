@@ -1,5 +1,5 @@
-//! What every implementation of [`Records`] answers, SQLite and memory: a table of laws, and random
-//! sequences of intents that both must answer alike.
+//! Holds every implementation of [`Records`], SQLite and memory, to the same answers: a table of
+//! laws, and random sequences of intents.
 
 mod answers;
 mod demand;

@@ -1,4 +1,4 @@
-//! Nodes and join tokens: what is done to them at random, and what holds of them.
+//! Nodes and join tokens: random intents, and laws.
 
 use std::time::{Duration, SystemTime};
 

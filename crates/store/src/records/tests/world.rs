@@ -1,4 +1,4 @@
-//! Everything there is to record.
+//! The names, digests and accounts that the random intents use.
 
 use bytes::Bytes;
 use metahub_oci::{Digest, Document, MediaType, RepositoryName, Tag};
