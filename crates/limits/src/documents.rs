@@ -1,8 +1,8 @@
-//! The budget of memory for manifests and indexes that are being read, parsed or derived from.
+//! The memory budget for manifests and indexes that are being read, parsed or derived from.
 //!
 //! Nearly all documents have a few KiB; they need no reservation and never wait. Larger ones
-//! reserve memory first, from parts of one budget that are kept apart, so that one use never
-//! waits for another:
+//! reserve memory first, from separate parts of one budget, so that one use never waits for
+//! another:
 //!
 //! | part of the budget | for | counted with |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | 1/4 | parsed documents of up to 256 KiB | 48 times their bytes |
 //! | 1/2 | larger parsed documents | 48 times their bytes |
 //!
-//! **One rule keeps this free of deadlocks**: whoever holds a reservation for a parsed document
+//! **One rule keeps this free of deadlocks**: a holder of a reservation for a parsed document
 //! waits for no other reservation. A body that was read may wait to be parsed, not the other way
 //! round. So hold a parsed document no longer than it takes to narrow it or to store it.
 

@@ -1,6 +1,6 @@
-//! A queue in which client networks take turns: a few run at once, and whoever waits is served
-//! round robin among networks, first come first served within one. A network that fills its own
-//! part of the queue keeps nobody else waiting for long, and keeps nobody else out.
+//! A queue in which client networks take turns: a few callers run at once, and the waiting ones are
+//! served round robin among networks, first come first served within one. A network that fills its
+//! own part of the queue neither delays others for long nor keeps them out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,9 +1,10 @@
-//! What may be in use at once, so that no client takes everything: memory for large documents,
-//! and for each client network its share of the requests being answered and its turn in a queue.
+//! Limits on what may be in use at once, so that no client takes everything: memory for large
+//! documents, and for each client network its share of the requests being answered and its turn in
+//! a queue.
 //!
-//! Nothing here waits without end: whoever cannot be served in time gets an error that says when
-//! to try again. Everything that is granted is given back when it is dropped, also by a task that
-//! panics or is cancelled.
+//! No wait is unbounded: a caller that cannot be served in time gets an error that says when to
+//! retry. Everything that is granted is returned on drop, also by a task that panics or is
+//! cancelled.
 
 mod documents;
 mod fair_queue;

@@ -1,4 +1,4 @@
-//! What counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
+//! The network that counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
 use std::net::{IpAddr, Ipv4Addr};
 

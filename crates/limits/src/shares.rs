@@ -1,5 +1,5 @@
-//! Something of which there is a fixed number, and of which one client network gets no more than
-//! its share: the requests that are answered at once.
+//! A fixed number of slots, of which one client network gets no more than its share: the requests
+//! that are answered at once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
