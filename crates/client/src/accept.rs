@@ -1,4 +1,5 @@
-//! What is asked for: a registry converts or refuses what `Accept` does not name.
+//! The `Accept` headers of requests: a registry converts or refuses media types that they do not
+//! name.
 
 /// `Accept` with the media types of all manifests and indexes that are read: those of image-spec,
 /// and Docker's before it.

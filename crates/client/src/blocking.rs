@@ -1,6 +1,6 @@
-//! A client that blocks, small enough for the program on the node: one registry, and the requests
-//! that are made of it. Answers are bounded in bytes and time. Credentials go to the registry that
-//! they were given for, and nowhere else.
+//! A blocking client, small enough for the program on the node: one registry, and the requests that
+//! are made of it. Answers are bounded in bytes and time. Credentials go only to the registry that
+//! they were given for.
 
 mod error;
 

@@ -1,5 +1,5 @@
-//! The body of an answer that says no (distribution specification, "Error Codes"), and the other
-//! forms that registries, token servers and proxies send in its place.
+//! The body of an error answer (distribution specification, "Error Codes"), and the other forms
+//! that registries, token servers and proxies send instead.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! What the headers of an answer say of a manifest (distribution specification, "Pulling
-//! manifests") or of a body's length.
+//! The headers of an answer that describe a manifest (distribution specification, "Pulling
+//! manifests") or a body's length.
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};

@@ -1,10 +1,10 @@
-//! Speaking to registries as a client. What registries send is parsed here and nowhere else:
-//! challenges, answers of token servers, lists and their pages, error bodies, the headers of
-//! manifests and ranges; and the paths of the distribution API are written here.
+//! Speaking to registries as a client. Everything that registries send is parsed here and nowhere
+//! else: challenges, answers of token servers, lists and their pages, error bodies, the headers of
+//! manifests and ranges; and the paths of the distribution API are built here.
 //!
-//! These parts do no I/O and believe nothing: they are given bytes that are bounded already, and
-//! give types. Two clients use them: [`blocking`], small, for the program on the node, and
-//! [`session`], for the command. `upstream` uses the parts with its own connections.
+//! These parts do no I/O and trust nothing: they take bytes that are bounded already, and return
+//! types. Two clients use them: [`blocking`], small, for the program on the node, and [`session`],
+//! for the command. `upstream` uses the parts with its own connections.
 
 mod accept;
 mod challenge;

@@ -1,4 +1,4 @@
-//! Lists of a registry: the tags of a repository, and what refers to a manifest.
+//! Lists of a registry: the tags of a repository, and the referrers of a manifest.
 
 use metahub_oci::{Descriptor, Tag};
 use serde::Deserialize;

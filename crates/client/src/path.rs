@@ -1,5 +1,5 @@
-//! Paths of the distribution API, from references that are valid by construction, so that none of
-//! them leads anywhere else.
+//! Paths of the distribution API, built from references that are valid by construction, so that
+//! none of them leads anywhere else.
 
 use metahub_oci::{Digest, Reference, RepositoryName, Tag};
 

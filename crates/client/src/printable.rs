@@ -1,4 +1,4 @@
-//! A registry's own words, made fit for an error or a log line.
+//! Makes a registry's own words fit for an error or a log line.
 
 /// What a page says without its markup: what a reader of the message can use. A `<` that begins no
 /// tag stays.

@@ -1,4 +1,4 @@
-//! Ranges of bytes, as requests ask for them and answers give them (RFC 9110 section 14).
+//! Byte ranges in requests and answers (RFC 9110 section 14).
 
 use std::ops::Range;
 

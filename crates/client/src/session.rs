@@ -1,6 +1,6 @@
-//! A client for the command: it logs in like any container tool, follows tags to blobs, and
-//! believes nothing whose digest it has not computed. Credentials go to the server that the user
-//! named, and nowhere else.
+//! An async client for the command: it logs in like any container tool, follows tags to blobs, and
+//! trusts nothing whose digest it has not computed. Credentials go only to the server that the user
+//! named.
 
 use std::fmt;
 

@@ -1,6 +1,5 @@
-//! What is asked of token servers and what they answer (distribution project,
-//! `docs/spec/auth/token.md` and `oauth.md`). Where a token server is, and whether credentials may
-//! go there, is decided by who asks.
+//! Requests to token servers and their answers (distribution project, `docs/spec/auth/token.md` and
+//! `oauth.md`). The caller decides where a token server is, and whether credentials may go there.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Why a registry gave no answer, as far as somebody can do something about it.
+//! Why a request to a registry failed, as far as the caller can act on it.
 
 /// Why a registry could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

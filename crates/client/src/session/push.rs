@@ -1,4 +1,4 @@
-//! Pushing blobs and manifests (distribution specification, "Pushing"): what is small from memory,
+//! Pushes blobs and manifests (distribution specification, "Pushing"): small ones from memory,
 //! layers as a stream.
 
 use bytes::Bytes;
