@@ -1,9 +1,9 @@
-//! Which network addresses a redirect or a token server may lead to.
+//! The network addresses that a redirect or a token server may lead to.
 //!
-//! An upstream that we ask on behalf of others must not be able to make us speak to what stands
-//! beside us: our own loopback, the site's private network, a cloud's metadata service
-//! (CVE-2020-15157). The check is made on resolved addresses, in the resolver that the
-//! connection itself uses, so a name cannot change between check and use.
+//! An upstream that we query on behalf of others must not make us connect to our own neighbourhood:
+//! the loopback, the site's private network, a cloud's metadata service (CVE-2020-15157). Resolved
+//! addresses are checked, in the resolver that the connection itself uses, so a name cannot change
+//! between check and use.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,6 +1,6 @@
-//! Reads answers: bounded bodies, and what a status other than success means.
+//! Reads answers: bounded bodies, and errors for statuses other than success.
 //!
-//! Whatever text comes from an upstream passes through [`printable`] before it reaches an error.
+//! All text from an upstream passes through [`printable`] before it reaches an error.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};

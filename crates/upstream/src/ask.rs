@@ -1,5 +1,4 @@
-//! One request to an upstream, with all that surrounds it: the circuit breaker, retries, and
-//! presenting ourselves when asked to.
+//! One request to an upstream, with its circuit breaker, retries and authentication.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -130,7 +129,7 @@ impl Upstream {
             };
             tried += 1;
             shared.asked.fetch_add(1, Relaxed);
-            // Boxed: whoever may ask an upstream would carry all its states along otherwise.
+            // Boxed: otherwise the future of every caller would contain all its states.
             let result = within(limit, started, Box::pin(attempt())).await;
             watch.report(result.as_ref().err());
             let error = match result {

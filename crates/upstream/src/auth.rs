@@ -1,10 +1,10 @@
-//! How we present ourselves to an upstream: anonymously, by Basic, or by the token flow of the
-//! distribution project (`docs/spec/auth/token.md`), as its challenge asks.
+//! Authentication at an upstream: anonymous, Basic, or the token flow of the distribution project
+//! (`docs/spec/auth/token.md`), as its challenge demands.
 //!
-//! Credentials go to the upstream's own origin and to token servers that belong to it: on the
-//! same host and port, known to everybody, or listed as `realm_hosts`. A realm anywhere else
-//! gets no credentials, whatever the upstream says (CVE-2026-33540). Tokens are kept in memory
-//! until they expire, one fetch for however many ask.
+//! Credentials go to the upstream's own origin and to token servers that belong to it: on the same
+//! host and port, well known, or listed as `realm_hosts`. A realm anywhere else gets no
+//! credentials, whatever the upstream says (CVE-2026-33540). Tokens are cached in memory until they
+//! expire, and fetched once for all callers that need one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

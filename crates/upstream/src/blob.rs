@@ -1,7 +1,7 @@
-//! Blobs of an upstream, streamed: whole or by range, resumed where the upstream breaks off.
+//! Streams blobs of an upstream: whole or by range, resumed where the upstream breaks off.
 //!
-//! A body is never held in memory, and it is not verified here: whoever keeps it or passes it on
-//! verifies it (the store's fill, or [`crate::verified()`]).
+//! A body is never held in memory, and it is not verified here: a caller that stores it or passes
+//! it on verifies it (the store's fill, or [`crate::verified()`]).
 
 use std::ops::Range;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! A circuit breaker: an upstream that fails again and again is left alone for a while, so that
-//! callers learn of it at once instead of each waiting for its own timeout.
+//! A circuit breaker: an upstream that fails repeatedly is not asked for a while, so that callers
+//! fail at once instead of each waiting for its own timeout.
 
 use std::time::{Duration, Instant};
 

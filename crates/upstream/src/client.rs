@@ -1,9 +1,8 @@
-//! Sends one request over HTTP and follows redirects by hand.
+//! Sends one request over HTTP and follows redirects itself.
 //!
-//! Two clients stand behind it: one for the upstream's own host, which the operator chose, and
-//! one for wherever the upstream leads us, which may reach only what `address` allows.
-//! `Authorization` goes to the upstream's own origin and is dropped at the first step away
-//! from it, for good.
+//! It uses two HTTP clients: one for the upstream's own host, which the operator chose, and one for
+//! redirects, which may reach only what `address` allows. `Authorization` goes to the upstream's
+//! own origin and is dropped at the first redirect away from it, for good.
 
 use std::error::Error as _;
 use std::sync::OnceLock;
@@ -272,7 +271,7 @@ impl Connections {
     }
 }
 
-/// What may be told to whoever a redirect names.
+/// The headers that may be sent to the target of a redirect.
 fn content_headers(headers: &HeaderMap) -> HeaderMap {
     let kept = [ACCEPT, ACCEPT_ENCODING, RANGE].into_iter();
     kept.filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))

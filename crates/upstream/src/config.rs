@@ -1,8 +1,8 @@
-//! What the operator says about upstreams, as it stands in the configuration file. Secrets never
-//! stand there (see `credentials`).
+//! The configuration of upstreams, as the configuration file states it. Secrets are never in it
+//! (see `credentials`).
 //!
-//! Proxies are the environment's matter: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
-//! are honoured.
+//! Proxies come from the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are
+//! honoured.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,7 +97,7 @@ pub enum AnyHost {
     /// Well-known public registries ([`crate::REGISTRIES`]): `well-known`.
     #[default]
     WellKnown,
-    /// Any public host: `true`. Whoever may pull chooses whom this registry speaks to.
+    /// Any public host: `true`. Everyone who may pull chooses which hosts this registry contacts.
     Any,
 }
 

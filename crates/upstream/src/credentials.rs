@@ -1,5 +1,5 @@
-//! Who we are to an upstream, and where that is written: in a file, in the environment, in
-//! Docker's own configuration, or known to a credential helper. Never in our configuration.
+//! Where our credentials at an upstream come from: a file, the environment, Docker's own
+//! configuration, or a credential helper. Never our configuration.
 
 use std::path::PathBuf;
 
@@ -32,8 +32,7 @@ impl Credentials {
         }
     }
 
-    /// User name and password, for whoever logs in at the same registry in another way; `None`
-    /// for a token.
+    /// User name and password, for another client of the same registry; `None` for a token.
     #[must_use]
     pub fn login(&self) -> Option<(&str, &str)> {
         match self {

@@ -1,5 +1,5 @@
 //! Docker's `config.json`: `auths`, `credHelpers` and `credsStore`, as `docker login`, `podman
-//! login` and their kin write it. Read only; what is written in this form is in `logins`.
+//! login` and others write it. Read only; `logins` writes this form.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! What can go wrong between this registry and another.
+//! Errors between this registry and another.
 //!
-//! One [`UpstreamError`] names the upstream and holds one [`Problem`]. A 404 is no error: what
-//! is asked for is `None` then. Texts that come from the upstream are bounded and free of
-//! control characters (see `answer`); none holds a secret or a signed URL.
+//! One [`UpstreamError`] names the upstream and holds one [`Problem`]. A 404 is no error: the
+//! result is `None` then. Texts from the upstream are bounded and free of control characters (see
+//! `answer`); none holds a secret or a signed URL.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Whether names lead to a pass-through upstream alone: where several upstreams are asked one after
-//! the other, the answer would tell what the first one has.
+//! Checks that names lead to a pass-through upstream alone: where several upstreams are asked in
+//! turn, the answer would reveal what the first one has.
 
 use metahub_oci::Host;
 

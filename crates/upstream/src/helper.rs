@@ -1,5 +1,5 @@
-//! Docker's credential helpers: programs `docker-credential-NAME` that keep logins in a keychain
-//! or make them up from a cloud's identity. We only ever `get`.
+//! Docker's credential helpers: programs `docker-credential-NAME` that keep logins in a keychain or
+//! derive them from a cloud's identity. Only `get` is called.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The identity under which an upstream is read, looked up where its configuration says. What can
-//! change while we run (files, helpers) is read anew from time to time, so that a rotated password
-//! is found without a restart.
+//! The identity under which an upstream is read, looked up where its configuration says. Sources
+//! that can change while we run (files, helpers) are read again from time to time, so that a
+//! rotated password works without a restart.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,13 +1,13 @@
-//! Reading other registries: which one a name belongs to, how to be let in, and how to get its
-//! manifests, blobs, tags and referrers out of it, verified.
+//! Reading other registries: routes names to them, authenticates, and gets their manifests, blobs,
+//! tags and referrers, verified.
 //!
-//! Nothing here is kept: what is read goes to the caller. Credentials go to the host that they
-//! are configured for and to nobody else, whatever a challenge or a redirect says. No error, log
-//! line or debug print holds a secret, a token or a signed URL.
+//! Nothing is stored here: what is read goes to the caller. Credentials go only to the host that
+//! they are configured for, whatever a challenge or a redirect says. No error, log line or debug
+//! print holds a secret, a token or a signed URL.
 //!
-//! The files are the nouns: `manifest`, `blob`, `tags` and `referrers` are what a registry
-//! holds; `route` finds the registry; `ask` is one request with its retries; `auth`, `client`
-//! and `address` are what guards it.
+//! The files are the nouns: `manifest`, `blob`, `tags` and `referrers` are what a registry holds;
+//! `route` finds the registry; `ask` is one request with its retries; `auth`, `client` and
+//! `address` guard it.
 
 mod address;
 mod answer;

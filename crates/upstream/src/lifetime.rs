@@ -1,5 +1,5 @@
-//! How long what an upstream said of a tag is believed, by upstream and by pattern, and what
-//! becomes of a tag that vanishes there. Says only; `registry` keeps and asks.
+//! The lifetime of an upstream's tags in the cache, by upstream and by pattern, and the policy for
+//! tags that vanish there. Only rules; `registry` caches and revalidates.
 
 use std::time::Duration;
 

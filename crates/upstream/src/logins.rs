@@ -1,7 +1,7 @@
-//! What accounts are called at upstreams that are read for each of them under its own identity:
-//! one file per account in one folder, in the form of Docker's configuration (`auths`).
+//! Accounts' logins at pass-through upstreams: one file per account in one folder, in the form of
+//! Docker's configuration (`auths`).
 //!
-//! Files and folder are their owner's alone, and a file that others may read is not used.
+//! Files and folder belong to their owner alone, and a file that others may read is not used.
 //! Credential helpers that a file names are never run. No error quotes a file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -1,4 +1,5 @@
-//! Manifests and indexes of an upstream: is it there, is it still the same, what is it.
+//! Manifests and indexes of an upstream: whether one exists, whether it is unchanged, and its
+//! content.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub struct Fetched {
     pub document: Document,
     /// The upstream's validator, for [`Upstream::revalidate`].
     pub etag: Option<String>,
-    /// The memory reserved for the parsed document. Whoever holds it waits for no other.
+    /// The memory reserved for the parsed document. Its holder waits for no other reservation.
     pub memory: Reservation,
 }
 

@@ -1,4 +1,4 @@
-//! How names of repositories are written here and at upstreams: the host as the first component,
+//! Maps repository names between this registry and its upstreams: the host as the first component,
 //! prefixes that are rewritten, and Docker Hub's `library/`.
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! How fast a body must come, and whether it does.
+//! The minimum rate of a body, and its measurement.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Lists that an upstream serves page by page, joined by `Link` headers (RFC 8288), as the
-//! distribution specification has it for tags and referrers.
+//! Lists that an upstream serves in pages, joined by `Link` headers (RFC 8288), as the distribution
+//! specification defines it for tags and referrers.
 
 use metahub_client::next_page;
 

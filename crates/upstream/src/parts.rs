@@ -1,7 +1,8 @@
-//! One large blob over several requests at once, for lines that one connection does not fill.
+//! Fetches one large blob by several requests at once, for lines that one connection does not fill.
 //!
-//! Parts are asked for in order and given in order; those that come early wait in memory, which
-//! is bounded for each upstream, whatever the number of blobs. An upstream that does not give ranges gives the whole, in one.
+//! Parts are requested in order and returned in order; early ones wait in memory, which is bounded
+//! for each upstream, whatever the number of blobs. An upstream without range support sends the
+//! whole in one.
 
 use std::ops::Range;
 use std::sync::Arc;

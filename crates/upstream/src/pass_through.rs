@@ -1,9 +1,9 @@
-//! Upstreams that are read for each account under that account's own identity: which of them may
-//! be, and for how long one of their answers speaks for an account.
+//! Pass-through upstreams: those that are read under each account's own identity. Which upstreams
+//! may be, and for how long one of their answers counts for an account.
 //!
-//! What such an upstream has, and whether it is kept, is nobody's business who could not read it
-//! there. So a name must lead to it alone: where several upstreams are asked one after the other,
-//! the answer would tell what the first one has. Nothing is asked here.
+//! What such an upstream holds, and whether it is cached, must not be revealed to anybody who
+//! cannot read it there. So a name must lead to it alone: where several upstreams are asked in
+//! turn, the answer would reveal what the first one has. Only rules; nothing is requested here.
 
 use std::time::Duration;
 

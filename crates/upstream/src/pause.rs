@@ -1,5 +1,5 @@
-//! Staying away when an upstream says 429: all requests of a kind wait together, instead of each
-//! finding out for itself.
+//! Backs off from an upstream that answers 429: all requests of a kind wait together, instead of
+//! each meeting the limit by itself.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A body piece by piece, from an upstream that may stall or drip.
+//! Reads a body piece by piece from an upstream that may stall or trickle.
 
 use std::time::Instant;
 

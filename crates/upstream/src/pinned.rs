@@ -1,8 +1,8 @@
 //! Trust in certificates that the operator named: authorities, and a server's own certificate.
 //!
 //! A self-signed certificate as many guides make it says `CA:TRUE`, and TLS libraries refuse an
-//! authority as a server. One that is the very certificate in `ca_file` is taken all the same, if
-//! it is for the host and valid now, as OpenSSL's and Go's clients do.
+//! authority as a server. If it is the very certificate in `ca_file`, is for the host and is valid
+//! now, it is accepted all the same, as OpenSSL's and Go's clients do.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Whether an upstream gives something to the caller, who may then read its cached content. A status alone is not taken for its word: a page that asks people to log in is also
-//! answered with 200.
+//! Checks whether an upstream lets the caller read something, which authorises the caller for the
+//! cached content. A status alone is not trusted: login pages are also answered with 200.
 
 use http::Method;
 use metahub_client::{Head, path};

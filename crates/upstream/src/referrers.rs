@@ -1,7 +1,7 @@
-//! What refers to a manifest of an upstream: signatures, attestations, bills of materials.
+//! The referrers of a manifest at an upstream: signatures, attestations, bills of materials.
 //!
-//! By the referrers API where the upstream has it, else by the tag schema that clients keep
-//! for registries without it (distribution specification, "Referrers Tag Schema").
+//! By the referrers API where the upstream has it, else by the tag schema that clients maintain for
+//! registries without it (distribution specification, "Referrers Tag Schema").
 
 use http::header::ACCEPT;
 use http::{HeaderValue, Method};

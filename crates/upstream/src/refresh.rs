@@ -1,9 +1,9 @@
-//! Refresh tokens: what `docker login` keeps as `identitytoken`, exchanged for tokens by the OAuth2
-//! form of the token specification.
+//! Refresh tokens: what `docker login` stores as `identitytoken`, exchanged for tokens by the
+//! OAuth2 form of the token specification.
 //!
-//! A token server may answer with a refresh token in place of the one that was sent, which is
-//! spent with that (RFC 6749, section 6). The new one is kept in memory and never written
-//! anywhere: what the configuration names stays the operator's.
+//! A token server may answer with a new refresh token, and the one that was sent is spent then (RFC
+//! 6749, section 6). The new one stays in memory and is never written anywhere: the configured one
+//! is the operator's.
 
 use std::sync::Arc;
 

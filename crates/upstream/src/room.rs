@@ -1,6 +1,6 @@
-//! Memory for the documents that one upstream sends. Ordinary ones need no reservation; of larger
-//! ones only a few of one upstream are read at a time, and all upstreams share one budget, so that
-//! upstreams which make up manifests of the greatest size cannot fill this registry's memory.
+//! The memory budget for documents from upstreams. Ordinary ones need no reservation; only a few
+//! larger ones of one upstream are read at a time, and all upstreams share one budget, so that
+//! upstreams with manifests of the greatest size cannot fill this registry's memory.
 //!
 //! It bounds documents that are read whole. Blobs stream, and have bounds of their own.
 

@@ -1,4 +1,4 @@
-//! Which upstream a name belongs to, and what it is called there.
+//! Routes a name to its upstream, and gives its name there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

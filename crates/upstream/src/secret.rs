@@ -1,7 +1,7 @@
-//! Texts that must never be seen: passwords and tokens.
+//! Texts that must never be shown: passwords and tokens.
 //!
-//! They have no `Display`, their `Debug` says nothing, and they are compared only among our
-//! own, never with what somebody sends.
+//! They have no `Display`, their `Debug` prints nothing, and they are compared only with each
+//! other, never with what a client sends.
 
 use std::fmt;
 

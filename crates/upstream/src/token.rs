@@ -1,6 +1,6 @@
-//! Token servers: where a challenge sends us for a token, and what they answer.
+//! Token servers: where a challenge sends us for a token, and their answers.
 //!
-//! Whether credentials may go there is decided in `auth`.
+//! `auth` decides whether credentials may go there.
 
 use std::time::{Duration, Instant};
 

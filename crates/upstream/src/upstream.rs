@@ -1,5 +1,5 @@
-//! One registry that is read through. What it can be asked for stands in `manifest`, `blob`,
-//! `tags` and `referrers`; this is what they share.
+//! One upstream registry: the state that requests for `manifest`, `blob`, `tags` and `referrers`
+//! share.
 
 use std::fmt;
 use std::sync::Arc;

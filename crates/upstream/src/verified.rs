@@ -1,7 +1,7 @@
-//! Verifies content while it streams past.
+//! Verifies content while it streams.
 //!
-//! The last piece is held back until the whole is known to be right: a client that counts bytes
-//! never sees wrong content as complete.
+//! The last piece is held back until the whole is verified: a client that counts bytes never sees
+//! wrong content as complete.
 
 use std::fmt::Display;
 

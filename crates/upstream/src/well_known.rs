@@ -1,5 +1,5 @@
-//! What everybody knows about public registries and no protocol says: Docker Hub's API host,
-//! and which token server belongs to which registry.
+//! Facts about public registries that no protocol states: Docker Hub's API host, and which token
+//! server belongs to which registry.
 
 /// The host that images of Docker Hub are written with.
 pub(crate) const DOCKER_HUB: &str = "docker.io";
