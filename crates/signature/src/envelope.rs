@@ -1,4 +1,4 @@
-//! What is signed: an in-toto statement about one manifest, in a DSSE envelope.
+//! The signed content: an in-toto statement about one manifest, in a DSSE envelope.
 
 use metahub_oci::Digest;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,4 @@
-//! Keys as PEM files hold them. ECDSA over P-256 only, which is what `cosign generate-key-pair`
-//! makes.
+//! Keys in PEM files. ECDSA over P-256 only, which is what `cosign generate-key-pair` makes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The manifest that makes a bundle a referrer of what it signs.
+//! The manifest that makes a bundle a referrer of the manifest that it signs.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Why something could not be signed.
+//! Why signing failed.
 
 /// Why something could not be signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
