@@ -1,4 +1,4 @@
-//! Accounts as nouns: their names, and what is known of one with and without its secret.
+//! Accounts: their names, and their data with and without the secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ impl AccountName {
     }
 
     /// Whether this name alone, sent as user name, means a profile of `catalog` and not the
-    /// account. Such an account logs in only as `ACCOUNT/PROFILE`: warn whoever adds it.
+    /// account. Such an account logs in only as `ACCOUNT/PROFILE`: warn the admin who adds it.
     #[must_use]
     pub fn is_profile_in(&self, catalog: &Catalog) -> bool {
         let login = catalog.interpret(self.as_str(), &|name| name == self.as_str());

@@ -1,5 +1,5 @@
-//! The seam between this crate and whatever keeps accounts. Nothing here knows SQL, and no
-//! implementation knows what a password is: it keeps a hash as text.
+//! The seam between this crate and the storage of accounts. Nothing here knows SQL, and no
+//! implementation knows what a password is: it stores a hash as text.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! Managing accounts: add, list, change, remove. What the command line and the API call; it
-//! hashes passwords and hands out a generated one exactly once.
+//! Manages accounts: add, list, change, remove. The command line and the API call it; it hashes
+//! passwords and returns a generated one exactly once.
 
 use std::sync::Arc;
 

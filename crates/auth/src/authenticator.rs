@@ -1,9 +1,9 @@
 //! From credentials to an identity, and from an identity to a token.
 //!
-//! What is remembered, and for how long: a login or token that was accepted is accepted again
-//! without a look at the store for [`AuthConfig::recheck`], unless the catalog changed. After
-//! that the account is read again, so an account removed, demoted or given another password (by
-//! this process or another) is so everywhere within that time. Refusals are never remembered.
+//! A login or token that was accepted is accepted again without reading the store for
+//! [`AuthConfig::recheck`], unless the catalog changed. After that the account is read again, so
+//! the removal, demotion or new password of an account (by this process or another) takes effect
+//! everywhere within that time. Refusals are never remembered.
 
 mod arrival;
 mod node_login;
@@ -296,8 +296,8 @@ impl Authenticator {
                 .node_login(nodes, user, &credential, from, catalog)
                 .await;
         }
-        // What the name means to whoever knows of no account. Its error is all that a wrong
-        // password may show, or refusals would tell which accounts exist.
+        // What the name means without any account. Its error is all that a wrong password may show,
+        // or refusals would tell which accounts exist.
         let public = match catalog.interpret(user, &|_| false) {
             Err(error @ LoginError::Grammar(_)) => return Err(AuthError::UnknownProfile(error)),
             public => public,

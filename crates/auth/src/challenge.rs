@@ -1,8 +1,8 @@
-//! `WWW-Authenticate` values: what a 401 tells the client to do next.
+//! `WWW-Authenticate` values: what a 401 asks the client to do next.
 //!
-//! No blank stands between or inside the parameters: Enroot's parser drops everything after
-//! `, ` and cuts a value at a blank. Values are made safe, so that a `Host` header that reached
-//! a realm cannot add parameters of its own.
+//! There is no blank between or inside the parameters: Enroot's parser drops everything after `, `
+//! and cuts a value at a blank. Values are made safe, so that a `Host` header that reached a realm
+//! cannot add parameters of its own.
 
 use std::fmt::{Display, Write as _};
 

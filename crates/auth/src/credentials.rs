@@ -1,4 +1,5 @@
-//! The `Authorization` header, read and bounded. Nothing here knows whether what it says is true.
+//! Parses the `Authorization` header, within bounds. Nothing here knows whether the credentials are
+//! right.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

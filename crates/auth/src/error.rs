@@ -1,5 +1,5 @@
-//! Why somebody could not be told who they are. The texts are what people read in the 401 body:
-//! they hold no secret, and do not tell whether an account exists.
+//! Why authentication failed. People read these texts in the body of a 401: they hold no secret,
+//! and do not reveal whether an account exists.
 
 use std::error::Error;
 use std::time::Duration;

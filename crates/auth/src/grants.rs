@@ -1,4 +1,4 @@
-//! The table of rights: what everybody may do, and what an account's role adds.
+//! The table of rights: what everyone may do, and what an account's role adds.
 
 use metahub_oci::RepositoryName;
 

@@ -1,5 +1,5 @@
-//! Memory that password hashes are computed in, used again for the next one. A hash needs 19 MiB:
-//! taken from the allocator for each, that much stays behind in every thread that ever hashed.
+//! Reuses the memory in which password hashes are computed. A hash needs 19 MiB: allocated for
+//! each, that much stays behind in every thread that ever hashed.
 
 use argon2::{Block, Params};
 use parking_lot::Mutex;

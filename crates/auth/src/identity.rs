@@ -1,4 +1,5 @@
-//! Who asks: the outcome of authentication, and the one place where rights are checked.
+//! The identity of a caller: the outcome of authentication, and the one place where rights are
+//! checked.
 
 use std::sync::Arc;
 
@@ -46,8 +47,8 @@ fn hint(role: Role, right: Right, account: &AccountName) -> String {
     }
 }
 
-/// A right on a repository that an identity was found to have. Only [`Identity`] makes one, so
-/// whoever demands it knows that the right was checked, and for which repository.
+/// A right on a repository that was granted to an identity. Only [`Identity`] makes one, so code
+/// that demands it knows that the right was checked, and for which repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     right: Right,

@@ -1,7 +1,7 @@
-//! Who asks, and what they may do: accounts, passwords, tokens and rights.
+//! Authentication and authorisation: accounts, nodes, passwords, tokens and rights.
 //!
-//! A request's `Authorization` header becomes an [`Identity`]: an account or nobody, the rights
-//! that follow, and the profile that was named beside it. Rights are checked in one place,
+//! A request's `Authorization` header becomes an [`Identity`]: an account or none, the rights that
+//! follow, and the profile that was named beside it. Rights are checked in one place,
 //! [`Identity::check`]. A profile never adds a right. Passwords and tokens never reach a log, an
 //! error or a debug print.
 

@@ -1,7 +1,7 @@
-//! A brake on guessing passwords: after too many failures of one name from one client network,
-//! the next try is refused unseen. A try counts as failed from before it is checked until it turns
-//! out right, so that no number of tries at once gets past the limit. In bounded memory, per
-//! process.
+//! A rate limit on guessing passwords: after too many failures for one name from one client
+//! network, the next attempt is refused without a check. An attempt counts as failed from before it
+//! is checked until it succeeds, so that concurrent attempts cannot exceed the limit. In bounded
+//! memory, per process.
 
 use std::net::IpAddr;
 use std::sync::Arc;

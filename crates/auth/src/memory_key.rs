@@ -1,5 +1,5 @@
-//! Keyed hashes under which answers about passwords are remembered, so that no password, and
-//! nothing that could be searched for one, lies in a table.
+//! Keyed hashes under which password checks are cached, so that no password, and nothing from which
+//! one could be searched, is in a table.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Nodes as nouns: their names, the ways in which one proves who it is, and why one is refused.
+//! Nodes: their names, the ways in which one proves its identity, and the reasons for refusing one.
 
 use std::fmt;
 use std::str::FromStr;

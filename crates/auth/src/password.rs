@@ -1,4 +1,4 @@
-//! Passwords, given or generated, and their argon2id hashes. Neither ever prints itself.
+//! Passwords, chosen or generated, and their argon2id hashes. Neither ever prints itself.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! The profile of a request whose login names no hardware: by what else the request shows, which
-//! is a path prefix, a host name, the header `X-Meta-Profile`, a client certificate or the
-//! client's network, in that order. It chooses among images and never adds a right.
+//! Chooses the profile of a request whose login names no hardware, by what else the request shows:
+//! a path prefix, a host name, the header `X-Meta-Profile`, a client certificate or the client's
+//! network, in that order. It chooses among images and never adds a right.
 
 use std::collections::BTreeMap;
 use std::fmt;

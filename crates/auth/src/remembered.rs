@@ -1,7 +1,8 @@
-//! Identities that were established a moment ago, found again by what the client sends.
+//! A cache of identities that were established a moment ago, by the credentials that the client
+//! sends.
 //!
-//! This is what most requests cost: one lookup, and a comparison with the clock and with the
-//! catalog. Refusals are never remembered, so whoever is added is let in at once.
+//! Most requests cost only this: one lookup, and a comparison with the clock and with the catalog.
+//! Refusals are never remembered, so a new account works at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The words for what somebody may do: rights, the roles that accounts have, and what those
-//! without an account may do. The table that joins them is `grants::Grants::allows`.
+//! Rights, the roles of accounts, and the rights without an account. `grants::Grants::allows` joins
+//! them.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Token scopes: what a client asks a token for, and what a token grants. The grammar is the
+//! Token scopes: what a client requests a token for, and what a token grants. The grammar is the
 //! one that registries share: `repository:NAME:ACTION[,ACTION…]`, several joined by blanks.
 
 use std::fmt;

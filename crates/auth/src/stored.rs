@@ -1,4 +1,4 @@
-//! Accounts and the signing secret as `metahub-store` keeps them.
+//! Accounts and the signing secret in `metahub-store`.
 
 use metahub_store::{AccountRecord, Redacted, Store, StoreError};
 

@@ -1,8 +1,8 @@
 //! Tokens: JSON Web Tokens (RFC 7519) that only this registry issues and reads.
 //!
-//! A token says who asked (the user name), which account vouched for it and which scopes were
-//! granted. It says nothing about roles: those are read from the store when it is used. The
-//! algorithm is HMAC-SHA-256 and no other is read; `kid` and `jku` mean nothing here.
+//! A token names the user name, the account that vouched for it and the scopes that were granted.
+//! It says nothing about roles: those are read from the store when it is used. The algorithm is
+//! HMAC-SHA-256 and no other is read; `kid` and `jku` mean nothing here.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Checks passwords without letting that stall the server: on blocking threads, a few at a time
-//! and in as many buffers, each distinct question asked once, and right answers remembered
-//! briefly. Client networks take turns, so that one which asks without end delays others by one
-//! check; every question counts as a failed guess before it is answered.
+//! Checks passwords without stalling the server: on blocking threads, a few at a time and in as
+//! many buffers, each distinct check done once, and successes cached briefly. Client networks take
+//! turns, so that one which asks without end delays others by one check; every check counts as a
+//! failed guess until it succeeds.
 //!
-//! An answer is kept under a keyed hash of the password and of the stored hash it was checked
-//! against, so that a changed password is never answered from memory.
+//! A result is cached under a keyed hash of the password and of the stored hash it was checked
+//! against, so that a changed password is never answered from the cache.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::{AuthError, Password, PasswordHash};
 const REMEMBER: Duration = Duration::from_secs(60);
 /// Right answers remembered.
 const CAPACITY: u64 = 10_000;
-/// Distinct questions of one network that may wait. At about 20 ms each that is a second or two;
-/// whoever comes later is told to try again.
+/// Distinct checks of one network that may wait. At about 20 ms each that is a second or two; a
+/// later one is refused with a time to retry.
 const WAITING_EACH: usize = 64;
 /// The same of all networks together.
 const WAITING: usize = 512;

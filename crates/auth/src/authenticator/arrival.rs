@@ -1,4 +1,4 @@
-//! An identity under the profile that its request shows.
+//! The identity of a request after its profile was chosen by what the request shows.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What user names and passwords come to.
+//! Tests of user names and passwords.
 
 use std::sync::atomic::Ordering;
 

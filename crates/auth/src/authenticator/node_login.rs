@@ -1,4 +1,4 @@
-//! The identity of a node that proves which it is, and of the tokens that it was issued.
+//! The identity of a node that proved itself, and of the tokens that it was issued.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What tokens bring back, and when they end.
+//! Tests of what tokens contain, and when they expire.
 
 use std::sync::Arc;
 use std::time::Duration;

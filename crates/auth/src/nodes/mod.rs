@@ -1,7 +1,7 @@
-//! Who a node is: verifies what a node sends in place of a password, exchanges join tokens, and
-//! remembers what was seen of nodes. Nothing of this is on unless the configuration says so.
+//! Authentication of nodes: verifies what a node sends in place of a password, exchanges join
+//! tokens, and records when nodes were seen. All of this is off unless configured.
 //!
-//! A node that proved who it is may pull; no more rights come of it.
+//! A node that proved its identity may pull, and gets no other right by that.
 
 mod munge;
 mod secret;

@@ -1,9 +1,9 @@
-//! Credentials of MUNGE, decoded by the site's `munged` through its program `unmunge`: without an
-//! argument of the client's, the credential on standard input, a few at a time and in turns.
+//! Credentials of MUNGE, decoded by the site's `munged` through its program `unmunge`: no client
+//! input on the command line, the credential on standard input, a few at a time and in turns.
 //!
-//! `munged` lets each credential be decoded once, and says of a second time that it is one.
-//! Clients send a password for each part of a pull, so what was decoded is remembered until its
-//! lifetime ends, and a replay within that is accepted.
+//! `munged` decodes each credential once, and reports a second time as a replay. Clients send a
+//! password for each part of a pull, so a decoded credential is remembered until its lifetime ends,
+//! and a replay within that is accepted.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

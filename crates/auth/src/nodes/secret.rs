@@ -1,5 +1,5 @@
-//! Tokens of nodes, and those that they join with: 32 random bytes behind a prefix that says what
-//! it is. They are guessed by nobody, so that their SHA-256 is what is stored.
+//! Tokens of nodes, and join tokens: 32 random bytes behind a prefix that names their kind. They
+//! cannot be guessed, so their SHA-256 is what is stored.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What was seen of nodes and is not written yet. A node is written at most once in a while,
-//! however often it pulls, and never while somebody waits for an answer.
+//! Sightings of nodes that are not written yet. A node is written at most once per interval,
+//! however often it pulls, and never while a client waits for an answer.
 
 use std::collections::HashMap;
 use std::time::SystemTime;

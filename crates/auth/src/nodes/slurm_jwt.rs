@@ -1,8 +1,9 @@
-//! Slurm's JSON Web Tokens (RFC 7519) as what proves a node: `slurm:NODE:TOKEN`, where the token
-//! is of a user who speaks for nodes. The name stands beside it, since Slurm's tokens name none.
+//! Slurm's JSON Web Tokens (RFC 7519) as proof of a node: `slurm:NODE:TOKEN`, with a token of a
+//! user who may speak for nodes. The name is sent besides the token, since Slurm's tokens name no
+//! node.
 //!
-//! Only the configured keys count, each with its own kind of algorithm: nothing in a token's
-//! header makes a key, and no key of a set is a shared secret.
+//! Only the configured keys count, each with its own kind of algorithm: a token's header never
+//! selects a key by itself, and no key of a key set is a shared secret.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -279,7 +280,7 @@ mod tests {
         for (text, says) in [
             ("", "JWKS"),
             (r#"{"keys": []}"#, "no key"),
-            // A shared key in a set would let whoever reads the set sign.
+            // A shared key in a set would let every reader of the set sign.
             (
                 r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}]}"#,
                 "public keys",
