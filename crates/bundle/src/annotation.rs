@@ -1,4 +1,4 @@
-//! How a bundle's entries are marked. `resolve` names the image annotation for indexes; a bundle
+//! Annotations of a bundle's entries. `resolve` defines the image annotation for indexes; a bundle
 //! uses the same word for the same thing.
 
 /// The name under which other tools open an entry (image specification, `annotations.md`).

@@ -1,4 +1,4 @@
-//! Why a bundle cannot be read or written.
+//! Why reading or writing a bundle failed.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Images in a folder: an OCI image layout (image specification, `image-layout.md`), or the files
 //! that `skopeo copy --all IMAGE dir:FOLDER` writes: `manifest.json`, and content under its hex
-//! digest, manifests with `.manifest.json` behind it.
+//! digest, manifests with the suffix `.manifest.json`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -105,7 +105,7 @@ impl Folder {
 /// A plain file, opened.
 fn open(path: &Path) -> Result<File, BundleError> {
     let failed = |error| BundleError::io("read", path, error);
-    // Before it is opened: opening a named pipe waits for whoever writes to it.
+    // Before it is opened: opening a named pipe waits for a writer.
     let metadata = path.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(BundleError::malformed(path, "expected a plain file"));

@@ -1,6 +1,5 @@
-//! Images in files, whatever the form: an archive of an OCI image layout, or a folder. Of these,
-//! manifests and configurations are read one by one, so that content that nobody needs may be
-//! missing.
+//! Images in files of either form: an archive of an OCI image layout, or a folder. Manifests and
+//! configurations are read one by one, so content that is not needed may be missing.
 
 use std::io::Read;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Bundles: OCI image layouts (image specification, `image-layout.md`) in one tar file.
 //!
-//! What is written can be taken up again where it broke off. What is read is not unpacked to
-//! paths: the archive is looked through once, and only content whose digest is right is given
-//! out. Images in folders and archives of `docker save` are read, too, and a layer image is made of a
-//! folder or a tar file. Only `unpack` writes what layers hold, into a folder of its own. Nothing
+//! An interrupted write can be resumed. A bundle is never unpacked to paths: the archive is scanned
+//! once, and only content whose digest is verified is returned. Images in folders and archives of
+//! `docker save` can be read as well, and a layer image is made of a folder or a tar file. Only
+//! `unpack` writes the contents of layers, into a folder of its own. Nothing
 //! here knows registries, stores or networks.
 
 mod annotation;

@@ -1,4 +1,4 @@
-//! Reading a bundle: its entries, and content whose digest was seen to be right.
+//! Reads a bundle: its entries, and content with a verified digest.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
-//! Looking through a tar file without unpacking it: where each part of the layout lies.
+//! Scans a tar file without unpacking it, for the offsets of each part of the layout.
 //!
-//! Links, devices, absolute paths and `..` are refused wherever they stand, though nothing is
-//! ever written to a path (CVE-2026-50163). Files that are no part of a layout are passed over.
+//! Links, devices, absolute paths and `..` are refused everywhere, though nothing is ever written
+//! to a path (CVE-2026-50163). Files that are no part of a layout are skipped.
 
 use std::cell::Cell;
 use std::collections::HashMap;

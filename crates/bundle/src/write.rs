@@ -1,7 +1,7 @@
-//! Writing a bundle: first what it is, then content, last the index that names it.
+//! Writes a bundle: first a marker of its form, then content, last the index that names it.
 //!
-//! It is written beside its place as `NAME.partial` and moved there when it is whole. One that
-//! broke off is taken up again: what is complete in it and right stays, the rest is cut off.
+//! It is written beside its destination as `NAME.partial` and renamed when complete. An interrupted
+//! one is resumed: complete and correct parts stay, the rest is truncated.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

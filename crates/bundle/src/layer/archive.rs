@@ -1,5 +1,5 @@
-//! The tree of a tar file, plain or compressed with gzip or zstd. What is compressed is unpacked
-//! into a temporary file first, because a layer has another order than the archive.
+//! Reads the tree of a tar file, plain or compressed with gzip or zstd. Compressed content is
+//! unpacked into a temporary file first, because a layer has another order than the archive.
 
 use std::cell::Cell;
 use std::fs::File;

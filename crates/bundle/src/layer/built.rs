@@ -1,4 +1,4 @@
-//! A layer that was built, and the temporary file that it is in.
+//! A built layer, and its temporary file.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Why a folder or an archive does not become a layer.
+//! Why a folder or an archive cannot become a layer.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The tree of a folder. Nothing outside it is read: symbolic links are entries, not followed.
+//! Reads the tree of a folder. Nothing outside it is read: symbolic links are entries, not
+//! followed.
 
 use std::collections::HashMap;
 use std::fs;

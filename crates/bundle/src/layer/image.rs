@@ -1,5 +1,5 @@
-//! The image that holds a layer and nothing else, as the action `manifest-add` takes it: for one
-//! platform a manifest, for several an index whose manifests share the layer.
+//! The image around one layer, as the action `manifest-add` takes it: for one platform a manifest,
+//! for several an index whose manifests share the layer.
 
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document, DocumentError, JsonMap, MediaType, Platform};

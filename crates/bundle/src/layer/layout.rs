@@ -1,4 +1,4 @@
-//! Writes a layer image into an OCI image layout: a folder that holds it beside others, or an
+//! Writes a layer image into an OCI image layout: into a folder that may hold others, or as an
 //! archive of its own.
 
 use std::collections::HashMap;

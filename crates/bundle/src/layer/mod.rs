@@ -1,7 +1,8 @@
 //! Makes a layer image of a folder or a tar file, for the action `manifest-add`. No engine is
 //! needed, and the same content makes the same bytes on every machine: entries are in the order of
-//! their paths, times and owners are what the settings say, and folders that lead to a file are
-//! always there. What has no place in a layer is an error that names it; nothing is left out.
+//! their paths, times and owners come from the settings, and parent folders of a file are always
+//! included. A file type that layers cannot hold is an error that names the file; nothing is left
+//! out.
 
 mod archive;
 mod built;

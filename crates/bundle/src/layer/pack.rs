@@ -1,5 +1,5 @@
-//! Writes the tree of a layer as a compressed tar file. What is written depends on paths, modes,
-//! contents and settings alone.
+//! Writes the tree of a layer as a compressed tar file. The bytes depend on paths, modes, contents
+//! and settings alone.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What is said of how a layer is built.
+//! The settings of a layer build.
 
 use super::tree::{Entry, Kind};
 

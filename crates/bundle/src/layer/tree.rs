@@ -1,6 +1,6 @@
-//! What a layer holds, in the order of its paths: the same tree whichever folder or archive it was
-//! read from, and in whichever order. What has no place in a layer is refused here, once for all
-//! kinds of sources.
+//! The contents of a layer, in the order of their paths: the same tree for any folder or archive
+//! with the same content, in any order. Unsupported file types are refused here, once for all kinds
+//! of sources.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
