@@ -1,5 +1,5 @@
-//! What happened since the start, for monitoring: how often cached content was enough, and what
-//! upstreams gave. Each counter is declared once, in `counters!`; counting is one atomic addition.
+//! Counters since startup, for monitoring: cache hits, fetches, derivations, upkeep. Each counter
+//! is declared once, in `counters!`; counting is one atomic addition.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Why a pull or push cannot be done, in words for the client.
+//! Errors of pulls and pushes, in words for the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,7 +204,7 @@ impl RegistryError {
         }
     }
 
-    /// The error itself, whoever else waited for the same work.
+    /// The error itself, also if several callers waited for the same work.
     #[must_use]
     pub fn root(&self) -> &Self {
         match self {

@@ -1,13 +1,12 @@
-//! One pull or push between HTTP and the store.
+//! Pulls and pushes, between HTTP and the store.
 //!
-//! A name is looked up in its locations (a collection, a repository held here, an upstream), a tag
-//! runs the events of the login's profile, and what they derive is stored as content like any
-//! other. A digest never runs anything: its bytes always hash to it. Decisions about documents are
-//! not made here but in `resolve`.
+//! A name is looked up in its locations (a collection, a local repository, an upstream), a tag runs
+//! the events of the login's profile, and the derived content is stored like any other. A digest
+//! never runs anything: its bytes always hash to it. `resolve` makes the decisions about documents.
 //!
-//! Every read and every change goes through a [`Repository`], which is made of a right that `auth`
-//! granted (`access`). From there a pull goes through `pull` (by tag: `manifest` → `source` →
-//! `derivation` → `derived`; by digest: `manifest`, `blob`), what upstreams give through `cache`, a
+//! Every read and every change goes through a [`Repository`], which is made from a right that
+//! `auth` granted (`access`). From there a pull goes through `pull` (by tag: `manifest` → `source`
+//! → `derivation` → `derived`; by digest: `manifest`, `blob`), upstream content through `cache`, a
 //! push through `push`, whole images through `transfer`.
 
 mod access;

@@ -1,5 +1,4 @@
-//! Looking after what is held: collecting what nothing needs, checking the rest, and fetching
-//! again what turned out damaged.
+//! Upkeep of stored content: garbage collection, scrubbing, and fetching damaged content again.
 
 use metahub_oci::{Digest, RepositoryName};
 use metahub_store::{Finding, GcOptions, GcReport, ScrubOptions, ScrubProgress, ScrubReport};

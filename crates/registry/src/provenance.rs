@@ -1,4 +1,4 @@
-//! The images that manifests were read or derived from, as the store has them.
+//! The source images of stored manifests: what they were fetched or derived from.
 
 use metahub_oci::ImageReference;
 

@@ -1,8 +1,8 @@
-//! The guards of every push and deletion: whatever changes pushed content passes here.
+//! The guards of every push and deletion.
 //!
-//! Immutable tags, the switch for deletions and ownership of names are applied by these methods,
-//! so that no caller has to remember them. Whether the repository may be changed at all was checked
-//! when the handle was made.
+//! These methods apply immutable tags, the switch for deletions and ownership of names, so that no
+//! caller has to remember them. Whether the repository may be changed at all was checked when the
+//! handle was made.
 
 use metahub_oci::{Digest, Document, RepositoryName, Tag};
 use metahub_store::{Deletion, PutManifest, Store, Upload, UploadId};

@@ -1,5 +1,5 @@
-//! Clients without an account, told apart by their network address: what only one of them asked
-//! for has a bounded share of the cache.
+//! Clients without an account, distinguished by network address: content that only one of them
+//! asked for has a bounded share of the cache.
 
 use std::net::IpAddr;
 

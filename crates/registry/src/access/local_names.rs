@@ -1,4 +1,4 @@
-//! Names that were pushed to, and letting go of them: a name stays local when all of its content
+//! Local names, and releasing them: a name that was pushed to stays local when all of its content
 //! is deleted, until an admin releases it.
 
 use metahub_oci::RepositoryName;

@@ -1,7 +1,7 @@
-//! Where a name's content may lie: a repository held here, or an upstream's.
+//! The locations of a name's content: a local repository, or an upstream's.
 //!
-//! An upstream's content is cached under `HOST/NAME`, apart from what was pushed here, so that
-//! neither ever shadows the other and every login shares one copy.
+//! An upstream's content is cached under `HOST/NAME`, apart from pushed content, so that neither
+//! ever shadows the other and every login shares one copy.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Who may reach a repository, and where its content lies. Code elsewhere gets handles from here,
-//! and reaches store and upstreams through them only.
+//! Authorised handles on repositories, and the locations of their content. Code elsewhere gets
+//! handles from here, and reaches store and upstreams through them only.
 
 pub(crate) mod change;
 pub(crate) mod client;

@@ -1,9 +1,9 @@
 //! Authorises access to cached content of pass-through upstreams: those that are read under each
 //! account's own identity.
 //!
-//! Such content lies in storage repositories whose names no client can write. A [`Registry`] that
-//! was authorised reaches exactly one of them, the one for which the upstream has proven the
-//! caller's right; no document, no record of a derivation and no mount leads to another.
+//! Such content is in storage repositories whose names no client can write. An authorised
+//! [`Registry`] reaches exactly one of them, the one for which the upstream has proven the caller's
+//! right; no document, no record of a derivation and no mount leads to another.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ impl Registry {
         }
     }
 
-    /// Whether `name` may be shown to, and mounted from by, whoever may read it here.
+    /// Whether callers with the right to read `name` here may see it and mount from it.
     pub(crate) fn is_open(&self, name: &RepositoryName) -> bool {
         !is_pass_through(name) && self.pass_through_route(name).is_none()
     }

@@ -1,11 +1,11 @@
 //! The authorised handle on a repository: every read and every change that a client asks for goes
 //! through a [`Repository`].
 //!
-//! A handle is made of a [`Granted`], which only the check of an identity's rights makes, and says
-//! in its type which right that was. What the right does not settle is checked when the handle is
-//! made (may this name be pushed to at all? may anything be deleted?) or, for pass-through
-//! upstreams, by [`Repository::authorise`] with each request. No code of `pull`, `push` or `cache`
-//! reaches a repository of the store, or an upstream, in another way: the types that do,
+//! A handle is made from a [`Granted`], which only the check of an identity's rights makes, and its
+//! type states that right. What the right does not settle is checked when the handle is made (may
+//! this name be pushed to at all? may anything be deleted?) or, for pass-through upstreams, by
+//! [`Repository::authorise`] with each request. No code of `pull`, `push` or `cache` reaches a
+//! repository of the store, or an upstream, in another way: the types that do,
 //! [`StoredRepository`], [`UpstreamRepository`](crate::access::location::UpstreamRepository),
 //! [`PushAccess`] and [`DeleteAccess`], can only be made here.
 

@@ -1,4 +1,4 @@
-//! One repository of the store, for whoever may reach it.
+//! One repository of the store, with read access granted.
 //!
 //! Only `access` makes a [`StoredRepository`], after it checked that it may be read. Content that
 //! was fetched or derived is cached through it; what clients push and delete goes through

@@ -1,9 +1,9 @@
-//! Upstreams that are read under each account's own identity: who an account is there, and what
-//! it has shown lately that it may read.
+//! Proofs of accounts' rights at pass-through upstreams: the account's identity there, and the
+//! repositories that it recently proved to be able to read.
 //!
-//! A proof is the upstream's own answer to a request of the account. What it opens is one
-//! repository there, for the time that the upstream's configuration says; it ends sooner when the
-//! account's login changes or the upstream refuses the account. Nothing here is written down.
+//! A proof is the upstream's own answer to a request of the account. It opens one repository there,
+//! for the time that the upstream's configuration sets; it ends sooner when the account's login
+//! changes or the upstream refuses the account. Nothing here is stored.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! How much of a blob is read from its upstream: what manifests here say of it; else what the
-//! upstream's answer says; else up to a bound.
+//! The maximum size of a blob that is read from its upstream: as manifests here state it; else as
+//! the upstream's answer states it; else a configured bound.
 
 use metahub_oci::{Digest, Hasher};
 

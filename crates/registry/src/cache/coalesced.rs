@@ -1,4 +1,4 @@
-//! A cache whose misses are worked out once for all who ask at the same time.
+//! A cache whose misses are computed once for all concurrent callers.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -1,14 +1,14 @@
-//! One fetch for a blob that several repositories of an upstream have: for the second repository
-//! the upstream is asked whether it has the blob, by a `HEAD`, and the bytes that came, or come,
-//! for the first are taken.
+//! One fetch for a blob that several repositories of an upstream have: for the second repository, a
+//! `HEAD` asks the upstream whether it has the blob, and the bytes that were fetched, or are being
+//! fetched, for the first are used.
 //!
-//! Only what that same upstream gave is taken: a `HEAD` costs nothing to answer, so it proves
+//! Only bytes from that same upstream are used: a `HEAD` costs nothing to answer, so it proves
 //! nothing about content that is here from elsewhere. See `docs/decisions/shared-layers.md`.
 //!
 //! This is no [`SingleFlight`](crate::cache::single_flight::SingleFlight), which hands one result
 //! to all: here the leader announces a fetch that goes on, each follower proves first that its own
 //! repository has the blob, and one that waits too long fetches for itself. There is an entry for
-//! each fetch that runs, which the cache bounds.
+//! each running fetch, which the cache bounds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Registry {
         let mut proof = None;
         loop {
             let leader = self.inner.leaders.take((host.clone(), digest.clone()));
-            // After the lead was asked for: whoever had it before has stored the blob by now.
+            // After the lead was requested: the former leader has stored the blob by now.
             let stored = match &leader {
                 Ok(_) => self.given_by(from, digest).await?,
                 Err(_) => None,

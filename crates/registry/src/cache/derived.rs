@@ -1,4 +1,4 @@
-//! The bound of derived content, and its time: what was used least recently goes.
+//! The bound and the maximum age of derived content: least recently used content is evicted.
 
 use std::time::SystemTime;
 

@@ -1,10 +1,11 @@
-//! Keeping what is cached from upstreams within bounds: what was used least recently goes, and is
-//! fetched again when somebody asks for it.
+//! Evicts content cached from upstreams, least recently used first, to keep the cache within its
+//! bounds. Evicted content is fetched again on demand.
 //!
-//! Safe are pinned names, what the collections in force name, what was used a moment ago, and
-//! whatever pushed content refers to. What only a single client without an account asked for has
-//! a share of its own, and goes first where that is passed, so that no such client makes what
-//! others use go. See `docs/decisions/evict-least-recently-used.md`.
+//! Not evicted: pinned names, content that the current collections name, content that was used a
+//! moment ago, and everything that pushed content refers to. Content that only a single client
+//! without an account asked for has a share of its own, and is evicted first where that is
+//! exceeded, so that no such client evicts what others use. See
+//! `docs/decisions/evict-least-recently-used.md`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};

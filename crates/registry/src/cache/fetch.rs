@@ -1,9 +1,9 @@
-//! Pull-through fetches: one request for each blob however many clients ask, received by a task
-//! of its own, so that no slow client holds it up. Who wants what lies far ahead has it brought
-//! by a request for that part, and the whole then leaves it out.
+//! Pull-through fetches: one request for each blob however many clients ask, received by a task of
+//! its own, so that no slow client delays it. A client that wants a part far ahead has that range
+//! prefetched, and the fetch of the whole then leaves it out.
 //!
 //! A blob is read up to the size that its manifest states, and while somebody reads it: a fetch
-//! that nobody reads any more pauses, and goes on when somebody asks.
+//! without readers pauses, and resumes on demand.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! When cached content was used last: noted in memory on the way of a pull, written down in
-//! batches. Noting costs a hash and a lock that nobody else is likely to hold; nothing is
-//! written for a pull.
+//! When cached content was used last: noted in memory by pulls, stored in batches. Noting costs a
+//! hash and a lock that is rarely contended; a pull writes nothing to the store.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

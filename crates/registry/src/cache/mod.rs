@@ -1,4 +1,4 @@
-//! What is cached of upstreams: fetched once, revalidated, evicted.
+//! The cache of upstream content: fetched once, revalidated, evicted.
 
 pub(crate) mod blob_bound;
 pub(crate) mod coalesced;

@@ -1,4 +1,4 @@
-//! Opening a stored blob so that what is given out of it is right.
+//! Opens a stored blob so that only verified bytes are served.
 
 use metahub_oci::Digest;
 use metahub_store::{Blob, OpenBlob, StoreError};

@@ -1,4 +1,4 @@
-//! Pins: manifests that an operator lets stay, and what they come from.
+//! Pins: manifests that an operator exempts from eviction, and their sources.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Range prefetch: a part of a blob that its fetch is far from is brought by a request of its own.
+//! Range prefetch: a range of a blob far ahead of its fetch is requested separately.
 
 use std::error::Error;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Receiving a blob from its upstream, to its end or until nobody reads it any more.
+//! Receives a blob from its upstream, to its end or until it has no readers.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! An upstream's tag: taken as it was last seen for its lifetime, then asked for again, once for
-//! however many want it. An upstream that cannot be asked, or has the tag no more, is answered
-//! for by the cached copy, which is never done silently. A digest is asked for until it is here, in
-//! the same way once for all who want it at a time.
+//! Revalidates an upstream's tag: the cached answer counts for its lifetime, then the upstream is
+//! asked again, once for all concurrent callers. If the upstream cannot be asked, or has lost the
+//! tag, the cached copy is served, and never silently. A digest is requested until it is here, also
+//! once for all concurrent callers.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

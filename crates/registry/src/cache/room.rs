@@ -1,6 +1,6 @@
-//! Room for content that is being fetched: what staging will hold counts towards the cache's
-//! bound and towards the free space of the disk before the first byte comes, so that however many
-//! fetches run, neither is passed.
+//! Reserves space for content that is being fetched: it counts towards the cache's bound and
+//! towards the free space of the disk before the first byte comes, so that no number of concurrent
+//! fetches exceeds either.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -240,7 +240,7 @@ impl Registry {
                 return Ok(taken);
             }
             let making = room.making().await;
-            // Whoever had the lock may have made enough for all.
+            // The former holder of the lock may have evicted enough for all.
             if let Ok(taken) = self.take_room(who, bytes).await? {
                 return Ok(taken);
             }

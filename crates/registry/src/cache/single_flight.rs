@@ -1,14 +1,14 @@
-//! Work that many ask for at once and one does: single flight.
+//! Single flight: work that many ask for at once and one does.
 //!
-//! The first caller for a key leads and does its work within its own task; others wait for what
-//! comes of it. If the leader goes away, because its client left or its work panicked, one of those
-//! who wait takes over with its own work, so nobody is left behind and nobody gets another's
-//! panic. What came of the work goes to those who waited for it, and is not remembered: the entry
-//! of a key ends with its work, or with the last caller that leaves. Caches remember, see
+//! The first caller for a key leads and does its work within its own task; others wait for its
+//! result. If the leader goes away, because its client left or its work panicked, one of the
+//! waiting callers takes over with its own work, so no caller is abandoned and none gets another's
+//! panic. The result goes to those who waited for it, and is not remembered: the entry of a key
+//! ends with its work, or with the last caller that leaves. Caches remember, see
 //! [`Coalesced`](crate::cache::coalesced::Coalesced).
 //!
-//! Callers and the bytes of keys and results that wait are bounded: a caller beyond that is told
-//! that the registry is [`Busy`].
+//! Waiting callers, and the bytes of their keys and results, are bounded: a caller beyond that gets
+//! [`Busy`].
 
 use std::collections::HashMap;
 use std::hash::Hash;

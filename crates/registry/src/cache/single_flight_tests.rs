@@ -1,5 +1,5 @@
-//! Single flight under schedules that are tried out one by one: each caller is a future that the
-//! test polls, drops or lets panic, step by step, so nothing depends on time.
+//! Single flight under schedules that are tried one by one: each caller is a future that the test
+//! polls, drops or lets panic, step by step, so nothing depends on time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
-//! The tags that upstreams list, kept for the time in which a client reads page after page:
-//! upstreams order tags as they like, so a page in lexical order needs the whole list, which is
-//! read once and not for every page.
+//! The tag lists of upstreams, cached for as long as a client reads page after page: upstreams
+//! order tags as they like, so a page in lexical order needs the whole list, which is read once and
+//! not for every page.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Pulls by what they got that are not recorded yet, in memory. Noting one costs two hashes and a
-//! lock that nobody else is likely to hold; what was noted before copies nothing.
+//! Pulls by what they got, in memory until they are recorded. Noting one costs two hashes and a
+//! lock that is rarely contended; a repeated pull copies nothing.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

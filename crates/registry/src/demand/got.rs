@@ -1,4 +1,4 @@
-//! What the machine of a login got of an image, and how well that serves it.
+//! What a login's machine got for an image, and how well that fits it.
 
 use metahub_catalog::Composed;
 use metahub_hardware::Target;

@@ -1,8 +1,8 @@
-//! What the machines of logins got of images, counted: where a build for their processor lacks.
+//! Counts what the machines of logins got for images, to show which builds are missing.
 //!
-//! A pull notes what was got in memory (`counts`), and once a minute that is added to the records
-//! of the day (`records`). Only images that were answered, targets that are known and GPUs of a few
-//! kinds are counted, within a bound. No user name and no address is recorded; nodes only as keyed
+//! A pull notes its outcome in memory (`counts`), and once a minute that is added to the records of
+//! the day (`records`). Only images that were served, known targets and a fixed list of GPU kinds
+//! are counted, within a bound. No user name and no address is recorded; nodes only as keyed
 //! hashes.
 
 pub(crate) mod counts;

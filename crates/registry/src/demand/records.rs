@@ -1,4 +1,4 @@
-//! From the counts in memory to the records, and from those to a report.
+//! Writes the counts in memory to the records, and reads a report from those.
 
 use std::time::{Duration, SystemTime};
 

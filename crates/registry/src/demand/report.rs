@@ -1,4 +1,4 @@
-//! What lacks, as it is reported.
+//! The report of missing builds.
 
 use metahub_store::{DemandGot, DemandRecord};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How much of pulls is recorded, and who pulls.
+//! The settings of demand records, and the client of a recorded pull.
 
 use std::net::IpAddr;
 use std::time::Duration;

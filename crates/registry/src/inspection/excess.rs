@@ -1,5 +1,5 @@
-//! What an image's code needs beyond the processors that somebody names: a login, or the entry of a
-//! collection. No I/O.
+//! What an image's code needs beyond the given processors: those of a login, or of a collection's
+//! entry. No I/O.
 
 use std::fmt;
 

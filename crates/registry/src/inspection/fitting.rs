@@ -1,4 +1,4 @@
-//! Whether an image that was chosen for a login fits it by its code.
+//! Checks by its code whether an image that was chosen for a login fits it.
 
 use std::time::Duration;
 

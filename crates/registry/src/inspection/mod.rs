@@ -1,8 +1,8 @@
-//! What images need, as reading their code shows it, held against what logins provide.
+//! Inspection: compares what the code of images needs with what logins provide.
 //!
 //! Layers are read in the background, each once: what they need is recorded beside their blobs and
-//! goes with them. What an image needs is put together of that when it is chosen, and remembered;
-//! so no pull that was answered before reads anything of it.
+//! removed with them. An image's needs are assembled from its layers when it is chosen, and
+//! remembered; so a repeated pull reads nothing of it.
 
 pub(crate) mod excess;
 pub(crate) mod fitting;
@@ -45,7 +45,7 @@ pub(crate) struct Inspections {
     unread: moka::sync::Cache<Digest, Arc<ImageNeeds>>,
     /// Wakes those who wait for an image.
     done: Notify,
-    /// Wakes whoever works images off, and waits for one that is due later.
+    /// Wakes the worker of the queue, which also waits for an image that is due later.
     offered: Arc<Notify>,
 }
 

@@ -1,5 +1,5 @@
-//! Images that wait for being read: in turn, each once, and only so many. Those for which a pull
-//! waits come first.
+//! The bounded queue of images to be inspected: in order, each once. Images for which a pull waits
+//! come first.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What an operator says of inspection.
+//! The operator's settings of inspection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The one thread that reads code, at the lowest priority and no faster than it may.
+//! The one thread that inspects layers, at the lowest priority and a limited rate.
 
 use std::io::{self, Read};
 use std::pin::Pin;

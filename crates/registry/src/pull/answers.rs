@@ -1,9 +1,9 @@
-//! What logins were answered of tags, and why, taken again while nothing changed that an answer
-//! depends on: then a pull under a profile costs no more than that of an image which was pushed.
+//! Answers to logins' pulls by tag, and their explanations, reused while nothing changed that they
+//! depend on: a pull under a profile then costs no more than that of a pushed image.
 //!
-//! An answer depends on the documents, on what the tag names, on what a collection's entries and
-//! the profile's layer images are, on what was found out about images, and on what is stored. All
-//! of that is looked at when an answer is kept, and compared by numbers when it is taken again.
+//! An answer depends on the documents, on what the tag names, on the images of a collection's
+//! entries and the profile's layer images, on what is known about images, and on what is stored.
+//! All of that is recorded as numbers when an answer is cached, and compared when it is reused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

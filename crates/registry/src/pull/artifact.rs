@@ -1,5 +1,5 @@
-//! The compatibility artifact of Node Feature Discovery that refers to an image: found here or at
-//! the image's upstream, and read.
+//! The compatibility artifact of Node Feature Discovery that refers to an image: looked up here or
+//! at the image's upstream, and parsed.
 
 use jiff::Timestamp;
 use metahub_hardware::nfd;

@@ -1,7 +1,7 @@
-//! Blobs on their way out: held here, arriving from an upstream, or nowhere.
+//! Serves blobs: from the store, or while they arrive from an upstream.
 //!
-//! A repository gives out only what it holds itself or what its own upstream gives: knowing a
-//! digest opens nothing (CVE-2024-39897).
+//! A repository serves only what it holds itself or what its own upstream has: knowing a digest
+//! gives no access (CVE-2024-39897).
 
 use std::io;
 use std::ops::Range;

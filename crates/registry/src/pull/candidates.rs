@@ -1,9 +1,10 @@
-//! The candidates of a choice: the entries of a source, those of indexes within it in their
-//! place, each with what its image says of itself. Choosing among them is `metahub_resolve`'s.
+//! The candidates of a choice: the entries of a source, with nested indexes expanded, each with
+//! what its image states about itself. `metahub_resolve` chooses among them.
 //!
-//! Only images that could be chosen are read, since that may cost requests to an upstream: of up
-//! to [`MAX_READ_AT_ONCE`](metahub_resolve::MAX_READ_AT_ONCE) for one platform all, of more the
-//! one that would be chosen, until one is. What is read of an image is kept by its digest.
+//! Only images that could be chosen are read, since that may cost requests to an upstream: if there
+//! are up to [`MAX_READ_AT_ONCE`](metahub_resolve::MAX_READ_AT_ONCE) for one platform, all of them;
+//! if more, the one that would be chosen, until one is. The result for an image is cached by its
+//! digest.
 
 use std::collections::HashMap;
 use std::sync::Arc;

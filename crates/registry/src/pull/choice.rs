@@ -1,8 +1,9 @@
-//! What logins were found to get of sources, in memory, and what outcomes were made, in the store.
+//! Choices and outcomes: which images logins get from sources, in memory, and what was made from
+//! them, in the store.
 //!
-//! A login may say what it likes, so nothing that is written down depends on how it is worded: a
-//! choice, which does, is forgotten after a while and lies in memory that has a bound; an outcome
-//! depends only on what was chosen, and any number of logins that choose the same share one.
+//! A login's wording is up to the client, so nothing that is stored depends on it: a choice, which
+//! does, expires and is in bounded memory; an outcome depends only on what was chosen, and any
+//! number of logins that choose the same share one.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! A collection's source index: what its entries name now, as one index in which every entry
-//! says what it requires. Events then run on it as on any index.
+//! A collection's source index: the current images of its entries, as one index in which every
+//! entry states its requirements. Events then run on it as on any index.
 //!
-//! The index is a function of the entries and of what their images are now; it is built again
-//! when one of those changes, and now and then to see what has come to refer to an image.
+//! The index is a function of the entries and of their current images; it is rebuilt when one of
+//! those changes, and periodically to notice new referrers of an image.
 
 use std::collections::HashMap;
 use std::sync::Arc;

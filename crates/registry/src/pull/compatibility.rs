@@ -1,6 +1,6 @@
-//! What upstreams tell of the compatibility artifact that refers to an image: asked for at most
-//! every ten minutes, and written down, so that what an upstream said last counts while it cannot
-//! be asked.
+//! What upstreams answered about the compatibility artifact that refers to an image: asked at most
+//! every ten minutes, and stored, so that the last answer counts while the upstream cannot be
+//! asked.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
-//! One run of the events: `post-manifest-list-get` on an index, then `post-manifest-get` on every
-//! child that it leaves. In steps: decide (what the source has, and what of it the login gets),
-//! find the outcome, and only where nobody had it before, make its documents and keep them. Whether
-//! a run is needed at all is decided in [`manifest`](crate::pull::manifest).
+//! One derivation: `post-manifest-list-get` on an index, then `post-manifest-get` on every child
+//! that is left. In steps: decide (what the source holds, and what of it the login gets), look up
+//! the outcome, and only if it is new, make its documents and store them.
+//! [`manifest`](crate::pull::manifest) decides whether a derivation is needed at all.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The form of the provenance of a derived manifest or index: from which image it was derived, and
-//! what was done to that. A function of what the outcome's key is made of, so that every replica
-//! writes the same bytes: nothing of a login stands in it, and no time.
+//! The provenance document of a derived manifest or index: the source image, and the actions on it.
+//! A function of what the outcome's key is made of, so that every replica writes the same bytes: it
+//! contains nothing of a login, and no time.
 
 use metahub_oci::{Digest, Platform};
 use serde::{Deserialize, Serialize};

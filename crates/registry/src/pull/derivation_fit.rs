@@ -1,5 +1,5 @@
-//! Choosing for one run of the events, and holding what was chosen against the login by its code:
-//! what does not fit is left out of the next choice.
+//! Chooses an image for one derivation, and checks the choice against the login by its code: an
+//! image that does not fit is left out of the next choice.
 
 use std::collections::HashMap;
 use std::sync::Arc;

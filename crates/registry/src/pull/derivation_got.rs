@@ -1,5 +1,5 @@
-//! What of a run of the events the login's machine gets, for counting what lacks: worked out when
-//! a choice is made, so that a pull that takes it again only notes it.
+//! What the login's machine gets from a derivation, for counting missing builds: computed when a
+//! choice is made, so that a pull that reuses it only notes it.
 
 use metahub_hardware::{Feature, Microarchitectures, Target, from_platform};
 use metahub_oci::{Descriptor, Document, Platform};

@@ -1,4 +1,4 @@
-//! The provenance of derived content as a referrer of it: making one, and finding it again.
+//! The provenance of derived content as a referrer of it: making it, and finding it again.
 
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document, DocumentError, MediaType};

@@ -1,5 +1,5 @@
 //! Signatures of derived content, as referrers beside its provenance. They are made once, when an
-//! outcome is stored, on a thread that may block, and are the same each time: nothing piles up.
+//! outcome is stored, on a blocking thread, and are the same each time: nothing piles up.
 
 use bytes::Bytes;
 use metahub_oci::{Descriptor, Digest, Document};

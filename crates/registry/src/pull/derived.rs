@@ -1,5 +1,5 @@
-//! What a derivation makes: documents in memory. [`outcome_store`](crate::pull::outcome_store)
-//! stores them.
+//! The documents of a derivation, in memory. [`outcome_store`](crate::pull::outcome_store) stores
+//! them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Parsed documents, each parsed once however many ask for it, and heavy work on them, which is
-//! done on blocking threads within the document budget, so that everybody else goes on.
+//! A cache of parsed documents, each parsed once for all concurrent callers. Heavy work on them
+//! runs on blocking threads within the document budget, so that it delays no other request.
 
 use std::sync::Arc;
 use std::time::Duration;

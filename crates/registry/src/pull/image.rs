@@ -1,4 +1,4 @@
-//! Images as decisions need them: a manifest with its configuration, wherever they lie.
+//! Images as choices need them: a manifest with its configuration, from the store or an upstream.
 
 use bytes::Bytes;
 use metahub_oci::{Digest, Document, ImageConfig, Manifest, Platform, RepositoryName};

@@ -1,6 +1,6 @@
-//! What one image says of itself, as judging it needs it: whether it is there and an image at
-//! all, its platform, what it requires. Read from the manifest, the configuration, and the
-//! compatibility artifact that refers to it; the first two never change, and are kept by digest.
+//! What one image states about itself: whether it exists and is an image at all, its platform, its
+//! requirements. Read from the manifest, the configuration, and the compatibility artifact that
+//! refers to it; the first two never change, and are cached by digest.
 
 use std::borrow::Cow;
 use std::sync::Arc;

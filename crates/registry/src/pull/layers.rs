@@ -1,4 +1,4 @@
-//! What a profile does to the images of a source, and the layer images that it may need for that.
+//! The actions of a profile on the images of a source, and the layer images that they may need.
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
-//! Manifests on their way out: by tag, what the login's profile makes of it; by digest, never
-//! rewritten.
+//! Serves manifests: by tag, as the login's profile derives them; by digest, never rewritten.
 //!
-//! The bytes of an answer by tag depend only on the name, the source's digest, what of it was
-//! chosen, and the layer images. Those make the key of an outcome, so every replica derives the
-//! same bytes, and logins that come to the same share them however they are worded.
+//! The bytes of an answer by tag depend only on the name, the source's digest, the chosen entries,
+//! and the layer images. Those make the key of an outcome, so every replica derives the same bytes,
+//! and logins with the same outcome share them however they are worded.
 
 use std::borrow::Cow;
 use std::sync::Arc;

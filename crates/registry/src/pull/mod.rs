@@ -1,4 +1,4 @@
-//! From a request for a tag, a manifest, a blob or a list to the answer.
+//! Pulls: requests for a tag, a manifest, a blob or a list.
 
 pub(crate) mod answers;
 pub(crate) mod artifact;

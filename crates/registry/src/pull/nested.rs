@@ -1,5 +1,5 @@
-//! Indexes within an index: followed, within bounds, and replaced by the entries that they hold.
-//! Clients that take the first match do not follow them.
+//! Nested indexes: followed, within bounds, and replaced by their entries. Clients that take the
+//! first match do not follow them.
 
 use std::collections::HashSet;
 

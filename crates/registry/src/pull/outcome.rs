@@ -1,4 +1,4 @@
-//! What a login gets of a source: what a choice comes to, and where that is stored.
+//! The outcome of a choice, and where it is stored.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Stores what a derivation made: the children before the index that names them, and last the
-//! record by which the outcome is found again.
+//! Stores a derivation: the children before the index that names them, and last the record by which
+//! the outcome is found again.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The referrers of a manifest (`spec.md#listing-referrers`): pushed here, and of upstreams.
+//! The referrers of a manifest (`spec.md#listing-referrers`): those that were pushed here, and
+//! those at upstreams.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What of an index can run. Only that is chosen from and changed: an index of signatures, of
-//! charts or of a build cache passes untouched under every profile.
+//! Which entries of an index can run. Only those are chosen from and changed: an index of
+//! signatures, of charts or of a build cache is served unchanged under every profile.
 
 use metahub_oci::{Descriptor, Document, Index};
 

@@ -1,5 +1,5 @@
-//! From a tag to the content it names before any event runs: in a collection, in a repository
-//! held here, or at an upstream, where `recheck` asks again when its time has come.
+//! The source of a tag, before any event runs: in a collection, in a local repository, or at an
+//! upstream, where [`revalidate`](crate::cache::revalidate) asks again when its lifetime is over.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
-//! For how long stands what an image was found to be that a document names: a profile with twenty
-//! layer images, or a collection of a thousand entries, then costs a warm pull no more than an
-//! image that was pushed.
+//! How long a look-up of an image that a document names stays valid: a profile with twenty layer
+//! images, or a collection of a thousand entries, then costs a warm pull no more than a pushed
+//! image.
 //!
-//! It stands while nothing changed in the repositories that were looked in, and while no tag of an
-//! upstream is to be asked for again. Documents are the same for everybody, and lead to no
-//! upstream that is read under each account's own identity, so what was found does not depend on
-//! who asked.
+//! A look-up is valid while nothing changed in the repositories that were searched, and while no
+//! tag of an upstream is due for revalidation. Documents are the same for everybody, and lead to no
+//! pass-through upstream, so the result does not depend on the caller.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Weak};

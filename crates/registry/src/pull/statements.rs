@@ -1,4 +1,4 @@
-//! What `metahub check --images` and `metahub coverage` ask of images.
+//! What images state about themselves, for `metahub check --images` and `metahub coverage`.
 
 use metahub_catalog::Composed;
 use metahub_hardware::Statements;

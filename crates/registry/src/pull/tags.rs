@@ -1,4 +1,5 @@
-//! The tags of a repository: those of a collection, those pushed here, and those of upstreams.
+//! Lists the tags of a repository: those of a collection, those pushed here, and those of
+//! upstreams.
 
 use metahub_catalog::Composed;
 use metahub_oci::Tag;

@@ -1,4 +1,4 @@
-//! Deleting tags, manifests and blobs. The guards are in [`change`](crate::access::change).
+//! Deletes tags, manifests and blobs. The guards are in [`change`](crate::access::change).
 
 use metahub_oci::{Digest, Tag};
 

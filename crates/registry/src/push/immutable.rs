@@ -1,5 +1,4 @@
-//! Tags that name one thing for ever, by pattern. What they name, and all that it needs, is not
-//! deleted either.
+//! Immutable tags, by pattern. What they name, and all that it needs, cannot be deleted either.
 
 use metahub_oci::{RepositoryName, Tag};
 use regex::RegexSet;

@@ -1,4 +1,4 @@
-//! Manifests on their way in.
+//! Pushes of manifests.
 
 use bytes::Bytes;
 use metahub_oci::{Digest, Document, MediaType, Reference, Tag};

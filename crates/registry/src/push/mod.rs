@@ -1,4 +1,4 @@
-//! What clients push and delete.
+//! Pushes and deletions.
 
 pub(crate) mod delete;
 pub(crate) mod immutable;

@@ -1,4 +1,4 @@
-//! Blobs on their way in.
+//! Pushes of blobs.
 
 use bytes::Bytes;
 use futures_util::Stream;

@@ -1,7 +1,7 @@
-//! What an image that is gathered consists of: its manifests with everything that they lead to,
-//! and what refers to them, by the referrers API or by the name of a tag.
+//! The contents of an image that is fetched in full: its manifests with everything that they lead
+//! to, and their referrers, by the referrers API or by tag.
 //!
-//! Blobs are only noted here; they are fetched together, when all is known.
+//! Blobs are only listed here; they are fetched together, when the list is complete.
 
 use std::collections::HashSet;
 use std::sync::Arc;

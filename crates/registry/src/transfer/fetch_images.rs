@@ -1,12 +1,12 @@
-//! Fetching images in full: to warm the cache ahead of a pull, and to export them to another site.
+//! Fetches images in full: to warm the cache ahead of a pull, and to export them to another site.
 //!
-//! This runs what a pull runs, so what is fetched is fetched once however many clients pull
-//! meanwhile. Of each image it takes what a login gets, or everything; of what a collection names
-//! and the login does not get, only what makes the collection the same at another place: its
-//! manifests and configurations.
+//! This runs the code of a pull, so content is fetched once however many clients pull meanwhile. Of
+//! each image it fetches what a login gets, or everything; of the collection's entries that the
+//! login does not get, only what makes the collection the same at another site: manifests and
+//! configurations.
 //!
-//! One image's failure does not affect the others: each is walked by itself (`walk`), and so is
-//! what is attached to one; `merge` joins them.
+//! One image's failure does not affect the others: each image, and each of its attachments, is
+//! walked separately (`walk`); `merge` joins them.
 
 use metahub_catalog::{Args, Collection, Composed};
 use metahub_oci::{Digest, ImageReference, Platform, Reference, RepositoryName};

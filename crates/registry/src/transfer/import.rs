@@ -1,9 +1,9 @@
-//! Taking in a bundle that another MetaHub or another tool wrote.
+//! Imports a bundle that another MetaHub or another tool wrote.
 //!
-//! First all of it is looked at, then all content is hashed and stored where nobody may read it,
-//! and only then it becomes visible: blobs, manifests, last the tags. A bundle that is wrong
-//! anywhere leaves nothing that can be seen. What is here already is not read again, so an import
-//! that broke off goes on where it was when it is started anew.
+//! First the whole bundle is checked, then all content is hashed and stored without a repository
+//! that may read it, and only then it becomes visible: blobs, manifests, last the tags. A bundle
+//! with any error leaves nothing visible. Content that is stored already is not read again, so an
+//! interrupted import continues when it is started again.
 
 use std::path::Path;
 
@@ -67,7 +67,7 @@ impl Import {
         off_the_workers(work).await
     }
 
-    /// The profile and collection documents in it. Whoever imports puts them in force.
+    /// The profile and collection documents in it. The caller puts them in use.
     #[must_use]
     pub fn documents(&self) -> &[String] {
         &self.checked.documents

@@ -1,5 +1,5 @@
-//! Looking at a bundle before anything of it is stored: what its entries are called, and whether
-//! everything that they lead to is in it.
+//! Checks a bundle before anything of it is stored: the names of its entries, and whether it holds
+//! everything that they lead to.
 
 use std::collections::{HashMap, HashSet};
 
@@ -81,7 +81,7 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-/// What an entry is called: in full by us, by other tools as whoever wrote it called it.
+/// The name of an entry: MetaHub writes it in full, other tools write what their user gave.
 fn name_of(entry: &Descriptor) -> Result<ImageReference, ImportError> {
     let full = entry.annotation(metahub_resolve::IMAGE);
     let text = full
@@ -108,7 +108,7 @@ fn name_of(entry: &Descriptor) -> Result<ImageReference, ImportError> {
 struct Walk<'b> {
     bundle: &'b Bundle,
     image: String,
-    /// Whether content may be missing, as whoever exported it says.
+    /// Whether content may be missing, as the exporter states.
     partial: bool,
     seen: HashSet<Digest>,
     documents: Vec<Document>,

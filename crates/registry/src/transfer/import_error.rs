@@ -1,4 +1,4 @@
-//! Why a bundle is not imported.
+//! Why a bundle cannot be imported.
 
 use metahub_bundle::BundleError;
 use metahub_oci::Digest;

@@ -1,4 +1,5 @@
-//! What is to be gathered, and what was: plain data that travels between processes.
+//! The request and the result of fetching images in full: plain data that travels between
+//! processes.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! From what was gathered for each image to one plan: the blobs are fetched together, and what
-//! cannot be had whole is left out by itself, an attachment without its image, an image without
-//! the others.
+//! Merges the inventories of images into one: blobs are fetched together, and what cannot be
+//! fetched in full is left out by itself, an attachment without its image, an image without the
+//! others.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! One walk through an image: what was found of it so far. What can be left out is walked as a part
-//! of its own, so that a part that cannot be had leaves nothing behind in what it belongs to.
+//! One walk through an image: what was found so far. Optional parts are walked separately, so that
+//! a part that cannot be fetched leaves nothing behind in what it belongs to.
 
 use std::collections::{BTreeMap, HashSet};
 

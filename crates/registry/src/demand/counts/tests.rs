@@ -1,4 +1,4 @@
-//! What is counted once, and what a million logins leave.
+//! What is counted once, and the memory that a million logins leave.
 
 use std::net::{IpAddr, Ipv4Addr};
 
