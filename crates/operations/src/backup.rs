@@ -1,4 +1,4 @@
-//! Copies of a data folder, and a data folder of such a copy.
+//! Backups of a data folder, and restoring one.
 
 use std::path::{Path, PathBuf};
 

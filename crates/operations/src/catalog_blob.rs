@@ -1,4 +1,4 @@
-//! Blobs of another registry that are small enough to be held in memory.
+//! Fetches small blobs of another registry into memory.
 
 use std::sync::Arc;
 

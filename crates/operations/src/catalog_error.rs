@@ -1,4 +1,4 @@
-//! What can go wrong when a catalog is read from another registry.
+//! Why a catalog cannot be read from another registry.
 
 use std::time::Duration;
 

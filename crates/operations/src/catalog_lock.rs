@@ -1,5 +1,5 @@
-//! A lock: the digest of every image that a catalog named when it was verified. People and CI read
-//! it to see what moved; nothing is served by it.
+//! A lock file: the digest of every image that a catalog named when it was verified. People and CI
+//! read it to see what changed; it does not affect what is served.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
-//! Reads a catalog that is an OCI artifact from another registry. Everything that comes is
-//! bounded, verified against its digest and, where a key is given, against a signature; nothing
-//! is written.
+//! Reads a catalog that is an OCI artifact from another registry. Everything is bounded, verified
+//! against its digest and, if a key is given, against a signature; nothing is written.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Finds a signature of a manifest at another registry: as a bundle among its referrers, else
-//! under the tag that cosign used before. A registry can offer any number of either; a few are
-//! tried.
+//! Finds a signature of a manifest at another registry: as a bundle among its referrers, else under
+//! the tag that cosign used before. A registry can offer any number of either; a few are tried.
 
 use std::sync::Arc;
 

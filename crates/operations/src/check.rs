@@ -1,6 +1,5 @@
-//! Checking profile and collection documents: what is right and wrong is decided by the catalog,
-//! which a server loads the same way. With images, what documents say is also held against the
-//! images that they name. Nothing is written.
+//! Checks profile and collection documents, by the code with which a server loads them. With
+//! images, the documents are also compared with the images that they name. Nothing is written.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! One image that several logins can run, as an MPI job over unlike nodes needs it: the login that
-//! provides only what all of them provide, and whether an image fits each of them.
+//! Finds one image that several logins can run, as an MPI job over unlike nodes needs it: composes
+//! the login that provides only what all of them provide, and checks that an image fits each of
+//! them.
 
 use metahub_hardware::{Feature, Key, Microarchitectures, Target};
 use metahub_oci::Digest;

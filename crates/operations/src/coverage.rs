@@ -1,5 +1,5 @@
-//! Which image each kind of machine gets of each collection, as a table of images × targets. It
-//! chooses by the code that a pull runs, and changes nothing.
+//! Coverage: which image each kind of machine gets of each collection, as a table of images ×
+//! targets. It chooses by the code that a pull runs, and changes nothing.
 
 mod matrix;
 mod report;

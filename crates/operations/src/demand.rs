@@ -1,4 +1,4 @@
-//! Telling which builds lack, by what the machines of logins got.
+//! Reports which builds are missing, by what the machines of logins got.
 
 use std::time::{Duration, SystemTime};
 

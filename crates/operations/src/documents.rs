@@ -1,6 +1,6 @@
-//! Documents that came in a bundle: kept in the folder `catalog` of the data folder, which is
-//! read beside what the configuration names. One file each, named by what it defines, so that a
-//! later import replaces it.
+//! Documents of an imported bundle: stored in the folder `catalog` of the data folder, which is
+//! read besides the configured ones. One file each, named by what it defines, so that a later
+//! import replaces it.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,6 +1,6 @@
-//! Writing images in full into one file, for sites without a network. What to write was worked out,
-//! and fetched, by whoever serves the data folder; the content is read from the folder here, and
-//! hashed once more on its way. A file that broke off is continued.
+//! Exports images in full into one file, for sites without a network. The process that serves the
+//! data folder selects and fetches the content; this reads it from the folder and hashes it once
+//! more. An interrupted export continues.
 
 use std::collections::HashMap;
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! A registry of this process's own, for operations that read images without a server: what it
-//! fetches is kept in a temporary folder and gone at the end. It serves nobody.
+//! A private, temporary registry in this process, for operations that read images without a server:
+//! what it fetches is stored in a temporary folder and removed at the end. It serves no client.
 
 use std::sync::Arc;
 

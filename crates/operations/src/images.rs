@@ -1,4 +1,4 @@
-//! Having images fetched in full, before anybody pulls them or to export them.
+//! Fetches images in full, to warm the cache or to export them.
 
 use metahub_oci::{ImageReference, Platform};
 use metahub_registry::{ImageSelection, Inventory, Registry};
@@ -24,7 +24,7 @@ pub struct Images {
 impl Images {
     fn selection(&self, registry: &Registry) -> Result<ImageSelection, OperationError> {
         let login = self.login.as_deref().map(|login| {
-            // Whoever may read the folder is asked for no password, so no account is looked up.
+            // Access to the folder needs no password, so no account is looked up.
             registry.catalog().interpret(login, &|_| false)
         });
         Ok(ImageSelection {

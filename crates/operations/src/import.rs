@@ -1,4 +1,4 @@
-//! Taking in a bundle, with its documents.
+//! Imports a bundle, with its documents.
 
 use std::path::PathBuf;
 

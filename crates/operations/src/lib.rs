@@ -1,10 +1,10 @@
-//! What the command, the control socket, the server's schedule and its API share: each operation
-//! is a typed request with a typed report, and tells its progress in bytes. Callers parse, call
-//! and print; nothing here prints, reads arguments or speaks a protocol.
+//! The operations that the command, the control socket, the server's schedule and its API share:
+//! each is a typed request with a typed report, and reports its progress in bytes. Callers parse,
+//! call and print; nothing here prints, reads arguments or speaks a protocol.
 //!
-//! Operations on a data folder implement [`Operation`], and [`Request`] is any of them, as it
-//! goes through the control socket. [`Check`], [`Coverage`], [`Inspect`] and [`Resolve`] read documents or
-//! images and change nothing. [`export()`] and [`restore()`] write files of their own.
+//! Operations on a data folder implement [`Operation`], and [`Request`] is any of them, as it goes
+//! through the control socket. [`Check`], [`Coverage`], [`Inspect`] and [`Resolve`] read documents
+//! or images and change nothing. [`export()`] and [`restore()`] write files of their own.
 
 mod backup;
 mod catalog_blob;

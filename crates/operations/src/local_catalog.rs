@@ -1,4 +1,5 @@
-//! The catalog of files and of stored copies, for operations that read documents without a server.
+//! Loads the catalog from files and stored copies, for operations that read documents without a
+//! server.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Images of files in a registry in memory, for operations that read images without a server:
-//! manifests and configurations alone, since no layer's bytes are needed to choose or derive.
+//! Loads images from files into a registry in memory, for operations that read images without a
+//! server: manifests and configurations alone, since no layer's bytes are needed to choose or
+//! derive.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -109,8 +110,8 @@ fn read_file(
     Ok(images)
 }
 
-/// What an entry is called: in full where whoever wrote it says so; a tag alone is one of the
-/// repository that is asked about; without any name it is what is asked about.
+/// The name of an entry: in full where its writer gives it; a tag alone belongs to the requested
+/// repository; an entry without any name is the requested image.
 fn name_of(entry: &Descriptor, asked: &ImageReference) -> ImageReference {
     if let Some(image) = full_name_of(entry) {
         return image;
@@ -126,7 +127,7 @@ fn name_of(entry: &Descriptor, asked: &ImageReference) -> ImageReference {
     }
 }
 
-/// What an entry is called where whoever wrote it says so in full.
+/// The full name of an entry, if its writer gave it.
 pub(crate) fn full_name_of(entry: &Descriptor) -> Option<ImageReference> {
     let full = [metahub_resolve::IMAGE, CONTAINERD_NAME];
     let full = full.into_iter().find_map(|key| entry.annotation(key));

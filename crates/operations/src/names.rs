@@ -1,4 +1,4 @@
-//! Names that were pushed to, and hold nothing any more.
+//! Local names without content, and releasing them.
 
 use metahub_oci::RepositoryName;
 use metahub_registry::{EmptyName, Registry, Released};

@@ -1,4 +1,5 @@
-//! Registries that ask no upstream: where images lie in them, and how their upstreams are set up.
+//! Registries that ask no upstream: the layout of their images, and the configuration of their
+//! upstreams.
 
 use std::collections::HashSet;
 

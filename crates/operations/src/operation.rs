@@ -1,4 +1,4 @@
-//! What every operation on a data folder is.
+//! The interface of an operation on a data folder.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! Pins: manifests that stay until an operator says otherwise.
+//! Pins: manifests that stay until an operator removes the pin.
 
 use metahub_oci::ImageReference;
 use metahub_registry::{PinnedImage, Registry};

@@ -1,4 +1,4 @@
-//! How far an operation is.
+//! The progress of an operation.
 
 use metahub_registry::{ImportProgress, TransferProgress};
 use metahub_store::{Copying, ScrubProgress};

@@ -1,4 +1,4 @@
-//! Any operation on a data folder, as it goes through the control socket.
+//! A request for any operation on a data folder, as it goes through the control socket.
 
 use metahub_registry::Registry;
 use serde::{Deserialize, Serialize};

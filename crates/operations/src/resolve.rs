@@ -1,4 +1,5 @@
-//! Which image a login gets, and why: the request as it goes through the API, and its answers.
+//! Resolve: which image a login gets, and why. The request as it goes through the API, and its
+//! answers.
 
 use metahub_catalog::Composed;
 use metahub_oci::{ImageReference, Platform};

@@ -1,6 +1,6 @@
-//! What a login gets for an image without a server: documents are read from files, images from
-//! files or upstreams, and the registry's own code chooses and derives, so that the answer is the
-//! one that a server with these documents gives. Nothing is kept.
+//! Resolves an image for a login without a server: documents are read from files, images from files
+//! or upstreams, and the registry's own code chooses and derives, so that the answer is that of a
+//! server with these documents. Nothing is kept.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Finds new versions of applications among the tags of registries, and says what the documents of
-//! their collections are to be then. Nothing is written.
+//! Finds new versions of applications among the tags of registries, and proposes the changed
+//! documents of their collections. Nothing is written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

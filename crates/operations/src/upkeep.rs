@@ -1,4 +1,4 @@
-//! Looking after content: collecting garbage, and rereading all of it.
+//! Upkeep of content: garbage collection and scrubbing.
 
 use std::time::Duration;
 

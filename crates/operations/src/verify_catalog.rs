@@ -1,5 +1,5 @@
-//! Holds collections against the registries that their images are in: whether each image is there,
-//! which digest it has, and whether it says of itself what its entry says. Nothing is written.
+//! Verifies collections against the registries of their images: whether each image exists, its
+//! digest, and whether it states about itself what its entry states. Nothing is written.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

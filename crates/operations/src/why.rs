@@ -1,6 +1,5 @@
-//! The story of an image that MetaHub serves: from which one it was derived, what was done to
-//! that, by which profile, and why that one was chosen. Told of what [`Resolve`](crate::Resolve)
-//! answers.
+//! Explains an image that MetaHub serves: its source, the actions on it, the profile, and why it
+//! was chosen. Built from the answer of [`Resolve`](crate::Resolve).
 
 use metahub_oci::{Digest, Platform};
 use metahub_registry::{AddedImage, AppliedAction, DerivationDocument, Resolution, SourceKind};

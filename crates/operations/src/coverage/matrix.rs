@@ -1,4 +1,4 @@
-//! Works out the table. Every cell is what a pull under that login would choose.
+//! Computes the table. Every cell is what a pull under that login would choose.
 
 use std::sync::Arc;
 

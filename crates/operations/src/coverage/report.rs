@@ -1,4 +1,4 @@
-//! The table as it is reported.
+//! The report of coverage: the table.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! How much the API keeps.
+//! Bounds on the documents of the API.
 
 use metahub_store::DocumentBounds;
 

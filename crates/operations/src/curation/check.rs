@@ -1,5 +1,5 @@
-//! What a document of the API must hold to be kept: it is right by itself, it defines what its name
-//! says and no file defines, and with it no other document gets an error.
+//! Checks a document before the API accepts it: it is valid by itself, it defines what its name
+//! says and no file defines, and it causes no error in another document.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The two kinds of documents that the API keeps, and how each is named.
+//! The two kinds of documents of the API, and how each is named.
 
 use std::str::FromStr;
 

@@ -1,6 +1,6 @@
-//! Documents that come through the API: checked as `metahub check` does, together with all others
-//! that the server has; kept in the store with the versions before them; joined with the documents
-//! of folders into one catalog. What folders define counts first, and is never replaced from here.
+//! The documents of the API: checked as `metahub check` does, together with all others that the
+//! server has; stored with their former versions; merged with the documents of folders into one
+//! catalog. Documents of folders take precedence, and are never replaced from here.
 
 mod bounds;
 mod check;

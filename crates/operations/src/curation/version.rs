@@ -1,4 +1,4 @@
-//! Versions of documents: what the API tells of them, and their entity tags.
+//! Versions of documents as the API shows them, and their entity tags.
 
 use jiff::Timestamp;
 use metahub_catalog::Problem;

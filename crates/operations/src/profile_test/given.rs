@@ -1,5 +1,4 @@
-//! What a test gives, as content of a registry in memory: images of its words, whose layers nobody
-//! reads.
+//! Puts a test's given images into a registry in memory. Their layers are never read.
 
 use std::collections::HashMap;
 use std::sync::Arc;

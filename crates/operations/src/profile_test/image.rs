@@ -1,4 +1,5 @@
-//! An image made of a test's words: manifest and configuration. Its layers are digests of nothing.
+//! Builds an image from a test's words: manifest and configuration. Its layers are digests without
+//! content.
 
 use bytes::Bytes;
 use metahub_catalog::GivenImage;

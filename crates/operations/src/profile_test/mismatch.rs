@@ -1,4 +1,4 @@
-//! What a test expected and what came instead.
+//! A difference between what a test expected and what it got.
 
 use metahub_catalog::Location;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Runs the tests of documents without a server: what a test gives is put into a store in memory,
+//! Runs the tests of documents without a server: the given images are put into a store in memory,
 //! and pulled by the registry's own code, so that a test and a server cannot disagree. Nothing is
 //! fetched, and nothing is written.
 

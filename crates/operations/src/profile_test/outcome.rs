@@ -1,4 +1,4 @@
-//! What a pull of a test gave, held against what is expected.
+//! Compares the result of a test's pull with what is expected.
 
 use metahub_catalog::{Expected, TestCase};
 use metahub_oci::{ImageConfig, ImageReference, JsonMap, Manifest};

@@ -1,4 +1,4 @@
-//! Runs a test in its world: pulls what it pulls, and lists tags where it says which there are.
+//! Runs one test: does its pull, and lists tags where it expects some.
 
 use metahub_catalog::{Composed, Expected, TestCase};
 use metahub_oci::{Document, ImageConfig, ImageReference, Reference, RepositoryName};

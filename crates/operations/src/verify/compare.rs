@@ -1,4 +1,4 @@
-//! What an entry asks for, held against what an image's code needs. No I/O.
+//! Compares what an entry requires with what an image's code needs. No I/O.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What layers need, each read once.
+//! What layers need; each layer is read once.
 
 use std::collections::HashMap;
 use std::io::{self, Read};

@@ -1,6 +1,6 @@
-//! Holding collections against the code of the images that they name: an entry that asks for less
-//! than its code requires is an error, one that asks for more a warning, and what is not known is
-//! told. Each layer is read once, and the content of each file.
+//! Verifies collections against the code of their images: an entry that requires less than its code
+//! needs is an error, one that requires more a warning, and unknown needs are reported. Each layer
+//! is read once, and the content of each file.
 
 mod compare;
 mod images;

@@ -1,4 +1,4 @@
-//! Where the images come from that collections are held against.
+//! Where verification reads images from.
 
 use crate::image_reader::ImageReader;
 use crate::local_images::LocalImages;
