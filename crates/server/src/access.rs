@@ -1,9 +1,10 @@
-//! Who asks, and whether they may: the one place where credentials are read and rights checked.
+//! Authentication and authorisation of requests: the one place where credentials are read and
+//! rights checked.
 //!
-//! Under `/v2/` a request without credentials is answered 401 with a challenge even where
-//! reading is free for all: clients send credentials only when they are challenged, and a login
-//! that never arrives would silently yield the image for no hardware at all. Whoever has none
-//! gets a token for the asking.
+//! Under `/v2/` a request without credentials is answered 401 with a challenge even where reading
+//! is free for all: clients send credentials only when they are challenged, and a login that never
+//! arrives would silently yield the image for no hardware at all. A client without credentials gets
+//! a token on request.
 
 use std::fmt::Display;
 use std::net::IpAddr;

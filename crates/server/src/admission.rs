@@ -1,6 +1,6 @@
-//! Which requests are answered at once: so many in all, and so many of one client network, so that
-//! one client cannot keep the others out. Whoever comes when there is no room is told to come back
-//! rather than queued: a queue would be filled by the same clients.
+//! Admission control: a limit on the requests answered at once, in all and for one client network,
+//! so that one client cannot keep the others out. Requests beyond it are refused with a time to
+//! retry rather than queued: a queue would be filled by the same clients.
 
 use http::header;
 use metahub_limits::{Full, Network, Share, Shares};

@@ -1,4 +1,4 @@
-//! What a server is made of, as its caller puts it together.
+//! The parts of a server, as its caller assembles them.
 
 use metahub_auth::Authenticator;
 use metahub_operations::Curation;

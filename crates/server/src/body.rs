@@ -1,4 +1,4 @@
-//! Answer bodies: nothing, bytes in memory, or a stream of known length.
+//! Answer bodies: empty, bytes in memory, or a stream of known length.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! One request, taken apart.
+//! One parsed request.
 
 use std::net::IpAddr;
 

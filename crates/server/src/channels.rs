@@ -1,5 +1,5 @@
-//! What a request shows beside its login, by which a profile may be chosen: the first components
-//! of the repository's name, the host that was asked, a header, a certificate, an address.
+//! The properties of a request besides its login by which a profile may be chosen: the first
+//! components of the repository's name, the requested host, a header, a certificate, an address.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Certificates of clients: by which authorities they have to be issued, and which names they
-//! bear. A client without one is served as well.
+//! Client certificates: the authorities that have to issue them, and the names in them. A client
+//! without one is served as well.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! One connection, from the handshake to its end: HTTP/1.1 or HTTP/2, over TLS as agreed there,
-//! in the clear as the client begins.
+//! One connection, from the handshake to its end: HTTP/1.1 or HTTP/2, as negotiated over TLS, or as
+//! the client begins in the clear.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! One request's way: route → identity → right → handler → answer → log line.
+//! Dispatches one request: route → identity → right → handler → answer → log line.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -329,7 +329,7 @@ impl Dispatcher {
         demand::get(&self.app.registry, &call.query).await
     }
 
-    /// For monitoring: whoever the configuration lets read it.
+    /// The metrics page, for accounts that the configuration lets read it.
     async fn metrics(
         &self,
         call: &Call<'_>,

@@ -1,9 +1,9 @@
-//! The one mapping from what went wrong to what HTTP says.
+//! The one mapping of errors to HTTP answers.
 //!
 //! Which error type is for what: library crates return their own `thiserror` enums; handlers
-//! convert them here with `From`, so a code is chosen in one place. [`HttpError`] is an answer,
-//! not a failure of the program: it is logged as the request's outcome. What must not be shown
-//! to clients (paths, SQL) becomes [`ErrorCode::Unknown`] and is logged with its cause.
+//! convert them here with `From`, so a code is chosen in one place. [`HttpError`] is an answer, not
+//! a failure of the program: it is logged as the request's outcome. What must not be shown to
+//! clients (paths, SQL) becomes [`ErrorCode::Unknown`] and is logged with its cause.
 
 use std::fmt;
 

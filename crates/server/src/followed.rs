@@ -1,4 +1,4 @@
-//! Numbers for monitoring of catalogs that are followed, told by whoever follows them.
+//! Metrics of followed catalogs, which the follower sets.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;

@@ -1,7 +1,7 @@
-//! Who connects and under which address they reached this server, through proxies or not.
+//! The client's address, and the address under which it reached this server, through proxies or
+//! not.
 //!
-//! What a proxy adds to a request is believed only from proxies that the configuration names:
-//! anybody can send the same headers.
+//! Forwarded headers count only from proxies that the configuration names: anybody can send them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -94,7 +94,7 @@ pub enum Proxies {
     /// None.
     #[default]
     None,
-    /// Whoever connects. Only what the last proxy added is believed.
+    /// Every peer. Only what the last proxy added is believed.
     Any,
     /// Those in these networks.
     In(Vec<IpNet>),

@@ -1,4 +1,4 @@
-//! The host that a request is for: said once, and well-formed. Two readers of a request that says
+//! The host that a request is for: given once, and well-formed. Two parsers of a request that names
 //! it twice may take two different hosts for it.
 
 use http::uri::Authority;

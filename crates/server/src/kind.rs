@@ -1,4 +1,4 @@
-//! What kind of request it is, for counting: an operation without its parameters.
+//! The kind of a request, for metrics: an operation without its parameters.
 
 use std::fmt::{self, Write as _};
 

@@ -1,6 +1,6 @@
-//! HTTP: the distribution API, tokens, MetaHub's own API. Handlers are thin: they parse, call
-//! the registry, and answer. Rights are checked in `access`, errors become answers in
-//! `error`, and both happen nowhere else.
+//! HTTP: the distribution API, tokens, MetaHub's own API. Handlers are thin: they parse, call the
+//! registry, and answer. Rights are checked in `access`, errors become answers in `error`, and both
+//! happen nowhere else.
 
 mod access;
 mod admission;

@@ -1,4 +1,4 @@
-//! How much of the server one client may take: connections, time, and sizes.
+//! Limits on what one client may use of the server: connections, time, and sizes.
 
 use std::time::Duration;
 

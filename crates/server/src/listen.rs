@@ -1,8 +1,7 @@
-//! The listener: takes connections as long as there is room, and ends gracefully.
+//! The listener: accepts connections up to a limit, and shuts down gracefully.
 //!
-//! `axum::serve` and its kind have neither a header timeout nor a cap on connections; here is
-//! the cap, in [`crate::connection`] are the timeouts, so a slow or greedy client holds up
-//! nobody else.
+//! `axum::serve` and its kind have neither a header timeout nor a cap on connections; the cap is
+//! here, the timeouts are in [`crate::connection`], so a slow or greedy client delays no other.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -108,7 +107,7 @@ pub(crate) async fn serve<H, F>(
             serving.connection(stream, peer).await;
         });
     }
-    // Closed first, so that whoever connects now is refused and can go elsewhere.
+    // Closed first, so that new connections are refused and clients can go elsewhere.
     drop(listener);
     stopping.cancel();
     connections.close();

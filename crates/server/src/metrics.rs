@@ -1,5 +1,6 @@
-//! Numbers for monitoring, as `prometheus-client`'s own metrics. Counting is a few atomic additions
-//! and short locks per request. Each metric is a field here and a line in [`Metrics::register`].
+//! Metrics of requests and connections, as `prometheus-client`'s own types. Counting is a few
+//! atomic additions and short locks per request. Each metric is a field here and a line in
+//! [`Metrics::register`].
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;

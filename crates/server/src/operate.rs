@@ -1,4 +1,4 @@
-//! From an operation of the distribution API, and the right to it, to its handler.
+//! Routes an operation of the distribution API, with its right, to its handler.
 
 use http::{Method, Response, header};
 use metahub_auth::{Granted, Identity, Right};

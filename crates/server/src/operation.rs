@@ -1,5 +1,5 @@
-//! What can be done in a repository, and which right each operation needs. The one place that
-//! maps operations to rights: no handler decides about them.
+//! The operations on a repository, and the right that each needs. The one place that maps
+//! operations to rights: no handler decides about them.
 //!
 //! The comments name the distribution specification's endpoints by their `end-` numbers.
 

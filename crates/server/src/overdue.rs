@@ -1,4 +1,4 @@
-//! Why a client that keeps a connection waiting loses it.
+//! Why a connection was closed on a client that kept it waiting.
 
 /// Why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

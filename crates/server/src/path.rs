@@ -1,9 +1,9 @@
-//! Paths of requests, decoded once before anything is read of them.
+//! Request paths, decoded once before they are parsed.
 //!
-//! Some clients write `sha256%3A…` for `sha256:…`, or `%2F` for a `/` within a name; both mean
-//! the same resource as the plain form (RFC 3986, section 2.4), whose name is then checked and
-//! authorised. What is decoded is never decoded again: names and references hold no `%`, so a
-//! path that was encoded twice is refused by their grammar.
+//! Some clients write `sha256%3A…` for `sha256:…`, or `%2F` for a `/` within a name; both mean the
+//! same resource as the plain form (RFC 3986, section 2.4), whose name is then checked and
+//! authorised. What is decoded is never decoded again: names and references hold no `%`, so a path
+//! that was encoded twice is refused by their grammar.
 
 use std::borrow::Cow;
 

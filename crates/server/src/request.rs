@@ -64,7 +64,7 @@ pub(crate) async fn read(body: RequestBody, limit: usize, what: &str) -> Result<
         drain(body).await;
         return Err(too_large(what, limit));
     }
-    // Whoever announces much and sends little costs little.
+    // A client that announces much and sends little costs little.
     let room = usize::try_from(announced).unwrap_or(0).min(UNRESERVED);
     collect(body, BytesMut::with_capacity(room), limit, what).await
 }

@@ -1,4 +1,4 @@
-//! A request's body, with an end to how long a client may send nothing of it.
+//! A request's body, with a timeout for a client that sends nothing of it.
 
 use std::io;
 use std::pin::Pin;

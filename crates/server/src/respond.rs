@@ -1,4 +1,4 @@
-//! Building answers: the headers that belong together, set in one place.
+//! Builds answers: the headers that belong together, set in one place.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};

@@ -1,5 +1,5 @@
-//! Which operation a request asks for: method and path, parsed once into types that cannot be
-//! wrong. Knows nothing of who asks or of what is held.
+//! The router: method and path, parsed once into types that cannot be wrong. Knows nothing of
+//! identities or of content.
 //!
 //! Operations are those of the distribution specification (`spec.md#endpoints`, named in the
 //! comments by their `end-` numbers), the token endpoint, and MetaHub's own.

@@ -1,5 +1,5 @@
-//! The text that Prometheus reads (OpenMetrics): the counters of [`crate::metrics`] and of the
-//! registry, and what is looked up when somebody reads it.
+//! The metrics page (OpenMetrics): the counters of [`crate::metrics`] and of the registry, and
+//! gauges that are read on each scrape.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How the content of blobs gets into a connection.
+//! The setting for how blobs are sent: with `sendfile` or by copying.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! One connection's bytes, in the clear or over TLS. An enum rather than a type parameter, so
-//! that the HTTP machinery is compiled once.
+//! One connection's bytes, in the clear or over TLS. An enum rather than a type parameter, so that
+//! the HTTP machinery is compiled once.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,8 +1,8 @@
-//! The streams of an HTTP/2 connection, each held to its own pace: a client that takes nothing of
-//! one has it reset, whatever else passes on the connection.
+//! The streams of an HTTP/2 connection, each with its own write timeout: a stream of which the
+//! client takes nothing is reset, whatever else passes on the connection.
 //!
-//! hyper runs each stream as a task of its own, on the executor that it is given. This one ends
-//! the task of a stream that is stalled, which resets the stream. Its other streams go on.
+//! hyper runs each stream as a task of its own, on the executor that it is given. This executor
+//! ends the task of a stalled stream, which resets the stream. The other streams go on.
 
 use std::future::Future;
 use std::sync::Arc;

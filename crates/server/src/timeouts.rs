@@ -1,9 +1,9 @@
-//! How long a client may keep a connection waiting: for a request's head, between requests, and
-//! while it takes an answer. What it may keep a request's body waiting is in [`crate::request`].
+//! Timeouts of a connection: for a request's head, between requests, and while the client takes an
+//! answer. The timeout of a request's body is in [`crate::request`].
 //!
-//! Only waiting for the client counts. A connection whose answer is worked on here, or waited
-//! for from an upstream, waits as long as that takes. The times are noted as they pass, without
-//! any lock or timer; one timer per connection looks at them now and then.
+//! Only waiting for the client counts. Time in which the server or an upstream works on an answer
+//! does not. Times are noted as they pass, without any lock or timer; one timer per connection
+//! checks them periodically.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

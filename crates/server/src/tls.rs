@@ -1,7 +1,7 @@
 //! TLS: a certificate that can be replaced while connections are served, and the handshake.
 //!
-//! Cryptography is aws-lc-rs, named here once for the whole server; no process-wide default is
-//! set or read. Reading files is the caller's business.
+//! Cryptography is aws-lc-rs, named here once for the whole server; no process-wide default is set
+//! or read. Callers read the files.
 
 use std::fmt;
 use std::io;
@@ -86,7 +86,7 @@ impl Tls {
     }
 }
 
-/// The certificate for whoever connects now.
+/// The certificate for new connections.
 struct InForce {
     key: RwLock<Arc<CertifiedKey>>,
     provider: Arc<CryptoProvider>,

@@ -1,4 +1,4 @@
-//! Why a certificate cannot be served with, or clients not be asked for theirs.
+//! Why a certificate cannot be used, for serving or for authenticating clients.
 
 /// Why a certificate and key cannot be served with.
 #[derive(Debug, thiserror::Error)]

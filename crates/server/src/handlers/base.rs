@@ -1,4 +1,4 @@
-//! What is not about content: the API's base, health, and a word to a browser.
+//! Endpoints without content: the API's base, health, and the page for a browser.
 
 use http::{Response, StatusCode, header};
 use metahub_oci::ErrorCode;

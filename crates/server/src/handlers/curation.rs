@@ -1,5 +1,5 @@
-//! `/api/v1/profiles`, `/api/v1/collections` and their history: the documents of the API. What is
-//! right and what counts is decided by `operations::Curation`.
+//! `/api/v1/profiles`, `/api/v1/collections` and their history: the documents of the API.
+//! `operations::Curation` makes all decisions.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use metahub_catalog::Problem;

@@ -1,5 +1,5 @@
-//! `GET /api/v1/demand?days=30&image=PATTERN`: which builds lack. For admins, since it names the
-//! images of every repository.
+//! `GET /api/v1/demand?days=30&image=PATTERN`: which builds are missing. For admins, since it names
+//! the images of every repository.
 
 use http::{Response, StatusCode};
 use metahub_oci::ErrorCode;

@@ -1,5 +1,5 @@
 //! `GET /api/v1/hardware`: the CPU targets that this registry knows, for nodes that may be newer.
-//! Open to all: a node asks before it can know which login is understood.
+//! Open to all: a node asks before it can know which login this registry understands.
 
 use http::{HeaderValue, Response, StatusCode, header};
 use metahub_registry::Registry;

@@ -1,4 +1,4 @@
-//! `/api/v1/nodes/…`: a node joins, and reports what it is. Who a node is, is decided by `auth`.
+//! `/api/v1/nodes/…`: a node joins, and reports what it is. `auth` decides which node it is.
 
 use std::net::IpAddr;
 
