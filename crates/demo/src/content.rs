@@ -1,4 +1,4 @@
-//! Which demo images there are: the ones that the project's slides show.
+//! The demo images: those of the project's slides.
 
 use bytes::Bytes;
 use metahub_oci::{Digest, Document};

@@ -1,5 +1,5 @@
-//! The logins that the demo shows, and what each must get. `metahub demo --check` holds a
-//! running server to this table.
+//! The logins of the demo, and what each must get. `metahub demo --check` tests a running server
+//! against this table.
 
 /// What a login must get for one image on one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
