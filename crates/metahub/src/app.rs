@@ -1,4 +1,4 @@
-//! Puts a server together from its parts, for `serve` and `demo` alike.
+//! Assembles a server from its parts, for `serve` and `demo` alike.
 
 use std::future::Future;
 use std::net::SocketAddr;

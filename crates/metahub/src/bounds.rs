@@ -1,4 +1,4 @@
-//! Looks, when something was fetched, whether what is cached from upstreams is within its bounds.
+//! Checks after fetches whether the cache of upstream content is within its bounds.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The TLS certificate and key of a server: read at start, and read anew when their files change.
-//! A pair that cannot be used is never put in force. No part of a key is ever printed.
+//! The TLS certificate and key of a server: read at startup, and again when their files change. An
+//! unusable pair is never put in use. No part of a key is ever printed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The command line: every command. What one takes stands in its own file below `commands`.
+//! The command line: every command. The arguments of each are in its own file below `commands`.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! The settings of a server: defaults, then the configuration file, then environment variables,
-//! then flags. [`keys`] declares them all. Every key of the file has a variable `METAHUB_KEY`. An unknown key, a key given
-//! twice and a wrong type are errors with file, line and column. No setting is a secret itself.
-//! A key within another, such as `tls: {key: …}`, has the variable `METAHUB_TLS_KEY`.
+//! then flags. [`keys`] declares them all. Every key of the file has a variable `METAHUB_KEY`. An
+//! unknown key, a key given twice and a wrong type are errors with file, line and column. No
+//! setting is a secret itself. A key within another, such as `tls: {key: …}`, has the variable
+//! `METAHUB_TLS_KEY`.
 
 mod catalog;
 mod declare;

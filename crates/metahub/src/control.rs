@@ -1,6 +1,6 @@
-//! How operations on a data folder reach the server that runs on it: through a Unix socket in the
-//! folder, which only its owner may open. One JSON object a line: the request, then how far it is,
-//! last its report or its failure. What is done is in `metahub_operations`.
+//! The control protocol: sends operations on a data folder to the server that runs on it, through a
+//! Unix socket in the folder, which only its owner may open. One JSON object per line: the request,
+//! then progress, last its report or its failure. `metahub_operations` does the work.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,5 @@
-//! The Unix socket in the data folder through which commands reach the server: binding it however
-//! long its path is, taking connections for as long as the server runs, and never waiting for a
-//! client that sends nothing or takes nothing.
+//! The Unix socket of the data folder: binds it however long its path is, accepts connections for
+//! as long as the server runs, and never waits for a client that sends nothing or takes nothing.
 
 use std::fs::File;
 use std::io;
@@ -100,7 +99,7 @@ where
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut pause = PAUSE;
     loop {
-        // Whoever comes while all places are taken waits in the kernel.
+        // While all places are taken, new connections wait in the kernel.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };

@@ -1,5 +1,5 @@
-//! The data folder as commands find it: what cannot be opened is named together with the settings
-//! that chose it, and a misspelled one is not made in silence.
+//! Opens the data folder for commands: an error names the settings that chose the folder, and a
+//! misspelled one is not created silently.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Has what the machines of logins got recorded once a minute, for as long as the store is open.
+//! Records what the machines of logins got, once a minute, for as long as the store is open.
 
 use std::time::Duration;
 

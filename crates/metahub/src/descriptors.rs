@@ -1,5 +1,5 @@
-//! Open files and connections: as many as the operating system lets this process have, which by
-//! default is fewer than a busy registry needs.
+//! Raises the limit on open files and connections to the operating system's maximum: by default it
+//! is less than a busy registry needs.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! Which command runs, and how its failure is shown.
+//! Runs the chosen command, and shows its failure.
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! The catalog of a server: read at start, and read anew when its documents change.
+//! The catalog of a server: loaded at startup, and again when its documents change.
 //!
-//! A catalog with an error is never put in force: a server that silently left a profile out
-//! would serve its users something else.
+//! A catalog with an error is never put in use: a server that silently left a profile out would
+//! serve its users something else.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Exit codes: what scripts learn from a run. The table is part of `metahub --help`.
+//! Exit codes. The table is part of `metahub --help`.
 
 use std::process::ExitCode;
 

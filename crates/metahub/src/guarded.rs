@@ -1,5 +1,5 @@
-//! Background work that panics fails like any other: it is logged with what it said, and the loop
-//! that runs it goes on and tries again in its time.
+//! Background work that panics fails like any other: the panic is logged, and its loop goes on and
+//! retries at its interval.
 
 use std::any::Any;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Private keys in files: read once, at the start of whatever signs.
+//! Private keys in files, read once at startup.
 
 use std::fs::File;
 use std::io::Read as _;

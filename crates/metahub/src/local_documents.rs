@@ -1,5 +1,5 @@
 //! The documents of a configuration, for commands that read them without a server: files, and the
-//! stored copies of catalogs that are followed.
+//! stored copies of followed catalogs.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! Standard error as the log sees it: a thread of its own writes the lines (`tracing-appender`), so
-//! that a request never waits for whoever reads them. Lines that find no room in its queue are
-//! counted, and the log says how many are missing.
+//! Writes log lines to standard error in a thread of its own (`tracing-appender`), so that a
+//! request never waits for the reader of the log. Lines that find its queue full are counted, and
+//! the log reports how many are missing.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, OnceLock};

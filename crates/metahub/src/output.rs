@@ -1,7 +1,7 @@
-//! What commands print for people and programs: text, tables and JSON on standard output.
+//! The output of commands for people and programs: text, tables and JSON on standard output.
 //!
-//! Colours appear only on a terminal, and never under `NO_COLOR`. A reader that goes away
-//! (`metahub man | head`) ends the output, not the program.
+//! Colours appear only on a terminal, and never under `NO_COLOR`. A reader that goes away (`metahub
+//! man | head`) ends the output, not the program.
 
 use std::io::{ErrorKind, Write as _};
 

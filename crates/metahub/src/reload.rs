@@ -1,9 +1,9 @@
-//! Files that take effect without a restart: they are looked at every few seconds, and read anew
-//! when something about them changed or when SIGHUP says so.
+//! Reloads files without a restart: they are polled every few seconds, and read again when they
+//! changed or on SIGHUP.
 //!
-//! Looking (rather than being told by the operating system) also sees changes on network file
-//! systems and behind swapped links, where notifications are missing. Nothing here knows what
-//! the files mean; what does is `documents` and `certificate`.
+//! Polling (rather than notifications of the operating system) also sees changes on network file
+//! systems and behind swapped links, where notifications are missing. `documents` and `certificate`
+//! know what the files mean.
 
 use std::fs;
 use std::future::Future;

@@ -1,8 +1,8 @@
-//! Upkeep on a schedule: garbage collection and scrubbing at the intervals that the configuration
-//! says, for as long as the server runs.
+//! Upkeep on a schedule: garbage collection and scrubbing at the configured intervals, for as long
+//! as the server runs.
 //!
-//! When each was last done is the time of an empty file in the data folder, so that a server which
-//! is restarted often still does it, and one that was restarted just now does not do it again.
+//! The time of the last run is that of an empty file in the data folder, so that a server which is
+//! restarted often still runs it, and one that was just restarted does not repeat it.
 
 use std::fs;
 use std::future::Future;

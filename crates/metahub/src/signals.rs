@@ -1,4 +1,4 @@
-//! Signals to a server: SIGTERM and Ctrl-C end it, and when they come again, at once; SIGHUP
+//! Signals to a server: SIGTERM and Ctrl-C shut it down gracefully, a second one at once; SIGHUP
 //! reloads files.
 
 use miette::IntoDiagnostic as _;

@@ -1,7 +1,7 @@
-//! Where the documents of a catalog come from, and how they are joined: files and folders first,
-//! then sources of another kind, such as catalogs that are followed, in the order of their slots.
-//! Where two sources define one name, the first counts and a warning says so. Nothing here says
-//! what is done with the joined catalog: that is the work of `documents`.
+//! The sources of a catalog's documents, and how they are joined: files and folders first, then
+//! sources of other kinds, such as followed catalogs, in the order of their slots. Where two
+//! sources define one name, the first takes precedence, with a warning. `documents` puts the joined
+//! catalog in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Discards, now and then, uploads that nobody continued for as long as the configuration says.
+//! Periodically discards abandoned uploads: those that were not continued for the configured time.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Keeps images warm while the server runs: has those that the configuration names fetched at
-//! the start and every so often, as `metahub warm` does once.
+//! Keeps images warm while the server runs: fetches the configured ones at startup and
+//! periodically, as `metahub warm` does once.
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,6 +1,5 @@
-//! `metahub account …`: the accounts of a data folder. Works beside a running server, which
-//! sees the change with its next request. A password is shown once if it was generated here,
-//! never otherwise.
+//! `metahub account …`: the accounts of a data folder. Works beside a running server, which sees
+//! the change within seconds. A generated password is shown once, any other never.
 
 use std::io::IsTerminal as _;
 

@@ -1,4 +1,4 @@
-//! Which MetaHub a command asks.
+//! The MetaHub that a command sends its request to.
 
 use std::fs;
 use std::path::PathBuf;

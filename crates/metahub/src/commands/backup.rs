@@ -1,4 +1,4 @@
-//! `metahub backup` and `metahub restore`: a copy of a data folder, and a data folder of the copy.
+//! `metahub backup` and `metahub restore`: copies of a data folder.
 
 use std::path::PathBuf;
 

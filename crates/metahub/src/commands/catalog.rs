@@ -120,7 +120,7 @@ async fn push(args: PushArgs) -> miette::Result<Exit> {
     }
     let digest = packed.manifest.digest().clone();
     if let Some(key) = &key {
-        // The tag comes last: whoever follows it finds the signature at once.
+        // The tag comes last, so that its followers find the signature at once.
         let reference = Reference::Digest(digest.clone());
         let pushed = session.push_manifest(&reference, &packed.manifest).await;
         pushed.into_diagnostic()?;

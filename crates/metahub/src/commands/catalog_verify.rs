@@ -1,4 +1,4 @@
-//! `metahub catalog verify PATH...`: holds collections against the registries of their images.
+//! `metahub catalog verify PATH...`: verifies collections against the registries of their images.
 
 use std::fs;
 use std::path::{Path, PathBuf};

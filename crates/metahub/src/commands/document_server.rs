@@ -1,4 +1,4 @@
-//! The documents that a running MetaHub keeps through its API, as the commands ask for them.
+//! A client of the API for documents of a running MetaHub.
 
 use std::io::IsTerminal as _;
 
@@ -76,7 +76,7 @@ struct Versions {
 impl DocumentServer {
     /// A name as the API has it.
     pub(crate) fn name(&self, text: &str) -> miette::Result<String> {
-        // Whoever logs in with `zen3=1.0` may write that here, too.
+        // Users who log in with `zen3=1.0` may write that here, too.
         let text = match self.kind {
             DocumentKind::Profile => text.replace(['=', '#'], ":"),
             DocumentKind::Collection => text.to_owned(),

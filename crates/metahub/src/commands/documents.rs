@@ -1,5 +1,5 @@
-//! `metahub profile|collection list|show|push|pull|diff|rollback|delete`: the documents that a
-//! running MetaHub keeps through its API.
+//! `metahub profile|collection list|show|push|pull|diff|rollback|delete`: the API documents of a
+//! running MetaHub.
 
 use std::fs;
 use std::path::{Path, PathBuf};

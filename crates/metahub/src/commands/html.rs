@@ -1,4 +1,4 @@
-//! What pages for a browser share. They need nothing else: no font, no picture, no other host.
+//! What HTML pages share. They load nothing: no font, no picture, nothing of another host.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! One file per command: what it takes, and what it does.
+//! One file per command: its arguments, and what it does.
 
 pub(crate) mod account;
 pub(crate) mod accounts_of;

@@ -1,6 +1,6 @@
-//! `metahub node …`: the nodes that prove to a data folder's registry who they are, and the tokens
-//! that they join with. Works beside a running server, which sees the change within seconds. A
-//! join token is shown once, when it is made.
+//! `metahub node …`: the nodes that can prove their identity to a data folder's registry, and their
+//! join tokens. Works beside a running server, which sees the change within seconds. A join token
+//! is shown once, when it is made.
 
 use std::time::{Duration, SystemTime};
 

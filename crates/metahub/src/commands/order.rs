@@ -1,5 +1,5 @@
-//! Having an operation on a data folder carried out: by the server that runs on it, or here if
-//! there is none. Shows how far it is on a terminal.
+//! Runs an operation on a data folder: in the server that runs on it, or here if there is none.
+//! Shows progress on a terminal.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! `metahub pin NAME@DIGEST...`: lets derived or cached images stay, until the pin is removed.
+//! `metahub pin NAME@DIGEST...`: exempts derived or cached images from eviction, until the pin is
+//! removed.
 
 use clap::Args;
 use metahub_oci::ImageReference;

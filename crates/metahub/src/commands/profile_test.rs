@@ -1,4 +1,4 @@
-//! `metahub profile test FILE...`: runs the tests that stand beside profiles.
+//! `metahub profile test FILE...`: runs the tests beside profiles.
 
 use std::path::PathBuf;
 

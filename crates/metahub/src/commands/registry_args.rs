@@ -1,4 +1,4 @@
-//! How commands speak to a registry that their arguments name: the flags, and what they lead to.
+//! The flags for the registry of a command, and the client that they make.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What commands take that read the images that documents name.
+//! Flags of the commands that read the images of documents.
 
 use std::path::PathBuf;
 

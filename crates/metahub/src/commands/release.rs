@@ -1,5 +1,5 @@
-//! `metahub release [NAME...]`: lets names that were pushed to, and hold nothing any more, be found
-//! at upstreams again.
+//! `metahub release [NAME...]`: releases local names without content, so that they are looked up at
+//! upstreams again.
 
 use clap::Args;
 use metahub_oci::RepositoryName;

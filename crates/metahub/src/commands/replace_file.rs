@@ -1,4 +1,4 @@
-//! Replaces a file as a whole: whoever reads it meanwhile sees the old one or the new one.
+//! Replaces a file atomically: a concurrent reader sees the old one or the new one.
 
 use std::fs;
 use std::io::Write as _;

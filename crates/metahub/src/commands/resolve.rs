@@ -1,5 +1,5 @@
-//! `metahub resolve IMAGE`: which image a login gets, and why: from a running MetaHub, or worked
-//! out here of documents and images. For several logins see `resolve_several`.
+//! `metahub resolve IMAGE`: which image a login gets, and why: from a running MetaHub, or computed
+//! here from documents and images. For several logins see `resolve_several`.
 
 use std::io::Read as _;
 

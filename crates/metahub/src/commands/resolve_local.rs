@@ -1,5 +1,4 @@
-//! What `metahub resolve` works with where it asks no server: documents, and images of files or
-//! upstreams.
+//! The inputs of `metahub resolve` without a server: documents, and images of files or upstreams.
 
 use std::path::PathBuf;
 use std::sync::Arc;

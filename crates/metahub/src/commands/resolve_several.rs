@@ -1,9 +1,9 @@
 //! `metahub resolve IMAGE --as A --as B`: what each login gets, or with `--common` the best single
 //! image that all of them can run, as MPI jobs over unlike nodes need it.
 //!
-//! The common image is the one that a login gets which provides no more than each of the logins
-//! does, and it counts only where each of them could have got it: so it is read and judged as every
-//! image is that is served, and what one login's filters or weights leave out is not taken.
+//! The common image is the one for a login that provides no more than each of the logins does, and
+//! it counts only where each of them could have got it: so it is read and judged like every image
+//! that is served, and an image that one login's filters or weights leave out is not chosen.
 
 use metahub_operations::{CommonLogin, objection, served};
 use metahub_registry::Resolution;

@@ -1,4 +1,4 @@
-//! Which images a command is about, for which login and platforms.
+//! The images of a command, with the login and the platforms.
 
 use clap::Args;
 use metahub_oci::{ImageReference, Platform};

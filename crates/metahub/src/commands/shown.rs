@@ -1,4 +1,4 @@
-//! Long work as its user sees it: a bar on a terminal, and on Ctrl-C or SIGTERM what was done and
+//! Shows long work to its user: a bar on a terminal, and on Ctrl-C or SIGTERM what was done and
 //! what is left.
 
 use std::future::Future;

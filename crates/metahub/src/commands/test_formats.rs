@@ -1,4 +1,4 @@
-//! The outcome of tests as other programs read it: JUnit's XML and the Test Anything Protocol.
+//! Test results for other programs: JUnit's XML and the Test Anything Protocol.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! `metahub account upstream-login|upstream-logins|upstream-logout`: who accounts are at upstreams
-//! that are read for each account under its own identity. A server that runs on the data folder
-//! sees the change within seconds. No password is ever shown.
+//! `metahub account upstream-login|upstream-logins|upstream-logout`: accounts' logins at
+//! pass-through upstreams. A server that runs on the data folder sees the change within seconds. No
+//! password is ever shown.
 
 use std::io::IsTerminal as _;
 

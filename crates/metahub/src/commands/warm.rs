@@ -1,4 +1,4 @@
-//! `metahub warm IMAGE...`: has the server fetch images before anybody pulls them.
+//! `metahub warm IMAGE...`: has the server fetch images before clients pull them.
 
 use clap::Args;
 use metahub_operations::Warm;

@@ -1,4 +1,4 @@
-//! `metahub why IMAGE`: the story of what a running MetaHub serves for it.
+//! `metahub why IMAGE`: explains what a running MetaHub serves for an image.
 
 use clap::Args;
 use metahub_oci::{ImageReference, Platform};

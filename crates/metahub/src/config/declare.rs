@@ -1,5 +1,5 @@
-//! How settings are declared: [`settings`] makes of one declaration the keys of the file, their
-//! environment variables, their defaults, the JSON Schema and what the pages say of them.
+//! Declares settings: from one declaration, [`settings`] makes the keys of the file, their
+//! environment variables, their defaults, the JSON Schema and their documentation.
 
 use std::ffi::OsString;
 

@@ -1,5 +1,5 @@
-//! Settings from environment variables. A value is what would stand in the file; an empty
-//! variable counts as unset.
+//! Settings from environment variables. A value has the form it has in the file; an empty variable
+//! counts as unset.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! The keys that stand within others, such as `limits.requests`: see [`super::keys`].
+//! Nested keys, such as `limits.requests`: see [`super::keys`].
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! The pages that are made of the declared keys, `metahub.example.yaml` and the tables of
-//! `docs/configuration.md`, held against the files; `METAHUB_WRITE=1` writes them anew.
+//! Generates the pages about the declared keys, `metahub.example.yaml` and the tables of
+//! `docs/configuration.md`, and compares them with the files; `METAHUB_WRITE=1` writes them.
 
 use std::path::{Path, PathBuf};
 

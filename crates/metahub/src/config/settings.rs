@@ -18,8 +18,8 @@ use super::yaml::ConfigError;
 /// What of the disk the cache leaves free where nothing is said.
 const KEEP_FREE: Free = Free::Percent(10);
 
-/// Settings that are complete and well-formed. Whether a file or an address exists is found out
-/// by whoever uses it.
+/// Complete and well-formed settings. Whether a file or an address exists is found out where it is
+/// used.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,

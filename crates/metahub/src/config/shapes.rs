@@ -1,4 +1,4 @@
-//! What the schema says of values whose types say nothing themselves.
+//! JSON Schemas of values whose types have none.
 
 use schemars::JsonSchema;
 

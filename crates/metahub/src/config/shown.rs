@@ -1,5 +1,5 @@
-//! What each setting says and where that was written, for `metahub config show`; and variables that
-//! look like settings and are none.
+//! The value and the source of each setting, for `metahub config show`; and variables that look
+//! like settings and are none.
 
 use metahub_catalog::nearest;
 use serde::Serialize;

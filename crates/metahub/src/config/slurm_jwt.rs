@@ -1,4 +1,4 @@
-//! Where the keys are that sign Slurm's tokens, as people write it.
+//! The setting for the keys that sign Slurm's tokens.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What settings come to, and how mistakes in them are told.
+//! Tests of settings, and of the errors for mistakes in them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Lengths of time in settings.
+//! Durations in settings.
 
 use std::time::Duration;
 

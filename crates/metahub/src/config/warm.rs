@@ -1,4 +1,4 @@
-//! The key `warm`: images to fetch before anybody pulls them.
+//! The key `warm`: images to fetch before clients pull them.
 
 use std::time::Duration;
 

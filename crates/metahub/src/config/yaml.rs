@@ -1,4 +1,4 @@
-//! Reading YAML texts of settings, and what is wrong with them, where.
+//! Parses the YAML of settings, with places for its errors.
 
 use std::path::{Path, PathBuf};
 

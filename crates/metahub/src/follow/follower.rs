@@ -1,4 +1,4 @@
-//! One followed catalog: what is in use of it, and whether there is another one.
+//! One followed catalog: the version in use, and the check for another one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Catalogs of other registries that this MetaHub follows: each is asked for every so often,
-//! fetched when its tag names another one, and put in use if the joined catalog gets no error by
-//! it. What is in use is stored in the data folder, so that it is there after a restart while the
-//! other registry is away. What cannot be used, for whatever reason, replaces nothing.
+//! Followed catalogs of other registries: each is polled, fetched when its tag names another
+//! digest, and put in use if the joined catalog gets no error by it. The version in use is stored
+//! in the data folder, so that it survives a restart while the other registry is down. A version
+//! that cannot be used, for whatever reason, replaces nothing.
 
 mod follower;
 mod start;

@@ -1,5 +1,5 @@
-//! When catalogs are followed: their stored copies are used at the start, what is missing is waited
-//! for a little, and then each is asked for in its own time.
+//! Starts following catalogs: their stored copies are used at once, a missing one is waited for
+//! briefly, and then each is polled at its own interval.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(crate) fn prepare(config: &Config, sources: &Sources) -> miette::Result<Vec<
     Ok(followers)
 }
 
-/// Adds the stored copies, for whoever does not follow. The catalogs of which there is none.
+/// Adds the stored copies, for commands that do not follow. Returns the catalogs without one.
 ///
 /// # Errors
 /// As of [`prepare`].

@@ -1,4 +1,4 @@
-//! What a page is about: the collections of one name.
+//! The subject of a page: the collections of one name.
 
 use std::collections::BTreeMap;
 

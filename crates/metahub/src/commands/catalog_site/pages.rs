@@ -1,4 +1,4 @@
-//! The pages. They need nothing else: no font, no picture, no other host.
+//! The pages. They load nothing: no font, no picture, nothing of another host.
 
 use std::fmt::Write as _;
 

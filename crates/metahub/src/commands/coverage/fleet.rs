@@ -1,4 +1,4 @@
-//! The machines that there are: nodes that have shown who they are, those of one kind together.
+//! The machines of the site: nodes that proved their identity, grouped by kind.
 
 use std::collections::BTreeMap;
 

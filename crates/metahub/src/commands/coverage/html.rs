@@ -1,4 +1,4 @@
-//! The table as one HTML page that needs nothing else: no script, no font, no picture.
+//! The table as one HTML page that loads nothing: no script, no font, no picture.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! `metahub demo`: a whole MetaHub on loopback, filled with images made in process, that shows
-//! what each login gets and how to try it. Asks no upstream; needs nothing but itself.
+//! `metahub demo`: a whole MetaHub on loopback, filled with images made in process, that shows what
+//! each login gets and how to try it. Contacts no upstream and needs no other program.
 
 mod pull;
 

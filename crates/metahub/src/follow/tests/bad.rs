@@ -1,4 +1,4 @@
-//! What another registry may offer in place of a catalog that can be used.
+//! Unusable catalogs that another registry may offer.
 
 use super::*;
 
