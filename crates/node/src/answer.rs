@@ -1,4 +1,4 @@
-//! What a command has to say: text for standard output, notes for standard error, an exit code.
+//! The result of a command: text for standard output, notes for standard error, an exit code.
 
 use std::io::Write as _;
 

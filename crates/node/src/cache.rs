@@ -1,6 +1,6 @@
-//! What `refresh` found out at boot, so that the credential helper need not: one file that only
-//! root can write, and of which nothing holds once kernel, driver, CPUs or boot have changed.
-//! It belongs into `/run`, never into an image.
+//! The cache of `refresh`, which spares the credential helper the detection: one file that only
+//! root can write, and which is void once kernel, driver, CPUs or boot have changed. It belongs
+//! into `/run`, never into an image.
 
 use std::collections::BTreeMap;
 use std::fmt;

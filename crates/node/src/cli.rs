@@ -1,4 +1,4 @@
-//! The command line: which command is called, under which name, with what.
+//! The command line: its commands, the names they are called by, and their arguments.
 
 use std::ffi::OsString;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! Looking at files of credentials that other clients own.
+//! Inspects credential files of other clients.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What this node provides: what is found, and what the site states in its place.
+//! What this node provides: detected features, and the site's overrides.
 
 use std::path::PathBuf;
 use std::time::Duration;

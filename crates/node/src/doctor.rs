@@ -1,5 +1,5 @@
-//! `doctor`: whether this node's login works at each MetaHub, what stands in the way, and what
-//! to do about it. It changes nothing.
+//! `doctor`: whether this node's login works at each MetaHub, why not, and what to do about it. It
+//! changes nothing.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

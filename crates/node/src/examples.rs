@@ -1,4 +1,4 @@
-//! Examples and exit codes, as each command's `--help` and manual page end with them.
+//! Examples and exit codes at the end of each command's `--help` and manual page.
 
 /// For the program's own help.
 pub(crate) const EXIT_CODES: &str = "\

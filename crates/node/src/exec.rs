@@ -1,7 +1,7 @@
-//! `exec -- CLIENT ARGS…`: for clients that know no helper. Every `HOST/NAME:TAG` of a MetaHub
-//! among the arguments becomes the reference by digest that this node gets, and the variables by
-//! which that client takes a login are set, for this one command alone: such variables go to
-//! every registry, so they are set only where all images come from one MetaHub.
+//! `exec -- CLIENT ARGS…`: for clients without credential helpers. Every `HOST/NAME:TAG` of a
+//! MetaHub among the arguments becomes the reference by digest that this node gets, and the
+//! client's login variables are set, for this one command alone: such variables apply to every
+//! registry, so they are set only where all images come from one MetaHub.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;

@@ -1,4 +1,4 @@
-//! How `detect` prints what a node provides.
+//! Formats the output of `detect`.
 
 use std::fmt::Write as _;
 

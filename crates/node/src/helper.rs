@@ -1,9 +1,9 @@
 //! The credential helper: `get`, `store`, `erase`, `list` and `version` as Docker's clients, and
 //! after them Podman, Skopeo, crane and Apptainer, call `docker-credential-metahub`.
 //!
-//! One answer decides whether pulls from *every* registry work: for a host that is no MetaHub it
-//! is exactly [`NOT_FOUND`] on standard output and exit code 1. Everything else that goes wrong
-//! ends in the same words, with the reason on standard error, within [`MOST_TIME`].
+//! One answer decides whether pulls from *every* registry work: for a host that is no MetaHub it is
+//! exactly [`NOT_FOUND`] on standard output and exit code 1. Every other failure ends with the same
+//! words, with the reason on standard error, within [`MOST_TIME`].
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

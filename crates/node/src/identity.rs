@@ -1,6 +1,6 @@
-//! What proves to a MetaHub which node this is, in the place of a password that says nothing.
-//! Only a policy asks for it. It is for root's clients: whoever may not have it pulls without, and
-//! no pull fails for that here.
+//! The credential by which this node proves its identity to a MetaHub, in place of a password that
+//! says nothing. Only used if the policy asks for it. It is for root's clients: a client that may
+//! not read it pulls without, and no pull fails because of that.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -53,8 +53,7 @@ pub fn is_secret(password: &str) -> bool {
 
 /// What proves to the MetaHub `host` which node this is; or why there is nothing.
 ///
-/// # Errors
-/// The words for whoever runs the client.
+/// # Errors A message for the user of the client.
 pub fn secret(policy: &Policy, host: &str) -> Result<Option<String>, String> {
     match policy.identity {
         Identity::None => Ok(None),

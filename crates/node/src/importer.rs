@@ -2,8 +2,8 @@
 //! names it by `importer=`. `get` prints the path of a squashfs of this node's image as its first
 //! line; `release`, which may come more than once and without a `get`, removes it.
 //!
-//! The squashfs is made by Enroot, or by Charliecloud where Enroot is not installed. Images of other
-//! registries go the same way, without a login of this node.
+//! Enroot makes the squashfs, or Charliecloud where Enroot is not installed. Images of other
+//! registries are handled alike, without a login of this node.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,5 +1,5 @@
-//! Which of this node's targets a registry knows, so that a node that is newer than its registry
-//! still gets what fits it, and never loses what anonymous readers may read.
+//! Asks a registry which of this node's targets it knows, so that a node that is newer than its
+//! registry still gets what fits it, and never loses access that anonymous readers have.
 
 use metahub_client::blocking::{ClientError, Login, Registry};
 use metahub_hardware::{Feature, Microarchitectures, Target};

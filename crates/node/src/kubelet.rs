@@ -1,10 +1,10 @@
-//! `kubelet`: a credential provider for the kubelet, which asks it for each image before the
+//! `kubelet`: a credential provider for the kubelet, which calls it for each image before the
 //! container runtime pulls. The request comes on standard input, the response goes to standard
 //! output, both strictly in the form of version 1 of the kubelet's API.
 //!
-//! Images of other registries get a response without credentials: the kubelet goes on as though
-//! nobody had been asked. What goes wrong at a MetaHub ends the same way, with the reason on
-//! standard error, which the kubelet logs: the pull is anonymous then.
+//! Images of other registries get a response without credentials: the kubelet goes on as if there
+//! were no provider. A failure at a MetaHub ends the same way, with the reason on standard error,
+//! which the kubelet logs: the pull is anonymous then.
 
 use std::collections::BTreeMap;
 

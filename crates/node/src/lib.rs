@@ -1,5 +1,5 @@
-//! The program on a node: what the node is, the login that follows from it, and the clients that
-//! use it. The registry decides what fits; this only says truthfully what is there.
+//! The program on a node: detects the node, builds its login, and sets up the clients that use it.
+//! The registry decides what fits; this only states truthfully what the node has.
 
 pub mod answer;
 pub mod cache;

@@ -1,6 +1,6 @@
-//! The login of a node: short, stable, and of the characters that user names may have
-//! (`[account "/"] selector { "+" selector }`). It only writes what is known; what cannot be
-//! written is left out, which excludes images and never admits one.
+//! The login of a node: short, stable, and in the characters of user names (`[account "/"] selector
+//! { "+" selector }`). It contains only known features; a feature that cannot be written is left
+//! out, which excludes images and never admits one.
 
 use metahub_hardware::{Feature, KEYS, Key, Microarchitectures, Provided, fit};
 

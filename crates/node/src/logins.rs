@@ -1,7 +1,7 @@
-//! A user's own logins at MetaHubs, as `docker login` and others store them through the helper,
-//! and the helpers that answered for those hosts before. One file per user, readable by that user
-//! alone, replaced whole and under a lock. Logins of nodes never stand in it: the home folder may
-//! be shared by unlike nodes.
+//! A user's own logins at MetaHubs, as `docker login` and others store them through the helper, and
+//! the helpers that answered for those hosts before. One file per user, readable by that user
+//! alone, replaced atomically and under a lock. Logins of nodes are never in it: nodes with
+//! different hardware may share the home folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -180,7 +180,7 @@ impl LoginsFile {
             .mode(0o600)
             .open(self.path.with_extension("lock"))
             .ok()?;
-        // Waiting for ever would hold up a pull: whoever holds it is done in milliseconds.
+        // Waiting for ever would block a pull; the lock is normally held for milliseconds.
         for _ in 0..LOCK_TRIES {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Some(file),

@@ -1,5 +1,5 @@
-//! The site's policy: which registries are MetaHubs, which facts of a node go into its login,
-//! and how it is found out. From one YAML file, overridden key by key by environment variables.
+//! The site's policy: which registries are MetaHubs, which features of a node go into its login,
+//! and how they are detected. From one YAML file, overridden key by key by environment variables.
 //! Unknown keys are errors with line and column.
 
 use std::ffi::OsString;

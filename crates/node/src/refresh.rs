@@ -1,5 +1,5 @@
-//! `refresh`: finds out what the node provides, asks each MetaHub of the policy which of it the
-//! registry knows, and writes the cache. Run once at boot, before anything pulls.
+//! `refresh`: detects what the node provides, asks each MetaHub of the policy which of its targets
+//! the registry knows, and writes the cache. Run once at boot, before anything pulls.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The registry that a client means, as clients write it to a credential helper: `HOST`,
-//! `HOST:PORT`, `HOST/path`, or a URL.
+//! Parses the registry that a client passes to a credential helper: `HOST`, `HOST:PORT`,
+//! `HOST/path`, or a URL.
 
 /// Longest that is read, in bytes.
 const MOST_BYTES: usize = 4096;

@@ -1,6 +1,6 @@
-//! `slurm`: what the filter of Slurm's commands asks of a job: which image it names, and the
-//! constraint of the nodes that can run it. Those nodes are told by their static features, as
-//! `detect --format slurm` prints them.
+//! `slurm`: reads from the filter of Slurm's commands which image a job names, and prints the
+//! constraint for the nodes that can run it, by their static features as `detect --format slurm`
+//! prints them.
 
 use std::collections::HashSet;
 use std::process::{Command, Stdio};

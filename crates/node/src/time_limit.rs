@@ -1,4 +1,4 @@
-//! Work that ends in time, or is not waited for.
+//! Runs work with a time limit.
 
 use std::sync::mpsc;
 use std::time::Duration;

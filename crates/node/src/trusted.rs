@@ -1,5 +1,5 @@
-//! Reading and writing small files that decide what a node claims to be: read only where nobody
-//! but root and the caller could have written them, written whole or not at all.
+//! Reads and writes small files that decide what a node claims to be: read only if nobody but root
+//! and the caller can have written them, written whole or not at all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -73,8 +73,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     Ok(bytes)
 }
 
-/// The bytes of a file whoever could have written it, such as a client's configuration. A pipe in
-/// its place, which would wait for somebody who writes, is refused.
+/// The bytes of a file that anybody may have written, such as a client's configuration. A pipe in
+/// its place, which would wait for a writer, is refused.
 ///
 /// # Errors
 /// When it cannot be read, is no file, or has more than 4 MiB.

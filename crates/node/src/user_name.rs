@@ -1,5 +1,4 @@
-//! The grammar of user names at a MetaHub, as far as their characters go:
-//! `[account "/"] selector { "+" selector }`.
+//! The characters of user names at a MetaHub: `[account "/"] selector { "+" selector }`.
 
 /// The registry's own bound on a user name, in bytes.
 pub(crate) const MOST_USER_BYTES: usize = 512;

@@ -1,5 +1,5 @@
-//! Carries setups out, client by client: the program first, then who may be asked, then the
-//! client's files; and the other way round when it is taken back.
+//! Applies setups, client by client: the program first, then the policy, then the client's files;
+//! in reverse order to undo them.
 
 use std::fmt::Write as _;
 use std::path::Path;

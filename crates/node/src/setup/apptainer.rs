@@ -1,6 +1,6 @@
-//! Apptainer: `credHelpers` in `~/.apptainer/docker-config.json` where there is one, since it
-//! then reads no other; in Docker's file otherwise, since a new one would hide Docker's logins at
-//! all other registries. Its variables go to every registry and are never set.
+//! Apptainer: `credHelpers` in `~/.apptainer/docker-config.json` if it exists, since Apptainer then
+//! reads no other; otherwise in Docker's file, since a new one would hide Docker's logins at all
+//! other registries. Its variables apply to every registry and are never set.
 
 use super::plan::{Context, Plan, Scope, SetupError};
 use super::{cred_helpers, docker};

@@ -1,6 +1,6 @@
-//! `credHelpers` in a file of credentials: Docker's `config.json`, containers' `auth.json`,
-//! Apptainer's `docker-config.json`. Never `credsStore`: Podman ignores it, crane and regctl stay
-//! anonymous with it, and Apptainer's cache mixes identities up.
+//! `credHelpers` in a credential file: Docker's `config.json`, containers' `auth.json`, Apptainer's
+//! `docker-config.json`. Never `credsStore`: Podman ignores it, crane and regctl stay anonymous
+//! with it, and Apptainer's cache mixes identities up.
 
 use std::path::Path;
 

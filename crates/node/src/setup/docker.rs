@@ -1,5 +1,5 @@
-//! Docker's command line: `credHelpers` in its `config.json`. It has no system-wide
-//! configuration, so system-wide only what new users start with can be written.
+//! Docker's command line: `credHelpers` in its `config.json`. It has no system-wide configuration;
+//! system-wide, only the skeleton for new users can be written.
 
 use super::cred_helpers;
 use super::plan::{Context, Plan, Scope, SetupError};

@@ -1,6 +1,6 @@
-//! One setup at a time, for a user or for the machine: a lock on a folder that is always there, so
-//! that no file is left behind. A file system without locks has none, and then a file that another
-//! changed meanwhile is found out as it is about to be written.
+//! One setup at a time, for a user or for the machine: a lock on an existing folder, so that no
+//! file is left behind. On a file system without locks, a file that another process changed
+//! meanwhile is noticed before it is written.
 
 use std::fs::File;
 use std::path::Path;

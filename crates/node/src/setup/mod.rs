@@ -1,6 +1,6 @@
-//! `setup`: configures clients so that they ask this node's helper, or send this node's login,
-//! at a MetaHub. One file per client. What is there is merged with, files are replaced whole or
-//! not at all, and the program is installed before any file names it and removed after.
+//! `setup`: configures clients so that they ask this node's helper, or send this node's login, at a
+//! MetaHub. One file per client. Existing configuration is merged, files are replaced whole or not
+//! at all, and the program is installed before any file names it and removed after.
 
 mod apply;
 mod apptainer;

@@ -1,5 +1,5 @@
-//! Clients by the names that people give to `setup`: those that are set up, those that read what
-//! is set up for another, and those that need no setup, of which it says what to run instead.
+//! The client names that `setup` accepts: clients that it sets up, clients that read another's
+//! setup, and clients that need no setup, for which it prints what to run instead.
 
 use clap::ValueEnum as _;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};

@@ -1,5 +1,4 @@
-//! What setting clients up consists of: who asks for what, the files as they are to be, and why it
-//! cannot be done. Nothing is written here.
+//! The request, the plan and the errors of a setup. Nothing is written here.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
-//! Podman, and with it Skopeo, Buildah and CRI-O. For all users a drop-in of `registries.conf`
-//! that names the helper after the files of logins: what a person logged in as comes first. For
-//! one user `credHelpers` in `auth.json`. The helper is asked for every registry, and one that is
-//! missing breaks pulls from all of them: it is installed before and removed after.
+//! Podman, and with it Skopeo, Buildah and CRI-O. For all users, a drop-in of `registries.conf`
+//! that names the helper after the credential files: a person's own login comes first. For one
+//! user, `credHelpers` in `auth.json`. The helper is asked for every registry, and a missing one
+//! breaks pulls from all of them: it is installed before and removed after.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Naming a MetaHub in the site's policy, without disturbing what else stands in that file: the
-//! text is edited by lines, and the result is read again before it counts.
+//! Adds a MetaHub to the site's policy and preserves the rest of that file: the text is edited by
+//! lines, and the result is parsed again before it is written.
 
 use super::plan::{Change, Context, SetupError, existing_text};
 use crate::policy::{POLICY_FILE, Policy, registries_of};

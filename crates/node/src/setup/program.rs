@@ -1,5 +1,5 @@
-//! The helper where clients find it: a link `docker-credential-metahub` to this program, in a
-//! folder of `PATH`.
+//! Installs the helper where clients find it: a link `docker-credential-metahub` to this program,
+//! in a folder of `PATH`.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Slurm: a filter of its commands that sets a job's constraint and environment, and a prolog of
-//! tasks. `slurm.conf` itself, which is one file for all nodes, is not edited: it includes what is
-//! written here.
+//! tasks. `slurm.conf` itself, which is one file for all nodes, is not edited: it includes the
+//! written file.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
