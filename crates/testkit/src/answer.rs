@@ -1,4 +1,5 @@
-//! What a fake registry answers: any status, headers and bytes, and bodies that are cut or stall.
+//! Answers of a fake registry: any status, headers and bytes, and bodies that are truncated or
+//! stall.
 
 use std::io;
 

@@ -1,6 +1,7 @@
-//! An upstream registry that misbehaves on command: it lies, cuts, stalls, answers HTML.
+//! An upstream registry that misbehaves on command: it lies, truncates, stalls, answers HTML.
 //!
-//! In memory, read-only, one repository, whose blobs others may have too. Without a fault it is an ordinary registry.
+//! In memory, read-only, one repository, whose blobs others may have too. Without a fault it is an
+//! ordinary registry.
 
 mod answer;
 mod fault;

@@ -1,5 +1,5 @@
-//! A plain HTTP/1.1 client that sends exactly what it is told: paths are not normalised, nothing
-//! is followed, no header is added but `Host`.
+//! A plain HTTP/1.1 client that sends exactly what it is given: paths are not normalised, redirects
+//! are not followed, no header is added but `Host`.
 
 use std::time::Duration;
 

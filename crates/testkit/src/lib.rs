@@ -1,10 +1,10 @@
 //! For tests only: a fake registry whose every answer a test decides ([`FakeRegistry`]), two that
 //! decide by themselves on top of it, one with content that a test changes ([`scripted`]) and one
-//! that misbehaves on command ([`faulty`]), and one HTTP client ([`mod@http`]). Beside them is a
-//! registry of raw TCP for what no HTTP library sends ([`wire`]).
+//! that misbehaves on command ([`faulty`]), and one HTTP client ([`mod@http`]). Besides, a registry
+//! of raw TCP for what no HTTP library sends ([`wire`]).
 //!
-//! It asserts by panicking, with what was asked and answered. It links no other crate of this
-//! workspace: what it knows of a registry is what the specification says.
+//! Failed assertions panic with the request and its answer. It depends on no other crate of this
+//! workspace: what it knows of a registry is the specification.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

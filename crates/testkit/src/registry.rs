@@ -1,4 +1,4 @@
-//! A registry whose every answer a test decides, and which remembers what it was asked.
+//! A registry whose every answer a test decides, and which records its requests.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

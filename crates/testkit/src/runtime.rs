@@ -1,4 +1,4 @@
-//! The runtime under everything asynchronous here, for tests that are not.
+//! The asynchronous runtime for tests that are not asynchronous.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! An upstream registry whose content a test changes while it runs, and which remembers what it
-//! was asked. Sound in itself: `faulty` is the one that misbehaves.
+//! An upstream registry whose content a test changes while it runs, and which records its requests.
+//! It behaves correctly: `faulty` is the one that misbehaves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

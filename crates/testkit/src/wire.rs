@@ -1,6 +1,6 @@
-//! A registry at the level of bytes on TCP, for what an HTTP library would not send: lengths that
-//! are wrong, bodies that end with the connection, resets. Everything that it can send rightly it
-//! sends rightly. It ends with the test's runtime.
+//! A registry at the level of bytes on TCP, for what an HTTP library would not send: wrong lengths,
+//! bodies that end with the connection, resets. Everything else it sends correctly. It ends with
+//! the test's runtime.
 
 mod fault;
 

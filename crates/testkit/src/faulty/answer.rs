@@ -1,4 +1,5 @@
-//! The answers of a misbehaving upstream: right ones, and each fault. Counts what is taken of them.
+//! The answers of a misbehaving upstream: correct ones, and each fault. Counts the bytes that
+//! clients take.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an upstream can do wrong. Only names it; the answers do it.
+//! The faults of an upstream. Names only; `answer` implements them.
 
 /// What goes wrong, for requests to whose path it is set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! The image that a misbehaving upstream holds: bytes that anybody can make again, so that a test
-//! knows what is right.
+//! The image of a misbehaving upstream: reproducible bytes, so that a test knows what is right.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a misbehaving upstream holds, does wrong, and was asked.
+//! The content, the faults and the recorded requests of a misbehaving upstream.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

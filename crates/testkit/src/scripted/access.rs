@@ -1,4 +1,4 @@
-//! Who may read what of a scripted registry, and who came.
+//! Users of a scripted registry, their access, and the logins that were seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 

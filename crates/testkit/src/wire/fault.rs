@@ -1,5 +1,5 @@
-//! How an upstream answers for a blob when it misbehaves: what it sends, what it says of it, and
-//! how it ends.
+//! How an upstream misbehaves when it serves a blob: what it sends, what it claims, and how it
+//! ends.
 
 use std::ops::Range;
 
