@@ -9,7 +9,7 @@ use crate::records::{AccountRecord, Redacted};
 use crate::store::Store;
 
 impl Store {
-    /// Adds an account. Whether the name was free; if not, nothing changes.
+    /// Adds an account. Returns whether the name was free; if not, nothing changes.
     pub async fn add_account(
         &self,
         name: &str,
@@ -30,7 +30,7 @@ impl Store {
         self.inner.records.accounts().await
     }
 
-    /// Gives an account another password. Whether it exists.
+    /// Gives an account another password. Returns whether it exists.
     pub async fn set_password(
         &self,
         name: &str,
@@ -39,12 +39,12 @@ impl Store {
         self.inner.records.set_password(name, password_hash).await
     }
 
-    /// Gives an account another role. Whether it exists.
+    /// Gives an account another role. Returns whether it exists.
     pub async fn set_role(&self, name: &str, role: &str) -> Result<bool, StoreError> {
         self.inner.records.set_role(name, role).await
     }
 
-    /// Removes an account. Whether it existed.
+    /// Removes an account. Returns whether it existed.
     pub async fn remove_account(&self, name: &str) -> Result<bool, StoreError> {
         self.inner.records.remove_account(name).await
     }

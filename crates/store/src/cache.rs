@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::records::{Access, Change, ChangeSink, Derived, StoredManifest, TagRecord};
 
-/// Generations are kept for groups of keys; more groups mean fewer needless refusals to fill.
+/// Generations are counted for groups of keys; more groups mean fewer needless refusals to fill.
 const SHARDS: usize = 64;
 
 /// A cache that is exact about this process's writes.
@@ -70,12 +70,12 @@ where
         self.shards.get(shard)
     }
 
-    /// To be taken before the database is read.
+    /// A ticket, to be taken before the database is read.
     pub(crate) fn ticket(&self, key: &K) -> Ticket {
         Ticket(self.shard(key).map_or(0, |shard| shard.lock().generation))
     }
 
-    /// Keeps what was read, unless it is changing or may have changed since the ticket was taken.
+    /// Caches a value, unless it is changing or may have changed since the ticket was taken.
     pub(crate) fn fill(&self, ticket: Ticket, key: K, value: V) {
         let Some(shard) = self.shard(&key) else {
             return;
@@ -86,14 +86,14 @@ where
         }
     }
 
-    /// Forgets a key, and refuses everyone who is reading it now.
+    /// Drops a key, and invalidates the tickets of its current readers.
     pub(crate) fn forget(&self, key: &K) {
         self.begin_change(key);
         self.end_change(key);
     }
 
-    /// Forgets a key, refuses everyone who is reading it now, and keeps nothing that is read
-    /// until the change ends.
+    /// Drops a key, invalidates the tickets of its current readers, and caches nothing for it until
+    /// the change ends.
     pub(crate) fn begin_change(&self, key: &K) {
         let Some(shard) = self.shard(key) else {
             return;
@@ -104,7 +104,7 @@ where
         self.cache.invalidate(key);
     }
 
-    /// Refuses everyone who read the key while it changed.
+    /// Invalidates the tickets of readers of the key during the change.
     pub(crate) fn end_change(&self, key: &K) {
         let Some(shard) = self.shard(key) else {
             return;
@@ -115,11 +115,11 @@ where
     }
 }
 
-/// Repositories are counted in so many groups: more mean fewer needless doubts.
+/// Repositories are counted in so many groups: more mean fewer needless invalidations.
 const GROUPS: usize = 4096;
 
-/// What of a repository was changed before: as long as it [is current](crate::Store::is_current),
-/// no tag and no manifest of the repository changed, and nobody pushed to it for the first time.
+/// A generation of a repository: as long as it [is current](crate::Store::is_current), no tag and
+/// no manifest of the repository changed, and there was no first push to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
     group: u16,
@@ -245,7 +245,7 @@ where
 }
 
 impl Caches {
-    /// Tells the caches that a change concerns.
+    /// Announces a change to the caches that it concerns.
     fn tell(&self, change: &Change, edge: Edge) {
         let of_repository = match change {
             Change::Tag(repository, tag) => {

@@ -6,17 +6,18 @@ use crate::StoreError;
 use crate::records::{DemandBounds, DemandCount, DemandRecord};
 use crate::store::Store;
 
-/// Nodes that are told apart of each kind of machine and image.
+/// Most nodes that are counted for each kind of machine and image.
 pub const MOST_NODES: usize = 64;
 
-/// Counts that share a transaction, so that what else is written does not wait long.
+/// Counts that share a transaction, so that other writes do not wait long.
 const AT_ONCE: usize = 256;
 
 const DAY: u64 = 24 * 60 * 60;
 
 impl Store {
-    /// Adds pulls of today, keeping at most `keys` different ones, and removes what is older than
-    /// `keep`; how many there was no room for. What is added is durable a little later.
+    /// Adds pulls of today, with at most `keys` different ones, and removes records older than
+    /// `keep`. Returns how many counts were dropped for want of room. Becomes durable a little
+    /// later.
     pub async fn add_demand(
         &self,
         counts: Vec<DemandCount>,
@@ -42,7 +43,7 @@ impl Store {
         }
     }
 
-    /// What was pulled from the day of `since` on, in order.
+    /// Pulls from the day of `since` on, in order.
     pub async fn demand(&self, since: SystemTime) -> Result<Vec<DemandRecord>, StoreError> {
         self.inner.records.demand(day(since)).await
     }

@@ -10,7 +10,7 @@ impl Store {
         self.inner.records.documents().await
     }
 
-    /// A version of a document; without a number its last, which may say that it was deleted.
+    /// A version of a document; without a number its last, which may be a deletion.
     pub async fn document(
         &self,
         kind: &str,
@@ -20,7 +20,7 @@ impl Store {
         self.inner.records.document(kind, name, version).await
     }
 
-    /// The versions of a document that are kept, newest first, with `""` for their texts.
+    /// The stored versions of a document, newest first, with `""` for their texts.
     pub async fn document_history(
         &self,
         kind: &str,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use metahub_oci::Digest;
 use rustix::io::Errno;
 
-/// What is wrong with stored content.
+/// The damage of stored content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// It is gone.
@@ -23,18 +23,18 @@ pub enum Damage {
         /// The size that it has, in bytes.
         found: u64,
     },
-    /// It is another content, of this digest.
+    /// It hashes to this digest.
     #[error("its bytes hash to {0}")]
     HashesTo(Digest),
-    /// It is another content.
+    /// It does not match its digest.
     #[error("its bytes hash to something else")]
     OtherContent,
-    /// It cannot be read to its end: what the system said.
+    /// It cannot be read to its end, with the system's message.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// Why the store could not do what it was asked to.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process serves this data folder.
@@ -96,19 +96,19 @@ pub enum StoreError {
     /// Any other failure of the file system.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Stored content is not what its digest says, or is gone from the disk.
+    /// Stored content does not match its digest, or is gone from the disk.
     #[error(
         "the stored content of {digest} is damaged ({problem}): run metahub scrub, or push it again"
     )]
     Damaged {
-        /// The content that was asked for.
+        /// The requested content.
         digest: Digest,
         /// What is wrong with it.
         problem: Damage,
@@ -120,7 +120,7 @@ pub enum StoreError {
         digest: Digest,
         /// Its size in bytes.
         size: u64,
-        /// The most that was asked for.
+        /// The limit.
         limit: u64,
     },
     /// A row of the database holds what this program never writes.
@@ -139,15 +139,15 @@ pub enum StoreError {
     /// Another process held the database's write lock for too long.
     #[error("the database is locked by another process: end it, or try again later")]
     Busy,
-    /// A task that worked for the operation panicked.
+    /// A task of the operation panicked.
     #[error(
         "work on the data folder ended unexpectedly, which is a defect: the log says where; nothing was stored, try again"
     )]
     Aborted,
-    /// The task that writes the database ended and was not told to.
+    /// The database's writer ended unexpectedly.
     #[error("the task that writes the database has ended: restart metahub, its log says why")]
     WriterEnded,
-    /// The records or the content of this store cannot do that.
+    /// The records or the content of this store do not support that.
     #[error("{0} is not possible with a store in memory: keep it in a data folder")]
     NotSupported(&'static str),
     /// The store was closed while the operation waited.
@@ -159,7 +159,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error for `source`, met when doing `action` on `path`.
+    /// The error `source` of `action` on `path`.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.raw_os_error().map(Errno::from_raw_os_error) {

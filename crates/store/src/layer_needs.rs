@@ -6,8 +6,8 @@ use crate::StoreError;
 use crate::store::Store;
 
 impl Store {
-    /// Notes what a blob needs by a version of the rule; whether the blob is stored. What is noted
-    /// goes with the blob.
+    /// Notes what a blob needs by a version of the rule; returns whether the blob is stored. What
+    /// is noted goes with the blob.
     pub async fn put_layer_needs(
         &self,
         digest: &Digest,

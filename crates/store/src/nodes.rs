@@ -23,29 +23,29 @@ impl Store {
         self.inner.records.nodes().await
     }
 
-    /// Adds what was seen of nodes. Those that are new are left out where there are `most` nodes;
-    /// how many that were. What a power cut takes of this is a few moments' worth.
+    /// Records sightings of nodes. New nodes are left out if there are `most` nodes; returns how
+    /// many. A power cut may undo the last moments.
     pub async fn note_nodes(&self, notes: Vec<NodeNote>, most: u64) -> Result<u64, StoreError> {
         self.inner.records.note_nodes(notes, most).await
     }
 
-    /// Refuses a node from now on, also one that was never seen. Whether it was known.
+    /// Revokes a node, also one that was never seen. Returns whether it was known.
     pub async fn revoke_node(&self, name: &str) -> Result<bool, StoreError> {
         self.inner.records.revoke_node(name).await
     }
 
-    /// Forgets a node: whether it is revoked, and its token. Whether it was known.
+    /// Forgets a node: whether it is revoked, and its token. Returns whether it was known.
     pub async fn remove_node(&self, name: &str) -> Result<bool, StoreError> {
         self.inner.records.remove_node(name).await
     }
 
-    /// Adds a join token, and forgets those that are of no more use. Whether there was room for
-    /// it: there are `most` at most.
+    /// Adds a join token, and removes expired and used ones. Returns false if there are `most`
+    /// already.
     pub async fn add_join_token(&self, token: JoinToken, most: u64) -> Result<bool, StoreError> {
         self.inner.records.add_join_token(token, most).await
     }
 
-    /// The join token of this hash, also one that is of no more use.
+    /// The join token of this hash, also an expired or used one.
     pub async fn join_token(&self, hash: SecretHash) -> Result<Option<JoinToken>, StoreError> {
         self.inner.records.join_token(hash).await
     }
@@ -55,7 +55,7 @@ impl Store {
         self.inner.records.join_tokens().await
     }
 
-    /// Removes a join token. Whether there was one.
+    /// Removes a join token. Returns whether there was one.
     pub async fn remove_join_token(&self, hash: SecretHash) -> Result<bool, StoreError> {
         self.inner.records.remove_join_token(hash).await
     }

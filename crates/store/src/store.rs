@@ -43,8 +43,8 @@ pub enum Mode {
 pub struct Options {
     /// Memory for hot tags, manifests and blob access, in bytes.
     pub cache_bytes: u64,
-    /// An upload that nobody appended to for so long is discarded by a sweep, and so is what came
-    /// of a fill that was interrupted and not taken up.
+    /// A sweep discards uploads without an append for so long, and interrupted fills that were not
+    /// resumed.
     pub upload_idle: Duration,
     /// Open the folder although content is missing that the database names, as
     /// `metahub scrub --accept-loss` does.

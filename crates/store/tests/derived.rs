@@ -10,7 +10,7 @@
 use std::time::{Duration, SystemTime};
 
 use metahub_oci::{Descriptor, Digest, Document, Index, Manifest, MediaType, RepositoryName, Tag};
-use metahub_store::{GcOptions, Origin, PutManifest, Store, TagRecord, Use};
+use metahub_store::{DerivedOutcome, GcOptions, Origin, PutManifest, Store, TagRecord, Use};
 
 const NOW: GcOptions = GcOptions {
     grace: Duration::ZERO,
@@ -49,17 +49,14 @@ async fn index(
 ) -> Document {
     let children = children.iter().map(|child| child.descriptor()).collect();
     let document = Document::from(Index::new(children).with_annotation("note", note));
-    let put = PutManifest::derived([note]);
-    store
-        .put_manifest(repository, &document, put)
-        .await
-        .unwrap();
-    assert!(
-        store
-            .put_derived(&key(note), repository, document.digest(), 1000)
-            .await
-            .unwrap()
-    );
+    let outcome = DerivedOutcome {
+        key: key(note),
+        blobs: Vec::new(),
+        manifests: vec![(document.clone(), PutManifest::derived([note]))],
+        served: document.digest().clone(),
+        bytes: 1000,
+    };
+    store.put_outcome(repository, outcome).await.unwrap();
     document
 }
 

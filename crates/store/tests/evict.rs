@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use metahub_oci::{Digest, Document, RepositoryName};
-use metahub_store::{Candidate, CandidatesAfter, PutManifest, Store, Use, Which};
+use metahub_store::{Candidate, CandidatesAfter, DerivedOutcome, PutManifest, Store, Use, Which};
 
 mod support;
 use support::{artifact, content, image, index, name, put, read, tag};
@@ -368,10 +368,14 @@ async fn the_empty_configuration_of_a_referrer_that_was_made_here_stays() {
     for document in [&derived, &made] {
         store.put_manifest(&here, document, source()).await.unwrap();
     }
-    store
-        .put_derived(&empty, &here, derived.digest(), 1000)
-        .await
-        .unwrap();
+    let outcome = DerivedOutcome {
+        key: empty.clone(),
+        blobs: Vec::new(),
+        manifests: Vec::new(),
+        served: derived.digest().clone(),
+        bytes: 1000,
+    };
+    store.put_outcome(&here, outcome).await.unwrap();
     assert!(evict(&store, &upstream, theirs.digest()).await.is_some());
     assert!(store.blob(&here, &empty).await.unwrap().is_some());
     // It goes with what it was made for.

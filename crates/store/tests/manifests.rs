@@ -10,7 +10,7 @@
 mod support;
 
 use metahub_oci::{Digest, RepositoryName, Tag};
-use metahub_store::{Deletion, Origin, PutError, PutManifest, Store};
+use metahub_store::{Deletion, DerivedOutcome, Origin, PutError, PutManifest, Store};
 use rstest::rstest;
 use support::{Kind, artifact, image, index, name, put, read, tag};
 
@@ -48,12 +48,14 @@ async fn a_derived_manifest_brings_the_blobs_of_the_repositories_it_was_made_fro
     );
     assert!(store.blob(&derived, &unrelated).await.unwrap().is_none());
     let key = Digest::sha256(b"inputs");
-    assert!(
-        store
-            .put_derived(&key, &derived, document.digest(), 100)
-            .await
-            .unwrap()
-    );
+    let outcome = DerivedOutcome {
+        key: key.clone(),
+        blobs: Vec::new(),
+        manifests: Vec::new(),
+        served: document.digest().clone(),
+        bytes: 100,
+    };
+    store.put_outcome(&derived, outcome).await.unwrap();
     let found = store.derived(&key).await.unwrap().unwrap();
     assert_eq!(
         (&found.repository, &found.digest),

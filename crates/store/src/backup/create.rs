@@ -26,7 +26,7 @@ use crate::task::blocking;
 /// Rows that are read at once.
 const BATCH: u32 = 200;
 
-/// What the copy of the database is called until the blobs are there.
+/// The name of the database's copy until the blobs are copied.
 const DRAFT: &str = "metahub.db.new";
 
 /// How a backup is made.
@@ -36,16 +36,16 @@ pub struct BackupOptions {
     pub prune: bool,
 }
 
-/// How far a copy is.
+/// The progress of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copying {
-    /// Bytes that are there.
+    /// Bytes that are copied.
     pub bytes: u64,
-    /// Bytes there are to be.
+    /// Bytes in all.
     pub total: u64,
 }
 
-/// What a backup holds.
+/// The report of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupReport {
     /// Blobs in files.
@@ -73,9 +73,8 @@ impl BackupReport {
 }
 
 impl Store {
-    /// Makes a backup in the folder `target`, or brings the one there up to date. One that was
-    /// interrupted goes on with the blobs that it had copied. `progress` is told after each
-    /// chunk.
+    /// Makes a backup in the folder `target`, or updates the one there. An interrupted one resumes
+    /// with the blobs that it had copied. `progress` is called after each chunk.
     pub async fn backup(
         &self,
         target: &Path,
@@ -100,7 +99,7 @@ impl Store {
         blocking(move || backup_folder::create(&stale).map(drop)).await?;
         inner.options.steps.before("copy the database to", &draft)?;
         inner.records.snapshot_to(&draft).await?;
-        // What happens from here on belongs to another epoch: restoring only one half shows.
+        // Later changes belong to another epoch, so that restoring only one half is noticed.
         self.next_epoch().await?;
         let mut copy = Snapshot::open(&draft).await?;
         let copied = self.copy_blobs(&mut copy, target, &mut progress).await;
@@ -184,7 +183,7 @@ impl Store {
         .await
     }
 
-    /// Copies one blob, telling how far it is.
+    /// Copies one blob, with progress.
     async fn copy_one(
         &self,
         digest: &Digest,
@@ -198,7 +197,7 @@ impl Store {
         let count = Arc::clone(&copied);
         let copying = async {
             inner.options.steps.before("copy", &to.blob(digest))?;
-            // Content that is not in place would look like blobs that are missing.
+            // Unmounted content would look like missing blobs.
             inner.content.check_in_place().await?;
             let mut told = |bytes| {
                 count.fetch_add(bytes, Ordering::Relaxed);
@@ -218,7 +217,7 @@ impl Store {
         }
     }
 
-    /// Puts the new copy of the database in the place of the former one.
+    /// Replaces the former copy of the database by the new one.
     async fn put_in_place(
         &self,
         target: &Path,
@@ -280,7 +279,7 @@ fn check_apart(data: &Path, target: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes the blobs that the backup's database does not name. How many.
+/// Removes the blobs that the backup's database does not name. Returns how many.
 async fn prune(target: &Path) -> Result<u64, StoreError> {
     let layout = Layout::at(target);
     let mut copy = Snapshot::open(&layout.database()).await?;

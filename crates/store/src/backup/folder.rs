@@ -19,13 +19,13 @@ use crate::folder::lock::{FolderLock, Locking};
 use crate::task::blocking;
 use crate::{Damage, StoreError};
 
-/// Says that a folder is a backup, and of which store.
+/// The file that marks a folder as a backup of a store.
 pub(crate) const NAME: &str = "backup.json";
 
 /// The version of the layout.
 const VERSION: u32 = 1;
 
-/// What the file says.
+/// The content of that file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Label {
     pub(crate) metahub_backup: u32,
@@ -33,7 +33,7 @@ pub(crate) struct Label {
     pub(crate) store: String,
 }
 
-/// Folders and files of a data folder that belong to the moment, not to the content.
+/// Folders and files of a data folder that are temporary.
 const LEFT_OUT: [&str; 10] = [
     "blobs",
     "staging",
@@ -62,7 +62,7 @@ pub(crate) fn failed(folder: &Path, problem: impl Into<String>) -> StoreError {
     }
 }
 
-/// What the label of `folder` says; `None`, if it has none. Blocks.
+/// The label of `folder`, if it has one. Blocks.
 pub(crate) fn label(folder: &Path) -> Result<Option<Label>, StoreError> {
     let path = folder.join(NAME);
     let bytes = match fs::read(&path) {
@@ -86,8 +86,8 @@ pub(crate) fn label(folder: &Path) -> Result<Option<Label>, StoreError> {
     }
 }
 
-/// Makes `folder` one for backups of `store`, or checks that it is. Holds it against other
-/// backups. Blocks.
+/// Makes `folder` one for backups of `store`, or checks that it is. Locks it against other backups.
+/// Blocks.
 pub(crate) fn begin(folder: &Path, store: &str) -> Result<FolderLock, StoreError> {
     make(folder)?;
     match label(folder)? {
@@ -140,7 +140,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
-/// What a file is called until it is whole.
+/// The name of a file until it is complete.
 fn draft(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -169,22 +169,22 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<u64, StoreError> {
     copied.map_err(|error| StoreError::io("write", to, error))
 }
 
-/// What became of a blob that was to be copied.
+/// The result of copying a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Copied {
-    /// It was, and hashes to its digest.
+    /// Copied and verified.
     Right,
     /// It was there already.
     There,
     /// There is no file to copy.
     Missing,
-    /// What there is does not hash to its digest, or cannot be read.
+    /// The file does not match its digest, or cannot be read.
     Damaged,
 }
 
-/// Copies a blob into the folder `to`, hashing it; its folder's entry is not durable yet. What is
-/// there already, of the right size, is not copied again. Nothing damaged takes the place of
-/// anything. `told` hears of bytes as they are copied.
+/// Copies a blob into the folder `to`, hashing it; its folder's entry is not durable yet. A file
+/// that exists already, of the right size, is not copied again. A damaged file replaces nothing.
+/// `told` is called as bytes are copied.
 pub(crate) async fn copy_blob(
     from: &dyn Content,
     to: &Layout,
@@ -253,10 +253,10 @@ pub(crate) async fn copy_blob(
     .await
 }
 
-/// Where a backup has what else belongs to a data folder.
+/// The folder of a backup for other files of a data folder.
 const FILES: &str = "files";
 
-/// Copies what else belongs to the data folder `from` into the backup `to`. Blocks.
+/// Copies the other files of the data folder `from` into the backup `to`. Blocks.
 pub(crate) fn copy_rest(from: &Path, to: &Path) -> Result<(), StoreError> {
     let files = to.join(FILES);
     make(&files)?;
@@ -302,8 +302,8 @@ fn remove_tree(path: &Path) -> Result<(), StoreError> {
     removed.map_err(|error| StoreError::io("remove", path, error))
 }
 
-/// Copies a file, or a folder with what is in it. Follows no links; what is removed meanwhile is
-/// left out.
+/// Copies a file, or a folder with its content. Follows no links; a file that is removed meanwhile
+/// is left out.
 fn copy_tree(from: &Path, to: &Path) -> Result<(), StoreError> {
     let kind = match fs::symlink_metadata(from) {
         Ok(kind) => kind,

@@ -22,17 +22,17 @@ use crate::task::blocking;
 /// Rows that are read at once.
 const BATCH: u32 = 200;
 
-/// How a backup is restored.
+/// Options of a restore.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RestoreOptions {
     /// Read back and hash everything afterwards, manifests included.
     pub verify: bool,
 }
 
-/// What was restored.
+/// The report of a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
-    /// Blobs in files that are right.
+    /// Intact blobs in files.
     pub blobs: u64,
     /// Bytes of those.
     pub bytes: u64,
@@ -40,12 +40,12 @@ pub struct RestoreReport {
     pub missing: Vec<Digest>,
     /// Blobs that are damaged in the backup.
     pub damaged: Vec<Digest>,
-    /// What reading it back found, if that was asked for.
+    /// The report of reading everything back, if requested.
     pub verified: Option<ScrubReport>,
 }
 
 impl RestoreReport {
-    /// Whether everything is there and right.
+    /// Whether everything was restored intact.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let verified = self.verified.as_ref().is_none_or(ScrubReport::is_clean);
@@ -53,8 +53,8 @@ impl RestoreReport {
     }
 }
 
-/// Restores the backup in `from` into the folder `to`, which must be empty, not there yet, or
-/// left by a restore of the same backup that was interrupted. `progress` is told after each blob.
+/// Restores the backup in `from` into the folder `to`, which must be empty, new, or left by an
+/// interrupted restore of the same backup. `progress` is called after each blob.
 ///
 /// # Errors
 /// When `from` is no backup, `to` is in use, or a folder cannot be read or written. Content that
@@ -78,7 +78,7 @@ pub async fn restore(
     Ok(report)
 }
 
-/// Checks both folders, and marks the target as one that is not finished. Blocks.
+/// Checks both folders, and marks the target as unfinished. Blocks.
 fn begin(from: &Path, to: &Path) -> Result<(), StoreError> {
     let Some(label) = backup_folder::label(from)? else {
         return Err(failed(
@@ -162,8 +162,7 @@ async fn known(database: &Path) -> Result<Marker, StoreError> {
     Ok(marker)
 }
 
-/// Puts the rest in place, the database last, and then takes the mark away that says that the
-/// folder is not finished.
+/// Puts the rest in place, the database last, and then removes the mark of an unfinished folder.
 async fn finish(from: &Path, to: &Path, known: Marker) -> Result<(), StoreError> {
     let (source, target) = (from.to_owned(), to.to_owned());
     blocking(move || backup_folder::copy_rest_back(&source, &target)).await?;
@@ -182,7 +181,7 @@ async fn finish(from: &Path, to: &Path, known: Marker) -> Result<(), StoreError>
 /// Reads everything back.
 async fn verify(folder: &Path) -> Result<ScrubReport, StoreError> {
     let options = Options {
-        // What is missing is to be reported, not refused.
+        // Missing content is reported, not refused.
         accept_loss: true,
         ..Options::default()
     };

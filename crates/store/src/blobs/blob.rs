@@ -12,18 +12,18 @@ use crate::StoreError;
 use crate::records::Access;
 use crate::store::{Inner, Store};
 
-/// Blobs up to this size, in bytes, lie in the database and are served from memory: most
-/// configurations, and what artifacts hold.
+/// Blobs up to this size, in bytes, are stored in the database and served from memory: most
+/// configurations, and artifacts.
 pub(crate) const INLINE: u64 = 64 * 1024;
 
-/// A blob that somebody may read. Its content may still be found missing or damaged.
+/// A blob with read access granted. Its content may still turn out missing or damaged.
 #[derive(Clone)]
 pub struct Blob {
     digest: Digest,
     pub(crate) access: Access,
     /// Whether `access.body` was seen to hash to something else.
     pub(crate) damaged: bool,
-    /// Whose cache entry led here, to be forgotten if the file has vanished.
+    /// The repository of the cache entry that led here, to be dropped if the file has vanished.
     pub(crate) repository: Option<RepositoryName>,
     inner: Arc<Inner>,
 }
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Blob {
 }
 
 impl Blob {
-    /// A blob whose content is known to be right.
+    /// A blob with verified content.
     pub(crate) fn new(
         inner: Arc<Inner>,
         digest: Digest,
@@ -70,7 +70,7 @@ impl Blob {
         self.access.size
     }
 
-    /// Whether its bytes lie in the database, as those of small blobs do.
+    /// Whether its bytes are in the database, as those of small blobs are.
     pub(crate) fn is_inline(&self) -> bool {
         self.access.body.is_some()
     }
@@ -94,7 +94,7 @@ impl Blob {
         stream::once(opened).flatten()
     }
 
-    /// All bytes, verified, of a blob that should be small, such as a configuration.
+    /// All bytes, verified, of a small blob, such as a configuration.
     pub async fn read(&self, limit: u64) -> Result<Bytes, StoreError> {
         let size = self.size();
         if size > limit {
@@ -112,8 +112,8 @@ impl Blob {
 }
 
 impl Store {
-    /// The blob `digest` if `repository` holds it: pushed there, mounted, or fetched for it.
-    /// Knowing a digest opens nothing. A blob whose file has vanished is not there.
+    /// The blob `digest` if `repository` holds it: pushed there, mounted, or fetched for it. A
+    /// digest alone gives no access. A blob whose file has vanished counts as absent.
     pub async fn blob(
         &self,
         repository: &RepositoryName,
@@ -137,8 +137,8 @@ impl Store {
         Ok(Some(blob))
     }
 
-    /// The blob `digest` if it is stored at all. Never for an answer to a client: whether it may
-    /// read the blob is what [`Store::blob`] says.
+    /// The blob `digest` if it is stored at all. Never for an answer to a client: [`Store::blob`]
+    /// checks its access.
     pub async fn blob_anywhere(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
         let access = self.inner.records.stored_blob(digest).await?;
         self.found(digest, access, None).await
@@ -156,7 +156,7 @@ impl Store {
         };
         let blob = self.known_blob(digest, access, repository);
         if !blob.is_inline() && self.inner.content.size(digest).await?.is_none() {
-            // Unless all of them have: that it is not there would not be true.
+            // Unless all have vanished, as on an unmounted disk.
             self.check_in_place().await?;
             tracing::error!(%digest, "the file of a stored blob has vanished");
             return Ok(None);

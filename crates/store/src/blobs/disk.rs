@@ -5,7 +5,7 @@ use crate::content::Disk;
 use crate::store::Store;
 
 impl Store {
-    /// What is free where the content lies, as it is now.
+    /// The disk of the content, with its current free space.
     ///
     /// # Errors
     /// If the file system does not say.

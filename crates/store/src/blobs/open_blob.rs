@@ -16,8 +16,8 @@ use crate::content::{BlobChunks, BlobStream, Opened};
 use crate::{Damage, StoreError};
 
 impl Blob {
-    /// Opens the blob for reading. A missing or short file is found here, before anything is
-    /// promised to a client.
+    /// Opens the blob for reading. A missing or short file is noticed here, before an answer
+    /// begins.
     pub async fn open(&self) -> Result<OpenBlob, StoreError> {
         if let Some(body) = &self.access.body {
             if self.damaged {
@@ -28,7 +28,7 @@ impl Blob {
             }
             return Ok(OpenBlob::in_memory(self.clone(), body.clone()));
         }
-        // What is hot costs no open, and no way to a blocking thread and back.
+        // A hot blob needs no open, and no visit to a blocking thread.
         let content = &self.inner().content;
         if let Some(opened) = content.open_now(self.digest(), self.size()) {
             return Ok(OpenBlob::opened(self.clone(), opened));
@@ -47,7 +47,7 @@ impl Blob {
 enum Source {
     /// In memory, all of them: small blobs.
     Bytes(Bytes),
-    /// Where the content has them.
+    /// In the content.
     Opened(Opened),
 }
 
@@ -70,14 +70,14 @@ impl OpenBlob {
         Self { blob, source }
     }
 
-    /// What is open.
+    /// The open blob.
     #[must_use]
     pub fn blob(&self) -> &Blob {
         &self.blob
     }
 
-    /// Whether the bytes were seen to hash to the digest and nobody touched them since. Only then
-    /// may a file be sent without reading it, as `sendfile` does.
+    /// Whether the bytes were verified and are unchanged since. Only then may a file be sent
+    /// without reading it, as `sendfile` does.
     #[must_use]
     pub fn trusted(&self) -> bool {
         match &self.source {
@@ -86,7 +86,7 @@ impl OpenBlob {
         }
     }
 
-    /// The URL that has the bytes, if they do not pass through this process: reading them here
+    /// The URL of a redirect, if the bytes do not pass through this process: reading them here
     /// fails.
     #[must_use]
     pub fn redirect(&self) -> Option<&str> {
@@ -136,8 +136,8 @@ impl OpenBlob {
         }
     }
 
-    /// The same as [`OpenBlob::stream`] for callers that can send a part of a file unread, which
-    /// is given out of a trusted file only.
+    /// The same as [`OpenBlob::stream`] for callers that can send a part of a file without reading
+    /// it, which is possible for a trusted file only.
     #[must_use]
     pub fn chunks(&self, range: Range<u64>) -> BlobChunks {
         match &self.source {
@@ -190,7 +190,7 @@ impl OpenBlob {
 /// Reads a stream on a thread that may block.
 struct BlobReader {
     stream: BlobStream,
-    /// What was not read of the last chunk.
+    /// The unread rest of the last chunk.
     chunk: Bytes,
 }
 

@@ -17,14 +17,14 @@ use crate::store::{Inner, Store};
 use crate::task::{blocking, joined};
 use crate::uploads::upload_id::UploadId;
 
-/// What becomes of a staged file.
+/// How a staged object is published.
 pub(crate) struct Publish {
     pub(crate) digest: Digest,
-    /// Who may read it from now on. Without one, nobody may until it is linked.
+    /// The repository that may read it. Without one, none may until it is linked.
     pub(crate) repository: Option<RepositoryName>,
-    /// Whether that repository's upstream gave it.
+    /// Whether it was fetched from that repository's upstream.
     pub(crate) given: bool,
-    /// The upload that it was, which ends.
+    /// The upload that ends with it.
     pub(crate) upload: Option<UploadId>,
 }
 
@@ -56,7 +56,7 @@ impl Inner {
         joined(task.await)
     }
 
-    /// Puts a staged object in place and enters it.
+    /// Puts a staged object in place and commits it.
     async fn publish_staged(
         self: &Arc<Self>,
         staged: Box<dyn Staging>,
@@ -72,8 +72,8 @@ impl Inner {
         self.enter_placed(publish, size).await
     }
 
-    /// The same with an upload: what was acknowledged of one that did not become a blob is there
-    /// again afterwards.
+    /// The same for an upload: if it does not become a blob, its acknowledged bytes are staged
+    /// again.
     async fn publish_upload(
         self: &Arc<Self>,
         staged: Box<dyn Staging>,
@@ -105,15 +105,15 @@ impl Inner {
         outcome
     }
 
-    /// Makes an upload's staging object again of what did not become a blob. Where this fails, the
-    /// next start does it. To be called under the digest's guard.
+    /// Restores an upload's staging object after a failed publication. If this fails, the next
+    /// start does it. To be called under the digest's guard.
     async fn take_back(&self, name: &str, digest: &Digest) -> Result<(), StoreError> {
         let stored = self.records.stored_blob(digest).await?;
         let named = stored.is_some_and(|access| access.body.is_none());
         self.content.take_back(name, digest, named).await
     }
 
-    /// Takes back the uploads whose publishing a kill interrupted. To be done before staging is
+    /// Restores the uploads whose publication a kill interrupted. To be done before staging is
     /// swept.
     pub(crate) async fn take_interrupted_back(
         &self,
@@ -128,7 +128,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Publishes bytes that were made here, and are known to have that digest.
+    /// Publishes bytes that were made here, with a verified digest.
     pub(crate) async fn publish_made(
         self: &Arc<Self>,
         repository: &RepositoryName,
@@ -166,8 +166,8 @@ impl Inner {
         joined(task.await)
     }
 
-    /// Enters content that is in place. If that fails and no row names it, its space is free
-    /// again. To be called under the digest's guard.
+    /// Commits content that is in place. If that fails and no row names it, its space is freed. To
+    /// be called under the digest's guard.
     async fn enter_placed(
         self: &Arc<Self>,
         publish: Publish,
@@ -175,14 +175,14 @@ impl Inner {
     ) -> Result<Blob, StoreError> {
         let digest = publish.digest.clone();
         let entered = self.enter(publish, Source::Placed(size)).await;
-        // What the database says counts: a commit may have been done though it seemed to fail.
+        // The database decides: a commit may have happened though it seemed to fail.
         if entered.is_err() && matches!(self.records.is_stored(&digest).await, Ok(false)) {
             self.content.delete(&digest).await?;
         }
         entered
     }
 
-    /// Enters content in the database: what is in place, or bytes.
+    /// Commits content to the database: content in place, or bytes.
     async fn enter(self: &Arc<Self>, publish: Publish, source: Source) -> Result<Blob, StoreError> {
         let Publish {
             digest,

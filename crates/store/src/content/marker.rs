@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marker {
     /// The store that the blobs belong to.
@@ -17,7 +17,7 @@ pub(crate) struct Marker {
     pub(crate) epoch: i64,
 }
 
-/// What the database knows of the blobs' folder.
+/// The database's record of the blobs' folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) store: String,
@@ -26,7 +26,7 @@ pub(crate) struct Known {
     pub(crate) next: Option<i64>,
 }
 
-/// What the file system and the database say when a store is opened.
+/// The state of the file system and the database when a store is opened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Survey {
     pub(crate) known: Option<Known>,
@@ -42,18 +42,18 @@ pub(crate) struct Survey {
     pub(crate) holds_files: bool,
 }
 
-/// What follows from a survey.
+/// The verdict on a survey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The folder belongs to the database.
     Fits,
-    /// It does, but one of the two is older than the other.
+    /// It does, but one of the two is older.
     Suspect(String),
-    /// Opening it could turn a mishap into a loss.
+    /// Opening it could turn an unmounted disk into a loss.
     Refuse(String),
 }
 
-/// So many blobs may be missing of `files` before it is taken for a mishap: one, or one in a
+/// How many of `files` may be missing before it counts as an unmounted disk: one, or one in a
 /// hundred.
 pub(crate) fn bearable(files: u64) -> u64 {
     (files / 100).max(1)

@@ -11,23 +11,22 @@ pub(crate) struct Resumption {
 }
 
 impl Resumption {
-    /// The bytes are wrong, or cannot be written: they are no beginning of anything.
+    /// Marks the bytes as wrong or incomplete, so that they cannot be resumed.
     pub(crate) fn spoil(&self) {
         self.spoiled.store(true, Ordering::Release);
     }
 
-    /// Whether the bytes are of no use to another fill.
+    /// Whether the bytes cannot be resumed.
     pub(crate) fn is_spoiled(&self) -> bool {
         self.spoiled.load(Ordering::Acquire)
     }
 
-    /// Counts who may write into the object ahead of the fill.
+    /// Counts the writers ahead of the fill.
     pub(crate) fn writers(&self) -> &Arc<AtomicUsize> {
         &self.writers
     }
 
-    /// Whether the object may be left to another fill: it is not spoiled, and nobody still writes
-    /// into it behind that fill's back.
+    /// Whether another fill may resume the object: it is not spoiled, and has no other writer.
     pub(crate) fn allows(&self) -> bool {
         !self.is_spoiled() && self.writers.load(Ordering::Acquire) == 0
     }

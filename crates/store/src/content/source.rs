@@ -20,8 +20,8 @@ use crate::{Damage, StoreError};
 
 /// Bytes that are in no file.
 pub(crate) trait ReadRange: fmt::Debug + Send + Sync {
-    /// The bytes of `range`. Ends with an error if one is missing, never short; what it gives is
-    /// verified by the implementation.
+    /// The bytes of `range`. Ends with an error if one is missing, never short; the implementation
+    /// verifies the bytes.
     fn read(self: Arc<Self>, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>>;
 }
 
@@ -34,7 +34,7 @@ pub(crate) trait RandomAccess: ReadRange {
 /// A blob that is open. It can be read to its end even if the blob is deleted meanwhile.
 #[derive(Clone, Debug)]
 pub(crate) enum Opened {
-    /// In a file of this machine, so that a part of it can be sent unread.
+    /// In a local file, so that a part of it can be sent without reading it.
     File(OpenFile),
     /// To be read as a stream.
     Stream(Arc<dyn ReadRange>),
@@ -43,8 +43,8 @@ pub(crate) enum Opened {
 }
 
 impl Opened {
-    /// Whether the bytes are known to be right. A stream sees to that by itself; a client verifies
-    /// what it is redirected to.
+    /// Whether the bytes are verified. A stream verifies by itself; a client verifies the target of
+    /// a redirect.
     pub(crate) fn trusted(&self) -> bool {
         match self {
             Self::File(file) => file.trusted(),
@@ -107,7 +107,7 @@ impl Opened {
         }
     }
 
-    /// The same without looking what the bytes hash to, for callers that do.
+    /// The same without verification, for callers that verify.
     pub(crate) fn unverified(&self, size: u64, streams: &Arc<Streams>) -> BlobStream {
         match self {
             Self::File(file) => {
@@ -153,7 +153,7 @@ impl StagedBytes {
         }
     }
 
-    /// The same for callers that can send a part of a file unread.
+    /// The same for callers that can send a part of a file without reading it.
     pub(crate) fn chunks(&self, range: Range<u64>, streams: &Arc<Streams>) -> BlobChunks {
         match self {
             Self::File(file) => BlobChunks::windows(Arc::clone(file), range, Arc::clone(streams)),

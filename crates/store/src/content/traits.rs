@@ -21,11 +21,11 @@ use crate::content::write_buffer::Batch;
 /// The algorithms whose digests name blobs.
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
-/// What came of a fill that ended before its end is kept from this size on, in bytes: less is
-/// asked for again sooner than it is hashed again.
+/// The smallest prefix of an interrupted fill that is kept, in bytes: fetching less again is faster
+/// than hashing it.
 pub(crate) const WORTH_KEEPING: u64 = 256 * 1024;
 
-/// What a disk, or whatever holds the bytes, has.
+/// The size of a disk, or of another storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
     /// Bytes in all.
@@ -37,16 +37,15 @@ pub struct Disk {
 /// A future of the content, or why it failed.
 pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// Everything that holds the bytes of a store's blobs. Shared by all tasks.
+/// The storage of blobs' bytes. Shared by all tasks.
 pub(crate) trait Content: Blobs + StagingArea + StoreMarks + fmt::Debug {
-    /// What is free where the bytes lie.
+    /// The free space of the storage.
     fn space(&self) -> Answer<'_, Disk>;
 }
 
 /// The blobs that are published, by their digests. To be changed under the digest's guard.
 pub(crate) trait Blobs: Send + Sync {
-    /// Publishes bytes that are at hand and whose digest is known to be right. See
-    /// [`Staging::publish`].
+    /// Publishes bytes in memory with a verified digest. See [`Staging::publish`].
     fn put(&self, digest: &Digest, bytes: Bytes, replaces: bool) -> Answer<'_, ()>;
 
     /// Opens the blob if that needs no waiting.
@@ -59,82 +58,83 @@ pub(crate) trait Blobs: Send + Sync {
     /// [`StoreError::ContentAbsent`] if everything is missing.
     fn open(&self, digest: &Digest, size: u64) -> Answer<'_, Opened>;
 
-    /// The size of what lies at `digest`, if anything does. Reads none of it.
+    /// The size of the blob `digest`, if it exists. Does not read it.
     fn size(&self, digest: &Digest) -> Answer<'_, Option<u64>>;
 
-    /// Removes the blob; whether it was there. Its space is free once nobody reads it.
+    /// Removes the blob; returns whether it was there. Its space is free once nobody reads it.
     fn delete(&self, digest: &Digest) -> Answer<'_, bool>;
 
-    /// Puts a damaged blob where nobody reads it, for the operator to look at.
+    /// Moves a damaged blob out of the way, for the operator to inspect.
     fn quarantine(&self, digest: &Digest) -> Answer<'_, ()>;
 
-    /// What lies in one partition, in no order.
+    /// The entries of one partition, in no order.
     fn list(&self, partition: Partition) -> Answer<'_, Vec<Listed>>;
 
-    /// Removes what [`Blobs::list`] found under a name that is no digest; whether it was there.
+    /// Removes what [`Blobs::list`] found under a name that is no digest; returns whether it was
+    /// there.
     fn delete_other(&self, partition: Partition, name: &str) -> Answer<'_, bool>;
 }
 
 /// The objects that are being received. Only the process that serves writes here.
 pub(crate) trait StagingArea: Send + Sync {
-    /// Begins a staging object, or goes on with one. Does no work before the first append.
+    /// Begins a staging object, or continues one. Does no work before the first append.
     fn stage(&self, stage: Stage<'_>) -> Box<dyn Staging>;
 
-    /// Goes on with what came of `digest` from `source` in a fill that ended before its end, if
-    /// there is anything and it is undamaged. Reads all of it. Nobody else gets it.
+    /// Resumes an interrupted fill of `digest` from `source`, if its prefix exists and is intact.
+    /// Reads all of it. No other fill gets it.
     fn resume(&self, source: &str, digest: &Digest) -> Answer<'_, Option<Box<dyn Staging>>>;
 
     /// Whether [`StagingArea::resume`] would find anything. Costs nothing.
     fn can_resume(&self, source: &str, digest: &Digest) -> bool;
 
-    /// Bytes of what can be resumed, by source.
+    /// Bytes of resumable prefixes, by source.
     fn resumable_bytes(&self) -> HashMap<String, u64>;
 
-    /// Removes what can be resumed and was not since `idle`; how many bytes.
+    /// Removes resumable prefixes older than `idle`. Returns their bytes.
     fn sweep_resumable(&self, idle: Duration) -> Answer<'_, u64>;
 
-    /// The staging object `name`, if it is there.
+    /// The staging object `name`, if it exists.
     fn staged(&self, name: &str) -> Answer<'_, Option<StagedEntry>>;
 
-    /// All staging objects but those that can be resumed, in no order.
+    /// All staging objects except resumable prefixes, in no order.
     fn list_staged(&self) -> Answer<'_, Vec<StagedEntry>>;
 
-    /// Removes a staging object that nobody writes; whether it was there.
+    /// Removes a staging object that nobody writes; returns whether it was there.
     fn discard(&self, name: &str) -> Answer<'_, bool>;
 
-    /// Removes what an interrupted process left: all but the objects named in `keep` and those
-    /// that can be resumed and are not older than `idle`. How many objects, notes included. To be
-    /// called once, before anything is staged.
+    /// Removes what an interrupted process left: all but the objects named in `keep` and those that
+    /// can be resumed and are not older than `idle`. Returns how many objects, notes included. To
+    /// be called once, before anything is staged.
     fn sweep(&self, keep: HashSet<String>, idle: Duration) -> Answer<'_, usize>;
 
     /// The objects of `names` whose reversible publishing ([`Placing`]) was interrupted, and what
     /// they were published as, by name.
     fn interrupted_publishes(&self, names: HashSet<String>) -> Answer<'_, Vec<(String, Digest)>>;
 
-    /// Makes a blob the staging object again that it was before a reversible publishing. Where
-    /// `named` says that somebody counts on the blob, it stays a blob as well. Does nothing if the
-    /// staging object is there. To be called under the digest's guard.
+    /// Reverses a reversible publishing: the blob becomes its staging object again. If a row names
+    /// the blob (`named`), it stays a blob as well. Does nothing if the staging object exists. To
+    /// be called under the digest's guard.
     fn take_back(&self, name: &str, digest: &Digest, named: bool) -> Answer<'_, ()>;
 
-    /// A reversible publishing need not be reversed any more.
+    /// Ends the reversibility of a publishing.
     fn keep_published(&self, name: &str) -> Answer<'_, ()>;
 }
 
 /// The marks that say which store the content belongs to.
 pub(crate) trait StoreMarks: Send + Sync {
-    /// Where the content lies, for messages.
+    /// The location of the content, for messages.
     fn location(&self) -> &Path;
 
-    /// The mark of each algorithm's part, if it has one that can be read.
+    /// The mark of each algorithm's part, if it is readable.
     fn marks(&self) -> Answer<'_, Vec<Option<Marker>>>;
 
     /// Creates what is missing and marks it, durably.
     fn mark(&self, marker: Marker) -> Answer<'_, ()>;
 
-    /// Whether there is anything in a blob's place.
+    /// Whether there is any blob.
     fn holds_any(&self) -> Answer<'_, bool>;
 
-    /// From now on the content is that of `store`: what is marked otherwise is not in place.
+    /// Sets the store that the content belongs to: other marks mean that it is not in place.
     fn belongs_to(&self, store: &str);
 
     /// Fails unless the marks are those of the store that [`StoreMarks::belongs_to`] named: the
@@ -150,10 +150,10 @@ pub(crate) trait Staging: Send {
     /// How many bytes were received.
     fn len(&self) -> u64;
 
-    /// How many of them are durable for certain, as far as that was asked for.
+    /// How many of them are certainly durable.
     fn durable(&self) -> u64;
 
-    /// Where its bytes are read, created if it is not there.
+    /// Its bytes, for reading; created if it does not exist.
     fn bytes(&mut self) -> Answer<'_, StagedBytes>;
 
     /// The same, if it is open.
@@ -162,54 +162,54 @@ pub(crate) trait Staging: Send {
     /// Appends bytes. After an error the object is as long as before.
     fn append(&mut self, bytes: Batch) -> Answer<'_, ()>;
 
-    /// Takes in what others wrote into [`StagedBytes`] behind its end, up to `end`.
+    /// Includes bytes that others wrote into [`StagedBytes`] beyond its end, up to `end`.
     fn absorb(&mut self, end: u64) -> Answer<'_, ()>;
 
-    /// What the bytes received so far hash to.
+    /// The digest of the bytes received so far.
     fn digest(&mut self, algorithm: Algorithm) -> Answer<'_, Digest>;
 
-    /// All bytes, of an object that is small.
+    /// All bytes, of a small object.
     fn read(&mut self) -> Answer<'_, Bytes>;
 
-    /// Waits for early flushes, cuts off what a failed append left and, if there is much, makes it
-    /// durable, so that nobody waits for that in [`Staging::publish`].
+    /// Waits for early flushes, truncates the rest of a failed append and, for a large object,
+    /// makes it durable, so that [`Staging::publish`] need not wait for that.
     fn settle(&mut self) -> Answer<'_, ()>;
 
-    /// Puts the bytes, whose digest the caller verified, where `digest` finds them: durably, as a
-    /// whole or not at all. After [`Staging::settle`], and under the digest's guard.
+    /// Publishes the bytes, whose digest the caller verified, under `digest`: durably and
+    /// atomically. After [`Staging::settle`], and under the digest's guard.
     fn publish(self: Box<Self>, digest: &Digest, placing: Placing) -> Answer<'static, ()>;
 
-    /// What a fill shares with it; none if nobody may resume it.
+    /// What a fill shares with it; `None` if it cannot be resumed.
     fn resumption(&self) -> Option<Resumption>;
 
     /// Closes what is open; the next use opens it again.
     fn rest(&mut self);
 
-    /// Ends before the end: makes durable what came, where another may resume it. Returns when
-    /// that can be resumed, or when its space is free.
+    /// Ends an incomplete object: makes its prefix durable, if it can be resumed. Returns when that
+    /// is done, or when its space is free.
     fn give_up(self: Box<Self>) -> BoxFuture<'static, ()>;
 
-    /// Ends as a drop does. Returns when its space is free, if it goes.
+    /// Ends as a drop does. Returns when its space is free, if it is removed.
     fn end(self: Box<Self>) -> BoxFuture<'static, ()>;
 
     /// Removes it. Readers that have it open can read on.
     fn remove(self: Box<Self>) -> Answer<'static, ()>;
 }
 
-/// How a staging object begins, and what becomes of it when it is dropped.
+/// The kind of a staging object: how it begins, and how it ends when it is dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage<'a> {
-    /// A new one that goes away.
+    /// A new one that is removed.
     Temporary,
-    /// A new one of which the durable part is left to the next fill of the same content from the
-    /// same source.
+    /// A new one whose durable prefix the next fill of the same content from the same source can
+    /// resume.
     Resumable {
-        /// Who gives the content.
+        /// The source of the content.
         source: &'a str,
-        /// What is received.
+        /// The digest of the content.
         digest: &'a Digest,
     },
-    /// One of this name that stays, of which so many bytes were received before.
+    /// A persistent one of this name, with so many bytes received before.
     Kept {
         /// Its name.
         name: &'a str,
@@ -221,15 +221,15 @@ pub(crate) enum Stage<'a> {
 /// How a blob is put in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Placing {
-    /// Somebody counts on a blob of the same digest: it must not be touched before its successor
-    /// is durable.
+    /// A row names a blob of the same digest: that must not be touched before its successor is
+    /// durable.
     pub(crate) replaces: bool,
     /// Until [`StagingArea::keep_published`], [`StagingArea::take_back`] undoes it, also after a
     /// kill; a failure leaves the staging object where it is. Otherwise the object is gone then.
     pub(crate) reversible: bool,
 }
 
-/// A staging object as it lies there.
+/// An entry of the staging area.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StagedEntry {
     pub(crate) name: String,
@@ -255,12 +255,12 @@ impl Partition {
     }
 }
 
-/// What lies in a blob's place.
+/// An entry among the blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// Its name there.
     pub(crate) name: String,
-    /// The digest that the name is, if it is one.
+    /// The digest, if the name is one.
     pub(crate) digest: Option<Digest>,
     /// Bytes.
     pub(crate) size: u64,

@@ -11,10 +11,9 @@ use tokio::sync::mpsc;
 const LARGEST: usize = 1024 * 1024;
 /// and at least this, however many are received at once.
 const SMALLEST: usize = 128 * 1024;
-/// What follows the first chunk of a gatherer that somebody waits for; each next may be twice
-/// as large.
+/// The size of the second chunk of an awaited buffer; each next may be twice as large.
 const SECOND: usize = 32 * 1024;
-/// What all chunks that are being gathered are meant to hold together.
+/// The intended memory of all buffers together.
 const MEMORY: usize = 4 * 1024 * 1024;
 
 /// A batch of received bytes, as they came.
@@ -29,13 +28,13 @@ pub(crate) enum Piece {
     Ahead(u64),
 }
 
-/// Collects what a sender gives into chunks and hands them on.
+/// Collects a sender's bytes into chunks and hands them on.
 pub(crate) struct WriteBuffer {
     chunk: Batch,
     size: usize,
     /// Handed on at this size at the latest.
     most: usize,
-    /// How many gather now.
+    /// The number of active buffers.
     active: Arc<AtomicUsize>,
     out: mpsc::Sender<Piece>,
 }
@@ -45,8 +44,8 @@ pub(crate) struct WriteBuffer {
 pub(crate) struct Disconnected;
 
 impl WriteBuffer {
-    /// A gatherer and the end at which its chunks come out. At most one chunk waits between
-    /// the two, so that a sender is as fast as the disk and memory stays bounded.
+    /// A buffer and the receiver of its chunks. At most one chunk waits between the two, so that a
+    /// sender is as fast as the disk and memory stays bounded.
     pub(crate) fn new(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
         let (out, chunks) = mpsc::channel(1);
         active.fetch_add(1, Ordering::Relaxed);
@@ -60,8 +59,8 @@ impl WriteBuffer {
         (buffer, chunks)
     }
 
-    /// The same for bytes that somebody waits for: the first of them are handed on as they come,
-    /// those that follow in chunks that grow.
+    /// The same for awaited bytes: the first ones are handed on as they come, later ones in growing
+    /// chunks.
     pub(crate) fn awaited(active: &Arc<AtomicUsize>) -> (Self, mpsc::Receiver<Piece>) {
         let (mut buffer, chunks) = Self::new(active);
         buffer.most = 1;
@@ -90,7 +89,7 @@ impl WriteBuffer {
         self.out.send(piece).await.map_err(|_| Disconnected)
     }
 
-    /// Takes bytes, or hands on what is no bytes after those that came before.
+    /// Takes bytes, or hands on another piece after the bytes before it.
     pub(crate) async fn give(&mut self, piece: Piece) -> Result<(), Disconnected> {
         match piece {
             Piece::Received(chunk) => {
@@ -106,7 +105,7 @@ impl WriteBuffer {
         }
     }
 
-    /// Hands on what there is.
+    /// Hands on the collected bytes.
     pub(crate) async fn flush(&mut self) -> Result<(), Disconnected> {
         if self.chunk.is_empty() {
             Ok(())
@@ -115,7 +114,7 @@ impl WriteBuffer {
         }
     }
 
-    /// Hands on what is left and ends.
+    /// Hands on the rest and ends.
     pub(crate) async fn finish(mut self) -> Result<(), Disconnected> {
         self.flush().await
     }

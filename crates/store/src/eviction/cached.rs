@@ -11,14 +11,14 @@ use crate::records::{Candidate, CandidatesAfter, Use, Which};
 use crate::store::Store;
 
 impl Store {
-    /// Writes down when manifests were used, and by how many. May be undone by a power cut.
+    /// Records uses of manifests. A power cut may undo it.
     pub async fn record_use(&self, used: Vec<Use>) -> Result<(), StoreError> {
         self.inner.records.record_use(used).await
     }
 
     /// Bytes of the blobs and manifests that are cached from upstreams, each counted once for an
-    /// upstream, by the first part of the repositories' names; and of what came of fills that were
-    /// interrupted, where that is their source. Costs the same however much is cached.
+    /// upstream, by the first component of the repositories' names; and of its interrupted fills.
+    /// Costs the same however much is cached.
     pub async fn cached_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let mut cached = self.inner.records.cached_bytes().await?;
         for (host, bytes) in self.inner.content.resumable_bytes() {
@@ -27,26 +27,26 @@ impl Store {
         Ok(cached)
     }
 
-    /// The same without what was interrupted, counted anew from all of what is cached: for tests.
+    /// The same without interrupted fills, recounted from all cached content: for tests.
     #[doc(hidden)]
     pub async fn recounted_bytes(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.inner.records.recounted_bytes().await
     }
 
-    /// Bytes of what only single clients without an account asked for: blobs that no other
-    /// manifest of their repository names, and manifests. Reads all of what is cached.
+    /// Bytes of content that only single clients without an account asked for: blobs that no other
+    /// manifest of their repository names, and manifests. Reads all cached content.
     pub async fn bytes_of_one_client(&self) -> Result<u64, StoreError> {
         self.inner.records.bytes_of_one_client().await
     }
 
-    /// How often all manifests that are cached were put in order since the start.
+    /// How often all cached manifests were sorted since startup.
     #[must_use]
     pub fn orderings(&self) -> u64 {
         self.inner.orderings.load(Ordering::Relaxed)
     }
 
-    /// Manifests that can be evicted, least recently used first. At most `limit`, and where
-    /// the next ones begin. Puts all in order, whatever the limit is: ask for many at once.
+    /// Manifests that can be evicted, least recently used first. At most `limit`, and the start of
+    /// the next ones. Sorts all of them, whatever the limit is: ask for many at once.
     pub async fn candidates(
         &self,
         which: Which<'_>,

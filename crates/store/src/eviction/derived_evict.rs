@@ -12,10 +12,10 @@ use crate::gc::collect::Gc;
 use crate::records::DerivedEviction;
 use crate::store::Store;
 
-/// Records that go in one transaction, at most: others write in between.
+/// Most records that are evicted in one transaction, so that others can write in between.
 const BATCH: u32 = 100;
 
-/// How much derived content may be recorded. What is pinned does not count, and stays.
+/// The bound of derived content. Pinned content does not count, and stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DerivedBound {
     /// Bytes of all records together.
@@ -23,11 +23,11 @@ pub struct DerivedBound {
     /// Bytes of those that only one client without an account asked for: where `bytes` is passed,
     /// what is above this goes first.
     pub of_one_client: u64,
-    /// What was not used since goes in any case.
+    /// Content that was not used since is evicted in any case.
     pub unused_since: SystemTime,
 }
 
-/// What went of derived content.
+/// The evicted derived content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictedDerived {
     /// Records.
@@ -70,7 +70,7 @@ impl Store {
         }
         loop {
             let batch = {
-                // Nobody is in the middle of storing what shares parts with what goes.
+                // No outcome is being stored that shares parts with the evicted ones.
                 let _alone = self.inner.deriving.write().await;
                 records.evict_derived(eviction, BATCH).await?
             };

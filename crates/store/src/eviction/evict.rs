@@ -18,19 +18,19 @@ use crate::store::Store;
 /// Blobs that are evicted at once.
 const BATCH: u32 = 1000;
 
-/// What was evicted.
+/// The evicted content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
-    /// Blobs that are not here any more.
+    /// Removed blobs.
     pub blobs: u64,
-    /// Bytes of those, and of manifests that are not here any more.
+    /// Bytes of those, and of removed manifests.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Evicts a manifest that was not used since `unused_since`, with the indexes that lead
-    /// to nothing else here, their tags, and the blobs that nothing else needs. Nothing, if it
-    /// was used or is not to be evicted any more.
+    /// Evicts a manifest that was not used since `unused_since`, with the indexes that lead to
+    /// nothing else here, their tags, and the blobs that nothing else needs. `None` if it was used
+    /// or is no longer a candidate.
     pub async fn evict(
         &self,
         repository: &RepositoryName,

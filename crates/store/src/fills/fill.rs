@@ -21,13 +21,13 @@ use crate::fills::readers::Readers;
 use crate::store::{Inner, Store};
 use crate::task::joined;
 
-/// Why a fill did not become a blob.
+/// Why a fill failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FillError {
-    /// The content is not the digest's.
+    /// The content does not match its digest.
     #[error("the content hashes to {found}, not to {expected}: its source is damaged or lies")]
     Mismatch {
-        /// The digest that was asked for.
+        /// The requested digest.
         expected: Digest,
         /// What the bytes hash to.
         found: Digest,
@@ -35,9 +35,9 @@ pub enum FillError {
     /// There are more or fewer bytes than were announced.
     #[error("the content has {found} bytes instead of {expected}: its source is damaged or lies")]
     WrongSize {
-        /// What was announced.
+        /// The announced size.
         expected: u64,
-        /// What came, at least.
+        /// The received size, at least.
         found: u64,
     },
     /// The store failed.
@@ -71,15 +71,15 @@ impl std::fmt::Debug for Fill {
 }
 
 impl Store {
-    /// Begins to receive the content of `digest`, of `size` bytes if its source said so.
+    /// Begins to receive the content of `digest`, of `size` bytes if its source stated a size.
     #[must_use]
     pub fn fill(&self, digest: &Digest, size: Option<u64>) -> Fill {
         let staged = self.inner.content.stage(Stage::Temporary);
         Fill::of(&self.inner, digest, size, staged)
     }
 
-    /// The same from `source`: if it ends before its end, what came goes into the next fill of the
-    /// same content from there.
+    /// The same from `source`: if it is interrupted, the next fill of the same content from there
+    /// resumes it.
     #[must_use]
     pub fn fill_from(&self, source: &str, digest: &Digest, size: Option<u64>) -> Fill {
         let staged = self
@@ -110,7 +110,7 @@ async fn write(
     mut pieces: mpsc::Receiver<Piece>,
     progress: &watch::Sender<Progress>,
 ) -> Result<(), StoreError> {
-    // At once, so that what comes ahead has somewhere to go.
+    // At once, so that ranges can be prefetched.
     let bytes = staged.bytes().await?;
     progress.send_modify(|progress| progress.bytes = Some(bytes));
     while let Some(piece) = pieces.recv().await {
@@ -179,7 +179,7 @@ impl Fill {
         self.received
     }
 
-    /// What leads to it without reading it.
+    /// A handle that does not count as a reader.
     #[must_use]
     pub fn handle(&self) -> FillHandle {
         FillHandle::new(
@@ -191,23 +191,23 @@ impl Fill {
         )
     }
 
-    /// Somebody who reads along; none after [`Fill::close_if_unread`].
+    /// A new reader; `None` after [`Fill::close_if_unread`].
     #[must_use]
     pub fn follower(&self) -> Option<Follower> {
         self.handle().follow()
     }
 
-    /// Waits until nobody reads along.
+    /// Waits until there are no readers.
     pub async fn unread(&self) {
         self.readers.until(false).await;
     }
 
-    /// Waits until somebody reads along.
+    /// Waits until there is a reader.
     pub async fn read(&self) {
         self.readers.until(true).await;
     }
 
-    /// If nobody reads along, nobody will from now on. Whether that is so: then it is time for
+    /// Closes the fill to readers, if it has none. Returns whether it did: then it is time for
     /// [`Fill::give_up`].
     #[must_use]
     pub fn close_if_unread(&self) -> bool {
@@ -254,7 +254,7 @@ impl Fill {
         Ok(())
     }
 
-    /// Hands on what was gathered, so that it can be read.
+    /// Hands on the collected bytes, so that they can be read.
     pub async fn flush(&mut self) -> Result<(), FillError> {
         let flushed = match &mut self.buffer {
             Some(buffer) => buffer.flush().await,
@@ -277,7 +277,7 @@ impl Fill {
         taken
     }
 
-    /// Waits until the range that begins here is there and takes it in.
+    /// Waits for the range that begins here and includes it.
     async fn pass_range(&mut self) -> Result<(), FillError> {
         // It may take a while: what came before it is wanted now.
         self.flush().await?;
@@ -313,7 +313,7 @@ impl Fill {
         self.written(pushed).await
     }
 
-    /// Why nobody takes pieces any more, if so.
+    /// The error of the writing end, if it has failed.
     async fn written(&mut self, pushed: Result<(), Disconnected>) -> Result<(), FillError> {
         if pushed.is_ok() {
             return Ok(());
@@ -327,7 +327,7 @@ impl Fill {
         })
     }
 
-    /// What the writing end came to; it is told once.
+    /// The result of the writing end; can be taken once.
     async fn written_all(&mut self) -> Result<Box<dyn Staging>, StoreError> {
         match self.writing.take() {
             Some(writing) => joined(writing.await),
@@ -341,29 +341,29 @@ impl Fill {
         }
     }
 
-    /// What came is of no use to another fill.
+    /// Discards the received bytes, so that they cannot be resumed.
     pub fn discard(&self) {
         self.spoil();
     }
 
-    /// Ends before the end. Returns when the next fill can go on with what came, or when the
-    /// space of what is of no use is free.
+    /// Ends an incomplete fill. Returns when the next fill can resume it, or when its space is
+    /// free.
     pub async fn give_up(mut self) {
         self.readers.close();
         if let Some(buffer) = self.buffer.take() {
-            // What was gathered came as well as the rest.
+            // Includes the collected bytes.
             let _ = buffer.finish().await;
         }
         let written = self.written_all().await;
-        // Nobody begins a part of a file that another fill may take up.
+        // No range may begin in a file that another fill may resume.
         drop(self);
         if let Ok(staged) = written {
             staged.give_up().await;
         }
     }
 
-    /// Verifies what came, stores it durably and lets `repository`, whose upstream gave it, read
-    /// it; nobody, if there is none.
+    /// Verifies the content, stores it durably and links it to `repository`, from whose upstream it
+    /// came, if there is one.
     pub async fn commit(mut self, repository: Option<&RepositoryName>) -> Result<Blob, FillError> {
         while self.take(u64::MAX) == self.received {
             self.pass_range().await?;

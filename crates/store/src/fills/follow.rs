@@ -21,7 +21,7 @@ use crate::fills::readers::{Readers, Reading};
 /// contents that clients of seekable layers read first, and verify by themselves.
 const FOOTER: u64 = 1024 * 1024;
 
-/// What leads to a fill without reading it: it does not keep a fill going. Cloning is cheap.
+/// A handle on a fill that does not count as a reader. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct FillHandle {
     digest: Digest,
@@ -51,7 +51,7 @@ impl FillHandle {
         }
     }
 
-    /// Somebody who reads along; none if the fill ends because nobody did.
+    /// A new reader; `None` if the fill ends for want of readers.
     #[must_use]
     pub fn follow(&self) -> Option<Follower> {
         let reading = self.readers.join()?;
@@ -61,7 +61,7 @@ impl FillHandle {
         })
     }
 
-    /// Whether the fill has ended, or is about to since nobody read it.
+    /// Whether the fill has ended, or is about to for want of readers.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.readers.is_closed() || self.fill.strong_count() == 0
@@ -94,7 +94,7 @@ impl FillHandle {
     }
 }
 
-/// One who reads along: while there is one, the fill goes on. Cloning is cheap.
+/// A reader of a fill: while there is one, the fill continues. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Follower {
     handle: FillHandle,
@@ -102,15 +102,15 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The right to bring from elsewhere the first part of `range` that nobody brings, if the fill
-    /// is far from it and fewer than `most` do such a thing now.
+    /// The right to prefetch the first free part of `range`, if the fill is far from it and fewer
+    /// than `most` prefetches are running.
     #[must_use]
     pub fn claim(&self, range: Range<u64>, most: usize) -> Option<PrefetchedRange> {
         let size = self.handle.size?;
         PrefetchedRange::claim(&self.handle.fill, range.start..range.end.min(size), most)
     }
 
-    /// The fill, for who does not read it.
+    /// A handle on the fill that does not count as a reader.
     #[must_use]
     pub fn handle(&self) -> FillHandle {
         self.handle.clone()

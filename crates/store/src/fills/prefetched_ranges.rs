@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-/// What the fill reaches soon by itself is not worth a request: closer than this is not far.
+/// The minimum distance of a prefetch: the fill reaches closer ranges soon by itself.
 const FAR: u64 = 4 * 1024 * 1024;
 
-/// Ranges that one fill knows at once, however small the parts are that clients ask for.
+/// Most ranges of one fill, however small the requested parts are.
 const MOST: usize = 256;
 
 /// The ranges of one fill.
@@ -13,18 +13,18 @@ const MOST: usize = 256;
 pub(crate) struct PrefetchedRanges {
     /// In order, apart from each other.
     all: Vec<Span>,
-    /// One brought nothing: its source gives no parts.
+    /// A prefetch failed: its source does not support ranges.
     refused: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Span {
     start: u64,
-    /// Where what is there of it ends.
+    /// The end of its received part.
     there: u64,
     /// Where it ends.
     end: u64,
-    /// Nobody writes it any more.
+    /// It has no writer any more.
     closed: bool,
 }
 
@@ -59,7 +59,7 @@ impl PrefetchedRanges {
         self.all.retain(|span| span.there > written || !span.closed);
     }
 
-    /// Room for the first part of `range` that nobody brings.
+    /// Claims the first free part of `range`.
     pub(crate) fn claim(
         &mut self,
         range: Range<u64>,

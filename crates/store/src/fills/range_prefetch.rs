@@ -14,8 +14,8 @@ use tokio::task::spawn_blocking;
 use crate::content::StagedBytes;
 use crate::fills::progress::Progress;
 
-/// The right and the duty to bring a part of a fill. What was not brought when it is dropped comes
-/// with the fill itself.
+/// The right and the duty to prefetch a range of a fill. The fill itself receives what is missing
+/// of it on drop.
 #[derive(Debug)]
 pub struct PrefetchedRange {
     claim: Arc<Claim>,
@@ -62,7 +62,7 @@ impl PrefetchedRange {
         })
     }
 
-    /// What is to be brought.
+    /// The range to prefetch.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()

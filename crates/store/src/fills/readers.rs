@@ -21,7 +21,7 @@ struct State {
 pub(crate) struct Reading(Arc<Readers>);
 
 impl Readers {
-    /// One more reader; none if the fill takes none any more.
+    /// A new reader; `None` if the fill is closed to readers.
     pub(crate) fn join(self: &Arc<Self>) -> Option<Reading> {
         let joined = self.0.send_if_modified(|state| {
             if !state.closed {
@@ -32,7 +32,7 @@ impl Readers {
         joined.then(|| Reading(Arc::clone(self)))
     }
 
-    /// Takes no further readers if there is none now. Whether it is closed.
+    /// Closes to further readers if there is none now. Returns whether it is closed.
     pub(crate) fn close_if_unread(&self) -> bool {
         let mut closed = false;
         self.0.send_if_modified(|state| {
@@ -56,7 +56,7 @@ impl Readers {
         self.0.borrow().closed
     }
 
-    /// Waits until somebody reads, or until nobody does.
+    /// Waits until there is a reader, or until there is none.
     pub(crate) async fn until(&self, somebody: bool) {
         // Cannot fail: the sending end is here.
         let _ = self

@@ -10,7 +10,7 @@ use crate::content::Staging;
 use crate::fills::fill::Fill;
 use crate::store::{Inner, Store};
 
-/// The beginning of a content, from a fill that was interrupted.
+/// The prefix of an interrupted fill.
 pub struct ResumableFill {
     inner: Arc<Inner>,
     digest: Digest,
@@ -24,13 +24,13 @@ impl ResumableFill {
         self.staged.durable()
     }
 
-    /// Goes on behind them, to `size` bytes in all if the source said so.
+    /// Resumes the fill, to `size` bytes in all if the source stated a size.
     #[must_use]
     pub fn go_on(self, size: Option<u64>) -> Fill {
         Fill::of(&self.inner, &self.digest, size, self.staged)
     }
 
-    /// Discards them: the source says that they cannot be right.
+    /// Discards the prefix, because the source contradicts it.
     pub fn discard(self) {
         if let Some(resumption) = self.staged.resumption() {
             resumption.spoil();
@@ -39,8 +39,8 @@ impl ResumableFill {
 }
 
 impl Store {
-    /// What came of a fill from `source` that was interrupted, if there is anything and it is
-    /// undamaged. Reads all of it. Nobody else gets it; dropped, it waits for the next who asks.
+    /// The prefix of an interrupted fill from `source`, if it exists and is intact. Reads all of
+    /// it. No other caller gets it; if dropped, it waits for the next one.
     pub async fn resumable_fill(
         &self,
         source: &str,

@@ -19,8 +19,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Creates what is missing, but for the folders of blobs: those may only be not mounted yet,
-    /// see [`crate::content`]. Folders are readable by their owner only: blobs are private to the
+    /// Creates missing folders, except those of blobs, which may only be unmounted, see
+    /// [`crate::content`]. Folders are readable by their owner only: blobs are private to the
     /// repositories that hold them.
     pub(crate) fn create(root: &Path) -> Result<Self, StoreError> {
         let layout = Self {
@@ -83,7 +83,7 @@ impl Layout {
         self.root.join("lock.migration")
     }
 
-    /// Where content is written before it is known to be right.
+    /// The folder of unverified content.
     pub(crate) fn staging(&self) -> PathBuf {
         self.root.join("staging")
     }
@@ -103,12 +103,12 @@ impl Layout {
         self.blobs(algorithm).join(format!("{first:02x}"))
     }
 
-    /// Says who serves the folder.
+    /// The file that names the serving process.
     pub(crate) fn lease(&self) -> PathBuf {
         self.root.join("lease")
     }
 
-    /// There while a restore into the folder is not finished.
+    /// Exists while a restore into the folder is unfinished.
     pub(crate) fn restoring(&self) -> PathBuf {
         self.root.join("restoring")
     }

@@ -36,27 +36,27 @@ const LOOKS: u32 = 20;
 /// Length of the file in bytes. Constant, so that a renewal needs no space on a full disk.
 const LENGTH: usize = 1024;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+struct LeaseRecord {
     token: String,
     owner: Process,
     /// Counts renewals: an observer compares these, and no clocks.
     renewals: u64,
 }
 
-/// What was found in place of a lease.
+/// What the file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
-    Lease(Record),
+    Lease(LeaseRecord),
     /// Bytes that are no lease: a crash may leave an empty file behind.
     Unreadable(Vec<u8>),
 }
 
-/// What is to be done about a lease that was found.
+/// The verdict on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum LeaseVerdict {
     /// Nobody holds it.
     Free,
     /// Its owner runs.
@@ -65,31 +65,31 @@ enum Verdict {
     Observe,
 }
 
-/// Decides about a lease. `locked` says that the folder's lock is held here and that the file
-/// system is known to keep locks within this machine.
-fn judge(found: &Found, me: &Process, locked: bool) -> Verdict {
+/// Judges a lease. `locked`: the folder's lock is held here, and the file system is known to
+/// enforce locks within this machine.
+fn judge(found: &Found, me: &Process, locked: bool) -> LeaseVerdict {
     let unless_locked = if locked {
-        Verdict::Free
+        LeaseVerdict::Free
     } else {
-        Verdict::Observe
+        LeaseVerdict::Observe
     };
     let record = match found {
-        Found::Nothing => return Verdict::Free,
+        Found::Nothing => return LeaseVerdict::Free,
         Found::Unreadable(_) => return unless_locked,
         Found::Lease(record) => record,
     };
     if record.owner.shares_processes_with(me) {
         return if record.owner.is_alive() {
-            Verdict::Held
+            LeaseVerdict::Held
         } else {
-            Verdict::Free
+            LeaseVerdict::Free
         };
     }
     // A container beside this one, or this machine before it was started again: the lock tells.
     if record.owner.is_of_machine(me) {
         return unless_locked;
     }
-    Verdict::Observe
+    LeaseVerdict::Observe
 }
 
 /// A lease that is held. Dropping it gives it back.
@@ -98,11 +98,11 @@ pub(crate) struct Lease {
     renewing: JoinHandle<()>,
 }
 
-/// What the lease and those who check it share.
+/// State shared by the lease and its checks.
 pub(crate) struct Shared {
     path: PathBuf,
     expiry: Duration,
-    record: Mutex<Record>,
+    record: Mutex<LeaseRecord>,
     /// When it was renewed last, in the time that goes on while the machine sleeps.
     renewed: Mutex<Duration>,
     lost: watch::Sender<bool>,
@@ -119,9 +119,9 @@ impl Lease {
     ) -> Result<Option<Self>, StoreError> {
         let found = look(path).await?;
         match judge(&found, &me, locked) {
-            Verdict::Held => return Ok(None),
-            Verdict::Free => {}
-            Verdict::Observe => {
+            LeaseVerdict::Held => return Ok(None),
+            LeaseVerdict::Free => {}
+            LeaseVerdict::Observe => {
                 tracing::warn!(
                     lease = %path.display(),
                     seconds = expiry.as_secs(),
@@ -133,7 +133,7 @@ impl Lease {
                 }
             }
         }
-        let record = Record {
+        let record = LeaseRecord {
             token: format!("{:032x}", rand::rng().random::<u128>()),
             owner: me,
             renewals: 0,
@@ -155,7 +155,7 @@ impl Lease {
         Ok(Some(Self::start(path, record, expiry)))
     }
 
-    fn start(path: &Path, record: Record, expiry: Duration) -> Self {
+    fn start(path: &Path, record: LeaseRecord, expiry: Duration) -> Self {
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             expiry,
@@ -202,12 +202,12 @@ impl Shared {
         self.record.lock().token.clone()
     }
 
-    /// Says whether the lease was lost, now or later.
+    /// Signals the loss of the lease.
     pub(crate) fn watch(&self) -> watch::Receiver<bool> {
         self.lost.subscribe()
     }
 
-    /// Notes that another process has the folder now.
+    /// Notes the loss of the lease.
     pub(crate) fn lose(&self) -> StoreError {
         if !self.lost.send_replace(true) {
             tracing::error!(
@@ -306,7 +306,7 @@ fn read(path: &Path) -> io::Result<Found> {
     })
 }
 
-fn text(record: &Record) -> io::Result<Vec<u8>> {
+fn text(record: &LeaseRecord) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(record)?;
     // JSON may end in blanks.
     if bytes.len() < LENGTH {
@@ -316,7 +316,7 @@ fn text(record: &Record) -> io::Result<Vec<u8>> {
 }
 
 /// Creates the file unless there is one.
-fn create(path: &Path, record: &Record) -> io::Result<bool> {
+fn create(path: &Path, record: &LeaseRecord) -> io::Result<bool> {
     let mut open = OpenOptions::new();
     open.write(true).create_new(true).mode(0o600);
     match open.open(path) {
@@ -327,7 +327,7 @@ fn create(path: &Path, record: &Record) -> io::Result<bool> {
 }
 
 /// Puts `record` in the place of what was found, unless that has changed.
-fn replace(path: &Path, found: &Found, record: &Record) -> Result<bool, StoreError> {
+fn replace(path: &Path, found: &Found, record: &LeaseRecord) -> Result<bool, StoreError> {
     let failed = |error| StoreError::io("write", path, error);
     if *found == Found::Nothing {
         return create(path, record).map_err(failed);
@@ -342,7 +342,7 @@ fn replace(path: &Path, found: &Found, record: &Record) -> Result<bool, StoreErr
 }
 
 /// Writes a renewal over the record that is there.
-fn renew_file(path: &Path, record: &Record) -> io::Result<()> {
+fn renew_file(path: &Path, record: &LeaseRecord) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.write_all_at(&text(record)?, 0)
 }

@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use crate::StoreError;
 
-/// How processes keep apart; for tests.
+/// How processes exclude each other; for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Locking {
     /// By the file system's locks.
     #[default]
     System,
-    /// By locks that everybody gets, as on a file system where `flock` does nothing.
+    /// By locks that do nothing, as on some file systems.
     NoOp,
 }
 
@@ -43,7 +43,7 @@ impl FolderLock {
         match try_lock(&file, locking) {
             Ok(()) => Ok(Some(Self { file })),
             Err(Errno::WOULDBLOCK) => Ok(None),
-            // The file system knows no locks: what keeps servers apart there is the lease.
+            // A file system without locks: the lease keeps servers apart.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK) => Ok(Some(Self { file })),
             Err(error) => Err(StoreError::io("lock", path, error.into())),
         }

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-/// A process, as other processes and other machines can tell it from theirs.
+/// The identity of a process, across processes and machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The machine's name.
@@ -68,10 +68,10 @@ impl Process {
     }
 }
 
-/// What the kernel says of a process.
+/// The state of a process.
 struct Stat {
     started: u64,
-    /// It has ended, and its parent was not told yet.
+    /// It has ended, and its parent has not waited for it yet.
     dead: bool,
 }
 

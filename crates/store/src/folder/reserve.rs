@@ -10,11 +10,11 @@ use rustix::fs::{FallocateFlags, fallocate};
 use crate::StoreError;
 use crate::folder::layout::remove_file;
 
-/// Its size in bytes: what a collection writes before it has removed the first files.
+/// Its size in bytes: enough for what a collection writes before it has removed the first files.
 const SIZE: u64 = 4 * 1024 * 1024;
 
-/// Sets the space aside, unless it is. A disk that has no room for it is no error: it is tried
-/// again after the next collection.
+/// Reserves the space, unless it is reserved. A full disk is no error: it is retried after the next
+/// collection.
 pub(crate) fn keep(path: &Path) {
     let kept = || {
         let file = OpenOptions::new()
@@ -51,7 +51,7 @@ fn allocate(file: &File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives the space back.
+/// Frees the space.
 pub(crate) fn release(path: &Path) -> Result<(), StoreError> {
     remove_file(path).map(drop)
 }

@@ -26,7 +26,7 @@ impl Store {
     }
 
     /// Fails while nothing may be removed: the folders of blobs are not in place, or the database
-    /// may be older than they are, and what it does not need another one may.
+    /// may be older than they are, so that content which it does not need may be needed.
     pub(crate) async fn check_removable(&self) -> Result<(), StoreError> {
         if let Some(problem) = self.suspect() {
             let problem = format!("{problem}; nothing is removed until metahub scrub is done");
@@ -42,14 +42,14 @@ impl Store {
         self.inner.identity.suspect()
     }
 
-    /// The store's identifier: what its backups are known by.
+    /// The store's identifier, which its backups carry.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.inner.identity.store()
     }
 
-    /// Claims the database for this process. From now on every transaction looks whether another
-    /// one has claimed it since.
+    /// Claims the database for this process. From now on every transaction checks that no other
+    /// process has claimed it since.
     pub(crate) async fn claim(&self) -> Result<(), StoreError> {
         let Some(lease) = self.inner.lease() else {
             return Ok(());
@@ -114,8 +114,8 @@ impl Store {
         self.begin_epoch(known.store, next, self.suspect()).await
     }
 
-    /// Marks the folders with `epoch`. The database says before that it is going to, so that a
-    /// crash in between looks like neither side's restore.
+    /// Marks the folders with `epoch`. The database records that before, so that a crash in between
+    /// does not look like a restore of one side.
     async fn begin_epoch(
         &self,
         store: String,

@@ -20,23 +20,23 @@ use crate::records::{Cursor, UnlinkedBlob};
 use crate::store::Store;
 use crate::task::blocking;
 
-/// Rows that are looked at at once.
+/// Rows that are read at once.
 const BATCH: u32 = 500;
 
 /// Blobs that are removed side by side, so that they share commits.
 const AT_ONCE: usize = 32;
 
-/// How garbage is collected.
+/// Options of garbage collection.
 #[derive(Clone, Debug)]
 pub struct GcOptions {
-    /// What came or was used less than this ago stays: clients push blobs before the manifest
-    /// that names them.
+    /// The grace period: newer or recently used content stays, since clients push blobs before the
+    /// manifest that names them.
     pub grace: Duration,
-    /// Only say what would go.
+    /// Only report what would be removed.
     pub dry_run: bool,
 }
 
-/// What went, or would go.
+/// What was removed, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GcReport {
@@ -59,8 +59,8 @@ pub struct GcReport {
 }
 
 impl Store {
-    /// Collects garbage. Other work goes on meanwhile. A dry run does not count what only derived
-    /// manifests that would go name.
+    /// Collects garbage. Other work goes on meanwhile. A dry run does not count content that only
+    /// removable derived manifests name.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
         let cutoff = SystemTime::now()
             .checked_sub(options.grace)
@@ -106,7 +106,7 @@ pub(crate) struct Gc<'s> {
 }
 
 impl<'s> Gc<'s> {
-    /// One that spares nothing for being young.
+    /// One without a grace period.
     pub(crate) fn now(store: &'s Store) -> Self {
         let cutoff = SystemTime::now();
         Self {
@@ -182,7 +182,7 @@ impl Gc<'_> {
         Ok(())
     }
 
-    /// Removes a blob unless somebody may read it; whether it went.
+    /// Removes a blob unless somebody may read it; returns whether it went.
     pub(crate) async fn remove_blob(&self, blob: &UnlinkedBlob) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
         let digest = &blob.digest;
@@ -199,7 +199,7 @@ impl Gc<'_> {
         Ok(true)
     }
 
-    /// What would go: links first, then blobs that have no other.
+    /// Counts what would be removed: links first, then blobs without other links.
     async fn count_blobs(&self, report: &mut GcReport) -> Result<(), StoreError> {
         let garbage = self.store.inner.records.count_garbage(self.cutoff).await?;
         report.links = garbage.links;

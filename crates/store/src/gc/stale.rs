@@ -12,14 +12,14 @@ use crate::records::Cursor;
 const BATCH: u32 = 200;
 
 impl Gc<'_> {
-    /// Removes derived manifests that nobody can be served any more; how many.
+    /// Removes derived manifests that cannot be served any more. Returns how many.
     pub(crate) async fn derived(&self) -> Result<u64, StoreError> {
         let records = &self.store.inner.records;
         if self.dry_run {
             return records.count_stale(self.cutoff).await;
         }
         let mut removed = 0;
-        // What an index refers to can go once the index went: over and over, until nothing does.
+        // The children of an index can be removed after it: repeated until nothing is.
         loop {
             let before = removed;
             let mut after = Some(Cursor::default());
@@ -29,7 +29,7 @@ impl Gc<'_> {
                 if batch.items.is_empty() {
                     continue;
                 }
-                // Nobody is in the middle of storing what refers to what goes.
+                // No outcome is being stored that refers to removed manifests.
                 let _alone = self.store.inner.deriving.write().await;
                 removed += records.remove_stale(batch.items, self.cutoff).await?;
             }

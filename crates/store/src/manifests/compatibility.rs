@@ -8,8 +8,8 @@ use crate::StoreError;
 use crate::store::Store;
 
 impl Store {
-    /// What was told last of the compatibility artifact that refers to `image`: its descriptor, or
-    /// that there is none. Nothing if nobody was ever asked.
+    /// The last answer about the compatibility artifact of `image`: its descriptor, or that there
+    /// is none. `None` if no upstream was ever asked.
     ///
     /// # Errors
     /// If the database cannot be read, or its row cannot.
@@ -21,8 +21,8 @@ impl Store {
         self.inner.records.compatibility(repository, image).await
     }
 
-    /// Notes what was told of the compatibility artifact that refers to `image`, if `repository`
-    /// keeps that image; else nothing is noted.
+    /// Records an answer about the compatibility artifact of `image`, if `repository` holds that
+    /// image.
     ///
     /// # Errors
     /// If the database cannot be written.

@@ -14,10 +14,10 @@ use crate::records::{
 };
 use crate::store::Store;
 
-/// What a derivation made.
+/// The outcome of a derivation.
 #[derive(Clone, Debug)]
 pub struct DerivedOutcome {
-    /// The digest over everything that decided its bytes, by which it is found again.
+    /// Its key: the digest over everything that decided its bytes.
     pub key: Digest,
     /// Its configurations and documents, and their bytes, which hash to their digests.
     pub blobs: Vec<(Digest, Bytes)>,
@@ -25,7 +25,7 @@ pub struct DerivedOutcome {
     pub manifests: Vec<(Document, PutManifest)>,
     /// The manifest of them that is served.
     pub served: Digest,
-    /// What it takes, in bytes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
@@ -36,15 +36,15 @@ pub struct Deriving {
 }
 
 impl Store {
-    /// To be held from before the first part of derived content is stored until its record is:
-    /// a child or a configuration that another record shares must not go in between.
+    /// To be held from before the first part of derived content is stored until its record is: a
+    /// child or a configuration that another record shares must not be removed in between.
     pub async fn deriving(&self) -> Deriving {
         Deriving {
             _guard: Arc::clone(&self.inner.deriving).read_owned().await,
         }
     }
 
-    /// What the outcome `key` led to.
+    /// The manifest of the outcome `key`.
     pub async fn derived(&self, key: &Digest) -> Result<Option<Arc<Derived>>, StoreError> {
         let cache = &self.inner.caches.derived;
         if let Some(derived) = cache.get(key) {
@@ -58,8 +58,9 @@ impl Store {
         Ok(derived)
     }
 
-    /// Stores an outcome in `repository` and remembers it, durably: in one transaction, but for
-    /// blobs that are too large for the database, which come first.
+    /// Stores an outcome in `repository` and records it, durably: in one transaction, except for
+    /// blobs that are too large for the database, which come first. The record is removed with the
+    /// manifest that is served.
     pub async fn put_outcome(
         &self,
         repository: &RepositoryName,
@@ -96,21 +97,7 @@ impl Store {
         self.inner.records.publish_outcome(new).await
     }
 
-    /// Remembers that the outcome `key` led to the manifest `digest`, which `repository` holds,
-    /// and which takes `bytes` with what was made for it. Whether the repository holds it; if not,
-    /// nothing is remembered. Forgotten with the manifest.
-    pub async fn put_derived(
-        &self,
-        key: &Digest,
-        repository: &RepositoryName,
-        digest: &Digest,
-        bytes: u64,
-    ) -> Result<bool, StoreError> {
-        let records = &self.inner.records;
-        records.put_derived(key, repository, digest, bytes).await
-    }
-
-    /// How much derived content is remembered.
+    /// The total of derived content.
     pub async fn derived_total(&self) -> Result<DerivedTotal, StoreError> {
         self.inner.records.derived_total().await
     }

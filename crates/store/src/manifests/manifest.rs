@@ -35,8 +35,8 @@ impl Store {
         Ok(Some(manifest))
     }
 
-    /// Removes a manifest or index from `repository`, with the tags that name it. Whether it was
-    /// there. What it referred to stays.
+    /// Removes a manifest or index from `repository`, with the tags that name it. Returns whether
+    /// it was there. What it referred to stays.
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryName,
@@ -45,8 +45,8 @@ impl Store {
         self.inner.records.delete_manifest(repository, digest).await
     }
 
-    /// The images that the manifests of `repository` which refer to `digest` were read from:
-    /// where to look for a blob that is not here yet.
+    /// The source images of the manifests of `repository` that refer to `digest`: where to look for
+    /// a blob that is not stored yet.
     pub async fn sources_of_blob(
         &self,
         repository: &RepositoryName,

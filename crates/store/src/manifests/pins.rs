@@ -21,7 +21,7 @@ impl Store {
         records.pin(repository, digest, Self::MOST_PINS).await
     }
 
-    /// Removes a pin. Whether there was one.
+    /// Removes a pin. Returns whether there was one.
     pub async fn unpin(
         &self,
         repository: &RepositoryName,

@@ -7,8 +7,8 @@ use crate::StoreError;
 use crate::store::Store;
 use crate::task::blocking;
 
-/// Manifests that are read for it: images of one repository share their layers, and say the same
-/// of them.
+/// Most manifests that are read: images of one repository share their layers, and state the same
+/// about them.
 const MANIFESTS: u32 = 4;
 
 /// The descriptors of a manifest or an index.

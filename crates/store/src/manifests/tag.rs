@@ -10,7 +10,7 @@ use crate::records::{Page, TagRecord};
 use crate::store::Store;
 
 impl Store {
-    /// What `tag` names in `repository`.
+    /// The record of `tag` in `repository`.
     pub async fn tag(
         &self,
         repository: &RepositoryName,
@@ -27,8 +27,8 @@ impl Store {
         Ok(record)
     }
 
-    /// Lets `tag` name a manifest that `repository` holds. Whether it holds it; if not, nothing
-    /// changes.
+    /// Lets `tag` name a manifest that `repository` holds. Returns whether it holds it; if not,
+    /// nothing changes.
     pub async fn set_tag(
         &self,
         repository: &RepositoryName,
@@ -38,8 +38,8 @@ impl Store {
         self.inner.records.set_tag(repository, tag, record).await
     }
 
-    /// Notes that `tag` still names `digest` at its upstream. Does nothing if it names something
-    /// else here meanwhile. May be undone by a power cut: then it is asked for again.
+    /// Records that `tag` still names `digest` at its upstream. Does nothing if it names something
+    /// else here meanwhile. A power cut may undo it: then it is revalidated again.
     pub async fn touch_tag(
         &self,
         repository: &RepositoryName,
@@ -54,7 +54,7 @@ impl Store {
             .await
     }
 
-    /// Removes a tag; what it named stays. Whether it was there.
+    /// Removes a tag; what it named stays. Returns whether it was there.
     pub async fn delete_tag(
         &self,
         repository: &RepositoryName,

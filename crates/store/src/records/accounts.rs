@@ -48,7 +48,7 @@ pub struct AccountRecord {
 
 /// Accounts and secrets. Another process may change them: nothing of this is ever cached.
 pub(crate) trait AccountRecords: Send + Sync {
-    /// Adds an account, durably. Whether the name was free; if not, nothing changes.
+    /// Adds an account, durably. Returns whether the name was free; if not, nothing changes.
     fn add_account(
         &self,
         name: &str,
@@ -62,13 +62,13 @@ pub(crate) trait AccountRecords: Send + Sync {
     /// All accounts, by name.
     fn accounts(&self) -> Answer<'_, Vec<AccountRecord>>;
 
-    /// Gives an account another password, durably. Whether it exists.
+    /// Gives an account another password, durably. Returns whether it exists.
     fn set_password(&self, name: &str, password_hash: Redacted<String>) -> Answer<'_, bool>;
 
-    /// Gives an account another role, durably. Whether it exists.
+    /// Gives an account another role, durably. Returns whether it exists.
     fn set_role(&self, name: &str, role: &str) -> Answer<'_, bool>;
 
-    /// Removes an account, durably. Whether it existed.
+    /// Removes an account, durably. Returns whether it existed.
     fn remove_account(&self, name: &str) -> Answer<'_, bool>;
 
     /// The secret `name`, which is `fresh` from now on if there was none. Durably.

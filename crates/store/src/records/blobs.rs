@@ -7,16 +7,16 @@ use super::manifests::{Deletion, Stays};
 use super::shared::Answer;
 use crate::uploads::upload_id::UploadId;
 
-/// What is known of a blob that may be read.
+/// The record of a readable blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     /// Its size in bytes.
     pub(crate) size: u64,
-    /// The bytes of a small blob. Others lie in files.
+    /// The bytes of a small blob. Others are in files.
     pub(crate) body: Option<Bytes>,
 }
 
-/// A blob that a repository let go, or that none may read.
+/// A blob that was unlinked from a repository, or that has no link.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnlinkedBlob {
     pub(crate) digest: Digest,
@@ -29,11 +29,11 @@ pub(crate) struct UnlinkedBlob {
 pub(crate) struct NewBlob {
     pub(crate) digest: Digest,
     pub(crate) access: Access,
-    /// Who may read it from now on. Without one, nobody may until it is linked.
+    /// The repository that may read it. Without one, none may until it is linked.
     pub(crate) repository: Option<RepositoryName>,
-    /// Whether that repository's upstream gave it.
+    /// Whether it was fetched from that repository's upstream.
     pub(crate) given: bool,
-    /// The upload that it was, which ends.
+    /// The upload that ends with it.
     pub(crate) upload: Option<UploadId>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Right {
     Vouched,
     /// This repository may read it.
     Of(RepositoryName),
-    /// The upstream of this host, as repositories' names have it, gave it for one of its
+    /// It was fetched from the upstream of this host (as in repositories' names) for one of its
     /// repositories.
     Given(String),
 }
@@ -60,14 +60,14 @@ pub(crate) trait BlobRecords: Send + Sync {
     /// Whether the blob `digest` is stored.
     fn is_stored(&self, digest: &Digest) -> Answer<'_, bool>;
 
-    /// Enters content that is in place, lets its repository read it, and ends its upload, durably.
+    /// Commits content that is in place, links it to its repository, and ends its upload, durably.
     fn publish_blob(&self, new: NewBlob) -> Answer<'_, ()>;
 
-    /// Lets `to` read the blob `digest`, durably, if it is stored and `right` holds. Whether that
-    /// is so.
+    /// Links the blob `digest` to `to`, durably, if it is stored and `right` holds. Returns whether
+    /// it did.
     fn link_blob(&self, right: Right, to: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
 
-    /// Whether the upstream `host` gave the blob `digest` for one of its repositories.
+    /// Whether the blob `digest` was fetched from the upstream `host` for one of its repositories.
     fn is_given(&self, host: &str, digest: &Digest) -> Answer<'_, bool>;
 
     /// Repositories that may read the blob `digest`, at most `limit`, those it came to last first.
@@ -77,7 +77,7 @@ pub(crate) trait BlobRecords: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Vec<RepositoryName>>;
 
-    /// Takes the blob `digest` from `repository`, durably. Whether it held it.
+    /// Unlinks the blob `digest` from `repository`, durably. Returns whether it held it.
     fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
 
     /// The same unless a tag that `stays` names an image that needs the blob.

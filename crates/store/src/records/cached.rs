@@ -28,11 +28,11 @@ pub struct Use {
     pub digest: Digest,
     /// When.
     pub at: SystemTime,
-    /// By whom: as [`crate::PutManifest::brought_by`] has it.
+    /// The client, as in [`crate::PutManifest::brought_by`].
     pub by: i64,
 }
 
-/// Which manifests are looked for.
+/// A filter of candidates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Which<'h> {
     /// Those of this host only.
@@ -41,7 +41,7 @@ pub struct Which<'h> {
     pub of_one_client: bool,
 }
 
-/// Where a list of candidates goes on.
+/// The start of the next candidates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CandidatesAfter {
     pub(crate) used_at: i64,
@@ -49,10 +49,10 @@ pub struct CandidatesAfter {
     pub(crate) manifest: i64,
 }
 
-/// What an eviction took out.
+/// The content of an evicted manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EvictedManifest {
-    /// Blobs that a repository let go, each once. Others may still hold them.
+    /// Unlinked blobs, each once. Other repositories may still hold them.
     pub(crate) blobs: Vec<UnlinkedBlob>,
     /// Bytes of the manifests that no repository holds any more.
     pub(crate) bytes: u64,

@@ -9,7 +9,7 @@ use super::shared::Answer;
 /// No number of a record exceeds this: sums of them stay far below what a database counts to.
 pub(crate) const MOST: u64 = 1 << 53;
 
-/// What was got.
+/// What machines got.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DemandGot {
     /// Nothing: no image fits.
@@ -20,10 +20,10 @@ pub enum DemandGot {
     Build(String),
 }
 
-/// What is counted: what the machines of one kind got of one tag.
+/// The key of a count: what the machines of one kind got for one tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DemandKey {
-    /// The repository, as clients call it.
+    /// The repository's name for clients.
     pub repository: RepositoryName,
     /// The tag.
     pub tag: Tag,
@@ -38,26 +38,26 @@ pub struct DemandKey {
 /// Pulls that are not recorded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DemandCount {
-    /// Of what.
+    /// The key.
     pub key: DemandKey,
-    /// Whether a node or an account is among who pulled.
+    /// Whether a node or an account pulled.
     pub known: bool,
     /// How many.
     pub pulls: u64,
     /// Bytes of the images that were pulled.
     pub bytes: u64,
-    /// The nodes among who pulled, as numbers that tell them apart.
+    /// The nodes that pulled, as numbers.
     pub nodes: Vec<i64>,
 }
 
-/// How much is recorded.
+/// Bounds of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DemandBounds {
     /// Most keys.
     pub keys: u64,
-    /// Most nodes that are told apart for each.
+    /// Most nodes that are counted for each.
     pub nodes: usize,
-    /// What was counted before this day is removed.
+    /// Records before this day are removed.
     pub since: i64,
 }
 
@@ -72,19 +72,19 @@ pub struct DemandRecord {
     pub bytes: u64,
     /// Different nodes.
     pub nodes: u64,
-    /// Whether there were more than are told apart.
+    /// Whether there were more than are counted.
     pub more_nodes: bool,
 }
 
 /// Pulls by what they got. Days are counted from 1970 in UTC.
 pub(crate) trait DemandRecords: Send + Sync {
-    /// Adds counts of `day`, and removes what is too old; how many counts there was no room for.
+    /// Adds counts of `day`, and removes old records. Returns how many counts were dropped for want
+    /// of room.
     ///
-    /// Where there are as many keys as may be, a new one takes the place of one that only clients
-    /// without an account asked for, the one with the fewest pulls. One that nodes or accounts
-    /// asked for gives way only to one of theirs, when it was not asked for that day; and a new one
-    /// of clients without an account displaces nothing that was asked for that day. A power cut may
-    /// undo it.
+    /// At the maximum of keys, a new one replaces the one with the fewest pulls of those that only
+    /// clients without an account pulled. A key of nodes or accounts is replaced only by another of
+    /// theirs, if it was not pulled that day; and a new key of clients without an account replaces
+    /// none that was pulled that day. A power cut may undo it.
     fn add_demand(
         &self,
         counts: Vec<DemandCount>,
@@ -96,12 +96,12 @@ pub(crate) trait DemandRecords: Send + Sync {
     fn demand(&self, day: i64) -> Answer<'_, Vec<DemandRecord>>;
 }
 
-/// What comes of the nodes that are told apart when some pull.
+/// The changes of the counted nodes when some pull.
 #[derive(Debug, Default)]
 pub(super) struct NodeChanges {
     /// Those to note, with that day.
     pub(super) seen: Vec<i64>,
-    /// Those to forget.
+    /// Those to remove.
     pub(super) removed: Vec<i64>,
     /// The last day of a node that there was no room for.
     pub(super) more: Option<i64>,

@@ -18,7 +18,7 @@ pub struct Derived {
     pub digest: Digest,
 }
 
-/// How many records of derived content there are that may be evicted, and what they take.
+/// The number and size of records of derived content that may be evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DerivedTotal {
     /// Records.
@@ -27,7 +27,7 @@ pub struct DerivedTotal {
     pub bytes: u64,
 }
 
-/// Until when records of derived content are evicted. What is pinned does not count, and stays.
+/// The bounds of an eviction of derived content. Pinned content does not count, and stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DerivedEviction {
     /// Bytes that all records may take.
@@ -35,11 +35,11 @@ pub(crate) struct DerivedEviction {
     /// While `bytes` is passed, so many bytes of what only one client without an account asked for
     /// go first.
     pub(crate) of_one_client: u64,
-    /// What was not used since goes in any case.
+    /// Content that was not used since is evicted in any case.
     pub(crate) unused_since: SystemTime,
 }
 
-/// What an eviction of derived records took out.
+/// The content of evicted records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EvictedRecords {
     /// Records.
@@ -52,7 +52,7 @@ pub(crate) struct EvictedRecords {
     pub(crate) blobs: Vec<UnlinkedBlob>,
 }
 
-/// All that a derivation made, to be stored at once.
+/// The outcome of a derivation, to be stored atomically.
 #[derive(Clone, Debug)]
 pub(crate) struct NewOutcome {
     /// The digest over everything that decided its bytes.
@@ -65,7 +65,7 @@ pub(crate) struct NewOutcome {
     pub(crate) manifests: Vec<NewManifest>,
     /// The manifest of them that is served.
     pub(crate) served: Digest,
-    /// What it takes, in bytes.
+    /// Its size in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -78,22 +78,13 @@ pub(crate) struct NewOutcome {
 /// derived in the same repository do not count. A referrer that was made with a manifest, its
 /// provenance, is not stale while its repository holds that manifest.
 pub(crate) trait DerivedRecords: Send + Sync {
-    /// What the outcome `key` led to.
+    /// The manifest of the outcome `key`.
     fn derived(&self, key: &Digest) -> Answer<'_, Option<Derived>>;
 
     /// Stores blobs and manifests of an outcome and records it, durably, all of it or nothing. A
-    /// manifest that is there already is held from now on as it says.
+    /// manifest that is there already is held from now on as it says. Nothing is recorded if the
+    /// repository does not hold the manifest that is served.
     fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError>;
-
-    /// Records durably that the outcome `key` led to the manifest `digest`, which takes `bytes`
-    /// with what was made for it, if `repository` holds it. Whether it does.
-    fn put_derived(
-        &self,
-        key: &Digest,
-        repository: &RepositoryName,
-        digest: &Digest,
-        bytes: u64,
-    ) -> Answer<'_, bool>;
 
     /// How much derived content is recorded.
     fn derived_total(&self) -> Answer<'_, DerivedTotal>;
@@ -115,10 +106,10 @@ pub(crate) trait DerivedRecords: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Batch<Derived>>;
 
-    /// Removes those of `candidates` that are stale, durably. How many.
+    /// Removes those of `candidates` that are stale, durably. Returns how many.
     fn remove_stale(&self, candidates: Vec<Derived>, unused_since: SystemTime) -> Answer<'_, u64>;
 
-    /// How many manifests would go if stale ones were removed over and over until none is left:
-    /// what an index leads to is free once the index is gone. Changes nothing.
+    /// How many manifests would be removed if stale ones were removed repeatedly until none is
+    /// left: the children of an index are free once it is gone. Changes nothing.
     fn count_stale(&self, unused_since: SystemTime) -> Answer<'_, u64>;
 }

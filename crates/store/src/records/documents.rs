@@ -22,7 +22,7 @@ pub struct DocumentVersion {
     pub changed_at: SystemTime,
 }
 
-/// What must be so for a document to be changed.
+/// The precondition of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// There is none of that name.
@@ -34,7 +34,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Whether `last`, the last version of a document, is as it must be.
+    /// Whether it holds for `last`, the last version of a document.
     pub(crate) fn holds(self, last: Option<&DocumentVersion>) -> bool {
         let current = last.filter(|last| last.text.is_some());
         match self {
@@ -52,29 +52,29 @@ pub struct DocumentChange {
     pub kind: &'static str,
     /// What it is called.
     pub name: String,
-    /// What it says from now on; `None` to delete it.
+    /// Its new text; `None` to delete it.
     pub text: Option<String>,
     /// Who changes it.
     pub account: String,
-    /// What must be so.
+    /// The precondition.
     pub precondition: Precondition,
 }
 
-/// How much may be kept.
+/// Bounds of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentBounds {
     /// Most documents.
     pub documents: u64,
     /// Most bytes of all documents together.
     pub bytes: u64,
-    /// Most versions of one document; older ones are forgotten.
+    /// Most versions of one document; older ones are removed.
     pub versions: u64,
-    /// Most names whose document was deleted; those deleted longest ago are forgotten, with all
-    /// their versions.
+    /// Most names of deleted documents; those deleted longest ago are removed, with all their
+    /// versions.
     pub deleted: u64,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DocumentOutcome {
     /// It was made: this is the new version.

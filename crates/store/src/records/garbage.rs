@@ -50,13 +50,14 @@ pub(crate) trait GarbageRecords: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Batch<UnlinkedBlob>>;
 
-    /// Removes such a blob, durably. Whether it was one.
+    /// Removes such a blob, durably. Returns whether it was one.
     fn remove_blob(&self, digest: &Digest, cutoff: SystemTime) -> Answer<'_, bool>;
 
     /// How much garbage would go.
     fn count_garbage(&self, cutoff: SystemTime) -> Answer<'_, Garbage>;
 
-    /// Removes repositories made at `cutoff` or before that hold nothing, durably. How many.
+    /// Removes repositories made at `cutoff` or before that hold nothing, durably. Returns how
+    /// many.
     fn remove_empty_repositories(&self, cutoff: SystemTime) -> Answer<'_, u64>;
 
     /// The digests of `algorithm` whose value begins with `first` that have a file, or are named
@@ -67,7 +68,7 @@ pub(crate) trait GarbageRecords: Send + Sync {
     /// Whether `digest` is one of those.
     fn is_file_named(&self, digest: &Digest) -> Answer<'_, bool>;
 
-    /// Gives a little of the space that is free within the records back to the disk. Whether there
-    /// is more.
+    /// Gives a little of the space that is free within the records back to the disk. Returns
+    /// whether there is more.
     fn give_back_space(&self) -> Answer<'_, bool>;
 }

@@ -25,7 +25,7 @@ pub struct StoredManifest {
     pub sources: Vec<String>,
 }
 
-/// What became of a deletion.
+/// The result of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deletion {
     /// It is gone.
@@ -60,7 +60,7 @@ pub(crate) trait ManifestRecords: Send + Sync {
     fn publish_manifest(&self, new: NewManifest) -> Answer<'_, (), PutError>;
 
     /// Takes a manifest from a repository, with the tags and derived records that lead to it, and
-    /// removes its body if no other repository holds it. Whether it was there.
+    /// removes its body if no other repository holds it. Returns whether it was there.
     fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
 
     /// The same unless a tag that `stays` needs the manifest: names it, or an index that leads to

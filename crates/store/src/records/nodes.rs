@@ -131,7 +131,7 @@ pub struct JoinToken {
     pub replace: bool,
 }
 
-/// What became of a node that wants to join.
+/// The result of joining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joining {
     /// It has its token from now on.
@@ -208,14 +208,15 @@ pub(crate) trait NodeRecords: Send + Sync {
     /// how many that were.
     fn note_nodes(&self, notes: Vec<NodeNote>, most: u64) -> Answer<'_, u64>;
 
-    /// Refuses a node from now on, durably, also one that was never seen. Whether it was known.
+    /// Refuses a node from now on, durably, also one that was never seen. Returns whether it was
+    /// known.
     fn revoke_node(&self, name: &str) -> Answer<'_, bool>;
 
-    /// Forgets a node, durably: whether it is revoked, and its token. Whether it was known.
+    /// Forgets a node, durably: whether it is revoked, and its token. Returns whether it was known.
     fn remove_node(&self, name: &str) -> Answer<'_, bool>;
 
-    /// Adds a join token, durably, and forgets those that are of no more use. Whether there was
-    /// room for it: there are `most` at most.
+    /// Adds a join token, durably, and forgets those that are of no more use. Returns whether there
+    /// was room for it: there are `most` at most.
     fn add_join_token(&self, token: JoinToken, most: u64) -> Answer<'_, bool>;
 
     /// The join token of this hash, also one that is of no more use.
@@ -224,7 +225,7 @@ pub(crate) trait NodeRecords: Send + Sync {
     /// All join tokens, by when they were made.
     fn join_tokens(&self) -> Answer<'_, Vec<JoinToken>>;
 
-    /// Removes a join token, durably. Whether there was one.
+    /// Removes a join token, durably. Returns whether there was one.
     fn remove_join_token(&self, hash: SecretHash) -> Answer<'_, bool>;
 
     /// Gives a node its token for a join token, durably.

@@ -20,7 +20,7 @@ pub struct LocalName {
     pub manifests: u64,
 }
 
-/// What became of the release of a name.
+/// The result of releasing a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// The name is no longer local.

@@ -17,7 +17,7 @@ pub struct Pin {
     pub pinned_at: SystemTime,
 }
 
-/// What became of pinning.
+/// The result of pinning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pinning {
     /// It is pinned, now or since before.
@@ -34,7 +34,7 @@ pub(crate) trait PinRecords: Send + Sync {
     /// Pins a manifest, durably, unless there are `most` pins.
     fn pin(&self, repository: &RepositoryName, digest: &Digest, most: u64) -> Answer<'_, Pinning>;
 
-    /// Removes a pin, durably. Whether there was one.
+    /// Removes a pin, durably. Returns whether there was one.
     fn unpin(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
 
     /// All pins, in order of their names and digests.

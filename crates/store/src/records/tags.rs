@@ -26,7 +26,7 @@ pub(crate) trait TagRecords: Send + Sync {
     /// What `tag` names in `repository`.
     fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, Option<TagRecord>>;
 
-    /// Sets `tag` durably, if `repository` holds what it is to name. Whether it does.
+    /// Sets `tag` durably, if `repository` holds what it is to name. Returns whether it does.
     fn set_tag(
         &self,
         repository: &RepositoryName,
@@ -45,7 +45,7 @@ pub(crate) trait TagRecords: Send + Sync {
         etag: Option<String>,
     ) -> Answer<'_, ()>;
 
-    /// Removes a tag durably. Whether it was there.
+    /// Removes a tag durably. Returns whether it was there.
     fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, bool>;
 
     /// The tags of `repository` after `after`, in order of their bytes. The cost of a page does

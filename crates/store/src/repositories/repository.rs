@@ -36,7 +36,7 @@ impl Store {
         records.repositories_with_blob(digest, HOLDERS).await
     }
 
-    /// Lets `to` read the blob `digest` if `from` may. Whether it may.
+    /// Lets `to` read the blob `digest` if `from` may. Returns whether it may.
     pub async fn mount(
         &self,
         from: &RepositoryName,
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Lets `repository` read a blob that is stored already. The caller vouches for its right to.
-    /// Whether the blob is stored.
+    /// Returns whether the blob is stored.
     pub async fn link(
         &self,
         repository: &RepositoryName,
@@ -66,7 +66,7 @@ impl Store {
 
     /// Lets `repository`, of the upstream `host` as repositories' names have it, read a blob that
     /// this upstream gave for another of its repositories. The caller has seen that the upstream
-    /// gives it for this one, too. Whether it is stored, and came from there.
+    /// gives it for this one, too. Returns whether it is stored, and came from there.
     pub async fn link_given(
         &self,
         host: &str,
@@ -97,9 +97,9 @@ impl Store {
         }
     }
 
-    /// Takes the blob `digest` from `repository`. Whether it held it. Other repositories keep it,
-    /// and so does this one's manifest that names it, whose blob then cannot be read: that is what
-    /// registries do. The file goes when garbage is collected.
+    /// Takes the blob `digest` from `repository`. Returns whether it held it. Other repositories
+    /// keep it, and so does this one's manifest that names it, whose blob then cannot be read: that
+    /// is what registries do. The file goes when garbage is collected.
     pub async fn delete_blob(
         &self,
         repository: &RepositoryName,

@@ -15,8 +15,8 @@ use crate::scrub::run::Scrub;
 
 impl Scrub<'_> {
     /// Enters a blob again that a manifest pushed to `repository` names, that no row names, and
-    /// whose file is there and right: its row was removed while the file was missing. Whether
-    /// the repository holds it now.
+    /// whose file is there and right: its row was removed while the file was missing. Returns
+    /// whether the repository holds it now.
     pub(crate) async fn adopt(
         &mut self,
         digest: &Digest,

@@ -12,8 +12,8 @@ use crate::store::Store;
 use crate::uploads::upload_id::UploadId;
 
 impl Store {
-    /// Discards uploads that nobody appended to for longer than `idle`, and what came of fills that
-    /// were interrupted before that. How many uploads there were.
+    /// Discards uploads without an append for longer than `idle`, and interrupted fills older than
+    /// that. Returns how many uploads there were.
     pub async fn sweep_uploads(&self, idle: Duration) -> Result<usize, StoreError> {
         let ids = self.inner.records.uploads().await?;
         let now = SystemTime::now();
@@ -38,7 +38,7 @@ impl Store {
         Ok(swept)
     }
 
-    /// Discards what came of fills that were interrupted longer than `idle` ago. How many bytes.
+    /// Discards interrupted fills older than `idle`. Returns how many bytes.
     pub async fn sweep_fills(&self, idle: Duration) -> Result<u64, StoreError> {
         let bytes = self.inner.content.sweep_resumable(idle).await?;
         if bytes > 0 {

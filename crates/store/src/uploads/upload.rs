@@ -267,7 +267,7 @@ impl Upload {
         Ok(joined(finishing.await)?)
     }
 
-    /// Discards the upload. Whether it was still in progress.
+    /// Discards the upload. Returns whether it was still in progress.
     pub async fn cancel(&self) -> Result<bool, StoreError> {
         // A request that is appending loses its file; it ends with an error of its own.
         let Some(mut guard) = self.claim().await else {

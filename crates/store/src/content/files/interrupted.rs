@@ -296,7 +296,7 @@ impl Mark {
     }
 
     /// Leaves the file for another fill, unless there is nothing to leave, or somebody may still
-    /// write into it, behind the back of that other. Whether it does.
+    /// write into it, behind the back of that other. Returns whether it does.
     pub(crate) fn leave(&self) -> bool {
         if !self.resumption.allows() {
             return false;

@@ -49,7 +49,7 @@ pub(crate) enum Unusable {
 /// The windows of a part of a file.
 pub(crate) struct Windows {
     file: Arc<File>,
-    /// What was not given out yet.
+    /// The rest of the range.
     range: Range<u64>,
     /// The reading in of the next window.
     warming: Option<JoinHandle<io::Result<()>>>,
@@ -149,7 +149,7 @@ impl Windows {
         self.range.start..self.range.end.min(end)
     }
 
-    /// What was not given out yet, to be read.
+    /// The rest, to be read.
     pub(crate) fn rest(&mut self) -> FileStream {
         let (file, streams) = (Arc::clone(&self.file), Arc::clone(&self.streams));
         FileStream::new(file, self.range.clone(), None, streams)

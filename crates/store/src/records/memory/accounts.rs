@@ -5,7 +5,7 @@ use crate::StoreError;
 use crate::records::{AccountRecord, AccountRecords, Answer, Redacted};
 
 impl MemoryRecords {
-    /// Changes an account. Whether it exists.
+    /// Changes an account. Returns whether it exists.
     fn change_account(
         &self,
         name: &str,

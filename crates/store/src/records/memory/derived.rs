@@ -8,7 +8,7 @@ use super::state::{BLOBS, Outcome, State};
 use super::{MemoryRecords, blobs, manifests};
 use crate::records::{
     Answer, Batch, Change, Cursor, Derived, DerivedEviction, DerivedRecords, DerivedTotal,
-    EvictedRecords, Kind, NewOutcome, Origin, PutError, digest_of,
+    EvictedRecords, Kind, NewManifest, NewOutcome, Origin, PutError, digest_of,
 };
 
 impl DerivedRecords for MemoryRecords {
@@ -22,25 +22,21 @@ impl DerivedRecords for MemoryRecords {
         })
     }
 
-    fn put_derived(
-        &self,
-        key: &Digest,
-        repository: &RepositoryName,
-        digest: &Digest,
-        bytes: u64,
-    ) -> Answer<'_, bool> {
-        self.write(|state| Ok(record(state, key, repository, digest, bytes)))
-    }
-
     fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError> {
         self.write(|state| {
-            let before = state.clone();
+            // Only a push, and a tag that must not move, can be refused.
+            let can_fail = |manifest: &NewManifest| {
+                manifest.options.origin == Origin::Pushed || !manifest.options.fixed.is_empty()
+            };
+            let before = new.manifests.iter().any(can_fail).then(|| state.clone());
             for blob in new.blobs {
                 blobs::publish(state, blob);
             }
             for manifest in new.manifests {
                 if let Err(error) = manifests::publish(state, manifest) {
-                    *state = before;
+                    if let Some(before) = before {
+                        *state = before;
+                    }
                     return Err(error);
                 }
             }
@@ -93,16 +89,15 @@ impl DerivedRecords for MemoryRecords {
     }
 }
 
-/// Records an outcome whose manifest the repository holds. Whether it does.
+/// Records an outcome, if the repository holds its manifest.
 fn record(
     state: &mut State,
     key: &Digest,
     repository: &RepositoryName,
     digest: &Digest,
     bytes: u64,
-) -> bool {
-    let is_held = state.held(repository, digest).is_some();
-    if is_held {
+) {
+    if state.held(repository, digest).is_some() {
         let outcome = Outcome {
             repository: repository.clone(),
             digest: digest.clone(),
@@ -112,7 +107,6 @@ fn record(
         state.outcomes.insert(key.clone(), outcome);
     }
     state.changed(Change::Derived(key.clone()));
-    is_held
 }
 
 /// The records that may be evicted.

@@ -208,7 +208,7 @@ impl State {
         links.insert(digest.clone(), Link { linked_at, given });
     }
 
-    /// Takes a blob out of a repository. Whether it was there.
+    /// Takes a blob out of a repository. Returns whether it was there.
     pub(super) fn unlink(&mut self, name: &RepositoryName, digest: &Digest) -> bool {
         self.changed(Change::Blob(name.clone(), digest.clone()));
         let repository = self.repositories.get_mut(name);
@@ -278,8 +278,8 @@ impl State {
         host_of(name).filter(|_| counts)
     }
 
-    /// Takes a manifest from a repository, and removes its body if no other holds it. Whether it
-    /// was there.
+    /// Takes a manifest from a repository, and removes its body if no other holds it. Returns
+    /// whether it was there.
     pub(super) fn delete_manifest(&mut self, name: &RepositoryName, digest: &Digest) -> bool {
         let Some(repository) = self.repositories.get_mut(name) else {
             return false;

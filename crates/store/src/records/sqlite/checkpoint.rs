@@ -88,7 +88,7 @@ impl Checkpoints {
     }
 }
 
-/// Moves what can be moved without waiting for anybody. How many pages the log holds.
+/// Moves what can be moved without waiting for anybody. Returns how many pages the log holds.
 async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let (_, pages, _): (i64, i64, i64) = sqlx::query_as(CHECKPOINT).fetch_one(connection).await?;
     Ok(pages)

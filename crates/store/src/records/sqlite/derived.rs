@@ -53,19 +53,6 @@ impl DerivedRecords for SqliteRecords {
         })
     }
 
-    fn put_derived(
-        &self,
-        key: &Digest,
-        repository: &RepositoryName,
-        digest: &Digest,
-        bytes: u64,
-    ) -> Answer<'_, bool> {
-        let (key, repository, digest) = (key.clone(), repository.clone(), digest.clone());
-        self.write(Durability::Full, move |transaction| {
-            Box::pin(async move { record(transaction, key, &repository, &digest, bytes).await })
-        })
-    }
-
     fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError> {
         self.write(Durability::Full, move |transaction| {
             Box::pin(async move {
@@ -139,14 +126,14 @@ impl DerivedRecords for SqliteRecords {
     }
 }
 
-/// Records an outcome whose manifest the repository holds. Whether it does.
+/// Records an outcome, if the repository holds its manifest.
 async fn record(
     transaction: &mut Transaction,
     key: Digest,
     repository: &RepositoryName,
     digest: &Digest,
     bytes: u64,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let result = sqlx::query(PUT)
         .bind(digest_to_bytes(&key))
         .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
@@ -155,9 +142,9 @@ async fn record(
         .bind(digest_to_bytes(digest))
         .execute(&mut transaction.connection)
         .await;
-    let written = result.map_err(|error| transaction.error(error))?;
+    result.map_err(|error| transaction.error(error))?;
     transaction.changed(Change::Derived(key));
-    Ok(written.rows_affected() > 0)
+    Ok(())
 }
 
 #[cfg(test)]

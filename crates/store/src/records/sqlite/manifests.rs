@@ -242,8 +242,8 @@ impl ManifestRecords for SqliteRecords {
     }
 }
 
-/// Removes a manifest from a repository, and its body if no other repository holds it. Whether it
-/// was there.
+/// Removes a manifest from a repository, and its body if no other repository holds it. Returns
+/// whether it was there.
 pub(super) async fn delete(
     transaction: &mut Transaction,
     repository: RepositoryName,

@@ -103,7 +103,7 @@ impl SqliteRecords {
         node.map_err(|name| self.corrupt(format!("node '{name}'")))
     }
 
-    /// Deletes what a statement says; whether there was any.
+    /// Deletes what a statement says; returns whether there was any.
     fn delete<V>(&self, statement: &'static str, value: V) -> Answer<'_, bool>
     where
         V: for<'q> sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + 'static,

@@ -98,7 +98,7 @@ pub(super) async fn find(
     Ok(found.map(|(id, _)| id))
 }
 
-/// Takes a blob out of a repository. Whether it was there.
+/// Takes a blob out of a repository. Returns whether it was there.
 pub(super) async fn unlink(
     transaction: &mut Transaction,
     repository: RepositoryName,

@@ -247,8 +247,8 @@ async fn heal(transaction: &mut Transaction, options: &SqliteConnectOptions) {
     }
 }
 
-/// Runs a batch in one transaction and answers everyone in it. Whether that was committed, or
-/// undone as its work asked for.
+/// Runs a batch in one transaction and answers everyone in it. Returns whether that was committed,
+/// or undone as its work asked for.
 async fn process(
     transaction: &mut Transaction,
     mut batch: Vec<Box<dyn Job>>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::run::outcome;
 use super::world::World;
 use super::{Subject, Watch};
 use crate::records::{
@@ -331,7 +332,8 @@ async fn a_derived_manifest_is_stale_once_its_source_is_gone_or_its_record() {
         assert_eq!(stale().await, 1, "no record leads to it");
         let (name, digest) = (&world.repositories[4], world.digest(2));
         let key = &world.keys[0];
-        assert!(records.put_derived(key, name, digest, 10).await.unwrap());
+        let outcome = outcome(key, name, digest, 10);
+        records.publish_outcome(outcome).await.unwrap();
         assert_eq!(stale().await, 0);
         // A copy of the source that was derived in the same repository keeps nothing alive.
         put(records, &world, 4, 0, derived()).await.unwrap();

@@ -6,6 +6,7 @@ mod demand;
 mod intents;
 mod laws;
 mod nodes;
+mod run;
 mod world;
 
 use std::path::PathBuf;
