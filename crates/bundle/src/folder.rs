@@ -16,7 +16,7 @@ const MANIFEST_FILE: &str = "manifest.json";
 
 /// How content is named in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum FolderForm {
     /// `blobs/sha256/HEX`.
     Layout,
     /// `HEX`, or `HEX.manifest.json`.
@@ -27,7 +27,7 @@ enum Form {
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    form: Form,
+    form: FolderForm,
     entries: Vec<Descriptor>,
     /// The document that `manifest.json` is, which lies under no digest.
     root: Option<Document>,
@@ -44,7 +44,7 @@ impl Folder {
             return match Document::parse(bytes, Some(&MediaType::oci_index())) {
                 Ok(Document::Index(index)) => Ok(Self {
                     path: path.to_owned(),
-                    form: Form::Layout,
+                    form: FolderForm::Layout,
                     entries: index.manifests().to_vec(),
                     root: None,
                 }),
@@ -64,7 +64,7 @@ impl Folder {
             .map_err(|error| malformed(MANIFEST_FILE, error.to_string()))?;
         Ok(Self {
             path: path.to_owned(),
-            form: Form::Plain,
+            form: FolderForm::Plain,
             entries: vec![root.descriptor()],
             root: Some(root),
         })
@@ -92,8 +92,8 @@ impl Folder {
 
     fn paths(&self, digest: &Digest) -> Vec<PathBuf> {
         let names = match self.form {
-            Form::Layout => vec![format!("{BLOBS}/{}/{}", digest.algorithm(), digest.hex())],
-            Form::Plain => vec![
+            FolderForm::Layout => vec![format!("{BLOBS}/{}/{}", digest.algorithm(), digest.hex())],
+            FolderForm::Plain => vec![
                 format!("{}.manifest.json", digest.hex()),
                 digest.hex().to_owned(),
             ],
