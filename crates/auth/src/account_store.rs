@@ -22,10 +22,10 @@ impl AccountStoreError {
     }
 }
 
-/// What a store answers, later.
+/// A future answer of a store.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AccountStoreError>> + Send + 'a>>;
 
-/// Keeps accounts. Every operation is atomic, also between processes that share the store: the
+/// Stores accounts. Every operation is atomic, also between processes that share the store: the
 /// command line adds accounts beside a running server.
 pub trait AccountStore: Send + Sync + 'static {
     /// The account of this name, if there is one.

@@ -6,12 +6,14 @@
 //! everywhere within that time. Refusals are never remembered.
 
 mod arrival;
+mod config;
 mod node_login;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use config::{AuthConfig, ProfilePassword};
 use jiff::Timestamp;
 use metahub_catalog::{Catalog, Composed, Login, LoginError};
 use tokio::sync::watch;
@@ -23,67 +25,13 @@ use crate::token::{Access, Claims, until};
 use crate::verifier::Verifier;
 use crate::{
     AccountName, AccountStore, Actions, AnonymousAccess, AuthError, Credentials, Identity, Issued,
-    Nodes, Password, ProfilesBy, Scope, SigningKey, StoredAccount,
+    Nodes, Password, Scope, SigningKey, StoredAccount,
 };
 
 /// The shortest life of a token that clients cope with.
 const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What a profile that is named without an account asks for.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum ProfilePassword {
-    /// Any password, the empty one too.
-    #[default]
-    Any,
-    /// An account beside it: `ACCOUNT/PROFILE`.
-    Account,
-}
-
-/// How logins are judged.
-#[derive(Clone, Debug)]
-pub struct AuthConfig {
-    /// What everybody may do. With [`AnonymousAccess::None`] a profile alone does not log in.
-    pub anonymous: AnonymousAccess,
-    /// What a profile alone asks for.
-    pub profile_password: ProfilePassword,
-    /// Whether the header `X-Meta-Profile` of a request chooses a profile.
-    pub profile_header: bool,
-    /// Profiles by what else a request shows.
-    pub profiles_by: ProfilesBy,
-    /// The name of this registry in challenges and tokens. Replicas share it.
-    pub service: String,
-    /// How long a token lives; at least a minute.
-    pub token_lifetime: Duration,
-    /// How long an accepted login or token is accepted without a look at the store.
-    pub recheck: Duration,
-}
-
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self {
-            anonymous: AnonymousAccess::default(),
-            profile_password: ProfilePassword::default(),
-            profile_header: false,
-            profiles_by: ProfilesBy::default(),
-            service: "metahub".to_owned(),
-            token_lifetime: Duration::from_secs(300),
-            recheck: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Tells who asks. One per server, shared.
+/// Authenticates clients and issues tokens. One per server, shared.
 pub struct Authenticator {
     accounts: Arc<dyn AccountStore>,
     config: AuthConfig,
@@ -103,8 +51,7 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    /// Judges logins by the accounts of `accounts` and the catalog that `catalog` holds at the
-    /// time, and signs tokens with `key`.
+    /// Checks logins against `accounts` and the current `catalog`, and signs tokens with `key`.
     #[must_use]
     pub fn new(
         accounts: Arc<dyn AccountStore>,
@@ -138,39 +85,38 @@ impl Authenticator {
         }
     }
 
-    /// The same where nodes prove who they are.
+    /// The same with nodes that prove their identity.
     #[must_use]
     pub fn with_nodes(self, nodes: Option<Nodes>) -> Self {
         Self { nodes, ..self }
     }
 
-    /// The nodes, where any way is configured in which they prove who they are.
+    /// The nodes, if any way of proving their identity is configured.
     #[must_use]
     pub const fn nodes(&self) -> Option<&Nodes> {
         self.nodes.as_ref()
     }
 
-    /// How logins are judged.
+    /// The settings.
     #[must_use]
     pub const fn config(&self) -> &AuthConfig {
         &self.config
     }
 
-    /// The documents in force now.
+    /// The current catalog.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.remembered.catalog()
     }
 
-    /// Who asks when nobody says who they are; `None` where that is not allowed.
+    /// The identity without credentials; `None` where that is not allowed.
     #[must_use]
     pub fn anonymous(&self) -> Option<Arc<Identity>> {
         self.anonymous.clone()
     }
 
-    /// Who sent these credentials, from that address if it is known.
+    /// Authenticates credentials, sent from that address if it is known.
     ///
-    /// # Errors
-    /// They are not accepted; see [`AuthError`] for what to answer.
+    /// # Errors Refused credentials; see [`AuthError`] for the answers.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -183,7 +129,7 @@ impl Authenticator {
         }
     }
 
-    /// Who logs in under this user name: an account, a profile, or both.
+    /// Authenticates a user name, of an account, a profile, or both, with its password.
     ///
     /// # Errors
     /// The account does not exist or its password is another, the profile does not exist, too
@@ -205,8 +151,8 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// Who this token was issued to. The identity may no more than the token grants, and no more
-    /// than its account may now.
+    /// The identity to which a token was issued, with no more rights than the token grants and its
+    /// account has now.
     ///
     /// # Errors
     /// The token is not ours, has expired, its account is gone or has another password, or its
@@ -225,8 +171,8 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// A token for `identity`, granting of `asked` what the identity may, which may be nothing:
-    /// a reduced token is not an error. A token asked for with a token lives no longer than that.
+    /// Issues a token for `identity`, with those scopes of `asked` that it has, possibly none: a
+    /// reduced token is not an error. A token requested with a token lives no longer than that.
     ///
     /// # Errors
     /// The token cannot be signed.
@@ -234,7 +180,7 @@ impl Authenticator {
         self.issue_for(identity, asked, false)
     }
 
-    /// The same, also for the list of repositories if `catalog` is asked for and the identity may
+    /// The same, also for the list of repositories if `catalog` is requested and the identity may
     /// read that.
     ///
     /// # Errors
@@ -321,8 +267,8 @@ impl Authenticator {
         {
             return self.profile_alone(user, profile);
         }
-        // An account, or nothing that exists. What cannot be an account's name by its letters
-        // has no password to guess; all else takes as long as a wrong password.
+        // An account, or nothing. A text that cannot be an account's name has no password to guess;
+        // anything else takes as long as a wrong password.
         let Some(name) = name else {
             return Err(match public {
                 Err(error) => AuthError::UnknownProfile(error),
@@ -437,7 +383,7 @@ impl Authenticator {
         if let Some(hash) = hash
             && self.verifier.remembers(name.as_str(), hash, password).await
         {
-            // Somebody else's failures do not stop those who are known to be right.
+            // Failures of others do not block a recently accepted password.
             return Ok(true);
         }
         let verifying = self.verifier.verify(name.as_str(), hash, password, from);

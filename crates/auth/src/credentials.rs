@@ -13,13 +13,13 @@ const MAX_USER_BYTES: usize = 1024;
 /// Longest header value that is decoded: user name, colon and password in base64.
 const MAX_BASIC_BYTES: usize = (MAX_USER_BYTES + 1 + password::MAX_BYTES).div_ceil(3) * 4;
 
-/// Clients differ on padding, and none is less safe for its lack.
+/// Clients differ on padding, and it adds no safety.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a client says about itself.
+/// The credentials of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// Nothing: no header, or a Basic one with neither name nor password, which some clients

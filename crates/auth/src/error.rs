@@ -12,15 +12,15 @@ use crate::{AccountStoreError, NodeRefused};
 /// (429) and [`Unavailable`](Self::Unavailable) (503).
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// No account has this name and password. The same words whether the name is an account's
-    /// or not, so they also say which profiles the name is like.
+    /// No account has this name and password. The same words whether or not the account exists, so
+    /// they also name profiles like it.
     #[error("no account has this user name and password{}", also(.profile))]
     BadCredentials {
         /// Why the user name is not a profile's either; `None` where it is one.
         profile: Option<LoginError>,
     },
-    /// Nobody logs in under this name: it breaks the grammar, or the account is right and the
-    /// profile named beside it does not exist.
+    /// No login has this name: it breaks the grammar, or the account is right and the profile
+    /// beside it does not exist.
     #[error("{0}")]
     UnknownProfile(LoginError),
     /// A profile was named alone where only accounts may log in.
@@ -32,16 +32,16 @@ pub enum AuthError {
         /// The user name as it was sent.
         login: String,
     },
-    /// Nobody said who they are, and this registry answers only those who do.
+    /// No credentials, and this registry requires them.
     #[error("this registry asks for an account: log in as ACCOUNT or ACCOUNT/PROFILE")]
     LoginRequired,
-    /// A token that was ours and holds no more: too old, or the account behind it has changed.
+    /// A token of ours that is no longer valid: too old, or its account has changed.
     #[error("the token has expired: ask for a new one")]
     Expired,
     /// A token that is not ours: wrong signature, wrong service, another algorithm, or cut.
     #[error("the token is not one of this registry's: log in again")]
     BadToken,
-    /// What has the form of a node's credential proves no node.
+    /// An invalid credential of a node.
     #[error("{0}")]
     Node(#[from] NodeRefused),
     /// The header cannot be read.
@@ -54,7 +54,7 @@ pub enum AuthError {
         .retry_after.as_secs()
     )]
     TooMany {
-        /// When to try again, for `Retry-After`.
+        /// The time to retry, for `Retry-After`.
         retry_after: Duration,
     },
     /// The store of accounts does not answer, or a password cannot be checked. The cause is the

@@ -5,13 +5,13 @@ use metahub_oci::RepositoryName;
 use crate::account::AccountName;
 use crate::role::{AnonymousAccess, Right, Role};
 
-/// Where somebody's rights come from: what everybody may do, and the account's role if there
-/// is an account; a node that proved who it is may pull.
+/// The sources of an identity's rights: those of everyone, the role of its account, if any, and the
+/// right to pull of a node that proved its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grants {
     pub(crate) anonymous: AnonymousAccess,
     pub(crate) account: Option<(AccountName, Role)>,
-    /// Whether a node proved who it is.
+    /// Whether a node proved its identity.
     pub(crate) node: bool,
 }
 

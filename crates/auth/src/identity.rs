@@ -10,15 +10,15 @@ use metahub_oci::RepositoryName;
 use crate::grants::Grants;
 use crate::{AccountName, Actions, Node, Right, Role, Scope};
 
-/// Why an identity may not do what was asked. The text is for the client.
+/// Why an identity lacks a right. The text is for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Nobody without an account may: answer 401, so that the client logs in.
+    /// An account is needed: answer 401, so that the client logs in.
     #[error("an account is needed to {right} {repository}: log in as ACCOUNT or ACCOUNT/PROFILE")]
     Login {
-        /// What was asked.
+        /// The needed right.
         right: Right,
-        /// Of what.
+        /// The repository.
         repository: RepositoryName,
     },
     /// The identity may, but its token was not issued for this: answer 401 with
@@ -28,9 +28,9 @@ pub enum Denied {
     /// The account may not: answer 403.
     #[error("account {account} ({role}) may not {right} {repository}{}", hint(*.role, *.right, .account))]
     Role {
-        /// Who.
+        /// The account.
         account: AccountName,
-        /// What the account is.
+        /// Its role.
         role: Role,
         /// What was asked.
         right: Right,
@@ -65,13 +65,13 @@ impl Granted {
         self.right
     }
 
-    /// What it is a right on.
+    /// The repository.
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
         &self.repository
     }
 
-    /// Whose it is; `None` without an account.
+    /// The account; `None` without one.
     #[must_use]
     pub fn account(&self) -> Option<&Arc<str>> {
         self.account.as_ref()
@@ -83,14 +83,14 @@ impl Granted {
         self.is_admin
     }
 
-    /// Whether it is a node's that proved which it is.
+    /// Whether it is a node's that proved its identity.
     #[must_use]
     pub fn is_node(&self) -> bool {
         self.is_node
     }
 }
 
-/// What a token says of its use.
+/// The limits in a token.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenLimits {
     pub(crate) scopes: Box<[Scope]>,
@@ -100,20 +100,20 @@ pub(crate) struct TokenLimits {
     pub(crate) expires: Timestamp,
 }
 
-/// Who asks, what they may do, and under which profile. Holds no secret.
+/// The identity of a caller: its account or node, its rights and its profile. Holds no secret.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) login: Box<str>,
     pub(crate) grants: Grants,
     pub(crate) profile: Arc<Composed>,
-    /// What the profile was chosen by beside the login.
+    /// The channel by which the profile was chosen besides the login.
     pub(crate) profile_by: Option<Box<str>>,
-    /// What a token narrows this to; `None` for those who came with a password or nothing.
+    /// The limits of the token; `None` for a password or no credentials.
     pub(crate) token: Option<TokenLimits>,
-    /// Which password of the account, or which token of the node, this rests on; see
+    /// The version of the account's password, or of the node's credential, that was used; see
     /// `SigningKey::version_of`.
     pub(crate) version: Option<Box<str>>,
-    /// The node that proved who it is.
+    /// The node, if one proved its identity.
     pub(crate) node: Option<Arc<Node>>,
 }
 
@@ -130,7 +130,7 @@ impl Identity {
         self.grants.account.as_ref().map(|(_, role)| *role)
     }
 
-    /// The node that asks, if it proved which it is.
+    /// The node, if one proved its identity.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
         self.node.as_deref()
@@ -148,17 +148,16 @@ impl Identity {
         &self.profile
     }
 
-    /// What of the request the profile was chosen by beside the login, such as
-    /// `network 10.2.0.0/16`; `None` where the login says it alone.
+    /// The channel by which the profile was chosen besides the login, such as `network
+    /// 10.2.0.0/16`; `None` if the login alone decides.
     #[must_use]
     pub fn profile_by(&self) -> Option<&str> {
         self.profile_by.as_deref()
     }
 
-    /// Whether a request that needs `right` on `repository` may go on, and if not, why.
+    /// Checks that the identity has `right` on `repository`.
     ///
-    /// # Errors
-    /// What to tell the client.
+    /// # Errors Why not, for the client.
     pub fn check(&self, right: Right, repository: &RepositoryName) -> Result<Granted, Denied> {
         if !self.grants.allows(right, Some(repository)) {
             let repository = repository.clone();
@@ -179,8 +178,8 @@ impl Identity {
         }
     }
 
-    /// The right to pull from `repository` if the login has it, whatever its token was issued
-    /// for: a client that names no repository to mount from could not ask for a token for it.
+    /// The right to pull from `repository` if the login has it, whatever its token's scopes: a
+    /// client that names no repository to mount from cannot request a token for it.
     #[must_use]
     pub fn check_mount_from(&self, repository: &RepositoryName) -> Option<Granted> {
         let right = Right::Pull;
@@ -198,34 +197,33 @@ impl Identity {
         }
     }
 
-    /// Whether a request that needs `right` on `repository` may go on.
+    /// Whether the identity has `right` on `repository`.
     #[must_use]
     pub fn may(&self, right: Right, repository: &RepositoryName) -> bool {
         self.grants.allows(right, Some(repository)) && self.token_covers(right, repository)
     }
 
-    /// Whether this is a token for pushing to `repository`: who asked for one is about to push.
+    /// Whether this is a token for pushing to `repository`: its client is about to push.
     #[must_use]
     pub fn pushes_to(&self, repository: &RepositoryName) -> bool {
         self.token.is_some() && self.may(Right::Push, repository)
     }
 
-    /// Whether the names of repositories may be listed: by anybody who may pull everywhere, with a
-    /// token only if it was issued for that.
+    /// Whether the names of repositories may be listed: by identities that may pull everywhere;
+    /// with a token, only if it was issued for that.
     #[must_use]
     pub fn may_list(&self) -> bool {
         self.may_be_granted_list() && self.token.as_ref().is_none_or(|token| token.catalog)
     }
 
-    /// Whether a token for listing the names of repositories would be of use: with another token
-    /// than this one, the names may be listed.
+    /// Whether another token than this one would allow listing the names of repositories.
     #[must_use]
     pub fn may_be_granted_list(&self) -> bool {
         self.grants.allows(Right::Pull, None)
     }
 
-    /// Whether `repository` may be named in a list. What a token was issued for does not narrow
-    /// that, since a client does not know yet what there is.
+    /// Whether a list may contain `repository`. A token's scopes do not restrict that, since a
+    /// client does not know the names yet.
     #[must_use]
     pub fn may_see(&self, repository: &RepositoryName) -> bool {
         self.may_list() && self.grants.allows(Right::Pull, Some(repository))

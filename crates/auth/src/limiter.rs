@@ -15,10 +15,10 @@ use moka::future::Cache;
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// How long failures count, from the first.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
-/// Names and networks remembered. Names are chosen by the caller, so there is an end to them.
+/// Most names and networks that are remembered. Bounded, because callers choose the names.
 const CAPACITY: u64 = 20_000;
 
-/// Who tries: an account's name, and the client network.
+/// What failures are counted by: an account's name, and the client network.
 pub(crate) type Attempt = (Box<str>, Network);
 
 #[derive(Debug)]
@@ -26,13 +26,13 @@ pub(crate) struct Limiter {
     failures: Cache<Attempt, Arc<AtomicU32>>,
 }
 
-/// A try that is being checked: a failure, unless it is said to be something else.
+/// An attempt that is being checked: counts as a failure unless it succeeds.
 #[derive(Debug)]
 pub(crate) struct Try {
     counted: Option<(Attempt, Arc<AtomicU32>)>,
 }
 
-/// Too many failures of late.
+/// Too many recent failures.
 #[derive(Debug)]
 pub(crate) struct TooMany;
 
@@ -45,13 +45,13 @@ impl Limiter {
         Self { failures }
     }
 
-    /// What is counted together. Without an address nothing is counted, or anybody could lock an
+    /// The key of an attempt. Without an address nothing is counted, or anyone could lock an
     /// account out.
     pub(crate) fn attempt(name: &str, from: Option<IpAddr>) -> Option<Attempt> {
         Some((name.into(), Network::of(from?)))
     }
 
-    /// Counts a try before it is checked, or refuses it.
+    /// Counts an attempt before it is checked, or refuses it.
     pub(crate) async fn begin(&self, attempt: Option<Attempt>) -> Result<Try, TooMany> {
         let Some(attempt) = attempt else {
             return Ok(Try { counted: None });
@@ -67,7 +67,7 @@ impl Limiter {
         })
     }
 
-    /// The password was right: what failed before is forgotten.
+    /// The password was right: clears the failures.
     pub(crate) async fn succeeded(&self, tried: Try) {
         if let Some((attempt, _)) = tried.counted {
             self.failures.invalidate(&attempt).await;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes that nobody outside this process knows.
+/// A random key of this process.
 pub(crate) struct MemoryKey([u8; 32]);
 
 impl MemoryKey {
@@ -13,7 +13,7 @@ impl MemoryKey {
         Self(rand::random())
     }
 
-    /// A keyed hash over `parts`, unlike for any other list of parts.
+    /// A keyed hash over `parts`, injective on lists of parts.
     pub(crate) fn hash(&self, parts: &[&str]) -> [u8; 32] {
         let mut state = Sha256::new_with_prefix(self.0);
         for part in parts {

@@ -66,7 +66,7 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// By what a node proves who it is.
+/// The way in which a node proves its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeWay {
@@ -81,7 +81,7 @@ pub enum NodeWay {
 }
 
 impl NodeWay {
-    /// As it is stored and shown.
+    /// Its name in the store and in output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,16 +99,16 @@ impl fmt::Display for NodeWay {
     }
 }
 
-/// A node that proved who it is.
+/// A node that proved its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// By what it proved that.
+    /// The way in which it did.
     pub way: NodeWay,
 }
 
-/// Why what was sent proves no node. The texts are for the client and the log: they hold no
+/// Why a node's credential is refused. The texts are for the client and the log: they hold no
 /// secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeRefused {
@@ -119,14 +119,14 @@ pub enum NodeRefused {
     )]
     Unknown,
     /// The node is revoked.
-    #[error("node {0} is revoked here: whoever runs this registry can let it in again")]
+    #[error("node {0} is revoked here: the operator of this registry can let it in again")]
     Revoked(NodeName),
     /// Its lifetime is over.
     #[error(
         "what proves which node this is has expired: have it made anew, and compare the clocks"
     )]
     Expired,
-    /// It was made later than now.
+    /// It is from the future.
     #[error("what proves which node this is was made in the future: compare the clocks")]
     OfTheFuture,
     /// It was not made by this site, or cannot be read.
@@ -135,13 +135,13 @@ pub enum NodeRefused {
     /// A user made it.
     #[error("only root speaks for a node, and this credential is of the user with the ID {0}")]
     NotRoot(u32),
-    /// It is of a user who does not speak for nodes.
+    /// Its user may not speak for nodes.
     #[error("this token is of '{0}', who does not speak for nodes here (nodes.slurm_jwt.users)")]
     NotForNodes(String),
     /// It was made for something else.
     #[error("this credential was made for something else, and names no node")]
     OtherPurpose,
-    /// What proves a node stands beside an account.
+    /// A node's credential came with an account's name.
     #[error("the password is a node's, and '{0}' names an account: log in under a profile alone")]
     WithAccount(String),
 }

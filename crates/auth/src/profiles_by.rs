@@ -17,14 +17,14 @@ use serde::de::{Deserializer, Error as _};
 /// The header's name.
 pub const PROFILE_HEADER: &str = "x-meta-profile";
 
-/// Logins by what a request shows beside its own login. Each is a login without an account, such
-/// as `zen4+cuda=12.4`.
+/// Logins by properties of a request besides its own login. Each is a login without an account,
+/// such as `zen4+cuda=12.4`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfilesBy {
-    /// By the first components of a repository's name, which are then left out: `HOST/gpu/app` is
-    /// `HOST/app` under the login of `gpu`. The longest that fits counts. None is written as a
-    /// host, since names below one are images of that registry.
+    /// By the first components of a repository's name, which are then removed: `HOST/gpu/app` is
+    /// `HOST/app` under the login of `gpu`. The longest match counts. A prefix cannot be a host,
+    /// since names below one are images of that registry.
     #[serde(deserialize_with = "prefixes")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub path: BTreeMap<RepositoryName, String>,
@@ -101,7 +101,7 @@ fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<IpNet, String
     Ok(networks)
 }
 
-/// What a request shows beside its login.
+/// The properties of a request besides its login.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
     /// The prefix of [`ProfilesBy::path`] that was left out of the repository's name.
@@ -116,12 +116,12 @@ pub struct Arrival<'a> {
     pub client: IpAddr,
 }
 
-/// What a profile was chosen by.
+/// The property by which a profile was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// The first components of the repository's name.
     Path(RepositoryName),
-    /// The host name that the client asked.
+    /// The host name that the client requested.
     Host(Host),
     /// The header `X-Meta-Profile`.
     Header,
@@ -143,11 +143,11 @@ impl fmt::Display for Channel {
     }
 }
 
-/// A login that cannot be read, and where it stands.
+/// An invalid login, and its channel.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {error}", place(.channel))]
 pub struct ChannelError {
-    /// By what it was to be chosen.
+    /// The channel.
     pub channel: Channel,
     /// What is wrong with it.
     pub error: LoginError,
@@ -218,7 +218,7 @@ impl ProfilesBy {
             .collect()
     }
 
-    /// What `arrival` shows, as far as it leads to a login, in the order in which it counts.
+    /// The channels of `arrival` that lead to a login, in order of precedence.
     pub(crate) fn of<'a>(&'a self, arrival: &Arrival<'a>, header: bool) -> Vec<(Channel, &'a str)> {
         let mut found = Vec::new();
         if let Some(prefix) = arrival.path
@@ -252,7 +252,7 @@ impl ProfilesBy {
     }
 }
 
-/// What a login without an account means.
+/// Composes a login without an account.
 pub(crate) fn compose(
     catalog: &Catalog,
     login: &str,

@@ -17,7 +17,7 @@ use crate::{Identity, Password};
 /// Logins and tokens remembered, each.
 const CAPACITY: u64 = 10_000;
 
-/// An identity, and until when it stands without a new look.
+/// An identity, and until when it is accepted without a new check.
 struct Known {
     identity: Arc<Identity>,
     /// The whole token; empty for a login.
@@ -33,10 +33,9 @@ pub(crate) struct Remembered {
     key: MemoryKey,
     /// By keyed hash of user name and password.
     logins: Cache<[u8; 32], Arc<Known>>,
-    /// By signature: hashing those 43 letters and comparing the whole token with the one they
-    /// were found by is the quickest sound way. It need not take constant time: only tokens
-    /// that were verified are here, and the table's hash is keyed at random, so the time that a
-    /// wrong guess takes tells nothing about a right one.
+    /// By signature: hashing those 43 letters and comparing the whole token is the quickest sound
+    /// way. It need not take constant time: only verified tokens are here, and the table's hash is
+    /// keyed at random, so the time for a wrong guess reveals nothing about a right one.
     tokens: Cache<Box<str>, Arc<Known>>,
 }
 

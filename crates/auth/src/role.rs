@@ -7,8 +7,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a request needs. Every HTTP method of a route needs exactly one of these, so that no
-/// right opens a door that was not meant (a right to push never deletes).
+/// A right that a request needs. Every HTTP method of a route needs exactly one, so that no right
+/// grants more than intended (a right to push never deletes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Right {
     /// Read manifests, blobs, tags and referrers.
@@ -44,7 +44,7 @@ pub struct UnknownName {
     found: String,
 }
 
-/// What an account may do.
+/// The role of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -95,7 +95,7 @@ impl FromStr for Role {
     }
 }
 
-/// What everybody may do, with an account or without one.
+/// The rights of everyone, with or without an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnonymousAccess {

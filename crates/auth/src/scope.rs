@@ -31,7 +31,7 @@ impl Actions {
     pub const PUSH: Self = Self(2);
     /// Remove.
     pub const DELETE: Self = Self(4);
-    /// What `*` asks for.
+    /// The actions of `*`.
     pub const ALL: Self = Self(7);
 
     const NAMED: [(Self, &'static str, Right); 3] = [
@@ -75,7 +75,8 @@ impl Actions {
             .map(|(_, name, _)| name)
     }
 
-    /// The action of this name; `*` is all, an unknown name is none: it can only ask for less.
+    /// The action of this name; `*` is all, an unknown name is none, which can only reduce the
+    /// request.
     pub(crate) fn named(name: &str) -> Self {
         match name {
             "*" => Self::ALL,
@@ -109,18 +110,18 @@ impl fmt::Display for Actions {
     }
 }
 
-/// Actions on one repository, asked for or granted.
+/// Actions on one repository, requested or granted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     /// The repository.
     pub repository: RepositoryName,
-    /// What to do with it.
+    /// The actions.
     pub actions: Actions,
 }
 
 impl Scope {
-    /// The scope that a request for `right` on `repository` should be challenged with. A push
-    /// asks to pull too, as clients do: they look for blobs before they send them.
+    /// The scope of the challenge for `right` on `repository`. A push includes the right to pull,
+    /// since clients look for blobs before they send them.
     #[must_use]
     pub fn of(right: Right, repository: &RepositoryName) -> Self {
         let actions = match right {
@@ -134,10 +135,10 @@ impl Scope {
         }
     }
 
-    /// How a token request asks for the list of repositories (`_catalog`).
+    /// The scope of the list of repositories (`_catalog`).
     pub const CATALOG: &'static str = "registry:catalog:*";
 
-    /// Whether a token request asks for the list of repositories: `registry:catalog:*`, among the
+    /// Whether a token request includes the list of repositories: `registry:catalog:*`, among the
     /// first 32 scopes.
     #[must_use]
     pub fn asks_for_catalog<T: AsRef<str>>(parameters: impl IntoIterator<Item = T>) -> bool {

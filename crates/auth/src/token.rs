@@ -39,13 +39,13 @@ impl SigningKey {
         }
     }
 
-    /// A short name for a stored password, that tells nothing about it and changes with it. A
-    /// token carries it, so that a new password ends the tokens of the old one.
+    /// A short fingerprint of a stored password, which reveals nothing about it and changes with
+    /// it. Tokens carry it, so that a new password invalidates the tokens of the old one.
     pub(crate) fn version_of(&self, password: &PasswordHash) -> Result<Box<str>, AuthError> {
         self.version(&format!("password-version:{}", password.as_str()))
     }
 
-    /// The same for what a node proved itself with.
+    /// The same for a node's credential.
     pub(crate) fn version_of_node(&self, basis: &str) -> Result<Box<str>, AuthError> {
         self.version(&format!("node-version:{basis}"))
     }
@@ -88,12 +88,12 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
     pub(crate) aud: String,
-    /// The user name as it was sent; empty for the anonymous.
+    /// The user name as it was sent; empty for an anonymous token.
     pub(crate) sub: String,
     /// Seconds since 1970.
     pub(crate) iat: i64,
@@ -105,7 +105,7 @@ pub(crate) struct Claims {
     pub(crate) account: Option<AccountName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<Box<str>>,
-    /// The node that proved who it is.
+    /// The node, if one proved its identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) node: Option<Node>,
     pub(crate) access: Vec<Access>,
@@ -132,7 +132,7 @@ impl Claims {
         }
     }
 
-    /// When it expires; a time out of range is long past.
+    /// When it expires; a time out of range counts as past.
     pub(crate) fn expires(&self) -> Timestamp {
         Timestamp::from_second(self.exp).unwrap_or(Timestamp::UNIX_EPOCH)
     }

@@ -21,7 +21,7 @@ use crate::{AuthError, Password, PasswordHash};
 
 /// How long a right password needs no new check, unless the stored hash changes.
 const REMEMBER: Duration = Duration::from_secs(60);
-/// Right answers remembered.
+/// Most accepted passwords that are cached.
 const CAPACITY: u64 = 10_000;
 /// Distinct checks of one network that may wait. At about 20 ms each that is a second or two; a
 /// later one is refused with a time to retry.
@@ -31,7 +31,7 @@ const WAITING: usize = 512;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
-enum Failure {
+enum CheckFailure {
     Wrong,
     Busy,
     Guessing,
@@ -69,7 +69,7 @@ impl Verifier {
         }
     }
 
-    /// Whether `password` was found right of late for this stored hash.
+    /// Whether `password` was recently verified against this stored hash.
     pub(crate) async fn remembers(
         &self,
         name: &str,
@@ -80,9 +80,9 @@ impl Verifier {
         self.right.get(&key).await.is_some()
     }
 
-    /// Whether `password` is the one behind `stored`. Without a stored hash the answer is no,
-    /// after as much work. `name` keeps the questions of different names apart; `from` is who
-    /// asks, and whose wrong guesses are counted.
+    /// Whether `password` matches `stored`. Without a stored hash the answer is no, after as much
+    /// work. `name` separates the checks of different names; `from` is the client's address, by
+    /// which wrong guesses are counted.
     pub(crate) async fn verify(
         &self,
         name: &str,
@@ -99,14 +99,14 @@ impl Verifier {
         {
             Ok(()) => Ok(stored.is_some()),
             Err(failure) => match *failure {
-                Failure::Wrong => Ok(false),
-                Failure::Busy => Err(AuthError::TooMany {
+                CheckFailure::Wrong => Ok(false),
+                CheckFailure::Busy => Err(AuthError::TooMany {
                     retry_after: RETRY_AFTER,
                 }),
-                Failure::Guessing => Err(AuthError::TooMany {
+                CheckFailure::Guessing => Err(AuthError::TooMany {
                     retry_after: WINDOW,
                 }),
-                Failure::Broken => Err(AuthError::unavailable(CheckFailed)),
+                CheckFailure::Broken => Err(AuthError::unavailable(CheckFailed)),
             },
         }
     }
@@ -117,13 +117,13 @@ impl Verifier {
         hash: &PasswordHash,
         password: &Password,
         from: Option<IpAddr>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CheckFailure> {
         let attempt = Limiter::attempt(name, from);
         let begun = self.limiter.begin(attempt).await;
-        let tried = begun.map_err(|TooMany| Failure::Guessing)?;
+        let tried = begun.map_err(|TooMany| CheckFailure::Guessing)?;
         let Ok(turn) = self.queue.turn(Network::from(from)).await else {
             tried.was_not_checked();
-            return Err(Failure::Busy);
+            return Err(CheckFailure::Busy);
         };
         let (hash, password) = (hash.clone(), password.clone());
         let memory = Arc::clone(&self.memory);
@@ -137,10 +137,10 @@ impl Verifier {
                 self.limiter.succeeded(tried).await;
                 Ok(())
             }
-            Ok(false) => Err(Failure::Wrong),
+            Ok(false) => Err(CheckFailure::Wrong),
             Err(_) => {
                 tried.was_not_checked();
-                Err(Failure::Broken)
+                Err(CheckFailure::Broken)
             }
         }
     }
@@ -195,7 +195,7 @@ mod tests {
         let answers = futures_util::future::join_all(guesses).await;
         let checked = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(checked, MAX_FAILURES as usize);
-        // The account's owner, elsewhere, is let in.
+        // The account's owner can log in from elsewhere.
         let right = Password::new("secret");
         let owner = verifier
             .verify("a", Some(&stored), &right, address(2))

@@ -9,10 +9,10 @@ use crate::Identity;
 use crate::profiles_by::{Arrival, ChannelError, compose};
 
 impl Authenticator {
-    /// `identity` under the profile that the request shows, where its own login names no
-    /// hardware: selectors of a channel come before those of the login, and a channel that names
-    /// no hardware leaves that to the next. The header counts where the configuration lets it be
-    /// read, and where a profile asks for an account, beside an account only.
+    /// `identity` with the profile chosen by the request's channels, if its own login names no
+    /// hardware: selectors of a channel come before those of the login, and a channel that names no
+    /// hardware leaves the choice to the next. The header counts if the configuration allows it,
+    /// and, where profiles require an account, only with an account.
     ///
     /// # Errors
     /// Selectors that name nothing, or an account.
@@ -58,7 +58,7 @@ impl Authenticator {
     }
 }
 
-/// Whether a profile says what the machine is, or that all is wanted as it is.
+/// Whether a profile states the machine, or that nothing is to be chosen.
 fn states_hardware(profile: &Composed) -> bool {
     !profile.provided().is_empty() || profile.gets_everything()
 }

@@ -196,7 +196,7 @@ async fn guessing_is_stopped_at_one_address_and_not_at_another() {
 }
 
 #[tokio::test]
-async fn whoever_logged_in_just_now_is_not_stopped_by_somebody_elses_guesses() {
+async fn a_recent_login_is_not_stopped_by_guesses_of_others() {
     let setup = setup(no_memory()).await;
     let here = "192.0.2.1".parse().ok();
     let right = password_of("alice");

@@ -13,11 +13,10 @@ use crate::token::Claims;
 use crate::{AuthError, Credentials, Identity};
 
 impl Authenticator {
-    /// Who sent these credentials, in a connection whose client showed a certificate with these
-    /// names. One that is a node's counts where neither an account nor a node speaks for itself.
+    /// Authenticates credentials on a connection with a client certificate of these names. A node's
+    /// certificate counts if the credentials are neither an account's nor a node's.
     ///
-    /// # Errors
-    /// As [`Authenticator::authenticate`], and where the certificate's node is revoked.
+    /// # Errors As [`Authenticator::authenticate`], and a revoked node's certificate.
     pub async fn authenticate_at(
         &self,
         credentials: &Credentials,
@@ -85,7 +84,7 @@ impl Authenticator {
         self.of_node(user, profile, proven)
     }
 
-    /// The node that a token was issued to, unless it is revoked or has another credential now.
+    /// The node to which a token was issued, unless it is revoked or has another credential now.
     pub(super) async fn node_again(
         &self,
         claims: &Claims,
@@ -126,7 +125,7 @@ impl Authenticator {
     }
 }
 
-/// What a node's user name means: a profile alone, or nothing.
+/// The meaning of a node's user name: a profile alone, or nothing.
 fn profile_of(user: &str, catalog: &Catalog) -> Result<Arc<Composed>, AuthError> {
     if user.is_empty() {
         return Ok(Arc::new(Composed::none()));

@@ -25,23 +25,23 @@ pub use munge::MungeConfig;
 pub use secret::{NodeSecret, join_token_id};
 pub use slurm_jwt::{SlurmJwtConfig, SlurmKeys, SlurmKeysError};
 
-/// How often what was seen of nodes is written.
+/// How often sightings of nodes are written.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// How long after something new it is: others may follow.
+/// The delay after a new node or report, since others may follow.
 const WRITE_NEWS_AFTER: Duration = Duration::from_millis(500);
-/// How long a certificate stands without a look at the store.
+/// How long a certificate is accepted without reading the store.
 const RECHECK: Duration = Duration::from_secs(5);
 /// Most features that a node reports.
 const MOST_FEATURES: usize = 128;
 /// Longest feature or version that a node reports, in bytes.
 const LONGEST_FEATURE: usize = 256;
 
-/// In which ways nodes prove who they are.
+/// The ways in which nodes prove their identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodesConfig {
     /// Whether nodes join with join tokens.
     pub join: bool,
-    /// How `munged` is reached, where nodes prove themselves by MUNGE.
+    /// MUNGE, if nodes prove their identity by it.
     pub munge: Option<MungeConfig>,
     /// DNS names of client certificates that are nodes'.
     pub certificate: Vec<DnsName>,
@@ -64,7 +64,7 @@ impl Default for NodesConfig {
 }
 
 impl NodesConfig {
-    /// Whether there is any way.
+    /// Whether any way is configured.
     #[must_use]
     pub fn is_on(&self) -> bool {
         let certificate = !self.certificate.is_empty();
@@ -90,7 +90,7 @@ pub enum JoinError {
     )]
     Taken(NodeName),
     /// The name is revoked.
-    #[error("node {0} is revoked here: whoever runs this registry can let it in again")]
+    #[error("node {0} is revoked here: the operator of this registry can let it in again")]
     Revoked(NodeName),
     /// There are as many nodes as may be.
     #[error("this registry keeps no more nodes (nodes.limit in its configuration)")]
@@ -100,7 +100,7 @@ pub enum JoinError {
     Store(#[from] metahub_store::StoreError),
 }
 
-/// What a node sends in place of a password.
+/// A node's credential, sent in place of a password.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeCredential {
     Token(NodeSecret),
@@ -108,10 +108,10 @@ pub(crate) enum NodeCredential {
     SlurmJwt(Password),
 }
 
-/// A node whose credential holds, and what its registry tokens rest on.
+/// A node with a valid credential, and the basis of its registry tokens.
 pub(crate) struct Proven {
     pub(crate) node: Node,
-    /// Changes when what it proved itself with is replaced.
+    /// Changes when its credential is replaced.
     pub(crate) basis: Option<String>,
 }
 
@@ -150,7 +150,7 @@ impl Nodes {
         })))
     }
 
-    /// What a password is that has the form of something by which nodes prove who they are here.
+    /// Parses a password that has the form of a configured node credential.
     pub(crate) fn credential(&self, password: &Password) -> Option<NodeCredential> {
         let text = password.expose();
         if self.0.config.join
@@ -197,7 +197,7 @@ impl Nodes {
         }
     }
 
-    /// The node that a token of this registry was issued to, as it stands now.
+    /// The current node to which a token of this registry was issued.
     pub(crate) async fn again(&self, node: &Node) -> Result<Proven, AuthError> {
         let configured = match node.way {
             NodeWay::Token => self.0.config.join,
@@ -269,7 +269,7 @@ impl Nodes {
             return Err(JoinError::Off);
         }
         let with = NodeSecret::joining(with).ok_or(JoinError::NoToken)?.hash();
-        // Those without a token never wait for, nor hold up, who writes.
+        // Requests without a valid token neither wait for the writer nor block it.
         if store.join_token(with.clone()).await?.is_none() {
             return Err(JoinError::NoToken);
         }
@@ -290,13 +290,13 @@ impl Nodes {
         }
     }
 
-    /// Takes note of an image that a node got: `NAME:TAG`, and the digest.
+    /// Notes an image that a node got: `NAME:TAG`, and the digest.
     pub fn pulled(&self, node: &Node, image: String, digest: String) {
         let image = NodeImage { image, digest };
         self.0.sightings.note(node, Some(image), None);
     }
 
-    /// Takes note of what a node reports of itself. Whether it is of bearable length.
+    /// Notes a node's report about itself. Returns false if it is too long.
     #[must_use]
     pub fn reported(&self, node: &Node, features: Vec<String>, version: String) -> bool {
         let fits =
@@ -309,7 +309,7 @@ impl Nodes {
         true
     }
 
-    /// Writes what was seen of nodes, again and again.
+    /// Writes sightings of nodes periodically.
     pub async fn keep(self) {
         loop {
             let news = async {
@@ -321,7 +321,7 @@ impl Nodes {
         }
     }
 
-    /// Writes what was seen of nodes and is not written yet.
+    /// Writes pending sightings of nodes.
     pub async fn write(&self) {
         let Inner {
             store,

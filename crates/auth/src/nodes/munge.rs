@@ -25,11 +25,11 @@ use crate::{AuthError, Password};
 const PREFIX: &str = "MUNGE:";
 /// Longest credential that is decoded, in bytes; a node's has about 200.
 const MOST_BYTES: usize = 2048;
-/// The first word of what a node has attested, so that credentials for other services are none.
+/// The first word of a node's payload, so that credentials for other services do not count.
 const PURPOSE: &str = "metahub-node";
 /// Credentials remembered.
 const CAPACITY: u64 = 20_000;
-/// How long one is remembered at most: `munged` accepts none that is older, as it is built.
+/// The longest time for which one is remembered: `munged`'s own maximum.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Most time that `unmunge` may take.
 const TIME: Duration = Duration::from_secs(5);
@@ -49,14 +49,14 @@ const REPLAYED: i32 = 17;
 /// server's user.
 const NOT_OURS: [i32; 8] = [8, 9, 10, 11, 12, 13, 14, 18];
 
-/// How `munged` is reached.
+/// The connection to `munged`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MungeConfig {
-    /// Its socket, where that is not the usual one.
+    /// Its socket, if not the default.
     pub socket: Option<PathBuf>,
 }
 
-/// What `munged` says of a credential.
+/// A credential decoded by `munged`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Attested {
     uid: u32,
@@ -65,7 +65,7 @@ struct Attested {
 }
 
 #[derive(Clone, Debug)]
-enum Failure {
+enum MungeFailure {
     Refused(NodeRefused),
     Busy,
     Broken(Arc<MungeFailed>),
@@ -76,8 +76,8 @@ enum Failure {
 #[error("a credential of MUNGE could not be decoded: {0}")]
 struct MungeFailed(String);
 
-fn broken(why: impl Into<String>) -> Failure {
-    Failure::Broken(Arc::new(MungeFailed(why.into())))
+fn broken(why: impl Into<String>) -> MungeFailure {
+    MungeFailure::Broken(Arc::new(MungeFailed(why.into())))
 }
 
 #[derive(Debug)]
@@ -116,11 +116,11 @@ impl Munge {
         let decoding = self.decode(credential, from);
         let attested = self.known.try_get_with(key, decoding).await;
         let attested = attested.map_err(|failure| match &*failure {
-            Failure::Refused(refused) => AuthError::Node(refused.clone()),
-            Failure::Busy => AuthError::TooMany {
+            MungeFailure::Refused(refused) => AuthError::Node(refused.clone()),
+            MungeFailure::Busy => AuthError::TooMany {
                 retry_after: RETRY_AFTER,
             },
-            Failure::Broken(failed) => AuthError::unavailable(Arc::clone(failed)),
+            MungeFailure::Broken(failed) => AuthError::unavailable(Arc::clone(failed)),
         })?;
         if Timestamp::now() > attested.until {
             self.known.invalidate(&key).await;
@@ -133,23 +133,23 @@ impl Munge {
         &self,
         credential: &Password,
         from: Option<IpAddr>,
-    ) -> Result<Attested, Failure> {
+    ) -> Result<Attested, MungeFailure> {
         let text = credential.expose();
         let is_letter = |byte: u8| byte.is_ascii_graphic();
         if text.len() > MOST_BYTES || !text.bytes().all(is_letter) {
-            return Err(Failure::Refused(NodeRefused::Foreign));
+            return Err(MungeFailure::Refused(NodeRefused::Foreign));
         }
         let turn = self.queue.turn(Network::from(from)).await;
-        let _turn = turn.map_err(|_| Failure::Busy)?;
+        let _turn = turn.map_err(|_| MungeFailure::Busy)?;
         let decoding = tokio::time::timeout(TIME, self.unmunge(text)).await;
         let (code, output) = decoding.map_err(|_| broken("munged gave no answer in time"))??;
         match code {
             0 | REPLAYED => {
                 attested(&output).ok_or_else(|| broken("unmunge printed what is not understood"))
             }
-            EXPIRED => Err(Failure::Refused(NodeRefused::Expired)),
-            REWOUND => Err(Failure::Refused(NodeRefused::OfTheFuture)),
-            code if NOT_OURS.contains(&code) => Err(Failure::Refused(NodeRefused::Foreign)),
+            EXPIRED => Err(MungeFailure::Refused(NodeRefused::Expired)),
+            REWOUND => Err(MungeFailure::Refused(NodeRefused::OfTheFuture)),
+            code if NOT_OURS.contains(&code) => Err(MungeFailure::Refused(NodeRefused::Foreign)),
             code => Err(broken(format!(
                 "unmunge ended with {code}: is munged running, and may this server's user reach \
                  its socket?"
@@ -158,7 +158,7 @@ impl Munge {
     }
 
     /// The exit code of `unmunge`, and what it printed. It ends when this is dropped.
-    async fn unmunge(&self, credential: &str) -> Result<(i32, String), Failure> {
+    async fn unmunge(&self, credential: &str) -> Result<(i32, String), MungeFailure> {
         let mut command = Command::new("unmunge");
         command.arg("--numeric");
         if let Some(socket) = &self.config.socket {

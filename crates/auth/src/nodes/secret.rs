@@ -12,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 const NODE: &str = "mhn_";
 /// What a join token begins with.
 const JOIN: &str = "mhj_";
-/// Hexadecimal digits of its hash that a join token is called by.
+/// Hexadecimal digits of its hash in a join token's identifier.
 const ID_DIGITS: usize = 12;
 
-/// A token of a node, or one that nodes join with; prints as dots.
+/// A token of a node, or a join token; prints as dots.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeSecret(Box<str>);
 
@@ -55,7 +55,7 @@ impl NodeSecret {
         &self.0
     }
 
-    /// What is stored of it.
+    /// The hash that is stored.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         Redacted::new(Sha256::digest(self.0.as_bytes()).into())
@@ -68,7 +68,7 @@ impl fmt::Debug for NodeSecret {
     }
 }
 
-/// What a join token is called, which tells nothing about it.
+/// The identifier of a join token, which reveals nothing about it.
 #[must_use]
 pub fn join_token_id(hash: &SecretHash) -> String {
     let digits = hash.expose().iter().map(|byte| format!("{byte:02x}"));

@@ -12,11 +12,11 @@ use crate::node::{Node, NodeName, NodeWay};
 
 #[derive(Debug)]
 pub(super) struct Sightings {
-    /// By name: what is to be written; `None` where all is.
+    /// Pending sightings by name; `None` if all are written.
     seen: Mutex<HashMap<NodeName, Option<NodeNote>>>,
-    /// Most names, since who proves to be a node may still invent its name.
+    /// Most names, since some credentials let a node choose its name.
     most: usize,
-    /// Something that is not to wait: a node that was not seen before, or its report.
+    /// Signals a new node, or its report, which should be written soon.
     pub(super) news: Notify,
 }
 
@@ -29,7 +29,7 @@ impl Sightings {
         }
     }
 
-    /// Takes note of a node, and of an image that it got or of what it reported.
+    /// Notes a sighting of a node, with an image that it got or its report.
     pub(super) fn note(&self, node: &Node, image: Option<NodeImage>, facts: Option<NodeFacts>) {
         let now = SystemTime::now();
         let mut seen = self.seen.lock();
@@ -66,13 +66,13 @@ impl Sightings {
         }
     }
 
-    /// What is to be written, which is forgotten here.
+    /// Takes the pending sightings.
     pub(super) fn take(&self) -> Vec<NodeNote> {
         let mut seen = self.seen.lock();
         seen.values_mut().filter_map(Option::take).collect()
     }
 
-    /// Puts back what could not be written, unless there is newer.
+    /// Puts back sightings that could not be written, unless there are newer ones.
     pub(super) fn put_back(&self, notes: Vec<NodeNote>) {
         let mut seen = self.seen.lock();
         for note in notes {

@@ -25,7 +25,7 @@ const MOST_BYTES: u64 = 1 << 20;
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 10;
 
-/// Which keys sign tokens, and of whom they speak for nodes.
+/// The keys that sign tokens, and the users whose tokens speak for nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlurmJwtConfig {
     /// Where the keys are.
