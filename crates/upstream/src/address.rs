@@ -15,18 +15,18 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// From where an address can be reached.
+/// The network from which an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// The internet.
     Public,
     /// One site: RFC 1918, unique local, shared (carrier) space.
     Private,
-    /// One wire, and clouds' metadata services.
+    /// One link, and clouds' metadata services.
     LinkLocal,
     /// This machine.
     Loopback,
-    /// Nothing that a registry lives on: unspecified, multicast, reserved, tunnels.
+    /// No address of a registry: unspecified, multicast, reserved, tunnels.
     Special,
 }
 
@@ -93,7 +93,7 @@ impl Reach {
     }
 }
 
-/// A host that is not spoken to, and why.
+/// A host that must not be contacted, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     host: String,
@@ -113,19 +113,18 @@ impl fmt::Display for Forbidden {
 
 impl std::error::Error for Forbidden {}
 
-/// What is done with names that a forward proxy resolves for us: which addresses they have, we do
-/// not see.
+/// The policy for names that a forward proxy resolves for us, whose addresses we do not see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxiedPrivate {
     /// They go to the proxy, whose own rules count.
     #[default]
     Allow,
-    /// They are resolved here as well, and refused unless an address is found and may be reached.
+    /// They are resolved here as well, and refused unless all their addresses are allowed.
     Refuse,
 }
 
-/// Says which addresses one upstream may lead to. Cheap to clone.
+/// The addresses that one upstream may lead to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard(Arc<Inner>);
 
@@ -141,7 +140,7 @@ struct Inner {
 }
 
 impl Guard {
-    /// Public addresses only: for hosts that nobody configured.
+    /// Public addresses only: for hosts that are not configured.
     pub(crate) fn public_only(proxied: ProxiedPrivate) -> Self {
         Self::new(None, false, proxied)
     }
@@ -192,7 +191,7 @@ impl Guard {
         found.map_or(&[], Vec::as_slice)
     }
 
-    /// Checks what no resolver sees: addresses written in the URL itself, and our own proxies.
+    /// Checks what the resolver does not see: addresses in the URL itself, and our own proxies.
     pub(crate) async fn check(&self, url: &Url) -> Result<(), Forbidden> {
         let forbidden = |reach: &'static str| Forbidden {
             host: url.host_str().unwrap_or("").to_owned(),
@@ -222,8 +221,8 @@ impl Guard {
 }
 
 impl Guard {
-    /// Resolves a name that a proxy would resolve for us. Every address that it has must be
-    /// allowed: which of them the proxy takes is its choice.
+    /// Resolves a name that a proxy would resolve for us. All its addresses must be allowed, since
+    /// the proxy may use any.
     async fn check_name(&self, name: &str, port: u16) -> Result<(), &'static str> {
         let found = tokio::net::lookup_host((name, port)).await;
         let mut found = found.map_err(|_| "unknown")?.peekable();
@@ -375,7 +374,7 @@ mod tests {
         for (proxied, behind, refused) in [
             (ProxiedPrivate::Allow, true, false),
             (ProxiedPrivate::Refuse, true, true),
-            // Without a proxy the resolver of the connection judges.
+            // Without a proxy the resolver of the connection checks addresses.
             (ProxiedPrivate::Refuse, false, false),
         ] {
             let mut guard = Guard::public_only(proxied);

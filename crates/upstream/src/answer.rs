@@ -15,14 +15,14 @@ use crate::retry::retry_after;
 use crate::room::{Place, Room};
 use crate::secret::Secret;
 
-/// As much of an error body as is read.
+/// Most bytes of an error body that are read.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
-/// As much of an upstream's own words as is repeated, in characters.
+/// Most characters of an upstream's own words in an error.
 const MAX_WORDS: usize = 200;
-/// As much of a page that should be something else, in characters.
+/// Most characters of an unexpected page in an error.
 const FIRST_WORDS: usize = 80;
 
-/// Reads a whole body of at most `limit` bytes, which are few.
+/// Reads a whole small body, of at most `limit` bytes.
 pub(crate) async fn body(
     response: Response,
     what: &'static str,
@@ -41,7 +41,7 @@ pub(crate) async fn body(
     Ok(read.freeze())
 }
 
-/// How many bytes the answer says that it has, if it does.
+/// The announced length of an answer, if there is one.
 fn announced(
     response: &Response,
     what: &'static str,
@@ -54,8 +54,8 @@ fn announced(
     Ok(announced)
 }
 
-/// The same of more bytes, with memory reserved for them: what was announced, or the limit as
-/// soon as an answer that announces nothing has more than few.
+/// The same for a larger body, with memory reserved for it: for the announced length, or for the
+/// limit as soon as an answer without a length exceeds a small size.
 pub(crate) async fn document<'r>(
     response: Response,
     what: &'static str,
@@ -63,7 +63,7 @@ pub(crate) async fn document<'r>(
     pace: Pace,
     room: &'r Room,
 ) -> Result<(Bytes, Place<'r>), Problem> {
-    /// As much of an answer that does not say its length is read without a reservation.
+    /// Bytes of an answer without a length that are read without a reservation.
     const UNANNOUNCED: usize = 16 * 1024;
     let announced = announced(&response, what, limit)?;
     let mut place = room.for_bytes(announced.unwrap_or(0)).await?;
@@ -98,8 +98,8 @@ pub(crate) fn first_words(bytes: &[u8]) -> String {
     printable(&String::from_utf8_lossy(start), FIRST_WORDS)
 }
 
-/// What an answer that is no success means. Reads its body for the upstream's own words, and
-/// covers what it may repeat of the `secrets` that were sent to it.
+/// The error for an answer without success. Reads its body for the upstream's own words, and masks
+/// any of the `secrets` that it repeats.
 pub(crate) async fn failure(
     response: Response,
     with_credentials: bool,

@@ -20,7 +20,7 @@ use crate::pause::Lane;
 use crate::token::Scope;
 use crate::upstream::{Shared, Upstream};
 
-/// What is asked of an upstream.
+/// A request to an upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
@@ -28,8 +28,7 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     pub(crate) scope: Scope,
     pub(crate) lane: Lane,
-    /// The most time that it may take, attempts and waits together, where that is less than the
-    /// upstream's patience.
+    /// A time limit for all attempts and waits, if shorter than the upstream's `patience`.
     pub(crate) limit: Option<Duration>,
 }
 
@@ -55,25 +54,25 @@ impl Ask {
     }
 }
 
-/// A whole answer.
+/// An answer with its body.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) headers: HeaderMap,
     pub(crate) content_type: String,
     pub(crate) body: Bytes,
-    /// What is reserved for the body.
+    /// The memory reserved for the body.
     pub(crate) memory: Reservation,
 }
 
 impl Upstream {
-    /// Sends `ask` until it succeeds or may not be tried again. None: 404.
-    /// A success is any 2xx or 304. The body is the caller's to read.
+    /// Sends `ask` until it succeeds or must not be retried. `None` for a 404. A success is any 2xx
+    /// or 304. The caller reads the body.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Option<Response>, UpstreamError> {
         self.retrying(ask.lane, ask.limit, || self.once(ask)).await
     }
 
-    /// Like [`Upstream::ask`], with the body of at most `limit` bytes: an answer that breaks off
-    /// is asked for again.
+    /// Like [`Upstream::ask`], with the body of at most `limit` bytes: a truncated answer is
+    /// requested again.
     pub(crate) async fn ask_whole(
         &self,
         ask: &Ask,
@@ -123,7 +122,7 @@ impl Upstream {
             shared.wait_for_turn(lane, started, patience).await?;
             let watch = match (Watch::admit(shared), failed) {
                 (Ok(watch), _) => watch,
-                // What went wrong just now says more than that others failed, too.
+                // This request's own error is more useful than the open circuit.
                 (Err(_), Some(error)) => return Err(error),
                 (Err(resting), None) => return Err(resting),
             };
@@ -166,7 +165,7 @@ impl Upstream {
         }
     }
 
-    /// One attempt: at most one answer to a challenge, however many redirects.
+    /// One attempt: at most one authentication after a challenge, and any number of redirects.
     async fn once(&self, ask: &Ask) -> Result<Option<Response>, Problem> {
         let connections = &self.shared.connections;
         let sent = self.auth.in_advance(connections, &ask.scope).await?;
@@ -225,7 +224,7 @@ impl Upstream {
 }
 
 impl Shared {
-    /// Waits while the upstream has asked us to stay away, if our patience allows.
+    /// Waits as long as the upstream's rate limit demands, within our patience.
     async fn wait_for_turn(
         &self,
         lane: Lane,
@@ -239,7 +238,7 @@ impl Shared {
                     message: None,
                 }));
             }
-            // Those who wait together do not all return together.
+            // Waiting requests are spread over time.
             let spread = self.retry.first_wait.mul_f64(rand::random());
             tokio::time::sleep(wait.saturating_add(spread)).await;
         }
@@ -264,7 +263,7 @@ async fn within<T>(
     }))
 }
 
-/// Tells the breaker how a request ended, also when its caller vanishes before.
+/// Reports the result of a request to the breaker, also when its caller goes away.
 struct Watch<'a> {
     shared: &'a Shared,
     admitted: Option<Admitted>,
@@ -298,7 +297,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether the failure is of the upstream as a whole. A plain 500 may be of one object only.
+/// Whether the failure concerns the upstream as a whole. A plain 500 may concern one object only.
 fn says_it_is_down(problem: &Problem) -> bool {
     match problem {
         Problem::Unreachable(_) | Problem::Tls(_) | Problem::Timeout { .. } => true,

@@ -31,15 +31,15 @@ use crate::well_known;
 /// Tokens kept per upstream: one per repository in use.
 const MAX_TOKENS: u64 = 4096;
 
-/// An `Authorization` header, and which token it was made of.
+/// An `Authorization` header, and the token that it was made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorization {
     header: HeaderValue,
-    /// What is secret about it, in every form in which it is sent.
+    /// Its secrets, in every form in which they are sent.
     secrets: Vec<Secret>,
-    /// When the token came, which tells it from others; none for Basic.
+    /// The arrival time of the token, which identifies it; `None` for Basic.
     token: Option<Instant>,
-    /// Whether configured credentials stand behind it.
+    /// Whether it was made with configured credentials.
     pub(crate) with_credentials: bool,
 }
 
@@ -59,7 +59,7 @@ impl Authorization {
         self.header.clone()
     }
 
-    /// What must not be seen of it.
+    /// Its secrets.
     pub(crate) fn secrets(&self) -> &[Secret] {
         &self.secrets
     }
@@ -73,14 +73,14 @@ impl moka::Expiry<Scope, Token> for Expiry {
     }
 }
 
-/// How an upstream wants to be spoken to, learned from its last challenge.
+/// The authentication scheme of an upstream, from its last challenge.
 #[derive(Clone, Debug)]
 enum Manner {
     Basic,
     Bearer(Arc<TokenServer>),
 }
 
-/// Presents one identity (or nobody) to one upstream.
+/// Authenticates at one upstream, as one identity or anonymously.
 #[derive(Debug)]
 pub(crate) struct Authorizer {
     identity: Identity,
@@ -99,7 +99,7 @@ impl Authorizer {
         Self::with(identity, realm_hosts, None)
     }
 
-    /// The same trust in realms under another identity; none: as nobody.
+    /// The same trust in realms with another identity, or anonymously.
     pub(crate) fn acting_as(&self, host: &Host, credentials: Option<Credentials>) -> Self {
         let identity = Identity::given(host.clone(), credentials);
         let manner = self.manner.read().clone();
@@ -119,7 +119,7 @@ impl Authorizer {
         }
     }
 
-    /// What to send before the upstream has asked: what it asked for the last time.
+    /// The authorization to send without a challenge, by the last one.
     pub(crate) async fn in_advance(
         &self,
         connections: &Arc<Connections>,
@@ -138,8 +138,8 @@ impl Authorizer {
         }
     }
 
-    /// Answers a 401 with `challenges` to a request that carried `sent`. None: nothing better
-    /// can be sent.
+    /// Answers a 401 with `challenges` to a request that carried `sent`. `None` if there is nothing
+    /// better to send.
     pub(crate) async fn answer(
         &self,
         connections: &Arc<Connections>,
@@ -156,7 +156,7 @@ impl Authorizer {
             };
             self.forget(scope, sent).await;
             let token = self.token(connections, scope, &server, scopes).await?;
-            // Remembered only once it has worked: a wrong realm must not be asked in advance.
+            // Remembered only once it has worked: a wrong realm must not be used in advance.
             *self.manner.write() = Some(Manner::Bearer(server));
             return Ok(Some(token));
         }
@@ -168,7 +168,7 @@ impl Authorizer {
         }
         *self.manner.write() = Some(Manner::Basic);
         let basic = self.basic().await?;
-        // The same once more would be refused once more.
+        // The same header would be refused again.
         Ok(basic.filter(|basic| sent.is_none_or(|sent| sent.header != basic.header)))
     }
 
@@ -264,7 +264,7 @@ impl Authorizer {
     }
 }
 
-/// A token by GET, for somebody or, without a header, for nobody in particular.
+/// Requests a token by GET; anonymously, if there is no header.
 async fn by_get(
     connections: &Connections,
     server: &TokenServer,
@@ -289,7 +289,7 @@ async fn by_get(
     Ok(granted.await?.token)
 }
 
-/// The header, and what is secret about it.
+/// The header, and its secrets.
 fn basic_header(username: &str, password: &Secret) -> Result<(HeaderValue, Vec<Secret>), Problem> {
     let pair = STANDARD.encode(format!("{username}:{}", password.reveal()));
     let header = sensitive(&format!("Basic {pair}")).ok_or_else(|| {
@@ -298,7 +298,7 @@ fn basic_header(username: &str, password: &Secret) -> Result<(HeaderValue, Vec<S
     Ok((header, vec![password.clone(), Secret::new(pair)]))
 }
 
-/// Whether an answer asks us to present ourselves.
+/// Whether an answer is a challenge.
 pub(crate) fn is_challenge(status: StatusCode) -> bool {
     status == StatusCode::UNAUTHORIZED
 }

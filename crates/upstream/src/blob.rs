@@ -24,21 +24,21 @@ use crate::error::{Problem, UpstreamError};
 use crate::pieces::Pieces;
 use crate::upstream::Upstream;
 
-/// Breaks in a row, without a byte between them, after which a blob is given up.
+/// Interruptions in a row, without a byte between them, after which a blob fails.
 const MAX_FRUITLESS: u32 = 3;
-/// Breaks in all: so many, and one more for each MiB that did arrive.
+/// Interruptions in all after which a blob fails: so many, and one more for each received MiB.
 const MAX_BREAKS: u64 = 16;
 
 /// A blob's bytes as they arrive.
 pub struct BlobBody {
-    /// The size of the whole blob, where the upstream says it.
+    /// The size of the whole blob, if the upstream states it.
     pub size: Option<u64>,
-    /// Which bytes of the blob the stream begins with. An upstream that ignores a range begins
-    /// with 0; [`BlobBody::only`] makes up for that.
+    /// The offset at which the stream begins. An upstream that ignores a range begins at 0;
+    /// [`BlobBody::only`] handles that.
     pub start: u64,
-    /// Where in the blob the stream ends, where that is known.
+    /// The offset at which the stream ends, if known.
     pub end: Option<u64>,
-    /// The bytes from `start` to the end of the range asked for, or to the end of the blob.
+    /// The bytes from `start` to the end of the requested range, or to the end of the blob.
     pub stream: BlobStream,
 }
 
@@ -72,8 +72,8 @@ impl Stream for BlobStream {
 }
 
 impl BlobBody {
-    /// Exactly the bytes of `range`, whatever the upstream made of it: what stands before is
-    /// dropped as it arrives, what stands after is not read.
+    /// Exactly the bytes of `range`, whatever the upstream sends: bytes before it are dropped as
+    /// they arrive, bytes after it are not read.
     #[must_use]
     pub fn only(self, range: Range<u64>) -> BlobStream {
         let state = (self.stream, self.start, range);
@@ -97,7 +97,7 @@ impl BlobBody {
     }
 }
 
-/// The part of `piece`, which stands at `at`, that lies in `range`.
+/// The part of `piece`, at the offset `at`, that is in `range`.
 fn part(piece: &Bytes, at: u64, range: &Range<u64>) -> Bytes {
     let length = piece.len() as u64;
     let from = range.start.saturating_sub(at).min(length);
@@ -107,11 +107,11 @@ fn part(piece: &Bytes, at: u64, range: &Range<u64>) -> Bytes {
 }
 
 impl Upstream {
-    /// GET of a blob, or of the bytes `range` of it (an end of `u64::MAX` means its end). None:
-    /// it has none.
+    /// GET of a blob, or of its bytes `range` (an end of `u64::MAX` means its end). `None` if the
+    /// upstream has no such blob.
     ///
-    /// Where the upstream breaks off or stalls, the rest is asked for anew, by range; only
-    /// several breaks without progress end the stream with an error.
+    /// If the upstream breaks off or stalls, the rest is requested by range; only several
+    /// interruptions without progress end the stream with an error.
     ///
     /// # Errors
     /// As [`UpstreamError`] says; [`Problem::RangeOutside`] for a range that the blob lacks.
@@ -149,7 +149,8 @@ impl Upstream {
         }))
     }
 
-    /// HEAD of a blob: its size, where the upstream says it. None: it has none.
+    /// HEAD of a blob: its size, if the upstream states it. `None` if the upstream has no such
+    /// blob.
     ///
     /// # Errors
     /// As [`UpstreamError`] says.
@@ -163,9 +164,9 @@ impl Upstream {
         Ok(response.map(|response| content_length(response.headers())))
     }
 
-    /// Whether the upstream has a blob, and its size, where the upstream says it in any way: by
-    /// `HEAD`, or where that is refused or says no size, by a `GET` of the first byte, whose body
-    /// is not read. None: it has none. At most `limit` long, if one is given.
+    /// Whether the upstream has a blob, and its size, if the upstream states it in any way: by
+    /// `HEAD`, or if that is refused or states no size, by a `GET` of the first byte, whose body is
+    /// not read. `None` if it has no such blob. Takes at most `limit`, if one is given.
     ///
     /// # Errors
     /// As [`UpstreamError`] says.
@@ -185,7 +186,7 @@ impl Upstream {
                     return Ok(Some(size));
                 }
             }
-            // 401 and 403 are said of the blob, these of the method.
+            // 401 and 403 concern the blob, these the method.
             Err(error) if matches!(error.status(), Some(400 | 405 | 406 | 501)) => {}
             Err(error) => return Err(error),
         }
@@ -226,9 +227,9 @@ impl Upstream {
 struct Part {
     response: Response,
     size: Option<u64>,
-    /// Where in the blob its first byte stands.
+    /// The offset of its first byte.
     start: u64,
-    /// Where in the blob it ends, where that is known.
+    /// Its end in the blob, if known.
     end: Option<u64>,
 }
 
@@ -259,7 +260,7 @@ impl Part {
                         asked.end - 1
                     ));
                 }
-                // A server may give less than was asked for; the rest is asked for later.
+                // A server may send less than requested; the rest is requested later.
                 let end = size.map_or(served.end, |size| size.min(asked.end));
                 Ok(Self {
                     response,
@@ -282,15 +283,15 @@ impl Part {
     }
 }
 
-/// A blob on its way.
+/// A blob that is being received.
 struct Reading {
     upstream: Arc<Upstream>,
     ask: Ask,
-    /// Where in the blob the next byte of `part` stands.
+    /// The offset of the next byte of `part`.
     at: u64,
-    /// Bytes before this were passed on already.
+    /// Bytes before this offset were passed on already.
     skip_to: u64,
-    /// Where in the blob the reading ends, where that is known.
+    /// The end of the requested range, if known.
     end: Option<u64>,
     part: Pieces,
     fruitless: u32,
@@ -322,7 +323,7 @@ impl Reading {
         }
     }
 
-    /// Counts a piece; none if nothing of it is new or wanted.
+    /// Counts a piece, and returns its new part, if any.
     fn take(&mut self, piece: &Bytes) -> Option<Bytes> {
         let wanted = self.skip_to..self.end.unwrap_or(u64::MAX);
         let new = part(piece, self.at, &wanted);
@@ -336,7 +337,7 @@ impl Reading {
         Some(new)
     }
 
-    /// Asks for what is missing because of `problem`.
+    /// Requests the rest after `problem`.
     async fn resume(&mut self, problem: Problem) -> Result<(), UpstreamError> {
         self.fruitless += 1;
         self.breaks += 1;

@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 
 /// Failures in a row that open the circuit.
 const FAILURES_TO_OPEN: u32 = 5;
-/// The first rest; each failed probe doubles it.
+/// The first pause; each failed probe doubles it.
 const FIRST_REST: Duration = Duration::from_secs(5);
-/// The longest rest.
+/// The longest pause.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// A probe that never reports (its caller vanished in some odd way) counts as lost after this.
+/// A probe without a result counts as lost after this.
 const PROBE_LOST: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
@@ -23,27 +23,27 @@ pub(crate) struct Breaker {
 struct State {
     failures: u32,
     rest: Duration,
-    /// While the circuit is open: from when on a probe may go through.
+    /// While the circuit is open: when a probe is admitted.
     resting_until: Option<Instant>,
-    /// What the last failure was.
+    /// The last failure.
     last: String,
 }
 
-/// The upstream is left alone.
+/// The circuit is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resting {
-    /// For how long yet.
+    /// The remaining time.
     pub(crate) remaining: Duration,
-    /// What went wrong the last time.
+    /// The last failure.
     pub(crate) last: String,
 }
 
-/// What an admitted request is to the breaker.
+/// The role of an admitted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
-    /// One of many.
+    /// An ordinary request.
     Usual,
-    /// The one that finds out whether the upstream is back.
+    /// The one that tests whether the upstream is back.
     Probe,
 }
 
@@ -65,7 +65,7 @@ impl Breaker {
         }
     }
 
-    /// Whether a request may go out now.
+    /// Admits a request, or not.
     pub(crate) fn admit(&self, now: Instant) -> Result<Admitted, Resting> {
         let mut state = self.state.lock();
         match state.resting_until {
@@ -81,18 +81,17 @@ impl Breaker {
         }
     }
 
-    /// Whether the upstream is left alone, or was and has not answered since.
+    /// Whether the circuit is open, or was and no request has succeeded since.
     pub(crate) fn is_open(&self) -> bool {
         self.state.lock().resting_until.is_some()
     }
 
-    /// The upstream gave an answer, whichever: it is there.
+    /// Notes an answer of any status: the upstream is up.
     pub(crate) fn succeeded(&self) {
         *self.state.lock() = State::healthy();
     }
 
-    /// The upstream gave no sensible answer. Requests that were under way when the circuit
-    /// opened change nothing any more.
+    /// Notes a failure. Requests that were running when the circuit opened no longer count.
     pub(crate) fn failed(&self, admitted: Admitted, why: String, now: Instant) {
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
@@ -105,8 +104,7 @@ impl Breaker {
         }
     }
 
-    /// The caller went away before the outcome was known: if it was the probe, the next request
-    /// is.
+    /// Notes a request without a result: if it was the probe, the next request is one.
     pub(crate) fn abandoned(&self, admitted: Admitted, now: Instant) {
         if admitted == Admitted::Probe {
             self.state.lock().resting_until = Some(now);

@@ -11,7 +11,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
-    // What HTTP libraries say about themselves helps nobody, unless they say nothing else.
+    // General texts of HTTP libraries are left out, unless there is nothing else.
     let says_more = |text: &&String| {
         let empty = [
             "error sending request",

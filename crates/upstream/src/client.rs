@@ -28,7 +28,7 @@ const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(90);
 const USER_AGENT: &str = concat!("metahub/", env!("CARGO_PKG_VERSION"));
 
-/// The connections to one upstream and to where it leads.
+/// The connections to one upstream and to its redirects.
 #[derive(Debug)]
 pub(crate) struct Connections {
     origin: Url,
@@ -39,8 +39,8 @@ pub(crate) struct Connections {
     authorities: Vec<CertificateDer<'static>>,
     timeouts: Timeouts,
     room: Room,
-    // Built when first used: a client loads the system's certificates, which takes memory and
-    // time that an upstream nobody asks should not cost.
+    // Built on first use: a client loads the system's certificates, which takes memory and time
+    // that an unused upstream should not cost.
     home: OnceLock<Result<Client, String>>,
     away: OnceLock<Result<Client, String>>,
 }
@@ -84,7 +84,7 @@ impl Connections {
         &self.timeouts
     }
 
-    /// The memory for documents from there.
+    /// The memory budget for documents of this upstream.
     pub(crate) fn room(&self) -> &Room {
         &self.room
     }
@@ -202,8 +202,8 @@ impl Connections {
         };
         match trusting.build() {
             Ok(client) => Ok(client),
-            // A machine without any certificates can still reach plain upstreams; others fail
-            // with a TLS error of their own.
+            // A machine without certificates can still reach plain HTTP upstreams; others fail with
+            // a TLS error of their own.
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "no certificate authorities to trust");
                 builder()
@@ -243,7 +243,7 @@ impl Connections {
         Ok(target)
     }
 
-    /// What an error of the HTTP library means. URLs are left out: they may be signed.
+    /// Maps an error of the HTTP library. URLs are left out: they may be signed.
     fn classify(&self, error: reqwest::Error) -> Problem {
         let error = error.without_url();
         let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();

@@ -57,8 +57,7 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
-    /// An upstream that is read for each account as that account, where others could see what it
-    /// has.
+    /// A pass-through upstream whose content others could see.
     #[error(transparent)]
     PassThrough(#[from] PassThroughError),
     /// A certificate file that cannot be read.
@@ -77,15 +76,15 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamsConfig {
-    /// The upstreams. Several for one host, or several defaults, are asked in this order until
-    /// one has what is looked for.
+    /// The upstreams. Several for one host, or several defaults, are asked in this order until one
+    /// has the content.
     pub upstreams: Vec<UpstreamConfig>,
     /// Whether a name may lead to a public host that is not listed here, such as `quay.io/x/y`.
     /// Hosts that resolve to private addresses must always be listed.
     pub allow_any_host: AnyHost,
-    /// What is done with names that a forward proxy resolves.
+    /// The policy for names that a forward proxy resolves.
     pub proxied_private: ProxiedPrivate,
-    /// Never ask anybody.
+    /// Ask no upstream.
     pub offline: bool,
 }
 
@@ -138,18 +137,18 @@ pub struct UpstreamConfig {
     /// The host that its images are written with: `quay.io`.
     #[schemars(with = "String")]
     pub host: Host,
-    /// Where its API is, up to `/v2`; by default `https://HOST` (and Docker Hub's own for
+    /// The URL of its API, up to `/v2`; by default `https://HOST` (and Docker Hub's own for
     /// `docker.io`).
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub url: Option<Url>,
-    /// Whether names without a host are looked for here.
+    /// Whether names without a host lead here.
     #[serde(default)]
     pub default: bool,
     /// Speak HTTP without TLS, and follow redirects to such.
     #[serde(default)]
     pub plain_http: bool,
-    /// Names that lead here by their beginning, rewritten.
+    /// Prefixes of names that lead here, rewritten.
     #[serde(default)]
     pub prefixes: Vec<Prefix>,
     /// Who we are there; anonymous by default.
@@ -172,7 +171,7 @@ pub struct UpstreamConfig {
     /// PEM file of authorities to trust beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// How long its tags are taken as they were last seen, where `tags` says nothing.
+    /// The lifetime of its tags in the cache, unless `tags` sets one.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub tag_lifetime: Option<Lifetime>,
@@ -180,20 +179,21 @@ pub struct UpstreamConfig {
     #[serde(default)]
     #[schemars(with = "Vec<crate::lifetime::Rule>")]
     pub tags: TagLifetimes,
-    /// What becomes of a tag that it had and has no more.
+    /// The policy for a tag that vanished there.
     #[serde(default)]
     pub gone: Gone,
-    /// Requests at once for one large blob: one is enough where a connection can fill the line.
+    /// Concurrent requests for one large blob: one is enough where a connection can fill the line.
     #[serde(default = "one", deserialize_with = "parallel")]
     #[schemars(range(min = 1, max = 16))]
     pub parallel: usize,
-    /// How long to wait for what.
+    /// Timeouts.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// When to try again.
+    /// The retry policy.
     #[serde(default)]
     pub retry: RetryPolicy,
-    /// How many bytes of its content may be kept. Nothing here looks at it: nothing here keeps.
+    /// The bound of its content in the cache, in bytes. Not used in this crate, which caches
+    /// nothing.
     #[serde(default, deserialize_with = "size")]
     #[schemars(with = "Option<String>")]
     pub cache_size: Option<u64>,
@@ -296,14 +296,14 @@ impl UpstreamConfig {
     }
 }
 
-/// Names that lead to an upstream by how they begin.
+/// A prefix of names that leads to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prefix {
     /// The first path components of the name: `hub` for `hub/library/debian`.
     #[schemars(with = "String")]
     pub prefix: RepositoryName,
-    /// What stands in their place when the upstream is asked; nothing by default.
+    /// Their replacement in requests to the upstream; none by default.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub to: Option<RepositoryName>,
@@ -313,7 +313,7 @@ pub struct Prefix {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// For a connection, name resolution and TLS included.
+    /// For connecting, including name resolution and TLS.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub connect: Duration,
@@ -325,8 +325,8 @@ pub struct Timeouts {
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub between_bytes: Duration,
-    /// Bytes per second, measured over `between_bytes`, below which a body counts as stalled. 0:
-    /// any rate will do.
+    /// Bytes per second, measured over `between_bytes`, below which a body counts as stalled. 0 for
+    /// no limit.
     pub slowest_rate: u64,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// What an upstream knows us by.
+/// Credentials at an upstream.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// A user name and its password or access token.
@@ -18,7 +18,7 @@ pub enum Credentials {
         /// The password.
         password: Secret,
     },
-    /// An OAuth2 refresh token, as `docker login` keeps it under `identitytoken`.
+    /// An OAuth2 refresh token, as `docker login` stores it under `identitytoken`.
     IdentityToken(Secret),
 }
 
@@ -41,7 +41,7 @@ impl Credentials {
         }
     }
 
-    /// Whether what was read is what was read `before`.
+    /// Whether the credentials are unchanged.
     #[must_use]
     pub fn are_still(&self, before: &Self) -> bool {
         match (self, before) {
@@ -58,7 +58,7 @@ impl Credentials {
     }
 }
 
-/// Where credentials come from; exactly one way of the four.
+/// The source of credentials; exactly one of the four.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CredentialsConfig {

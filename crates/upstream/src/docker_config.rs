@@ -14,11 +14,11 @@ use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::well_known;
 
-/// Files larger than this are no configuration of Docker's.
+/// Largest configuration file, in bytes.
 pub(crate) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) const TOO_LARGE: &str = "it is too large for a configuration of Docker's";
 
-/// The parts of the file that we use. Others are none of our business.
+/// The parts of the file that we use. Others are ignored.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct DockerConfig {
@@ -38,11 +38,11 @@ struct Auth {
     identitytoken: Option<String>,
 }
 
-/// What the file says of a host.
+/// The file's entry for a host.
 pub(crate) enum Entry {
     Nothing,
     Credentials(Credentials),
-    /// A helper knows it; if it does not, `otherwise` holds.
+    /// A helper has its credentials; if it has none, `otherwise` applies.
     Helper {
         name: String,
         otherwise: Option<Credentials>,
@@ -62,13 +62,13 @@ impl DockerConfig {
         parse(&text).map_err(|error| shown(&error))
     }
 
-    /// What the file itself holds for `host`, whatever helpers it names.
+    /// The credentials in the file itself for `host`, without helpers.
     pub(crate) fn own(&self, host: &Host) -> Option<Credentials> {
         let own = self.auths.iter().find(|(key, _)| names(key, host));
         own.and_then(|(_, auth)| auth.credentials())
     }
 
-    /// The keys of what the file itself holds, with what stands under each.
+    /// The entries with credentials in the file itself, by key.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, Credentials)> {
         self.auths
             .iter()
@@ -90,7 +90,7 @@ impl DockerConfig {
     }
 }
 
-/// Reads a file's content. The parser's message could quote it; only the place is told.
+/// Parses a file. The parser's message could quote it, so the error has only the place.
 pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());

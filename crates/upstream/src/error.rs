@@ -17,7 +17,7 @@ pub struct UpstreamError {
     problem: Problem,
 }
 
-/// What the upstream kept us waiting for.
+/// The phase in which a timeout occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// The connection, name resolution and TLS included.
@@ -47,12 +47,12 @@ pub enum Problem {
     Tls(String),
     /// It took too long.
     Timeout {
-        /// What was waited for.
+        /// The phase.
         waiting: Waiting,
-        /// For how long.
+        /// The timeout.
         after: Duration,
     },
-    /// An answer that is neither success nor one of the cases below.
+    /// An answer that is neither a success nor one of the cases below.
     Status {
         /// The HTTP status.
         status: u16,
@@ -61,7 +61,7 @@ pub enum Problem {
         /// Its message, cleaned.
         message: Option<String>,
     },
-    /// 401 or 403, after all credentials that we may use.
+    /// 401 or 403, despite all credentials that we may use.
     Denied {
         /// The HTTP status.
         status: u16,
@@ -74,28 +74,28 @@ pub enum Problem {
     },
     /// 429, beyond our patience.
     RateLimited {
-        /// How long it asks us to stay away.
+        /// Its `Retry-After`.
         retry_after: Option<Duration>,
         /// Its message, cleaned.
         message: Option<String>,
     },
-    /// An answer that a registry does not give: HTML, a wrong type, broken JSON.
+    /// An answer that no registry sends: HTML, a wrong type, broken JSON.
     BadAnswer(String),
-    /// A document larger than is accepted.
+    /// A document beyond the size limit.
     TooLarge {
         /// What was too large.
         what: &'static str,
         /// The limit in bytes.
         limit: usize,
     },
-    /// The content is not what was asked for.
+    /// The content does not match its digest.
     DigestMismatch {
-        /// What was asked for, or what the upstream announced.
+        /// The requested digest, or the announced one.
         expected: Digest,
-        /// What it sent.
+        /// The digest of the content.
         found: Digest,
     },
-    /// A body ended before its end.
+    /// A body was truncated.
     Cut {
         /// Bytes received.
         received: u64,
@@ -104,21 +104,21 @@ pub enum Problem {
     },
     /// The range lies outside the blob (416).
     RangeOutside,
-    /// We cannot present ourselves: no usable challenge, a realm that our credentials must not
-    /// go to, or a token server that fails.
+    /// Authentication failed: no usable challenge, a realm that our credentials must not go to, or
+    /// a failing token server.
     Auth(String),
     /// A redirect or realm that is not followed, for safety.
     Refused(String),
-    /// Too many failures in a row: it is left alone for a while.
+    /// The circuit breaker is open, after repeated failures.
     Resting {
-        /// When it may be asked again.
+        /// The remaining time.
         retry_after: Duration,
-        /// What the last failure was.
+        /// The last failure.
         last: String,
     },
-    /// `offline: true`: nothing is asked of anybody.
+    /// `offline: true`: no upstream is asked.
     Offline,
-    /// There was no memory here for a large document in time. No fault of the upstream's.
+    /// No memory for a large document was available here in time. Not the upstream's fault.
     Busy {
         /// When to ask again.
         retry_after: Duration,
@@ -142,8 +142,8 @@ impl UpstreamError {
         &self.problem
     }
 
-    /// Whether the same request may well succeed later: the upstream is down, slow, busy or
-    /// sent damaged content. Says nothing about what it holds.
+    /// Whether a retry may succeed: the upstream is down, slow, busy or sent damaged content. Tells
+    /// nothing about its content.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &self.problem {
@@ -155,7 +155,7 @@ impl UpstreamError {
             | Problem::Resting { .. }
             | Problem::Busy { .. }
             | Problem::Offline => true,
-            // 501 and 505 are said of the request, however often it comes (RFC 9110, 15.6).
+            // 501 and 505 concern the request, however often it is sent (RFC 9110, 15.6).
             Problem::Status { status, .. } => {
                 *status == 408 || (*status >= 500 && !matches!(status, 501 | 505))
             }
@@ -169,8 +169,8 @@ impl UpstreamError {
         }
     }
 
-    /// The HTTP status of its answer, where an answer with a status was the failure. 404 is never
-    /// among them: what is not there is `None`.
+    /// The HTTP status of its answer, if that was the failure. Never 404: missing content is
+    /// `None`.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match &self.problem {
@@ -181,9 +181,8 @@ impl UpstreamError {
         }
     }
 
-    /// Whether the upstream has answered that it does not do, or does not allow, what was asked:
-    /// 400, 401, 403, 405, 406, 410, 501, or no token for us. Asking again changes nothing. For a
-    /// look-up of referrers it means: none for us.
+    /// Whether the upstream refused the request: 400, 401, 403, 405, 406, 410, 501, or no token for
+    /// us. A retry changes nothing. For a look-up of referrers it means: none for us.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match &self.problem {
@@ -193,7 +192,7 @@ impl UpstreamError {
         }
     }
 
-    /// How long to wait before asking again, where that is known.
+    /// How long to wait before a retry, if known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.problem {
@@ -290,7 +289,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What the upstream itself said, quoted.
+/// The upstream's own words, quoted.
 fn own_words(f: &mut fmt::Formatter<'_>, code: Option<&str>, message: Option<&str>) -> fmt::Result {
     match (code, message) {
         (Some(code), Some(message)) => write!(f, " ({code}: {message})"),

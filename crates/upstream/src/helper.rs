@@ -14,15 +14,15 @@ use crate::credentials::Credentials;
 use crate::secret::Secret;
 use crate::well_known;
 
-/// A helper that takes longer than this hangs.
+/// The timeout of a helper.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer larger than this is none.
+/// Largest answer of a helper, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
-/// What a helper says when it knows nothing of a host.
+/// A helper's message for an unknown host.
 const NOT_FOUND: &str = "credentials not found";
 
 #[derive(Deserialize)]
-struct Answer {
+struct HelperAnswer {
     #[serde(rename = "Username")]
     username: String,
     #[serde(rename = "Secret")]
@@ -43,7 +43,7 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
     }
 }
 
-/// Asks `docker-credential-NAME` for the credentials of `host`; none if it has none.
+/// Asks `docker-credential-NAME` for the credentials of `host`; `None` if it has none.
 pub(crate) async fn get(name: &str, host: &Host) -> Result<Option<Credentials>, String> {
     check(name)?;
     let program = format!("docker-credential-{name}");
@@ -64,7 +64,8 @@ async fn run(program: &str, host: &Host) -> Result<Option<Credentials>, String> 
         .spawn()
         .map_err(text)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A helper that does not read still answers; how it ends says more than this write.
+        // A helper that does not read may still answer; its result is more useful than this write
+        // error.
         let _ = stdin.write_all(server(host).as_bytes()).await;
     }
     let mut output = Vec::new();
@@ -82,7 +83,7 @@ async fn run(program: &str, host: &Host) -> Result<Option<Credentials>, String> 
             Err(format!("{status}: {message}"))
         };
     }
-    let answer: Answer = serde_json::from_slice(&output)
+    let answer: HelperAnswer = serde_json::from_slice(&output)
         .map_err(|_| "its answer is not what credential helpers answer".to_owned())?;
     Ok(Some(if answer.username == "<token>" {
         Credentials::IdentityToken(Secret::from(answer.secret))
@@ -91,7 +92,7 @@ async fn run(program: &str, host: &Host) -> Result<Option<Credentials>, String> 
     }))
 }
 
-/// What helpers know a host by.
+/// The name of a host for helpers.
 fn server(host: &Host) -> &str {
     match well_known::canonical(host.as_str()) {
         well_known::DOCKER_HUB => "https://index.docker.io/v1/",

@@ -17,23 +17,23 @@ use crate::secret::Secret;
 
 /// How long credentials are used before they are looked up again.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// How long a failed look-up stands: everybody who waited for it learns the same.
+/// How long a failed look-up is cached, for all concurrent callers.
 const FAILURE_LIFETIME: Duration = Duration::from_secs(5);
 
-/// A place that credentials are read from.
+/// A source of credentials.
 #[derive(Debug)]
-enum Place {
+enum CredentialSource {
     Given(Option<Credentials>),
     File { username: String, file: PathBuf },
     DockerConfig { file: PathBuf },
     Helper { name: String },
 }
 
-/// The identity under which one upstream is read, looked up when needed.
+/// The identity at one upstream, looked up on demand.
 #[derive(Debug)]
 pub(crate) struct Identity {
     host: Host,
-    place: Place,
+    place: CredentialSource,
     known: Mutex<Option<Known>>,
 }
 
@@ -57,10 +57,10 @@ impl Known {
 
 impl Identity {
     pub(crate) fn given(host: Host, credentials: Option<Credentials>) -> Self {
-        Self::at(host, Place::Given(credentials))
+        Self::at(host, CredentialSource::Given(credentials))
     }
 
-    fn at(host: Host, place: Place) -> Self {
+    fn at(host: Host, place: CredentialSource) -> Self {
         Self {
             host,
             place,
@@ -90,7 +90,7 @@ impl Identity {
             } if username.is_some() => {
                 let shown = file.display().to_string();
                 read_password(file).map_err(|why| problem(&shown, &why))?;
-                Place::File {
+                CredentialSource::File {
                     username: username.unwrap_or_default(),
                     file: file.clone(),
                 }
@@ -105,7 +105,7 @@ impl Identity {
                 let shown = format!("the environment variable {variable}");
                 let text = environment(variable).ok_or_else(|| problem(&shown, "it is not set"))?;
                 let password = password(&text).map_err(|why| problem(&shown, &why))?;
-                Place::Given(Some(Credentials::password(
+                CredentialSource::Given(Some(Credentials::password(
                     username.unwrap_or_default(),
                     password,
                 )))
@@ -119,7 +119,7 @@ impl Identity {
             } => {
                 let shown = file.display().to_string();
                 DockerConfig::read(file).map_err(|why| problem(&shown, &why))?;
-                Place::DockerConfig { file: file.clone() }
+                CredentialSource::DockerConfig { file: file.clone() }
             }
             CredentialsConfig {
                 username: None,
@@ -129,7 +129,7 @@ impl Identity {
                 helper: Some(name),
             } => {
                 helper::check(name).map_err(|why| problem("the configuration", &why))?;
-                Place::Helper { name: name.clone() }
+                CredentialSource::Helper { name: name.clone() }
             }
             _ => {
                 let hint = "write username with password_file or password_env, or docker_config \
@@ -140,9 +140,9 @@ impl Identity {
         Ok(Self::at(host.clone(), place))
     }
 
-    /// The credentials now; none: anonymous.
+    /// The current credentials; `None` for anonymous.
     pub(crate) async fn current(&self) -> Result<Option<Credentials>, Problem> {
-        if let Place::Given(credentials) = &self.place {
+        if let CredentialSource::Given(credentials) = &self.place {
             return Ok(credentials.clone());
         }
         let mut known = self.known.lock().await;
@@ -160,20 +160,20 @@ impl Identity {
         found.map_err(|why| Problem::Auth(format!("its credentials cannot be looked up: {why}")))
     }
 
-    /// The credentials were refused: the next request looks them up again.
+    /// Drops refused credentials: the next request looks them up again.
     pub(crate) async fn refused(&self) {
         *self.known.lock().await = None;
     }
 
     async fn look_up(&self) -> Result<Option<Credentials>, String> {
         match &self.place {
-            Place::Given(credentials) => Ok(credentials.clone()),
-            Place::File { username, file } => {
+            CredentialSource::Given(credentials) => Ok(credentials.clone()),
+            CredentialSource::File { username, file } => {
                 let (username, file) = (username.clone(), file.clone());
                 let password = blocking(move || read_password(&file)).await?;
                 Ok(Some(Credentials::password(username, password)))
             }
-            Place::DockerConfig { file } => {
+            CredentialSource::DockerConfig { file } => {
                 let file = file.clone();
                 let config = blocking(move || DockerConfig::read(&file)).await?;
                 let entry = config.entry(&self.host);
@@ -186,16 +186,15 @@ impl Identity {
                     }
                 }
             }
-            Place::Helper { name } => helper::get(name, &self.host).await,
+            CredentialSource::Helper { name } => helper::get(name, &self.host).await,
         }
     }
 }
 
 impl CredentialsConfig {
-    /// Reads the credentials for `host` from where this says; none: anonymous.
+    /// Reads the credentials for `host` from this source; `None` for anonymous.
     ///
-    /// # Errors
-    /// A place that cannot be read, or a helper that fails.
+    /// # Errors A source that cannot be read, or a helper that fails.
     pub async fn read(&self, host: &Host) -> Result<Option<Credentials>, String> {
         let environment = |name: &str| std::env::var(name).ok();
         let identity = Identity::configured(host, self, &environment);

@@ -11,17 +11,17 @@ use serde::{Deserialize, Deserializer};
 
 use crate::duration::duration;
 
-/// How long a tag is taken as it was last seen.
+/// The lifetime of a cached tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// For so long.
+    /// A duration.
     For(Duration),
-    /// For ever: it is never asked for again.
+    /// For ever: it is never revalidated.
     Immutable,
 }
 
 impl Lifetime {
-    /// Whether a tag that was seen `age` ago is to be asked for again.
+    /// Whether a tag of this age must be revalidated.
     #[must_use]
     pub fn is_over(self, age: Duration) -> bool {
         match self {
@@ -30,8 +30,8 @@ impl Lifetime {
         }
     }
 
-    /// How much longer a tag that was seen `age` ago is taken as it was seen: zero where it is to
-    /// be asked for again, nothing where it never is.
+    /// The remaining lifetime of a tag of this age: zero if it must be revalidated, `None` if it
+    /// never must.
     #[must_use]
     pub fn left(self, age: Duration) -> Option<Duration> {
         match self {
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for TagLifetimes {
     }
 }
 
-/// What becomes of a tag that an upstream had and has no more.
+/// The policy for a tag that vanished at its upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gone {

@@ -26,7 +26,7 @@ pub struct Logins {
     folder: PathBuf,
 }
 
-/// That an account has a login at an upstream: everything of it but its secret.
+/// An account's login at an upstream, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Login {
     /// The account here.
@@ -79,13 +79,13 @@ pub enum LoginError {
 }
 
 impl Logins {
-    /// The logins in `folder`, which need not be there: then nobody has any.
+    /// The logins in `folder`, which need not exist: then there are none.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// What `account` is to `host`; none: nobody in particular. Blocks.
+    /// The credentials of `account` at `host`; `None` without a login. Blocks.
     ///
     /// # Errors
     /// A file that others may read, or that is none of Docker's.
@@ -132,7 +132,7 @@ impl Logins {
         Ok(logins)
     }
 
-    /// Makes `account` be `username` at `host`. Blocks.
+    /// Sets the login of `account` at `host` to `username`. Blocks.
     ///
     /// # Errors
     /// A user name or password that cannot be sent, and as [`Logins::of`] says.
@@ -158,7 +158,7 @@ impl Logins {
         .map(drop)
     }
 
-    /// Makes `account` nobody in particular at `host`. Whether it was somebody. Blocks.
+    /// Removes the login of `account` at `host`. Returns whether there was one. Blocks.
     ///
     /// # Errors
     /// As [`Logins::of`] says.
@@ -170,8 +170,8 @@ impl Logins {
         })
     }
 
-    /// Removes all logins of `account`, so that they are not another's who gets its name. Whether
-    /// there were any. Blocks.
+    /// Removes all logins of `account`, so that a later account of that name does not get them.
+    /// Returns whether there were any. Blocks.
     ///
     /// # Errors
     /// The file cannot be removed.
@@ -184,7 +184,7 @@ impl Logins {
         }
     }
 
-    /// Where the logins of `account` stand. An account's name is one component of a repository's.
+    /// The file of `account`. An account's name is one component of a repository's.
     fn file(&self, account: &str) -> Result<PathBuf, LoginError> {
         let is_name = account.parse::<RepositoryName>().is_ok() && !account.contains('/');
         if !is_name {
@@ -193,8 +193,8 @@ impl Logins {
         Ok(self.folder.join(format!("{account}{SUFFIX}")))
     }
 
-    /// Changes the `auths` of a file, and leaves what else it holds. What `change` returns: whether
-    /// anything is to be written.
+    /// Changes the `auths` of a file, and keeps its other content. `change` returns whether to
+    /// write it.
     fn change(
         &self,
         account: &str,
@@ -217,7 +217,7 @@ impl Logins {
         Ok(true)
     }
 
-    /// Puts a whole file in the place of what was there.
+    /// Replaces a file as a whole.
     fn write(&self, file: &Path, text: &str) -> Result<(), LoginError> {
         let folder = |source| failed(&self.folder, source);
         let mut builder = DirBuilder::new();
@@ -252,7 +252,7 @@ fn failed(file: &Path, source: io::Error) -> LoginError {
     }
 }
 
-/// A file's content, if it is there and its owner's alone.
+/// A file's content, if it exists and is private to its owner.
 fn read(file: &Path) -> Result<Option<Vec<u8>>, LoginError> {
     let io = |source| failed(file, source);
     let opened = match File::open(file) {

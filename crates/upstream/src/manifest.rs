@@ -18,7 +18,7 @@ use crate::error::{Problem, UpstreamError};
 use crate::pause::Lane;
 use crate::upstream::Upstream;
 
-/// How long somebody who has a copy waits to learn whether it is still the one.
+/// The timeout of a revalidation, for callers with a cached copy.
 const REVALIDATION: Duration = Duration::from_secs(5);
 /// Types that servers give to JSON whose own type they do not know.
 const VAGUE: [&str; 5] = [
@@ -40,28 +40,27 @@ pub struct Fetched {
     pub memory: Reservation,
 }
 
-/// What became of a tag since it was read.
+/// The result of revalidating a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// It still names the same manifest.
     Unchanged {
-        /// The validator to keep.
+        /// The validator to store.
         etag: Option<String>,
     },
     /// It names, or may name, another one.
     Changed {
-        /// Which, where the upstream says it.
+        /// Its digest, if the upstream states it.
         digest: Option<Digest>,
     },
-    /// It names nothing any more.
+    /// The tag vanished.
     Gone,
 }
 
 impl Upstream {
-    /// HEAD of a manifest. None: it has none.
+    /// HEAD of a manifest. `None` if the upstream has no such manifest.
     ///
-    /// # Errors
-    /// As [`UpstreamError`] says; a digest header other than the digest asked for is one.
+    /// # Errors As [`UpstreamError`] says; a digest header other than the requested digest is one.
     pub async fn head(
         &self,
         name: &RepositoryName,
@@ -134,8 +133,8 @@ impl Upstream {
         }
     }
 
-    /// GET of a manifest, verified against the digest asked for and against the digest that the
-    /// upstream announces. None: it has none.
+    /// GET of a manifest, verified against the requested digest and against the digest that the
+    /// upstream announces. `None` if the upstream has no such manifest.
     ///
     /// # Errors
     /// As [`UpstreamError`] says; more than 4 MiB, another type or an ill-formed document too.
@@ -182,7 +181,7 @@ impl Upstream {
     }
 }
 
-/// Two digests of one algorithm that are not the same. Of two algorithms nothing can be said.
+/// Whether two digests of one algorithm differ. Digests of different algorithms cannot be compared.
 fn differ(one: &Digest, other: &Digest) -> bool {
     one.algorithm() == other.algorithm() && one != other
 }

@@ -10,7 +10,7 @@ use crate::address::Reach;
 use crate::config::Prefix;
 use crate::well_known;
 
-/// What `name` is called on `host`: Docker Hub has its official images in `library/`.
+/// The name on `host` for `name`: Docker Hub has its official images in `library/`.
 pub(crate) fn in_library_of(host: &Host, name: &RepositoryName) -> RepositoryName {
     if well_known::canonical(host.as_str()) == well_known::DOCKER_HUB {
         name.in_library()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How fast a body must come.
+/// The minimum rate of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// The longest wait for a piece, and the time over which the rate is measured.

@@ -12,8 +12,8 @@ const MAX_PAGES: usize = 1000;
 const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 impl Upstream {
-    /// Passes all pages of a list to `each`, which says whether to go on. False: the list is
-    /// not there (404).
+    /// Passes all pages of a list to `each`, which returns whether to continue. False if the list
+    /// does not exist (404).
     pub(crate) async fn pages(
         &self,
         mut ask: Ask,

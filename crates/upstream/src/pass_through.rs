@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::duration::duration;
 
-/// How an upstream is read under the identity of the caller.
+/// The settings of a pass-through upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PassThrough {
@@ -32,7 +32,7 @@ impl Default for PassThrough {
     }
 }
 
-/// Why an upstream cannot be read for each account as that account.
+/// Why an upstream cannot be a pass-through upstream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PassThroughError {
     /// It is a default one.

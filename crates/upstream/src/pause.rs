@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// However long the upstream asks for, somebody asks again after this: limits are lifted, and
-/// credentials change.
+/// The longest pause, whatever the upstream asks for: limits are lifted, and credentials change.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Requests that are limited together. Public registries count the reading of manifests, and
@@ -19,7 +18,7 @@ pub(crate) enum Lane {
     Other,
 }
 
-/// Until when each lane is to be left alone.
+/// The pause of each lane.
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
     manifest: Mutex<Option<Instant>>,
@@ -34,14 +33,14 @@ impl Pauses {
         }
     }
 
-    /// The upstream answered 429. Without a time of its own nothing is known for others.
+    /// Notes a 429. One without `Retry-After` does not pause other requests.
     pub(crate) fn limited(&self, lane: Lane, retry_after: Option<Duration>, now: Instant) {
         if let Some(wait) = retry_after {
             *self.of(lane).lock() = Some(now + wait.min(LONGEST_PAUSE));
         }
     }
 
-    /// How long the lane is still to be left alone.
+    /// The remaining pause of a lane.
     pub(crate) fn remaining(&self, lane: Lane, now: Instant) -> Option<Duration> {
         let until = (*self.of(lane).lock())?;
         until

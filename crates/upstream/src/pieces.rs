@@ -9,7 +9,7 @@ use crate::chain::chain;
 use crate::error::{Problem, Waiting};
 use crate::pace::{Meter, Pace};
 
-/// What is left of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     response: Response,
@@ -26,7 +26,7 @@ impl Pieces {
         }
     }
 
-    /// The next piece; none at the end.
+    /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let between_bytes = self.pace.between_bytes;
         let timeout = Problem::Timeout {

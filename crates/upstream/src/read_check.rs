@@ -11,8 +11,8 @@ use crate::error::{Problem, UpstreamError};
 use crate::upstream::Upstream;
 
 impl Upstream {
-    /// Whether it has a manifest and gives it: by a HEAD that says which or of what type, else by
-    /// reading it.
+    /// Whether the caller may read a manifest: by a HEAD that states its digest or type, else by a
+    /// GET.
     ///
     /// # Errors
     /// As [`UpstreamError`] says.
@@ -32,8 +32,8 @@ impl Upstream {
         Ok(self.manifest(name, reference).await?.is_some())
     }
 
-    /// Whether it has a blob and gives it: by a HEAD that names it, or that is at least no page
-    /// for people. Storage that an upstream leads to knows no digests.
+    /// Whether the caller may read a blob: by a HEAD that states its digest, or that is at least no
+    /// HTML page. Storage behind a redirect states no digests.
     ///
     /// # Errors
     /// As [`UpstreamError`] says.

@@ -16,12 +16,12 @@ use crate::upstream::Upstream;
 /// Referrers read at most.
 const MAX_REFERRERS: usize = 100_000;
 
-/// What an upstream says refers to a manifest.
+/// An upstream's answer about the referrers of a manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Referring {
     /// The descriptors; empty if there are none.
     pub descriptors: Vec<Descriptor>,
-    /// Whether it answered that it does not offer the referrers API (400, 405, 406, 410, 501).
+    /// Whether it refused the referrers API (400, 405, 406, 410, 501).
     pub refused: bool,
 }
 
@@ -93,8 +93,8 @@ impl Upstream {
     }
 }
 
-/// What registries that do not know the path answer, besides 404. A page that is no list is
-/// what a web application behind a wildcard route sends.
+/// The answers, besides 404, of registries that do not know the path. A web application behind a
+/// wildcard route sends a page that is no list.
 fn lacks_the_api(problem: &Problem) -> bool {
     match problem {
         Problem::Status { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 501),

@@ -18,24 +18,24 @@ use crate::token::{Granted, Token, TokenServer, read_token};
 
 const CLIENT_ID: &str = "metahub";
 
-/// The refresh token of one identity, as its token server last gave it.
+/// The refresh token of one identity, as its token server last issued it.
 #[derive(Debug, Default)]
 pub(crate) struct Refresh(Mutex<Option<Replaced>>);
 
 #[derive(Debug)]
 struct Replaced {
-    /// What the identity has written of it: another one there means that it was given anew.
+    /// The configured one that it replaces: if that changes, the operator has set a new one.
     written: Secret,
     now: Secret,
 }
 
 impl Refresh {
-    /// Exchanges the refresh token that was `written` for this identity, or what has replaced it
-    /// since, for a token with `scopes`.
+    /// Exchanges the configured refresh token `written`, or the one that has replaced it since, for
+    /// a token with `scopes`.
     ///
     /// One exchange at a time: two with the same token look like a theft to a server that replaces
-    /// it. And each is carried to its end though nobody waits for it any more: the answer may hold
-    /// the only token that is good from then on.
+    /// it. Each runs to its end even if its caller goes away: the answer may hold the only token
+    /// that is valid from then on.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         connections: &Arc<Connections>,

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use crate::duration::duration;
 use crate::error::Problem;
 
-/// Bounds on trying again.
+/// The retry policy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
-    /// How often one request is sent at most; at least 1.
+    /// Most attempts of one request; at least 1.
     pub attempts: u32,
     /// The first wait; each further one doubles, and a random part of it is taken.
     #[serde(deserialize_with = "duration")]
@@ -42,7 +42,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next attempt; none if this failure is final.
+    /// The wait before the next attempt; `None` if this failure is final.
     ///
     /// `tried` attempts were made, `elapsed` is the time since the first began, `dice` is random
     /// in 0..1.
@@ -64,8 +64,8 @@ impl RetryPolicy {
                     .unwrap_or(u32::MAX),
             )
             .min(self.longest_wait);
-        // Half of it is certain and half is chance: clients that failed together do not return
-        // together, and nobody returns at once.
+        // Half fixed and half random: clients that failed together do not retry together, and none
+        // retries at once.
         let ours = doubled.mul_f64(0.5 + 0.5 * dice.clamp(0.0, 1.0));
         let wait = asked_to_wait.map_or(ours, |asked| asked.saturating_add(ours / 8));
         (elapsed.saturating_add(wait) <= self.patience).then_some(wait)

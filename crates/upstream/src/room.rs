@@ -11,16 +11,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::Problem;
 
-/// A document up to this size needs no place of its upstream: nearly all manifests have a few KiB.
+/// A document up to this size needs no reservation: nearly all manifests have a few KiB.
 const ORDINARY: u64 = 64 * 1024;
 /// Larger documents of one upstream that are read at once.
 const MOST_LARGE: usize = 2;
 
-/// How long a large document waits for others of its upstream, and when to ask again after that.
+/// How long a large document waits for others of its upstream, and the time to retry after that.
 const PATIENCE: Duration = Duration::from_secs(20);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What one upstream may take up.
+/// The memory of one upstream.
 #[derive(Debug)]
 pub(crate) struct Room {
     large: Semaphore,

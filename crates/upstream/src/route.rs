@@ -15,11 +15,10 @@ use crate::names::{in_library_of, may_be_public, named_host, rewrite, with_port}
 use crate::upstream::Upstream;
 use crate::well_known;
 
-/// Hosts that nobody configured are remembered up to this number: their names are chosen by
-/// the caller.
+/// Most hosts without configuration that are remembered: clients choose their names.
 const MAX_ANY_HOSTS: usize = 64;
 
-/// All upstreams, and the way to them.
+/// All upstreams, and the routing to them.
 #[derive(Debug)]
 pub struct Upstreams {
     configured: Vec<Configured>,
@@ -41,12 +40,12 @@ struct Configured {
     prefixes: Vec<Prefix>,
 }
 
-/// Where a name is read from.
+/// A repository at an upstream.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The upstream.
     pub upstream: Arc<Upstream>,
-    /// What the repository is called there.
+    /// Its name there.
     pub name: RepositoryName,
 }
 
@@ -62,13 +61,13 @@ impl Route {
     }
 }
 
-/// Why a `ns` parameter leads nowhere.
+/// Why a `ns` parameter is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamespaceError {
     /// It is no host.
     #[error("ns={0}: expected the host of a registry, such as docker.io or quay.io")]
     Malformed(String),
-    /// Nothing is read from there.
+    /// It is no upstream.
     #[error(
         "ns={0}: this registry does not read from {0}; list it under upstreams, or set \
          allow_any_host: true for all public hosts"
@@ -80,7 +79,8 @@ pub enum NamespaceError {
 }
 
 impl Upstreams {
-    /// Upstreams as configured. Reads secrets from their files and the environment; asks nobody.
+    /// Upstreams as configured. Reads secrets from their files and the environment; makes no
+    /// request.
     ///
     /// # Errors
     /// A URL that is none, a secret or certificate that cannot be read.
@@ -126,8 +126,8 @@ impl Upstreams {
         })
     }
 
-    /// One registry on its own, with what `config` says of all upstreams: whether anybody is asked
-    /// at all, and what is done with names that a forward proxy resolves.
+    /// One registry on its own, with the general settings of `config`: offline, and the policy for
+    /// names that a forward proxy resolves.
     ///
     /// # Errors
     /// As of [`Upstreams::new`].
@@ -170,11 +170,10 @@ impl Upstreams {
         }
     }
 
-    /// What the repository is called here that a client calls `name` on the registry `ns`: the
-    /// distribution specification's parameter of that name ("Registry Proxying").
+    /// The name here of a client's repository `name` on the registry `ns`: the distribution
+    /// specification's parameter of that name ("Registry Proxying").
     ///
-    /// # Errors
-    /// A text that is no host, or the host of a registry that nothing is read from.
+    /// # Errors A text that is no host, or a host that is no upstream.
     pub fn namespaced(
         &self,
         ns: &str,
@@ -194,7 +193,7 @@ impl Upstreams {
             .map_err(|error| NamespaceError::Name(host, error))
     }
 
-    /// Whether names without a host are looked for on `host`.
+    /// Whether names without a host lead to `host`.
     #[must_use]
     pub fn is_default(&self, host: &Host) -> bool {
         self.by_host(host).any(|one| one.default)
@@ -225,14 +224,13 @@ impl Upstreams {
         self.routes(host, name).into_iter().next()
     }
 
-    /// Whether any upstream is read under the identity of the caller.
+    /// Whether any upstream is a pass-through upstream.
     #[must_use]
     pub fn pass_through(&self) -> bool {
         self.passes_through
     }
 
-    /// Where a name leads, if that is an upstream that is read under the identity of the caller.
-    /// It leads nowhere else then.
+    /// The route of a name that leads to a pass-through upstream, and then to no other.
     #[must_use]
     pub fn pass_through_route(&self, host: Option<&Host>, name: &RepositoryName) -> Option<Route> {
         if !self.passes_through {
@@ -250,7 +248,7 @@ impl Upstreams {
         self.configured.iter().map(|one| &one.upstream)
     }
 
-    /// The configured upstreams, in order, and those that were asked lately without being.
+    /// The configured upstreams, in order, and other recently used ones.
     #[must_use]
     pub fn known(&self) -> Vec<Arc<Upstream>> {
         let mut known: Vec<_> = self.configured().map(Arc::clone).collect();
@@ -258,7 +256,7 @@ impl Upstreams {
         known
     }
 
-    /// Whether nobody is ever asked.
+    /// Whether no upstream is ever asked.
     #[must_use]
     pub fn offline(&self) -> bool {
         self.offline

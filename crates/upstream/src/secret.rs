@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Secrets shorter than this are not looked for in other texts: they would be found everywhere.
+/// Shorter secrets are not masked in other texts, where they would be found everywhere.
 const SHORTEST: usize = 4;
 
 /// A text that prints as `***`.
@@ -19,17 +19,17 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself: for the one place that sends it.
+    /// The text itself, for sending it.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether both are the same, for two that are ours.
+    /// Whether two secrets of ours are equal.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 
-    /// `text` without this secret: an upstream may repeat what it was sent.
+    /// Masks this secret in `text`: an upstream may repeat what it was sent.
     pub(crate) fn scrub(&self, text: &str) -> String {
         if self.0.len() < SHORTEST {
             text.to_owned()

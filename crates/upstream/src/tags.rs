@@ -23,7 +23,7 @@ pub struct Listed {
 }
 
 impl Upstream {
-    /// All tags of a repository, in the upstream's order, all pages read. None: it has no such
+    /// All tags of a repository, in the upstream's order, from all pages. `None` if it has no such
     /// repository.
     ///
     /// # Errors
@@ -38,8 +38,8 @@ impl Upstream {
         }
     }
 
-    /// The same, as far as they can be read: where a page after the first fails, what came before
-    /// it stands.
+    /// The same, as far as they can be read: if a page after the first fails, the earlier pages are
+    /// returned.
     ///
     /// # Errors
     /// As [`UpstreamError`] says, if the first page fails.

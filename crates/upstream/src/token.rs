@@ -16,12 +16,12 @@ use crate::secret::Secret;
 
 /// Answers of token servers are read up to this size.
 const MAX_TOKEN_BYTES: usize = 256 * 1024;
-/// How long a token lives whose answer does not say (as the token specification has it).
+/// The default lifetime of a token (by the token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// However long a token says it lives, it is fetched anew after this.
+/// The longest lifetime of a token, whatever it states.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// What a request needs to be allowed: `repository:NAME:pull`.
+/// The scope of a request: `repository:NAME:pull`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scope(pub(crate) String);
 
@@ -31,14 +31,14 @@ impl Scope {
     }
 }
 
-/// A token as a token server gave it.
+/// A token from a token server.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     /// `Bearer …`, marked as sensitive.
     pub(crate) header: HeaderValue,
     /// The token alone.
     pub(crate) secret: Secret,
-    /// When it came; tells it from the one that replaces it.
+    /// Its arrival time, which distinguishes it from its replacement.
     pub(crate) received: Instant,
     /// How long after that it may be used.
     pub(crate) lifetime: Duration,
@@ -46,15 +46,15 @@ pub(crate) struct Token {
     pub(crate) with_credentials: bool,
 }
 
-/// What a token server gives.
+/// The answer of a token server.
 #[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) token: Token,
-    /// The refresh token that holds from now on, if it gave one.
+    /// The refresh token that is valid from now on, if it issued one.
     pub(crate) refresh: Option<Secret>,
 }
 
-/// Where tokens come from.
+/// A token server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenServer {
     pub(crate) realm: Url,
@@ -127,7 +127,7 @@ pub(crate) async fn read_token(
     if !status.is_success() {
         let problem = answer::failure(response, with_credentials, secrets, pace).await;
         return Err(match problem {
-            // Nobody in particular was refused: the same as a refusal by the registry.
+            // An anonymous request was refused, like a refusal by the registry.
             Problem::Denied { .. } if !with_credentials => problem,
             Problem::Denied { .. } | Problem::Status { .. } if status.is_client_error() => {
                 Problem::Auth(format!(

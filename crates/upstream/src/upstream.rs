@@ -26,13 +26,13 @@ use crate::pass_through::PassThrough;
 use crate::pause::Pauses;
 use crate::retry::RetryPolicy;
 
-/// A registry that is read through, under one identity. Shared by everybody who reads it.
+/// A registry that is read with one identity. Shared by all its readers.
 pub struct Upstream {
     pub(crate) shared: Arc<Shared>,
     pub(crate) auth: Authorizer,
 }
 
-/// What does not depend on who asks.
+/// The state that does not depend on the identity.
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) connections: Arc<Connections>,
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pass_through: Option<PassThrough>,
     /// Requests at once for one large blob,
     pub(crate) parallel: usize,
-    /// and the room for what they bring early, of all blobs.
+    /// and the memory for their early parts, of all blobs.
     pub(crate) early: Arc<Semaphore>,
     /// Requests since the start, each attempt counted, and those that failed.
     pub(crate) asked: AtomicU64,
@@ -81,7 +81,7 @@ impl Upstream {
         ))
     }
 
-    /// A public host that nobody configured: anonymous, by TLS, public addresses only.
+    /// A public host without configuration: anonymous, by TLS, public addresses only.
     pub(crate) fn any_host(
         host: Host,
         offline: bool,
@@ -144,8 +144,8 @@ impl Upstream {
         }
     }
 
-    /// The same registry read under another identity, or as nobody: connections, back-off and
-    /// trust are shared, credentials and tokens are not.
+    /// The same registry with another identity, or anonymously: connections, back-off and trust are
+    /// shared, credentials and tokens are not.
     #[must_use]
     pub fn acting_as(&self, credentials: Option<Credentials>) -> Self {
         Self {
@@ -168,27 +168,26 @@ impl Upstream {
         (shared.asked.load(Relaxed), shared.failed.load(Relaxed))
     }
 
-    /// How long `tag` of the repository `name` there is taken as it was last seen, if that was
-    /// said of this upstream.
+    /// The configured lifetime of `tag` of the repository `name` there, if any.
     #[must_use]
     pub fn tag_lifetime(&self, name: &RepositoryName, tag: &Tag) -> Option<Lifetime> {
         let by_pattern = self.shared.tags.of(name, tag);
         by_pattern.or(self.shared.tag_lifetime)
     }
 
-    /// What becomes of a tag that it had and has no more.
+    /// The policy for a tag that vanished there.
     #[must_use]
     pub fn gone(&self) -> Gone {
         self.shared.gone
     }
 
-    /// Whether it is read under the identity of the caller, and how.
+    /// Its pass-through settings, if it is a pass-through upstream.
     #[must_use]
     pub fn pass_through(&self) -> Option<PassThrough> {
         self.shared.pass_through
     }
 
-    /// Whether it failed too often in a row and is left alone for now.
+    /// Whether its circuit breaker is open.
     #[must_use]
     pub fn is_resting(&self) -> bool {
         self.shared.breaker.is_open()

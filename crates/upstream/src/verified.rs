@@ -12,12 +12,12 @@ use metahub_oci::{Digest, Hasher};
 /// Why a verified stream ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError<E: Display> {
-    /// The content is not what was asked for.
+    /// The content does not match its digest.
     #[error("the content hashes to {found} where {expected} was expected; it must not be used")]
     Mismatch {
-        /// What was asked for.
+        /// The requested digest.
         expected: Digest,
-        /// What came.
+        /// The digest of the content.
         found: Digest,
     },
     /// The stream itself failed.
@@ -25,8 +25,8 @@ pub enum VerifyError<E: Display> {
     Stream(E),
 }
 
-/// Passes `content` on, all of it only if it hashes to `expected`; else the stream ends with an
-/// error in place of its last piece.
+/// Passes `content` on, and its last piece only if it hashes to `expected`; otherwise the stream
+/// ends with an error instead.
 pub fn verified<S, E>(
     content: S,
     expected: Digest,
