@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 
 use crate::Registry;
 
-/// Counters that are told apart by the value of one label.
+/// A counter with one label.
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// Declares the counters: their metric (to which `_total` is added) with its help, and the field
@@ -35,7 +35,7 @@ macro_rules! counters {
             $($(pub(crate) $field: Counter,)+)+
             /// Metrics with a label, which share their counters with the fields above.
             labelled: Vec<(&'static str, &'static str, Labelled)>,
-            /// Bytes that are cached from upstreams, as they were last looked at.
+            /// Bytes cached from upstreams, as last measured.
             pub(crate) cached_bytes: Mutex<BTreeMap<String, u64>>,
         }
 
@@ -165,36 +165,35 @@ counters! {
 /// Requests to one upstream since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamCounts {
-    /// The host that its images are written with.
+    /// The host in its images' names.
     pub host: Host,
     /// Requests, each attempt counted.
     pub asked: u64,
     /// Those that failed.
     pub failed: u64,
-    /// Whether it failed too often in a row and is left alone for now.
+    /// Whether its circuit breaker is open, after repeated failures.
     pub resting: bool,
 }
 
 impl Registry {
-    /// What happened since the start.
+    /// The counters' values.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counters().counts()
     }
 
-    /// Has these counters shown among `metrics`.
+    /// Registers these counters with `metrics`.
     pub fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
         self.counters().register(metrics);
     }
 
-    /// Bytes that are cached from upstreams, as they were last looked at; nothing where no bound is
-    /// configured.
+    /// Bytes cached from upstreams, as last measured; empty if no bound is configured.
     #[must_use]
     pub fn cached_bytes(&self) -> BTreeMap<String, u64> {
         self.counters().cached_bytes.lock().clone()
     }
 
-    /// The same of each upstream, those of one host together.
+    /// The requests to each upstream, summed by host.
     #[must_use]
     pub fn upstream_counts(&self) -> Vec<UpstreamCounts> {
         let mut counts: Vec<UpstreamCounts> = Vec::new();

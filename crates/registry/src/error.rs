@@ -13,28 +13,28 @@ use metahub_resolve::{AddError, NothingFits};
 use metahub_store::{PutError, StoreError};
 use metahub_upstream::{Problem, UpstreamError};
 
-/// What a client is told for which the cache has no room, in `Retry-After`.
+/// `Retry-After` for a client for which the cache has no room.
 const COME_AGAIN: Duration = Duration::from_secs(10);
-/// When to ask again after a failure of an upstream that may pass and did not say when.
+/// `Retry-After` for a temporary failure of an upstream that did not state one.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Why the registry does not answer with content.
+/// Why a pull or push failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// No place has the repository.
+    /// No location has the repository.
     #[error("there is no repository {0} here, and no upstream has it")]
     NameUnknown(RepositoryName),
-    /// The repository's places have no such manifest.
+    /// The repository's locations have no such manifest.
     #[error("{name} has no manifest {reference}{hint}")]
     ManifestUnknown {
-        /// The repository asked.
+        /// The requested repository.
         name: RepositoryName,
-        /// The tag or digest asked for.
+        /// The requested tag or digest.
         reference: Reference,
-        /// More words, or none.
+        /// A further sentence, or empty.
         hint: String,
     },
-    /// The repository's places have no such blob.
+    /// The repository's locations have no such blob.
     #[error("{0} has no blob {1}")]
     BlobUnknown(RepositoryName, Digest),
     /// No such upload is in progress in this repository.
@@ -42,48 +42,48 @@ pub enum RegistryError {
         "no upload {0} is in progress here: it was finished, cancelled, or expired. Start another"
     )]
     UploadUnknown(String),
-    /// A chunk begins upstream_locations_of than the upload stands.
+    /// A chunk does not begin at the upload's offset.
     #[error("the upload has {expected} bytes, so the next chunk begins there, not at {found}")]
     UploadOffset {
         /// Bytes received so far.
         expected: u64,
-        /// Where the chunk says it begins.
+        /// The chunk's offset.
         found: u64,
     },
-    /// The upload cannot go on.
+    /// The upload cannot continue.
     #[error("the upload cannot go on: {0}")]
     UploadInvalid(String),
-    /// Content does not hash to what it was said to.
+    /// Content does not match its digest.
     #[error("the content hashes to {found}, not to {expected}: nothing was stored. Send it again")]
     DigestMismatch {
-        /// What the client said.
+        /// The stated digest.
         expected: Digest,
-        /// What the bytes hash to.
+        /// The digest of the bytes.
         found: Digest,
     },
-    /// Content is shorter or longer than was said.
+    /// Content is shorter or longer than stated.
     #[error("{0}")]
     Size(String),
-    /// A pushed manifest refers to what this repository does not have.
+    /// A pushed manifest refers to content that this repository does not have.
     #[error("{0}")]
     MissingReference(String),
-    /// A tag that must not change, or something that it needs, would.
+    /// An immutable tag, or something that it needs, would change.
     #[error(transparent)]
     Immutable(#[from] Immutable),
-    /// Content broke off on its way from an upstream.
+    /// The transfer of content from an upstream broke off.
     #[error("{0}")]
     Broken(String),
-    /// The cache has no room for what is to be fetched.
+    /// The cache has no room for the content to fetch.
     #[error("{0}")]
     NoRoom(String),
-    /// Nothing of an index fits the login's profile.
+    /// No entry of an index fits the login's profile.
     #[error("{name}:{reference}: {nothing}")]
     NothingFits {
         /// The repository asked.
         name: RepositoryName,
         /// The tag asked for.
         reference: Reference,
-        /// What was wanted and what exists.
+        /// The wanted features, and the entries that exist.
         nothing: NothingFits,
     },
     /// Layers cannot be added to the image.
@@ -96,7 +96,7 @@ pub enum RegistryError {
         /// Why.
         problem: String,
     },
-    /// What a profile does to an image cannot be done.
+    /// A profile's action on an image failed.
     #[error("the profile's actions cannot be done to {name}: {problem}")]
     Action {
         /// The repository asked.
@@ -104,7 +104,7 @@ pub enum RegistryError {
         /// Why.
         problem: String,
     },
-    /// The operation is switched off.
+    /// The operation is disabled.
     #[error("{0}")]
     Unsupported(&'static str),
     /// A manifest is malformed.
@@ -129,19 +129,19 @@ pub enum RegistryError {
     /// An upstream failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// An upstream that is read under each account's own identity is closed to the caller.
+    /// A pass-through upstream denies the caller.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There was no memory for a large document in time.
+    /// No memory for a large document was available in time.
     #[error(transparent)]
     Documents(#[from] BudgetError),
     /// Too many requests wait for the same work.
     #[error("too many requests wait for the same content; try again in a few seconds")]
     Busy,
-    /// Another request for the same thing failed, and this one waited on it.
+    /// A concurrent request for the same content failed, and this one waited for it.
     #[error("{0}")]
     Shared(Arc<RegistryError>),
     /// An error, and what else the client may want to know.
@@ -177,8 +177,7 @@ impl RegistryError {
             Self::Document(_) | Self::Config { .. } => ErrorCode::ManifestInvalid,
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Upstream(error) => match error.problem() {
-                // Not 429, though that is what the upstream says: clients take that for the last
-                // word, and it is not theirs to wait for.
+                // Not the upstream's 429: clients give up on that, and the limit is not theirs.
                 Problem::Denied { .. } => ErrorCode::Denied,
                 _ => ErrorCode::Unavailable,
             },
@@ -213,7 +212,7 @@ impl RegistryError {
         }
     }
 
-    /// How long to wait before asking again, where something says so.
+    /// How long to wait before a retry, if known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -232,8 +231,8 @@ impl RegistryError {
         }
     }
 
-    /// Whether an upstream's trouble is behind it, so that another place may still have what this
-    /// one could not give.
+    /// Whether an upstream's failure caused it, so that another location may still have the
+    /// content.
     pub(crate) fn is_upstreams(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Broken(_) => true,
@@ -242,7 +241,7 @@ impl RegistryError {
         }
     }
 
-    /// Whether an upstream refused the account for which it was asked.
+    /// Whether an upstream refused the caller's account.
     pub(crate) fn is_not_allowed(&self) -> bool {
         matches!(self.root(), Self::NotAllowed(_))
     }
@@ -283,15 +282,14 @@ impl From<PutError> for RegistryError {
     }
 }
 
-/// Whether an upstream was not asked, because this registry is configured to stay offline.
+/// Whether an upstream was not asked because this registry is offline.
 pub(crate) fn is_offline(error: &UpstreamError) -> bool {
     *error.problem() == Problem::Offline
 }
 
-/// What an error says that lasts: what it is about cannot be read now, nor later.
+/// The text of a lasting error: the content cannot be read now, nor later.
 ///
-/// # Errors
-/// The error itself, if it may well pass.
+/// # Errors The error itself, if it is temporary.
 pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> {
     let lasts = match error.root() {
         RegistryError::Upstream(error) if is_offline(error) => true,
@@ -300,7 +298,7 @@ pub(crate) fn unreadable(error: RegistryError) -> Result<String, RegistryError> 
             Problem::Denied { .. } | Problem::TooLarge { .. } | Problem::DigestMismatch { .. }
         ),
         RegistryError::Broken(_) | RegistryError::Store(_) | RegistryError::NotAllowed(_) => false,
-        // No room and no memory are this registry's own lack, and say nothing of the image.
+        // Missing room or memory is this registry's own, and says nothing about the image.
         RegistryError::NoRoom(_) | RegistryError::Documents(_) | RegistryError::Busy => false,
         _ => true,
     };
@@ -332,10 +330,10 @@ pub enum Immutable {
         /// What it needs.
         digest: Digest,
     },
-    /// A push would give the tag to another manifest.
+    /// A push would move the tag to another manifest.
     #[error(transparent)]
     TagExists(PutError),
-    /// A bundle would.
+    /// An import would move the tag.
     #[error("the tag {name}:{tag} is immutable and names {names}: the bundle names another")]
     NamesAnother {
         /// The repository.
@@ -347,8 +345,7 @@ pub enum Immutable {
     },
 }
 
-/// Why something of an upstream that is read under each account's own identity is not to be had,
-/// or not in this way. Says nothing of what is cached.
+/// Why content of a pass-through upstream is denied. Reveals nothing about the cache.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
     /// The upstream refused the caller.
@@ -356,7 +353,7 @@ pub enum NotAllowed {
     Refused {
         /// In its own words.
         error: UpstreamError,
-        /// The account that it was asked for.
+        /// The caller's account.
         account: Option<Box<str>>,
         /// Whether the account has a login there.
         login: bool,
@@ -390,26 +387,26 @@ pub enum NotAllowed {
         name: RepositoryName,
         /// The tag asked for.
         tag: Tag,
-        /// What the profile says of it.
+        /// The profile's message.
         message: String,
     },
-    /// Another right was checked than the one that is needed.
+    /// A right other than the needed one was checked.
     #[error("{name}: the right to {granted} is not the right to {right}")]
     Right {
-        /// What is needed.
+        /// The needed right.
         right: Right,
-        /// What was granted.
+        /// The granted right.
         granted: Right,
         /// The repository.
         name: RepositoryName,
     },
-    /// A collection or profile leads there.
+    /// A collection or profile names it.
     #[error(
         "{0} is read with each account's own login there, and what a document leads to is the \
          same for everybody: push the image here, or name it at another upstream"
     )]
     Document(Host),
-    /// Something else leads there than a name that was asked for.
+    /// It was reached by another way than its own name.
     #[error("{0} is read with each account's own login there, and only by its own names")]
     NotHere(Host),
 }

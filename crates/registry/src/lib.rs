@@ -34,11 +34,12 @@ use tokio::sync::watch;
 pub use access::local_names::{EmptyName, Released};
 pub use access::location::LocalContent;
 pub use access::repository::{Delete, Operator, Push, Read, Repository};
-pub use cache::eviction::{CacheSettings, EvictionReport};
+pub use cache::eviction::EvictionReport;
 pub use cache::fetch::Fetching;
 pub use cache::free_space::{Free, FreeError};
 pub use cache::pins::PinnedImage;
 pub use cache::range_prefetch::RangePrefetch;
+pub use cache::settings::CacheSettings;
 pub use counters::{Counts, UpstreamCounts};
 pub use demand::got::DemandKind;
 pub use demand::report::{Demand, DemandRow};
@@ -70,33 +71,32 @@ pub use transfer::inventory::{
     ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin, TransferProgress,
 };
 
-/// How the registry behaves where sites differ.
+/// The settings of a registry.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long an upstream's tag is taken as it was last seen, where nothing else is said of that
-    /// upstream.
+    /// The default lifetime of an upstream's tag in the cache.
     pub tag_lifetime: Duration,
-    /// Where a name is looked for first.
+    /// Which locations of a name are searched first.
     pub local: LocalContent,
-    /// Whether a pushed manifest may refer to content that is not here.
+    /// Whether a pushed manifest may refer to content that is not stored.
     pub sparse: bool,
     /// Whether anything may be deleted: one switch for tags, manifests and blobs.
     pub delete: bool,
     /// Tags that are pushed once and never changed or deleted.
     pub immutable_tags: ImmutableTags,
-    /// How much may be cached from upstreams.
+    /// Settings of the cache.
     pub cache: CacheSettings,
-    /// What is done where it is not known whether a machine runs an image.
+    /// What to do with an image when it is unknown whether the machine runs it.
     pub policy: Policy,
-    /// Who accounts are at upstreams that are read under each account's own identity.
+    /// Accounts' logins at pass-through upstreams.
     pub logins: Option<Logins>,
     /// Memory for documents that are read, parsed or derived from; shared with the upstreams.
     pub documents: DocumentBudget,
-    /// What signs derived manifests and indexes; nothing: they are not signed.
+    /// Signs derived manifests and indexes, if set.
     pub signer: Option<Arc<dyn Signer>>,
-    /// Whether the code of images is read, and what is done with what that shows.
+    /// Settings of inspection.
     pub inspection: InspectionSettings,
-    /// How much is recorded of what the machines of logins got.
+    /// Settings of demand records.
     pub demand: DemandSettings,
 }
 
@@ -119,7 +119,7 @@ impl Default for Settings {
     }
 }
 
-/// The registry: everything between HTTP and the store, as one caller sees it. Cheap to clone.
+/// The registry: everything between HTTP and the store, on behalf of one caller. Cheap to clone.
 /// Clients' requests go through [`Registry::read`], [`Registry::push`] and [`Registry::delete`].
 #[derive(Clone)]
 pub struct Registry {
@@ -141,12 +141,12 @@ struct Inner {
     collections_found: pull::collection::CollectionsFound,
     collection_lookups: pull::collection::CollectionLookups,
     layers_found: pull::layers::LayersFound,
-    /// The candidates of sources, as logins were judged by them lately.
+    /// Recent candidates of sources.
     judged: pull::candidates::JudgedLately,
-    /// What manifests and configurations say, by the manifest's digest.
+    /// Statements of manifests and configurations, by the manifest's digest.
     said: moka::future::Cache<Digest, Arc<pull::judgement::Said>>,
     said_found: pull::judgement::SaidFound,
-    /// The newest compatibility artifacts of images, as their upstreams told them last.
+    /// The newest compatibility artifacts of images, as last fetched from their upstreams.
     compatibility: pull::compatibility::CompatibilityArtifacts,
     derivations: pull::choice::Derivations,
     answers: pull::answers::Answers,
@@ -162,8 +162,8 @@ struct Inner {
 }
 
 impl Registry {
-    /// A registry over its parts. Another catalog takes effect when `catalog` changes; pulls that
-    /// run go on under the former one.
+    /// A registry of its parts. A new catalog takes effect when `catalog` changes; running pulls
+    /// finish under the former one.
     #[must_use]
     pub fn new(
         store: Store,
@@ -190,12 +190,12 @@ impl Registry {
                 inspections: inspection::Inspections::default(),
                 documents: pull::document::Documents::default(),
                 collections: pull::collection::collections_lately(),
-                collections_found: pull::standing::Found::default(),
+                collections_found: pull::standing::Lookups::default(),
                 collection_lookups: pull::collection::collection_lookups(),
-                layers_found: pull::standing::Found::default(),
+                layers_found: pull::standing::Lookups::default(),
                 judged: pull::candidates::JudgedLately::new(),
                 said: pull::judgement::said_lately(),
-                said_found: pull::standing::Found::default(),
+                said_found: pull::standing::Lookups::default(),
                 compatibility: moka::future::Cache::builder().max_capacity(20_000).build(),
                 revalidations: cache::revalidate::Revalidations::default(),
                 listings: cache::upstream_tags::Listings::default(),
@@ -207,29 +207,28 @@ impl Registry {
         }
     }
 
-    /// The documents in force now.
+    /// The current catalog.
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.inner.catalog.borrow())
     }
 
-    /// Where content and metadata are kept.
+    /// The store of content and records.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
     }
 
-    /// The memory for documents that are read, parsed or derived from. Large ones are worked on
-    /// with [`DocumentBudget::run`] only.
+    /// The memory budget for documents that are read, parsed or derived from. Large ones are
+    /// handled by [`DocumentBudget::run`] only.
     #[must_use]
     pub fn documents(&self) -> &DocumentBudget {
         &self.inner.settings.documents
     }
 
-    /// What the repository is called here that a client calls `name` on the registry `ns`.
+    /// The name here of a client's repository `name` on the registry `ns`.
     ///
-    /// # Errors
-    /// A text that is no host, or a host that nothing is read from.
+    /// # Errors A text that is no host, or a host that is no upstream.
     pub fn namespaced(
         &self,
         ns: &str,

@@ -9,18 +9,18 @@ use crate::error::RegistryError;
 use crate::provenance::parse_sources;
 use crate::pull::blob::BlobRead;
 
-/// What a scrub found, and what was fetched again from where it had come from.
+/// The report of a scrub, and the blobs that were fetched again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Scrubbed {
-    /// What was found.
+    /// The report.
     #[serde(flatten)]
     pub report: ScrubReport,
-    /// Blobs that are whole again.
+    /// Blobs that were fetched again.
     pub refilled: Vec<Digest>,
 }
 
 impl Scrubbed {
-    /// Whether everything is whole now: nothing was wrong, or all of it could be fetched again.
+    /// Whether everything is intact now: nothing was wrong, or all of it was fetched again.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let lost = self
@@ -39,9 +39,9 @@ impl Scrubbed {
 }
 
 impl Registry {
-    /// Collects garbage, derived content whose source is gone included.
+    /// Collects garbage, including derived content whose source is gone.
     pub async fn collect_garbage(&self, options: &GcOptions) -> Result<GcReport, RegistryError> {
-        // What is in use now is not garbage.
+        // Recent uses count, so they are stored first.
         self.write_usage().await?;
         if !options.dry_run {
             self.expire_derived().await;
@@ -59,7 +59,7 @@ impl Registry {
         Ok(report)
     }
 
-    /// Rereads everything, sets what is damaged aside, and fetches again what an upstream has.
+    /// Rereads everything, quarantines what is damaged, and fetches again what an upstream has.
     pub async fn scrub(
         &self,
         options: ScrubOptions,
@@ -67,7 +67,7 @@ impl Registry {
     ) -> Result<Scrubbed, RegistryError> {
         let report = self.store().scrub(options, progress).await?;
         let mut refilled = Vec::new();
-        // What was left where it is may only be out of reach.
+        // Blobs that were left in place may only be out of reach.
         if !options.dry_run && report.withheld.is_none() {
             for finding in &report.blobs {
                 if self.refill(finding).await {
@@ -85,7 +85,7 @@ impl Registry {
         Ok(Scrubbed { report, refilled })
     }
 
-    /// Fetches a damaged blob again, for every repository that held it. Whether it is back.
+    /// Fetches a damaged blob again, for every repository that held it. Returns whether it is back.
     async fn refill(&self, finding: &Finding) -> bool {
         let mut back = false;
         for repository in &finding.repositories {

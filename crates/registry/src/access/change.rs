@@ -68,8 +68,8 @@ impl<'r> PushAccess<'r> {
         Ok(self.store.put_manifest(self.name(), document, put).await?)
     }
 
-    /// Refuses to give `tag` to `digest` if it is immutable and names another manifest. Asked
-    /// before content is taken in; [`put_manifest`](Self::put_manifest) decides.
+    /// Refuses to move `tag` to `digest` if it is immutable and names another manifest. A check
+    /// before content is accepted; [`put_manifest`](Self::put_manifest) decides.
     pub(crate) async fn check_tag(
         &self,
         tag: &Tag,
@@ -89,7 +89,7 @@ impl<'r> PushAccess<'r> {
         }
     }
 
-    /// Makes a blob of `from` this one's too. Whether `from` has it.
+    /// Mounts a blob of `from`. Returns whether `from` has it.
     pub(crate) async fn mount(
         &self,
         from: &StoredRepository,
@@ -117,9 +117,9 @@ impl<'r> PushAccess<'r> {
 /// A repository that a client may delete from (CVE-2026-41888: one guard for every way to delete).
 pub(crate) struct DeleteAccess<'r> {
     store: &'r Store,
-    /// What clients call it, and what patterns for immutable tags match.
+    /// The name for clients, which patterns for immutable tags match.
     name: &'r RepositoryName,
-    /// What the store calls it: of an upstream's copy this is another name.
+    /// The repository in the store, which has another name for a copy of an upstream's.
     stored: StoredRepository,
     immutable: &'r ImmutableTags,
 }
@@ -177,7 +177,7 @@ impl<'r> DeleteAccess<'r> {
         })
     }
 
-    /// Tells the immutable tags of this repository; nothing where there can be none.
+    /// Whether a tag of this repository is immutable; `None` where no tag can be.
     fn staying_tags(&self) -> Option<impl Fn(&Tag) -> bool + Send + Sync + 'static> {
         let (immutable, name) = (self.immutable.clone(), self.name.clone());
         (!immutable.is_empty()).then_some(move |tag: &Tag| immutable.has(&name, tag))

@@ -8,8 +8,8 @@ use metahub_oci::Digest;
 use crate::Registry;
 
 impl Registry {
-    /// The registry for a client without an account that comes from `address`. One that has an
-    /// account, or is a node that proved which it is, is none of these.
+    /// The registry for a client without an account at `address`. Accounts, and nodes that proved
+    /// their identity, are not limited.
     pub(super) fn of_client(&self, address: IpAddr) -> Self {
         Self {
             client: number(address),
@@ -18,8 +18,8 @@ impl Registry {
     }
 }
 
-/// A number for an address, never 0. Of IPv6 the network counts (its first 64 bits): one machine
-/// has all the addresses in it.
+/// A number for an address, never 0. For IPv6 it is that of the network (the first 64 bits): one
+/// machine has all the addresses in it.
 fn number(address: IpAddr) -> i64 {
     let digest = match address.to_canonical() {
         IpAddr::V4(v4) => Digest::sha256(&v4.octets()),

@@ -11,17 +11,17 @@ use crate::error::RegistryError;
 /// Names that are read of the store at once.
 const PAGE: usize = 1000;
 
-/// A local name that holds nothing that was pushed.
+/// A local name without pushed content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmptyName {
     /// The name.
     pub name: RepositoryName,
-    /// Who pushed to it first, where that is known.
+    /// The account that pushed to it first, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
 }
 
-/// What became of the release of one name.
+/// The result of releasing one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
     /// The name.
@@ -32,8 +32,7 @@ pub struct Released {
 }
 
 impl Registry {
-    /// Whether a name means something here without any upstream: it was pushed to, or a
-    /// collection is called that.
+    /// Whether a name exists here without any upstream: it was pushed to, or is a collection's.
     pub async fn is_named_here(&self, name: &RepositoryName) -> Result<bool, RegistryError> {
         if !self.catalog().collection_tags(name).is_empty() {
             return Ok(true);
@@ -72,13 +71,13 @@ impl Registry {
                 break;
             }
         }
-        // A pushed name may be a collection's, too.
+        // A pushed name may be a collection's as well.
         names.sort_unstable();
         names.dedup();
         Ok(names)
     }
 
-    /// Lets names be found at upstreams again that hold nothing that was pushed.
+    /// Releases local names without pushed content, so that they are looked up at upstreams again.
     pub async fn release_names(
         &self,
         names: &[RepositoryName],
@@ -103,7 +102,7 @@ impl Registry {
         Ok(released)
     }
 
-    /// The local names that hold nothing that was pushed.
+    /// The local names without pushed content.
     pub async fn empty_local_names(&self) -> Result<Vec<EmptyName>, RegistryError> {
         let mut empty = Vec::new();
         let mut after = None;

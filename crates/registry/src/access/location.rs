@@ -15,8 +15,7 @@ use crate::Registry;
 use crate::access::stored::StoredRepository;
 use crate::error::{RegistryError, is_offline};
 
-/// Where a repository's content may lie, for somebody who may read it there: only `access` makes
-/// what is in it.
+/// A location of a repository's content, with read access granted: only `access` makes its parts.
 #[derive(Clone)]
 pub(crate) enum Location {
     /// A repository of this registry.
@@ -33,7 +32,7 @@ pub(crate) struct UpstreamRepository {
 }
 
 impl Location {
-    /// Whether it is the same place.
+    /// Whether both are the same location.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Local(a), Self::Local(b)) => a.name() == b.name(),
@@ -44,17 +43,17 @@ impl Location {
 }
 
 impl UpstreamRepository {
-    /// The upstream, under the identity that it is asked with.
+    /// The upstream, with the identity for requests to it.
     pub(crate) fn upstream(&self) -> &Arc<Upstream> {
         &self.route.upstream
     }
 
-    /// What the upstream calls the repository.
+    /// The repository's name at the upstream.
     pub(crate) fn name(&self) -> &RepositoryName {
         &self.route.name
     }
 
-    /// How it is asked for there.
+    /// Its route at the upstream.
     pub(crate) fn route(&self) -> &Route {
         &self.route
     }
@@ -102,8 +101,8 @@ impl Location {
     }
 }
 
-/// Maps "offline" to "not there": a registry that is configured to stay offline has what it caches,
-/// and the rest is absent, which is no failure.
+/// Maps `Offline` to `None`: an offline registry serves its cache, and anything else is absent,
+/// which is no failure.
 pub(crate) fn there<T>(
     answer: Result<Option<T>, UpstreamError>,
 ) -> Result<Option<T>, UpstreamError> {
@@ -113,16 +112,15 @@ pub(crate) fn there<T>(
     }
 }
 
-/// A search through one place after another: the first that has it wins, and one that fails is
-/// passed over. Its failure is the answer only if no other place has it; else the caller is
-/// told of it.
+/// A search through locations in order: the first hit wins, and a failing location is skipped. Its
+/// failure is the answer only if no other location has a hit; else it becomes a warning.
 #[derive(Default)]
 pub(crate) struct Search {
     failure: Option<RegistryError>,
 }
 
 impl Search {
-    /// What one place answered; nothing if its upstream failed.
+    /// The answer of one location; `None` if its upstream failed.
     pub(crate) fn answered<T>(
         &mut self,
         answer: Result<Option<T>, RegistryError>,
@@ -136,7 +134,7 @@ impl Search {
         }
     }
 
-    /// What to say of a place that was passed over before another one had it.
+    /// The warning about a location that was skipped before another one had a hit.
     pub(crate) fn passed_over(&self) -> Option<String> {
         let failure = self.failure.as_ref()?;
         Some(format!("passed over: {failure}"))
@@ -159,22 +157,22 @@ pub(crate) fn storage_name(
         .map_err(RegistryError::Name)
 }
 
-/// Where a name is looked for first.
+/// Which locations of a name are searched first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LocalContent {
-    /// Among what was pushed here: who pushed to a name has it to themselves.
+    /// Pushed content: a name that was pushed to has no other location.
     #[default]
     First,
-    /// At the name's upstreams: what was pushed here is what they do not have.
+    /// Upstreams: pushed content is used only for what they do not have.
     Last,
 }
 
 impl Registry {
-    /// The locations of the repository that clients call `name`, first to last: what was pushed here,
-    /// and the upstreams that the name itself names (`quay.io/x/y`) or the default ones. A local
-    /// name has no other location, unless the configuration says that local content comes last:
-    /// what is missing there is never filled in by a stranger's repository of the same name.
+    /// The locations of the repository that clients call `name`, in search order: pushed content,
+    /// and the upstream that the name contains (`quay.io/x/y`) or the default ones. A local name
+    /// has no other location, unless the configuration says that local content comes last: what is
+    /// missing there is never filled in by a stranger's repository of the same name.
     pub(super) async fn locations_of(
         &self,
         name: &RepositoryName,
@@ -192,7 +190,7 @@ impl Registry {
         Ok(locations)
     }
 
-    /// The same for those who run the registry, whose names are clients'.
+    /// The same for operators, who use the names of clients.
     pub(crate) async fn locations_called(
         &self,
         name: &RepositoryName,
@@ -200,7 +198,7 @@ impl Registry {
         self.as_itself().locations_of(name).await
     }
 
-    /// Whether nothing of any upstream is found under `name`, which may be pushed to here.
+    /// Whether `name`, which may be pushed to here, has no upstream location.
     pub(crate) async fn is_wholly_local(
         &self,
         name: &RepositoryName,
@@ -208,15 +206,15 @@ impl Registry {
         Ok(self.settings().local == LocalContent::First && self.store().was_pushed(name).await?)
     }
 
-    /// The location of what was pushed here under that name, if any may be: not where it leads to an
-    /// upstream that is read under each account's own identity.
+    /// The location of content that was pushed under that name; `None` if it leads to a
+    /// pass-through upstream, so that nothing can be pushed.
     pub(super) fn local(&self, name: &RepositoryName) -> Option<Location> {
         self.is_open(name)
             .then(|| Location::Local(StoredRepository::new(self.store(), name.clone())))
     }
 
-    /// What to say of an answer that an upstream gave for `name`, if that name was pushed to here
-    /// and local content comes last: what was pushed is not what is served.
+    /// The warning about an upstream's answer for `name` if that name was pushed to and local
+    /// content comes last: the pushed content is shadowed.
     pub(crate) async fn shadowing(
         &self,
         name: &RepositoryName,
@@ -236,7 +234,7 @@ impl Registry {
         )))
     }
 
-    /// The locations of that repository after this registry itself.
+    /// The upstream locations of that repository.
     pub(super) fn upstream_locations_of(
         &self,
         name: &RepositoryName,
@@ -245,12 +243,12 @@ impl Registry {
         self.upstream_locations(host.as_ref(), &rest)
     }
 
-    /// The generation of what is stored under a name, to be taken before it is read.
+    /// The generation of the content stored under a name. Take it before reading that content.
     pub(crate) fn generation(&self, storage: &RepositoryName) -> Generation {
         self.store().generation(storage)
     }
 
-    /// Whether nothing that leads to an image changed there since.
+    /// Whether nothing that leads to an image changed since.
     pub(crate) fn is_current(&self, generation: Generation) -> bool {
         self.store().is_current(generation)
     }
@@ -267,8 +265,8 @@ impl Registry {
         }
     }
 
-    /// The repository that caches an image of `host` which a bundle brings: where a pull of that
-    /// name looks, if anybody may pull it here.
+    /// The repository for an image of `host` from an imported bundle: the one in which a pull of
+    /// that name looks, if that name can be pulled here.
     pub(crate) fn stored_for_import(
         &self,
         host: &Host,

@@ -17,39 +17,39 @@ use crate::access::upstream_proofs::{Question, UpstreamIdentity, Who, is_refusal
 use crate::error::{NotAllowed, RegistryError};
 use crate::provenance::parse_sources;
 
-/// How the names of these repositories begin, before the host. Clients and documents have no such
+/// The prefix of these repositories' names, before the host. Clients and documents cannot use such
 /// names.
 pub(crate) const PASS_THROUGH_PREFIX: &str = "pass-through--";
-/// How many manifests that lead to a blob are asked for before the blob itself is.
+/// How many manifests that lead to a blob are requested before the blob itself.
 const MOST_MANIFESTS: usize = 2;
 
-/// On whose behalf a registry works.
+/// The caller on whose behalf a registry works.
 #[derive(Clone, Default)]
 pub(crate) enum Caller {
-    /// Nobody in particular: a login without an account, or none.
+    /// A login without an account, or none.
     #[default]
     Nobody,
     /// An account of this registry.
     Account(Arc<str>),
-    /// Somebody who has shown to an upstream who they are.
+    /// A caller who proved to an upstream a right to one of its repositories.
     Proven(Arc<Proof>),
-    /// The registry, for those who look after it. Serves no client.
+    /// The registry itself, for upkeep. Serves no client.
     Itself,
 }
 
-/// What somebody has shown: that they may read one repository of an upstream.
+/// Proof of the right to read one repository of an upstream.
 pub(crate) struct Proof {
     identity: Arc<UpstreamIdentity>,
-    /// The upstream's name for it, and the repository of the store that caches it.
+    /// Its name at the upstream, and the repository of the store that caches it.
     name: RepositoryName,
     storage: RepositoryName,
 }
 
-/// What is wanted of a repository.
+/// A request to a repository.
 #[derive(Clone, Copy)]
 pub(crate) enum Request<'a> {
     Tag(&'a metahub_oci::Tag),
-    /// A manifest, or what refers to it.
+    /// A manifest, or its referrers.
     Manifest(&'a Digest),
     Blob(&'a Digest),
     Tags,
@@ -64,13 +64,14 @@ impl Caller {
         }
     }
 
-    /// Whether an upstream was shown who asks.
+    /// Whether the caller has a proof for an upstream.
     pub(crate) fn has_proven(&self) -> bool {
         matches!(self, Self::Proven(_))
     }
 
-    /// Tells those apart whose questions to the upstream of the repository `storage` are not
-    /// answered together. Nothing where everybody asks as the registry; nobody is called nothing.
+    /// The key under which requests to the upstream of the repository `storage` may be coalesced:
+    /// the account where each is asked under its own identity; `None` where all are asked as the
+    /// registry. The key of a caller without an account is empty.
     pub(crate) fn coalescing_key(&self, storage: &RepositoryName) -> Option<Arc<str>> {
         match self {
             Self::Proven(proof) if proof.storage == *storage => {
@@ -86,7 +87,7 @@ fn is_pass_through(repository: &RepositoryName) -> bool {
     repository.as_str().starts_with(PASS_THROUGH_PREFIX)
 }
 
-/// The name of a repository as the operator knows it: `HOST/NAME`.
+/// The name of a repository for operators: `HOST/NAME`.
 pub(crate) fn shown(repository: &RepositoryName) -> Cow<'_, RepositoryName> {
     let named = repository.as_str().strip_prefix(PASS_THROUGH_PREFIX);
     match named.and_then(|name| name.parse().ok()) {
@@ -101,12 +102,12 @@ impl Registry {
         self.seen_by(Caller::Account(Arc::clone(account)))
     }
 
-    /// The registry as those see it who look after it.
+    /// The registry for upkeep.
     pub(crate) fn as_itself(&self) -> Self {
         self.seen_by(Caller::Itself)
     }
 
-    /// The account that calls, if one does.
+    /// The caller's account, if it has one.
     pub(crate) fn account(&self) -> Option<&str> {
         match &self.caller {
             Caller::Account(account) => Some(account),
@@ -124,12 +125,11 @@ impl Registry {
         }
     }
 
-    /// Whether a repository may be pushed to or changed by clients: the content of an upstream
-    /// that is read under each account's own identity is that upstream's alone. `tidies`: whether
-    /// an admin takes something away, which an upstream's copy may be as well.
+    /// Checks that clients may push to or change a repository: the content of a pass-through
+    /// upstream is that upstream's alone. `tidies`: whether an admin deletes something, which may
+    /// also be a copy of an upstream's content.
     ///
-    /// # Errors
-    /// A name that leads to such an upstream, or that nothing has.
+    /// # Errors A name that leads to such an upstream, or that does not exist.
     pub(super) fn may_change(
         &self,
         name: &RepositoryName,
@@ -152,8 +152,8 @@ impl Registry {
         !is_pass_through(name) && self.pass_through_route(name).is_none()
     }
 
-    /// Whether documents, which are the same for everybody, may lead to the image of `host` or,
-    /// without one, of that name.
+    /// Whether documents, which are the same for everyone, may name the image of `host` or, without
+    /// one, of that name.
     pub(crate) fn document_may_name(
         &self,
         host: Option<&Host>,
@@ -169,7 +169,7 @@ impl Registry {
         }
     }
 
-    /// The repository of the store that holds what is read and derived under the name `name`.
+    /// The repository of the store for content fetched and derived under `name`.
     pub(crate) fn storage_repository<'n>(
         &self,
         name: &'n RepositoryName,
@@ -180,7 +180,7 @@ impl Registry {
         }
     }
 
-    /// The repository of the store that keeps what an upstream's repository has.
+    /// The repository of the store that caches an upstream's repository.
     pub(crate) fn storage_of(&self, route: &Route) -> Result<RepositoryName, RegistryError> {
         let storage = storage_name(route.upstream.host(), &route.name)?;
         if route.upstream.pass_through().is_none() {
@@ -191,7 +191,7 @@ impl Registry {
             .map_err(RegistryError::Name)
     }
 
-    /// The first part of the names of repositories that keep what `host` has.
+    /// The first component of the names of repositories that cache content of `host`.
     pub(crate) fn storage_host(&self, host: &Host) -> String {
         let named = named_host(host);
         let passed_through = self
@@ -230,7 +230,7 @@ impl Registry {
         }
     }
 
-    /// Where `name` leads, if that is an upstream that is read under each account's own identity.
+    /// The route of `name`, if it leads to a pass-through upstream.
     pub(super) fn pass_through_route(&self, name: &RepositoryName) -> Option<Route> {
         if !self.upstreams().pass_through() {
             return None;
@@ -243,10 +243,9 @@ impl Registry {
         self.upstreams().pass_through_route(host, name)
     }
 
-    /// The registry for somebody who wants something of `name`: this one, unless the name leads
-    /// to an upstream that is read under each account's own identity. Then the caller must be
-    /// somebody who may read it there, and the answer to who may not is the upstream's own,
-    /// whatever is cached here.
+    /// The registry for a request to `name`: this one, unless the name leads to a pass-through
+    /// upstream. Then the caller must have the right to read it there, and a caller without it gets
+    /// the upstream's own answer, whatever is cached here.
     pub(super) async fn authorised(
         &self,
         name: &RepositoryName,
@@ -297,8 +296,8 @@ impl Registry {
         }))))
     }
 
-    /// Whether the upstream gives the caller what is wanted, or what it was derived from. What is
-    /// cached here decides what is asked for first, never what the answer is.
+    /// Whether the upstream gives the caller the requested content, or the source it was derived
+    /// from. The cache decides what is requested first, never the answer.
     async fn shows(
         &self,
         identity: &UpstreamIdentity,
@@ -308,7 +307,7 @@ impl Registry {
     ) -> Result<bool, RegistryError> {
         let sources = match request {
             Request::Manifest(digest) => {
-                // Of what the upstream gave the source is itself.
+                // Fetched content is its own source.
                 let stored = self.store().manifest(storage, digest).await?;
                 stored.map_or_else(Vec::new, |stored| stored.sources.clone())
             }
@@ -333,7 +332,7 @@ impl Registry {
                 continue;
             }
             let question = Question::Manifest(Reference::Digest(digest));
-            // A refusal is told in the words that it has for what was asked for.
+            // A refusal keeps its wording for the content that was requested.
             if identity.ask(route, &question).await.unwrap_or(false) {
                 return Ok(true);
             }
@@ -341,8 +340,8 @@ impl Registry {
         identity.ask(route, &direct).await
     }
 
-    /// Passes an upstream's answer on, failures included; but if the upstream refused the caller's
-    /// own identity, that is the error, as for [`note_refusal`](Self::note_refusal).
+    /// Passes an upstream's answer on, failures included; a refusal of the caller's own identity
+    /// becomes the error of [`note_refusal`](Self::note_refusal).
     pub(crate) async fn note_own_refusal<T>(
         &self,
         from: &UpstreamRepository,
@@ -355,8 +354,8 @@ impl Registry {
         }
     }
 
-    /// Passes an upstream's answer on; if it refused the caller's own identity, what the caller has
-    /// proven before counts no more, and that is what it is told.
+    /// Passes an upstream's answer on; if it refused the caller's own identity, the caller's proof
+    /// is revoked and the error says so.
     pub(crate) async fn note_refusal<T>(
         &self,
         from: &UpstreamRepository,

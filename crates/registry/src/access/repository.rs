@@ -61,18 +61,17 @@ pub enum Delete {}
 /// }
 /// ```
 pub struct Repository<'r, R> {
-    /// As the caller sees it.
+    /// The registry on behalf of the caller.
     registry: Registry,
     name: &'r RepositoryName,
     right: PhantomData<R>,
 }
 
 impl Registry {
-    /// The repository of `granted`, for reading. `client` is where the request comes from: one
-    /// without an account has a bounded share of the cache by its address.
+    /// The repository of `granted`, for reading. `client` is the client's address: clients without
+    /// an account have a bounded share of the cache by address.
     ///
-    /// # Errors
-    /// A right to something else than to pull.
+    /// # Errors A right other than to pull.
     pub fn read<'r>(
         &self,
         granted: &'r Granted,
@@ -83,9 +82,8 @@ impl Registry {
 
     /// The repository of `granted`, for pushing.
     ///
-    /// # Errors
-    /// A right to something else than to push, and a name that leads to a pass-through upstream:
-    /// its content is that upstream's alone.
+    /// # Errors A right other than to push, and a name that leads to a pass-through upstream: its
+    /// content is that upstream's alone.
     pub fn push<'r>(
         &self,
         granted: &'r Granted,
@@ -97,9 +95,8 @@ impl Registry {
 
     /// The repository of `granted`, for deleting.
     ///
-    /// # Errors
-    /// A right to something else than to delete, deletions that are switched off, and a name that
-    /// leads to a pass-through upstream, of which only an admin deletes a copy.
+    /// # Errors A right other than to delete, disabled deletions, and a name that leads to a
+    /// pass-through upstream, of which only an admin deletes a copy.
     pub fn delete<'r>(
         &self,
         granted: &'r Granted,
@@ -150,7 +147,7 @@ impl Registry {
         }
     }
 
-    /// Repositories for those who run the registry; never for a client's request.
+    /// Repositories for operators; never for a client's request.
     #[must_use]
     pub fn operator(&self) -> Operator {
         Operator(self.clone())
@@ -166,7 +163,7 @@ impl Registry {
         Ok(found)
     }
 
-    /// What is stored under the name of `granted`, of which no upstream is asked.
+    /// The stored repository of `granted`, without asking an upstream.
     ///
     /// # Errors
     /// A right to something else than to pull, and a pass-through upstream's repository.
@@ -184,9 +181,9 @@ impl Registry {
     }
 }
 
-/// Repositories for those who run the registry: its command, its control socket, its
-/// demonstration. No login is checked, since those who reach these may change the files anyway.
-/// Pass-through upstreams stay closed: nobody's login opens them.
+/// Repositories for operators: the command, the control socket, the demo. No login is checked,
+/// since operators can change the files anyway. Pass-through upstreams stay closed, since there is
+/// no account to ask them with.
 #[derive(Clone)]
 pub struct Operator(Registry);
 
@@ -195,8 +192,7 @@ impl Operator {
         &self.0
     }
 
-    /// The same as a client without an account at `address` has it: with a bounded share of the
-    /// cache.
+    /// The same for a client without an account at `address`: with a bounded share of the cache.
     #[must_use]
     pub fn as_client(&self, address: IpAddr) -> Self {
         Self(self.0.of_client(address))
@@ -258,7 +254,7 @@ impl Repository<'_, Read> {
     }
 
     /// Authorises one request: where the name leads to a pass-through upstream, the caller must
-    /// be somebody who may read it there. The answer to one who may not is the upstream's own,
+    /// have the right to read it there. A caller without it gets the upstream's own answer,
     /// whatever is cached here.
     pub(crate) async fn authorise(
         &self,
@@ -301,7 +297,7 @@ impl Repository<'_, Delete> {
 
 /// A repository that the caller may read, for the length of one request.
 pub(crate) struct Authorised<'r> {
-    /// As somebody sees it who has shown to a pass-through upstream who they are.
+    /// With the caller's proof, for a pass-through upstream.
     registry: Cow<'r, Registry>,
     name: &'r RepositoryName,
     stored: StoredRepository,
@@ -317,8 +313,8 @@ impl Authorised<'_> {
         self.name
     }
 
-    /// The repository `name` that a document leads to from this one; none where it is this one.
-    /// Who may pull may pull everywhere, but from pass-through upstreams.
+    /// The repository `name` that a document names; `None` if it is this one. The right to pull
+    /// counts for all repositories except those of pass-through upstreams.
     ///
     /// # Errors
     /// A pass-through upstream's repository: what is derived is for everybody.
@@ -338,17 +334,17 @@ impl Authorised<'_> {
         }))
     }
 
-    /// The repository of the store that holds what is read and derived under this name.
+    /// The repository of the store for content fetched and derived under this name.
     pub(crate) fn stored(&self) -> &StoredRepository {
         &self.stored
     }
 
-    /// The same as a location: what is stored, without any upstream.
+    /// The same as a location, without any upstream.
     pub(crate) fn stored_location(&self) -> Location {
         Location::Local(self.stored.clone())
     }
 
-    /// Where its content may lie, first to last; see [`Registry::locations_of`].
+    /// The locations of its content, in search order; see [`Registry::locations_of`].
     pub(crate) async fn locations(&self) -> Result<Vec<Location>, RegistryError> {
         self.registry.locations_of(self.name).await
     }
@@ -358,7 +354,7 @@ impl Authorised<'_> {
         self.registry.upstream_locations_of(self.name)
     }
 
-    /// The location of what was pushed here, if anything may be.
+    /// The location of pushed content, if the name can be pushed to.
     pub(crate) fn local(&self) -> Option<Location> {
         self.registry.local(self.name)
     }

@@ -47,7 +47,7 @@ impl StoredRepository {
         put.await.unwrap();
     }
 
-    /// What it is called in the store.
+    /// Its name in the store.
     pub(crate) fn name(&self) -> &RepositoryName {
         &self.name
     }
@@ -59,7 +59,7 @@ impl StoredRepository {
         self.store.manifest(&self.name, digest).await
     }
 
-    /// What reading a layer's code showed that it needs, by that version of the rule.
+    /// What a layer's code needs, as found by that version of the rule.
     pub(crate) async fn layer_needs(
         &self,
         layer: &Digest,
@@ -68,7 +68,7 @@ impl StoredRepository {
         self.store.layer_needs(layer, rule).await
     }
 
-    /// Notes what a layer needs; whether it is stored.
+    /// Records what a layer needs. Returns whether the layer is stored.
     pub(crate) async fn put_layer_needs(
         &self,
         layer: &Digest,
@@ -95,7 +95,7 @@ impl StoredRepository {
         self.store.blob(&self.name, digest).await
     }
 
-    /// Whether its name is local: somebody pushed to it.
+    /// Whether its name is local, because it was pushed to.
     pub(crate) async fn was_pushed(&self) -> Result<bool, StoreError> {
         self.store.was_pushed(&self.name).await
     }
@@ -128,7 +128,7 @@ impl StoredRepository {
         self.store.sources_of_blob(&self.name, digest).await
     }
 
-    /// The compatibility artifact of an image, as its upstream named it last.
+    /// The compatibility artifact of an image, as its upstream last named it.
     pub(crate) async fn compatibility(
         &self,
         image: &Digest,
@@ -167,19 +167,19 @@ impl StoredRepository {
         self.store.deriving().await
     }
 
-    /// Stores what a derivation made, all of it or nothing.
+    /// Stores the outcome of a derivation atomically.
     pub(crate) async fn put_outcome(&self, outcome: DerivedOutcome) -> Result<(), PutError> {
         self.store.put_outcome(&self.name, outcome).await
     }
 
-    /// What the derivation `key` came to before, if it is stored here.
+    /// The outcome of the derivation `key`, if it is stored here.
     pub(crate) async fn derived(&self, key: &Digest) -> Result<Option<Digest>, StoreError> {
         let known = self.store.derived(key).await?;
         let known = known.filter(|known| known.repository == self.name);
         Ok(known.map(|known| known.digest.clone()))
     }
 
-    /// Notes that the upstream said again that `tag` names `digest`.
+    /// Records that the upstream confirmed that `tag` names `digest`.
     pub(crate) async fn touch_tag(
         &self,
         tag: &Tag,
@@ -191,23 +191,23 @@ impl StoredRepository {
             .await
     }
 
-    /// Makes a blob of `from` this one's too. Whether `from` has it.
+    /// Mounts a blob of `from`. Returns whether `from` has it.
     pub(crate) async fn mount(&self, from: &Self, digest: &Digest) -> Result<bool, StoreError> {
         self.store.mount(&from.name, &self.name, digest).await
     }
 
-    /// Makes a blob that `host` gave for another of its repositories this one's too. Whether there
-    /// is one. The caller has proof of the upstream that this repository has it.
+    /// Links a blob that was fetched from `host` for another of its repositories. Returns whether
+    /// there is one. The caller has the upstream's proof that this repository has it.
     pub(crate) async fn link_given(&self, host: &str, digest: &Digest) -> Result<bool, StoreError> {
         self.store.link_given(host, &self.name, digest).await
     }
 
-    /// Makes a blob that an import stored, for nobody yet, this one's. Whether it is there.
+    /// Links a blob that an import stored without a repository. Returns whether it is there.
     pub(crate) async fn link_imported(&self, digest: &Digest) -> Result<bool, StoreError> {
         self.store.link(&self.name, digest).await
     }
 
-    /// A whole blob that `host` gave for any of its repositories.
+    /// A complete blob that was fetched from `host` for any of its repositories.
     pub(crate) async fn given_blob(
         &self,
         host: &str,
@@ -236,7 +236,7 @@ impl StoredRepository {
     }
 }
 
-/// What is known of a manifest that was fetched, beside its bytes.
+/// The metadata of a fetched manifest.
 #[derive(Default)]
 pub(crate) struct FetchedManifest {
     /// The tags that name it.

@@ -16,37 +16,37 @@ use parking_lot::Mutex;
 use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::{NotAllowed, RegistryError};
 
-/// How long an account's login is taken as it was last read.
+/// How long an account's login is cached.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a refusal stands: what a thousand nodes ask for with a wrong password should not lock
-/// the account at its upstream.
+/// How long a refusal is cached: a thousand nodes with a wrong password should not lock the account
+/// at its upstream.
 const REFUSED: Duration = Duration::from_secs(5);
-/// Accounts that are remembered, and for how long unless they ask again; who is forgotten shows
-/// again that it may read.
+/// How many accounts are remembered, and for how long after their last request; a forgotten account
+/// proves its rights again.
 const ACCOUNTS: u64 = 1000;
 const IDLE: Duration = Duration::from_hours(1);
 /// Repositories that are remembered of each.
 const REPOSITORIES: u64 = 10_000;
 
-/// An account, or nobody in particular.
+/// The account of a caller, if it has one.
 pub(crate) type Who = Option<Arc<str>>;
 
-/// What one account is to one upstream.
+/// The identity of one account at one upstream.
 pub(crate) struct UpstreamIdentity {
     pub(crate) who: Who,
     /// Reads as that account.
     pub(crate) upstream: Arc<Upstream>,
     credentials: Option<Credentials>,
     looked_up: Mutex<Instant>,
-    /// Repositories there that it could read.
+    /// Repositories there that it proved to be able to read.
     proven: Cache<RepositoryName, ()>,
-    /// What the upstream refused it lately.
+    /// Recent refusals by the upstream.
     refusals: Cache<(RepositoryName, String), UpstreamError>,
-    /// The questions that it is asked now.
+    /// The checks that are running.
     questions: SingleFlight<(RepositoryName, String), Result<bool, UpstreamError>>,
 }
 
-/// What is asked for, to learn whether somebody may read a repository.
+/// The request by which the right to read a repository is checked.
 #[derive(Clone, Debug)]
 pub(crate) enum Question {
     Manifest(Reference),
@@ -54,7 +54,7 @@ pub(crate) enum Question {
     Tags,
 }
 
-/// What all accounts are to all upstreams.
+/// The identities of all accounts at all upstreams.
 pub(crate) struct UpstreamIdentities {
     logins: Option<Logins>,
     known: Cache<(Host, Who), Arc<UpstreamIdentity>>,
@@ -71,7 +71,7 @@ impl UpstreamIdentities {
         }
     }
 
-    /// What `who` is to `upstream`, with a login that was read a moment ago at most.
+    /// The identity of `who` at `upstream`, with a login that was read at most a moment ago.
     pub(crate) async fn of(
         &self,
         who: &Who,
@@ -150,18 +150,18 @@ impl UpstreamIdentity {
         }
     }
 
-    /// Whether it could read the repository `name` there, not long ago.
+    /// Whether it recently proved to be able to read the repository `name` there.
     pub(crate) async fn has_proven(&self, name: &RepositoryName) -> bool {
         self.proven.get(name).await.is_some()
     }
 
-    /// The upstream refused it: what it showed before counts no more.
+    /// Revokes its proof for a repository, because the upstream refused it.
     pub(crate) async fn refused(&self, name: &RepositoryName) {
         self.proven.invalidate(name).await;
     }
 
-    /// Asks the upstream as this account. Whether it has what was asked for and gives it to the
-    /// account; many that ask the same at once ask it once.
+    /// Asks the upstream as this account, once for all concurrent callers. Returns whether the
+    /// upstream has the content and lets the account read it.
     pub(crate) async fn ask(
         &self,
         route: &Route,

@@ -7,12 +7,12 @@ use crate::Registry;
 use crate::access::location::UpstreamRepository;
 use crate::error::RegistryError;
 
-/// How many bytes are read.
+/// The bound on the bytes of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// It has exactly so many.
+    /// Exactly so many.
     Exactly(u64),
-    /// Nobody says how many it has; so many are read at most.
+    /// Its size is unknown; so many are read at most.
     AtMost(u64),
 }
 
@@ -32,7 +32,8 @@ impl Bound {
         }
     }
 
-    /// Up to where it is read: of unknown size one byte more tells whether there are too many.
+    /// The end of the range to read: with an unknown size, one byte more shows whether there are
+    /// too many.
     pub(crate) fn end(self) -> u64 {
         match self {
             Self::Exactly(size) => size,
@@ -40,8 +41,8 @@ impl Bound {
         }
     }
 
-    /// The same, unless it says that there is nothing where the digest is of something: of no bytes
-    /// at all there is no last one that could wait for the whole to be verified.
+    /// Refuses a size of zero for a digest of something: without any byte, there is no last one to
+    /// hold back until the whole is verified.
     fn fits(self, digest: &Digest) -> Result<Self, String> {
         let is_of_nothing = || Hasher::new(digest.algorithm()).finish() == *digest;
         if self == Self::Exactly(0) && !is_of_nothing() {
@@ -52,11 +53,10 @@ impl Bound {
         Ok(self)
     }
 
-    /// The bound of a blob of which manifests state the sizes `stated` and an answer `said`.
+    /// The bound of a blob with the sizes `stated` by manifests and `said` by an answer.
     ///
-    /// # Errors
-    /// The reason for which nothing is read: they contradict each other, or it is larger than
-    /// `largest`. `unsized_most` is for content whose size nobody says.
+    /// # Errors The reason for not reading it: the sizes differ, or it is larger than `largest`.
+    /// `unsized_most` is the bound for content of unknown size.
     fn of(
         stated: &[u64],
         said: Option<u64>,
@@ -92,10 +92,9 @@ impl Bound {
 }
 
 impl Registry {
-    /// How much of the blob is read from there, whose answer says that it has `said` bytes.
+    /// The bound of a blob from there, whose answer states `said` bytes.
     ///
-    /// # Errors
-    /// If nothing is to be read of it.
+    /// # Errors If it must not be read.
     pub(crate) fn bound(
         &self,
         from: &UpstreamRepository,

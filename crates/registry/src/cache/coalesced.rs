@@ -8,7 +8,8 @@ use moka::future::Cache;
 use crate::cache::single_flight::{Busy, Landed, Limits, SingleFlight};
 use crate::error::RegistryError;
 
-/// Values by key, each worked out by one caller. Errors go to those who waited, and are not cached.
+/// Values by key, each computed by one caller. Errors go to the waiting callers, and are not
+/// cached.
 pub(crate) struct Coalesced<K, V, E = Arc<RegistryError>> {
     cache: Cache<K, V>,
     flights: SingleFlight<K, Result<V, E>>,
@@ -41,7 +42,7 @@ where
         self.cache.get(key).await
     }
 
-    /// The cached value, or what `work` or another caller's gives.
+    /// The cached value, or the result of `work` or of another caller's.
     pub(crate) async fn get_or(
         &self,
         key: K,
@@ -66,7 +67,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// The same; an error says that it is shared.
+    /// The same; an error is marked as shared.
     pub(crate) async fn get_or_share(
         &self,
         key: K,
@@ -77,8 +78,8 @@ where
         landed.value.map_err(RegistryError::Shared)
     }
 
-    /// The same for work that upstreams are asked in: what one refused to the account of another
-    /// caller it may give to this one, whose work is done then.
+    /// The same for work that asks upstreams: one that refused another caller's account may accept
+    /// this one's, whose work is done then.
     pub(crate) async fn get_or_ask<W>(
         &self,
         key: K,

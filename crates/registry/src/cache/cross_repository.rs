@@ -25,8 +25,8 @@ use crate::access::location::UpstreamRepository;
 use crate::cache::open::open_verified;
 use crate::error::{RegistryError, is_offline};
 
-/// How long the proof may take, and the one who fetches may be without an answer: who waits
-/// longer fetches for itself.
+/// How long the proof may take, and the leader may be without an answer; after that a follower
+/// fetches for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Key = (Host, Digest);
@@ -44,7 +44,7 @@ impl Leaders {
         self.0.lock().len()
     }
 
-    /// The lead, or the one who has it.
+    /// The lead, or the announcement of the current leader.
     fn take(&self, key: Key) -> Result<Leader, Announced> {
         let mut leaders = self.0.lock();
         if let Some(announced) = leaders.get(&key) {
@@ -60,7 +60,7 @@ impl Leaders {
     }
 }
 
-/// The duty to fetch for everybody. Held until the blob is stored, or never will be.
+/// The duty to fetch for all repositories. Held until the blob is stored, or the fetch has failed.
 pub(crate) struct Leader {
     leaders: Arc<Mutex<HashMap<Key, Announced>>>,
     key: Key,
@@ -80,21 +80,21 @@ impl Drop for Leader {
     }
 }
 
-/// How a repository comes to a blob that it does not hold.
-pub(crate) enum Share {
+/// How a repository gets a blob that it does not hold.
+pub(crate) enum CrossRepository {
     /// Its upstream says that the repository does not have it.
     Lacking,
     /// It is stored, and the repository holds it now.
     Here,
     /// It is being fetched for another repository.
     Arriving(FillHandle),
-    /// By a fetch of its own, for the others too where it has the lead.
+    /// By a fetch of its own, also for the others if it has the lead.
     Fetch(Option<Leader>),
 }
 
-/// What an upstream says of a blob in one of its repositories.
+/// An upstream's answer about a blob in one of its repositories.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
+enum BlobProof {
     /// It is there, of so many bytes.
     Has(u64),
     Lacks,
@@ -103,12 +103,12 @@ enum Proof {
 }
 
 impl Registry {
-    /// Whether the bytes of `digest` can be had without a fetch for the repository `kept` alone.
+    /// Whether the bytes of `digest` are available without a fetch for the repository `kept` alone.
     pub(crate) async fn find_in_other_repository(
         &self,
         from: &UpstreamRepository,
         digest: &Digest,
-    ) -> Result<Share, RegistryError> {
+    ) -> Result<CrossRepository, RegistryError> {
         let host = from.upstream().host();
         let until = Instant::now() + PATIENCE;
         let mut proof = None;
@@ -120,40 +120,41 @@ impl Registry {
                 Err(_) => None,
             };
             if let (Ok(_), None) = (&leader, stored) {
-                return Ok(Share::Fetch(leader.ok()));
+                return Ok(CrossRepository::Fetch(leader.ok()));
             }
-            // Nobody is to wait for a question.
+            // No follower may wait for a request.
             let announced = leader.err();
             let proof = match proof {
                 Some(proof) => proof,
                 None => *proof.insert(prove(from, digest).await),
             };
             match (proof, stored, announced) {
-                (Proof::Lacks, ..) => return Ok(Share::Lacking),
-                (Proof::Has(says), Some(size), _) if says == size => {
+                (BlobProof::Lacks, ..) => return Ok(CrossRepository::Lacking),
+                (BlobProof::Has(says), Some(size), _) if says == size => {
                     let host = self.storage_host(host);
                     if from.stored().link_given(&host, digest).await? {
                         self.shared(from.storage(), digest);
-                        return Ok(Share::Here);
+                        return Ok(CrossRepository::Here);
                     }
                 }
-                (Proof::Has(says), None, Some(announced)) => {
+                (BlobProof::Has(says), None, Some(announced)) => {
                     match begun(announced, until).await {
-                        Begun::With(fill) if fill.size() == Some(says) => {
-                            return Ok(Share::Arriving(fill));
+                        LeaderFetch::With(fill) if fill.size() == Some(says) => {
+                            return Ok(CrossRepository::Arriving(fill));
                         }
-                        // It had nothing to announce: now somebody else may try.
-                        Begun::Never => continue,
-                        Begun::With(_) | Begun::Late => {}
+                        // It had nothing to announce: now another caller may try.
+                        LeaderFetch::Never => continue,
+                        LeaderFetch::With(_) | LeaderFetch::Late => {}
                     }
                 }
                 _ => {}
             }
-            return Ok(Share::Fetch(None));
+            return Ok(CrossRepository::Fetch(None));
         }
     }
 
-    /// The size of a blob that the same upstream gave for any of its repositories and that is whole.
+    /// The size of a complete blob that was fetched from the same upstream for any of its
+    /// repositories.
     async fn given_by(
         &self,
         from: &UpstreamRepository,
@@ -170,7 +171,7 @@ impl Registry {
         }
     }
 
-    /// Lets `kept`, whose upstream has the blob, hold it when it has come for another repository.
+    /// Links the blob to `kept`, whose upstream has it, once it is complete for another repository.
     pub(crate) async fn link_when_complete(&self, mut fill: FillHandle, from: &UpstreamRepository) {
         if !fill.completed().await {
             return;
@@ -195,40 +196,40 @@ impl Registry {
 }
 
 /// How the fetch of another repository began.
-enum Begun {
+enum LeaderFetch {
     With(FillHandle),
     /// It ended, or never began.
     Never,
-    /// Nobody knows yet.
+    /// Not known in time.
     Late,
 }
 
-async fn begun(mut announced: Announced, until: Instant) -> Begun {
+async fn begun(mut announced: Announced, until: Instant) -> LeaderFetch {
     let fill = match timeout_at(until, announced.wait_for(Option::is_some)).await {
         Ok(Ok(fill)) => fill.clone(),
-        Ok(Err(_)) => return Begun::Never,
-        Err(_) => return Begun::Late,
+        Ok(Err(_)) => return LeaderFetch::Never,
+        Err(_) => return LeaderFetch::Late,
     };
     match fill {
-        Some(fill) if !fill.is_over() => Begun::With(fill),
-        // It ends, and what came of it is there for the next in a moment.
+        Some(fill) if !fill.is_over() => LeaderFetch::With(fill),
+        // It ends, and its bytes are ready for the next fetch in a moment.
         _ => match timeout_at(until, async { while announced.changed().await.is_ok() {} }).await {
-            Ok(()) => Begun::Never,
-            Err(_) => Begun::Late,
+            Ok(()) => LeaderFetch::Never,
+            Err(_) => LeaderFetch::Late,
         },
     }
 }
 
 /// Asks a repository's upstream whether it has the blob.
-async fn prove(from: &UpstreamRepository, digest: &Digest) -> Proof {
+async fn prove(from: &UpstreamRepository, digest: &Digest) -> BlobProof {
     let asked = from.upstream().blob_size(from.name(), digest);
     match timeout(PATIENCE, asked).await {
-        Ok(Ok(Some(Some(size)))) => Proof::Has(size),
-        Ok(Ok(None)) => Proof::Lacks,
-        Ok(Err(error)) if is_offline(&error) => Proof::Lacks,
+        Ok(Ok(Some(Some(size)))) => BlobProof::Has(size),
+        Ok(Ok(None)) => BlobProof::Lacks,
+        Ok(Err(error)) if is_offline(&error) => BlobProof::Lacks,
         Ok(Ok(Some(None)) | Err(_)) | Err(_) => {
             tracing::debug!(upstream = %from.upstream().host(), %digest, "no answer says whether it has the blob");
-            Proof::Unclear
+            BlobProof::Unclear
         }
     }
 }

@@ -8,15 +8,15 @@ use crate::Registry;
 use crate::error::RegistryError;
 
 impl Registry {
-    /// Evicts derived content that was used least recently, if there is more than the bound. A
-    /// failure is no reason to refuse a pull.
+    /// Evicts the least recently used derived content beyond the bound. A failure does not fail a
+    /// pull.
     pub(crate) async fn bound_derived(&self) {
         if let Err(error) = self.evict_derived(SystemTime::UNIX_EPOCH).await {
             tracing::warn!(%error, "derived content is beyond its bound");
         }
     }
 
-    /// The same, and what was not used for its time.
+    /// The same, and content beyond its maximum age.
     pub(crate) async fn expire_derived(&self) {
         let keep = self.settings().cache.keep_derived;
         let expired = SystemTime::now().checked_sub(keep);

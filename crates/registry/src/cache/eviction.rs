@@ -10,115 +10,57 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use metahub_oci::{Digest, Host, Reference, RepositoryName};
+use metahub_oci::{Digest, Reference, RepositoryName};
 use metahub_store::{Candidate, CandidatesAfter, Disk, Evicted, Origin, Use, Which};
 
 use crate::Registry;
 use crate::access::pass_through::{PASS_THROUGH_PREFIX, shown};
-use crate::cache::free_space::Free;
+use crate::cache::settings::CacheSettings;
 use crate::error::RegistryError;
 use crate::provenance::parse_sources;
 use crate::pull::source::parse;
-use crate::push::immutable::ImmutableTags;
 
 /// Candidates that are put in order at once: one ordering is enough for nearly every eviction.
 const PAGE: usize = 10_000;
 
-/// How much may be cached from upstreams.
-#[derive(Clone, Debug)]
-pub struct CacheSettings {
-    /// Bytes of all together.
-    pub size: Option<u64>,
-    /// Bytes of one, by its host.
-    pub sizes: BTreeMap<Host, u64>,
-    /// What is left free of the disk. Nothing unless it is said: what is right depends on whose
-    /// disk it is, which the program that serves decides.
-    pub keep_free: Free,
-    /// The largest blob that is fetched, in bytes.
-    pub largest_blob: u64,
-    /// Percent of the cache for what only single clients without an account asked for.
-    pub anonymous_share: u8,
-    /// Names that never go: patterns of a whole `HOST/NAME:TAG`.
-    pub pinned: ImmutableTags,
-    /// What was used less than this ago stays, though the bound is passed.
-    pub spare: Duration,
-    /// Bytes of what was derived here: of the documents. Their layers lie where they came from.
-    pub derived: u64,
-    /// What was derived here and not used for so long is evicted; for ever, if it is zero.
-    pub keep_derived: Duration,
-    /// How long a fetch that nobody reads waits for a reader before it is given up. Nothing is read
-    /// from the upstream meanwhile.
-    pub unread: Duration,
-    /// How long a fetch waits for room before its client is told to come again.
-    pub patience: Duration,
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self {
-            size: None,
-            sizes: BTreeMap::new(),
-            keep_free: Free::Bytes(0),
-            largest_blob: 64 * 1024 * 1024 * 1024,
-            anonymous_share: 50,
-            pinned: ImmutableTags::default(),
-            spare: Duration::from_secs(60),
-            derived: 1024 * 1024 * 1024,
-            keep_derived: Duration::from_secs(90 * 24 * 60 * 60),
-            unread: Duration::from_secs(5),
-            patience: Duration::from_secs(20),
-        }
-    }
-}
-
-impl CacheSettings {
-    /// Whether anything of upstreams has a bound.
-    #[must_use]
-    pub fn is_bounded(&self) -> bool {
-        self.size.is_some()
-            || !self.sizes.is_empty()
-            || !matches!(self.keep_free, Free::Bytes(0) | Free::Percent(0))
-    }
-}
-
-/// What one look at the bounds found and did.
+/// The report of one check of the bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvictionReport {
-    /// Bytes that are kept now, by the host as repositories' names have it.
+    /// Cached bytes, by the host as in repositories' names.
     pub bytes: BTreeMap<String, u64>,
     /// Images and artifacts that were evicted.
     pub evicted: u64,
-    /// Bytes that came free.
+    /// Bytes that were freed.
     pub freed: u64,
-    /// Whether more is kept than configured all the same.
+    /// Whether the cache still exceeds a bound.
     pub over: bool,
 }
 
-/// Looks at what is over after an eviction: it can free less than it seemed to, where content is
-/// held twice.
+/// Checks after an eviction: it can free less than it seemed to, where content is held twice.
 const MOST_PASSES: usize = 3;
 
-/// Bytes by which bounds are passed.
+/// Bytes by which bounds are exceeded.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Excess {
+struct CacheExcess {
     /// Of the whole cache, or of the disk.
     total: u64,
-    /// So much of that is above the share of single clients without an account.
+    /// The part of that above the share of single clients without an account.
     of_one_client: u64,
-    /// So much of that in turn only arrives: nothing that others use goes for it.
+    /// The part of that which is still arriving: no content that others use is evicted for it.
     arriving: u64,
     /// Of one upstream.
     of_hosts: Vec<(String, u64)>,
 }
 
-impl Excess {
+impl CacheExcess {
     fn is_none(&self) -> bool {
         self.total == 0 && self.of_hosts.is_empty()
     }
 }
 
-/// How many bytes must go for `all` that is kept and being fetched, and `needed` more: for the
-/// cache's bound, or for the disk, on which `to_come` bytes of all this are not written yet.
+/// How many bytes must be evicted, given `all` bytes that are cached and being fetched, and
+/// `needed` more: for the cache's bound, or for the disk, to which `to_come` of these bytes are not
+/// written yet.
 fn total_excess(cache: &CacheSettings, disk: Disk, all: u64, to_come: u64, needed: u64) -> u64 {
     let bound = cache.size.unwrap_or(u64::MAX);
     let over_bound = all.saturating_add(needed).saturating_sub(bound);
@@ -126,30 +68,30 @@ fn total_excess(cache: &CacheSettings, disk: Disk, all: u64, to_come: u64, neede
     over_bound.max(least_free.saturating_sub(disk.free))
 }
 
-/// How large the cache may be: as its bound says, or as the disk allows.
+/// The maximum size of the cache, by its bound or by the disk.
 fn whole_cache(cache: &CacheSettings, disk: Disk, all: u64, to_come: u64) -> u64 {
     let more = disk.free.saturating_sub(cache.keep_free.of(disk.size));
     let on_disk = all.saturating_sub(to_come).saturating_add(more);
     cache.size.unwrap_or(u64::MAX).min(on_disk)
 }
 
-/// Manifests that stay: the repository that keeps them, and their digest.
+/// Manifests that are not evicted: their repository and digest.
 type Safe = HashSet<(RepositoryName, Digest)>;
 
 impl Registry {
-    /// Notes that a manifest is used, where that decides what stays.
+    /// Notes a use of a manifest, where that decides about eviction.
     pub(crate) fn used(&self, repository: &RepositoryName, digest: &Digest) {
         if self.settings().cache.is_bounded() {
             self.inner.usage.note(repository, digest, self.client);
         }
     }
 
-    /// Notes that what a login chose is used: what is derived has a bound in any case.
+    /// Notes a use of derived content, which always has a bound.
     pub(crate) fn used_derived(&self, repository: &RepositoryName, digest: &Digest) {
         self.inner.usage.note(repository, digest, self.client);
     }
 
-    /// Writes down what was used since the last call.
+    /// Stores the uses since the last call.
     pub async fn write_usage(&self) -> Result<(), RegistryError> {
         let mut used = self.inner.usage.take();
         let mut sources = Vec::new();
@@ -163,7 +105,7 @@ impl Registry {
         Ok(self.store().record_use(used).await?)
     }
 
-    /// What a derived manifest was made from is used with it.
+    /// The sources of a derived manifest, which are used with it.
     async fn sources_of(&self, used: &Use) -> Result<Vec<Use>, RegistryError> {
         let stored = self
             .store()
@@ -191,14 +133,14 @@ impl Registry {
         Ok(sources)
     }
 
-    /// Evicts until the bounds hold, as far as anything may go.
+    /// Evicts until the bounds hold, as far as content may be evicted.
     pub async fn evict_to_bounds(&self) -> Result<EvictionReport, RegistryError> {
         let _making = self.inner.room.making().await;
         self.make_room(0).await
     }
 
-    /// Evicts until the bounds hold with `needed` bytes more, as far as anything may go. For one
-    /// caller at a time.
+    /// Evicts until the bounds hold with `needed` bytes more, as far as content may be evicted. For
+    /// one caller at a time.
     pub(crate) async fn make_room(&self, needed: u64) -> Result<EvictionReport, RegistryError> {
         self.write_usage().await?;
         let mut report = EvictionReport {
@@ -210,8 +152,9 @@ impl Registry {
             return Ok(self.counted(report));
         }
         let spare = self.settings().cache.spare;
-        // What is needed at once comes before what somebody may go on with, and before what was
-        // asked for by its digest alone: so no client passes the bound by asking for much in a row.
+        // Bytes that are needed now take precedence over interrupted fetches, and over content that
+        // was requested by its digest alone: so no client exceeds the bound by many requests in a
+        // row.
         let idle = if needed > 0 { Duration::ZERO } else { spare };
         report.freed += self.store().evict_unreferenced(spare, idle).await?.bytes;
         report.freed += self.store().sweep_fills(idle).await?;
@@ -249,7 +192,7 @@ impl Registry {
         Ok(self.counted(report))
     }
 
-    /// Bytes that are kept, and those of running fetches, by host.
+    /// Cached bytes, and those of running fetches, by host.
     async fn measured(&self) -> Result<BTreeMap<String, u64>, RegistryError> {
         let mut bytes = self.store().cached_bytes().await?;
         self.inner.room.counted(bytes.values().sum());
@@ -259,13 +202,12 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// By how much the cache passes its bounds, with `needed` bytes more; nothing where all
-    /// hold.
+    /// By how much the cache exceeds its bounds, with `needed` bytes more.
     async fn excess(
         &self,
         report: &EvictionReport,
         needed: u64,
-    ) -> Result<Option<Excess>, RegistryError> {
+    ) -> Result<Option<CacheExcess>, RegistryError> {
         let cache = &self.settings().cache;
         if self.upstreams().offline() {
             return Ok(None);
@@ -280,7 +222,7 @@ impl Registry {
             let over = bytes.checked_sub(*bound).filter(|over| *over > 0)?;
             Some((host, over))
         });
-        let mut excess = Excess {
+        let mut excess = CacheExcess {
             total,
             of_one_client: 0,
             arriving: 0,
@@ -288,7 +230,7 @@ impl Registry {
         };
         let whole = whole_cache(cache, disk, all, to_come);
         let share = whole / 100 * u64::from(cache.anonymous_share.min(100));
-        // While there is room for all, nobody's share matters.
+        // While there is room for all, shares do not matter.
         if total > 0 && cache.anonymous_share < 100 {
             let asked = if self.client == 0 { 0 } else { needed };
             let arriving = self.inner.room.of_clients().saturating_add(asked);
@@ -300,11 +242,11 @@ impl Registry {
         Ok((!excess.is_none()).then_some(excess))
     }
 
-    /// Evicts by what is passed. Whether anything went.
+    /// Evicts for the exceeded bounds. Returns whether anything was evicted.
     async fn shrink(
         &self,
         report: &mut EvictionReport,
-        excess: &Excess,
+        excess: &CacheExcess,
         safe: &Safe,
     ) -> Result<bool, RegistryError> {
         let (before, freed_before) = (report.evicted, report.freed);
@@ -316,7 +258,7 @@ impl Registry {
             host: None,
             of_one_client: true,
         };
-        // One that fills its share within a moment is not spared for having done so just now.
+        // Recent use does not protect content of a client that fills its share within a moment.
         self.evict_some(report, one_client, excess.of_one_client, now, safe)
             .await?;
         for (host, over) in &excess.of_hosts {
@@ -399,7 +341,7 @@ impl Registry {
         Ok(tags.iter().any(|tag| pinned.has(&name, tag)))
     }
 
-    /// What the collections in force and pins lead to.
+    /// Everything that the current collections and pins lead to.
     async fn safe(&self) -> Result<Safe, RegistryError> {
         let mut safe: Safe = self.pinned().await?.into_iter().collect();
         let catalog = self.catalog();
@@ -430,6 +372,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::free_space::Free;
 
     #[test]
     fn what_must_go_is_what_passes_the_bound_or_the_free_space() {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::Registry;
 use crate::access::location::{UpstreamRepository, there};
-use crate::cache::cross_repository::{Leader, Share};
+use crate::cache::cross_repository::{CrossRepository, Leader};
 use crate::cache::open::open_held;
 use crate::cache::receive::Opened;
 use crate::cache::single_flight::{Limits, SingleFlight};
@@ -24,38 +24,38 @@ use crate::error::RegistryError;
 
 type Key = (RepositoryName, Digest);
 
-/// How a blob comes from its upstream.
+/// The state of a blob from its upstream.
 pub(crate) enum Coming {
-    /// On its way: somebody who reads along.
+    /// Arriving: a reader that follows the fetch.
     Arriving(Follower),
-    /// At once: it had come before.
+    /// Stored already.
     Here,
 }
 
-/// A fetch that runs.
+/// A running fetch.
 #[derive(Clone)]
 struct Arriving {
     handle: FillHandle,
-    /// Closes when the fetch has ended and nothing of it is left to wait for.
+    /// Closes when the fetch has ended completely.
     ended: watch::Receiver<()>,
 }
 
-/// How a fetch began. All who asked meanwhile get the same answer.
+/// How a fetch began. All concurrent callers get the same answer.
 type Begun = Result<Beginning, Arc<RegistryError>>;
 
 #[derive(Clone)]
 enum Beginning {
     /// The upstream does not have the blob.
     Absent,
-    /// It is stored: it came at once, from another repository of the upstream, or by a fetch that
-    /// ended since the caller looked.
+    /// It is stored: linked from another repository of the upstream, or by a fetch that ended since
+    /// the caller looked.
     Here,
-    /// It is on its way.
+    /// It is arriving.
     Arriving(Arriving),
 }
 
-/// The fetches that run now. To begin one is a single flight; one that has begun stands among
-/// `arriving` until its task ends, so that later readers follow it.
+/// The running fetches. Beginning one is a single flight; one that has begun is in `arriving` until
+/// its task ends, so that later readers follow it.
 pub(crate) struct Fetches {
     beginning: SingleFlight<Key, Begun>,
     arriving: Arc<Mutex<HashMap<Key, Arriving>>>,
@@ -70,14 +70,14 @@ impl Default for Fetches {
     }
 }
 
-/// What is being fetched from upstreams.
+/// Fetches from upstreams that are running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetching {
-    /// Blobs of repositories that are asked for, or arrive.
+    /// Blobs of repositories that are being requested or received.
     pub blobs: usize,
-    /// Fetches that others of the same upstream read along.
+    /// Fetches that other repositories of the same upstream follow.
     pub leaders: usize,
-    /// Bytes that are reserved in the cache for what arrives.
+    /// Bytes that are reserved in the cache for arriving content.
     pub reserved: u64,
     /// Those of them that are not written yet.
     pub to_come: u64,
@@ -88,7 +88,7 @@ impl Fetches {
         self.arriving.lock().get(key).cloned()
     }
 
-    /// Lets others follow a fetch that has begun. What comes back is held by its task.
+    /// Lets others follow a fetch that has begun. Its task holds the returned guard.
     fn add(&self, key: Key, handle: FillHandle) -> (Running, Arriving) {
         let (sender, ended) = watch::channel(());
         let arriving = Arriving { handle, ended };
@@ -106,7 +106,8 @@ impl Fetches {
     }
 }
 
-/// Held by the task of a fetch: however that ends, by a panic too, the next who asks begins anew.
+/// A guard held by the task of a fetch: however that ends, even by a panic, the next request begins
+/// a new fetch.
 struct Running {
     arriving: Arc<Mutex<HashMap<Key, Arriving>>>,
     key: Key,
@@ -121,7 +122,7 @@ impl Drop for Running {
 }
 
 impl Registry {
-    /// What is being fetched now: nothing, when every fetch has ended in whatever way.
+    /// The running fetches: none, once every fetch has ended in whatever way.
     #[must_use]
     pub fn fetching(&self) -> Fetching {
         let inner = &self.inner;
@@ -133,8 +134,8 @@ impl Registry {
         }
     }
 
-    /// How the blob comes from its upstream; begins fetching it if nobody has. `None` if the
-    /// upstream does not have it.
+    /// Follows the fetch of a blob, and begins it if none is running. `None` if the upstream does
+    /// not have the blob.
     pub(crate) async fn follow(
         &self,
         from: &UpstreamRepository,
@@ -153,7 +154,7 @@ impl Registry {
                         Ok(Beginning::Absent) => return Ok(None),
                         Ok(Beginning::Here) => return Ok(Some(Coming::Here)),
                         Ok(Beginning::Arriving(arriving)) => arriving,
-                        // What the upstream refused to another account it may give to this one.
+                        // The upstream may have refused another account, and accept this one.
                         Err(error) if error.is_not_allowed() && !begun.led => continue,
                         Err(error) => return Err(RegistryError::Shared(error)),
                     }
@@ -162,7 +163,7 @@ impl Registry {
             if let Some(follower) = arriving.handle.follow() {
                 return Ok(Some(Coming::Arriving(follower)));
             }
-            // It ends because nobody read it. What came is for the next fetch, once it rests.
+            // It ends for want of readers. The next fetch resumes it.
             while arriving.ended.changed().await.is_ok() {}
         }
     }
@@ -184,9 +185,9 @@ impl Registry {
             .await
             .map_err(Arc::new)?;
         let leader = match found {
-            Share::Lacking => return Ok(Beginning::Absent),
-            Share::Here => return Ok(Beginning::Here),
-            Share::Arriving(handle) => {
+            CrossRepository::Lacking => return Ok(Beginning::Absent),
+            CrossRepository::Here => return Ok(Beginning::Here),
+            CrossRepository::Arriving(handle) => {
                 let (running, arriving) = fetches.add(key.clone(), handle.clone());
                 let (registry, from) = (self.clone(), from.clone());
                 tokio::spawn(async move {
@@ -195,7 +196,7 @@ impl Registry {
                 });
                 return Ok(Beginning::Arriving(arriving));
             }
-            Share::Fetch(leader) => leader,
+            CrossRepository::Fetch(leader) => leader,
         };
         let opened = self.open(from, digest).await.map_err(Arc::new)?;
         let Some(opened) = opened else {
@@ -211,7 +212,7 @@ impl Registry {
         Ok(Beginning::Arriving(arriving))
     }
 
-    /// Receives a blob to its end, and tells how that went.
+    /// Receives a blob to its end, and logs the result.
     async fn fetch_blob(
         &self,
         opened: Opened,
@@ -240,7 +241,7 @@ impl Registry {
         }
     }
 
-    /// Asks the upstream for the blob, or for what is missing of it where a fetch was interrupted.
+    /// Requests the blob, or the rest of it where a fetch was interrupted.
     async fn open(
         &self,
         from: &UpstreamRepository,
@@ -268,7 +269,7 @@ impl Registry {
                     }));
                 }
                 Ok(None) => return Ok(None),
-                // Not so many bytes: it is another content's beginning.
+                // Another size: this is the prefix of other content.
                 Ok(Some(_)) => begun.discard(),
                 Err(error) if *error.problem() == Problem::RangeOutside => begun.discard(),
                 Err(error) => return self.note_refusal(from, Err(error)).await,
@@ -296,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    /// A client looks for a blob, and before it asks for a fetch the fetch of another has ended.
+    /// A client looks for a blob, and another's fetch of it ends before it requests one.
     #[tokio::test]
     async fn what_was_stored_since_the_caller_looked_is_not_asked_for() {
         let fake = FakeRegistry::start(|_| Answer::not_found()).await;

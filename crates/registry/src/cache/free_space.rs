@@ -9,14 +9,14 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Free {
-    /// So many hundredths of the disk.
+    /// A percentage of the disk.
     Percent(u8),
     /// So many bytes.
     Bytes(u64),
 }
 
 impl Free {
-    /// The bytes of it on a disk of `size` bytes.
+    /// The bytes to leave free on a disk of `size` bytes.
     #[must_use]
     pub fn of(self, size: u64) -> u64 {
         match self {

@@ -9,12 +9,12 @@ use metahub_oci::{Digest, RepositoryName};
 use metahub_store::Use;
 use parking_lot::Mutex;
 
-/// Parts that are locked each for itself.
+/// Shards, each with its own lock.
 const SHARDS: u64 = 16;
-/// Uses that a part holds; more are not noted until they were written down.
+/// Most uses in a shard; further ones are not noted until these are stored.
 const MOST: usize = 16 * 1024;
 
-/// Uses that are not written down yet.
+/// Uses that are not stored yet.
 pub(crate) struct Usage {
     /// By the hash of repository and digest: noting the same again copies nothing. Two that
     /// share a hash share a use, which does no harm.
@@ -32,7 +32,7 @@ impl Default for Usage {
 }
 
 impl Usage {
-    /// Notes that a manifest is used now, by whom the store's [`Use`] says.
+    /// Notes a use of a manifest; [`Use`] explains `by`.
     pub(crate) fn note(&self, repository: &RepositoryName, digest: &Digest, by: i64) {
         let now = SystemTime::now();
         let hash = self.hasher.hash_one((repository, digest));

@@ -14,5 +14,6 @@ pub(crate) mod range_prefetch;
 pub(crate) mod receive;
 pub(crate) mod revalidate;
 pub(crate) mod room;
+pub(crate) mod settings;
 pub(crate) mod single_flight;
 pub(crate) mod upstream_tags;

@@ -6,11 +6,11 @@ use metahub_store::{Blob, OpenBlob, StoreError};
 use crate::access::stored::StoredRepository;
 use crate::error::RegistryError;
 
-/// Up to this many bytes a blob is verified before the first of them is given out, if nobody has
-/// verified it since it was last touched: about a millisecond.
+/// A blob of up to this many bytes is verified before its first byte is sent, unless it was
+/// verified since it was last changed: about a millisecond.
 const SMALL: u64 = 1024 * 1024;
 
-/// Opens a blob. A small one is known to be right then; a large one is verified while it is sent.
+/// Opens a blob. A small one is verified first; a large one is verified while it is sent.
 pub(crate) async fn open_verified(blob: &Blob) -> Result<OpenBlob, StoreError> {
     let mut open = blob.open().await?;
     if blob.size() <= SMALL {
@@ -19,9 +19,9 @@ pub(crate) async fn open_verified(blob: &Blob) -> Result<OpenBlob, StoreError> {
     Ok(open)
 }
 
-/// A blob that a repository of the store holds, opened. One whose file is missing, short or, as
-/// far as that is known before the answer begins, damaged is as good as not there: an upstream may
-/// still have it, and a client may push it again.
+/// Opens a blob of a repository of the store. One whose file is missing, short or, as far as that
+/// is known before the answer begins, damaged counts as absent: an upstream may still have it, and
+/// a client may push it again.
 pub(crate) async fn open_held(
     repository: &StoredRepository,
     digest: &Digest,

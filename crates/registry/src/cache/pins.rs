@@ -17,10 +17,10 @@ const NO_DIGEST: &str = "only NAME@DIGEST can be pinned: a tag names another ima
 const FULL: &str =
     "there are as many pins as there may be: remove some with metahub pin --remove NAME@DIGEST";
 
-/// An image that stays.
+/// A pinned image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedImage {
-    /// `NAME@DIGEST`. What came from an upstream stands under that one's name.
+    /// `NAME@DIGEST`. An upstream's image is listed under that upstream's name.
     pub image: String,
     /// When it was pinned, in seconds since 1970.
     pub pinned_at: u64,
@@ -37,11 +37,10 @@ impl PinnedImage {
 }
 
 impl Registry {
-    /// Lets a manifest stay, with all that it leads to and what that was derived from, as far as
-    /// it is here. For those who run the registry.
+    /// Pins a manifest, with everything that it leads to and the sources of those, as far as they
+    /// are stored. For operators.
     ///
-    /// # Errors
-    /// An image that is not named by its digest or not here, and too many pins.
+    /// # Errors An image that is not named by its digest or not stored, and too many pins.
     pub async fn pin(&self, image: &ImageReference) -> Result<PinnedImage, RegistryError> {
         let (name, digest) = named(image)?;
         for repository in self.repositories_called(&name).await? {
@@ -61,7 +60,7 @@ impl Registry {
         })
     }
 
-    /// Removes a pin. Whether there was one.
+    /// Removes a pin. Returns whether there was one.
     ///
     /// # Errors
     /// An image that is not named by its digest.
@@ -83,8 +82,8 @@ impl Registry {
             .collect())
     }
 
-    /// The repositories of the store that hold what clients call `name`: what was derived under
-    /// that name, and what its upstreams gave.
+    /// The repositories of the store behind the clients' `name`: content derived under that name,
+    /// and content cached from its upstreams.
     async fn repositories_called(
         &self,
         name: &RepositoryName,
@@ -99,8 +98,8 @@ impl Registry {
         Ok(all)
     }
 
-    /// Manifests that must stay for what is pinned: it, what it leads to, and what that was
-    /// derived from.
+    /// Manifests that pins exempt from eviction: the pinned ones, those they lead to, and the
+    /// sources of those.
     pub(crate) async fn pinned(&self) -> Result<Vec<(RepositoryName, Digest)>, RegistryError> {
         let mut all = Vec::new();
         for Pin {

@@ -8,10 +8,10 @@ use metahub_oci::Digest;
 use metahub_store::{Follower, PrefetchedRange};
 use metahub_upstream::Route;
 
-/// How many parts of one blob may be brought ahead of it at once.
+/// How many ranges of one blob are prefetched at once.
 const MOST_AHEAD: usize = 4;
 
-/// Asks for parts of a blob that its fetch is far from.
+/// Requests ranges of a blob far ahead of its fetch.
 #[derive(Clone)]
 pub struct RangePrefetch(Route);
 
@@ -20,8 +20,8 @@ impl RangePrefetch {
         Self(route.clone())
     }
 
-    /// Has `range` brought, if that is of use, while somebody reads the fill. What comes of it is
-    /// seen by following the fill.
+    /// Prefetches `range`, if that is of use, while the fill has readers. Followers of the fill see
+    /// the result.
     pub(crate) fn request(&self, follower: &Follower, range: Range<u64>) {
         let Some(range_ahead) = follower.claim(range, MOST_AHEAD) else {
             return;
@@ -52,7 +52,7 @@ async fn request(
         .upstream
         .blob(&route.name, digest, Some(range.clone()))
         .await?;
-    // From an upstream that ignores ranges the whole comes no sooner than the fill.
+    // An upstream that ignores ranges sends the whole, which comes no sooner than the fill.
     let Some(body) = body.filter(|body| body.start == range.start) else {
         return Err("the upstream gives no parts".into());
     };

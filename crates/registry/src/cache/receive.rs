@@ -15,14 +15,14 @@ use crate::cache::blob_bound::Bound;
 use crate::cache::room::Taken;
 use crate::error::RegistryError;
 
-/// What was brought ahead is left out by asking anew if it is at least this large; less is
-/// received again and dropped, which costs less than another request.
+/// A prefetched range of at least this size is skipped by a new request; a smaller one is received
+/// again and dropped, which costs less than another request.
 const WORTH_ASKING: u64 = 1024 * 1024;
 
 /// Received bytes wait at most this long before readers get them.
 const LONGEST_GATHERED: Duration = Duration::from_millis(50);
 
-/// A fetch as it begins.
+/// A fetch that begins.
 pub(super) struct Opened {
     pub(super) fill: Fill,
     pub(super) stream: BlobStream,
@@ -31,8 +31,7 @@ pub(super) struct Opened {
 }
 
 impl Registry {
-    /// Receives a blob; nothing, if nobody reads it any more. What came is left for the next
-    /// fetch, if it ends before its end.
+    /// Receives a blob; `None` if it lost all readers. The next fetch resumes an interrupted one.
     pub(super) async fn receive(
         &self,
         opened: Opened,
@@ -60,7 +59,7 @@ impl Registry {
             }
             Err(error) => {
                 if matches!(error, ReceiveError::TooLarge(_) | ReceiveError::Registry(_)) {
-                    // Nobody can go on with that.
+                    // No fetch can resume that.
                     fill.discard();
                 }
                 fill.give_up().await;
@@ -69,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Receives what is missing. The stream takes a broken transfer up again by itself.
+    /// Receives the missing bytes. The stream resumes a broken transfer by itself.
     async fn receive_all(
         &self,
         fill: &mut Fill,
@@ -85,7 +84,7 @@ impl Registry {
                 biased;
                 () = fill.unread() => {
                     fill.flush().await?;
-                    // Who comes back soon finds the transfer where it stands.
+                    // A reader that returns soon continues the same transfer.
                     let _ = timeout(self.settings().cache.unread, fill.read()).await;
                     if fill.close_if_unread() {
                         return Ok(End::Unread);
@@ -128,7 +127,7 @@ enum End {
     Unread,
 }
 
-/// Why a fetch that began did not end well.
+/// Why a fetch that began failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReceiveError {
     #[error(transparent)]
@@ -146,7 +145,7 @@ pub(super) enum ReceiveError {
     TooLarge(u64),
 }
 
-/// The bytes `range` of a blob that was there before.
+/// The bytes `range` of a blob that is stored.
 async fn part(
     route: &Route,
     digest: &Digest,

@@ -17,23 +17,23 @@ use crate::access::stored::StoredRepository;
 use crate::cache::single_flight::{Limits, SingleFlight};
 use crate::error::{RegistryError, is_offline};
 
-/// How long an upstream that could not be asked for a tag is not asked for it again: a pull that
-/// is served from the cache should not wait for what just failed.
+/// How long a tag is not requested again after its upstream failed: a pull that is served from the
+/// cache should not wait for what just failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
-/// A tag's manifest, and what to say with it.
+/// A tag's manifest, and a warning.
 type Cached = (Arc<StoredManifest>, Option<String>);
 
-/// What came of asking. All who waited for it share it.
+/// The result of a request, shared by all concurrent callers.
 type Outcome = Result<Option<Cached>, Arc<RegistryError>>;
 
-/// What is asked, and by whom, where that makes a difference.
+/// The request, and its caller where that makes a difference.
 type Key = (RepositoryName, Reference, Option<Arc<str>>);
 
-/// The upstream tags and digests that are being asked for, so that many clients cause one request.
+/// The running requests for upstream tags and digests, so that many clients cause one request.
 pub(crate) struct Revalidations {
     running: SingleFlight<Key, Outcome>,
-    /// Tags that the cached copy stood in for lately, because their upstream failed, and why.
+    /// Tags that were recently served from the cache because their upstream failed, and why.
     failed: Cache<Key, Arc<str>>,
 }
 
@@ -54,7 +54,7 @@ impl Default for Revalidations {
 }
 
 impl Registry {
-    /// What `tag` names at an upstream, with a warning if that is not what the upstream says now.
+    /// The manifest of `tag` at an upstream, with a warning if it is not confirmed by the upstream.
     pub(crate) async fn upstream_tag(
         &self,
         from: &UpstreamRepository,
@@ -86,7 +86,7 @@ impl Registry {
         (storage.clone(), reference, caller)
     }
 
-    /// Asks what the tag names now, unless its upstream failed a moment ago.
+    /// Revalidates the tag, unless its upstream failed a moment ago.
     async fn revalidate(
         &self,
         from: &UpstreamRepository,
@@ -94,7 +94,7 @@ impl Registry {
         lifetime: Lifetime,
         key: &Key,
     ) -> Outcome {
-        // Another may have asked since the caller looked.
+        // Another caller may have revalidated it since the caller looked.
         let stored = fresh(from.stored(), tag, lifetime).await;
         if let Some(stored) = stored.map_err(Arc::new)? {
             self.counters().tags_kept.inc();
@@ -115,7 +115,7 @@ impl Registry {
         Ok(found)
     }
 
-    /// The manifest `digest`, which is not here, from an upstream.
+    /// Fetches the manifest `digest`, which is not stored, from an upstream.
     pub(crate) async fn upstream_digest(
         &self,
         from: &UpstreamRepository,
@@ -124,7 +124,7 @@ impl Registry {
         let reference = Reference::Digest(digest.clone());
         let key = self.revalidation_key(from, reference.clone());
         let work = async {
-            // It may have come since the caller looked.
+            // It may have been fetched since the caller looked.
             let stored = from.stored().manifest(digest).await;
             let found = match stored.map_err(|error| Arc::new(error.into()))? {
                 Some(stored) => Some(stored),
@@ -152,9 +152,9 @@ impl Registry {
         }
     }
 
-    /// Asks the upstream what the tag names now. An unchanged tag costs one `HEAD`; an upstream
-    /// that cannot be asked is answered for by the cached copy, with a warning. Says with it whether
-    /// the upstream failed.
+    /// Asks the upstream for the tag's current digest. An unchanged tag costs one `HEAD`; if the
+    /// upstream cannot be asked, the cached copy is served with a warning. Also returns whether the
+    /// upstream failed.
     async fn recheck(
         &self,
         from: &UpstreamRepository,

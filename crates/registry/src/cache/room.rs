@@ -12,29 +12,29 @@ use tokio::time::{Instant, timeout_at};
 use crate::Registry;
 use crate::error::RegistryError;
 
-/// Room for content of unknown size is taken in steps of so many bytes.
+/// Space for content of unknown size is reserved in steps of so many bytes.
 const STEP: u64 = 16 * 1024 * 1024;
 
-/// What running fetches have taken.
+/// The space reserved by running fetches.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     state: Arc<Mutex<State>>,
     freed: Arc<Notify>,
-    /// One at a time makes room for others.
+    /// Held while evicting: one caller at a time.
     making: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes that are or will be in staging, by the host as repositories' names have it.
+    /// Bytes that are or will be in staging, by the host as in repositories' names.
     taken: BTreeMap<String, u64>,
     /// Those of them that were not written yet.
     to_come: u64,
     /// Those of them that clients without an account asked for.
     of_clients: u64,
-    /// Bytes that are kept, as last counted, and what came since.
+    /// Cached bytes, as last counted, and those that came since.
     cached: Option<u64>,
-    /// How often room was taken or given back: what fits may be another after each.
+    /// How often space was reserved or released: the answer may differ after each.
     turns: u64,
 }
 
@@ -43,8 +43,8 @@ impl State {
         self.taken.values().sum()
     }
 
-    /// What would be passed if `bytes` more were taken.
-    fn short_of(&self, bytes: u64, limits: &Limits) -> Option<Short> {
+    /// The bound that `bytes` more would exceed.
+    fn short_of(&self, bytes: u64, limits: &RoomLimits) -> Option<Short> {
         let to_come = self.to_come.saturating_add(bytes);
         if limits.free.saturating_sub(to_come) < limits.keep_free {
             return Some(Short::Disk);
@@ -58,30 +58,30 @@ impl State {
     }
 }
 
-/// What taking room is held against, in bytes.
+/// The limits on reservations, in bytes.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct RoomLimits {
     /// Free on the disk now.
     free: u64,
     /// To be left free.
     keep_free: u64,
-    /// Kept, as last counted.
+    /// Cached, as last counted.
     cached: u64,
     /// The cache's bound.
     bound: Option<u64>,
 }
 
-/// What stands in the way of a fetch.
+/// Why a fetch does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Short {
-    /// The cache's bound would be passed.
+    /// The cache's bound would be exceeded.
     Bound,
     /// The disk would be fuller than it may be.
     Disk,
 }
 
 impl Room {
-    /// Bytes that running fetches have taken, by host.
+    /// Bytes reserved by running fetches, by host.
     pub(crate) fn taken(&self) -> BTreeMap<String, u64> {
         self.state.lock().taken.clone()
     }
@@ -96,8 +96,8 @@ impl Room {
         self.state.lock().of_clients
     }
 
-    /// So many bytes are kept now, beside what is being fetched. Wakes those who wait for room only
-    /// if it is less than before: each of them counts too, and they would wake each other for ever.
+    /// Sets the cached bytes, without those being fetched. Wakes waiting fetches only if there are
+    /// fewer than before: each of them counts too, and they would wake each other for ever.
     pub(crate) fn counted(&self, cached: u64) {
         let before = self.state.lock().cached.replace(cached);
         if before.is_some_and(|before| cached < before) {
@@ -114,7 +114,7 @@ impl Room {
         self.state.lock().turns
     }
 
-    /// Room for `bytes` though there is none, if nobody had any since `turns` was read.
+    /// Reserves `bytes` although they do not fit, if no reservation changed since `turns` was read.
     fn take_alone(&self, who: Who<'_>, bytes: u64, turns: u64) -> Option<Taken> {
         let mut state = self.state.lock();
         let alone = state.taken.is_empty() && state.turns == turns;
@@ -144,16 +144,16 @@ impl Room {
     }
 }
 
-/// Where a fetch reads from, and for whom.
+/// The upstream and the client of a fetch.
 #[derive(Clone, Copy)]
 struct Who<'h> {
-    /// As repositories' names have it.
+    /// As in repositories' names.
     host: &'h str,
     /// Whether a client without an account asked first.
     is_client: bool,
 }
 
-/// Room that one fetch has taken. It is free again when this is dropped.
+/// The space that one fetch has reserved, released on drop.
 #[derive(Debug)]
 pub(crate) struct Taken {
     state: Arc<Mutex<State>>,
@@ -166,7 +166,7 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Up to so many bytes are on the disk.
+    /// Notes that so many bytes are on the disk.
     pub(crate) fn written(&mut self, up_to: u64) {
         let new = up_to.min(self.bytes).saturating_sub(self.written);
         self.written += new;
@@ -174,7 +174,7 @@ impl Taken {
         state.to_come = state.to_come.saturating_sub(new);
     }
 
-    /// It is a blob now, and counts as kept.
+    /// Notes that it is a blob now, and counts as cached.
     pub(crate) fn stored(&mut self) {
         self.stored = true;
     }
@@ -219,9 +219,9 @@ impl Drop for Taken {
 }
 
 impl Registry {
-    /// Room for `bytes` more of what `host` gives. Evicts for it, and waits where other fetches
-    /// have it. Content that is larger than the whole bound gets its turn alone: it is served, and
-    /// goes again.
+    /// Reserves `bytes` more for content of `host`. Evicts for it, and waits for space that other
+    /// fetches have reserved. Content that is larger than the whole bound gets its turn alone: it
+    /// is served, and evicted again.
     ///
     /// # Errors
     /// [`RegistryError::NoRoom`] if there is none in time.
@@ -246,8 +246,8 @@ impl Registry {
             }
             let turns = room.turns();
             self.make_room(bytes).await?;
-            // Waiting begins before the last look, so that nothing is missed between the two, and
-            // after evicting, so that nobody wakes itself.
+            // Waiting begins before the last check, so that nothing is missed between the two, and
+            // after evicting, so that no caller wakes itself.
             let freed = room.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
@@ -259,7 +259,7 @@ impl Registry {
                 if let Some(taken) = room.take_alone(who, bytes, turns) {
                     return Ok(taken);
                 }
-                // A fetch ended while room was made, so that more can be made now.
+                // A fetch ended meanwhile, so that more can be evicted now.
                 if room.taken().is_empty() && Instant::now() < until {
                     continue;
                 }
@@ -271,8 +271,8 @@ impl Registry {
         }
     }
 
-    /// Room for `bytes`, if there is some now. Looked for and taken under one lock, so that two
-    /// never take the same, and who finds none stands in nobody's way.
+    /// Reserves `bytes` if they fit now. Checked and reserved under one lock, so that two callers
+    /// never reserve the same space, and a failed check blocks nobody.
     async fn take_room(
         &self,
         who: Who<'_>,
@@ -287,7 +287,7 @@ impl Registry {
         })
     }
 
-    /// Has room for what comes up to `end`, of content whose size nobody said. Never waits.
+    /// Grows a reservation to `end`, for content of unknown size. Never waits.
     ///
     /// # Errors
     /// [`RegistryError::NoRoom`] if there is none.
@@ -313,7 +313,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn limits(&self) -> Result<Limits, RegistryError> {
+    async fn limits(&self) -> Result<RoomLimits, RegistryError> {
         let (cache, room) = (&self.settings().cache, &self.inner.room);
         let disk = self.store().disk().await?;
         let counted = room.state.lock().cached;
@@ -326,7 +326,7 @@ impl Registry {
                 cached
             }
         };
-        Ok(Limits {
+        Ok(RoomLimits {
             free: disk.free,
             keep_free: cache.keep_free.of(disk.size),
             cached,
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn looking_for_room_holds_what_is_asked_for_against_both_limits() {
-        let limits = |free, bound| Limits {
+        let limits = |free, bound| RoomLimits {
             free,
             keep_free: 10,
             cached: 0,

@@ -21,24 +21,24 @@ use tokio::sync::Notify;
 
 use crate::error::RegistryError;
 
-/// Bytes that count for one caller: about what its key and its place in the queue take.
+/// Bytes counted for one caller: about what its key and its place in the queue take.
 const KEY: u64 = 512;
 
-/// More callers wait, or more bytes, than one [`SingleFlight`] has room for.
+/// The callers or bytes that wait in one [`SingleFlight`] are at their limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// How much may wait in one [`SingleFlight`].
+/// Limits on what waits in one [`SingleFlight`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Callers, leaders included.
     pub(crate) callers: usize,
-    /// Bytes of keys, and of results that not all have taken that wait for them.
+    /// Bytes of keys, and of results that some waiting callers have not taken.
     pub(crate) bytes: u64,
 }
 
 impl Default for Limits {
-    /// Beyond what the server lets in at once: these bind only if something holds callers up.
+    /// Above the server's limit on concurrent requests: reached only if something delays callers.
     fn default() -> Self {
         Self {
             callers: 16 * 1024,
@@ -47,7 +47,7 @@ impl Default for Limits {
     }
 }
 
-/// What came of work, as one caller gets it.
+/// The result of work, as one caller gets it.
 #[derive(Debug)]
 pub(crate) struct Landed<V> {
     /// The result.
@@ -56,7 +56,7 @@ pub(crate) struct Landed<V> {
     pub(crate) led: bool,
 }
 
-/// The work that runs now, by key.
+/// The running work, by key.
 pub(crate) struct SingleFlight<K, V> {
     state: Mutex<State<K, V>>,
     limits: Limits,
@@ -70,12 +70,12 @@ struct State<K, V> {
     bytes: u64,
 }
 
-/// Work for one key: under way, or about to be taken over.
+/// Work for one key: running, or about to be taken over.
 struct Flight<V> {
     result: OnceLock<V>,
-    /// Whether somebody does the work now.
+    /// Whether a caller does the work now.
     led: AtomicBool,
-    /// Told to one when there is no leader any more, and to all when there is a result.
+    /// Wakes one caller when there is no leader any more, and all when there is a result.
     changed: Notify,
     /// Callers that have not left. Changed under the lock of the map.
     callers: AtomicU64,
@@ -105,8 +105,8 @@ impl<K, V> SingleFlight<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
-    /// What comes of the work for `key`: of `work`, or of another caller's. `work` is not begun
-    /// while another does it.
+    /// The result of the work for `key`: of `work`, or of another caller's. `work` is not begun
+    /// while another runs.
     ///
     /// # Errors
     /// [`Busy`], before anything is begun.
@@ -171,7 +171,7 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
 }
 
 impl<K: Eq + Hash, V> State<K, V> {
-    /// Forgets a flight, so that the next caller begins anew; not one that came after it.
+    /// Removes a flight, so that the next caller begins a new one; never a later flight of the key.
     fn remove(&mut self, key: &K, flight: &Arc<Flight<V>>) {
         let current = self.flights.get(key);
         if current.is_some_and(|current| Arc::ptr_eq(current, flight)) {
@@ -180,7 +180,7 @@ impl<K: Eq + Hash, V> State<K, V> {
     }
 }
 
-/// Somebody who waits or leads, for as long as that.
+/// A caller, for as long as it waits or leads.
 struct Caller<'f, K: Eq + Hash, V> {
     of: &'f SingleFlight<K, V>,
     key: K,
@@ -188,7 +188,7 @@ struct Caller<'f, K: Eq + Hash, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Caller<'_, K, V> {
-    /// Hands the result to those who wait; later ones begin anew.
+    /// Hands the result to the waiting callers; later ones begin a new flight.
     fn land(&self, value: &V) {
         let mut state = self.of.state.lock();
         state.remove(&self.key, &self.flight);
@@ -222,7 +222,7 @@ impl<'f, V> Lead<'f, V> {
         let free = flight
             .led
             .compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
-        // Made only if it was free: dropping one gives the lead away.
+        // Made only if it was free: dropping one releases the lead.
         free.is_ok().then(|| Self(flight))
     }
 }
@@ -231,7 +231,7 @@ impl<V> Drop for Lead<'_, V> {
     fn drop(&mut self) {
         self.0.led.store(false, Ordering::Release);
         if self.0.result.get().is_none() {
-            // It was cancelled, or panicked. If the one who is told leaves at once, the next is.
+            // It was cancelled, or panicked. If the woken caller leaves at once, the next is woken.
             self.0.changed.notify_one();
         }
     }

@@ -24,10 +24,10 @@ const PER_TAG: usize = 24;
 /// Lists that are read at once: each may take some MiB while it is read.
 const AT_ONCE: usize = 8;
 
-/// Whose tags, and by whom they were asked for where that makes a difference.
+/// The repository, and the caller where that makes a difference.
 type Key = (RepositoryName, Option<Arc<str>>);
 
-/// The lists that were read lately.
+/// The recently read lists.
 pub(crate) struct Listings {
     lists: Coalesced<Key, Arc<Listing>, NoList>,
     at_once: Semaphore,
@@ -97,8 +97,8 @@ enum NoList {
 }
 
 impl Registry {
-    /// What the upstream lists. `goes_on`: for a page after the first, which may come from a list
-    /// that is a little old. None: it has no such repository.
+    /// The tags that the upstream lists; `None` if it has no such repository. `goes_on`: for a page
+    /// after the first, which may come from a list that is a little old.
     pub(crate) async fn listing(
         &self,
         from: &UpstreamRepository,
@@ -114,7 +114,7 @@ impl Registry {
             listings.lists.cache().invalidate(&key).await;
         }
         let read = async {
-            // Never closed, so there is always a turn in the end.
+            // Never closed, so this cannot fail.
             let _turn = listings.at_once.acquire().await;
             let listed = from.upstream().list_tags(from.name()).await;
             match listed.map_err(NoList::Failed)? {

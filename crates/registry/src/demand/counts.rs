@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use crate::demand::got::Got;
 use crate::demand::settings::Puller;
 
-/// Parts that are locked each for itself.
+/// Shards, each with its own lock.
 const SHARDS: u64 = 16;
-/// What a part counts of accounts and nodes, and as much again of others: these take no place from
-/// those.
+/// Most counts in a shard of accounts and nodes, and as many again of others, which cannot displace
+/// the former.
 const MOST: usize = 512;
-/// Clients that only asked so far, for each.
+/// Most clients with only a `HEAD` request so far, for each count.
 const MOST_HEADS: usize = 16;
 
 /// Counts that are not recorded yet.
@@ -31,10 +31,11 @@ struct Shard {
     strangers: HashMap<u64, Counted>,
 }
 
-/// By the hash of all that is told apart: two that share one share a count, which does no harm.
+/// A count, found by the hash of its key: two keys with one hash share a count, which does no harm.
 struct Counted {
     count: DemandCount,
-    /// Clients that asked what the tag is, as hashes: the pull that follows is no other.
+    /// Clients with a `HEAD` request for the tag, as hashes: the pull that follows is not counted
+    /// again.
     heads: Vec<u64>,
 }
 
@@ -48,7 +49,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Notes a pull; whether there was room. `node` tells nodes apart.
+    /// Notes a pull. Returns whether there was room. `node` identifies the node.
     pub(crate) fn note(
         &self,
         (repository, tag): (&RepositoryName, &Tag),

@@ -5,7 +5,7 @@ use metahub_hardware::Target;
 use metahub_store::DemandGot;
 use serde::{Deserialize, Serialize};
 
-/// How well an image serves the machines of a login.
+/// How well an image fits the machines of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DemandKind {
@@ -13,26 +13,26 @@ pub enum DemandKind {
     None,
     /// Only a build that states no target.
     Generic,
-    /// A build for another target that it runs.
+    /// A build for another target, which it runs.
     Fallback,
     /// A build for its target.
     Exact,
 }
 
-/// What a machine got. It is worked out when a login's choice is made, and stands beside that.
+/// What a machine got. Computed when a login's choice is made, and cached with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Got {
     /// The CPU target of the login.
     pub(crate) target: String,
-    /// The kind of its GPU; empty where none is stated.
+    /// The kind of its GPU; empty if none is stated.
     pub(crate) gpu: String,
     pub(crate) got: DemandGot,
-    /// Of the layers of the image, as far as that is known.
+    /// The size of the image's layers, if known.
     pub(crate) bytes: u64,
 }
 
 impl Got {
-    /// Nothing fitted. Nothing is counted for a login that names no processor.
+    /// Nothing fitted. `None` for a login that names no processor, which is not counted.
     pub(crate) fn nothing(profile: &Composed) -> Option<Self> {
         Some(Self::new(
             profile,
@@ -61,7 +61,7 @@ pub(crate) fn target_of(profile: &Composed) -> Option<&Target> {
     profile.provided().targets().next()
 }
 
-/// How well `got` serves a target.
+/// How well `got` fits a target.
 pub(crate) fn kind(target: &str, got: &DemandGot) -> DemandKind {
     match got {
         DemandGot::Nothing => DemandKind::None,

@@ -11,7 +11,7 @@ use crate::demand::settings::{DemandSettings, Puller};
 use crate::error::RegistryError;
 
 impl Registry {
-    /// Notes what a pull got. Nothing is written for a pull.
+    /// Notes what a pull got, in memory only.
     pub(crate) fn note_demand(
         &self,
         image: (&RepositoryName, &Tag),
@@ -34,7 +34,7 @@ impl Registry {
         }
     }
 
-    /// What tells nodes apart, and does not say which they are.
+    /// A keyed hash that distinguishes nodes without naming them.
     fn number_of(&self, node: &str) -> Option<i64> {
         let secret = self.settings().demand.secret.as_ref()?.expose();
         let hash = Digest::sha256(&[secret.as_slice(), node.as_bytes()].concat());
@@ -42,7 +42,7 @@ impl Registry {
         Some(number.cast_signed())
     }
 
-    /// Removes what is too old, and everything of earlier days where nothing is recorded any more.
+    /// Removes old records, and all of them if nothing is recorded any more.
     pub async fn expire_demand(&self) -> Result<(), RegistryError> {
         let DemandSettings { limit, keep, .. } = &self.settings().demand;
         let (limit, keep) = (*limit, *keep);
@@ -51,8 +51,8 @@ impl Registry {
         Ok(expired.await.map(drop)?)
     }
 
-    /// Records what was noted since the last call, and removes what is too old. What cannot be
-    /// recorded now is not counted.
+    /// Records the counts since the last call, and removes old records. Counts that cannot be
+    /// recorded now are dropped.
     pub async fn write_demand(&self) -> Result<(), RegistryError> {
         let settings = &self.settings().demand;
         let counts = self.inner.demand.take();
@@ -74,7 +74,7 @@ impl Registry {
         Ok(())
     }
 
-    /// What lacked since then, of the images `NAME:TAG` that `is_shown`.
+    /// The demand since then, for the images `NAME:TAG` that `is_shown`.
     pub async fn demand(
         &self,
         since: SystemTime,

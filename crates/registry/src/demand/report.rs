@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::demand::got::{DemandKind, kind};
 
-/// What machines of one kind got of one tag, where that was no build for them.
+/// What machines of one kind got for one tag, if it was no build for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DemandRow {
     /// `NAME:TAG`.
@@ -15,13 +15,13 @@ pub struct DemandRow {
     /// The kind of their GPU, such as `cc:9.0`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gpu: String,
-    /// The CPU target of what they got, `generic` or `none`.
+    /// The CPU target of the build that they got, `generic` or `none`.
     pub got: String,
-    /// How well that serves them.
+    /// How well that fits them.
     pub kind: DemandKind,
-    /// Different nodes among those that have shown who they are.
+    /// Different nodes, of those that proved their identity.
     pub nodes: u64,
-    /// Whether there are more nodes than are told apart.
+    /// Whether there are more nodes than are counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more_nodes: bool,
     /// Pulls.
@@ -30,13 +30,13 @@ pub struct DemandRow {
     pub bytes: u64,
 }
 
-/// What to build next: what pays most is first.
+/// The builds that are missing, most useful first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
-    /// One for each tag, kind of machine and what it got.
+    /// One for each tag, kind of machine and result.
     pub rows: Vec<DemandRow>,
-    /// Pulls of images that are built for processors under logins that name one, those included
-    /// that got a build for theirs.
+    /// Pulls of images with builds for processors, under logins that name one, including those that
+    /// got a build for theirs.
     pub pulls: u64,
     /// Those of them that got less than a build for their processor.
     pub fell_back: u64,
@@ -47,7 +47,7 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// Of `records`, those that `is_shown`.
+    /// The report of those `records` that `is_shown`.
     pub(crate) fn of(
         records: Vec<DemandRecord>,
         is_shown: impl Fn(&str) -> bool,

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use metahub_store::Redacted;
 
-/// How much is recorded of what machines got.
+/// Settings of demand records.
 #[derive(Clone, Debug)]
 pub struct DemandSettings {
-    /// Most combinations of image, kind of machine and what it got; none are recorded at 0.
+    /// Most combinations of image, kind of machine and result; 0 records none.
     pub limit: u64,
-    /// How long.
+    /// How long records are kept.
     pub keep: Duration,
-    /// What nodes' names are hashed with; without it nodes are not told apart.
+    /// The key for hashing nodes' names; without it nodes are not counted.
     pub secret: Option<Redacted<[u8; 32]>>,
 }
 
@@ -26,17 +26,17 @@ impl Default for DemandSettings {
     }
 }
 
-/// Who pulls, as far as that is counted.
+/// The client of a pull, as far as that is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Puller<'a> {
-    /// Whether the request only asks what the tag is, which clients do before they pull.
+    /// Whether the request is a `HEAD`, which clients send before they pull.
     pub is_head: bool,
-    /// Where the request comes from.
+    /// The client's address.
     pub address: IpAddr,
-    /// The program that asks, as it calls itself.
+    /// The client's `User-Agent`.
     pub agent: &'a str,
-    /// Whether it is an account's.
+    /// Whether it has an account.
     pub has_account: bool,
-    /// The node, if one has shown who it is.
+    /// The node, if it proved its identity.
     pub node: Option<&'a str>,
 }

@@ -8,22 +8,22 @@ use metahub_inspect::{FileNeeds, ImageNeeds, Need};
 
 use crate::inspection::lifted::Lifted;
 
-/// Something that code needs, or may need, and a processor lacks.
+/// Something that code needs, or may need, and a processor does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excess {
-    /// Whether it was proven; else it is not known.
+    /// Whether the need is proven; otherwise it is possible.
     pub proven: bool,
-    /// The path in the image; nothing where it is of the image as a whole.
+    /// The path in the image; `None` for the image as a whole.
     pub file: Option<String>,
     /// The SHA-256 of the file's content in hexadecimal.
     pub sha256: Option<String>,
-    /// What is needed, and what shows it.
+    /// The need, and its evidence.
     pub need: Need,
 }
 
 impl Excess {
-    /// What `needs` has beyond `targets`, of which a machine has all; proven ones first. Of the
-    /// files that are in `lifted` nothing is unknown.
+    /// What `needs` demands beyond `targets`, all of which a machine has; proven needs first.
+    /// Possible needs of the files in `lifted` are ignored.
     #[must_use]
     pub fn of(
         needs: &ImageNeeds,
@@ -63,8 +63,8 @@ impl Excess {
     }
 }
 
-/// Whether every machine of one of the targets has what is needed: the level, or, of what is
-/// proven, the very features.
+/// Whether every machine of one of the targets meets a need: has the level, or, for a proven need,
+/// the features themselves.
 fn covered(need: &Need, file: &FileNeeds, targets: &[Target], graph: &Microarchitectures) -> bool {
     let Some(level) = &need.level else {
         return false;
@@ -75,7 +75,8 @@ fn covered(need: &Need, file: &FileNeeds, targets: &[Target], graph: &Microarchi
             .as_ref()
             .is_some_and(|level| graph.descends_from(target, level))
     };
-    // A build for one processor needs some features of a level, which it has not as a whole.
+    // A build for one processor needs some features of a level that the processor does not have in
+    // full.
     let has_features = |target: &Target| {
         file.unknown.is_empty()
             && !file.features.is_empty()

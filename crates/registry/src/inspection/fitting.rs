@@ -15,22 +15,22 @@ use crate::inspection::excess::Excess;
 use crate::inspection::settings::InspectionMode;
 use crate::pull::source::parse;
 
-/// Most findings that are told of one image.
+/// Most findings that are named for one image.
 const TOLD: usize = 2;
 
-/// How an image stands to a login by its code.
+/// Whether an image fits a login by its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fits {
-    /// Nothing is known against it.
+    /// No finding against it.
     Yes,
-    /// It is served, and this is told.
+    /// Served, with this warning.
     Warned(String),
-    /// It is not served, for this reason.
+    /// Not served, for this reason.
     No(String),
 }
 
 impl Registry {
-    /// When pulls that wait for the inspection of what they chose wait no longer.
+    /// The deadline of a pull that waits for inspection.
     pub(crate) fn inspection_deadline(&self) -> Instant {
         let wait = self.settings().inspection.wait;
         let now = Instant::now();
@@ -38,8 +38,8 @@ impl Registry {
             .unwrap_or(now + Duration::from_secs(3600))
     }
 
-    /// Holds the code of the image `entry` at `location` against what `profile` provides. A login
-    /// that names no processor, and an image for another machine than its, are not judged.
+    /// Compares the code of the image `entry` at `location` with what `profile` provides. Logins
+    /// without a processor, and images for another architecture, are not judged.
     pub(crate) async fn fits_by_code(
         &self,
         location: &Location,
@@ -99,7 +99,7 @@ impl Registry {
         })
     }
 
-    /// What an image needs; where a pull waits for it, at most until `deadline`.
+    /// What an image needs; a waiting pull waits at most until `deadline`.
     async fn needs_for(
         &self,
         location: &Location,

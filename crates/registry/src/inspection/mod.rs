@@ -31,19 +31,19 @@ use self::queue::{Job, Next, Offered, Queue};
 use self::settings::InspectionMode;
 use self::worker::{Layer, Worker};
 
-/// Bytes of needs that are remembered.
+/// Bytes of cached needs.
 const REMEMBERED: u64 = 16 * 1024 * 1024;
-/// How long what could not be read whole counts as not known, before it is read again.
+/// How long a partly unreadable image counts as unknown before it is read again.
 const UNREAD: Duration = Duration::from_secs(60);
 
-/// What is known of images, and what is to be read.
+/// The known needs of images, and the queue.
 pub(crate) struct Inspections {
     queue: Mutex<Queue>,
     /// By the manifest's digest.
     known: moka::sync::Cache<Digest, Arc<ImageNeeds>>,
-    /// Those of which something could not be read.
+    /// Images of which something could not be read.
     unread: moka::sync::Cache<Digest, Arc<ImageNeeds>>,
-    /// Wakes those who wait for an image.
+    /// Wakes pulls that wait for an image.
     done: Notify,
     /// Wakes the worker of the queue, which also waits for an image that is due later.
     offered: Arc<Notify>,
@@ -75,12 +75,12 @@ impl Default for Inspections {
     }
 }
 
-/// What became of reading an image.
-enum Read {
+/// The result of reading an image.
+enum ImageReading {
     Whole(ImageNeeds),
-    /// Something of it could not be read.
+    /// A part could not be read.
     Part(ImageNeeds),
-    /// Its layers are not here.
+    /// Its layers are not stored.
     Absent,
 }
 
@@ -89,12 +89,12 @@ impl Registry {
         &self.inner.inspections
     }
 
-    /// What is done with what reading code shows.
+    /// The configured use of findings.
     pub(crate) fn inspects(&self) -> InspectionMode {
         self.settings().inspection.mode
     }
 
-    /// Has an image read in the background that was pushed or chosen. Returns at once.
+    /// Queues an image that was pushed or chosen. Returns at once.
     pub(crate) fn offer_inspection(&self, location: &Location, manifest: &Digest) {
         if self.inspects() != InspectionMode::TrustLabels {
             self.offer(Job::new(
@@ -122,7 +122,7 @@ impl Registry {
         }
     }
 
-    /// What an image needs, if all its layers were read; nothing is read or waited for.
+    /// What an image needs, if all its layers were read. Reads nothing and does not wait.
     pub(crate) async fn known_needs(
         &self,
         location: &Location,
@@ -146,7 +146,7 @@ impl Registry {
         Ok(Some(needs))
     }
 
-    /// The same, read now if it must be; nothing if that lasts beyond `deadline`.
+    /// The same, read now if necessary; `None` after `deadline`.
     pub(crate) async fn awaited_needs(
         &self,
         location: &Location,
@@ -182,17 +182,17 @@ impl Registry {
         }
     }
 
-    /// Reads what is missing of an image.
-    async fn inspect(&self, job: &Job, worker: &Worker) -> Result<Read, RegistryError> {
+    /// Reads the unread layers of an image.
+    async fn inspect(&self, job: &Job, worker: &Worker) -> Result<ImageReading, RegistryError> {
         let stored = job.location.stored().manifest(&job.manifest).await?;
         let Some(stored) = stored else {
-            return Ok(Read::Absent);
+            return Ok(ImageReading::Absent);
         };
         let Document::Manifest(manifest) = parse(&stored)? else {
-            return Ok(Read::Absent);
+            return Ok(ImageReading::Absent);
         };
         if !manifest.is_image() {
-            return Ok(Read::Absent);
+            return Ok(ImageReading::Absent);
         }
         let (mut layers, mut whole) = (Vec::new(), true);
         for layer in manifest.layers() {
@@ -201,25 +201,26 @@ impl Registry {
                 Some(known) => known,
                 None => match self.read_layer(job, layer, worker).await {
                     Ok(Some(needs)) => needs,
-                    Ok(None) => return Ok(Read::Absent),
+                    Ok(None) => return Ok(ImageReading::Absent),
                     Err(error) if job.waited_for => LayerNeeds::unread(error.to_string()),
                     Err(error) => return Err(error),
                 },
             };
-            // What is damaged is so for good; what broke off on its way is not.
+            // Damage is permanent; an interrupted transfer is not.
             whole &=
                 needs.problems().is_empty() || recorded(&job.location, digest).await?.is_some();
             layers.push((digest.to_string(), needs));
         }
         let needs = joined(&layers);
         Ok(if whole {
-            Read::Whole(needs)
+            ImageReading::Whole(needs)
         } else {
-            Read::Part(needs)
+            ImageReading::Part(needs)
         })
     }
 
-    /// Reads a layer and records what it needs; nothing if it is not here and nobody waits for it.
+    /// Reads a layer and records what it needs; `None` if it is not stored and no pull waits for
+    /// it.
     async fn read_layer(
         &self,
         job: &Job,
@@ -244,7 +245,7 @@ impl Registry {
             RegistryError::Broken("the thread that reads the code of layers has ended".to_owned())
         })?;
         self.counters().layers_inspected.inc();
-        // What broke off on its way may be read another time.
+        // An interrupted transfer may succeed later.
         if whole {
             let text = needs.to_json();
             let stored = job.location.stored();
@@ -253,26 +254,26 @@ impl Registry {
         Ok(Some(needs))
     }
 
-    /// Notes what came of a job.
-    fn inspected(&self, job: &Job, read: Result<Read, RegistryError>) {
+    /// Records the result of a job.
+    fn inspected(&self, job: &Job, read: Result<ImageReading, RegistryError>) {
         let (inspections, counters) = (self.inspections(), self.counters());
         let digest = &job.manifest;
         let needs = match read {
-            Ok(Read::Whole(needs)) => {
+            Ok(ImageReading::Whole(needs)) => {
                 counters.images_inspected.inc();
                 inspections
                     .known
                     .insert(digest.clone(), Arc::new(needs.clone()));
                 needs
             }
-            Ok(Read::Part(needs)) => {
+            Ok(ImageReading::Part(needs)) => {
                 counters.inspections_failed.inc();
                 inspections
                     .unread
                     .insert(digest.clone(), Arc::new(needs.clone()));
                 needs
             }
-            Ok(Read::Absent) => {
+            Ok(ImageReading::Absent) => {
                 counters.inspections_absent.inc();
                 self.not_read(job, "its layers are not here")
             }
@@ -283,7 +284,7 @@ impl Registry {
                 self.not_read(job, &error.to_string())
             }
         };
-        // Choices that were made before it was known are made anew.
+        // Choices that were made without these needs are dropped.
         if !needs.is_empty() || job.waited_for {
             self.inner.derivations.choose_anew();
             self.inner.answers.forget();
@@ -292,7 +293,7 @@ impl Registry {
 }
 
 impl Registry {
-    /// Tells those who wait for an image that it could not be read.
+    /// Wakes the pulls that wait for an image that could not be read.
     fn not_read(&self, job: &Job, why: &str) -> ImageNeeds {
         let needs = ImageNeeds {
             unread: vec![why.to_owned()],
@@ -304,7 +305,7 @@ impl Registry {
     }
 }
 
-/// Reads the images that wait, until none does.
+/// Works off the queue.
 async fn work_off(registry: Weak<Inner>) {
     let mut worker = None;
     loop {
@@ -347,12 +348,12 @@ async fn work_off(registry: Weak<Inner>) {
             ))),
         };
         let inspections = registry.inspections();
-        if matches!(read, Ok(Read::Absent)) && !job.waited_for {
+        if matches!(read, Ok(ImageReading::Absent)) && !job.waited_for {
             let stays = inspections.queue.lock().later(*job, Instant::now());
             if !stays {
                 registry.counters().inspections_absent.inc();
             }
-            // A pull that waits for it offers it again.
+            // A waiting pull queues it again.
             inspections.done.notify_waiters();
             continue;
         }
@@ -374,13 +375,13 @@ async fn without_panic<T>(
     })
 }
 
-/// What a layer was found to need, if it was read.
+/// The recorded needs of a layer, if it was read.
 async fn recorded(
     location: &Location,
     layer: &Digest,
 ) -> Result<Option<LayerNeeds>, RegistryError> {
     let text = location.stored().layer_needs(layer, RULE_VERSION).await?;
-    // What was written in another form is read again of the layer.
+    // A record in another form is replaced by reading the layer again.
     Ok(text.and_then(|text| LayerNeeds::from_json(&text).ok()))
 }
 

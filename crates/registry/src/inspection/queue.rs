@@ -8,21 +8,21 @@ use metahub_oci::Digest;
 
 use crate::access::location::Location;
 
-/// Most images that wait.
+/// Most queued images.
 const MOST: usize = 1000;
-/// How often an image is looked at whose layers are not here yet.
+/// How often an image is tried whose layers are not stored yet.
 const ATTEMPTS: u32 = 5;
-/// How long after the first time it is looked at again; then four times as long each time.
+/// The delay after the first attempt; then four times as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// An image to be read.
+/// An image to inspect.
 #[derive(Clone)]
 pub(super) struct Job {
     pub(super) location: Location,
     pub(super) manifest: Digest,
     /// Whether a pull waits for it, so that its layers are fetched, and read without pause.
     pub(super) waited_for: bool,
-    /// Who asks, as `Registry` has it: its fetches count for that client.
+    /// The client number of the pull (see `Registry`): its fetches count for that client.
     pub(super) client: i64,
     attempts: u32,
     due: Instant,
@@ -32,21 +32,21 @@ pub(super) struct Job {
 pub(super) struct Queue {
     jobs: VecDeque<Job>,
     known: HashSet<Digest>,
-    /// Whether somebody works on it.
+    /// Whether it is being read.
     pub(super) running: bool,
 }
 
-/// What became of an offer.
+/// The result of queueing an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
     Queued,
-    /// It waits already.
+    /// It is queued already.
     Known,
-    /// Too many wait: it, or another in its place, is left out.
+    /// The queue is full: it, or another one, was dropped.
     Full,
 }
 
-/// What there is to do.
+/// The next job.
 pub(super) enum Next {
     Job(Box<Job>),
     /// Nothing is due before then.
@@ -78,7 +78,7 @@ impl Queue {
         let mut offered = Offered::Queued;
         if self.jobs.len() >= MOST {
             offered = Offered::Full;
-            // What a pull waits for takes the place of what none waits for.
+            // An image that a pull waits for replaces one that none waits for.
             let other = self.jobs.iter().rposition(|other| !other.waited_for);
             let other = other.filter(|_| job.waited_for);
             match other.and_then(|at| self.jobs.remove(at)) {
@@ -97,7 +97,7 @@ impl Queue {
         offered
     }
 
-    /// Brings forward what waits; what is being read now is not among it.
+    /// Moves a queued image to the front; one that is being read is not queued.
     fn hurry(&mut self, job: Job) {
         let at = self
             .jobs
@@ -121,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// Puts back an image whose layers are not here; whether it will be looked at again.
+    /// Requeues an image whose layers are not stored. Returns whether it will be tried again.
     pub(super) fn later(&mut self, mut job: Job, now: Instant) -> bool {
         job.attempts += 1;
         if job.attempts >= ATTEMPTS {

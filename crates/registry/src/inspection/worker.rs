@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 /// The niceness of the thread: the highest there is.
 const NICE: i32 = 19;
 
-/// A layer to be read.
+/// A layer to read.
 pub(super) struct Layer {
     pub(super) stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
     /// Bytes a second at most.
@@ -33,12 +33,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it.
+    /// Starts the thread.
     pub(super) fn start() -> io::Result<Self> {
         let (work, jobs) = mpsc::channel::<(Layer, oneshot::Sender<Answer>)>();
         let handle = Handle::current();
         let run = move || {
-            // Of this thread alone, on Linux. Without it the thread works all the same.
+            // Only for this thread, on Linux. The thread also works without it.
             let _ = rustix::process::setpriority_process(None, NICE);
             let mut reader = LayerReader::new(Limits::default());
             while let Ok((layer, answer)) = jobs.recv() {
@@ -54,7 +54,7 @@ impl Worker {
         })
     }
 
-    /// What a layer needs; nothing if the thread has ended.
+    /// What a layer needs; `None` if the thread has ended.
     pub(super) async fn read(&self, layer: Layer) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
         let read = match self.work.send((layer, answer)) {
@@ -82,7 +82,7 @@ fn read(reader: &mut LayerReader, layer: Layer, handle: &Handle) -> Answer {
         failed: None,
     };
     let needs = reader.read(&mut source);
-    // To its end, where what arrives is verified.
+    // Read to its end, where the content is verified.
     let _ = io::copy(&mut source, &mut io::sink());
     match source.failed {
         None => (needs, true),
@@ -90,7 +90,7 @@ fn read(reader: &mut LayerReader, layer: Layer, handle: &Handle) -> Answer {
     }
 }
 
-/// A stream that is read no faster than it may.
+/// A stream with a limited rate.
 struct Paced<'h> {
     handle: &'h Handle,
     stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,

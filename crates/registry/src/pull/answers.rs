@@ -15,25 +15,25 @@ use metahub_store::StoredManifest;
 use crate::Registry;
 use crate::access::location::{LocalContent, Location};
 use crate::access::repository::Authorised;
-use crate::pull::choice::Answer;
+use crate::pull::choice::CachedChoice;
 use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Chosen, Explained, Form, Held};
 use crate::pull::source::{Children, Source};
-use crate::pull::standing::{CatalogIdentity, Found, Standing};
+use crate::pull::standing::{CatalogIdentity, Lookups, Standing};
 
 /// What an answer takes beside its manifest, in bytes, roughly.
 const ANSWER: usize = 1024;
 
-/// Answers that were given lately.
+/// Recent answers.
 #[derive(Default)]
 pub(crate) struct Answers {
-    found: Found<Key, (Arc<StoredManifest>, Arc<Chosen>)>,
-    explained: Found<Key, Arc<Explained>>,
-    /// How often something was found out that choices depend on.
+    found: Lookups<Key, (Arc<StoredManifest>, Arc<Chosen>)>,
+    explained: Lookups<Key, Arc<Explained>>,
+    /// Counts the findings on which choices depend.
     findings: AtomicU64,
 }
 
-/// What a request by tag is answered by. Its parts are compared where it is looked up.
+/// Everything that decides the answer to a request by tag. Its parts are compared on look-up.
 struct Key {
     catalog: CatalogIdentity,
     findings: u64,
@@ -46,7 +46,7 @@ struct Key {
 }
 
 /// A request by tag, and under what it began.
-pub(crate) struct Request<'a> {
+pub(crate) struct AnswerRequest<'a> {
     catalog: Arc<Catalog>,
     findings: u64,
     hash: u64,
@@ -58,13 +58,13 @@ pub(crate) struct Request<'a> {
 }
 
 impl Answers {
-    /// Ends all: something is known now that was not.
+    /// Drops all answers, because of a new finding.
     pub(crate) fn forget(&self) {
         self.findings.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Request<'_> {
+impl AnswerRequest<'_> {
     fn is(&self, key: &Key) -> bool {
         key.catalog.is(&self.catalog)
             && key.findings == self.findings
@@ -86,21 +86,21 @@ impl Request<'_> {
 }
 
 impl Authorised<'_> {
-    /// A request whose answer may be kept; nothing where it depends on more than is compared: who
-    /// asks an upstream under an own identity, and what a profile does before anything is read.
+    /// A request whose answer may be cached; `None` where it depends on more than is compared: on
+    /// the caller's identity at an upstream, or on a profile's actions before anything is read.
     pub(crate) fn request<'a>(
         &'a self,
         tag: &'a Tag,
         profile: &'a Composed,
         form: Form,
-    ) -> Option<Request<'a>> {
+    ) -> Option<AnswerRequest<'a>> {
         let registry = self.registry();
         if registry.caller.has_proven() || metahub_resolve::acts_before(profile) {
             return None;
         }
         let answers = &registry.inner.answers;
         let (name, profile, account) = (self.name(), profile.digest(), registry.client == 0);
-        Some(Request {
+        Some(AnswerRequest {
             findings: answers.findings.load(Ordering::SeqCst),
             catalog: registry.catalog(),
             hash: answers.found.hash(&(name, tag, profile, form, account)),
@@ -112,12 +112,12 @@ impl Authorised<'_> {
         })
     }
 
-    /// Keeps an answer for as long as nothing changes that it depends on.
+    /// Caches an answer for as long as nothing changes that it depends on.
     pub(crate) async fn keep_answer(
         &self,
-        request: &Request<'_>,
+        request: &AnswerRequest<'_>,
         work: &Derivation<'_>,
-        answer: &Answer,
+        answer: &CachedChoice,
     ) {
         let held = &answer.chosen.held;
         let Some(standing) = self.answer_standing(request, work, held).await else {
@@ -136,10 +136,10 @@ impl Authorised<'_> {
         );
     }
 
-    /// The same with how it came about.
+    /// The same for an answer with its explanation.
     pub(crate) async fn keep_explanation(
         &self,
-        request: &Request<'_>,
+        request: &AnswerRequest<'_>,
         work: &Derivation<'_>,
         explained: &Arc<Explained>,
     ) {
@@ -158,11 +158,11 @@ impl Authorised<'_> {
         );
     }
 
-    /// For how long an answer stands that was just found. Nothing where the client is told
-    /// something that may pass, and where something has changed meanwhile.
+    /// How long a new answer stays valid. `None` if it has a warning that may pass, or if something
+    /// has changed meanwhile.
     async fn answer_standing(
         &self,
-        request: &Request<'_>,
+        request: &AnswerRequest<'_>,
         work: &Derivation<'_>,
         held: &Held,
     ) -> Option<Standing> {
@@ -172,7 +172,7 @@ impl Authorised<'_> {
             return None;
         }
         let here = [self.name(), held.repository.name()];
-        // Taken before all is looked at again.
+        // Taken before everything is checked again.
         let standing = Standing::of(here.map(|name| registry.generation(name)));
         let of_source = self.source_standing(request, source).await?;
         let layers = registry.layers_standing(&work.changes)?;
@@ -180,8 +180,12 @@ impl Authorised<'_> {
         Some(standing.and(of_source).and(layers))
     }
 
-    /// For how long a tag names `source`.
-    async fn source_standing(&self, request: &Request<'_>, source: &Source) -> Option<Standing> {
+    /// How long `source` stays valid for a tag.
+    async fn source_standing(
+        &self,
+        request: &AnswerRequest<'_>,
+        source: &Source,
+    ) -> Option<Standing> {
         let (registry, tag) = (self.registry(), request.tag);
         let Children::At(location) = &source.children else {
             let catalog = &request.catalog;
@@ -189,7 +193,7 @@ impl Authorised<'_> {
             let (found, standing) = registry.collection_standing(catalog, collection)?;
             return is_same(&found, source).then_some(standing);
         };
-        // Elsewhere something may come that is asked for first.
+        // The tag may appear in a location that is searched first.
         let first = match location {
             Location::Local(_) => registry.settings().local == LocalContent::First,
             Location::Upstream(_) => {
@@ -208,10 +212,10 @@ impl Authorised<'_> {
 }
 
 impl Registry {
-    /// What was answered before, if it still stands.
+    /// The former answer, if it is still valid.
     pub(crate) fn answered_before(
         &self,
-        request: &Request<'_>,
+        request: &AnswerRequest<'_>,
     ) -> Option<(Arc<StoredManifest>, Arc<Chosen>)> {
         let found = &self.inner.answers.found;
         let answer = found.get(self, request.hash, |key| request.is(key))?;
@@ -220,14 +224,14 @@ impl Registry {
         Some(answer)
     }
 
-    /// How an answer came about, if that was asked before and the answer still stands.
-    pub(crate) fn explained_before(&self, request: &Request<'_>) -> Option<Arc<Explained>> {
+    /// The cached answer with its explanation, if it is still valid.
+    pub(crate) fn explained_before(&self, request: &AnswerRequest<'_>) -> Option<Arc<Explained>> {
         let found = &self.inner.answers.explained;
         found.get(self, request.hash, |key| request.is(key))
     }
 }
 
-/// Whether nothing has changed between two looks at a source.
+/// Whether a source is unchanged.
 fn is_same(now: &Source, before: &Source) -> bool {
     let places = match (&now.children, &before.children) {
         (Children::At(now), Children::At(before)) => now.is(before),

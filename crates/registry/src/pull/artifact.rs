@@ -10,28 +10,27 @@ use crate::Registry;
 use crate::access::location::Location;
 use crate::error::{RegistryError, unreadable};
 
-/// Referrers of one image that are looked at.
+/// Most referrers of one image that are read.
 const MAX_ARTIFACTS: usize = 100;
 /// Largest compatibility specification, in bytes.
 const MAX_SPECIFICATION: u64 = 64 * 1024;
 /// When an artifact was made (image specification, `annotations.md`).
 pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 
-/// What the newest compatibility artifact of an image says.
+/// The newest compatibility artifact of an image.
 pub(crate) enum Compatibility {
     /// There is none.
     None,
     /// A specification, as JSON.
     Specification(String),
-    /// There is one, or may be, and it cannot be read.
+    /// There is, or may be, one that cannot be read.
     Unreadable(String),
 }
 
 impl Registry {
     /// What the newest compatibility artifact of an image says.
     ///
-    /// # Errors
-    /// An upstream that could not be asked now, of which nothing is known from before.
+    /// # Errors An upstream that cannot be asked, without a former answer.
     pub(crate) async fn compatibility(
         &self,
         location: &Location,
@@ -58,7 +57,7 @@ impl Registry {
         })
     }
 
-    /// The specification that an artifact holds, as JSON; or why it cannot be read.
+    /// The specification in an artifact, as JSON; or why it cannot be read.
     async fn specification(
         &self,
         location: &Location,
@@ -77,8 +76,8 @@ impl Registry {
         Ok(json(&bytes.await?))
     }
 
-    /// The compatibility artifacts of an image that are held here or at its upstream; or why they
-    /// cannot be told.
+    /// The compatibility artifacts of an image, stored here or at its upstream; or why they cannot
+    /// be listed.
     async fn artifacts(
         &self,
         location: &Location,
@@ -109,8 +108,8 @@ impl Registry {
     }
 }
 
-/// The artifact that says it was made last; of several such, the one whose digest is greatest,
-/// so that every replica takes the same.
+/// The artifact with the latest time of creation; of several, the one with the greatest digest, so
+/// that every replica takes the same.
 pub(crate) fn newest(artifacts: Vec<Descriptor>) -> Option<Descriptor> {
     artifacts.into_iter().max_by_key(|artifact| {
         let created = artifact.annotation(CREATED);

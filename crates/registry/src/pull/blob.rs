@@ -25,22 +25,22 @@ use crate::error::RegistryError;
 use crate::provenance::parse_sources;
 use crate::pull::source::parse;
 
-/// How long an upstream may take to say whether it has a blob of a repository that nothing was
-/// pulled of yet: clients also ask before they push, when no upstream knows the name.
+/// How long an upstream may take to answer whether it has a blob of a repository from which nothing
+/// was pulled yet: clients also check before they push, when no upstream knows the name.
 const UNKNOWN_REPOSITORY: Duration = Duration::from_secs(5);
 
 /// A blob that can be read.
 #[derive(Clone)]
 pub enum BlobRead {
-    /// It is here.
+    /// It is stored.
     Held(OpenBlob),
-    /// It is being fetched; its size is known.
+    /// It is being fetched, and its size is known.
     Arriving {
-        /// Reads along.
+        /// Reads the blob while it arrives.
         follower: Follower,
         /// The whole size in bytes.
         size: u64,
-        /// Asks for what lies far ahead.
+        /// Prefetches ranges far ahead.
         prefetch: RangePrefetch,
     },
 }
@@ -55,8 +55,8 @@ impl BlobRead {
         }
     }
 
-    /// The bytes of `range`. Ends with an error, never short, if they cannot all be had, or if
-    /// they turn out to be damaged.
+    /// The bytes of `range`. Ends with an error, never short, if some cannot be read or are
+    /// damaged.
     pub fn stream(
         &self,
         range: Range<u64>,
@@ -72,8 +72,8 @@ impl BlobRead {
         }
     }
 
-    /// The same; where `windows` may be given out, parts of a file that is known to be right, or
-    /// is being fetched, are not read.
+    /// The same; with `windows`, parts of a verified file, or of one that is being fetched, are
+    /// returned without reading them.
     pub fn chunks(
         &self,
         range: Range<u64>,
@@ -91,10 +91,9 @@ impl BlobRead {
         }
     }
 
-    /// All bytes of a blob that should be small, verified.
+    /// All bytes of a small blob, verified.
     ///
-    /// # Errors
-    /// A blob of more than `limit` bytes, and what keeps it from being read.
+    /// # Errors A blob of more than `limit` bytes, and errors of reading it.
     pub async fn read(&self, limit: u64) -> Result<Bytes, RegistryError> {
         if self.size() > limit {
             return Err(RegistryError::Size(format!(
@@ -120,7 +119,7 @@ impl Repository<'_, Read> {
     pub async fn blob(&self, digest: &Digest) -> Result<BlobRead, RegistryError> {
         let repository = self.authorise(Request::Blob(digest)).await?;
         match repository.find(digest, Eagerness::Fetch).await? {
-            Some(Found::Here(blob)) => {
+            Some(FoundBlob::Here(blob)) => {
                 let counters = repository.registry().counters();
                 match &blob {
                     BlobRead::Held(_) => &counters.blobs_held,
@@ -139,21 +138,21 @@ impl Repository<'_, Read> {
         size.ok_or_else(|| RegistryError::Broken(format!("no upstream says how large {digest} is")))
     }
 
-    /// Whether there is a blob, and its size in bytes where that is known. Fetches nothing; says
-    /// what [`blob`](Self::blob) would give. What an upstream says of a repository that nothing was
-    /// pulled of yet counts only if it has the blob.
+    /// Whether a blob exists, and its size in bytes if known: the result that [`blob`](Self::blob)
+    /// would have, without fetching. For a repository from which nothing was pulled yet, an
+    /// upstream's answer counts only if it has the blob.
     pub async fn find_blob(&self, digest: &Digest) -> Result<Option<u64>, RegistryError> {
         let repository = self.authorise(Request::Blob(digest)).await?;
         match repository.find(digest, Eagerness::Ask).await? {
-            Some(Found::Here(blob)) => Ok(Some(blob.size())),
-            Some(Found::Upstream(size)) => Ok(size),
+            Some(FoundBlob::Here(blob)) => Ok(Some(blob.size())),
+            Some(FoundBlob::Upstream(size)) => Ok(size),
             None => Err(self.blob_unknown(digest)),
         }
     }
 
-    /// The size in bytes of a blob that this repository itself holds: what need not be pushed to
-    /// it. No upstream is asked, since a pushed manifest may not refer to what only an upstream
-    /// has.
+    /// The size in bytes of a blob that this repository itself holds, so that it need not be
+    /// pushed. No upstream is asked, since a pushed manifest may not refer to content that only an
+    /// upstream has.
     pub async fn pushed_blob_size(&self, digest: &Digest) -> Result<u64, RegistryError> {
         match held(&self.pushed_here()?, digest).await? {
             Some(blob) => Ok(blob.size()),
@@ -171,19 +170,19 @@ impl Authorised<'_> {
         &self,
         digest: &Digest,
         eagerness: Eagerness,
-    ) -> Result<Option<Found>, RegistryError> {
+    ) -> Result<Option<FoundBlob>, RegistryError> {
         let registry = self.registry();
         let locations = self.locations().await?;
         for location in &locations {
             if let Some(blob) = held(location.stored(), digest).await? {
-                return Ok(Some(Found::Here(blob)));
+                return Ok(Some(FoundBlob::Here(blob)));
             }
         }
         // Derived content and collections: the images that their manifests came from.
         let sources = self.stored().sources_of_blob(digest).await?;
         for image in parse_sources(&sources) {
             let locations = match registry.locations_of_image(&image).await {
-                // It was made before its source was read for each account as itself.
+                // It was derived before its source became a pass-through upstream's.
                 Err(error) if error.is_not_allowed() => continue,
                 locations => locations?,
             };
@@ -224,8 +223,8 @@ impl Authorised<'_> {
     }
 }
 
-/// Whether `image` at `location` has the blob, as far as its manifest is cached: an upstream that
-/// has one of the images that something was derived from is not asked for another's blobs.
+/// Whether `image` at `location` has the blob, as far as its manifest is cached: the upstream of
+/// one source of a derived image is not asked for blobs of another source.
 async fn leads_to(
     location: &Location,
     image: &ImageReference,
@@ -250,12 +249,12 @@ impl Registry {
         location: &Location,
         digest: &Digest,
         eagerness: Eagerness,
-    ) -> Result<Option<Found>, RegistryError> {
+    ) -> Result<Option<FoundBlob>, RegistryError> {
         if eagerness == Eagerness::Fetch {
-            return Ok(self.blob_at(location, digest).await?.map(Found::Here));
+            return Ok(self.blob_at(location, digest).await?.map(FoundBlob::Here));
         }
         if let Some(blob) = held(location.stored(), digest).await? {
-            return Ok(Some(Found::Here(blob)));
+            return Ok(Some(FoundBlob::Here(blob)));
         }
         let Location::Upstream(from) = location else {
             return Ok(None);
@@ -272,10 +271,10 @@ impl Registry {
                 _ => None,
             },
         };
-        Ok(Some(Found::Upstream(size)))
+        Ok(Some(FoundBlob::Upstream(size)))
     }
 
-    /// A blob of one location, if it is here whole.
+    /// A blob of one location, if it is stored.
     pub(crate) async fn blob_held(
         &self,
         location: &Location,
@@ -308,7 +307,7 @@ impl Registry {
                         prefetch,
                     }));
                 }
-                // An upstream that does not say the size: it is known when all has come.
+                // The upstream does not state the size: it is known at the end.
                 follower.completed().await
             }
         };
@@ -321,7 +320,7 @@ impl Registry {
         )))
     }
 
-    /// A blob that was verified a moment ago, as soon as it is in its place.
+    /// A blob that was just verified, once it is published.
     pub(crate) async fn arrived(
         &self,
         stored: &StoredRepository,
@@ -345,19 +344,19 @@ async fn held(
     Ok(open.map(BlobRead::Held))
 }
 
-/// How much trouble a question is worth.
+/// How far a request goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Eagerness {
     /// The bytes are wanted.
     Fetch,
-    /// Only whether it is there, and its size.
+    /// Only whether it exists, and its size.
     Ask,
-    /// The same, of an upstream that may not know the repository.
+    /// The same, at an upstream that may not know the repository.
     AskBriefly,
 }
 
-enum Found {
+enum FoundBlob {
     Here(BlobRead),
-    /// Its size, where that is known.
+    /// Its size, if known.
     Upstream(Option<u64>),
 }

@@ -26,21 +26,20 @@ use crate::pull::source::{Children, Source};
 
 /// Images read at once.
 const LOOKUPS: usize = 8;
-/// Images read for one choice. Those beyond are left out: what they require is not known.
+/// Most images read for one choice. Further ones are left out, because their requirements are
+/// unknown.
 const MAX_READ: usize = 256;
-/// How long candidates are taken as they are: a compatibility artifact may come later than its
-/// image.
+/// How long candidates are cached: a compatibility artifact may be pushed later than its image.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
-/// How long, where something was not at its upstream.
+/// The same, if something was missing at its upstream.
 const LIFETIME_OF_GAPS: Duration = Duration::from_secs(30);
-/// Larger indexes are not remembered, only the digest over them.
+/// Of larger indexes, only the digest is cached.
 const MAX_REMEMBERED: usize = 256 * 1024;
 
-/// What a choice is made among.
+/// The candidates of a choice.
 #[derive(Debug)]
 pub(crate) enum Candidates {
-    /// Nothing of the source is an image, or nothing is known of the machine: it is served as it
-    /// is.
+    /// The source contains no image, or the machine is unknown: the source is served as it is.
     None,
     /// A single image, as an index of one entry.
     Single(Index),
@@ -63,7 +62,7 @@ impl Candidates {
         }
     }
 
-    /// The same, of which some are never chosen, each for a reason.
+    /// The same without some images, each with the reason.
     pub(crate) fn without(&self, images: &HashMap<Digest, String>) -> Self {
         let without = |index: &Index| {
             let entries = index.manifests().iter().map(|entry| {
@@ -79,7 +78,7 @@ impl Candidates {
         }
     }
 
-    /// A single image, with what it requires.
+    /// A single image, with its requirements.
     pub(crate) fn alone(&self) -> Option<&Descriptor> {
         match self {
             Self::Single(index) => index.manifests().first(),
@@ -111,25 +110,25 @@ impl Candidates {
     }
 }
 
-/// Candidates for one login, as they were found.
+/// The candidates for one login.
 pub(crate) struct Judged {
-    /// Digest over the source and all that is known of its candidates: what a derivation from
-    /// them depends on, beside the profile.
+    /// Digest over the source and its candidates: with the profile, everything that a derivation
+    /// depends on.
     pub(crate) digest: Digest,
     until: Option<Instant>,
-    /// Not kept where they are large.
+    /// Not cached if they are large.
     candidates: Option<Arc<Candidates>>,
 }
 
 impl Judged {
-    /// Whether something was not where it should be, and may come at any time.
+    /// Whether something was missing that may appear at any time.
     pub(crate) fn has_gaps(&self) -> bool {
         self.until.is_some()
     }
 }
 
-/// Candidates found lately, by the repository and the digest of their source and the login's
-/// profile. Many requests for one make one search.
+/// Recent candidates, by the repository and the digest of their source and the login's profile.
+/// Concurrent requests make one search.
 pub(crate) struct JudgedLately(Coalesced<JudgedKey, Arc<Judged>>);
 
 type JudgedKey = (Option<RepositoryName>, Digest, Digest);
@@ -153,22 +152,22 @@ impl JudgedLately {
         Self(Coalesced::new(cache, move |judged| size(judged) as u64))
     }
 
-    /// Forgets all: something that images are judged by has changed.
+    /// Drops all, because of a new finding about images.
     pub(crate) fn forget(&self) {
         self.0.cache().invalidate_all();
     }
 }
 
 /// The search for candidates of one source.
-struct Search<'a> {
+struct CandidateSearch<'a> {
     registry: &'a Registry,
     source: &'a Source,
-    /// Whether something was not where it should be, and may come.
+    /// Whether something was missing that may appear.
     gaps: bool,
 }
 
 impl Registry {
-    /// The candidates of `source` for `profile`, as they were found lately or are found now.
+    /// The candidates of `source` for `profile`, cached or computed.
     pub(crate) async fn judged(
         &self,
         source: &Source,
@@ -194,7 +193,7 @@ impl Registry {
         Box::pin(judged).await
     }
 
-    /// The candidates that were judged; found again where they were too large to be kept.
+    /// The judged candidates; computed again if they were too large to be cached.
     pub(crate) async fn candidates(
         &self,
         judged: &Judged,
@@ -243,7 +242,7 @@ impl Registry {
         source: &Source,
         profile: &Composed,
     ) -> Result<(Candidates, bool), RegistryError> {
-        let mut search = Search {
+        let mut search = CandidateSearch {
             registry: self,
             source,
             gaps: false,
@@ -260,7 +259,7 @@ impl Registry {
     }
 }
 
-impl Search<'_> {
+impl CandidateSearch<'_> {
     async fn of_manifest(
         &mut self,
         manifest: &Manifest,
@@ -281,7 +280,7 @@ impl Search<'_> {
         profile: &Composed,
     ) -> Result<Candidates, RegistryError> {
         let mut list = match &self.source.children {
-            // A collection's index was made here, of what its entries lead to.
+            // A collection's index was made here, from the images of its entries.
             Children::Each(_) => index.manifests().to_vec(),
             Children::At(location) => {
                 let (list, gaps) = self.registry.flattened(location, index).await?;
@@ -351,7 +350,7 @@ impl Search<'_> {
 }
 
 impl Registry {
-    /// A candidate with what its image says of itself, and whether the image is not there.
+    /// A candidate with its image's own statements, and whether the image is missing.
     async fn read_candidate(
         &self,
         source: &Source,
@@ -376,7 +375,7 @@ impl Registry {
     }
 }
 
-/// Leaves out what was not read: the choice has cost enough.
+/// Leaves out unread images: the choice is at its limit.
 fn leave_unread(list: &mut [Descriptor]) {
     for candidate in list {
         if candidate.annotation(metahub_resolve::READ) != Some("yes") {

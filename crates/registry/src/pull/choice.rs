@@ -19,16 +19,16 @@ use crate::error::RegistryError;
 use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Chosen, Held};
 
-/// Bytes of choices that are kept in memory: some twenty thousand.
+/// Bytes of choices that are cached in memory: some twenty thousand choices.
 const CHOICES: u64 = 16 * 1024 * 1024;
 /// What a choice takes beside its warnings, in bytes, roughly.
 const CHOICE: usize = 768;
-/// How long a choice stands: what an image says of itself may come later than the image.
+/// How long a choice is cached: an image's statements may be pushed later than the image.
 const LIFETIME: Duration = Duration::from_secs(600);
-/// Outcomes that are known to be in the store, without asking it.
+/// Most outcomes whose place in the store is cached.
 const OUTCOMES: u64 = 4096;
 
-/// Choices and outcomes found or made lately. Many requests for one do the work once.
+/// Recent choices and outcomes. Concurrent requests do the work once.
 pub(crate) struct Derivations {
     choices: Coalesced<Digest, Arc<Chosen>>,
     outcomes: Coalesced<Digest, Held>,
@@ -53,25 +53,28 @@ impl Default for Derivations {
     }
 }
 
-/// What a login gets.
-pub(crate) struct Answer {
+/// The content that a login gets.
+pub(crate) struct CachedChoice {
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) chosen: Arc<Chosen>,
-    /// Whether it was chosen before.
+    /// Whether it was cached.
     pub(crate) again: bool,
 }
 
 impl Derivations {
-    /// Forgets what logins were found to get: something is known now that was not.
+    /// Drops all choices, because of a new finding.
     pub(crate) fn choose_anew(&self) {
         self.choices.cache().invalidate_all();
     }
 }
 
 impl Registry {
-    /// What the login gets, and what to tell it: chosen before, or now. What the store does not
-    /// hold any more is derived again, to the same bytes.
-    pub(crate) async fn chosen(&self, work: &Derivation<'_>) -> Result<Answer, RegistryError> {
+    /// The content that the login gets, with warnings: from the cache, or chosen now. An outcome
+    /// that the store does not hold any more is derived again, to the same bytes.
+    pub(crate) async fn chosen(
+        &self,
+        work: &Derivation<'_>,
+    ) -> Result<CachedChoice, RegistryError> {
         let choices = &self.inner.derivations.choices;
         let key = work.key();
         for _ in 0..2 {
@@ -82,17 +85,17 @@ impl Registry {
                     self.counters().derived_known.inc();
                     chosen
                 }
-                // Boxed: choosing keeps whole documents at hand, and a warm pull should not carry
-                // room for them.
+                // Boxed: the state of choosing holds whole documents, and should not enlarge a warm
+                // pull's.
                 None => {
                     let chosen = choices.get_or_ask(key.clone(), || work.run());
                     Box::pin(chosen).await?
                 }
             };
-            // Noted before it is looked for, so that it is not evicted in between.
+            // Noted before the look-up, so that it is not evicted in between.
             self.used_derived(chosen.held.repository.name(), &chosen.held.digest);
             if let Some(stored) = chosen.held.manifest().await? {
-                return Ok(Answer {
+                return Ok(CachedChoice {
                     stored,
                     chosen,
                     again,
@@ -106,8 +109,8 @@ impl Registry {
         ))
     }
 
-    /// Where the outcome `key` is stored: known, or made by `make`, by one of those who ask at
-    /// once.
+    /// Where the outcome `key` is stored: cached, or made by `make`, once for all concurrent
+    /// callers.
     pub(crate) async fn outcome_of(
         &self,
         key: &Digest,

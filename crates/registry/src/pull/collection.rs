@@ -25,23 +25,23 @@ use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
-use crate::pull::standing::{CatalogIdentity, Found, Standing, bytes_of};
+use crate::pull::standing::{CatalogIdentity, Lookups, Standing, bytes_of};
 
-/// Entries looked up at once. Most lie in memory; those that do not wait for an upstream.
+/// Entries looked up at once. Most are in memory; the others wait for an upstream.
 const LOOKUPS: usize = 8;
 
-/// How long a built index is taken as it is, though no image of it changed: a compatibility
-/// artifact may come later than the image that it is about.
+/// How long a built index is cached while its images are unchanged: a compatibility artifact may be
+/// pushed later than its image.
 const LIFETIME: Duration = Duration::from_secs(600);
 
-/// A collection's index, and where each of its children is found.
+/// A collection's index, and the location of each of its children.
 #[derive(Clone)]
 pub(crate) struct Built {
     stored: Arc<StoredManifest>,
     locations: Arc<HashMap<Digest, Location>>,
-    /// Whether all could be read that the images say of themselves.
+    /// Whether all statements of the images could be read.
     complete: bool,
-    /// Why one could not be read, if that may pass.
+    /// Why an image could not be read, if that may pass.
     failure: Option<Arc<RegistryError>>,
 }
 
@@ -51,7 +51,7 @@ impl Built {
     }
 }
 
-/// The indexes of collections that were built lately.
+/// Recently built indexes of collections.
 pub(crate) type Collections = Coalesced<Digest, Built>;
 
 pub(crate) fn collections_lately() -> Collections {
@@ -62,14 +62,14 @@ pub(crate) fn collections_lately() -> Collections {
     Coalesced::new(cache, Built::size)
 }
 
-/// What became of looking up one entry's image.
+/// The result of looking up one entry's image.
 type Lookup = Result<Source, Arc<RegistryError>>;
 
-/// What collections were found to be.
-pub(crate) type CollectionsFound = Found<Asked, Source>;
+/// Recent look-ups of collections.
+pub(crate) type CollectionsFound = Lookups<CollectionKey, Source>;
 
 /// Collections whose entries are being looked up: the documents by their address, name, tag, and
-/// whether an account asks. What comes of it is shared while it stands.
+/// whether an account asks. The result is shared while it is valid.
 pub(crate) type CollectionLookups =
     SingleFlight<(usize, RepositoryName, Tag, bool), Option<(Source, Standing)>>;
 
@@ -81,8 +81,8 @@ pub(crate) fn collection_lookups() -> CollectionLookups {
     })
 }
 
-/// A collection that was asked for.
-pub(crate) struct Asked {
+/// A requested collection.
+pub(crate) struct CollectionKey {
     catalog: CatalogIdentity,
     name: RepositoryName,
     tag: Tag,
@@ -90,7 +90,7 @@ pub(crate) struct Asked {
     account: bool,
 }
 
-impl Asked {
+impl CollectionKey {
     fn is(&self, catalog: &Arc<Catalog>, asked: (&RepositoryName, &Tag, bool)) -> bool {
         self.catalog.is(catalog) && (&self.name, &self.tag, self.account) == asked
     }
@@ -99,9 +99,8 @@ impl Asked {
 impl Registry {
     /// The source of a collection: the index of everything that its entries lead to.
     ///
-    /// An entry that cannot be read now is left out with a warning, so that one upstream's
-    /// trouble does not take away what others hold; if none can be read, the first error is the
-    /// answer.
+    /// An entry that cannot be read now is left out with a warning, so that one failing upstream
+    /// does not affect the images of others; if none can be read, the first error is the answer.
     pub(crate) async fn collection_source(
         &self,
         catalog: &Arc<Catalog>,
@@ -150,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Looks up a collection's entries, and keeps what it was found to be.
+    /// Looks up a collection's entries, and caches the result.
     async fn find_collection(
         &self,
         catalog: &Arc<Catalog>,
@@ -159,7 +158,7 @@ impl Registry {
     ) -> Result<(Source, Option<Standing>), RegistryError> {
         let (source, standing) = self.look_up_entries(collection).await?;
         if let Some(standing) = &standing {
-            let asked = Asked {
+            let asked = CollectionKey {
                 catalog: CatalogIdentity::of(catalog),
                 name: collection.name.clone(),
                 tag: collection.tag.clone(),
@@ -172,8 +171,8 @@ impl Registry {
         Ok((source, standing))
     }
 
-    /// For how long it stands what a collection was found to be; nothing where its entries are to
-    /// be looked up again.
+    /// How long the look-up of a collection stays valid; `None` if its entries must be looked up
+    /// again.
     pub(crate) fn collection_standing(
         &self,
         catalog: &Arc<Catalog>,
@@ -224,7 +223,7 @@ impl Registry {
             .get_or_share(key.clone(), self.build(collection, lookups))
             .await?;
         if !built.complete {
-            // What could not be read now is asked for again by the next pull.
+            // The next pull requests again what could not be read.
             self.inner.collections.cache().invalidate(&key).await;
             standing = None;
         }
@@ -303,8 +302,9 @@ impl Registry {
         })
     }
 
-    /// What an entry's image is, and where its manifests lie. Only what the entry leaves open is
-    /// read of the image. One that cannot be read now is missing, and asked for again.
+    /// The image of an entry, and the location of its manifests. The image is read only for what
+    /// the entry does not state. An image that cannot be read now counts as missing, and is
+    /// requested again.
     async fn pointed(
         &self,
         entry: &Entry,
@@ -328,7 +328,7 @@ impl Registry {
         (pointed, location)
     }
 
-    /// The same, and whether something of it is not there and may come.
+    /// The same, and whether a part of it is missing that may appear.
     async fn pointed_at(
         &self,
         entry: &Entry,
@@ -373,7 +373,7 @@ fn repository(entry: &Entry) -> RepositoryName {
     entry.image.name().clone()
 }
 
-/// What the built index depends on, as one digest.
+/// A digest over everything that the built index depends on.
 fn key(collection: &Collection, lookups: &[Lookup]) -> Digest {
     let digests: Vec<Option<&str>> = lookups
         .iter()

@@ -17,16 +17,15 @@ use crate::error::{RegistryError, is_offline, unreadable};
 use crate::pull::artifact::{CREATED, newest};
 use crate::pull::candidates::LIFETIME;
 
-/// What upstreams told lately, and when; the descriptors are [`reduced`].
+/// Recent answers of upstreams, and their times; the descriptors are [`reduced`].
 pub(crate) type CompatibilityArtifacts =
     moka::future::Cache<(RepositoryName, Digest), (Instant, Option<Descriptor>)>;
 
 impl Registry {
-    /// The newest compatibility artifact that an upstream says refers to an image; or why that
-    /// cannot be told.
+    /// The newest compatibility artifact among an image's referrers at an upstream; or why it is
+    /// unknown.
     ///
-    /// # Errors
-    /// An upstream that cannot be asked now, and that nobody asked before.
+    /// # Errors An upstream that cannot be asked, without a former answer.
     pub(crate) async fn upstream_artifact(
         &self,
         from: &UpstreamRepository,
@@ -45,7 +44,7 @@ impl Registry {
                 }
                 newest(all.descriptors.iter().filter_map(reduced).collect())
             }
-            // It tells us nothing: for us there are none.
+            // A refusal counts as having none.
             Err(error) if error.is_refusal() => {
                 self.counters().referrers_refused.inc();
                 None
@@ -58,7 +57,7 @@ impl Registry {
         Ok(Ok(artifact))
     }
 
-    /// What is known of an upstream that fails with `error`.
+    /// The last answer of an upstream that fails with `error`.
     async fn told_last(
         &self,
         stored: &StoredRepository,
@@ -85,13 +84,13 @@ impl Registry {
             }
             (Some(artifact), None) => Ok(Ok(artifact)),
             (None, Some(error)) => Err(error),
-            // Offline, what is here is all there is.
+            // Offline, only stored content counts.
             (None, None) => Ok(Ok(None)),
         }
     }
 }
 
-/// Writes down what was told. A store that cannot be written is no reason to refuse a pull.
+/// Stores an answer. A failing store does not fail a pull.
 async fn write_down(stored: &StoredRepository, digest: &Digest, artifact: Option<&Descriptor>) {
     let known = stored.compatibility(digest).await;
     if matches!(&known, Ok(Some(known)) if known.as_ref() == artifact) {
@@ -103,8 +102,8 @@ async fn write_down(stored: &StoredRepository, digest: &Digest, artifact: Option
     }
 }
 
-/// Notes that what a bundle brought with an upstream's image is all that refers to it, unless the
-/// upstream itself said so before.
+/// Records the referrers in a bundle as all referrers of an upstream's image, unless the upstream
+/// itself was asked before.
 ///
 /// # Errors
 /// If the store fails.
@@ -127,8 +126,8 @@ pub(crate) async fn note_from_bundle(
     Ok(stored.set_compatibility(digest, artifact.as_ref()).await?)
 }
 
-/// A compatibility artifact's descriptor with no more than telling the newest needs: annotations
-/// may be as large as a manifest. Nothing of another type.
+/// A compatibility artifact's descriptor, reduced to what finding the newest needs: annotations may
+/// be as large as a manifest. `None` for another type.
 fn reduced(descriptor: &Descriptor) -> Option<Descriptor> {
     let kind = descriptor.as_json().get("artifactType");
     if kind.and_then(Value::as_str) != Some(nfd::ARTIFACT_TYPE) {

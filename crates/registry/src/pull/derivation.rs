@@ -21,45 +21,45 @@ use crate::pull::layers::ImageActions;
 use crate::pull::outcome::{Chosen, Explained, Form, Held, OUTCOME_VERSION};
 use crate::pull::source::{Children, Source, parse};
 
-/// One run of the events.
+/// One derivation: a run of the events.
 pub(crate) struct Derivation<'a> {
-    /// The repository that was asked for, which also takes what is derived.
+    /// The requested repository, which also holds the derived content.
     pub(crate) repository: &'a Authorised<'a>,
     pub(crate) tag: &'a Tag,
     pub(crate) source: Source,
-    /// What of it can be chosen from.
+    /// The candidates.
     pub(crate) judged: Arc<Judged>,
     pub(crate) profile: &'a Composed,
-    /// What is done to the images.
+    /// The actions on the images.
     pub(crate) changes: ImageActions<'a>,
     pub(crate) form: Form,
 }
 
-/// What a login gets of a source, before anything is made.
+/// The decision on what a login gets from a source, before anything is made.
 pub(crate) struct Decided {
     pub(crate) choice: Choice,
-    /// One verdict for each entry of the source; none where there was nothing to choose from.
+    /// One verdict for each entry of the source; none if there was no choice.
     pub(crate) verdicts: Verdicts,
-    /// What is left for each machine, with what that is known to require; nothing where there was
-    /// nothing to choose from.
+    /// The chosen entry for each machine, with its known requirements; empty if there was no
+    /// choice.
     pub(crate) chosen: Vec<Descriptor>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// What is served.
+/// The form of what is served.
 pub(crate) enum Choice {
     /// The source, as it is.
     Source,
-    /// The one image that is left of an index, as it is.
+    /// The one image that is left of an index, unchanged.
     Image {
         location: Location,
         stored: Arc<StoredManifest>,
         platform: Option<Platform>,
         requires: Vec<String>,
     },
-    /// What is left of an index: its entries as they are in the source, and as they are listed.
+    /// What is left of an index: its entries as in the source, and as listed.
     Index(Narrowed),
-    /// A single image, with what the profile does to it.
+    /// A single image, to be changed by the profile.
     Changed(Manifest),
 }
 
@@ -79,9 +79,9 @@ impl Derivation<'_> {
         self.repository.registry()
     }
 
-    /// What the login's choice depends on, as one digest.
+    /// A digest over everything that the login's choice depends on.
     pub(crate) fn key(&self) -> Digest {
-        // A tuple, since every pull by a login with a profile comes by here: no document is built.
+        // A tuple rather than a document, since every pull by a login with a profile comes here.
         digest_over(&(
             OUTCOME_VERSION,
             self.repository.name().as_str(),
@@ -93,7 +93,7 @@ impl Derivation<'_> {
         ))
     }
 
-    /// Chooses, and finds or makes what was chosen.
+    /// Chooses, and looks up or makes the outcome.
     pub(crate) async fn run(&self) -> Result<Arc<Chosen>, RegistryError> {
         let decided = self.decide().await?;
         let held = self.held(&decided.choice).await?;
@@ -104,7 +104,7 @@ impl Derivation<'_> {
         }))
     }
 
-    /// The same, with how it came about.
+    /// The same, with its explanation.
     pub(crate) async fn explain(&self) -> Result<Explained, RegistryError> {
         let decided = self.decide().await?;
         let held = self.held(&decided.choice).await?;
@@ -126,14 +126,14 @@ impl Derivation<'_> {
         })
     }
 
-    /// The first step: what of the source the login gets.
+    /// The first step: decides what the login gets from the source.
     async fn decide(&self) -> Result<Decided, RegistryError> {
         let decided = self.decide_by(self.registry().document(&self.source.stored).await?);
         decided.await.map_err(|error| {
             if !matches!(error.root(), RegistryError::NothingFits { .. }) {
                 return error;
             }
-            // What fits may be what could not be read.
+            // An image that could not be read may fit.
             if let Some(failure) = &self.source.failure {
                 return RegistryError::Shared(Arc::clone(failure));
             }
@@ -145,7 +145,7 @@ impl Derivation<'_> {
     }
 
     async fn decide_by(&self, document: Arc<Document>) -> Result<Decided, RegistryError> {
-        // A profile that does nothing but redirect leaves what is there as it is.
+        // A profile that only redirects leaves the content unchanged.
         if let Some(name) = &self.source.redirected
             && self.source.kind != SourceKind::Collection
             && !metahub_resolve::applies(self.profile, name)
@@ -170,7 +170,7 @@ impl Derivation<'_> {
         }
     }
 
-    /// A single image: refused where the hardware cannot run it, as it would be in an index.
+    /// A single image: refused if the hardware cannot run it, as in an index.
     async fn judge(&self, manifest: &Manifest) -> Result<Decided, RegistryError> {
         let (verdicts, warnings) = self.judge_alone(manifest).await?;
         let chosen = self.candidates().await?.alone().cloned();
@@ -194,7 +194,7 @@ impl Derivation<'_> {
             .await
     }
 
-    /// In which form what is left of an index is served.
+    /// The form in which the rest of an index is served.
     async fn choose(&self, narrowed: Narrowed) -> Result<Decided, RegistryError> {
         let untouched = self.changes.is_empty()
             && matches!(self.source.children, Children::At(_))
@@ -219,10 +219,9 @@ impl Derivation<'_> {
         })
     }
 
-    /// The image that is left of an index, where it is served itself: it is the only one, nothing
-    /// is added to it, and the login says that the machine is of its architecture, so that no
-    /// client needs an index to see that it is not for it. Its own digest is what its publisher
-    /// signed.
+    /// The image that is left of an index, if it is served itself: it is the only one, nothing is
+    /// added to it, and the login states the machine's architecture, so that no client needs an
+    /// index to see that the image is not for it. Its publisher signed its own digest.
     async fn only_image(&self, narrowed: &Narrowed) -> Result<Option<Choice>, RegistryError> {
         let [entry] = narrowed.chosen.as_slice() else {
             return Ok(None);
@@ -261,7 +260,7 @@ impl Derivation<'_> {
         })
     }
 
-    /// The second step: where what was chosen lies, found or made.
+    /// The second step: looks up or makes the outcome.
     async fn held(&self, choice: &Choice) -> Result<Held, RegistryError> {
         let here = |location: &Location, digest: &Digest| Held {
             repository: location.stored().clone(),
@@ -292,7 +291,7 @@ impl Derivation<'_> {
         let repository = self.repository.stored();
         let held = self.registry().outcome_of(&key, repository, Box::pin(make));
         let held = match Box::pin(held).await {
-            // What an upstream refused to another account it may give to this one.
+            // The upstream may have refused another account, and accept this one.
             Err(error) if error.is_not_allowed() => {
                 let made = self.make(choice).await?;
                 self.store(&unsigned, made).await?
@@ -303,8 +302,8 @@ impl Derivation<'_> {
         Ok(held)
     }
 
-    /// What the bytes of an outcome depend on, as one digest. Nothing of it is a login's own words:
-    /// the layers' names are written in the catalog.
+    /// A digest over everything that decides the bytes of an outcome. It contains no words of a
+    /// login: the layers' names come from the catalog.
     fn outcome_key(&self, choice: &Choice) -> Digest {
         let (form, chosen) = match choice {
             Choice::Source => ("source", &self.source.stored.digest),
@@ -322,7 +321,7 @@ impl Derivation<'_> {
         ))
     }
 
-    /// The images that the outcome is derived from, as its annotations name them.
+    /// The sources of the outcome, as its annotations name them.
     fn bases(&self, choice: &Choice) -> Vec<String> {
         match (&self.source.children, choice) {
             (Children::At(location), _) => {

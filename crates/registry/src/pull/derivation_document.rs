@@ -12,14 +12,14 @@ pub const DERIVATION: &str = "application/vnd.metahub.derivation.v1+json";
 /// How a manifest or index was derived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DerivationDocument {
-    /// The manifest or index that it was derived from. Its own signatures and bills of materials
-    /// are what the referrers API lists for it in its repository.
+    /// The manifest or index that it was derived from. The referrers API lists its own signatures
+    /// and bills of materials in its repository.
     pub source: DerivationSource,
     /// The layer images that were added, in order.
     pub layers: Vec<AddedImage>,
-    /// What was asked for.
+    /// The profile.
     pub profile: AppliedProfile,
-    /// What was done, in order.
+    /// The actions, in order.
     pub actions: Vec<AppliedAction>,
     /// Of an index: its manifests that were changed. The others are as in the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,7 +55,7 @@ pub struct AddedImage {
     pub layers: usize,
 }
 
-/// What of a profile came to bear.
+/// The part of a profile that was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedProfile {
     /// Over the actions in their canonical form.
@@ -77,7 +77,7 @@ impl AppliedProfile {
 pub struct AppliedAction {
     /// Its name, such as `manifest-add`.
     pub name: String,
-    /// What it did, in words.
+    /// Its effect, in words.
     pub did: String,
 }
 

@@ -13,7 +13,7 @@ use crate::inspection::settings::InspectionMode;
 use crate::pull::candidates::Candidates;
 use crate::pull::derivation::Derivation;
 
-/// How often another image is chosen in place of one that does not fit by its code.
+/// How often another image is chosen instead of one that does not fit by its code.
 const MOST_ROUNDS: usize = 16;
 
 impl Derivation<'_> {
@@ -70,8 +70,8 @@ impl Derivation<'_> {
         Ok(fits)
     }
 
-    /// The same of the layers that the profile adds to an image: those of each layer image by
-    /// themselves. Why they cannot be added is told when they are.
+    /// The same for the layers that the profile adds to an image, layer image by layer image.
+    /// Layers that cannot be added are reported when they are added.
     async fn layers_fit_by_code(
         &self,
         entry: &Descriptor,
@@ -121,8 +121,8 @@ impl Derivation<'_> {
         Ok(fits)
     }
 
-    /// What the profile leaves of an index. What does not fit by its code is left out in turn, until
-    /// what is chosen fits.
+    /// Narrows an index by the profile. An image that does not fit by its code is left out and the
+    /// choice repeated, until it fits.
     pub(super) async fn narrow(&self, document: Arc<Document>) -> Result<Narrowed, RegistryError> {
         let mut candidates = None;
         let mut refused: HashMap<Digest, String> = HashMap::new();

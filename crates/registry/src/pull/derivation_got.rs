@@ -12,8 +12,8 @@ use crate::pull::explanation::SourceKind;
 use crate::pull::source::parse;
 
 impl Derivation<'_> {
-    /// What the machine gets; nothing where the login names no processor, or the image is built
-    /// for none: a pull of what nobody builds for processors shows no lack of a build.
+    /// What the machine gets; `None` if the login names no processor, or the image has no builds
+    /// for processors: such a pull shows no missing build.
     pub(super) async fn got(&self, decided: &Decided) -> Option<Got> {
         let (profile, chosen) = (self.profile, decided.chosen.as_slice());
         let target = target_of(profile)?;
@@ -29,7 +29,7 @@ impl Derivation<'_> {
         let got = match built_for(graph, entry).filter(|of| graph.depth(of) > 0) {
             Some(of) => DemandGot::Build(of.to_string()),
             None if !self.is_built_for_processors(decided) => return None,
-            // Nothing more can be built for a login that names an architecture.
+            // A login that names only an architecture misses no build.
             None if graph.depth(target) == 0 => DemandGot::Build(target.to_string()),
             None => DemandGot::Generic,
         };

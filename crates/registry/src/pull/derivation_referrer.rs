@@ -16,9 +16,9 @@ use crate::pull::derivation_document::{
 use crate::pull::outcome_store::{EMPTY_CONFIG, Made, Part};
 use crate::pull::source::{Children, parse};
 
-/// Documents of one manifest, at most: several outcomes may come to the same bytes.
+/// Most documents of one manifest: several outcomes may have the same bytes.
 const MOST_DOCUMENTS: usize = 16;
-/// Referrers that are looked through for them.
+/// Most referrers that are searched for them.
 const MOST_REFERRERS: usize = 256;
 /// The largest document that is read, in bytes. Real ones have a few KiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -52,14 +52,14 @@ impl Provenance {
         })
     }
 
-    /// What it takes in the database.
+    /// Its size in the database.
     pub(crate) fn bytes(&self) -> u64 {
         (self.document.len() + self.referrer.bytes().len() + EMPTY_CONFIG.len()) as u64
     }
 }
 
 impl Derivation<'_> {
-    /// The provenance of a part; none of one that is as its publisher made it.
+    /// The provenance of a part; `None` for an unchanged one.
     pub(crate) fn provenance(
         &self,
         part: &Part,
@@ -95,7 +95,7 @@ impl Derivation<'_> {
 
     fn of_image(&self, part: &Part) -> DerivationDocument {
         let source = match (&self.source.children, part.sources.first()) {
-            // An entry of a collection lies in a repository of its own.
+            // An entry of a collection is in another repository.
             (Children::Each(_), Some((location, digest))) => named_at(location, digest),
             (_, Some((_, digest))) => self.named(digest),
             (_, None) => self.named(&self.source.stored.digest),
@@ -132,8 +132,8 @@ impl Derivation<'_> {
         }
     }
 
-    /// A manifest of the repository that was asked for: who may read what is derived may read it
-    /// there, with what refers to it. What a profile redirected to lies elsewhere.
+    /// A manifest of the requested repository: callers who may read the derived manifest may read
+    /// it there, with its referrers. The target of a redirect is in another repository.
     fn named(&self, digest: &Digest) -> DerivationSource {
         if let Children::At(location) = &self.source.children
             && self.source.redirected.is_some()
@@ -159,7 +159,7 @@ fn named_at(location: &Location, digest: &Digest) -> DerivationSource {
 
 impl Authorised<'_> {
     /// The documents that were stored here with a derived manifest, with the digests of their
-    /// referrers. Those that somebody pushed do not count.
+    /// referrers. Pushed ones do not count.
     async fn derivation_referrers(
         &self,
         subject: &Digest,
@@ -185,7 +185,7 @@ impl Authorised<'_> {
         Ok(documents)
     }
 
-    /// Whether the provenance of a manifest is stored already, or as many others as there may be.
+    /// Whether the provenance of a manifest is stored already, or the maximum of others is.
     pub(crate) async fn has_provenance(
         &self,
         subject: &Digest,
@@ -196,7 +196,7 @@ impl Authorised<'_> {
         Ok(known.len() >= MOST_DOCUMENTS || known.iter().any(same))
     }
 
-    /// How a manifest was derived, if it was derived here.
+    /// The derivation of a manifest, if it was derived here.
     pub(crate) async fn derivation_of(
         &self,
         digest: &Digest,

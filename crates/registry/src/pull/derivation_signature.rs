@@ -16,18 +16,18 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
-    /// What it takes in the database.
+    /// Its size in the database.
     pub(crate) fn bytes(&self) -> u64 {
         (self.bundle.len() + self.referrer.bytes().len()) as u64
     }
 }
 
-/// Some of what was to be signed is not.
+/// A manifest could not be signed.
 pub(crate) struct Unsigned;
 
 impl Registry {
-    /// The key of an outcome whose derived manifests are signed: what was stored without a
-    /// signature, or with one by another key, is found no more and stored again with one.
+    /// The key of an outcome with signed manifests: an outcome that was stored without a signature,
+    /// or with one by another key, is not found by it and is stored again.
     pub(crate) fn signed_key(&self, outcome: &Digest) -> Digest {
         match &self.settings().signer {
             Some(signer) => digest_over(&(outcome.as_str(), signer.fingerprint().as_str())),
@@ -35,8 +35,8 @@ impl Registry {
         }
     }
 
-    /// Signs `subjects`; a signature for each, or none where nothing is signed. A failure is logged
-    /// and stops no pull.
+    /// Signs `subjects`: a signature for each, or none without a key. A failure is logged and fails
+    /// no pull.
     pub(crate) async fn signatures(
         &self,
         subjects: Vec<Descriptor>,

@@ -13,13 +13,13 @@ use crate::pull::explanation::{AddedLayers, Child, children_of};
 use crate::pull::outcome_store::{Made, Part};
 use crate::pull::source::{Children, parse};
 
-/// Manifests of an index that is served as it is under another name.
+/// Most manifests of an index that is served unchanged under another name.
 const MAX_REDIRECTED: usize = 128;
-/// Machines whose images are changed in one index, at most: each costs documents of its own.
+/// Most machines whose images are changed in one index: each needs its own documents.
 const MAX_MACHINES: usize = 64;
 
 impl Derivation<'_> {
-    /// The documents of an outcome. Reads what is needed of the source; stores nothing of its own.
+    /// Makes the documents of an outcome. Reads what it needs from the source; stores nothing.
     pub(crate) async fn make(&self, choice: &Choice) -> Result<Made, RegistryError> {
         let mut made = Made::default();
         match choice {
@@ -63,7 +63,7 @@ impl Derivation<'_> {
         Ok(made)
     }
 
-    /// What the source leads to, as it is.
+    /// The unchanged children of the source.
     async fn children_of_source(&self) -> Result<Vec<Child>, RegistryError> {
         let document = self.registry().document(&self.source.stored).await?;
         let manifest = match &*document {
@@ -82,7 +82,7 @@ impl Derivation<'_> {
         }])
     }
 
-    /// The source as it is, under another name than its own: with all that it leads to.
+    /// The unchanged source under another name, with everything that it leads to.
     async fn redirected(&self, made: &mut Made) -> Result<(), RegistryError> {
         let Children::At(location) = &self.source.children else {
             return Ok(());
@@ -112,8 +112,8 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// `post-manifest-get` on every child that survived: the index that is served must already
-    /// name the derived children.
+    /// Runs `post-manifest-get` on every remaining child: the served index must already name the
+    /// derived children.
     async fn index(&self, narrowed: &Narrowed, made: &mut Made) -> Result<(), RegistryError> {
         if !self.changes.is_empty() && narrowed.chosen.len() > MAX_MACHINES {
             return Err(RegistryError::Action {
@@ -130,7 +130,7 @@ impl Derivation<'_> {
         for (entry, listed) in narrowed.chosen.iter().zip(narrowed.index.manifests()) {
             match self.child(entry, listed, made).await {
                 Ok(child) => served.push(child),
-                // A child that the layers are not for is left out; the others still work.
+                // A child for which the layers are not made is left out; the others still work.
                 Err(error @ RegistryError::Layers { .. }) => refused = Some(error),
                 Err(error) => return Err(error),
             }
@@ -151,8 +151,8 @@ impl Derivation<'_> {
         Ok(())
     }
 
-    /// What an index is made from: the source and the layers, or, of a collection, whose own index
-    /// is built anew and is at no place, the images that were chosen and the layers.
+    /// The sources of an index: the source index and the layer images, or, for a collection, whose
+    /// own index is not stored, the chosen images and the layer images.
     fn sources_of_index(&self, made: &Made) -> Vec<(Location, Digest)> {
         let mut sources: Vec<(Location, Digest)> = match &self.source.children {
             Children::At(location) => vec![(location.clone(), self.source.stored.digest.clone())],
@@ -160,7 +160,7 @@ impl Derivation<'_> {
         };
         let own = !sources.is_empty();
         for part in &made.parts {
-            // The first is what the child was made from.
+            // The first is the child's own source.
             for source in part.sources.iter().skip(usize::from(own)) {
                 if !sources.iter().any(|(_, digest)| *digest == source.1) {
                     sources.push(source.clone());
@@ -170,7 +170,7 @@ impl Derivation<'_> {
         sources
     }
 
-    /// One child of the derived index, as it is to be listed.
+    /// Makes one child of the derived index. Returns its descriptor for the index.
     async fn child(
         &self,
         entry: &Descriptor,
@@ -213,7 +213,7 @@ impl Derivation<'_> {
         Ok(result)
     }
 
-    /// Does to `base` what the profile does, in its order. Returns what is to be listed.
+    /// Runs the profile's actions on `base`, in order. Returns the descriptor for the index.
     async fn changed(
         &self,
         location: &Location,
@@ -247,7 +247,7 @@ impl Derivation<'_> {
         } = run.finish();
         made.added.extend(added.iter().cloned());
         for step in &steps {
-            // Of an index, what was done to several images alike is said once.
+            // In an index, equal steps of several images are listed once.
             if !made.steps.contains(step) {
                 made.steps.push(step.clone());
             }

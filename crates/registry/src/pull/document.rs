@@ -16,20 +16,20 @@ use crate::cache::coalesced::Coalesced;
 use crate::error::RegistryError;
 use crate::pull::source::parse;
 
-/// Documents up to this many bytes are worked on where they are asked for: about a millisecond.
+/// Documents of up to this many bytes are handled by the calling task: about a millisecond.
 const SMALL: usize = 32 * 1024;
 /// What a parsed document takes in memory, as a multiple of its text.
 const PARSED: usize = 16;
-/// Bytes of parsed documents that are kept in memory.
+/// Bytes of parsed documents that are cached in memory.
 const CACHED: u64 = 96 * 1024 * 1024;
 /// Choices among the entries of large documents that are made at once. Each holds lists of all
 /// entries from its first look-up to its end.
 const LARGE_CHOICES: usize = 2;
-/// How long a choice waits for its turn, and when to try again after that.
+/// How long a choice waits for its turn, and the time to retry after that.
 const PATIENCE: Duration = Duration::from_secs(20);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Documents that were parsed lately.
+/// Recently parsed documents.
 pub(crate) struct Documents {
     parsed: Coalesced<(Digest, MediaType), Arc<Document>>,
     choices: Semaphore,
@@ -50,7 +50,7 @@ impl Default for Documents {
 }
 
 impl Registry {
-    /// The document of what is stored.
+    /// The parsed document of a stored manifest.
     pub(crate) async fn document(
         &self,
         stored: &Arc<StoredManifest>,
@@ -96,9 +96,9 @@ impl Registry {
         }
     }
 
-    /// Does `work` on a document of `bytes` bytes: at once if that is small, else with memory of
-    /// the document budget, which is given back when the work ends; what is then kept of it is
-    /// bounded by the cache.
+    /// Runs `work` on a document of `bytes` bytes: at once if it is small, else with memory of the
+    /// document budget, which is returned when the work ends. The cache bounds the results that are
+    /// kept.
     ///
     /// # Errors
     /// The budget's: too many documents at once, or work that panics.
@@ -116,7 +116,7 @@ impl Registry {
 }
 
 impl RegistryError {
-    /// What is wrong with a document, if that is it.
+    /// The error of a document, if it is one.
     fn document_error(&self) -> Option<DocumentError> {
         match self {
             Self::Document(error) => Some(error.clone()),

@@ -58,18 +58,17 @@ pub struct Explanation {
     pub source: SourceKind,
     /// The source's own digest.
     pub source_digest: Digest,
-    /// Every entry of the source that was looked at, and what became of it. Empty when the source
-    /// is served as it is.
+    /// The verdict on every entry of the source. Empty when the source is served unchanged.
     pub entries: Verdicts,
-    /// What the served content leads to, in the served order.
+    /// The children of the served content, in its order.
     pub children: Vec<Child>,
     /// Layers added on top.
     #[serde(default)]
     pub added: Vec<AddedLayers>,
-    /// What the profile's actions came to, in order; of an index, those on all of its images.
+    /// The results of the profile's actions, in order; for an index, those on all of its images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Step>,
-    /// What the client should be told of the choice.
+    /// Warnings for the client about the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -102,7 +101,7 @@ pub struct Resolution {
     /// The same for `manifest`, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_derivation: Option<DerivationDocument>,
-    /// What of the request the profile was chosen by beside the login, such as
+    /// The property of the request by which the profile was chosen besides the login, such as
     /// `network 10.2.0.0/16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_by: Option<String>,
@@ -112,24 +111,24 @@ pub struct Resolution {
     pub media_type: MediaType,
     /// The platform that was resolved for.
     pub platform: Platform,
-    /// The manifest that a client of that platform ends with.
+    /// The manifest that a client of that platform pulls.
     pub manifest: Digest,
     /// What that manifest's entry requires, such as `arch:zen3`.
     pub requires: Vec<String>,
-    /// One sentence: why this one.
+    /// Why this one, in one sentence.
     pub why: String,
-    /// The whole story.
+    /// The full explanation.
     pub explanation: Explanation,
     /// Something the user should know, such as an upstream that could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
-    /// What the login does not mean though it seems to: a feature that another one replaced, a
-    /// value that is not known here, a key that was probably misspelled.
+    /// Remarks on parts of the login without effect: a feature that another one replaced, an
+    /// unknown value, a key that was probably misspelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }
 
-/// What an index leads to, as it is.
+/// The unchanged children of an index.
 pub(crate) fn children_of(index: &Index) -> Vec<Child> {
     index
         .manifests()

@@ -14,22 +14,22 @@ use crate::access::location::Location;
 use crate::error::{RegistryError, unreadable};
 use crate::pull::artifact::Compatibility;
 use crate::pull::source::parse;
-use crate::pull::standing::{CatalogIdentity, Found, Standing};
+use crate::pull::standing::{CatalogIdentity, Lookups, Standing};
 
 /// Largest configuration that is read into memory, in bytes. Real ones have a few KiB.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What is known of one image.
+/// The result of reading one image.
 pub(crate) enum Own {
-    /// It is there, and says this of itself.
+    /// An image, with its statements.
     Image(Arc<Said>),
-    /// It is there, and no image.
+    /// It exists, and is no image.
     NoImage,
-    /// It is not there, or is not given; in words.
+    /// It does not exist, or is refused; in words.
     Absent(String),
 }
 
-/// What an image says of itself.
+/// An image's statements about itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     /// The platform of its configuration; empty where that states none.
@@ -38,10 +38,10 @@ pub(crate) struct Said {
     pub(crate) statements: Statements,
 }
 
-/// What images were found to say of themselves, with what refers to them.
-pub(crate) type SaidFound = Found<SaidKey, Arc<Said>>;
+/// Recent statements of images, including those of their referrers.
+pub(crate) type SaidFound = Lookups<SaidKey, Arc<Said>>;
 
-/// Which image, and by which documents it was read.
+/// The image, and the documents under which it was read.
 pub(crate) struct SaidKey {
     catalog: CatalogIdentity,
     storage: RepositoryName,
@@ -71,11 +71,10 @@ pub(crate) fn said_lately() -> moka::future::Cache<Digest, Arc<Said>> {
 }
 
 impl Registry {
-    /// What the image `digest` at `place` says of itself.
+    /// The statements of the image `digest` at `place` about itself.
     ///
-    /// # Errors
-    /// What may well pass: an upstream that is down or busy, a store that cannot be read. What
-    /// lasts is no error, but among what is returned.
+    /// # Errors Only temporary ones: an upstream that is down or busy, a store that cannot be read.
+    /// Lasting problems are part of the result.
     pub(crate) async fn own_words(
         &self,
         location: &Location,
@@ -95,8 +94,8 @@ impl Registry {
         // Before anything is read.
         let standing = Standing::of([self.generation(storage)]);
         let own = Box::pin(self.read_own_words(location, digest)).await?;
-        // What could not be read may be readable soon, and who asks an upstream under an own
-        // identity is told what that identity may see.
+        // Unreadable parts may be readable soon, and an answer of a pass-through upstream is for
+        // one account only.
         if let Own::Image(said) = &own
             && said.statements.unread.is_empty()
             && !self.caller.has_proven()
@@ -139,7 +138,7 @@ impl Registry {
         match self.compatibility(location, digest).await? {
             Compatibility::None => {}
             Compatibility::Specification(json) => {
-                // What cannot be read of it is noted there.
+                // Unreadable parts are recorded in the statements.
                 let _ = said.statements.add_compatibility(&json);
             }
             Compatibility::Unreadable(reason) => {
@@ -184,7 +183,7 @@ impl Registry {
         (!platform.os.is_empty() && !platform.architecture.is_empty()).then(|| platform.clone())
     }
 
-    /// What manifest and configuration say; or why the image cannot be run by anybody.
+    /// The statements of manifest and configuration; or why no machine can run the image.
     pub(crate) async fn basics(
         &self,
         location: &Location,
@@ -223,7 +222,7 @@ impl Registry {
     }
 }
 
-/// What is noted of a configuration that cannot be read.
+/// The record of an unreadable configuration.
 fn config_unread(problem: &str) -> Unread {
     Unread::new(
         "its configuration",
@@ -232,8 +231,8 @@ fn config_unread(problem: &str) -> Unread {
     )
 }
 
-/// What a manifest and its configuration say. A configuration that is no JSON object says nothing
-/// that can be read; fields that nobody here needs may be missing.
+/// The statements of a manifest and its configuration. A configuration that is no JSON object is
+/// unreadable; fields that are not needed here may be missing.
 fn from_config(manifest: &Manifest, config: &[u8]) -> Said {
     let mut said = Said::default();
     let statements = &mut said.statements;
@@ -269,8 +268,8 @@ fn from_config(manifest: &Manifest, config: &[u8]) -> Said {
     said
 }
 
-/// A JSON object of texts, in its order. What is no text stands there as JSON, which no label of a
-/// known meaning can be read as, so that it is not passed over. `None` for what is no object.
+/// A JSON object of texts, in its order. Another value is included as JSON, which no label with a
+/// known meaning parses, so that it is not ignored. `None` if it is no object.
 fn texts(map: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let map: &JsonMap = map.as_object()?;
     let text = |value: &'_ Value| match value {
@@ -285,7 +284,7 @@ fn texts(map: &Value) -> Option<Vec<(&str, Cow<'_, str>)>> {
     Some(texts.collect())
 }
 
-/// A part of what a configuration says of running the image; nothing where it is null.
+/// A field of a configuration's `config`; `None` where it is null.
 fn part_of<'a>(run: Option<&'a Value>, key: &str) -> Option<&'a Value> {
     run?.get(key).filter(|part| !part.is_null())
 }
@@ -294,8 +293,8 @@ fn borrowed<'a>(texts: &'a [(&'a str, Cow<'a, str>)]) -> impl Iterator<Item = (&
     texts.iter().map(|(key, value)| (*key, &**value))
 }
 
-/// A platform in OCI's names: configurations state architectures as kernels call them, too, and
-/// container runtimes read them so.
+/// A platform in OCI's names: some configurations use the kernel's names of architectures, which
+/// container runtimes accept.
 fn normalized(mut platform: Platform) -> Platform {
     platform.os = platform.os.to_ascii_lowercase();
     let architecture = platform.architecture.to_ascii_lowercase();

@@ -9,16 +9,16 @@ use crate::Registry;
 use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 use crate::pull::source::Source;
-use crate::pull::standing::{Found, Standing, bytes_of};
+use crate::pull::standing::{Lookups, Standing, bytes_of};
 
-/// The actions that may be done to the images of a source, in order, and their layer images.
+/// The actions that may run on the images of a source, in order, and their layer images.
 pub(crate) struct ImageActions<'a> {
     pub(crate) actions: Vec<&'a Action>,
     pub(crate) layers: Arc<[LayerImage]>,
 }
 
-/// What the layer images that actions name were found to be.
-pub(crate) type LayersFound = Found<LayersKey, Arc<[LayerImage]>>;
+/// Recent look-ups of the layer images of actions.
+pub(crate) type LayersFound = Lookups<LayersKey, Arc<[LayerImage]>>;
 
 /// The names of layer images in order, and whether an account asked: each notes uses of cached
 /// content as its own.
@@ -46,11 +46,11 @@ impl<'a> Named<'a> {
     }
 }
 
-/// A layer image that the profile adds, as it is now.
+/// A layer image that the profile adds, as last looked up.
 pub(crate) struct LayerImage {
     pub(crate) reference: ImageReference,
-    /// Nothing where there is no such image. That, or why it cannot be read, is an error where the
-    /// image is needed: not for what cannot run, nor where its action is not done.
+    /// `None` if there is no such image. That, or the error, fails only a pull that needs the
+    /// image: not one of content that cannot run, nor one where its action is not done.
     pub(crate) source: Result<Option<Source>, Arc<RegistryError>>,
 }
 
@@ -59,7 +59,7 @@ impl ImageActions<'_> {
         self.actions.is_empty()
     }
 
-    /// The digests of the layer images; one that is not there has none.
+    /// The digests of the layer images; empty for a missing one.
     pub(crate) fn layer_digests(&self) -> Vec<&str> {
         let layers = self.layers.iter().map(|layer| match &layer.source {
             Ok(Some(source)) => source.stored.digest.as_str(),
@@ -70,8 +70,8 @@ impl ImageActions<'_> {
 }
 
 impl Registry {
-    /// What the events of `profile` would do to the images of `source`, which is read as `name`. Nothing where no event
-    /// applies, so that the source is served as it is.
+    /// The actions of `profile` on the images of `source`, which is read as `name`. `None` if no
+    /// event applies, so that the source is served unchanged.
     pub(crate) async fn image_actions<'a>(
         &self,
         name: &RepositoryName,
@@ -89,7 +89,7 @@ impl Registry {
         Some(ImageActions { actions, layers })
     }
 
-    /// For how long it stands what the layer images are; nothing where they are to be looked up
+    /// How long the look-up of the layer images stays valid; `None` if they must be looked up
     /// again.
     pub(crate) fn layers_standing(&self, changes: &ImageActions<'_>) -> Option<Standing> {
         let named = Named::by(&changes.actions);
@@ -102,7 +102,7 @@ impl Registry {
         Arc::ptr_eq(&layers, &changes.layers).then_some(standing)
     }
 
-    /// The layer images that `actions` name, each once, as they are now.
+    /// Looks up the layer images that `actions` name, each once.
     async fn layers_of(&self, actions: &[&Action]) -> Arc<[LayerImage]> {
         let named = Named::by(actions);
         if named.images.is_empty() {

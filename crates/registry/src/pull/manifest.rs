@@ -23,10 +23,10 @@ use crate::pull::derivation::Derivation;
 use crate::pull::outcome::{Chosen, Explained, Form};
 use crate::pull::source::Source;
 
-/// What a manifest request is answered with.
+/// The answer to a request for a manifest.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// What the bytes hash to.
+    /// The digest of the bytes.
     pub digest: Digest,
     /// The media type to announce.
     pub media_type: MediaType,
@@ -47,53 +47,53 @@ impl From<&StoredManifest> for Served {
     }
 }
 
-/// Which forms a client takes.
+/// The forms that a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepts {
     /// Indexes and manifests.
     Index,
-    /// Only indexes: it gets one even where a single image is left of it.
+    /// Only indexes: it gets one even if a single image is left of it.
     IndexOnly,
-    /// Only manifests: it gets the one that an index would lead it to.
+    /// Only manifests: it gets the one that it would choose from an index.
     ManifestOnly,
 }
 
-/// What a login gets for a tag, explained.
+/// The content that a login gets for a tag, explained.
 pub(crate) enum Outcome {
-    /// The source as it is.
+    /// The unchanged source.
     Plain(Source),
-    /// Something chosen or derived from it, and what to tell the client.
+    /// Content chosen or derived from it, with a warning for the client.
     Derived(Arc<Explained>, Option<String>),
 }
 
-/// What a request by tag is answered with.
+/// The answer to a request by tag.
 struct Answered {
     stored: Arc<StoredManifest>,
-    /// What to tell the client.
+    /// A warning for the client.
     warning: Option<String>,
-    /// Where the events ran.
+    /// The result of the events, if they ran.
     chosen: Option<Arc<Chosen>>,
 }
 
 /// A request by tag after `pre-manifest-get`.
-struct Asked<'p> {
+struct TagRequest<'p> {
     source: Source,
-    /// With what of it is for the name and tag that are read.
+    /// The profile, reduced to what applies to the name and tag that are read.
     profile: Cow<'p, Composed>,
-    /// What was done.
+    /// The actions that were done.
     steps: Vec<Step>,
 }
 
-/// What there is to do for a tag.
+/// The work for a tag.
 enum Work<'a> {
-    /// No event applies: the source is served as it is.
+    /// No event applies: the source is served unchanged.
     Plain(Source),
     /// The events run.
     Derive(Derivation<'a>),
 }
 
 impl Repository<'_, Read> {
-    /// What a request by tag is answered with under `profile`.
+    /// Answers a request by tag under `profile`.
     pub async fn tagged(
         &self,
         tag: &Tag,
@@ -157,7 +157,7 @@ impl Repository<'_, Read> {
         Ok((served, answered.chosen))
     }
 
-    /// What a request by digest is answered with: never rewritten.
+    /// Answers a request by digest: never rewritten.
     pub async fn manifest(&self, digest: &Digest) -> Result<Served, RegistryError> {
         let repository = self
             .authorise(pass_through::Request::Manifest(digest))
@@ -194,8 +194,8 @@ impl Authorised<'_> {
         Err(RegistryError::unknown(self.name(), digest.clone()))
     }
 
-    /// The manifest that an index leads a client to which takes no index: `linux/amd64` if it is
-    /// there, else the first; of several for one machine the one that requires least.
+    /// The manifest for a client that accepts no index: `linux/amd64` if there is one, else the
+    /// first; of several for one machine the one with the fewest requirements.
     async fn manifest_of(
         &self,
         tag: &Tag,
@@ -231,8 +231,8 @@ impl Authorised<'_> {
         }
     }
 
-    /// What `tag` names under `profile`, in one of the forms that the client takes, and what to
-    /// tell it.
+    /// The content of `tag` under `profile`, in one of the forms that the client accepts, with a
+    /// warning.
     async fn answer(
         &self,
         tag: &Tag,
@@ -261,7 +261,7 @@ impl Authorised<'_> {
             Work::Derive(work) => work,
         };
         let answer = self.registry().chosen(&work).await?;
-        // Not for the first pull: a login may be thought up that never comes again.
+        // Not for the first pull: a client may invent a login that never comes again.
         if answer.again
             && let Some(request) = &request
         {
@@ -275,7 +275,7 @@ impl Authorised<'_> {
         })
     }
 
-    /// The same with how it came about.
+    /// The same with its explanation.
     pub(crate) async fn explained(
         &self,
         tag: &Tag,
@@ -305,15 +305,15 @@ impl Authorised<'_> {
         Ok(Outcome::Derived(explained, warning))
     }
 
-    /// What `profile` makes of a request for `tag` before anything is read, what the tag names then,
-    /// and what of the profile is for that.
+    /// Runs `pre-manifest-get` for `tag`, and returns the source of the resulting tag and the part
+    /// of the profile that applies to it.
     async fn asked<'p>(
         &self,
         tag: &Tag,
         profile: &'p Composed,
-    ) -> Result<Asked<'p>, RegistryError> {
+    ) -> Result<TagRequest<'p>, RegistryError> {
         if !metahub_resolve::acts_before(profile) {
-            return Ok(Asked {
+            return Ok(TagRequest {
                 source: self.source(tag).await?,
                 profile: for_request(profile, &Request::of(self.name(), tag, profile.provided())),
                 steps: Vec::new(),
@@ -328,7 +328,7 @@ impl Authorised<'_> {
         // Boxed: few are redirected, and its state would make every pull's larger.
         let source = Box::pin(self.redirected(tag, &name, &to)).await?;
         let profile = for_request(profile, &Request::of(&name, &to, profile.provided()));
-        Ok(Asked {
+        Ok(TagRequest {
             source,
             profile,
             steps,
@@ -347,7 +347,7 @@ impl Authorised<'_> {
         .into()
     }
 
-    /// What `tag` of this repository is answered with: `name:to`.
+    /// The source `name:to`, to which `tag` of this repository is redirected.
     async fn redirected(
         &self,
         tag: &Tag,

@@ -11,23 +11,22 @@ use crate::access::location::Location;
 use crate::error::{RegistryError, unreadable};
 use crate::pull::source::parse;
 
-/// Levels of indexes within indexes that are followed, indexes read, and entries and bytes of them
-/// in all.
+/// Bounds: levels of nested indexes, indexes read, and their entries and bytes in all.
 const MAX_DEPTH: usize = 4;
 const MAX_NESTED: usize = 32;
 const MAX_ENTRIES: usize = 20_000;
 const MAX_NESTED_BYTES: usize = 16 * 1024 * 1024;
 
 impl Registry {
-    /// The entries of an index at `place`, those of indexes within it in their place, and whether
-    /// one was not there.
+    /// The entries of an index at `place`, with nested indexes replaced by their entries, and
+    /// whether one was missing.
     pub(crate) async fn flattened(
         &self,
         location: &Location,
         index: &Index,
     ) -> Result<(Vec<Descriptor>, bool), RegistryError> {
         let mut nested = Nested::default();
-        // Last first, so that what an index holds takes its place.
+        // In reverse, so that an index's entries take its place.
         let mut waiting: Vec<(Descriptor, usize)> = index
             .manifests()
             .iter()
@@ -52,7 +51,7 @@ impl Registry {
     }
 }
 
-/// Indexes within an index, as far as they were followed.
+/// The nested indexes that were followed.
 #[derive(Default)]
 struct Nested {
     seen: HashSet<Digest>,

@@ -12,7 +12,7 @@ use crate::pull::explanation::Explanation;
 /// The version of the rules by which outcomes are made; a new one derives anew.
 pub(crate) const OUTCOME_VERSION: u32 = 4;
 
-/// Which form of an answer a client takes.
+/// The form of an answer that a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// An index, or the one image that is left of it.
@@ -21,7 +21,7 @@ pub(crate) enum Form {
     Index,
 }
 
-/// Where something that can be served is stored.
+/// The location of stored content that can be served.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) repository: StoredRepository,
@@ -29,23 +29,23 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What is stored there, if it still is.
+    /// The stored manifest, if it still exists.
     pub(crate) async fn manifest(&self) -> Result<Option<Arc<StoredManifest>>, StoreError> {
         self.repository.manifest(&self.digest).await
     }
 }
 
-/// What a login gets of a source.
+/// The content that a login gets from a source.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) held: Held,
-    /// What the login's machine gets, where that is counted.
+    /// What the login's machine gets, if that is counted.
     pub(crate) got: Option<Got>,
-    /// What the client should be told of the choice.
+    /// Warnings for the client about the choice.
     pub(crate) warnings: Vec<String>,
 }
 
-/// What a login gets of a source, with how it came about.
+/// The content that a login gets from a source, with its explanation.
 #[derive(Debug)]
 pub(crate) struct Explained {
     pub(crate) stored: Arc<StoredManifest>,

@@ -24,37 +24,37 @@ pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
 /// An outcome in memory.
 #[derive(Default)]
 pub(crate) struct Made {
-    /// What is stored, in this order; the last is served.
+    /// The parts, in the order of storing; the last is served.
     pub(crate) parts: Vec<Part>,
-    /// What is served leads to these.
+    /// The children of the served part.
     pub(crate) children: Vec<Child>,
     pub(crate) added: Vec<AddedLayers>,
-    /// What was done to images.
+    /// The actions on images.
     pub(crate) steps: Vec<Step>,
 }
 
-/// One document that is stored in the repository that clients ask for.
+/// One document to be stored in the requested repository.
 pub(crate) struct Part {
     pub(crate) document: Document,
-    /// The configuration, where it was made as well.
+    /// The configuration, if it was changed.
     pub(crate) config: Option<ImageConfig>,
     /// The images that it was derived from, and their locations.
     pub(crate) sources: Vec<(Location, Digest)>,
-    /// Whether its blobs are found at those locations.
+    /// Whether its blobs are at those locations.
     pub(crate) has_blobs: bool,
     /// The layer images that were added: they are its sources after the first.
     pub(crate) added: Vec<AddedLayers>,
-    /// What the profile's actions came to.
+    /// The results of the profile's actions.
     pub(crate) steps: Vec<Step>,
 }
 
 impl Derivation<'_> {
-    /// The last step: stores what was made under the name that clients ask for, with its
-    /// provenance, and records it.
-    /// `unsigned` is its key where nothing is signed.
+    /// The last step: stores the documents in the requested repository, with their provenance, and
+    /// records the outcome. `unsigned` is its key if nothing is signed.
     pub(crate) async fn store(&self, unsigned: &Digest, made: Made) -> Result<Held, RegistryError> {
         let repository = self.repository.stored();
-        // What another outcome shares with this one is not evicted before the record is there.
+        // Content that another outcome shares with this one is not evicted before the record
+        // exists.
         let _deriving = repository.deriving().await;
         let mut bytes = RECORD;
         let (mut blobs, mut manifests, mut referrers) = (Vec::new(), Vec::new(), Vec::new());
@@ -84,7 +84,7 @@ impl Derivation<'_> {
         let signatures = self.registry().signatures(subjects).await;
         let key = match &signatures {
             Ok(_) => self.registry().signed_key(unsigned),
-            // So that it is tried again when this process no longer knows the outcome.
+            // So that signing is retried when this process no longer caches the outcome.
             Err(Unsigned) => unsigned.clone(),
         };
         for (signature, part) in signatures.unwrap_or_default().into_iter().zip(derived) {
@@ -126,13 +126,13 @@ impl Derivation<'_> {
 }
 
 impl Part {
-    /// Whether it was made here: what is as its publisher made it, is not signed.
+    /// Whether it was changed here: an unchanged document is not signed.
     pub(crate) fn is_derived(&self) -> bool {
         let own = self.document.digest();
         !self.sources.iter().any(|(_, digest)| digest == own)
     }
 
-    /// A document as its publisher made it.
+    /// An unchanged document.
     pub(crate) fn as_it_is(document: Document, location: &Location) -> Self {
         let sources = vec![(location.clone(), document.digest().clone())];
         Self {
@@ -153,15 +153,14 @@ impl Part {
         (self.document.bytes().len() + config) as u64
     }
 
-    /// How it is stored: with the images that it was derived from, and the repositories whose
-    /// blobs it takes.
+    /// How it is stored: with its sources, and the repositories whose blobs it mounts.
     fn options(&self) -> PutManifest {
         let images = self.sources.iter();
         let images = images.map(|(location, digest)| location.image(digest).to_string());
-        // What the sources hold already is readable through the derived name at once; the rest is
-        // fetched from where it came when somebody asks for it.
+        // Blobs that the sources hold already are readable through the derived name at once; others
+        // are fetched from their upstream on demand.
         let mount_from = self.sources.iter().filter(|_| self.has_blobs);
-        // Many layer images lie in one repository.
+        // Many layer images are in one repository.
         let mount_from: BTreeSet<_> = mount_from
             .map(|(location, _)| location.stored().name())
             .collect();

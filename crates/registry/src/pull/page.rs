@@ -7,7 +7,7 @@ pub struct ListPage {
     pub items: Vec<String>,
     /// Whether more follow the last one.
     pub more: bool,
-    /// After which item the next page begins, where that is not the last one of this.
+    /// The item after which the next page begins, if it is not the last one of this page.
     pub after: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use crate::cache::coalesced::Coalesced;
 use crate::cache::single_flight::Busy;
 use crate::error::{RegistryError, is_offline};
 
-/// One page of what refers to a manifest, in order of digests.
+/// One page of a manifest's referrers, in order of digests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Referrers {
     /// The descriptors, each with `artifactType` and annotations.
@@ -53,7 +53,7 @@ impl Referrers {
     }
 }
 
-/// What upstreams said of referrers a moment ago, by storage repository and subject, and by who asked
+/// Recent answers of upstreams about referrers, by storage repository and subject, and by caller
 /// where that makes a difference. A thousand nodes that verify one image ask its upstream once.
 pub(crate) type ReferrersLately =
     Coalesced<(RepositoryName, Digest, Option<Arc<str>>), Arc<Referring>, UpstreamError>;
@@ -70,10 +70,10 @@ pub(crate) fn referrers_lately() -> ReferrersLately {
 }
 
 impl Repository<'_, Read> {
-    /// What refers to `subject`, as the referrers API lists it: what was pushed here, and, unless
-    /// the name was pushed to, what its upstreams say; those after `after`, at most `limit`. Empty
-    /// where nothing does. Upstreams are asked whether or not the subject was read from there,
-    /// because a client that verifies by digest may ask for nothing else.
+    /// The referrers of `subject`, as the referrers API lists them: pushed ones, and, unless the
+    /// name was pushed to, those at its upstreams; those after `after`, at most `limit`. Upstreams
+    /// are asked whether or not the subject was fetched from there, because a client that verifies
+    /// by digest may request nothing else.
     pub async fn referrers(
         &self,
         subject: &Digest,
@@ -84,7 +84,7 @@ impl Repository<'_, Read> {
         let repository = self.authorise(Request::Manifest(subject)).await?;
         let registry = repository.registry();
         let mut found: BTreeMap<Digest, JsonMap> = BTreeMap::new();
-        // Where the first list that was not read to its end stopped: what follows is for later.
+        // The end of the first list that was truncated: later referrers are for the next page.
         let mut end: Option<Digest> = None;
         let mut warning = None;
         for location in repository.locations().await? {
@@ -105,7 +105,7 @@ impl Repository<'_, Read> {
             }
             let from = match &location {
                 Location::Upstream(from) => from,
-                // What was derived here nobody else can know of.
+                // No upstream can know of derived content.
                 Location::Local(stored) => match stored.manifest(subject).await? {
                     Some(stored) if stored.origin == Origin::Derived => break,
                     _ => continue,
@@ -142,7 +142,7 @@ impl Repository<'_, Read> {
 }
 
 impl Registry {
-    /// What an upstream says refers to `subject`, now or a moment ago.
+    /// The referrers of `subject` at an upstream, requested or cached.
     pub(crate) async fn upstream_referrers(
         &self,
         from: &UpstreamRepository,

@@ -7,8 +7,8 @@ use crate::error::RegistryError;
 use crate::pull::page::ListPage;
 
 impl Registry {
-    /// The repositories after `last`, at most `limit`, that `may_read` lets through: those held
-    /// here and the catalog's collections.
+    /// The repositories after `last`, at most `limit`, that `may_read` allows: local ones and the
+    /// catalog's collections.
     pub async fn repositories(
         &self,
         last: Option<&str>,
@@ -22,7 +22,7 @@ impl Registry {
             .filter(|name| may_read(name))
             .map(ToString::to_string)
             .collect();
-        // Pages of the store are read until enough of it may be shown.
+        // Pages of the store are read until enough readable repositories are found.
         let mut after = last.map(str::to_owned);
         let mut shown = 0;
         let mut more = true;
@@ -33,7 +33,7 @@ impl Registry {
                 .await?;
             more = page.more;
             after = page.items.last().map(ToString::to_string);
-            // What an upstream has for some accounts only is listed for none.
+            // Repositories of pass-through upstreams are never listed.
             let open = |name: &&RepositoryName| self.is_open(name) && may_read(name);
             let readable = page.items.iter().filter(open);
             let before = items.len();

@@ -13,10 +13,9 @@ use crate::pull::outcome::Form;
 use crate::pull::source::{Source, parse};
 
 impl Repository<'_, Read> {
-    /// What a client of `platform` ends with when it asks for `image`, which is one of this
-    /// repository, under `profile`. Derives and stores what is missing, exactly as a pull does.
-    /// Without a platform it is a client of linux/amd64, or of whatever there is if there is
-    /// nothing for that.
+    /// Resolves `image`, which is one of this repository, for a client of `platform` under
+    /// `profile`. Derives and stores what is missing, exactly as a pull does. The default platform
+    /// is linux/amd64, or any if the image has none for that.
     pub async fn resolve(
         &self,
         image: &ImageReference,
@@ -149,8 +148,8 @@ fn plain(source: SourceKind, digest: metahub_oci::Digest, children: Vec<Child>) 
     }
 }
 
-/// The child that a client of `platform` takes: the first for its machine, as runtimes do; one of
-/// unknown platform is taken by everybody.
+/// The child that a client of `platform` takes: the first for its machine, as runtimes do; every
+/// client takes one of unknown platform.
 fn choose<'a>(children: &'a [Child], platform: &Platform) -> Option<&'a Child> {
     children.iter().find(|child| {
         child

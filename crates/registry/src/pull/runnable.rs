@@ -7,13 +7,12 @@ use crate::Registry;
 use crate::error::RegistryError;
 use crate::pull::source::{Children, Source, parse};
 
-/// Entries of an index without platforms that are looked at.
+/// Most entries of an index without platforms that are read.
 const MAX_LOOKED_AT: usize = 16;
 
 impl Registry {
-    /// Whether `index`, which is the source's document, leads to anything that can run. One whose
-    /// entries say nothing of it is judged by their manifests; what cannot be looked at may be an
-    /// image.
+    /// Whether `index`, which is the source's document, leads to anything that can run. Entries
+    /// that do not tell are judged by their manifests; one that cannot be read may be an image.
     pub(crate) async fn can_run(
         &self,
         source: &Source,
@@ -54,7 +53,7 @@ impl Registry {
     }
 }
 
-/// Whether an entry may lead to an image, by what the index says of it.
+/// Whether an entry may lead to an image, by its descriptor.
 fn may_be_image(entry: &Descriptor) -> bool {
     let media_type = entry.media_type();
     let kind = entry.as_json().get("artifactType").and_then(|t| t.as_str());

@@ -18,27 +18,27 @@ use crate::access::stored::{FetchedManifest, StoredRepository};
 use crate::error::RegistryError;
 use crate::pull::explanation::SourceKind;
 
-/// What a tag names, before any event.
+/// The source of a tag, before any event.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) kind: SourceKind,
     pub(crate) stored: Arc<StoredManifest>,
     pub(crate) children: Children,
     pub(crate) warning: Option<String>,
-    /// The repository that a profile redirected to, as clients call it: nothing of the source is
-    /// found under the name that was asked for.
+    /// The repository that a profile redirected to, by its name for clients: the source is not in
+    /// the requested repository.
     pub(crate) redirected: Option<RepositoryName>,
-    /// Why an entry of a collection could not be read, if that may pass: where nothing else fits,
-    /// it is not known that nothing does.
+    /// Why an entry of a collection could not be read, if that may pass: if nothing else fits, that
+    /// entry might.
     pub(crate) failure: Option<Arc<RegistryError>>,
 }
 
-/// Where the manifests that a source leads to are found.
+/// The locations of a source's children.
 #[derive(Clone)]
 pub(crate) enum Children {
-    /// All beside the source.
+    /// All in the source's location.
     At(Location),
-    /// Each at a place of its own: a collection's.
+    /// Each in its own location: a collection's.
     Each(Arc<HashMap<Digest, Location>>),
 }
 
@@ -48,7 +48,7 @@ impl Source {
         parse(&self.stored)
     }
 
-    /// Adds something that the client should know.
+    /// Adds a warning for the client.
     pub(crate) fn warn(&mut self, more: Option<String>) {
         let Some(more) = more else { return };
         self.warning = Some(match self.warning.take() {
@@ -57,7 +57,7 @@ impl Source {
         });
     }
 
-    /// Where the child `digest` is found.
+    /// The location of the child `digest`.
     pub(crate) fn location_of(&self, digest: &Digest) -> Option<&Location> {
         match &self.children {
             Children::At(location) => Some(location),
@@ -66,7 +66,7 @@ impl Source {
     }
 }
 
-/// Parses what the store holds. Its digest was verified when it was read.
+/// Parses a stored manifest. Its digest was verified when it was read.
 pub(crate) fn parse(stored: &StoredManifest) -> Result<Document, DocumentError> {
     Document::parse_as(
         stored.bytes.clone(),
@@ -76,15 +76,15 @@ pub(crate) fn parse(stored: &StoredManifest) -> Result<Document, DocumentError> 
 }
 
 impl Authorised<'_> {
-    /// What `tag` is before any event: a collection's index, else what the first location that
-    /// has the tag holds.
+    /// The source of `tag`: a collection's index, else the content of the first location that has
+    /// the tag.
     pub(crate) async fn source(&self, tag: &Tag) -> Result<Source, RegistryError> {
         let (registry, name) = (self.registry(), self.name());
         let catalog = registry.catalog();
         if let Some(collection) = registry.collection_called(&catalog, name, tag) {
             return registry.collection_source(&catalog, collection).await;
         }
-        // What was pushed here is answered without working out where else to look.
+        // A pushed tag is found without computing the other locations.
         let local = self.local();
         let first = registry.settings().local == LocalContent::First;
         let (before, after) = if first { (local, None) } else { (None, local) };
@@ -127,7 +127,7 @@ impl Authorised<'_> {
 }
 
 impl Registry {
-    /// What an image that a collection or profile names is, before any event.
+    /// The source of an image that a collection or profile names.
     pub(crate) async fn document_source(
         &self,
         image: &ImageReference,
@@ -136,7 +136,7 @@ impl Registry {
         self.image_source(image).await
     }
 
-    /// What an image is that somebody names, before any event.
+    /// The source of an image that an operator names.
     pub(crate) async fn image_source(
         &self,
         image: &ImageReference,
@@ -145,7 +145,7 @@ impl Registry {
         self.source_at_any(&locations, image).await
     }
 
-    /// What an image is at the first of its locations that has it.
+    /// The source of an image at the first of its locations that has it.
     pub(crate) async fn source_at_any(
         &self,
         locations: &[Location],
@@ -180,8 +180,8 @@ impl Registry {
         self.in_collections(name, |name| catalog.collection(name, tag))
     }
 
-    /// What is found under the first of the names by which collections are found that clients call
-    /// `name`: see [`collection_called`](Self::collection_called).
+    /// The first match among the collection names for a client's `name`: see
+    /// [`collection_called`](Self::collection_called).
     fn in_collections<T>(
         &self,
         name: &RepositoryName,
@@ -197,7 +197,8 @@ impl Registry {
         })
     }
 
-    /// What to say of a tag that is none of a collection's; nothing for a name of no collection.
+    /// The message for a tag that a collection does not have; `None` if the name is no
+    /// collection's.
     fn tags_there_are(&self, catalog: &Catalog, name: &RepositoryName) -> String {
         let told = self.in_collections(name, |name| {
             let tags = catalog.collection_tags(name);
@@ -206,7 +207,7 @@ impl Registry {
         told.unwrap_or_default()
     }
 
-    /// What `tag` names at one place.
+    /// The source of `tag` at one location.
     pub(crate) async fn tag_at(
         &self,
         location: &Location,
@@ -217,7 +218,7 @@ impl Registry {
                 let Some(record) = local.tag(tag).await? else {
                     return Ok(None);
                 };
-                // A repository may carry an upstream's name; its tags are that upstream's affair.
+                // Fetched tags in the repository are revalidated at their upstream.
                 if record.origin == Origin::Upstream {
                     return Ok(None);
                 }
@@ -237,7 +238,7 @@ impl Registry {
         }
     }
 
-    /// What a digest names at one place.
+    /// The source of a digest at one location.
     pub(crate) async fn digest_at(
         &self,
         location: &Location,
@@ -292,7 +293,7 @@ impl Registry {
     }
 }
 
-/// Tags of a collection that are told to who asks for another.
+/// Most tags of a collection that are named in the error for a missing one.
 const TOLD: usize = 20;
 
 fn tags_in_words(tags: &[&Tag]) -> String {
@@ -307,7 +308,7 @@ fn tags_in_words(tags: &[&Tag]) -> String {
     )
 }
 
-/// A document that was stored a moment ago, as it is stored.
+/// The stored manifest of a document that was just stored.
 pub(crate) async fn as_stored(
     repository: &StoredRepository,
     document: &Document,

@@ -21,15 +21,15 @@ use crate::access::location::Location;
 use crate::error::RegistryError;
 use crate::pull::source::{Children, Source};
 
-/// The longest that anything stands: cached content is in use while documents name it, and its
-/// uses are noted where it is looked up.
+/// The longest time for which a look-up stays valid: cached content is in use while documents name
+/// it, and its uses are noted on look-ups.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Bytes of what was found that are kept in memory.
+/// Bytes of look-ups that are cached in memory.
 const MEMORY: u64 = 16 * 1024 * 1024;
 /// What one image, or one child of a collection, takes beside its manifest, in bytes, roughly.
 const EACH: usize = 1024;
 
-/// By which documents something was found: others may say something else. Does not keep them.
+/// The documents under which a look-up was made: others may give another result. A weak reference.
 pub(crate) struct CatalogIdentity(Weak<Catalog>);
 
 impl CatalogIdentity {
@@ -43,12 +43,12 @@ impl CatalogIdentity {
     }
 }
 
-/// For how long something stands.
+/// How long a result stays valid.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     generations: Vec<Generation>,
     until: Instant,
-    /// Tags of upstreams among what was looked up.
+    /// How many upstream tags were looked up.
     upstream_tags: u64,
 }
 
@@ -63,7 +63,7 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// For as long as nothing changes in repositories of which these are the generations.
+    /// Valid while nothing changes in the repositories of these generations.
     pub(crate) fn of(generations: impl IntoIterator<Item = Generation>) -> Self {
         Self {
             generations: generations.into_iter().collect(),
@@ -71,7 +71,7 @@ impl Standing {
         }
     }
 
-    /// The same, but no longer than `time`, with tags of upstreams among what was looked up.
+    /// The same, for at most `time`, with the number of upstream tags that were looked up.
     pub(crate) fn at_most(self, time: Duration, upstream_tags: u64) -> Self {
         self.and(Self {
             generations: Vec::new(),
@@ -80,7 +80,7 @@ impl Standing {
         })
     }
 
-    /// Both.
+    /// Valid while both are.
     pub(crate) fn and(mut self, other: Self) -> Self {
         for generation in other.generations {
             // Most images of a document are in few repositories.
@@ -105,9 +105,9 @@ impl Standing {
     }
 }
 
-/// Things that were found lately, by what they were found for. Bounded in memory.
-pub(crate) struct Found<K, V> {
-    /// By the hash of the key: it is looked up without being made.
+/// A cache of recent look-ups with their validity. Bounded in memory.
+pub(crate) struct Lookups<K, V> {
+    /// By the hash of the key, so that a look-up need not build a key.
     cache: Cache<u64, Arc<Entry<K, V>>>,
     hasher: RandomState,
 }
@@ -119,7 +119,7 @@ struct Entry<K, V> {
     bytes: usize,
 }
 
-impl<K, V> Default for Found<K, V>
+impl<K, V> Default for Lookups<K, V>
 where
     K: Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -140,12 +140,12 @@ where
     }
 }
 
-impl<K, V> Found<K, V>
+impl<K, V> Lookups<K, V>
 where
     K: Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// What was found for what hashes to `hash` and `is` the key, if it still stands.
+    /// The result under `hash` whose key `is` the right one, if it is still valid.
     pub(crate) fn get(
         &self,
         registry: &Registry,
@@ -160,7 +160,7 @@ where
         Some(entry.value.clone())
     }
 
-    /// The same, with for how long it stands, for something that depends on it. No use of it.
+    /// The validity of a result, for something that depends on it. Does not count as a use.
     pub(crate) fn standing(
         &self,
         registry: &Registry,
@@ -182,7 +182,7 @@ where
         (is(&entry.key) && entry.standing.holds(current)).then_some(entry)
     }
 
-    /// Keeps what was found, which takes `bytes` of memory.
+    /// Caches a result, which takes `bytes` of memory.
     pub(crate) fn keep(&self, hash: u64, key: K, value: V, standing: Standing, bytes: usize) {
         let entry = Entry {
             key,
@@ -199,7 +199,7 @@ where
     }
 }
 
-/// Bytes of memory that an image takes which was found.
+/// Bytes of memory that a found image takes.
 pub(crate) fn bytes_of(source: &Source) -> usize {
     let places = match &source.children {
         Children::At(_) => 1,
@@ -209,13 +209,13 @@ pub(crate) fn bytes_of(source: &Source) -> usize {
 }
 
 impl Registry {
-    /// Whether what stood then still does.
+    /// Whether `standing` is still valid.
     pub(crate) fn holds(&self, standing: &Standing) -> bool {
         standing.holds(|generation| self.is_current(generation))
     }
 
-    /// What an image that a document names is, before any event, and for how long that stands;
-    /// nothing where the next who asks is to look again.
+    /// The source of an image that a document names, and how long it stays valid; `None` if the
+    /// next request must look again.
     pub(crate) async fn standing_source(
         &self,
         image: &ImageReference,
@@ -241,8 +241,7 @@ impl Registry {
         Ok((source, standing))
     }
 
-    /// How long what was found is not to be asked for again, and how many tags of upstreams it
-    /// took.
+    /// How long a look-up need not be repeated, and how many upstream tags it took.
     async fn stands(
         &self,
         locations: &[Location],
@@ -252,11 +251,11 @@ impl Registry {
         let Children::At(at) = &found.children else {
             return Ok(None);
         };
-        // The client is told of it each time.
+        // Warnings are repeated for each client.
         if found.warning.is_some() || found.failure.is_some() {
             return Ok(None);
         }
-        // An upstream that does not have it may get it.
+        // The image may appear at an upstream that is searched first.
         let passed = locations.iter().take_while(|location| !location.is(at));
         if passed
             .into_iter()
@@ -270,8 +269,8 @@ impl Registry {
         }
     }
 
-    /// How long a tag that was found at a location is not to be asked for again, and whether it is
-    /// an upstream's; nothing where it is not known.
+    /// How long a tag that was found at a location need not be looked up again, and whether it is
+    /// an upstream's; `None` if unknown.
     pub(crate) async fn tag_stands(
         &self,
         at: &Location,

@@ -12,20 +12,20 @@ use crate::pull::candidates::Candidates;
 use crate::pull::judgement::Own;
 use crate::pull::source::{Children, Source};
 
-/// What an image says of itself.
+/// An image's statements about itself.
 #[derive(Clone, Debug)]
 pub struct ImageSays {
     /// The platform of its configuration.
     pub platform: Platform,
-    /// What it requires.
+    /// Its requirements.
     pub statements: Statements,
-    /// Why its compatibility artifact could not be looked for, if so.
+    /// Why its compatibility artifact could not be looked up, if so.
     pub incomplete: Option<String>,
 }
 
 impl Operator {
-    /// The digest of what `image` names now: an image, an index or an artifact. `None` when there
-    /// is nothing of that name.
+    /// The current digest of `image`: of an image, an index or an artifact. `None` if it does not
+    /// exist.
     pub async fn image_digest(
         &self,
         image: &ImageReference,
@@ -35,7 +35,7 @@ impl Operator {
         Ok(document.map(|document| document.digest().clone()))
     }
 
-    /// What a single image says of itself. `None` when `image` names an index or an artifact.
+    /// A single image's statements about itself. `None` if `image` is an index or an artifact.
     pub async fn image_says(
         &self,
         image: &ImageReference,
@@ -66,8 +66,8 @@ impl Operator {
 }
 
 impl Repository<'_, Read> {
-    /// The entries that `tag` has before any event runs, as an index: a collection's, an index's
-    /// own, or a single image's one. With it, what could not be read.
+    /// The entries of `tag` before any event, as an index: a collection's, an index's own, or a
+    /// single image's one. Also returns what could not be read.
     pub async fn entries(&self, tag: &Tag) -> Result<(Index, Option<String>), RegistryError> {
         let repository = self.authorise(Request::Tag(tag)).await?;
         let registry = repository.registry();
@@ -91,7 +91,7 @@ impl Repository<'_, Read> {
 }
 
 impl Registry {
-    /// The entries of an index with what their images say, as a choice among them sees them.
+    /// The entries of an index with their images' statements, as a choice among them sees them.
     async fn read_entries(&self, source: &Source, index: Index) -> Result<Index, RegistryError> {
         let nobody = Composed::none();
         let judged = self.judged(source, &nobody).await?;

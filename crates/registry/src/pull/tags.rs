@@ -13,7 +13,7 @@ use crate::access::repository::{Authorised, Read, Repository};
 use crate::error::RegistryError;
 use crate::pull::page::ListPage;
 
-/// Tags that are looked at for one step of a filtered list, and in one request.
+/// Most tags that are read for one step of a filtered list, and in one request.
 const LOOKED_AT: usize = 1000;
 const MOST_LOOKED_AT: usize = 20_000;
 
@@ -26,16 +26,16 @@ pub struct TagList {
     pub warning: Option<String>,
 }
 
-/// Tags on their way into a list.
+/// Tags for a list.
 #[derive(Default)]
-struct Found {
+struct TagPage {
     known: bool,
     items: Vec<String>,
     more: bool,
     failure: Option<UpstreamError>,
 }
 
-impl Found {
+impl TagPage {
     fn add(&mut self, page: &Page<Tag>) {
         self.known = true;
         self.more |= page.more;
@@ -61,8 +61,8 @@ impl Repository<'_, Read> {
 }
 
 impl Authorised<'_> {
-    /// The tags after `last` that `filters` show. Looks at no more than [`MOST_LOOKED_AT`] in one
-    /// request, whose page is then shorter.
+    /// The tags after `last` that `filters` show. Reads at most [`MOST_LOOKED_AT`] in one request,
+    /// whose page is then shorter.
     async fn shown_tags(
         &self,
         filters: &TagFilters<'_>,
@@ -103,22 +103,22 @@ impl Authorised<'_> {
         Ok(TagList { page, warning })
     }
 
-    /// The tags after `last`, at most `limit`: whatever a pull by tag would find.
-    /// Those of a collection, those pushed here, and, unless the name was pushed to and local
-    /// content comes first, those of every upstream that the name leads to.
+    /// The tags after `last`, at most `limit`, that a pull by tag would find: those of a
+    /// collection, pushed ones, and, unless the name was pushed to and local content comes first,
+    /// those of every upstream that the name leads to.
     async fn all_tags(&self, last: Option<&str>, limit: usize) -> Result<TagList, RegistryError> {
         let (registry, name) = (self.registry(), self.name());
         let catalog = registry.catalog();
         let of_collection = catalog.collection_tags(name);
-        let mut found = Found {
+        let mut found = TagPage {
             known: !of_collection.is_empty(),
             items: of_collection.iter().map(ToString::to_string).collect(),
-            ..Found::default()
+            ..TagPage::default()
         };
         for location in self.locations().await? {
             match &location {
                 Location::Local(local) => {
-                    // Else what is stored under this name is what its upstream gave.
+                    // Otherwise, only content cached from its upstream is stored under this name.
                     if local.was_pushed().await? {
                         found.add(&local.tags(last, limit).await?);
                     }
@@ -135,7 +135,7 @@ impl Authorised<'_> {
                             let Some(error) = &listing.failure else {
                                 continue;
                             };
-                            // What was pulled before may be among the rest.
+                            // Formerly pulled tags may be among the rest.
                             tracing::warn!(repository = %storage, %error, "listed a part of the tags");
                             found.failure.get_or_insert_with(|| error.clone());
                         }
@@ -145,7 +145,7 @@ impl Authorised<'_> {
                             found.failure.get_or_insert(error);
                         }
                     }
-                    // The tags that were pulled before are better than none, and still served.
+                    // The formerly pulled tags are better than none, and still served.
                     let page = from.stored().tags(last, limit).await?;
                     if !page.items.is_empty() {
                         found.add(&page);

@@ -16,7 +16,7 @@ impl Default for ImmutableTags {
 }
 
 impl ImmutableTags {
-    /// Patterns as they are written. The error names the one that is wrong.
+    /// Parses patterns. The error names the invalid one.
     pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, regex::Error> {
         let whole = patterns
             .iter()

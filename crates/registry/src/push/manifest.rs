@@ -9,22 +9,22 @@ use crate::access::location::Location;
 use crate::access::repository::{Push, Repository};
 use crate::error::RegistryError;
 
-/// What became of a pushed manifest.
+/// The result of pushing a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The digest it is held under.
+    /// Its digest.
     pub digest: Digest,
     /// The manifest it refers to, if it has a subject.
     pub subject: Option<Digest>,
-    /// The tags that were given beside a digest reference.
+    /// The tags that were given with a digest reference.
     pub tags: Vec<Tag>,
 }
 
 impl Repository<'_, Push> {
-    /// Takes a manifest or index under `reference`, and under `tags` beside it.
+    /// Stores a manifest or index under `reference`, and under `tags` as well.
     ///
-    /// The bytes are kept exactly; what they refer to must be in this repository unless the
-    /// configuration allows sparse manifests.
+    /// The bytes are stored exactly; everything that they refer to must be in this repository
+    /// unless the configuration allows sparse manifests.
     pub async fn push_manifest(
         &self,
         reference: &Reference,
@@ -67,7 +67,7 @@ impl Repository<'_, Push> {
         })
     }
 
-    /// A subject need not be here; one that is has the size that its descriptor says.
+    /// A subject need not be stored; one that is must have the size in its descriptor.
     async fn check_subject(&self, document: &Document) -> Result<(), RegistryError> {
         let Some(subject) = document.subject() else {
             return Ok(());
@@ -91,7 +91,7 @@ impl Repository<'_, Push> {
 }
 
 impl Registry {
-    /// Forgets how images were judged lately: something that they are judged by has changed.
+    /// Drops cached judgements of images, because of a new finding.
     pub(crate) fn judge_anew(&self) {
         self.inner.judged.forget();
         self.inner.answers.forget();

@@ -11,12 +11,12 @@ use crate::access::repository::{Push, Read, Repository};
 use crate::error::RegistryError;
 
 impl Repository<'_, Push> {
-    /// Begins an upload and gives its name.
+    /// Begins an upload and returns its identifier.
     pub async fn start_upload(&self) -> Result<String, RegistryError> {
         Ok(self.pushes().start_upload().await?.to_string())
     }
 
-    /// Makes a blob of the repository `from` this one's too, without its bytes travelling. Whether
+    /// Mounts a blob of the repository `from`, without transferring its bytes. Returns whether
     /// `from` has it.
     pub async fn mount(
         &self,
@@ -25,7 +25,7 @@ impl Repository<'_, Push> {
     ) -> Result<bool, RegistryError> {
         match from.authorise(Request::Blob(digest)).await {
             Ok(from) => self.pushes().mount(from.stored(), digest).await,
-            // As for what is not there: the client uploads instead.
+            // As for a missing blob: the client uploads instead.
             Err(error) => {
                 tracing::debug!(from = %from.name(), %digest, %error, "nothing is mounted");
                 Ok(false)
@@ -33,7 +33,7 @@ impl Repository<'_, Push> {
         }
     }
 
-    /// The same out of any repository that `may_read` grants, pass-through upstreams excepted.
+    /// The same from any repository that `may_read` grants, except those of pass-through upstreams.
     pub async fn mount_from_anywhere(
         &self,
         digest: &Digest,
@@ -58,8 +58,8 @@ impl Repository<'_, Push> {
         Ok(self.pushes().upload(id).await?.size())
     }
 
-    /// Appends bytes to an upload and gives its new size. `start` is where the sender believes
-    /// the upload ends, `length` how much it announced.
+    /// Appends bytes to an upload and returns its new size. `start` is the offset that the client
+    /// sent, `length` the announced length.
     pub async fn append_upload<S>(
         &self,
         id: &str,
@@ -112,7 +112,7 @@ impl Repository<'_, Push> {
             })
     }
 
-    /// Gives an upload up.
+    /// Cancels an upload.
     pub async fn cancel_upload(&self, id: &str) -> Result<(), RegistryError> {
         if self.pushes().upload(id).await?.cancel().await? {
             Ok(())

@@ -18,7 +18,7 @@ use crate::pull::source::parse;
 use crate::transfer::inventory::InventoryContent;
 use crate::transfer::walk::{Extent, ImageWalk, Need, Select, entry_of};
 
-/// Referrers of one manifest that are taken.
+/// Most referrers of one manifest that are fetched.
 const MAX_REFERRERS: usize = 1000;
 /// On an attestation's entry: the manifest that it is about (as BuildKit writes it).
 const ATTESTED: &str = "vnd.docker.reference.digest";
@@ -68,8 +68,8 @@ impl ImageWalk<'_> {
         {
             self.referrers(location, &stored.digest).await?;
             if is_image && extent.some {
-                // So that it can be judged while its upstream is away. A failure is among the
-                // warnings: the same upstream was just asked for the same.
+                // So that it can be judged while its upstream is down. A failure is among the
+                // warnings already: the same upstream was just asked for the same.
                 let _ = self.registry.compatibility(location, &stored.digest).await;
             }
             self.by_tag(location, &stored.digest).await?;
@@ -125,8 +125,8 @@ impl ImageWalk<'_> {
         Ok(extent)
     }
 
-    /// An entry of an index that is no attestation; nothing if it cannot be had. What can be run
-    /// is needed, and its absence a failure; anything else can be left out.
+    /// An entry of an index that is no attestation; `None` if it cannot be fetched. A runnable
+    /// image is required, and its absence a failure; anything else is optional.
     async fn image_child(&mut self, location: &Location, entry: &Descriptor) -> Option<Extent> {
         let known = self.holds(entry.digest());
         let mut part = self.begin();
@@ -153,7 +153,7 @@ impl ImageWalk<'_> {
         }
     }
 
-    /// A manifest that an index names; `known` says whether it was gathered before.
+    /// A manifest that an index names; `known`: whether it was collected before.
     async fn child(
         &mut self,
         location: &Location,
@@ -162,7 +162,7 @@ impl ImageWalk<'_> {
     ) -> Result<Extent, RegistryError> {
         let found = self.registry.manifest_at(location, digest).await?;
         if found.is_none() && known {
-            // A derived index also names what was gathered, unchanged, where it came from.
+            // A derived index also names unchanged manifests, which were collected at their source.
             return Ok(Extent {
                 whole: true,
                 some: true,
@@ -173,7 +173,7 @@ impl ImageWalk<'_> {
     }
 
     fn blob(&mut self, location: &Location, descriptor: &Descriptor) {
-        // What its publisher keeps elsewhere by design stays there.
+        // Non-distributable layers stay with their publisher.
         if descriptor.media_type().is_foreign_layer() {
             return;
         }
@@ -186,7 +186,7 @@ impl ImageWalk<'_> {
             .or_insert_with(need);
     }
 
-    /// Signatures, statements of compatibility and the like: they are part of what an image is.
+    /// Signatures, compatibility artifacts and the like, which belong to the image.
     async fn referrers(
         &mut self,
         location: &Location,
@@ -217,8 +217,8 @@ impl ImageWalk<'_> {
         }
         for referrer in found {
             let mut part = self.begin();
-            let gathered = part.referrer(location, referrer.digest()).await;
-            self.end(part, gathered, || {
+            let collected = part.referrer(location, referrer.digest()).await;
+            self.end(part, collected, || {
                 format!("{}, which refers to {digest},", referrer.digest())
             });
         }
@@ -243,8 +243,8 @@ impl ImageWalk<'_> {
         Ok(())
     }
 
-    /// The same by the names of tags, which is how cosign writes it where a registry did not know
-    /// referrers. No list says whether they are there, so each is asked for.
+    /// The same by tag names, as cosign writes them at registries without the referrers API. No
+    /// list has them, so each is requested.
     async fn by_tag(&mut self, location: &Location, digest: &Digest) -> Result<(), RegistryError> {
         let registry = self.registry;
         let tags: Vec<Tag> = signature_tags(digest).collect();
@@ -265,19 +265,19 @@ impl ImageWalk<'_> {
             self.inventory.warnings.extend(source.warning);
             let stored = &source.stored;
             let mut part = self.begin();
-            let gathered = Box::pin(part.document(location, stored, &Select::Chosen)).await;
-            let gathered = gathered.map(|extent| {
+            let collected = Box::pin(part.document(location, stored, &Select::Chosen)).await;
+            let collected = collected.map(|extent| {
                 let (name, origin) = (Some(image.to_string()), stored.origin.into());
                 let entry = entry_of(name, image.clone(), stored, origin, extent);
                 part.beside.push(entry);
             });
-            self.end(part, gathered, || image.to_string());
+            self.end(part, collected, || image.to_string());
         }
         Ok(())
     }
 }
 
-/// Whether an entry of an index is for a runtime to run, as far as the index tells.
+/// Whether an entry of an index is runnable, as far as the index tells.
 fn can_run(entry: &Descriptor) -> bool {
     let media_type = entry.media_type();
     let known = |name: &str| !name.is_empty() && name != "unknown";
@@ -288,7 +288,7 @@ fn can_run(entry: &Descriptor) -> bool {
     (media_type.is_index() || media_type.is_manifest()) && machine && !artifact
 }
 
-/// The tags under which cosign keeps what belongs to a manifest: `sha256-HEX.sig` and the like.
+/// The tags of cosign's attachments of a manifest: `sha256-HEX.sig` and the like.
 fn signature_tags(digest: &Digest) -> impl Iterator<Item = Tag> {
     let stem = digest.as_str().replacen(':', "-", 1);
     let tags = ["sig", "att", "sbom"].map(|kind| format!("{stem}.{kind}").parse().ok());

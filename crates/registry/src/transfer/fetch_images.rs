@@ -25,39 +25,38 @@ use crate::transfer::merge::{Failures, Merged, fetch};
 use crate::transfer::walk::{ImageWalk, Select};
 
 impl Registry {
-    /// Fetches what is missing of the wanted images, and says what they consist of. An image that
-    /// cannot be had is named among the failures of the plan.
+    /// Fetches the missing content of the wanted images, and returns their inventory. An image that
+    /// cannot be fetched is listed among its failures.
     ///
-    /// # Errors
-    /// The first failure, if none of the images can be had.
+    /// # Errors The first failure, if none of the images can be fetched.
     pub async fn fetch_images(
         &self,
         wanted: &ImageSelection,
         mut progress: impl FnMut(TransferProgress) + Send + Sync,
     ) -> Result<Inventory, RegistryError> {
-        // Only the operator has images fetched in full.
+        // Only operators fetch images in full.
         let registry = &self.as_itself();
         let mut failures = Failures::default();
-        let mut gathered = Vec::with_capacity(wanted.images.len());
+        let mut walks = Vec::with_capacity(wanted.images.len());
         for image in &wanted.images {
-            let mut fetch_images = ImageWalk::new(registry, wanted);
-            match fetch_images.image(image).await {
-                Ok(()) => gathered.push((Some(image), fetch_images)),
+            let mut walk = ImageWalk::new(registry, wanted);
+            match walk.image(image).await {
+                Ok(()) => walks.push((Some(image), walk)),
                 Err(error) => failures.add(image, error),
             }
         }
         if wanted.profiles {
-            let mut fetch_images = ImageWalk::new(registry, wanted);
-            fetch_images.all_profiles().await?;
-            gathered.push((None, fetch_images));
+            let mut walk = ImageWalk::new(registry, wanted);
+            walk.all_profiles().await?;
+            walks.push((None, walk));
         }
-        let lost = fetch(registry, &gathered, &mut progress).await;
+        let lost = fetch(registry, &walks, &mut progress).await;
         let mut merged = Merged::default();
-        for (image, fetch_images) in gathered {
-            match (fetch_images.lacks(&lost), image) {
+        for (image, walk) in walks {
+            match (walk.lacks(&lost), image) {
                 (Some(error), Some(image)) => failures.add(image, error),
                 (Some(error), None) => failures.add(&"a profile's layers", error),
-                (None, _) => merged.add(fetch_images, &lost),
+                (None, _) => merged.add(walk, &lost),
             }
         }
         merged.finish(failures)
@@ -80,7 +79,7 @@ impl ImageWalk<'_> {
                 let profile = self.wanted.profile.as_deref().unwrap_or(&nobody);
                 let catalog = registry.catalog();
                 let collection = registry.collection_called(&catalog, &name, &tag);
-                // A bundle names what tools find under the name that was asked for: an index.
+                // A bundle names what tools find under the requested name: an index.
                 let form = Form::Index;
                 let operator = registry.operator();
                 let repository = operator.read(&name);
@@ -120,7 +119,7 @@ impl ImageWalk<'_> {
         Ok(())
     }
 
-    /// What a derived image was made from: the images of a collection, or one image.
+    /// The sources of a derived image: the images of a collection, or one image.
     async fn sources(
         &mut self,
         image: &ImageReference,
@@ -147,13 +146,13 @@ impl ImageWalk<'_> {
             match self.registry.document_source(&entry.image).await {
                 Ok(Some(source)) => {
                     let mut part = self.begin();
-                    let gathered = part.source(&source, &entry.image, select).await;
-                    // What is served is needed, with its blobs from where it lies; of the others,
-                    // what there is.
-                    if gathered.is_ok() && part.has_chosen(&served) {
+                    let collected = part.source(&source, &entry.image, select).await;
+                    // The served image is required, with its blobs from its location; the others
+                    // are optional.
+                    if collected.is_ok() && part.has_chosen(&served) {
                         self.absorb(part);
                     } else {
-                        self.end(part, gathered, || entry.image.to_string());
+                        self.end(part, collected, || entry.image.to_string());
                     }
                 }
                 Ok(None) => self.left_out(&entry.image, "there is no such image"),
@@ -217,15 +216,15 @@ impl ImageWalk<'_> {
         match self.registry.document_source(layer).await {
             Ok(Some(source)) => {
                 let mut part = self.begin();
-                let gathered = part.source(&source, layer, &Select::ByPlatform).await;
-                self.end(part, gathered, || layer.to_string());
+                let collected = part.source(&source, layer, &Select::ByPlatform).await;
+                self.end(part, collected, || layer.to_string());
             }
             Ok(None) => self.left_out(layer, "there is no such image"),
             Err(error) => self.left_out(layer, error),
         }
     }
 
-    /// Content that was derived, under the name that clients call it.
+    /// Derived content, under its name for clients.
     async fn derived(
         &mut self,
         repository: &Authorised<'_>,
@@ -238,7 +237,7 @@ impl ImageWalk<'_> {
             .await?;
         let image = ImageReference::new(None, name.clone(), image.reference());
         let text = image.to_string();
-        // What login gets is what tools shall find under the name that it was asked for by.
+        // Tools shall find what the login gets under the requested name.
         for entry in &mut self.inventory.entries {
             if entry.name.as_ref() == Some(&text) {
                 entry.name = None;
@@ -248,7 +247,7 @@ impl ImageWalk<'_> {
         Ok(())
     }
 
-    /// An image as it is at its place.
+    /// An unchanged image at its location.
     async fn source(
         &mut self,
         source: &Source,
@@ -275,8 +274,8 @@ impl ImageWalk<'_> {
 }
 
 impl Registry {
-    /// The name by which a client asks this registry for an image: whose rights count, whatever
-    /// places it leads to.
+    /// The name by which a client requests an image from this registry: the name whose rights
+    /// count, whatever locations it has.
     ///
     /// # Errors
     /// Host and name together are no name.
@@ -287,7 +286,7 @@ impl Registry {
         })
     }
 
-    /// Has a blob of one place here, whole; its size in bytes.
+    /// Fetches a blob of one location in full. Returns its size in bytes.
     pub(crate) async fn have(
         &self,
         location: &Location,

@@ -20,43 +20,43 @@ use crate::pull::compatibility::note_from_bundle;
 use crate::transfer::import_check::{Checked, CheckedImage, check};
 use crate::transfer::import_error::ImportError;
 
-/// Blobs that become readable at once, so that they share commits.
+/// How many blobs are linked concurrently, so that they share commits.
 const AT_ONCE: usize = 32;
 
-/// What an import did.
+/// The report of an import.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Imported {
-    /// What can be pulled now.
+    /// The images that can be pulled now.
     pub images: Vec<ImageReference>,
     /// Blobs that were stored.
     pub blobs: u64,
     /// Bytes of those.
     pub bytes: u64,
-    /// Blobs that were here already.
+    /// Blobs that were stored already.
     pub held: u64,
     /// Bytes of those.
     pub held_bytes: u64,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ImportProgress {
-    /// Pieces of content that were looked at.
+    /// Pieces of content that were checked.
     pub done: u64,
     /// Pieces in the bundle.
     pub total: u64,
-    /// Bytes that were looked at.
+    /// Bytes that were checked.
     pub bytes: u64,
 }
 
-/// A bundle that was looked at, and can be taken in.
+/// A checked bundle, ready to be imported.
 pub struct Import {
     bundle: Bundle,
     checked: Checked,
 }
 
 impl Import {
-    /// Looks at the bundle at `path`; `name` is what its one image shall be called here.
+    /// Checks the bundle at `path`; `name` renames its only image.
     pub async fn open(path: &Path, name: Option<ImageReference>) -> Result<Self, ImportError> {
         let path = path.to_owned();
         let work = move || {
@@ -86,14 +86,14 @@ where
         .unwrap_or_else(|_| Err(stopped().into()))
 }
 
-/// An image with the repository that takes it.
+/// An image with its target repository.
 struct Placed<'i> {
     image: &'i CheckedImage,
     target: Target<'i>,
 }
 
 enum Target<'i> {
-    /// What caches the upstream that the image is from.
+    /// The cache of the upstream that the image is from.
     Cache(StoredRepository),
     /// A repository of this registry.
     Local(Repository<'i, Push>),
@@ -109,7 +109,7 @@ impl Target<'_> {
 }
 
 impl Registry {
-    /// Takes in a bundle that was looked at.
+    /// Imports a checked bundle.
     pub async fn import(
         &self,
         import: &Import,
@@ -139,7 +139,7 @@ impl Registry {
             self.show(import, placed).await?;
             imported.images.push(placed.image.image.clone());
         }
-        // Now that what refers to them is here, too.
+        // Their referring manifests are stored now, too.
         for placed in &placed {
             let Target::Cache(stored) = &placed.target else {
                 continue;
@@ -163,7 +163,7 @@ impl Registry {
         checked.images.iter().map(place).collect()
     }
 
-    /// Hashes one piece of content, and stores it if it is wanted and not here.
+    /// Hashes one piece of content, and stores it if it is needed and not stored.
     async fn take_in(
         &self,
         import: &Import,
@@ -222,7 +222,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Lets everybody see one image: what it needs first, its tag last.
+    /// Makes one image visible: what it needs first, its tag last.
     async fn show(&self, import: &Import, placed: &Placed<'_>) -> Result<(), ImportError> {
         let stored = placed.target.stored();
         let mut links = Vec::with_capacity(placed.image.blobs.len());
@@ -257,7 +257,7 @@ impl Registry {
         if linked.map_err(RegistryError::from)? {
             return Ok(());
         }
-        // It was here and has gone meanwhile.
+        // It was stored and has been removed meanwhile.
         if let Some(content) = import.bundle.content(digest) {
             self.store_content(digest, content).await?;
         }
@@ -269,7 +269,7 @@ impl Registry {
     }
 }
 
-/// Refuses what would move an immutable tag before anything is stored.
+/// Refuses to move an immutable tag, before anything is stored.
 async fn check_tag(placed: &Placed<'_>) -> Result<(), RegistryError> {
     let (Reference::Tag(tag), Target::Local(repository)) =
         (placed.image.image.reference(), &placed.target)
@@ -299,7 +299,7 @@ async fn show_manifest(
                 .await?;
             Ok(())
         }
-        // What was left out on purpose is not there, so references are not required.
+        // References are not required, because content may be left out on purpose.
         Target::Local(repository) => {
             repository
                 .pushes()

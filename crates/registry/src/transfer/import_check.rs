@@ -8,7 +8,7 @@ use metahub_oci::{Descriptor, Digest, Document, ImageReference};
 
 use crate::transfer::import_error::ImportError;
 
-/// What a bundle holds.
+/// The contents of a checked bundle.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) images: Vec<CheckedImage>,
@@ -30,7 +30,7 @@ pub(crate) struct CheckedImage {
     pub(crate) blobs: Vec<Digest>,
 }
 
-/// Looks at the whole bundle. Blocks.
+/// Checks the whole bundle. Blocks.
 pub(crate) fn check(
     bundle: &Bundle,
     name: Option<&ImageReference>,
@@ -47,7 +47,7 @@ pub(crate) fn check(
             checked.documents.extend(Documents::unpack(bundle, entry)?);
             continue;
         }
-        // It is derived again here from what it was derived from.
+        // It is derived again here from its sources.
         if entry.annotation(ORIGIN) == Some("derived") {
             continue;
         }
@@ -104,7 +104,7 @@ fn name_of(entry: &Descriptor) -> Result<ImageReference, ImportError> {
     Ok(image)
 }
 
-/// One entry on its way through.
+/// The check of one entry.
 struct Walk<'b> {
     bundle: &'b Bundle,
     image: String,
@@ -124,8 +124,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the manifest is there, with everything that it leads to. Indexes in indexes end
-    /// by themselves: each stands in the bundle, and is looked at once.
+    /// Whether the bundle has the manifest, with everything that it leads to. Recursion ends,
+    /// because each index in the bundle is visited once.
     fn manifest(&mut self, descriptor: &Descriptor) -> Result<bool, BundleError> {
         if !self.seen.insert(descriptor.digest().clone()) {
             return Ok(true);

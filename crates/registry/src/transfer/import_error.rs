@@ -6,13 +6,13 @@ use metahub_store::FillError;
 
 use crate::error::RegistryError;
 
-/// Why a bundle was not taken.
+/// Why a bundle was not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// It is malformed, incomplete or damaged.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// An entry says no name under which it could be found here.
+    /// An entry has no name under which it could be stored.
     #[error(
         "the entry {digest} is called '{name}', which names no image: say which it is with \
          --name NAME:TAG"
@@ -20,16 +20,16 @@ pub enum ImportError {
     Unnamed {
         /// The entry.
         digest: Digest,
-        /// What it is called.
+        /// Its name.
         name: String,
     },
-    /// One name was given, and there is not one image.
+    /// One name was given, and the bundle has several images or none.
     #[error("--name says what one image is called, and the bundle has {0}")]
     OneName(usize),
-    /// Nothing is in it.
+    /// It is empty.
     #[error("the bundle holds neither images nor documents")]
     Empty,
-    /// Content was not what it is called, or could not be stored.
+    /// Content did not match its digest, or could not be stored.
     #[error("{digest}: {source}")]
     Fill {
         /// What it is called.
@@ -37,7 +37,7 @@ pub enum ImportError {
         /// What is wrong.
         source: FillError,
     },
-    /// It cannot be kept.
+    /// It cannot be stored.
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }

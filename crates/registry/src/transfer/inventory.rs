@@ -9,7 +9,7 @@ use metahub_store::Origin;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Images that are to be here in full.
+/// Images to fetch in full.
 #[derive(Clone, Debug)]
 pub struct ImageSelection {
     /// The images as clients or documents name them.
@@ -18,25 +18,25 @@ pub struct ImageSelection {
     pub profile: Option<Arc<Composed>>,
     /// Only for these platforms; for all, if none are named.
     pub platforms: Vec<Platform>,
-    /// Whether the catalog's own profiles and the layers that they add are wanted too.
+    /// Whether to include the catalog's own profiles and the layers that they add.
     pub profiles: bool,
 }
 
-/// How far gathering is.
+/// The progress of fetching images.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TransferProgress {
-    /// Pieces of content that are here.
+    /// Pieces of content that are stored.
     pub done: u64,
-    /// Pieces that are wanted.
+    /// Pieces in all.
     pub total: u64,
-    /// The bytes of those that are here.
+    /// Bytes of those that are stored.
     pub bytes: u64,
 }
 
-/// What was gathered: everything in it is held here, verified.
+/// The contents of fetched images: all of them are stored here, verified.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Inventory {
-    /// The images and what refers to them.
+    /// The images and their referrers.
     pub entries: Vec<InventoryEntry>,
     /// Manifests and blobs, in order of their digests.
     pub contents: Vec<InventoryContent>,
@@ -44,20 +44,20 @@ pub struct Inventory {
     pub documents: Vec<String>,
     /// What was left out, and why.
     pub warnings: Vec<String>,
-    /// Images that could not be had, and why; the others are in the plan.
+    /// Images that could not be fetched, and why; the others are in the inventory.
     #[serde(default)]
     pub failed: Vec<String>,
 }
 
-/// One image, or something that refers to one.
+/// One image, or a referrer of one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InventoryEntry {
-    /// Where it is from, in full.
+    /// Its full name.
     pub image: ImageReference,
-    /// The name under which tools find it; nothing if another entry has that name, or if none of
-    /// its images is whole.
+    /// The name under which tools find it; `None` if another entry has that name, or if none of its
+    /// images is complete.
     pub name: Option<String>,
-    /// How it came here.
+    /// Its origin.
     pub origin: InventoryOrigin,
     /// Its descriptor.
     pub descriptor: Value,
@@ -65,15 +65,15 @@ pub struct InventoryEntry {
     pub partial: bool,
 }
 
-/// How content came to be here, in words.
+/// The origin of content, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InventoryOrigin {
     /// Somebody pushed it.
     Pushed,
-    /// It was read from an upstream.
+    /// It was fetched from an upstream.
     Upstream,
-    /// It was computed here, and is computed again wherever its sources are.
+    /// It was derived here, and is derived again wherever its sources are.
     Derived,
 }
 
@@ -113,7 +113,7 @@ pub struct InventoryContent {
 }
 
 impl Inventory {
-    /// The bytes of everything together.
+    /// The total size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.contents.iter().map(|content| content.size).sum()

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 /// Blobs that could not be fetched, and why.
 pub(crate) type Lost = BTreeMap<Digest, Arc<RegistryError>>;
 
-/// Images that could not be had.
+/// Images that could not be fetched.
 #[derive(Default)]
 pub(crate) struct Failures {
     first: Option<RegistryError>,
@@ -35,15 +35,15 @@ impl Failures {
     }
 }
 
-/// Fetches the blobs of all that was gathered, each once; those that cannot be had.
+/// Fetches the blobs of all images, each once. Returns those that failed.
 pub(crate) async fn fetch(
     registry: &Registry,
-    gathered: &[(Option<&ImageReference>, ImageWalk<'_>)],
+    walks: &[(Option<&ImageReference>, ImageWalk<'_>)],
     progress: &mut (impl FnMut(TransferProgress) + Send + Sync),
 ) -> Lost {
     let mut needs: BTreeMap<&Digest, &Need> = BTreeMap::new();
-    for (_, fetch_images) in gathered {
-        fetch_images.needs(&mut needs);
+    for (_, walk) in walks {
+        walk.needs(&mut needs);
     }
     let mut now = TransferProgress {
         done: 0,
@@ -71,7 +71,7 @@ pub(crate) async fn fetch(
 }
 
 impl ImageWalk<'_> {
-    /// Adds the blobs that this and what is attached to it need.
+    /// Adds the blobs that this image and its attachments need.
     fn needs<'n>(&'n self, needs: &mut BTreeMap<&'n Digest, &'n Need>) {
         for (digest, need) in &self.blobs {
             needs.entry(digest).or_insert(need);
@@ -81,14 +81,14 @@ impl ImageWalk<'_> {
         }
     }
 
-    /// Why this cannot be had whole, attachments aside.
+    /// Why this image is incomplete, attachments aside.
     pub(crate) fn lacks(&self, lost: &Lost) -> Option<RegistryError> {
         let missing = self.blobs.keys().find_map(|digest| lost.get(digest));
         missing.map(|error| RegistryError::Shared(Arc::clone(error)))
     }
 }
 
-/// The plan of several images, on its way.
+/// The inventory of several images, while it is built.
 #[derive(Default)]
 pub(crate) struct Merged {
     contents: BTreeMap<Digest, InventoryContent>,
@@ -99,10 +99,10 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    /// Adds what can be had whole, and of what is attached to it those parts that can.
-    pub(crate) fn add(&mut self, fetch_images: ImageWalk<'_>, lost: &Lost) {
+    /// Adds a complete image, with its complete attachments.
+    pub(crate) fn add(&mut self, walk: ImageWalk<'_>, lost: &Lost) {
         let mut whole = true;
-        for part in fetch_images.attached {
+        for part in walk.attached {
             match part.lacks(lost) {
                 None => self.add(part, lost),
                 Some(error) => {
@@ -128,8 +128,8 @@ impl Merged {
                 }
             }
         }
-        self.contents.extend(fetch_images.manifests);
-        for (digest, need) in fetch_images.blobs {
+        self.contents.extend(walk.manifests);
+        for (digest, need) in walk.blobs {
             let content = InventoryContent {
                 digest: digest.clone(),
                 size: need.size,
@@ -138,22 +138,18 @@ impl Merged {
             };
             self.contents.entry(digest).or_insert(content);
         }
-        for mut entry in fetch_images.inventory.entries {
+        for mut entry in walk.inventory.entries {
             entry.partial |= !whole;
             self.entry(entry);
         }
-        for entry in fetch_images.beside {
+        for entry in walk.beside {
             if self.beside.iter().all(|other| other.image != entry.image) {
                 self.beside.push(entry);
             }
         }
-        self.inventory
-            .documents
-            .extend(fetch_images.inventory.documents);
-        self.inventory
-            .warnings
-            .extend(fetch_images.inventory.warnings);
-        self.inventory.failed.extend(fetch_images.inventory.failed);
+        self.inventory.documents.extend(walk.inventory.documents);
+        self.inventory.warnings.extend(walk.inventory.warnings);
+        self.inventory.failed.extend(walk.inventory.failed);
     }
 
     fn entry(&mut self, mut entry: InventoryEntry) {
@@ -164,7 +160,7 @@ impl Merged {
         if let Some(name) = &entry.name
             && !self.names.insert(name.clone())
         {
-            // What a login gets is what tools find under the name.
+            // Tools find what the login gets under the name.
             let holder = self.inventory.entries.iter_mut();
             let holder = holder
                 .filter(|_| derived)
@@ -177,7 +173,7 @@ impl Merged {
         self.inventory.entries.push(entry);
     }
 
-    /// The plan; the first failure if nothing could be had.
+    /// The inventory; the first failure if nothing could be fetched.
     pub(crate) fn finish(mut self, failures: Failures) -> Result<Inventory, RegistryError> {
         let nothing = self.inventory.entries.is_empty() && self.beside.is_empty();
         if let (Some(first), true) = (failures.first, nothing) {

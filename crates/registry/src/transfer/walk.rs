@@ -14,45 +14,45 @@ use crate::transfer::inventory::{
     ImageSelection, Inventory, InventoryContent, InventoryEntry, InventoryOrigin,
 };
 
-/// Which of the images that an index leads to are taken.
+/// Which images of an index are included.
 pub(crate) enum Select {
-    /// Those for the wanted platforms.
+    /// Those for the requested platforms.
     ByPlatform,
-    /// Those of them that stand here.
+    /// Those of them in this set.
     Only(HashSet<Digest>),
-    /// All: it was decided before.
+    /// All: they were chosen before.
     Chosen,
 }
 
-/// How much of something was taken.
+/// How much of something was collected.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
     /// All of it.
     pub(crate) whole: bool,
-    /// At least one image that can be run, or one artifact.
+    /// At least one runnable image, or one artifact.
     pub(crate) some: bool,
 }
 
-/// A blob that is wanted.
+/// A needed blob.
 pub(crate) struct Need {
     pub(crate) location: Location,
     pub(crate) size: u64,
 }
 
-/// The gathering of one image, of what is attached to one, or of the catalog's layers.
+/// The walk through one image, one attachment, or the catalog's layers.
 pub(crate) struct ImageWalk<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) wanted: &'a ImageSelection,
-    /// Manifests that were looked at.
+    /// Visited manifests.
     pub(crate) seen: HashSet<(RepositoryName, Digest)>,
     pub(crate) blobs: BTreeMap<Digest, Need>,
     pub(crate) manifests: BTreeMap<Digest, InventoryContent>,
     pub(crate) inventory: Inventory,
-    /// What belongs to the images and has a tag of its own.
+    /// Attachments of the images with a tag of their own.
     pub(crate) beside: Vec<InventoryEntry>,
-    /// What is attached to the image and can be left out by itself.
+    /// Attachments of the image, each optional.
     pub(crate) attached: Vec<ImageWalk<'a>>,
-    /// Why the first of the images that an index leads to could not be had.
+    /// Why the first missing image of an index could not be fetched.
     pub(crate) absent: Option<RegistryError>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> ImageWalk<'a> {
         }
     }
 
-    /// Begins with something that is attached, or that can be left out for another reason.
+    /// Begins an attachment, or another optional part.
     pub(crate) fn begin(&mut self) -> Self {
         Self {
             seen: std::mem::take(&mut self.seen),
@@ -79,8 +79,8 @@ impl<'a> ImageWalk<'a> {
         }
     }
 
-    /// Ends what [`begin`](Self::begin) began. What cannot be had is left out, with a warning that
-    /// names it.
+    /// Ends what [`begin`](Self::begin) began. A part that cannot be fetched is left out, with a
+    /// warning that names it.
     pub(crate) fn end<T>(
         &mut self,
         mut part: Self,
@@ -100,11 +100,10 @@ impl<'a> ImageWalk<'a> {
         }
     }
 
-    /// Takes in a part as something that is needed.
+    /// Includes a part as required.
     pub(crate) fn absorb(&mut self, mut part: Self) {
         self.seen.extend(std::mem::take(&mut part.seen));
-        // Where something was found first is where it lies: a derived index also names what is
-        // held elsewhere.
+        // The first location counts: a derived index also names manifests of other repositories.
         for (digest, manifest) in part.manifests {
             self.manifests.entry(digest).or_insert(manifest);
         }
@@ -127,7 +126,7 @@ impl<'a> ImageWalk<'a> {
         self.absent = self.absent.take().or(part.absent);
     }
 
-    /// Whether a manifest was gathered, be it as something that is attached.
+    /// Whether a manifest was collected, also as an attachment.
     pub(crate) fn holds(&self, digest: &Digest) -> bool {
         self.manifests.contains_key(digest) || self.attached.iter().any(|p| p.holds(digest))
     }
@@ -141,7 +140,7 @@ impl<'a> ImageWalk<'a> {
         }
     }
 
-    /// Notes an image of an index that cannot be had.
+    /// Notes an image of an index that cannot be fetched.
     pub(crate) fn lost_child(&mut self, what: &str, error: RegistryError) {
         self.inventory.failed.push(format!("{what}: {error}"));
         self.absent.get_or_insert(error);
