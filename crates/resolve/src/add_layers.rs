@@ -78,7 +78,7 @@ impl Additions {
                 .any(|own| own.iter().copied().eq(added))
     }
 
-    /// The layers of `added`, beyond those that came before. How many.
+    /// The layers of `added`, beyond those that came before. Returns how many.
     pub(crate) fn add(
         &mut self,
         (base, base_config): (&Manifest, &ImageConfig),

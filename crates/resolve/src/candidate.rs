@@ -145,7 +145,7 @@ impl<'a> CandidateList<'a> {
         Some(self.stated.at(*text))
     }
 
-    /// What became of the candidates, by their order, with the reasons that are told.
+    /// The verdicts on the candidates, in their order, with reasons.
     pub(crate) fn verdicts(&self, became: Vec<Told>, told: Texts) -> Verdicts {
         let mut stated = self.stated.clone();
         let text = |number: &usize| self.texts.get(*number).copied().unwrap_or_default();

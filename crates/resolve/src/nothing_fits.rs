@@ -18,7 +18,7 @@ pub struct NothingFits {
     /// What the images there require and are for, such as `arch:cascadeLake (linux/amd64)`, each
     /// once, in the order of the index.
     pub existing: Vec<String>,
-    /// What became of each entry, and why.
+    /// The verdict on each entry.
     pub verdicts: Box<Verdicts>,
     /// Whether there was nothing to choose from: the source is a single image.
     pub single: bool,

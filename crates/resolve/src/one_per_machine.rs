@@ -92,7 +92,7 @@ pub(crate) fn shape(
     })
 }
 
-/// What became of every candidate.
+/// The verdict on every candidate.
 pub(crate) struct Assessed {
     /// By the order of the candidates.
     pub(crate) became: Vec<Told>,

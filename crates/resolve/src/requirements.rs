@@ -10,7 +10,7 @@ use metahub_hardware::{Feature, Fit, from_os_features, from_platform};
 
 use crate::candidate::{Candidate, CandidateList};
 
-/// Most requirements of one entry; nobody writes more, and each is held against the machine.
+/// Most requirements of one entry; real ones have fewer, and each is compared with the machine.
 const MAX_REQUIREMENTS: usize = 64;
 
 /// The requirements of many entries.

@@ -8,10 +8,10 @@ use metahub_hardware::Feature;
 use metahub_oci::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that the text of a digest takes.
+/// The most bytes in the text of a digest.
 const DIGEST: usize = 128;
 
-/// What became of one entry of an index, and why. The field names are those of the API.
+/// The verdict on one entry of an index. The field names are those of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict<'a> {
     /// Its place in the index, from 0.
@@ -95,7 +95,7 @@ pub(crate) struct Line {
     pub(crate) told: Told,
 }
 
-/// What became of an entry, and where it is told why.
+/// The verdict on an entry, and the place of its reason.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Told {
     pub(crate) kept: bool,

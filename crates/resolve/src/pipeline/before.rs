@@ -6,7 +6,7 @@ use metahub_oci::{RepositoryName, Tag};
 
 use super::request::Request;
 use super::step::Step;
-use super::when::{Facts, Holds, holds};
+use super::when::{ConditionFacts, Holds, holds};
 
 /// What a request by tag comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn before(profile: &Composed, repository: &RepositoryName, tag: &Tag) -> (Be
         }
         let request = Request::of(&name, &at, profile.provided());
         if let Some(when) = &action.when
-            && holds(when, &request, Facts::default()) != Holds::Yes
+            && holds(when, &request, ConditionFacts::default()) != Holds::Yes
         {
             continue;
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use metahub_catalog::{Action, Composed, When};
 
 use super::request::Request;
-use super::when::{Facts, Holds, holds};
+use super::when::{ConditionFacts, Holds, holds};
 
 /// `profile` with the actions only that may be done for `request`, once
 /// [`before`](super::before()) has said what that is, those without their condition of which it is
@@ -20,7 +20,7 @@ pub fn for_request<'p>(profile: &'p Composed, request: &Request<'_>) -> Cow<'p, 
         let Some(when) = action.when.as_ref() else {
             return Some(action.clone());
         };
-        match holds(when, request, Facts::default()) {
+        match holds(when, request, ConditionFacts::default()) {
             Holds::No => None,
             Holds::Yes => Some(Action::from(action.args.clone())),
             Holds::Unknown => Some(Action {
@@ -35,7 +35,7 @@ pub fn for_request<'p>(profile: &'p Composed, request: &Request<'_>) -> Cow<'p, 
 /// What of a condition depends on the index or image, where the rest is known to hold.
 fn unknown_part(when: &When, request: &Request<'_>) -> When {
     let not = when.not.as_ref().and_then(|not| {
-        let known = holds(not, request, Facts::default()) == Holds::No;
+        let known = holds(not, request, ConditionFacts::default()) == Holds::No;
         (!known).then(|| Box::new(unknown_part(not, request)))
     });
     When {

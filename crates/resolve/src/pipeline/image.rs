@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::config_set::config_set;
 use super::request::Request;
 use super::step::Step;
-use super::when::{Facts, Holds, holds};
+use super::when::{ConditionFacts, Holds, holds};
 use crate::add_error::AddError;
 use crate::add_layers::Additions;
 use crate::rewrite::document;
@@ -102,7 +102,7 @@ struct Adding<'a> {
     last: Option<&'a ImageReference>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Changed {
     /// The image.
@@ -145,7 +145,7 @@ impl<'a> ImageRun<'a> {
                 return Ok(None);
             };
             if let Some(when) = &action.when {
-                let facts = Facts {
+                let facts = ConditionFacts {
                     document: Some(self.image.manifest.as_json()),
                     config: Some(self.image.config.as_json()),
                 };
@@ -193,8 +193,8 @@ impl<'a> ImageRun<'a> {
         }
     }
 
-    /// Adds the layers of `added`, which [`advance`](Self::advance) asked for. How many; none where
-    /// the image has them all already.
+    /// Adds the layers of `added`, which [`advance`](Self::advance) asked for. Returns how many;
+    /// none where the image has them all already.
     ///
     /// # Errors
     /// Layers that cannot be added.
@@ -225,7 +225,7 @@ impl<'a> ImageRun<'a> {
         Ok(layers)
     }
 
-    /// What came of it.
+    /// The result.
     #[must_use]
     pub fn finish(self) -> Changed {
         Changed {

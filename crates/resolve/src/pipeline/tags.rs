@@ -5,7 +5,7 @@ use metahub_catalog::{Args, Composed};
 use metahub_oci::{RepositoryName, Tag};
 
 use super::request::Request;
-use super::when::{Facts, Holds, holds};
+use super::when::{ConditionFacts, Holds, holds};
 
 /// What a profile does to the tags of one repository.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ impl<'p> TagFilters<'p> {
             let for_it = filter.repository.as_ref();
             let for_it = for_it.is_none_or(|pattern| pattern.matches(repository));
             let when = action.when.as_ref();
-            let holds =
-                when.is_none_or(|when| holds(when, &request, Facts::default()) == Holds::Yes);
+            let holds = when
+                .is_none_or(|when| holds(when, &request, ConditionFacts::default()) == Holds::Yes);
             (for_it && holds).then_some(filter)
         });
         let filters: Vec<_> = filters.collect();

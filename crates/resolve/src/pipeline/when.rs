@@ -49,7 +49,7 @@ impl Holds {
 
 /// What is known of the document that an action is done to.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct ConditionFacts<'a> {
     /// The index or manifest.
     pub(crate) document: Option<&'a JsonMap>,
     /// The configuration, of a single image.
@@ -57,7 +57,7 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Whether `when` holds.
-pub(crate) fn holds(when: &When, request: &Request<'_>, facts: Facts<'_>) -> Holds {
+pub(crate) fn holds(when: &When, request: &Request<'_>, facts: ConditionFacts<'_>) -> Holds {
     let repository = when.repository.as_ref().map_or(Holds::Yes, |pattern| {
         Holds::known(request.repository.map(|name| pattern.matches(name)))
     });
@@ -93,7 +93,7 @@ pub(crate) fn holds(when: &When, request: &Request<'_>, facts: Facts<'_>) -> Hol
 /// Whether `when` holds of an index, as far as it is about one. What of a condition is about the
 /// request was seen to by [`for_request`](super::for_request()).
 pub(crate) fn holds_of_index(when: &When, profile: &Composed, index: &Index) -> bool {
-    let facts = Facts {
+    let facts = ConditionFacts {
         document: Some(index.as_json()),
         config: None,
     };
@@ -104,7 +104,7 @@ fn is_true(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false))
 }
 
-fn platform(when: &When, facts: Facts<'_>) -> Holds {
+fn platform(when: &When, facts: ConditionFacts<'_>) -> Holds {
     let Some(pattern) = &when.platform else {
         return Holds::Yes;
     };
