@@ -20,7 +20,7 @@ use metahub_oci::{ErrorCode, RepositoryName};
 use crate::error::HttpError;
 use crate::forwarded::Origin;
 
-/// Reads the credentials of a request. No credentials is no identity, not an anonymous one.
+/// Authenticates a request. Without credentials there is no identity, not even an anonymous one.
 pub(crate) async fn identify(
     authenticator: &Authenticator,
     headers: &HeaderMap,
@@ -43,7 +43,7 @@ pub(crate) async fn identify(
         .map_err(|error| refuse(authenticator, origin, &error))
 }
 
-/// The answer to credentials that do not hold.
+/// The answer to invalid credentials.
 pub(crate) fn refuse(
     authenticator: &Authenticator,
     origin: &Origin<'_>,
@@ -82,7 +82,7 @@ fn challenge(
     HttpError::code(ErrorCode::Unauthorized, message).with_header(header::WWW_AUTHENTICATE, &text)
 }
 
-/// The identity, if it is known at all.
+/// The identity, or the challenge.
 pub(crate) fn require(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
@@ -94,7 +94,7 @@ pub(crate) fn require(
     })
 }
 
-/// The identity, if an account is behind it and not a profile alone.
+/// The identity, if it is an account's and not a profile's alone.
 pub(crate) fn require_account(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
@@ -112,7 +112,7 @@ pub(crate) fn require_account(
     ))
 }
 
-/// The identity, if it is an admin's who sent the password.
+/// The identity, if it is an admin's who sent a password.
 pub(crate) fn require_admin(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
@@ -127,7 +127,7 @@ pub(crate) fn require_admin(
     ))
 }
 
-/// The account of somebody who may see the documents of the API, or, if `changes`, change them.
+/// The account, if it may read the documents of the API or, if `changes`, change them.
 pub(crate) fn curator(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
@@ -149,8 +149,7 @@ pub(crate) fn curator(
     Ok(account.to_string())
 }
 
-/// Checks that the identity may do what `right` says in `repository`; the proof of that opens the
-/// repository.
+/// Checks that the identity has `right` in `repository`. The result opens the repository.
 pub(crate) fn authorize(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,
@@ -159,7 +158,7 @@ pub(crate) fn authorize(
     repository: &RepositoryName,
 ) -> Result<(Arc<Identity>, Granted), HttpError> {
     let scopes = [Scope::of(right, repository)];
-    // A push does not depend on a profile, so where everybody may push nobody is challenged.
+    // A push does not depend on a profile, so where everyone may push there is no challenge.
     let identity = identity.or_else(|| {
         let nobody = authenticator.anonymous()?;
         (right != Right::Pull && nobody.may(right, repository)).then_some(nobody)
@@ -190,9 +189,9 @@ pub(crate) fn authorize(
     }
 }
 
-/// The right to mount a blob out of `from` into `into`. A token that was asked for `into`
-/// alone is challenged with both scopes; an account that may not read `from` mounts nothing, and
-/// its client uploads instead.
+/// The right to mount a blob of `from` into `into`. A token with the scope of `into` alone is
+/// challenged with both scopes; an account that may not read `from` mounts nothing, and its client
+/// uploads instead.
 pub(crate) fn may_mount(
     authenticator: &Authenticator,
     identity: &Identity,
@@ -217,8 +216,8 @@ pub(crate) fn may_mount(
     }
 }
 
-/// For the list of repositories. A client that has no token for it, or another one, is told which
-/// scope to ask for.
+/// Authorises the list of repositories. A client without a token for it is challenged with its
+/// scope.
 pub(crate) fn may_list(
     authenticator: &Authenticator,
     identity: Option<Arc<Identity>>,

@@ -11,10 +11,10 @@ use crate::error::HttpError;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 
-/// When to try again, in seconds.
+/// Time to retry, in seconds.
 const RETRY_AFTER: &str = "1";
 
-/// Room for the requests that are being answered, until the last byte of the answer went out.
+/// Counts the requests that are being answered, until the last byte of the answer was sent.
 #[derive(Debug)]
 pub(crate) struct Admission(Shares);
 
@@ -23,8 +23,8 @@ impl Admission {
         Self(Shares::new(limits.requests, limits.requests_per_client))
     }
 
-    /// Room for one request for `path` from `client`, held until it is dropped. Nothing for those
-    /// that ask whether the server is well: they must be answered when it is busiest.
+    /// Admits one request for `path` from `client`, until the share is dropped. Health checks need
+    /// no share: they must be answered when the server is busiest.
     ///
     /// # Errors
     /// 503 with `Retry-After`.

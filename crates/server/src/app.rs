@@ -10,24 +10,24 @@ use crate::limits::Limits;
 use crate::metrics::MetricsAccess;
 use crate::send_blobs::SendBlobs;
 
-/// The parts of a server, and how it behaves where sites differ.
+/// The parts and the settings of a server.
 pub struct App {
     /// The registry itself.
     pub registry: Registry,
-    /// The documents of the API, where the server keeps any.
+    /// The documents of the API, if the server has any.
     pub curation: Option<Curation>,
-    /// Tells who asks.
+    /// Authenticates clients.
     pub authenticator: Authenticator,
     /// How clients reach this server.
     pub addresses: Addresses,
-    /// How much one client may take.
+    /// Limits per client.
     pub limits: Limits,
-    /// Whether every change by a client is refused. What upstreams give is still kept.
+    /// Whether every change by a client is refused. Upstream content is still cached.
     pub read_only: bool,
     /// How blobs are sent.
     pub send_blobs: SendBlobs,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
-    /// How it stands with the catalogs that this server follows.
+    /// The state of the catalogs that this server follows.
     pub followed: FollowedCatalogs,
 }

@@ -16,16 +16,16 @@ use crate::timeouts::Running;
 
 type BlobChunks = Pin<Box<dyn Stream<Item = io::Result<BlobChunk>> + Send>>;
 
-/// What an answer carries. An enum rather than a boxed trait object: small answers, which are
-/// most, cost no allocation.
+/// The body of an answer. An enum rather than a boxed trait object: small answers, which are most,
+/// cost no allocation.
 pub(crate) struct Body {
-    kind: Kind,
+    kind: BodyKind,
     record: Option<Box<Record>>,
     running: Option<Running>,
     queue: Option<Arc<SendfileQueue>>,
     /// Whether it is one stream of many, which hands over small parts.
     is_stream: bool,
-    /// What of the last part was not handed over yet.
+    /// The rest of the last part.
     rest: Bytes,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Body {
 /// client must take so many within [`crate::Limits::stall_timeout`].
 const STREAM_PART: usize = 16 * 1024;
 
-enum Kind {
+enum BodyKind {
     Empty,
     Bytes(Bytes),
     Stream { stream: BlobChunks, left: u64 },
@@ -43,7 +43,7 @@ impl Body {
     /// No content.
     pub(crate) fn empty() -> Self {
         Self {
-            kind: Kind::Empty,
+            kind: BodyKind::Empty,
             record: None,
             running: None,
             queue: None,
@@ -52,14 +52,14 @@ impl Body {
         }
     }
 
-    /// A stream that yields exactly `length` bytes, or says where they lie. One that yields fewer or more ends in an
-    /// error, so that a client never takes part of a blob for the whole.
+    /// A stream of exactly `length` bytes, or of parts of files. One that yields fewer or more ends
+    /// in an error, so that a client never takes part of a blob for the whole.
     pub(crate) fn stream<S>(length: u64, stream: S) -> Self
     where
         S: Stream<Item = io::Result<BlobChunk>> + Send + 'static,
     {
         Self {
-            kind: Kind::Stream {
+            kind: BodyKind::Stream {
                 stream: Box::pin(stream),
                 left: length,
             },
@@ -78,8 +78,8 @@ impl Body {
         self
     }
 
-    /// Lets `running` know how the client takes this body, and that the answer ends with it.
-    /// To be called in the task that sends it.
+    /// Reports to `running` how the client takes this body, and the end of the answer. To be called
+    /// in the task that sends it.
     pub(crate) fn paced(mut self, mut running: Running) -> Self {
         self.is_stream = running.is_sent_here();
         self.running = Some(running);
@@ -95,13 +95,13 @@ impl Body {
     /// The number of bytes that this body will carry.
     pub(crate) fn len(&self) -> u64 {
         match &self.kind {
-            Kind::Empty => 0,
-            Kind::Bytes(bytes) => bytes.len() as u64,
-            Kind::Stream { left, .. } => *left,
+            BodyKind::Empty => 0,
+            BodyKind::Bytes(bytes) => bytes.len() as u64,
+            BodyKind::Stream { left, .. } => *left,
         }
     }
 
-    /// What is handed over next.
+    /// The next part.
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Chunk>>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.first_of_rest())));
@@ -142,7 +142,7 @@ impl From<Bytes> for Body {
             Self::empty()
         } else {
             Self {
-                kind: Kind::Bytes(bytes),
+                kind: BodyKind::Bytes(bytes),
                 record: None,
                 running: None,
                 queue: None,
@@ -153,7 +153,7 @@ impl From<Bytes> for Body {
     }
 }
 
-impl Kind {
+impl BodyKind {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<BlobChunk>>> {
         match self {
             Self::Empty => Poll::Ready(None),
@@ -215,7 +215,11 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && matches!(self.kind, Kind::Empty | Kind::Stream { left: 0, .. })
+        self.rest.is_empty()
+            && matches!(
+                self.kind,
+                BodyKind::Empty | BodyKind::Stream { left: 0, .. }
+            )
     }
 
     fn size_hint(&self) -> SizeHint {

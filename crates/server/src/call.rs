@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::forwarded::Origin;
 use crate::request::Pairs;
 
-/// A request as it is answered: its head, and what was read of that.
+/// A request while it is answered: its head, and the values parsed from that.
 pub(crate) struct Call<'a> {
     pub(crate) head: &'a http::request::Parts,
     pub(crate) query: Pairs,

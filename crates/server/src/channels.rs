@@ -20,8 +20,7 @@ pub(crate) struct Below {
     pub(crate) rest: RepositoryName,
 }
 
-/// What of a name is a prefix that the configuration names. A name that was pushed to here, or
-/// that a collection has, is never taken for one below a prefix.
+/// The configured prefix of a name, and the rest. A local name, or a collection's, is never split.
 pub(crate) async fn below_prefix(
     maps: &ProfilesBy,
     registry: &Registry,
@@ -55,8 +54,8 @@ pub(crate) async fn refuse_push_below(
     }
 }
 
-/// What is asked for below a prefix is asked for without it, too, to be pulled: clients ask for
-/// the name that they were given.
+/// Adds scopes without the prefix to those with one, for pulling: clients request the name that
+/// they were given.
 pub(crate) fn scopes_without_prefix(maps: &ProfilesBy, asked: &mut Vec<Scope>) {
     let below: Vec<Scope> = asked
         .iter()
@@ -79,7 +78,7 @@ pub(crate) fn profiled(
     identity: Arc<Identity>,
 ) -> Result<Arc<Identity>, HttpError> {
     let header = headers.get(PROFILE_HEADER);
-    // What is no text names nothing, and is told as that.
+    // A header that is no text is reported as naming nothing.
     let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()));
     let arrival = Arrival {
         header: header.as_deref().map(str::trim),
@@ -90,7 +89,7 @@ pub(crate) fn profiled(
         .map_err(|error| refusal(&error))
 }
 
-/// The client's words are the client's fault, and the configuration's the site's.
+/// An error in the client's selectors is the client's, one in the configuration the site's.
 fn refusal(error: &ChannelError) -> HttpError {
     let message = error.to_string();
     if error.channel == Channel::Header {
@@ -100,7 +99,7 @@ fn refusal(error: &ChannelError) -> HttpError {
     HttpError::code(ErrorCode::Unavailable, message)
 }
 
-/// Says of an answer that depends on the login that it depends on `X-Meta-Profile`, too.
+/// Adds `X-Meta-Profile` to the `Vary` header of an answer that depends on the login.
 pub(crate) fn vary_by_profile_header(headers: &mut HeaderMap) {
     let on_login = headers
         .get(header::VARY)

@@ -33,17 +33,15 @@ use crate::tls::Tls;
 
 /// Largest request line and headers, in bytes.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
-/// What a client may send ahead of what is read of one HTTP/2 stream, in bytes: enough for a
-/// fast push over a long way.
+/// Receive window of one HTTP/2 stream, in bytes: enough for a fast push over a long distance.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// The same for all streams of a connection together.
+/// Receive window of a connection, for all its streams.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// What waits to be sent of one HTTP/2 stream, in bytes, beside the part of its body that is in
-/// hand.
+/// Send buffer of one HTTP/2 stream, in bytes, besides the current part of its body.
 const STREAM_SENDS: usize = 64 * 1024;
-/// How long a client that rests has to take its leave.
+/// How long an idle client has to close its connection.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Requests of one HTTP/2 connection at once.
+/// Most concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
 /// For a client that speaks plain HTTP to a port that speaks TLS.
@@ -54,9 +52,9 @@ const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    /// Whether it speaks TLS with us.
+    /// Whether the connection uses TLS.
     pub(crate) tls: bool,
-    /// Whether parts of files may be left to the connection to be sent, if HTTP/1 is spoken.
+    /// Whether the connection can send parts of files, over HTTP/1.
     pub(crate) sendfile: bool,
     /// The DNS names of its certificate, where it showed one.
     pub(crate) certificate: Option<Arc<[String]>>,
@@ -116,8 +114,8 @@ where
         }
     }
 
-    /// Answers the requests of one connection until it ends, or until the server is told to
-    /// stop and its running requests are answered.
+    /// Answers the requests of one connection until it ends, or until the server shuts down and its
+    /// running requests are answered.
     pub(crate) async fn connection(&self, stream: TcpStream, address: SocketAddr) {
         let mut peer = Peer {
             certificate: None,
@@ -197,7 +195,7 @@ where
         if let Some(overdue @ (Overdue::Head | Overdue::Stalled)) = overdue {
             return Err(overdue.into());
         }
-        // A client that rests is told of the end, if it speaks a version that has words for it.
+        // An idle client is notified of the end, if its version of HTTP can express it.
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             outcome = connection => outcome,
@@ -206,8 +204,8 @@ where
     }
 }
 
-/// Completes when a connection that was asked to end has not, or when its client is overdue with
-/// the rest of its requests.
+/// Completes when a connection that should end has not, or when its client is overdue with the rest
+/// of its requests.
 async fn ended(timeouts: &Timeouts, resting: bool) -> Overdue {
     if resting {
         tokio::time::sleep(FAREWELL).await;

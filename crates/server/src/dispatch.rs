@@ -34,7 +34,7 @@ use crate::scrape::scrape;
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// A server at work. Shared by all connections.
+/// Answers requests. Shared by all connections.
 pub(crate) struct Dispatcher {
     app: App,
     metrics: Arc<Metrics>,
@@ -50,7 +50,7 @@ impl Dispatcher {
         }
     }
 
-    /// Answers one request. Never fails: what goes wrong is an answer too.
+    /// Answers one request. Never fails: an error is an answer too.
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -99,8 +99,8 @@ impl Dispatcher {
         response.map(|body| body.logged(record))
     }
 
-    /// Answers one request if there is room for it. A panic on the way is an answer too, and what
-    /// the request held is given back.
+    /// Answers one request if it is admitted. A panic becomes an answer too, and everything that
+    /// the request held is released.
     async fn admitted(
         &self,
         call: &Call<'_>,
@@ -190,8 +190,8 @@ impl Dispatcher {
                     return Err(read_only());
                 }
                 let identity = self.identify(call, record).await?;
-                // The challenge names what was asked for: it is not to tell which names below a
-                // prefix are held here.
+                // The challenge names the requested name: it must not reveal which names below a
+                // prefix exist here.
                 let challenged = match (&identity, &*asked) {
                     (None, Route::In(asked, _)) if namespace(query).is_none() => asked,
                     _ => name,
@@ -219,9 +219,9 @@ impl Dispatcher {
         }
     }
 
-    /// The request that a client means which names its registry with `ns`: a mirror's
-    /// (`spec.md#registry-proxying`). From here on the repository is called `HOST/NAME`, and that
-    /// is the name whose rights count. Nothing is pushed to another registry.
+    /// Resolves `ns`, by which a client of a mirror names the registry
+    /// (`spec.md#registry-proxying`). From here on the repository is `HOST/NAME`, and the rights of
+    /// that name count. Nothing is pushed to another registry.
     fn scoped(&self, asked: &Route, ns: &str) -> Result<Route, HttpError> {
         let Route::In(name, operation) = asked else {
             return Ok(asked.clone());
@@ -244,7 +244,7 @@ impl Dispatcher {
         Ok(Route::In(name, operation.clone()))
     }
 
-    /// The documents of the API: shown to accounts, changed by those that may.
+    /// The documents of the API, for accounts with the right to read or change them.
     async fn curated(
         &self,
         call: &Call<'_>,
@@ -279,7 +279,7 @@ impl Dispatcher {
         Err(HttpError::code(ErrorCode::NameInvalid, message))
     }
 
-    /// What a login gets of an image, and why.
+    /// What a login gets for an image, and why.
     async fn resolve(
         &self,
         call: &Call<'_>,
@@ -288,7 +288,7 @@ impl Dispatcher {
         let image = resolve::image(&call.query)?;
         let identity = self.identify(call, record).await?;
         let identity = identity.or_else(|| self.app.authenticator.anonymous());
-        // The name that is read: the one that a pull of this image asks for.
+        // The name of a pull of this image counts.
         let (image, prefix) = self.without_prefix(image).await?;
         let name = self.app.registry.client_name(&image)?;
         self.check_name(&name)?;
@@ -305,7 +305,7 @@ impl Dispatcher {
         .await
     }
 
-    /// What a node tells of itself.
+    /// A node's report about itself.
     async fn report(
         &self,
         call: &Call<'_>,
@@ -318,7 +318,7 @@ impl Dispatcher {
         nodes::report(self.app.authenticator.nodes(), &identity, &body)
     }
 
-    /// Which builds lack, for admins.
+    /// Missing builds, for admins.
     async fn demand(
         &self,
         call: &Call<'_>,
@@ -351,7 +351,7 @@ impl Dispatcher {
         Ok(base::metrics(scrape(&self.metrics, &self.app, in_flight)))
     }
 
-    /// Who asks, if they say so.
+    /// The caller's identity, if the request has credentials.
     async fn identify(
         &self,
         call: &Call<'_>,
@@ -373,8 +373,8 @@ impl Dispatcher {
         access::require(&self.app.authenticator, identity, &call.origin)
     }
 
-    /// The identity under the profile that the request shows, where its login names no hardware.
-    /// `prefix` was taken off the repository's name.
+    /// The identity with the profile that the request's properties choose, if its login names no
+    /// hardware. `prefix` was removed from the repository's name.
     fn profiled(
         &self,
         call: &Call<'_>,
@@ -398,7 +398,7 @@ impl Dispatcher {
         Ok(identity)
     }
 
-    /// The image that a client means by a name with a prefix that chooses a profile.
+    /// An image's name without the prefix that chooses a profile, and that prefix.
     async fn without_prefix(
         &self,
         image: ImageReference,
@@ -430,7 +430,7 @@ impl Dispatcher {
     }
 }
 
-/// The registry that a client says its repository is of, if it speaks to us as to a mirror.
+/// The registry of the repository, as a client of a mirror names it.
 fn namespace(query: &Pairs) -> Option<&str> {
     query.get("ns").filter(|ns| !ns.is_empty())
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct HttpError(Box<Parts>);
 
-/// What an error answer says.
+/// The parts of an error answer.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) status: StatusCode,
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
 }
 
 impl HttpError {
-    /// An error with the status that belongs to its code.
+    /// An error with the usual status of its code.
     pub(crate) fn code(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
         Self(Box::new(Parts {
@@ -44,13 +44,13 @@ impl HttpError {
         }))
     }
 
-    /// The same error under another status than its code's usual one.
+    /// The same error with another status.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = status;
         self
     }
 
-    /// The same error with something for programs.
+    /// The same error with `detail` for programs.
     pub(crate) fn with_detail(mut self, detail: Value) -> Self {
         self.0.detail = detail;
         self
@@ -64,8 +64,8 @@ impl HttpError {
         self
     }
 
-    /// The same error; where there is no such manifest, also with what the login does not mean
-    /// though it seems to, since that may be why.
+    /// The same error; for an unknown manifest, with remarks on parts of the login without effect,
+    /// which may be the reason.
     pub(crate) fn with_remarks(mut self, remarks: &[String]) -> Self {
         if self.0.code == ErrorCode::ManifestUnknown {
             for remark in remarks {
@@ -106,12 +106,12 @@ impl HttpError {
         self.0.code
     }
 
-    /// What the client is told.
+    /// The message for the client.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What is answered with.
+    /// The parts of the answer.
     pub(crate) fn into_parts(self) -> Parts {
         *self.0
     }
@@ -166,7 +166,7 @@ impl From<RegistryError> for HttpError {
     }
 }
 
-/// What a client is told of content that is damaged: it can bring it again.
+/// The message about damaged content, which a client can push again.
 fn damaged(error: &RegistryError) -> Option<String> {
     let RegistryError::Store(error @ StoreError::Damaged { .. }) = error.root() else {
         return None;
@@ -175,8 +175,8 @@ fn damaged(error: &RegistryError) -> Option<String> {
     Some(error.to_string())
 }
 
-/// What programs need to know of an error beyond its code: that an image exists, but none of it
-/// fits the login, with what was wanted and what became of each entry.
+/// The `detail` of an error for programs: that an image exists but no entry fits the login, with
+/// the wanted features and the verdict on each entry.
 fn detail(error: &RegistryError) -> Value {
     if let Some(detail) = NothingFits::of(error) {
         return serde_json::to_value(detail).unwrap_or_default();
@@ -189,7 +189,7 @@ fn detail(error: &RegistryError) -> Value {
     }
 }
 
-/// Which upstream it was, and what it said itself.
+/// The upstream, and its own answer.
 fn upstream_detail(error: &UpstreamError) -> Value {
     let (status, code, message) = match error.problem() {
         Problem::Status {

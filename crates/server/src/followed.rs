@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Whether each followed catalog is in use as its tag names it. Clones show the same.
+/// Whether the current version of each followed catalog is in use. Clones share their values.
 #[derive(Clone, Debug, Default)]
 pub struct FollowedCatalogs(Family<Label, Gauge>);
 
@@ -15,8 +15,8 @@ struct Label {
 }
 
 impl FollowedCatalogs {
-    /// What `catalog` names is in use, or is not: because its registry is away or because it
-    /// cannot be used.
+    /// Sets whether the current version of `catalog` is in use, or not: because its registry is
+    /// down or because it is invalid.
     pub fn set(&self, catalog: &str, current: bool) {
         let catalog = catalog.to_owned();
         let gauge = self.0.get_or_create_owned(&Label { catalog });

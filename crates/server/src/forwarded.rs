@@ -135,23 +135,23 @@ impl<'de> Deserialize<'de> for Proxies {
     }
 }
 
-/// Where requests seem to come from, and which address clients used.
+/// How clients' addresses, and the address of this server, are found.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The address to name to clients in any case.
+    /// The address of this server for clients, if configured.
     pub public_url: Option<PublicUrl>,
-    /// Proxies before this server.
+    /// Trusted proxies.
     pub proxies: Proxies,
-    /// The `HOST:PORT` to name to a client that names none itself.
+    /// The `HOST:PORT` for a client that names none.
     pub fallback_host: String,
 }
 
-/// How to reach this server, as the client did. The host is worked out when it is asked for:
-/// most answers do not say it.
+/// The address under which the client reached this server. The host is computed on demand: most
+/// answers do not contain it.
 #[derive(Debug)]
 pub(crate) struct Origin<'a> {
     scheme: &'static str,
-    /// The address to name in any case.
+    /// The configured address.
     public: Option<&'a Host>,
     named: Named<'a>,
     fallback: &'a str,
@@ -170,14 +170,14 @@ impl Origin<'_> {
         self.scheme
     }
 
-    /// `HOST` or `HOST:PORT`. What a client names is given back only if it is well-formed, since
+    /// `HOST` or `HOST:PORT`. A host that a client names is used only if it is well-formed, since
     /// it ends up in a challenge.
     pub(crate) fn host(&self) -> String {
         let host = self.public.cloned().or_else(|| self.asked_host());
         host.map_or_else(|| self.fallback.to_owned(), String::from)
     }
 
-    /// The host that the client asked, if it is well-formed.
+    /// The host that the client requested, if it is well-formed.
     pub(crate) fn asked_host(&self) -> Option<Host> {
         let named = match self.named {
             Named::Uri(authority) => Some(authority.as_str()),
@@ -193,8 +193,8 @@ impl Origin<'_> {
 }
 
 impl Addresses {
-    /// How the client of `request` reached this server; `tls` is how `peer` did. A host by which
-    /// `profiles` chooses one is named to its clients rather than the public address.
+    /// The address under which the client of `request` reached this server; `tls`: whether `peer`
+    /// used TLS. A host by which `profiles` chooses one takes precedence over the public address.
     pub(crate) fn origin<'a>(
         &'a self,
         request: &'a http::request::Parts,

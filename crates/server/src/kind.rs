@@ -19,7 +19,7 @@ macro_rules! kinds {
             /// How many there are.
             pub(crate) const COUNT: usize = [$(Self::$kind,)*].len();
 
-            /// As it is called in metrics.
+            /// Its name in metrics.
             pub(crate) fn name(self) -> &'static str {
                 match self {
                     $(Self::$kind => $name,)*

@@ -60,7 +60,7 @@ pub use send_blobs::SendBlobs;
 pub use tls::Tls;
 pub use tls_error::TlsError;
 
-/// A server that listens and does not yet answer.
+/// A server that listens and does not answer yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -79,21 +79,21 @@ impl Server {
         })
     }
 
-    /// The same over TLS, and no longer in the clear.
+    /// The same over TLS only.
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.tls = tls;
         self
     }
 
-    /// Where it listens.
+    /// Its listening address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers requests until `shutdown` completes; then takes no more and lets those that run
-    /// end.
+    /// Answers requests until `shutdown` completes; then accepts no more and drains the running
+    /// ones.
     pub async fn run(self, app: App, shutdown: impl Future<Output = ()>) {
         let limits = app.limits.clone();
         let send_blobs = app.send_blobs;

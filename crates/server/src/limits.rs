@@ -9,24 +9,25 @@ use metahub_oci::MAX_MANIFEST_BYTES;
 pub struct Limits {
     /// Most connections open at once; more wait in the kernel's queue.
     pub connections: usize,
-    /// Most requests answered at once, over all connections; others are told to try again.
+    /// Most requests answered at once, over all connections; others are refused with a time to
+    /// retry.
     pub requests: usize,
     /// The same of one client: an IPv4 address, or the /64 network of an IPv6 address.
     pub requests_per_client: usize,
     /// Time for a client to send a request's headers, and for a TLS handshake.
     pub header_timeout: Duration,
-    /// How long a connection may rest between two requests.
+    /// How long a connection may be idle between two requests.
     pub idle_timeout: Duration,
-    /// How long a client may send nothing of a request's body, or take nothing of an answer.
+    /// How long a client may stall: send nothing of a request's body, or take nothing of an answer.
     pub stall_timeout: Duration,
-    /// Time for running requests to end after the listener was told to stop.
+    /// Time for running requests to end at shutdown.
     pub drain_timeout: Duration,
     /// Largest manifest or index that may be pushed, in bytes. More than
     /// [`MAX_MANIFEST_BYTES`] are never taken.
     pub manifest_size: usize,
     /// Longest name of a repository, in characters.
     pub name_length: usize,
-    /// Most items in one page of a list, whatever is asked for.
+    /// Most items in one page of a list.
     pub page_size: usize,
 }
 

@@ -25,10 +25,10 @@ use crate::tls::Tls;
 /// mostly.
 const AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
-/// How often to say that all places are taken.
+/// How often the log says that all connections are in use.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long a crowd counts as one at least.
+/// The minimum time for which the listener counts as full.
 const LASTING: Duration = Duration::from_secs(2);
 
 /// How connections are served.
@@ -80,7 +80,7 @@ pub(crate) async fn serve<H, F>(
                 tokio::select! {
                     place = Arc::clone(&places).acquire_owned() => match place {
                         Ok(place) => place,
-                        // Nobody closes it.
+                        // Never closed.
                         Err(_) => break,
                     },
                     () = &mut shutdown => break,
@@ -130,8 +130,7 @@ pub(crate) async fn serve<H, F>(
     }
 }
 
-/// Whether all places are taken: connections that rest are asked to make room, and the log says
-/// so now and then.
+/// Whether all connections are in use: idle ones are closed then, and the log says so periodically.
 #[derive(Default)]
 struct Crowded {
     now: watch::Sender<bool>,
@@ -158,7 +157,7 @@ impl Crowded {
         }
     }
 
-    /// There is room. Not at once: each change wakes every connection.
+    /// There is room again. Delayed, because each change wakes every connection.
     fn ends(&mut self) {
         if self.since.is_some_and(|since| since.elapsed() > LASTING) {
             self.since = None;

@@ -16,12 +16,12 @@ use crate::kind::Kind;
 use crate::metrics::Metrics;
 use crate::route::Route;
 
-/// Under which name log filters find requests.
+/// The log target of requests.
 const TARGET: &str = "metahub::request";
 /// Most bytes of an error's message that a line has.
 const LONGEST_ERROR: usize = 1024;
 
-/// What is known of a request; written when its answer's body has been sent or dropped.
+/// The log line of a request; written when its answer's body has been sent or dropped.
 pub(crate) struct Record {
     metrics: Arc<Metrics>,
     pub(crate) kind: Kind,
@@ -29,17 +29,17 @@ pub(crate) struct Record {
     client: IpAddr,
     method: Method,
     agent: String,
-    /// The caller, once that is known.
+    /// The caller, once authenticated.
     pub(crate) identity: Option<Arc<Identity>>,
-    /// What is asked for, once that is understood.
+    /// The route, once parsed.
     pub(crate) route: Option<Arc<Route>>,
     status: StatusCode,
     code: Option<ErrorCode>,
-    /// What the client is told went wrong.
+    /// The error message for the client.
     error: Option<String>,
     pub(crate) announced: u64,
     pub(crate) sent: u64,
-    /// The room that it takes up among the requests that are being answered.
+    /// Its share of the requests that are answered at once.
     pub(crate) share: Option<Share>,
 }
 
@@ -74,13 +74,13 @@ impl Record {
     }
 }
 
-/// Until its answer begins: what nginx calls the status of a request whose client did not wait.
+/// The status until its answer begins: nginx's for a client that closed its request.
 fn client_left() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or_default()
 }
 
 impl Record {
-    /// Its answer is an error, of which the log has at most [`LONGEST_ERROR`] bytes.
+    /// Notes an error answer, of which the log has at most [`LONGEST_ERROR`] bytes.
     pub(crate) fn fails(&mut self, error: &HttpError) {
         self.code = Some(error.error_code());
         let message = error.message();
@@ -91,7 +91,7 @@ impl Record {
         self.error = message.get(..end).map(str::to_owned);
     }
 
-    /// Its answer begins.
+    /// Notes that the answer begins.
     pub(crate) fn answers(&mut self, status: StatusCode) {
         self.status = status;
         self.metrics.answers(self.kind, self.started.elapsed());

@@ -23,8 +23,8 @@ use prometheus_client::registry::Registry;
 use crate::kind::Kind;
 use crate::overdue::Overdue;
 
-/// Profiles that are counted by name; further ones are counted together, since anybody can log in
-/// under as many as they like.
+/// Most profiles that are counted by name; further ones are counted together, since a client can
+/// log in under any number.
 const PROFILES: usize = 256;
 /// Status codes are below this.
 const STATUSES: usize = 600;
@@ -37,67 +37,67 @@ const BUCKETS: [f64; 14] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricsAccess {
-    /// Nobody: there is nothing at `/metrics`.
+    /// Nobody: `/metrics` does not exist.
     Nobody,
-    /// Who logs in under an account, whatever its role.
+    /// Every account, of any role.
     #[default]
     Accounts,
-    /// Everybody. They tell the names of profiles and of upstreams.
+    /// Everybody. The metrics contain the names of profiles and of upstreams.
     Everybody,
 }
 
-/// What happened since the start.
+/// The metrics of the server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     started: SystemTime,
-    requests: Family<Answer, Counter>,
-    /// Those of `requests` that were used, by kind and within it by status: found without a hash.
+    requests: Family<AnswerLabels, Counter>,
+    /// The counters of `requests` in use, by kind and status: found without hashing.
     counts: Box<[OnceLock<Counter>]>,
-    answer_seconds: Family<Operation, Histogram, fn() -> Histogram>,
-    /// Those of `answer_seconds` that were used, by kind.
+    answer_seconds: Family<OperationLabel, Histogram, fn() -> Histogram>,
+    /// The histograms of `answer_seconds` in use, by kind.
     times: [OnceLock<Histogram>; Kind::COUNT],
     sent_bytes: Counter,
     received_bytes: Counter,
     connections: Counter,
     connections_open: Gauge<f64, AtomicU64>,
-    overdue: Family<Reason, Counter>,
-    shed: Family<Reason, Counter>,
+    overdue: Family<ReasonLabel, Counter>,
+    shed: Family<ReasonLabel, Counter>,
     pub(crate) panicked: Counter,
-    pulls: Family<Profile, Counter>,
+    pulls: Family<ProfileLabel, Counter>,
     /// The counters of `pulls` by the digest of their profile.
     profiles: RwLock<HashMap<Digest, Counter>>,
 }
 
 /// Labels of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct AnswerLabels {
     operation: Kind,
     status: u16,
 }
 
 /// The label of a kind of request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Operation {
+struct OperationLabel {
     operation: Kind,
 }
 
-/// Why something was refused or ended.
+/// The label for why something was refused or closed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct ReasonLabel {
     reason: &'static str,
 }
 
 /// The label of a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Profile {
+struct ProfileLabel {
     profile: String,
 }
 
-/// All values of the label are shown from the start.
-fn reasons(reasons: &[&'static str]) -> Family<Reason, Counter> {
+/// All values of the label are present from the start.
+fn reasons(reasons: &[&'static str]) -> Family<ReasonLabel, Counter> {
     let family = Family::default();
     for reason in reasons {
-        drop(family.get_or_create(&Reason { reason }));
+        drop(family.get_or_create(&ReasonLabel { reason }));
     }
     family
 }
@@ -126,7 +126,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Has all of them shown by `into`.
+    /// Registers all of them with `into`.
     pub(crate) fn register(&self, into: &mut Registry) {
         into.register(
             "metahub_build",
@@ -191,17 +191,17 @@ impl Metrics {
         );
     }
 
-    /// An answer begins, so long after its request.
+    /// Counts an answer that begins, with its latency.
     pub(crate) fn answers(&self, operation: Kind, after: Duration) {
         let Some(histogram) = self.times.get(operation as usize) else {
             return;
         };
-        let labels = Operation { operation };
+        let labels = OperationLabel { operation };
         let histogram = histogram.get_or_init(|| self.answer_seconds.get_or_create_owned(&labels));
         histogram.observe(after.as_secs_f64());
     }
 
-    /// An answer has been sent, or given up.
+    /// Counts an answer that was sent or dropped.
     pub(crate) fn answered(&self, operation: Kind, status: StatusCode, bytes: u64) {
         let status = status.as_u16();
         let at = operation as usize * STATUSES + usize::from(status);
@@ -210,19 +210,19 @@ impl Metrics {
             .get(at)
             .filter(|_| usize::from(status) < STATUSES)
         {
-            let labels = Answer { operation, status };
+            let labels = AnswerLabels { operation, status };
             let count = count.get_or_init(|| self.requests.get_or_create_owned(&labels));
             count.inc();
         }
         self.sent_bytes.inc_by(bytes);
     }
 
-    /// Bytes of a request's body came.
+    /// Counts received bytes of a request's body.
     pub(crate) fn received(&self, bytes: u64) {
         self.received_bytes.inc_by(bytes);
     }
 
-    /// A tag was answered under `profile`.
+    /// Counts a pull by tag under `profile`.
     pub(crate) fn resolved(&self, profile: &Composed) {
         let digest = profile.digest();
         if let Some(count) = self.profiles.read().get(digest) {
@@ -236,44 +236,44 @@ impl Metrics {
             name if name.is_empty() => "none".to_owned(),
             name => name,
         };
-        let count = self.pulls.get_or_create_owned(&Profile { profile });
+        let count = self.pulls.get_or_create_owned(&ProfileLabel { profile });
         count.inc();
         if named {
             profiles.insert(digest.clone(), count);
         }
     }
 
-    /// A connection begins; it ends when what is returned is dropped.
+    /// Counts a connection until the result is dropped.
     pub(crate) fn connection(self: &Arc<Self>) -> Open {
         self.connections.inc();
         self.connections_open.inc();
         Open(Arc::clone(self))
     }
 
-    /// A request is refused for want of room.
+    /// Counts a request that is refused for want of room.
     pub(crate) fn shed(&self, full: Full) {
         let reason = match full {
             Full::All => "all",
             Full::Share => "client",
         };
-        self.shed.get_or_create(&Reason { reason }).inc();
+        self.shed.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// How often a client took nothing of its answer.
+    /// How often a client stalled.
     #[cfg(test)]
     pub(crate) fn stalled(&self) -> u64 {
         let reason = "stalled";
-        self.overdue.get_or_create(&Reason { reason }).get()
+        self.overdue.get_or_create(&ReasonLabel { reason }).get()
     }
 
-    /// A connection, or a stream of one, is ended because of its client.
+    /// Counts a connection, or a stream, that is closed because of its client.
     pub(crate) fn overdue(&self, overdue: Overdue) {
         let reason = match overdue {
             Overdue::Head => "head",
             Overdue::Idle => "idle",
             Overdue::Stalled => "stalled",
         };
-        self.overdue.get_or_create(&Reason { reason }).inc();
+        self.overdue.get_or_create(&ReasonLabel { reason }).inc();
     }
 }
 

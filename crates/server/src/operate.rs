@@ -23,8 +23,8 @@ pub(crate) struct Operations<'a> {
 }
 
 impl Operations<'_> {
-    /// Hands an operation to its handler. `granted` is the right to it, `asked` the repository's
-    /// name as the client says it.
+    /// Hands an operation to its handler. `granted` is the right to it, `asked` the client's name
+    /// of the repository.
     pub(crate) async fn operate(
         &self,
         call: &Call<'_>,
@@ -92,7 +92,7 @@ impl Operations<'_> {
                         .await?;
                 if let Reference::Tag(tag) = reference {
                     self.metrics.resolved(profile);
-                    // Docker and containerd ask by HEAD, and go on by digest.
+                    // Docker and containerd request a tag by HEAD, and continue by digest.
                     self.note_pull(identity, asked, tag, &answer);
                 }
                 Ok(answer)
@@ -108,7 +108,7 @@ impl Operations<'_> {
         }
     }
 
-    /// Takes note of what a node got of `asked:tag`.
+    /// Notes what a node got for `asked:tag`.
     fn note_pull(
         &self,
         identity: &Identity,
@@ -163,7 +163,7 @@ impl Operations<'_> {
     }
 }
 
-/// An operation came with another right than its own, which [`Operation::right`] rules out.
+/// An operation with another right than its own, which [`Operation::right`] rules out.
 fn mismatch(operation: &Operation) -> HttpError {
     tracing::error!(?operation, "has no handler under its right");
     HttpError::code(

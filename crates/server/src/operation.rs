@@ -38,8 +38,8 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The right that the operation needs. Deleting needs another one than pushing
-    /// (GHSA-qg67-7m6v-qg25), except what the pusher has not finished.
+    /// The right that the operation needs. Deleting needs another right than pushing
+    /// (GHSA-qg67-7m6v-qg25), except for unfinished uploads.
     pub(crate) fn right(&self) -> Right {
         match self {
             Self::GetBlob(_) | Self::GetManifest(_) | Self::Tags | Self::Referrers(_) => {
@@ -55,7 +55,7 @@ impl Operation {
         }
     }
 
-    /// Whether it changes what the registry holds: what a registry that is read-only refuses.
+    /// Whether it changes content, so that a read-only registry refuses it.
     pub(crate) fn changes(&self) -> bool {
         match self {
             Self::GetBlob(_)

@@ -6,7 +6,7 @@ use std::ops::Range;
 /// allows for ranges that look like an attack.
 const MAX_RANGES: usize = 256;
 
-/// What a `Range` header asks of content of a known size.
+/// A parsed `Range` header for content of a known size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// The whole content: no header, another unit, or ranges that serve only to amplify.

@@ -18,7 +18,7 @@ const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 const UNRESERVED: usize = 16 * 1024;
 /// How long a large manifest may take to arrive.
 const READ_TIME: Duration = Duration::from_secs(60);
-/// How long it is read.
+/// How long a refused body is read.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// A request header as text, if it is there and is text.
@@ -69,9 +69,8 @@ pub(crate) async fn read(body: RequestBody, limit: usize, what: &str) -> Result<
     collect(body, BytesMut::with_capacity(room), limit, what).await
 }
 
-/// The same for a manifest, with memory reserved for it: for what is announced, or for `limit`
-/// where nothing is. A large one must arrive within [`READ_TIME`] then, since others wait for its
-/// memory.
+/// The same for a manifest, with memory reserved for it: for the announced length, or else for
+/// `limit`. A large one must arrive within [`READ_TIME`], since others wait for its memory.
 pub(crate) async fn read_document(
     body: RequestBody,
     limit: usize,
@@ -145,8 +144,8 @@ async fn collect(
     Ok(collected.freeze())
 }
 
-/// Reads and forgets the rest of a body that is refused, within bounds: a client that is still
-/// writing would otherwise see a broken connection instead of the answer.
+/// Reads and drops the rest of a refused body, within bounds: a client that is still writing would
+/// otherwise see a broken connection instead of the answer.
 async fn drain(mut body: RequestBody) {
     let reading = async {
         let mut left = DRAINED_BYTES;
@@ -157,7 +156,7 @@ async fn drain(mut body: RequestBody) {
             }
         }
     };
-    // Out of time is as good as read: the answer goes out either way.
+    // A timeout counts as read: the answer is sent either way.
     let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 

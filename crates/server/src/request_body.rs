@@ -16,14 +16,14 @@ use tokio::time::{Instant, Sleep};
 use crate::error::HttpError;
 use crate::metrics::Metrics;
 
-/// A body that ends in an error when its client sends nothing of it for too long. Time in which
-/// nobody here asks for more does not count.
+/// A body that ends in an error when its client stalls for too long. Time in which the server does
+/// not read does not count.
 pub(crate) struct RequestBody<B = Incoming> {
     body: B,
     timeout: Duration,
-    /// Since when bytes are waited for; nothing while none are.
+    /// When the wait for bytes began, if one is running.
     waiting: Option<Instant>,
-    /// Made when bytes are first waited for, and set anew only when it has run out.
+    /// Made at the first wait, and reset only when it has run out.
     timer: Option<Pin<Box<Sleep>>>,
     stalled: bool,
     metrics: Option<Arc<Metrics>>,
@@ -47,7 +47,7 @@ impl<B> RequestBody<B> {
         self
     }
 
-    /// The answer for a client that sent nothing for too long, if it did.
+    /// The answer for a client that stalled for too long, if it did.
     pub(crate) fn stalled(&self) -> Option<HttpError> {
         self.stalled.then(|| {
             let message = format!("{}. Send it again", self.words());

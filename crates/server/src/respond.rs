@@ -97,7 +97,7 @@ impl Answer {
         }
     }
 
-    /// Something the client should tell its user, as the distribution specification has it
+    /// A warning for the client's user, as the distribution specification defines it
     /// (`spec.md#warnings`): code 299, no agent, few bytes.
     pub(crate) fn warning(self, warning: Option<&str>) -> Self {
         let Some(warning) = warning else { return self };
@@ -128,7 +128,7 @@ impl Answer {
         }
     }
 
-    /// Content asked for by digest never changes; who may read it does, so no shared cache.
+    /// Content requested by digest never changes; the right to read it may, so no shared cache.
     pub(crate) fn immutable(self) -> Self {
         self.header(
             header::CACHE_CONTROL,
@@ -136,7 +136,7 @@ impl Answer {
         )
     }
 
-    /// What a tag names depends on who asks and on the form they accept.
+    /// The answer for a tag depends on the caller and on the accepted media types.
     pub(crate) fn depends_on_login(self) -> Self {
         self.header(
             header::CACHE_CONTROL,

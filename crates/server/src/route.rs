@@ -12,7 +12,7 @@ use crate::error::HttpError;
 use crate::operation::Operation;
 use crate::path::decode;
 
-/// What a request asks for, with its parameters from the path.
+/// The route of a request, with its parameters from the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// end-1: `GET /v2/`.
@@ -47,7 +47,7 @@ pub(crate) enum Route {
     Welcome,
 }
 
-/// What is asked of the documents of the API. Names are as the request has them.
+/// A request for documents of the API. Names are as in the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Curated {
     /// `GET /api/v1/<kind>`.

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 /// The type of the text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All that was counted, as text.
+/// All metrics, as text.
 pub(crate) fn scrape(metrics: &Metrics, app: &App, in_flight: usize) -> String {
     let registry = &app.registry;
     let documents = registry.documents();
@@ -46,7 +46,7 @@ fn write(
     written
 }
 
-/// What is true now, and what others count.
+/// Gauges, and counters of other crates.
 #[derive(Debug)]
 struct State {
     /// Requests that are being answered.
@@ -136,7 +136,7 @@ impl Page<'_> {
         ConstGauge::new(value).encode(metric)
     }
 
-    /// Values that go up and down, each with its labels.
+    /// Gauges, each with its labels.
     #[allow(clippy::cast_precision_loss, reason = "no disk holds that much")]
     fn gauges<L: EncodeLabelSet>(
         &mut self,
@@ -153,7 +153,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Its name gets `_total` behind it.
+    /// A counter, whose name gets the suffix `_total`.
     fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
         let metric = self
             .0
@@ -178,7 +178,7 @@ impl Page<'_> {
     }
 }
 
-/// Nothing where the operating system does not tell it this way.
+/// `None` where the operating system does not provide it.
 fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -7,8 +7,8 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SendBlobs {
-    /// By the kernel, out of its page cache, where nothing stands between file and socket:
-    /// HTTP/1 in the clear, and a file that is known to be right. Read otherwise.
+    /// By the kernel, from its page cache, if nothing is between file and socket: HTTP/1 in the
+    /// clear, and a verified file. Otherwise by copying.
     #[default]
     Sendfile,
     /// Read into memory and written.

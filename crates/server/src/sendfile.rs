@@ -169,8 +169,8 @@ impl AsyncWrite for Sendfile {
         true
     }
 
-    /// Whoever flushes takes everything for sent. A part of a file that is not was copied, as a
-    /// token, or forgotten: the answer must not end as if whole.
+    /// A flush means that everything was sent. A part of a file that is not was copied, as a token,
+    /// or forgotten: the answer must not end as if whole.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.queue.is_empty() {
             return Poll::Ready(Err(io::Error::other(

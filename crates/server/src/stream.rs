@@ -32,7 +32,7 @@ impl Stream {
         Some(client_certificate::names(shown).into())
     }
 
-    /// Where bodies may leave parts of files, if the connection can send them.
+    /// The queue for parts of files, if the connection can send them.
     pub(crate) fn queue(&self) -> Option<&Arc<SendfileQueue>> {
         match self {
             Self::Plain(stream) => Some(stream.queue()),

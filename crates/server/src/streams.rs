@@ -20,16 +20,17 @@ tokio::task_local! {
     static STREAM: Arc<StreamPace>;
 }
 
-/// How a client takes the answer of one stream. Times are milliseconds since it began.
+/// The progress of one stream's answer. Times are milliseconds since its start.
 #[derive(Debug)]
 pub(crate) struct StreamPace {
     began: Instant,
-    /// Since when the client owes room for a further part of its answer; 0: it does not.
+    /// Since when the server waits for the client to take a part of its answer; 0: it does not.
     owed_at: AtomicU64,
 }
 
 impl StreamPace {
-    /// That of the stream whose task this is; none over HTTP/1, where the connection tells.
+    /// The progress of the current task's stream; `None` over HTTP/1, where the connection is
+    /// timed.
     pub(crate) fn current() -> Option<Arc<Self>> {
         STREAM.try_with(Arc::clone).ok()
     }
@@ -46,22 +47,22 @@ impl StreamPace {
         u64::try_from(self.began.elapsed().as_millis()).map_or(u64::MAX, |now| now.max(1))
     }
 
-    /// A part of the answer was handed over to be sent.
+    /// Notes that a part of the answer was handed to hyper.
     pub(crate) fn gave(&self) {
         self.owed_at.store(self.now(), Relaxed);
     }
 
-    /// There is room for a further part.
+    /// Notes that hyper asks for a further part.
     pub(crate) fn asked(&self) {
         self.owed_at.store(0, Relaxed);
     }
 
-    /// Completes when the client owed room for `limit`.
+    /// Completes when the client has stalled for `limit`.
     async fn stalled(&self, limit: Duration) {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
         loop {
             let (now, owed) = (self.now(), self.owed_at.load(Relaxed));
-            // What is handed over while this sleeps is not due before this looks again.
+            // A part that is handed over during the sleep is not due before the next check.
             let due = if owed == 0 { now } else { owed }.saturating_add(limit);
             let Some(rest) = due.checked_sub(now).filter(|rest| *rest > 0) else {
                 return;

@@ -21,10 +21,10 @@ use crate::limits::Limits;
 use crate::overdue::Overdue;
 use crate::streams::StreamPace;
 
-/// How long a connection may rest, in milliseconds, while others wait for its place.
+/// How long a connection may be idle, in milliseconds, while others wait for its place.
 const CROWDED_REST: u64 = 500;
 
-/// What passes on one connection, and when. Times are milliseconds since it began.
+/// The progress of one connection. Times are milliseconds since its start.
 #[derive(Debug)]
 pub(crate) struct Timeouts {
     began: Instant,
@@ -33,11 +33,11 @@ pub(crate) struct Timeouts {
     stall_timeout: u64,
     /// Requests that are being answered.
     running: AtomicU32,
-    /// Answers of which a part was handed over and no further part was asked for yet.
+    /// Answers of which hyper has a part and asked for no further one yet.
     owed: AtomicU32,
     /// Whether bytes wait for room in the socket.
     blocked: AtomicBool,
-    /// When something last went to the client, or began to wait for it.
+    /// When bytes were last sent to the client, or began to wait for it.
     moved_at: AtomicU64,
     /// When the last request ended.
     quiet_at: AtomicU64,
@@ -45,9 +45,9 @@ pub(crate) struct Timeouts {
     head_at: AtomicU64,
     /// Whether there was a request at all.
     used: AtomicBool,
-    /// Whether others wait for a place: then resting is cut short.
+    /// Whether others wait for a place: then the idle timeout is shorter.
     crowded: watch::Receiver<bool>,
-    /// Many requests at once, so that bytes that come are not necessarily a head.
+    /// HTTP/2: requests are multiplexed, so that received bytes are not necessarily a head.
     multiplexed: AtomicBool,
 }
 
@@ -76,7 +76,7 @@ impl Timeouts {
         u64::try_from(self.began.elapsed().as_millis()).map_or(u64::MAX, |now| now.max(1))
     }
 
-    /// Notes that a request is being answered, until what is returned is dropped.
+    /// Notes a running request, until the result is dropped.
     pub(crate) fn request(self: &Arc<Self>, version: http::Version) -> Running {
         self.running.fetch_add(1, Relaxed);
         self.used.store(true, Relaxed);
@@ -111,7 +111,7 @@ impl Timeouts {
         }
     }
 
-    /// When the client is overdue if nothing passes until then, and with what.
+    /// When the client is overdue if nothing passes until then, and why.
     fn due(&self) -> Option<(u64, Overdue)> {
         let moved = self.moved_at.load(Relaxed);
         if self.blocked.load(Relaxed) || self.owed.load(Relaxed) > 0 {
@@ -126,7 +126,7 @@ impl Timeouts {
             return Some((head.saturating_add(self.header_timeout), Overdue::Head));
         }
         let mut quiet = self.quiet_at.load(Relaxed);
-        // What passes over HTTP/2 may be answers to pings alone, which keep no connection.
+        // Bytes over HTTP/2 may be answers to pings alone, which do not keep a connection.
         if !self.multiplexed.load(Relaxed) {
             quiet = quiet.max(moved);
         }
@@ -140,8 +140,8 @@ impl Timeouts {
 
     /// Completes when the client is overdue.
     pub(crate) async fn overdue(&self) -> Overdue {
-        // Whatever begins while this sleeps is not due before its own time, so none is missed
-        // by sleeping no longer than the shortest of them.
+        // A timeout that begins during the sleep is not due before its own time, so sleeping for
+        // the shortest of them misses none.
         let shortest = self
             .header_timeout
             .min(self.idle_timeout)
@@ -165,7 +165,7 @@ impl Timeouts {
 }
 
 async fn becomes_crowded(crowded: &mut watch::Receiver<bool>) {
-    // Nobody will say so any more once the listener is gone.
+    // The listener is gone, so it will not become full.
     if crowded.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -176,12 +176,12 @@ async fn becomes_crowded(crowded: &mut watch::Receiver<bool>) {
 pub(crate) struct Running {
     timeouts: Arc<Timeouts>,
     owes: bool,
-    /// That of its stream, over HTTP/2.
+    /// The progress of its stream, over HTTP/2.
     stream: Option<Arc<StreamPace>>,
 }
 
 impl Running {
-    /// Its answer is sent by the task that this is called in. Whether as one stream of many.
+    /// Notes that the current task sends the answer. Returns whether as one stream of many.
     pub(crate) fn is_sent_here(&mut self) -> bool {
         self.stream = StreamPace::current();
         self.stream.is_some()
@@ -219,7 +219,7 @@ impl Drop for Running {
     }
 }
 
-/// A stream of bytes whose passing is noted.
+/// A byte stream that notes its progress.
 pub(crate) struct TimedStream<S> {
     stream: S,
     timeouts: Arc<Timeouts>,

@@ -25,7 +25,7 @@ use crate::tls_error::TlsError;
 /// The protocols offered, best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What connections are served with over TLS. Clones share the certificate.
+/// The TLS configuration of connections. Clones share the certificate.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -39,8 +39,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Serves with a certificate chain and its private key, both PEM. Clients may show a
-    /// certificate that one of `authorities` has issued, PEM too, where there are some.
+    /// A certificate chain and its private key, both PEM. With `authorities`, PEM too, clients may
+    /// show a certificate that one of them has issued.
     pub fn new(
         certificate: &[u8],
         key: &[u8],
@@ -61,8 +61,8 @@ impl Tls {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&in_force) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
-        // A client that comes back skips the expensive half of the handshake, and the server
-        // remembers nothing for it.
+        // Tickets let a returning client skip the expensive half of the handshake, without state on
+        // the server.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Unusable)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -70,8 +70,8 @@ impl Tls {
         })
     }
 
-    /// Serves new connections with another certificate. Those that are open keep theirs. On an
-    /// error the previous one stays in use. Whether it is another one at all.
+    /// Replaces the certificate for new connections. Open ones keep theirs. On an error the
+    /// previous one stays in use. Returns whether it changed.
     pub fn replace(&self, certificate: &[u8], key: &[u8]) -> Result<bool, TlsError> {
         let key = parse(certificate, key, &self.in_force.provider)?;
         let mut in_force = self.in_force.key.write();
@@ -80,7 +80,7 @@ impl Tls {
         Ok(other)
     }
 
-    /// Agrees on keys with a client.
+    /// Does the handshake with a client.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
     }

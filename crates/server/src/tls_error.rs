@@ -1,6 +1,6 @@
 //! Why a certificate cannot be used, for serving or for authenticating clients.
 
-/// Why a certificate and key cannot be served with.
+/// Why a certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The certificate's text has none.
@@ -19,7 +19,7 @@ pub enum TlsError {
     /// The key belongs to another certificate.
     #[error("the private key belongs to another certificate")]
     Mismatch,
-    /// Something else about them.
+    /// Another error.
     #[error("they cannot be used: {0}")]
     Unusable(rustls::Error),
 }

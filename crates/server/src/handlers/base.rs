@@ -9,19 +9,19 @@ use crate::error::HttpError;
 use crate::respond::Answer;
 use crate::scrape;
 
-/// end-1, for a caller whose credentials hold.
+/// end-1, for an authenticated caller.
 pub(crate) fn base() -> Response<Body> {
     Answer::new(StatusCode::OK).json(&serde_json::json!({}))
 }
 
-/// Answers as long as the process serves.
+/// Liveness: answers while the process serves.
 pub(crate) fn health() -> Response<Body> {
     Answer::new(StatusCode::OK)
         .text(header::CONTENT_TYPE, "text/plain")
         .bytes("ok\n".into())
 }
 
-/// Answers while content can be stored, too.
+/// Readiness: answers while content can also be stored.
 pub(crate) fn ready(store: &Store) -> Result<Response<Body>, HttpError> {
     match store.ready() {
         Ok(()) => Ok(health()),
@@ -29,7 +29,7 @@ pub(crate) fn ready(store: &Store) -> Result<Response<Body>, HttpError> {
     }
 }
 
-/// What is counted, as text.
+/// The metrics, as text.
 pub(crate) fn metrics(text: String) -> Response<Body> {
     Answer::new(StatusCode::OK)
         .text(header::CONTENT_TYPE, scrape::MEDIA_TYPE)

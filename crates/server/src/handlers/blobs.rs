@@ -11,12 +11,12 @@ use crate::range::{self, Asked};
 use crate::request::header;
 use crate::respond::{Answer, matches_etag};
 
-/// How a blob is asked for.
+/// Properties of a request for a blob.
 #[derive(Clone, Copy)]
 pub(crate) struct Manner {
-    /// Parts of its file may be left to the connection.
+    /// Whether the connection can send parts of its file.
     pub(crate) sendfile: bool,
-    /// By somebody who is about to push to the repository.
+    /// Whether the client is about to push to the repository.
     pub(crate) pushes: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn get(
     }
     let blob = repository.blob(digest).await?;
     let size = blob.size();
-    // If-Range with another validator than ours asks for the whole content instead.
+    // If-Range with another validator requests the whole content instead.
     let range_header = match header(headers, header::IF_RANGE) {
         Some(validator) if !matches_etag(Some(validator), digest) => None,
         _ => header(headers, header::RANGE),

@@ -20,10 +20,10 @@ use crate::route::Curated;
 /// The API as OpenAPI 3.1 describes it.
 const OPENAPI: &str = include_str!("../../openapi.json");
 
-/// Most entity tags of one `If-Match` that are looked at.
+/// Most entity tags of one `If-Match` that are read.
 const MOST_TAGS: usize = 16;
 
-/// What a handler knows of a request.
+/// The request, as the handler needs it.
 pub(crate) struct Request<'r> {
     pub(crate) kind: DocumentKind,
     pub(crate) account: &'r str,
@@ -39,7 +39,7 @@ pub(crate) fn openapi() -> Response<Body> {
         .bytes(OPENAPI.into())
 }
 
-/// Does what is asked.
+/// Answers a request.
 pub(crate) async fn answer(
     curation: &Curation,
     request: &Request<'_>,
@@ -99,7 +99,7 @@ async fn put(
     name: &str,
     body: RequestBody,
 ) -> Result<Response<Body>, HttpError> {
-    // What is wrong with the request's head needs no body.
+    // Errors in the head are found before the body is read.
     let expects = expects(request.headers)?.ok_or(CurationError::NoPrecondition)?;
     let bytes = request::read(body, MAX_DOCUMENT_BYTES, "the document").await?;
     let text = String::from_utf8(bytes.into()).map_err(|error| {
@@ -121,7 +121,7 @@ async fn put(
         .json(&changed))
 }
 
-/// An answer that another request may change, and that is for this account.
+/// An answer that must not be cached: it may change, and is for this account.
 fn fresh() -> Answer {
     Answer::new(StatusCode::OK)
         .header(

@@ -12,10 +12,10 @@ use crate::request::Pairs;
 use crate::respond::Answer;
 
 const DAY: u64 = 24 * 60 * 60;
-/// What is looked at where the request does not say.
+/// The default period.
 const DAYS: u64 = 30;
 
-/// Answers with what lacked.
+/// Answers with the missing builds.
 pub(crate) async fn get(registry: &Registry, query: &Pairs) -> Result<Response<Body>, HttpError> {
     let days = match query.get("days") {
         None => DAYS,

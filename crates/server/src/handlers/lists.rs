@@ -18,7 +18,7 @@ struct Paging {
     last: Option<String>,
 }
 
-/// `max` is given whatever is asked for (CVE-2023-2253: `n` must not size an allocation).
+/// `max` bounds `n` (CVE-2023-2253: `n` must not size an allocation).
 fn paging(query: &Pairs, max: usize) -> Result<Paging, HttpError> {
     let limit = match query.get("n") {
         None => max,
@@ -53,7 +53,7 @@ fn with_next(
     }
 }
 
-/// Adds the `Link` to the page after `last`, which keeps what else was asked for.
+/// Adds the `Link` to the page after `last`, with the other parameters of the request.
 fn linked(
     answer: Answer,
     path: &str,
@@ -72,7 +72,7 @@ fn linked(
     answer.text(header::LINK, &format!("{next}>; rel=\"next\""))
 }
 
-/// end-8. `asked` is what the client calls the repository, with its `ns` if it named one.
+/// end-8. `asked` is the client's name of the repository, with its `ns` if it gave one.
 pub(crate) async fn tags(
     repository: &Repository<'_, Read>,
     profile: &Composed,

@@ -14,7 +14,7 @@ use crate::respond::{Answer, matches_etag};
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-/// end-3. By tag, what is served depends on the login's profile; by digest it never does.
+/// end-3. By tag, the answer depends on the login's profile; by digest it never does.
 pub(crate) async fn get(
     repository: &Repository<'_, Read>,
     method: &Method,
@@ -59,9 +59,9 @@ pub(crate) async fn get(
     Ok(answer.bytes(served.bytes))
 }
 
-/// Which forms the client takes. A client that names none (Enroot's `HEAD`), or anything, takes
-/// an index; one that names only manifest types gets the manifest itself, and one that names only
-/// index types an index.
+/// The forms that the client accepts. A client that names none (Enroot's `HEAD`), or anything,
+/// accepts an index; one that names only manifest types gets the manifest itself, and one that
+/// names only index types an index.
 fn accepts(headers: &HeaderMap) -> Accepts {
     let (mut named_any, mut index, mut anything) = (false, false, false);
     for value in headers.get_all(header::ACCEPT) {
@@ -88,7 +88,7 @@ fn accepts(headers: &HeaderMap) -> Accepts {
     }
 }
 
-/// end-7, with `?tag=` beside a digest reference, once or often.
+/// end-7, with `?tag=`, once or several times, for a digest reference.
 pub(crate) async fn put(
     repository: &Repository<'_, Push>,
     headers: &HeaderMap,
@@ -128,7 +128,7 @@ pub(crate) async fn put(
     Ok(response)
 }
 
-/// end-9: a tag loses its name; a digest loses the manifest and every tag of it.
+/// end-9: by tag, deletes the tag; by digest, the manifest and all its tags.
 pub(crate) async fn delete(
     repository: &Repository<'_, Delete>,
     reference: &Reference,

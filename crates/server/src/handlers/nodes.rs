@@ -50,7 +50,7 @@ pub(crate) async fn join(
         .json(&json!({ "name": name, "token": secret.expose() })))
 }
 
-/// Takes note of what a node reports of itself.
+/// Records a node's report about itself.
 pub(crate) fn report(
     nodes: Option<&Nodes>,
     identity: &Identity,
@@ -68,7 +68,7 @@ pub(crate) fn report(
 }
 
 fn parse<T: DeserializeOwned>(body: &Bytes, expected: &str) -> Result<T, HttpError> {
-    // What the parser says may repeat what was sent, which may be a token.
+    // The parser's message may repeat the input, which may be a token.
     serde_json::from_slice(body).map_err(|_| malformed(&format!("expected {expected}")))
 }
 

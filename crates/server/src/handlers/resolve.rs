@@ -13,7 +13,7 @@ use crate::error::HttpError;
 use crate::request::Pairs;
 use crate::respond::Answer;
 
-/// The image that a request asks about.
+/// The image of a request.
 pub(crate) fn image(query: &Pairs) -> Result<ImageReference, HttpError> {
     let text = query.get("image").ok_or_else(|| {
         bad("expected ?image=NAME:TAG, for example ?image=qnib/featuretest:latest")

@@ -18,8 +18,8 @@ use crate::respond::Answer;
 /// Largest form accepted, in bytes.
 pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// Issues a token for what was asked and is granted. No refresh token is issued: a client would
-/// post it in place of the user name, which carries the profile.
+/// Issues a token for the requested scopes that are granted. No refresh token is issued: a client
+/// would post it in place of the user name, which carries the profile.
 pub(crate) async fn issue(
     authenticator: &Authenticator,
     call: &Call<'_>,
@@ -58,7 +58,7 @@ pub(crate) async fn issue(
     Ok(answer.json(&issued))
 }
 
-/// Who these credentials are of, on this connection.
+/// Authenticates these credentials, on this connection.
 async fn by(
     authenticator: &Authenticator,
     call: &Call<'_>,

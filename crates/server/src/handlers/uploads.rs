@@ -19,7 +19,7 @@ use crate::respond::Answer;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
-/// What a client may mount blobs from.
+/// The repositories from which a client may mount blobs.
 pub(crate) struct Mounts<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) authenticator: &'a Authenticator,
@@ -29,7 +29,7 @@ pub(crate) struct Mounts<'a> {
 }
 
 impl Mounts<'_> {
-    /// Mounts a blob out of a repository that the client names. Whether it did.
+    /// Mounts a blob of a repository that the client names. Returns whether it did.
     async fn mount(
         &self,
         into: &Repository<'_, Push>,
@@ -68,8 +68,8 @@ pub(crate) async fn start(
         let mounted = match from {
             Some(from) => mounts.mount(repository, &digest, &from).await?,
             None => {
-                // A client that names no source cannot have asked for a token that covers it, so
-                // what the login may do decides, not what its token was asked for.
+                // A client that names no source cannot have requested a token that covers it, so
+                // the login's rights decide, not the token's scopes.
                 let may_read = |from: &RepositoryName| mounts.identity.check_mount_from(from);
                 repository.mount_from_anywhere(&digest, &may_read).await?
             }
@@ -77,7 +77,7 @@ pub(crate) async fn start(
         if mounted {
             return Ok(created(repository.name(), &digest));
         }
-        // As the specification asks, a mount that cannot be had becomes an ordinary upload.
+        // As the specification demands, a failed mount becomes an ordinary upload.
     }
     let id = repository.start_upload().await?;
     if let Some(digest) = query.get("digest").filter(|_| query.get("mount").is_none()) {
@@ -89,8 +89,8 @@ pub(crate) async fn start(
     Ok(progress(StatusCode::ACCEPTED, repository.name(), &id, 0))
 }
 
-/// end-5: appends a chunk. Without `Content-Range` the body is a stream that continues where the
-/// upload stands.
+/// end-5: appends a chunk. Without `Content-Range` the body is a stream that continues at the
+/// upload's offset.
 pub(crate) async fn append(
     repository: &Repository<'_, Push>,
     headers: &HeaderMap,
@@ -102,7 +102,7 @@ pub(crate) async fn append(
     Ok(progress(StatusCode::ACCEPTED, repository.name(), id, size))
 }
 
-/// end-6: takes the last bytes, if any, and checks the whole against `?digest=`.
+/// end-6: appends the last bytes, if any, and verifies the whole against `?digest=`.
 pub(crate) async fn finish(
     repository: &Repository<'_, Push>,
     query: &Pairs,
@@ -161,8 +161,8 @@ async fn append_body(
     appended.map_err(|error| body.stalled().unwrap_or_else(|| error.into()))
 }
 
-/// Where a chunk begins and how long it is, as far as the request says.
-struct Chunk {
+/// The offset and the length of a chunk, as far as the request states them.
+struct ChunkRange {
     start: Option<u64>,
     length: Option<u64>,
 }
@@ -173,10 +173,10 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Reads `Content-Range: START-END` as the distribution specification writes it, with or without
 /// a `bytes ` before it and a `/TOTAL` behind.
-fn chunk_of(headers: &HeaderMap) -> Result<Chunk, HttpError> {
+fn chunk_of(headers: &HeaderMap) -> Result<ChunkRange, HttpError> {
     let length = content_length(headers);
     let Some(text) = header(headers, header::CONTENT_RANGE) else {
-        return Ok(Chunk {
+        return Ok(ChunkRange {
             start: None,
             length,
         });
@@ -207,7 +207,7 @@ fn chunk_of(headers: &HeaderMap) -> Result<Chunk, HttpError> {
                 "Content-Range names {in_range} bytes, Content-Length {length}: they must agree"
             ),
         )),
-        _ => Ok(Chunk {
+        _ => Ok(ChunkRange {
             start: Some(start),
             length: Some(in_range),
         }),
@@ -222,7 +222,7 @@ fn created(name: &RepositoryName, digest: &Digest) -> Response<Body> {
 }
 
 fn progress(status: StatusCode, name: &RepositoryName, id: &str, size: u64) -> Response<Body> {
-    // `0-0` also stands for nothing received: the form has no other way to say it.
+    // `0-0` also means that nothing was received: the form has no other way to say it.
     Answer::new(status)
         .location(&format!("/v2/{name}/blobs/uploads/{id}"))
         .text(header::RANGE, &format!("0-{}", size.saturating_sub(1)))
@@ -235,7 +235,7 @@ fn progress(status: StatusCode, name: &RepositoryName, id: &str, size: u64) -> R
 mod tests {
     use super::*;
 
-    fn chunk(range: &str, length: &str) -> Result<Chunk, HttpError> {
+    fn chunk(range: &str, length: &str) -> Result<ChunkRange, HttpError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(range).unwrap());
         headers.insert(
