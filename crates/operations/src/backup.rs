@@ -10,7 +10,7 @@ use crate::error::OperationError;
 use crate::operation::Operation;
 use crate::progress::Progress;
 
-/// Copies everything that is not in the backup yet.
+/// Makes or updates a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
     /// The backup's folder, as an absolute path: a server may stand in another folder.
@@ -19,7 +19,7 @@ pub struct Backup {
     pub prune: bool,
 }
 
-/// What a backup holds.
+/// The report of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupOutcome {
     /// What was copied, and what was missing.
@@ -59,10 +59,10 @@ pub struct RestoreOutcome {
     pub whole: bool,
 }
 
-/// Makes the data folder `data` of the backup in `folder`; with `verify`, everything is read back.
+/// Restores the backup in `folder` into the data folder `data`; with `verify`, everything is read
+/// back.
 ///
-/// # Errors
-/// When `data` is in use or holds something, or the backup is none.
+/// # Errors When `data` is in use or not empty, or `folder` is no backup.
 pub async fn restore(
     folder: &Path,
     data: &Path,

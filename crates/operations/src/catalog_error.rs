@@ -6,7 +6,7 @@ use metahub_catalog::artifact::ArtifactError;
 use metahub_oci::Digest;
 use metahub_upstream::UpstreamError;
 
-/// How long one catalog may take to come, whatever the other registry does in between.
+/// The time limit for fetching one catalog.
 pub(crate) const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// Why a catalog could not be read.
@@ -18,16 +18,16 @@ pub enum CatalogError {
     /// It has no such manifest or blob.
     #[error("{0} is not there")]
     Missing(String),
-    /// It is something else than a catalog.
+    /// It is no catalog.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// A file holds something else than its digest says.
+    /// A file does not match its digest.
     #[error("the content of '{0}' does not match its digest")]
     Mismatch(String),
     /// A file is no text.
     #[error("'{0}' is not UTF-8 text")]
     Text(String),
-    /// What was found is of no use.
+    /// The catalog is invalid.
     #[error("{digest}: {why}")]
     Manifest {
         /// The catalog's manifest.
@@ -43,20 +43,20 @@ pub enum CatalogError {
     Unsigned {
         /// The key, by the digest of its DER form.
         key: Digest,
-        /// What was found in place of a signature.
+        /// What was found instead of a signature.
         why: String,
     },
 }
 
 impl CatalogError {
-    /// Whether the registry could not be asked, which says nothing of the catalog.
+    /// Whether the registry could not be asked, which tells nothing about the catalog.
     #[must_use]
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Upstream(_) | Self::Slow)
     }
 
-    /// The manifest that is of no use however often it is fetched; `None` where another attempt
-    /// may end otherwise: a signature can be added, and a blob that is missing or damaged be mended.
+    /// The manifest that is invalid for good; `None` if another attempt may succeed: a signature
+    /// can be added, and a missing or damaged blob be repaired.
     #[must_use]
     pub fn never_usable(&self) -> Option<&Digest> {
         match self {
@@ -67,7 +67,7 @@ impl CatalogError {
         }
     }
 
-    /// The same error, as one of the manifest `digest` if it is about what was found.
+    /// The same error, as one of the manifest `digest` if it is about the catalog.
     pub(crate) fn of(self, digest: &Digest) -> Self {
         if self.is_away() {
             return self;

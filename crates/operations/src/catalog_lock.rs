@@ -27,18 +27,18 @@ pub enum LockError {
 #[serde(deny_unknown_fields)]
 pub struct CatalogLock {
     version: u32,
-    /// By what documents call them.
+    /// By the images' names in documents.
     images: BTreeMap<String, Digest>,
 }
 
-/// Where a lock and a registry differ.
+/// A difference between a lock and a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// What documents call the image.
+    /// The image's name in documents.
     pub image: String,
     /// The digest of the lock, if it has one.
     pub locked: Option<Digest>,
-    /// The digest that the registry has now; none if no document names the image any more.
+    /// The digest that the registry has now; `None` if no document names the image any more.
     pub found: Option<Digest>,
 }
 

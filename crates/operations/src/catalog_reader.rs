@@ -16,7 +16,7 @@ use crate::catalog_blob::blob;
 use crate::catalog_error::{CatalogError, LONGEST};
 use crate::catalog_signatures;
 
-/// A catalog as another registry has it.
+/// A catalog of another registry.
 #[derive(Clone, Debug)]
 pub struct FetchedCatalog {
     /// The digest of its manifest.
@@ -25,21 +25,21 @@ pub struct FetchedCatalog {
     pub etag: Option<String>,
     /// Its files; each is UTF-8 text.
     pub files: Vec<CatalogFile>,
-    /// The key that signed it, by the digest of its DER form, where one was asked for.
+    /// The key that signed it, by the digest of its DER form, if one was required.
     pub verified_by: Option<Digest>,
 }
 
-/// What became of a catalog since it was fetched.
+/// The result of checking a catalog for changes.
 #[derive(Debug)]
 pub enum CatalogState {
     /// It is the same.
     Unchanged {
-        /// The validator to keep.
+        /// The validator to store.
         etag: Option<String>,
     },
     /// It is, or may be, another one.
     Changed {
-        /// Which, where the registry says it.
+        /// Its digest, if the registry states it.
         digest: Option<Digest>,
     },
 }
@@ -54,8 +54,8 @@ pub struct CatalogReader {
 }
 
 impl CatalogReader {
-    /// A reader of `image` at the registry that `registry` describes. With a key, only what that
-    /// key has signed is read. `general` says whether anybody is asked at all (`offline`).
+    /// A reader of `image` at the registry that `registry` describes. With a key, only catalogs
+    /// signed by it are read. `general` states whether upstreams are asked at all (`offline`).
     ///
     /// # Errors
     /// A secret or a certificate that cannot be read.
@@ -79,7 +79,7 @@ impl CatalogReader {
         self.key.as_ref()
     }
 
-    /// Whether the catalog that was fetched with `digest` and `etag` is still the one: one HEAD.
+    /// Whether the catalog that was fetched with `digest` and `etag` is unchanged: one HEAD.
     ///
     /// # Errors
     /// A registry that cannot be asked, or that has no such catalog any more.
@@ -89,7 +89,7 @@ impl CatalogReader {
         etag: Option<&str>,
     ) -> Result<CatalogState, CatalogError> {
         let Reference::Tag(tag) = &self.reference else {
-            // What is followed by digest never changes.
+            // A catalog that is followed by digest never changes.
             let etag = etag.map(str::to_owned);
             return Ok(CatalogState::Unchanged { etag });
         };
@@ -101,7 +101,7 @@ impl CatalogReader {
         })
     }
 
-    /// Fetches the catalog, or the one with `digest`, where it is known what the tag names.
+    /// Fetches the catalog, or the one with `digest`, if the tag's digest is known.
     ///
     /// # Errors
     /// As [`CatalogError`] says.

@@ -21,8 +21,7 @@ const LARGEST: u64 = 256 * 1024;
 
 /// Verifies that `key` has signed the manifest `digest`.
 ///
-/// # Errors
-/// [`CatalogError::Unsigned`] if no signature says so; else why that is not known.
+/// # Errors [`CatalogError::Unsigned`] without such a signature; otherwise why that is unknown.
 pub(crate) async fn verify(
     upstream: &Arc<Upstream>,
     name: &RepositoryName,
@@ -100,8 +99,7 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// The blob that `layer` describes; `None`, and a reason in `why`, where it is none that can
-    /// be a signature.
+    /// The blob that `layer` describes; `None`, and a reason in `why`, if it cannot be a signature.
     async fn signature(
         &self,
         layer: &Descriptor,

@@ -21,20 +21,20 @@ pub struct Check {
     pub graph: Arc<Microarchitectures>,
     /// Files, or folders of .yaml and .yml files.
     pub paths: Vec<PathBuf>,
-    /// Whether collections are also held to what a catalog that others follow is.
+    /// Whether the stricter rules for catalogs that others follow apply, too.
     pub strict: bool,
-    /// How to read the images that collections name, to tell where the two disagree.
+    /// How to read the images that collections name, to report differences.
     pub images: Option<ImageReader>,
-    /// Where the images come from whose code collections are held against, if they are to be.
+    /// The source of the images whose code is compared with collections, if it is.
     pub verify: Option<Verification>,
 }
 
-/// What is wrong with documents.
+/// The report of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
     /// How many files were read.
     pub files: usize,
-    /// What is wrong, in the order of the documents.
+    /// The problems, in the order of the documents.
     pub problems: Vec<Problem>,
     /// How many of them are errors.
     pub errors: usize,
@@ -48,8 +48,8 @@ pub struct CheckReport {
 impl Check {
     /// Checks them.
     ///
-    /// # Errors
-    /// When images cannot be read at all; one that cannot is a problem of its entry.
+    /// # Errors When images cannot be read at all; a single unreadable image is a problem of its
+    /// entry.
     pub async fn run(
         self,
         progress: impl FnMut(Progress) + Send + Sync,
@@ -84,8 +84,8 @@ impl Check {
     }
 }
 
-/// Reads the image of every entry of every collection and tells where the two disagree, in the
-/// order of the documents.
+/// Reads the image of every entry of every collection and reports differences, in the order of the
+/// documents.
 pub(crate) async fn check_images(registry: &Registry, catalog: &Catalog) -> Vec<Problem> {
     let mut collections: Vec<&Collection> = catalog.collections().collect();
     collections.sort_by_key(|collection| &collection.location);
@@ -116,7 +116,7 @@ struct Doubt {
     help: Option<String>,
 }
 
-/// Where an entry and its image disagree.
+/// The differences between an entry and its image.
 fn doubts(entry: &Entry, says: ImageSays, catalog: &Catalog) -> Vec<Doubt> {
     let image = &entry.image;
     let (platform, mut statements) = (says.platform, says.statements);

@@ -6,7 +6,7 @@ use metahub_hardware::{Feature, Key, Microarchitectures, Target};
 use metahub_oci::Digest;
 use metahub_registry::Resolution;
 
-/// What several logins have in common.
+/// The common part of several logins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommonLogin {
     /// Logins that provide no more than all of them do, the one to try first before the others:
@@ -16,7 +16,7 @@ pub struct CommonLogin {
     pub provides: Vec<String>,
 }
 
-/// Versions of which the later one runs what the earlier one runs.
+/// Keys whose later versions run everything that earlier ones run.
 const LATER_RUNS: &[Key] = &[
     Key::Cuda,
     Key::Driver,
@@ -27,8 +27,8 @@ const LATER_RUNS: &[Key] = &[
 ];
 
 impl CommonLogin {
-    /// What the `logins` have in common, each with what it provides. `None` where no CPU target is
-    /// in common.
+    /// The common part of `logins`, each with the features that it provides. `None` if they have no
+    /// CPU target in common.
     #[must_use]
     pub fn of(graph: &Microarchitectures, logins: &[(&str, &[String])]) -> Option<Self> {
         let provided: Vec<Vec<Feature>> = logins
@@ -65,16 +65,15 @@ impl CommonLogin {
         Some(Self { logins, provides })
     }
 
-    /// Whether a login that is interpreted to provide `features` provides no more than is in
-    /// common.
+    /// Whether a login that provides `features` provides no more than the common part.
     #[must_use]
     pub fn covers(&self, features: &[String]) -> bool {
         !features.is_empty() && features.iter().all(|one| self.provides.contains(one))
     }
 }
 
-/// Whether the image with this manifest, as it was before anything was added to it, is one that
-/// the login may get: `None` if so, else why not.
+/// Why the login may not get the image with this manifest, as it is before layers are added; `None`
+/// if it may.
 #[must_use]
 pub fn objection(of: &Resolution, image: &Digest) -> Option<String> {
     let entries = &of.explanation.entries;
@@ -94,7 +93,7 @@ pub fn objection(of: &Resolution, image: &Digest) -> Option<String> {
     Some(reason.unwrap_or_else(moved))
 }
 
-/// The manifest that is served, as it was before anything was added to it.
+/// The served manifest, as it is before layers are added.
 #[must_use]
 pub fn served(of: &Resolution) -> &Digest {
     let children = of.explanation.children.iter();
@@ -121,7 +120,7 @@ fn common_target(graph: &Microarchitectures, provided: &[Vec<Feature>]) -> Optio
         .cloned()
 }
 
-/// The value of the feature's key that all provide: of versions the earliest.
+/// The value of the feature's key that all provide: the earliest of versions.
 fn in_all(feature: &Feature, first: &[Feature], others: &[Vec<Feature>]) -> Option<Feature> {
     let key = feature.key();
     let of = |features: &[Feature]| -> Vec<Feature> {
@@ -152,7 +151,7 @@ fn version(feature: &Feature) -> Option<metahub_hardware::Version> {
     metahub_hardware::Version::parse(feature.value())
 }
 
-/// The feature as a selector of a login; none where it has a character that no login has.
+/// The feature as a selector of a login; `None` if it has a character that logins cannot have.
 fn selector(feature: &Feature) -> Option<String> {
     let key = match feature.key() {
         Key::Arch => "cpu",

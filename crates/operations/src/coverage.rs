@@ -18,7 +18,7 @@ use crate::local_catalog;
 
 pub use self::report::{Cell, Kind, Matrix, Row};
 
-/// Asks what each kind of machine gets.
+/// A request for the coverage table.
 #[derive(Clone, Debug)]
 pub struct Coverage {
     /// The CPU targets that documents may name.
@@ -27,17 +27,16 @@ pub struct Coverage {
     pub paths: Vec<PathBuf>,
     /// Followed catalogs, which count after them: names and texts of their files.
     pub followed: Vec<Vec<(String, String)>>,
-    /// What machines there are: CPU targets or any logins, `all` alone for every target that is
-    /// known, nothing for the usual servers and the machines that the documents' profiles describe.
+    /// The machines: CPU targets or any logins, `all` alone for every known target, none for the
+    /// usual servers and the machines that the documents' profiles describe.
     pub targets: Vec<String>,
     /// Only these: `NAME` or `NAME:TAG`.
     pub collections: Vec<String>,
-    /// How to read the images, for what the documents do not say; then any image can be named.
+    /// How to read the images, for what the documents do not state; then any image can be named.
     pub images: Option<ImageReader>,
 }
 
-/// What a fleet is likely to have, where no targets are named: the levels of x86-64, and the
-/// servers of the last ten years.
+/// The default targets: the levels of x86-64, and the servers of the last ten years.
 const USUAL: &[&str] = &[
     "x86_64_v2",
     "x86_64_v3",
@@ -61,10 +60,9 @@ const USUAL: &[&str] = &[
 ];
 
 impl Coverage {
-    /// Works the table out.
+    /// Computes the table.
     ///
-    /// # Errors
-    /// Errors in the documents, a target or collection that is not known, or nothing to look at.
+    /// # Errors Errors in the documents, an unknown target or collection, or no image at all.
     pub async fn run(self) -> Result<Matrix, OperationError> {
         let catalog = local_catalog::load(self.graph, &self.paths, &self.followed)?;
         let mut builder = Builder::new(columns(&catalog, &self.targets)?);
@@ -117,7 +115,7 @@ fn columns(catalog: &Catalog, named: &[String]) -> Result<Vec<Column>, Operation
         .collect()
 }
 
-/// The profiles of the documents that say what processor a machine has, by name.
+/// The profiles of the documents that state a processor, by name.
 fn own_machines(catalog: &Catalog) -> Vec<String> {
     let mut own: Vec<String> = catalog
         .profiles()
@@ -144,7 +142,7 @@ fn all_targets(graph: &Microarchitectures) -> Vec<String> {
     all.into_iter().map(ToString::to_string).collect()
 }
 
-/// The collections that were asked for: `NAME` for all its tags, `NAME:TAG` for one.
+/// The requested collections: `NAME` for all its tags, `NAME:TAG` for one.
 struct Selected(Vec<ImageReference>);
 
 impl Selected {
@@ -169,7 +167,7 @@ impl Selected {
         found
     }
 
-    /// Names that no collection has are an error where only documents are looked at.
+    /// Without access to images, names that no collection has are an error.
     fn known(&self, catalog: &Catalog) -> Result<(), OperationError> {
         for image in &self.0 {
             let one = Self(vec![image.clone()]);
@@ -180,7 +178,7 @@ impl Selected {
         Ok(())
     }
 
-    /// The collections, then what is no collection.
+    /// The collections, then other images.
     fn images(&self, catalog: &Catalog) -> Vec<(RepositoryName, Tag)> {
         let collections = self.collections(catalog).into_iter();
         let mut images: Vec<_> = collections

@@ -10,7 +10,7 @@ use crate::error::OperationError;
 use crate::operation::Operation;
 use crate::progress::Progress;
 
-/// Asks what was pulled and fell back to a lesser build, or found none.
+/// A request for pulls that fell back to a lesser build, or found none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowDemand {
     /// Since so many seconds ago, by whole days.

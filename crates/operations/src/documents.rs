@@ -16,19 +16,19 @@ const FOLDER: &str = "catalog";
 /// File systems take names of 255 bytes.
 const MAX_NAME: usize = 200;
 
-/// Where imported documents lie.
+/// The folder of imported documents.
 #[must_use]
 pub fn imported_folder(data: &Path) -> PathBuf {
     data.join(FOLDER)
 }
 
-/// Why documents of a bundle were not taken.
+/// Why documents of a bundle were not imported.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum DocumentsError {
     /// One has an error.
     #[error("{0}")]
     Wrong(Box<Problem>),
-    /// One defines otherwise what a document of this site defines.
+    /// One conflicts with a document of this site.
     #[error("the bundle defines the {name} otherwise than {file} does")]
     #[diagnostic(help("remove that definition, or import with --without-documents"))]
     Conflict {
@@ -68,8 +68,8 @@ pub struct ImportedDocuments {
 }
 
 impl ImportedDocuments {
-    /// Looks at `texts` before anything is written: each must be right, and none may define
-    /// otherwise what a document of this site defines.
+    /// Checks `texts` before anything is written: each must be valid, and none may conflict with a
+    /// document of this site.
     ///
     /// # Errors
     /// An error in a document, or a conflict with this site's.
@@ -116,7 +116,7 @@ impl ImportedDocuments {
         Ok(())
     }
 
-    /// Whether a definition is to be written: it is not here, or an earlier import brought it.
+    /// Whether to write a definition: it is new, or from an earlier import.
     fn is_news(
         &self,
         name: &str,
@@ -139,7 +139,7 @@ impl ImportedDocuments {
         })
     }
 
-    /// Writes them where the server finds them; what they define.
+    /// Writes them where the server finds them. Returns what they define.
     ///
     /// # Errors
     /// When the folder or a file cannot be written.
@@ -171,7 +171,7 @@ impl ImportedDocuments {
     }
 }
 
-/// What a document says, wherever it stands.
+/// The meaning of a document, without its place.
 fn meaning(document: impl Serialize) -> Value {
     let mut value = serde_json::to_value(document).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -180,7 +180,7 @@ fn meaning(document: impl Serialize) -> Value {
     value
 }
 
-/// A file name for what a document defines: another one for each name.
+/// A file name for what a document defines, unique for each name.
 fn file_name(name: &str) -> String {
     let short: String = name.chars().take(MAX_NAME).collect();
     let safe = short.replace('/', "+").replace(':', "@").replace(' ', "-");

@@ -24,13 +24,13 @@ pub enum OperationError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A bundle was not taken.
+    /// A bundle was not imported.
     #[error(transparent)]
     Import(#[from] ImportError),
     /// A bundle could not be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// Documents of a bundle were not taken.
+    /// Documents of a bundle were not imported.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Documents(#[from] DocumentsError),
@@ -58,7 +58,7 @@ pub enum OperationError {
         /// Where it was.
         repository: RepositoryName,
     },
-    /// Documents with errors, where right ones are needed.
+    /// Documents with errors.
     #[error("the catalog has errors:\n{0}")]
     #[diagnostic(help("metahub check PATH... shows each with its place in the document"))]
     Catalog(String),
@@ -72,7 +72,7 @@ pub enum OperationError {
         "name documents with --catalog FOLDER, or a configuration with --config FILE"
     ))]
     NoCollections,
-    /// A name that leads to no image that can be inspected.
+    /// A name without an image that can be inspected.
     #[error("{0}")]
     NoImage(String),
     /// An image that is to be run and does not say how.
@@ -93,10 +93,10 @@ pub enum OperationError {
     /// A server's URL without a host.
     #[error("{0} names no host: expected http://HOST or https://HOST")]
     NoHost(Url),
-    /// No folder for what is read.
+    /// No temporary folder.
     #[error("no temporary folder can be made")]
     NoTemporaryFolder(#[source] StoreError),
-    /// A name for what is not one image.
+    /// A name was given for a file with several images or none.
     #[error("{} has {images} images, so that one name for it means nothing", .path.display())]
     #[diagnostic(help("leave the name away: each image is called as the file says"))]
     OneName {
@@ -111,7 +111,7 @@ pub enum OperationError {
 }
 
 impl OperationError {
-    /// Tells that nothing fits from every other failure of the registry.
+    /// Separates "nothing fits" from other failures of the registry.
     pub(crate) fn of_images(error: RegistryError) -> Self {
         match error.root() {
             RegistryError::NothingFits { .. } => Self::NothingFits(error.to_string()),

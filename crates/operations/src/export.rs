@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::error::OperationError;
 use crate::progress::Progress;
 
-/// What was written.
+/// The report of an export.
 #[derive(Clone, Debug, Serialize)]
 pub struct Exported {
     /// The file.
@@ -32,24 +32,24 @@ pub struct Exported {
     pub documents: usize,
     /// Pieces of content in it.
     pub contents: usize,
-    /// Those that a former run had written.
+    /// Those that an interrupted run had written.
     pub resumed: usize,
-    /// What the user should know.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Images that could not be had, and why.
+    /// Images that could not be fetched, and why.
     pub failed: Vec<String>,
 }
 
 /// An image in a bundle.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportedImage {
-    /// What tools call it.
+    /// Its name for tools.
     pub name: String,
     /// Its manifest or index.
     pub digest: Digest,
 }
 
-/// Writes a bundle of what `inventory` lists to `path`; what is in it. Progress counts bytes.
+/// Writes a bundle of `inventory` to `path`. Progress counts bytes.
 ///
 /// # Errors
 /// When content was removed meanwhile, or the file cannot be written.

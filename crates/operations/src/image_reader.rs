@@ -16,9 +16,9 @@ use crate::error::OperationError;
 /// How images are read.
 #[derive(Clone, Debug)]
 pub struct ImageReader {
-    /// Where they come from.
+    /// The upstreams.
     pub upstreams: UpstreamsConfig,
-    /// As a server with this configuration has them.
+    /// The settings of a server with this configuration.
     pub settings: Settings,
     /// A running MetaHub, which is asked first for names without a host: they may have been
     /// pushed there.
@@ -43,9 +43,9 @@ impl ImageReader {
             .map_err(OperationError::NoTemporaryFolder)?;
         let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
         let mut settings = self.settings.clone();
-        // What is read is small, and gone at the end: it fits where a server would fetch no more.
+        // The content is small and temporary: it fits even where a server would fetch no more.
         settings.cache.keep_free = Free::Bytes(0);
-        // Only a server reads code beside what it is asked.
+        // Only a server inspects code in the background.
         settings.inspection.mode = InspectionMode::TrustLabels;
         Ok(Registry::new(store, upstreams, catalog, settings))
     }

@@ -8,16 +8,17 @@ use crate::error::OperationError;
 use crate::operation::Operation;
 use crate::progress::Progress;
 
-/// Which images, for whom.
+/// A selection of images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Images {
-    /// As this registry names them.
+    /// Their names in this registry.
     pub images: Vec<ImageReference>,
-    /// Only what this login gets of them.
+    /// If set, only what this login gets of them.
     pub login: Option<String>,
-    /// All, if none are named.
+    /// Their platforms; all, if empty.
     pub platforms: Vec<Platform>,
-    /// Also every profile of this site's documents, with the layer images that they add.
+    /// Whether to include every profile of this site's documents, with the layer images that they
+    /// add.
     pub profiles: bool,
 }
 
@@ -36,7 +37,7 @@ impl Images {
     }
 }
 
-/// Fetches what is missing of `images`; what they consist of.
+/// Fetches the missing content of `images`. Returns their inventory.
 ///
 /// # Errors
 /// As [`OperationError`] says; [`OperationError::NothingFits`] where nothing of an image fits the
@@ -53,23 +54,23 @@ pub async fn fetch(
     fetched.map_err(OperationError::of_images)
 }
 
-/// Fetches what is missing of images.
+/// Fetches images in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Warm(pub Images);
 
-/// What is here now.
+/// The report of fetching images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warmed {
-    /// The images that were asked for.
+    /// The requested images.
     pub images: Vec<ImageReference>,
     /// How many manifests and blobs they consist of.
     pub contents: u64,
     /// The bytes of those.
     pub bytes: u64,
-    /// What the user should know.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Images that could not be had, and why. Absent in what an earlier version's server sends.
+    /// Images that could not be fetched, and why. Absent in reports of earlier versions.
     #[serde(default)]
     pub failed: Vec<String>,
 }
@@ -94,7 +95,7 @@ impl Operation for Warm {
     }
 }
 
-/// Fetches what is missing of images, and says what they consist of.
+/// Fetches images in full, and reports their inventory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TakeInventory(pub Images);

@@ -11,18 +11,18 @@ use crate::error::OperationError;
 use crate::operation::Operation;
 use crate::progress::Progress;
 
-/// Takes in a bundle.
+/// Imports a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportBundle {
     /// The file, as an absolute path: a server may stand in another folder.
     pub path: PathBuf,
-    /// What its one image is called here, in place of what the file says.
+    /// A new name for its only image.
     pub name: Option<ImageReference>,
-    /// Take its collections and profiles, too.
+    /// Whether to import its collections and profiles, too.
     pub documents: bool,
 }
 
-/// What came in.
+/// The report of an import.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ImportReport {
     /// Images and blobs.

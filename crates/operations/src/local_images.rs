@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::error::OperationError;
 use crate::offline::storage_of;
 
-/// What containerd and Docker call an entry in full.
+/// The full name of an entry, as containerd and Docker write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Largest configuration that is read, in bytes; a registry reads no larger one.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -27,7 +27,7 @@ const MAX_DOCUMENTS: usize = 100_000;
 /// Images in a file or folder.
 #[derive(Clone, Debug)]
 pub struct LocalImages {
-    /// What its one image is called, in place of what the file says.
+    /// A new name for its only image.
     pub name: Option<ImageReference>,
     /// An archive of an OCI image layout, a folder of that form, or one as
     /// `skopeo copy --all IMAGE dir:FOLDER` writes it.
@@ -35,7 +35,7 @@ pub struct LocalImages {
 }
 
 impl LocalImages {
-    /// Opens the file or folder, which has one image where that is given a name.
+    /// Opens the file or folder, which must have one image if a new name is given.
     pub(crate) fn open(&self) -> Result<ImageFiles, OperationError> {
         let files = ImageFiles::open(&self.path)?;
         let images = files.entries().len();
@@ -53,11 +53,11 @@ impl LocalImages {
 pub(crate) struct LocalImage {
     /// What it is called.
     pub(crate) name: ImageReference,
-    /// Whether it is only what refers to another image, and has no tag.
+    /// Whether it is a referrer of another image, without a tag.
     untagged: bool,
     /// Its manifests, each after those that it refers to.
     documents: Vec<Document>,
-    /// Configurations, and the content of what is no image.
+    /// Configurations, and the content of artifacts.
     blobs: Vec<(Digest, bytes::Bytes)>,
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn full_name_of(entry: &Descriptor) -> Option<ImageReference> {
     is_full.then(|| short.parse().ok()).flatten()
 }
 
-/// One entry on its way through.
+/// The walk through one entry.
 struct Walk<'f> {
     files: &'f ImageFiles,
     seen: HashSet<Digest>,
@@ -148,8 +148,8 @@ struct Walk<'f> {
 }
 
 impl Walk<'_> {
-    /// Reads a manifest and what it leads to. What is missing is passed over: it may be of
-    /// platforms that nobody asks about, and where it is needed the registry says so.
+    /// Reads a manifest and what it leads to. Missing parts are skipped: they may be of other
+    /// platforms, and where they are needed the registry reports them.
     fn manifest(&mut self, descriptor: &Descriptor) -> Result<(), BundleError> {
         if self.seen.len() >= MAX_DOCUMENTS || !self.seen.insert(descriptor.digest().clone()) {
             return Ok(());
@@ -175,7 +175,7 @@ impl Walk<'_> {
     fn blobs_of(&mut self, manifest: &Manifest) -> Result<(), BundleError> {
         let config = manifest.config();
         let is_image = config.is_some_and(|config| config.media_type().is_image_config());
-        // What an artifact says is in its layers; what an image consists of is not read.
+        // An artifact's content is in its layers; an image's layers are not read.
         let layers = manifest.layers().iter().filter(|_| !is_image);
         for blob in config.into_iter().chain(layers) {
             if blob.size() > MAX_CONFIG_BYTES || !self.seen.insert(blob.digest().clone()) {
@@ -236,7 +236,7 @@ async fn put(store: &Store, image: &LocalImage) -> Result<(), OperationError> {
     Ok(())
 }
 
-/// The images that documents and a login name: entries of collections, and layers that are added.
+/// The images that documents and a login name: entries of collections, and layer images.
 pub(crate) fn named<'c>(
     catalog: &'c Catalog,
     profile: &'c Composed,

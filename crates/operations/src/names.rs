@@ -8,10 +8,10 @@ use crate::error::OperationError;
 use crate::operation::Operation;
 use crate::progress::Progress;
 
-/// Lets names be found at upstreams again.
+/// Releases local names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// As they were pushed to.
+    /// The names.
     pub names: Vec<RepositoryName>,
 }
 
@@ -27,7 +27,7 @@ impl Operation for Release {
     }
 }
 
-/// Lists the local names that hold nothing that was pushed.
+/// Lists the local names without pushed content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListEmptyNames {}
 

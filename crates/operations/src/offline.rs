@@ -8,8 +8,8 @@ use metahub_upstream::{UpstreamConfig, UpstreamsConfig, named_host};
 
 use crate::error::OperationError;
 
-/// The configured upstreams, none of which is asked, with one for each host that is named: an
-/// image of any host can be read.
+/// The configured upstreams, none of which is asked, with one for each named host, so that images
+/// of any host can be stored.
 pub(crate) fn offline<'i>(
     configured: UpstreamsConfig,
     images: impl IntoIterator<Item = &'i ImageReference>,

@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 use crate::error::OperationError;
 use crate::progress::Progress;
 
-/// An operation on a data folder. Only the process that serves the folder may carry it out,
-/// because it keeps what it serves in memory.
+/// An operation on a data folder. Only the process that serves the folder may run it, because of
+/// its caches.
 pub trait Operation: Sized {
-    /// What it reports.
+    /// Its report.
     type Report: Serialize + DeserializeOwned + Send;
 
-    /// Carries it out, and tells `progress` how far it is.
+    /// Runs it, and reports progress to `progress`.
     ///
     /// # Errors
     /// As [`OperationError`] says.

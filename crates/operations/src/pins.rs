@@ -11,7 +11,7 @@ use crate::progress::Progress;
 /// Pins an image by its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinImage {
-    /// `NAME@DIGEST`, as clients call it.
+    /// `NAME@DIGEST`, with the name for clients.
     pub image: ImageReference,
 }
 

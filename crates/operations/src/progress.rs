@@ -4,7 +4,7 @@ use metahub_registry::{ImportProgress, TransferProgress};
 use metahub_store::{Copying, ScrubProgress};
 use serde::{Deserialize, Serialize};
 
-/// How far an operation is. What is counted is its own: blobs, images, or bytes.
+/// The progress of an operation, in its own units: blobs, images, or bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// What is done.

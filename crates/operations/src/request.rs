@@ -15,8 +15,8 @@ use crate::pins::{ListPins, PinImage, UnpinImage};
 use crate::progress::Progress;
 use crate::upkeep::{CollectGarbage, Scrub};
 
-/// An operation on a data folder. Its JSON is that of the operation and `order`, which says which
-/// it is.
+/// An operation on a data folder. Its JSON is that of the operation with the field `order`, which
+/// names it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Request {
@@ -26,28 +26,28 @@ pub enum Request {
     Scrub(Scrub),
     /// Copy everything.
     Backup(Backup),
-    /// Fetch what is missing of images.
+    /// Fetch images in full.
     Warm(Warm),
-    /// The same, and say what they consist of.
+    /// The same, with their inventory.
     Inventory(TakeInventory),
-    /// Take in a bundle.
+    /// Import a bundle.
     Import(ImportBundle),
-    /// Let names be found at upstreams again.
+    /// Release local names.
     Release(Release),
-    /// List the local names that hold nothing that was pushed.
+    /// List the local names without pushed content.
     EmptyNames(ListEmptyNames),
-    /// Let a manifest stay.
+    /// Pin a manifest.
     Pin(PinImage),
-    /// Let it go.
+    /// Remove a pin.
     Unpin(UnpinImage),
-    /// List the manifests that stay.
+    /// List the pins.
     Pins(ListPins),
-    /// Tell which builds lack.
+    /// Report missing builds.
     Demand(ShowDemand),
 }
 
 impl Request {
-    /// Carries it out; its report as JSON.
+    /// Runs it. Returns its report as JSON.
     ///
     /// # Errors
     /// As [`OperationError`] says.
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// Whether it has nothing to do with documents, which may then be wrong.
+    /// Whether it does not need the documents, which may then have errors.
     #[must_use]
     pub fn is_upkeep(&self) -> bool {
         matches!(

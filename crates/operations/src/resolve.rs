@@ -7,7 +7,7 @@ use metahub_registry::{Read, RegistryError, Repository, Resolution};
 use metahub_resolve::Verdicts;
 use serde::{Deserialize, Serialize};
 
-/// Asks what a login gets for an image.
+/// A request for what a login gets for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolve {
     /// The image as the registry names it.
@@ -17,7 +17,7 @@ pub struct Resolve {
 }
 
 impl Resolve {
-    /// Where the API answers it.
+    /// Its path in the API.
     pub const PATH: &str = "/api/v1/resolve";
 
     /// The request as the API's query.
@@ -29,11 +29,10 @@ impl Resolve {
         std::iter::once(image).chain(platform).collect()
     }
 
-    /// What `profile` gets; `repository` is the one that the image is of.
+    /// Resolves the image for `profile`; `repository` is the image's.
     ///
-    /// # Errors
-    /// As [`RegistryError`] says; [`RegistryError::NothingFits`] where the image is here and
-    /// nothing of it fits.
+    /// # Errors As [`RegistryError`] says; [`RegistryError::NothingFits`] if the image exists and
+    /// none of it fits.
     pub async fn run(
         &self,
         repository: &Repository<'_, Read>,
@@ -45,24 +44,24 @@ impl Resolve {
     }
 }
 
-/// The detail of the API's error where nothing fits.
+/// The detail of the API's error when nothing fits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NothingFits {
     /// [`NothingFits::REASON`].
     pub reason: String,
     /// What the login provides.
     pub wanted: String,
-    /// What there are images for.
+    /// The targets of the existing images.
     pub existing: Vec<String>,
-    /// What became of each entry.
+    /// The verdict on each entry.
     pub entries: Verdicts,
 }
 
 impl NothingFits {
-    /// By which programs tell this error from others.
+    /// Identifies this error for programs.
     pub const REASON: &str = "nothing-fits";
 
-    /// The detail of `error`, if it is that nothing fits.
+    /// The detail of `error`, if it means that nothing fits.
     #[must_use]
     pub fn of(error: &RegistryError) -> Option<Self> {
         match error.root() {

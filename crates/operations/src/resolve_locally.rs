@@ -16,20 +16,20 @@ use crate::local_images::{self, LocalImages};
 use crate::offline::offline;
 use crate::resolve::{NothingFits, Resolve};
 
-/// Asks what a login gets for an image, without a server.
+/// A request for what a login gets for an image, without a server.
 #[derive(Clone, Debug)]
 pub struct ResolveLocally {
     /// The CPU targets that documents may name.
     pub graph: Arc<Microarchitectures>,
     /// The documents: files, or folders of .yaml and .yml files.
     pub paths: Vec<PathBuf>,
-    /// The documents of catalogs that are followed, as they were last, each with a name.
+    /// The last documents of followed catalogs, each with a name.
     pub followed: Vec<Vec<(String, String)>>,
-    /// Where images come from: with these nothing is fetched, without any the upstreams are asked.
+    /// Files with images; without any, the upstreams are asked.
     pub files: Vec<LocalImages>,
-    /// The upstreams, and what is done where something is not known.
+    /// The upstreams, and the policy for unknown facts.
     pub reader: ImageReader,
-    /// Who asks. Accounts are not known here.
+    /// The login. Accounts do not exist here.
     pub login: Option<String>,
     /// The image.
     pub request: Resolve,
@@ -40,7 +40,7 @@ pub struct ResolveLocally {
 pub enum Resolved {
     /// This image.
     Image(Box<Resolution>),
-    /// None: it is there, and nothing of it fits.
+    /// None: the image exists, and none of it fits.
     Nothing {
         /// For people.
         message: String,
@@ -50,11 +50,9 @@ pub enum Resolved {
 }
 
 impl ResolveLocally {
-    /// Works it out.
+    /// Resolves it.
     ///
-    /// # Errors
-    /// Documents with errors, a login that means nothing, files that cannot be read, and an image
-    /// that is not there.
+    /// # Errors Documents with errors, an invalid login, unreadable files, and a missing image.
     pub async fn run(self) -> Result<Resolved, OperationError> {
         let catalog = local_catalog::load(self.graph, &self.paths, &self.followed)?;
         let profile = match self.login.as_deref().filter(|login| !login.is_empty()) {

@@ -30,36 +30,35 @@ pub struct UpdateCatalog {
 pub struct ChangedDocument {
     /// The file.
     pub file: PathBuf,
-    /// The collections that are new, as `NAME:TAG`.
+    /// The new collections, as `NAME:TAG`.
     pub added: Vec<String>,
-    /// The text as it is.
+    /// The current text.
     #[serde(skip)]
     pub before: String,
-    /// The text as it is to be.
+    /// The new text.
     #[serde(skip)]
     pub after: String,
 }
 
-/// What came of it.
+/// The report.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct UpdateReport {
-    /// What is wrong with the documents. With an error among them nothing was looked for.
+    /// Problems of the documents. With an error among them nothing was searched.
     pub problems: Vec<Problem>,
-    /// How many collections new ones are made like.
+    /// How many collections are templates of new ones.
     pub followed: usize,
-    /// What is to change.
+    /// The changed documents.
     pub changed: Vec<ChangedDocument>,
     /// Versions of which some images are missing, and so are left out.
     pub incomplete: Vec<String>,
-    /// What could not be looked for, and why.
+    /// What could not be searched, and why.
     pub failed: Vec<String>,
 }
 
 impl UpdateCatalog {
     /// Looks for them.
     ///
-    /// # Errors
-    /// When no registry can be read at all; one that cannot is told in the report.
+    /// # Errors When no registry can be read at all; a single failing one is in the report.
     pub async fn run(self) -> Result<UpdateReport, OperationError> {
         let Loaded {
             catalog, problems, ..

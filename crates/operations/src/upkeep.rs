@@ -13,9 +13,9 @@ use crate::progress::Progress;
 /// Removes content that nothing needs any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectGarbage {
-    /// What came or was used less than this ago stays, in seconds.
+    /// The grace period, in seconds: newer or recently used content stays.
     pub grace_seconds: u64,
-    /// Only say what would go.
+    /// Only report what would be removed.
     pub dry_run: bool,
 }
 
@@ -35,23 +35,22 @@ impl Operation for CollectGarbage {
     }
 }
 
-/// Rereads all content, sets damaged content aside, and fetches it again where it came from.
+/// Rereads all content, quarantines damaged content, and fetches it again from its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scrub {
     /// Read at most so many bytes a second.
     pub bytes_per_second: Option<u64>,
-    /// Only say what is wrong.
+    /// Only report what is wrong.
     pub dry_run: bool,
-    /// Give up content however much is missing or damaged. Absent in what an earlier version's
-    /// command sends.
+    /// Remove content however much is missing or damaged. Absent in requests of earlier versions.
     #[serde(default)]
     pub accept_loss: bool,
 }
 
-/// What a scrub found and fetched again.
+/// The report of a scrub.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ScrubOutcome {
-    /// What it found, and what is whole again.
+    /// The findings, and what was fetched again.
     #[serde(flatten)]
     pub scrubbed: Scrubbed,
     /// Whether everything is whole now.

@@ -26,27 +26,27 @@ pub struct VerifyCatalog {
     pub images: ImageReader,
 }
 
-/// An image, as its registry has it.
+/// An image at its registry.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoundImage {
-    /// What documents call it.
+    /// Its name in documents.
     pub image: ImageReference,
-    /// The digest that it has.
+    /// Its digest.
     pub digest: Digest,
 }
 
-/// What came of it.
+/// The report.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerifyReport {
-    /// The images that are there, in the order of their names.
+    /// The existing images, in the order of their names.
     pub images: Vec<FoundImage>,
-    /// What is wrong, in the order of the documents: with the documents, with images that are not
-    /// there, and where images say something else of themselves.
+    /// The problems, in the order of the documents: of the documents, of missing images, and of
+    /// images that contradict their entry.
     pub problems: Vec<Problem>,
 }
 
 impl VerifyReport {
-    /// The digests of the images that are there.
+    /// The digests of the existing images.
     #[must_use]
     pub fn lock(&self) -> CatalogLock {
         CatalogLock::of(self.images.iter().map(|one| (&one.image, &one.digest)))

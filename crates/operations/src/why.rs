@@ -7,24 +7,24 @@ use metahub_resolve::Verdicts;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The story of an image.
+/// The explanation of an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Story {
-    /// The image as it was asked for.
+    /// The requested image.
     pub image: String,
-    /// What is served: the index, or the one image that is left of it.
+    /// The digest that is served: of the index, or of the one image that is left of it.
     pub digest: Digest,
-    /// The manifest that a client of the platform ends with.
+    /// The manifest that a client of the platform pulls.
     pub manifest: Digest,
-    /// Whether that manifest was derived here. Otherwise it is as its publisher made it.
+    /// Whether that manifest was derived here. Otherwise it is unchanged.
     pub derived: bool,
-    /// From what it was derived, or where it is from.
+    /// Its source.
     pub source: StorySource,
     /// The layer images that were added.
     pub layers: Vec<AddedImage>,
-    /// The profile that it was made for.
+    /// The profile that it was derived for.
     pub profile: StoryProfile,
-    /// What was done, in order.
+    /// The actions, in order.
     pub actions: Vec<AppliedAction>,
     /// Which of the source's images was chosen, and why.
     pub chosen: StoryChoice,
@@ -33,11 +33,10 @@ pub struct Story {
     pub metahub: Option<String>,
 }
 
-/// Where an image is from.
+/// The source of an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct StorySource {
-    /// A collection, a repository held here, or an upstream. Not known of what was asked for by
-    /// its digest.
+    /// A collection, a local repository, or an upstream. Unknown for a request by digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<SourceKind>,
     /// The image or index by its digest.
@@ -48,12 +47,12 @@ pub struct StorySource {
     pub manifest: String,
 }
 
-/// The profile that an image was made for.
+/// The profile that an image was derived for.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoryProfile {
-    /// The login's selectors; empty for none, and for what was asked for by its digest.
+    /// The login's selectors; empty for none, and for a request by digest.
     pub login: String,
-    /// By what of the request it was chosen beside the login.
+    /// The channel by which it was chosen besides the login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Over the login's whole profile, in its canonical form.
@@ -65,19 +64,19 @@ pub struct StoryProfile {
     pub actions: Vec<Value>,
 }
 
-/// What was chosen.
+/// The choice.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoryChoice {
     /// One sentence.
     pub why: String,
-    /// The platform that was asked for.
+    /// The requested platform.
     pub platform: Platform,
     /// What the chosen image requires.
     pub requires: Vec<String>,
-    /// What became of every entry of the source; none where there was nothing to choose from, or
-    /// of what was asked for by its digest: the choice is a login's.
+    /// The verdict on every entry of the source; empty without a choice, and for a request by
+    /// digest, since a choice is a login's.
     pub entries: Verdicts,
-    /// What the user should know.
+    /// Remarks for the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }

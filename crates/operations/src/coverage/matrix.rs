@@ -11,7 +11,7 @@ use metahub_resolve::{
 
 use super::report::{Cell, Kind, Matrix, Row};
 
-/// One column: a login, as it was named, and what it comes to.
+/// One column: a login, as it was named, and its profile.
 pub(super) struct Column {
     pub(super) login: String,
     pub(super) profile: Arc<Composed>,
@@ -19,7 +19,7 @@ pub(super) struct Column {
     pub(super) target: Option<Target>,
 }
 
-/// The table while it is worked out.
+/// The table while it is computed.
 pub(super) struct Builder {
     columns: Vec<Column>,
     matrix: Matrix,
@@ -55,8 +55,8 @@ impl Builder {
         });
     }
 
-    /// A collection's entries as far as its documents say them. Where they do not say for which
-    /// architecture an image is, it is taken to be there for all that are looked at.
+    /// A collection's entries as its documents state them. An image without a stated architecture
+    /// counts for all architectures of the table.
     pub(super) fn by_documents(&self, collection: &Collection) -> (Index, Option<String>) {
         let mut architectures: Vec<String> = self
             .columns
@@ -170,8 +170,8 @@ fn cell(column: &Column, index: &Index) -> Cell {
     }
 }
 
-/// What an entry requires beside a CPU target and the login does not provide. It is chosen where
-/// the login does not state it, since that does not say that the machine lacks it.
+/// The requirements of an entry besides the CPU target that the login does not provide. Such an
+/// entry may be chosen, since the machine may have what its login does not state.
 fn needs(provided: &Provided, entry: &Descriptor) -> Vec<String> {
     let written = entry.platform().map(|platform| platform.features);
     let written = written.unwrap_or_default();

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-/// How well an image serves a target.
+/// How well an image fits a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// There is a build for it.
     Exact,
-    /// There is none, and a build for another target is taken that it runs.
+    /// There is none, and a build for another target that it runs is chosen.
     Fallback,
     /// Only a build that states no target, or no more than the architecture.
     Generic,
@@ -20,7 +20,7 @@ impl Kind {
     /// All kinds, the best first.
     pub const ALL: [Self; 4] = [Self::Exact, Self::Fallback, Self::Generic, Self::None];
 
-    /// As reports write it.
+    /// Its name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,21 +35,21 @@ impl Kind {
 /// What one target gets of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cell {
-    /// How well it serves the target.
+    /// How well it fits the target.
     pub kind: Kind,
-    /// The CPU target of what is taken.
+    /// The CPU target of the chosen build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// How many steps that lies above the target in the graph.
+    /// How many steps that is above the target in the graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u16>,
-    /// The image that is taken, where a collection names one.
+    /// The chosen image, if a collection names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
-    /// What it needs beside the CPU and the login does not state: it runs only with that.
+    /// Its requirements besides the CPU that the login does not state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// Why it is taken, or why nothing is.
+    /// Why it is chosen, or why nothing is.
     pub why: String,
 }
 
@@ -60,7 +60,7 @@ pub struct Row {
     pub image: String,
     /// In the order of the targets; empty when the image could not be read.
     pub cells: Vec<Cell>,
-    /// What could not be read, or is only assumed.
+    /// Unreadable or assumed parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use super::error::CurationError;
 use super::kind::{DOCUMENTS_PATH, DocumentKind, problem_file};
 
-/// The catalog as the documents of all sources make it.
+/// The catalog of the documents of all sources.
 pub trait JoinedCatalog: Send + Sync {
-    /// What is wrong with it when these are the documents of the API, each with its name. Blocks.
+    /// Its problems if these were the documents of the API, each with its name. Blocks.
     fn problems_with(&self, texts: &[(String, String)]) -> Vec<Problem>;
 
     /// Makes these the documents of the API.
@@ -23,15 +23,15 @@ pub trait JoinedCatalog: Send + Sync {
 pub(super) struct Checks {
     /// The CPU targets that documents may name.
     pub(super) graph: Arc<Microarchitectures>,
-    /// The catalog in force.
+    /// The current catalog.
     pub(super) in_force: watch::Receiver<Arc<Catalog>>,
-    /// The catalog as it would be.
+    /// The catalog of all sources.
     pub(super) joined: Arc<dyn JoinedCatalog>,
 }
 
 impl Checks {
     /// Checks the document by itself and together with all others, which are `before` without the
-    /// change; its warnings.
+    /// change. Returns its warnings.
     pub(super) async fn check(
         &self,
         kind: DocumentKind,
@@ -86,7 +86,7 @@ impl Checks {
         let mut loader = Loader::new(Catalog::in_graph(Arc::clone(&self.graph)));
         loader.add_text(own, text);
         let (profiles, collections) = loader.names();
-        // What it extends is elsewhere, which is looked at together with the others.
+        // Profiles that it extends are checked together with the others.
         let alone = |problem: &Problem| problem.is_error() && problem.code != "unknown-profile";
         let problems = loader.finish().problems.into_iter();
         let errors: Vec<Problem> = problems.filter(alone).collect();
@@ -130,13 +130,13 @@ impl Checks {
     }
 }
 
-/// Whether documents are told under `name` that come from no file: from the API, or from a catalog
-/// that is followed, which the API may define otherwise.
+/// Whether `name` is that of a document without a file: of the API, or of a followed catalog, which
+/// the API may override.
 fn is_text(name: &str) -> bool {
     name.starts_with(DOCUMENTS_PATH) || name.contains("://")
 }
 
-/// Where what is in force of a name was read.
+/// Where the current definition of a name was read.
 pub(super) fn location<'c>(
     catalog: &'c Catalog,
     kind: DocumentKind,

@@ -5,7 +5,7 @@ use metahub_store::StoreError;
 
 use super::bounds::DOCUMENT_BOUNDS;
 
-/// Why a document was not changed or is not shown.
+/// Why a request for documents failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CurationError {
     /// A text is no name.
@@ -14,19 +14,19 @@ pub enum CurationError {
     /// There is no such document, or not that version of it.
     #[error("the API has no {0}")]
     Missing(String),
-    /// The request does not say what it expects to be there.
+    /// The request has no precondition.
     #[error(
         "say what is to be replaced: `If-Match: ETAG` with the entity tag of the document as it \
          was read, or `If-None-Match: *` to create it"
     )]
     NoPrecondition,
-    /// What is there is not what the request expects.
+    /// The precondition does not hold.
     #[error("{}", otherwise(.0.as_deref()))]
     Otherwise(Option<String>),
     /// The document has errors.
     #[error("the document has errors: {}", first(.0))]
     Invalid(Vec<Problem>),
-    /// The document does not define what its name says, and nothing else.
+    /// The document does not define exactly what its name says.
     #[error("expected a document that defines {expected} and nothing else; this one {found}")]
     Defines {
         /// What the path names.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::CurationError;
 
-/// How the names begin under which problems with these documents are told.
+/// The prefix of these documents' names in problems.
 pub const DOCUMENTS_PATH: &str = "api:";
 
-/// What a document defines.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DocumentKind {
@@ -40,7 +40,7 @@ impl DocumentKind {
         }
     }
 
-    /// The whole name of what somebody calls `text`: with its namespace, version or tag.
+    /// The full name for `text`: with its namespace, version or tag.
     ///
     /// # Errors
     /// A text that is no name of such a document; the message is for people.

@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Curation {
-    /// The documents that `store` keeps; `in_force` is the catalog that they are part of.
+    /// The documents in `store`; `in_force` is the catalog that they are part of.
     #[must_use]
     pub fn new(
         store: Store,
@@ -162,7 +162,7 @@ impl Curation {
         Ok(versions.iter().map(bare).collect())
     }
 
-    /// Makes `text` the document `name`.
+    /// Stores `text` as the document `name`.
     ///
     /// # Errors
     /// As [`CurationError`] says; nothing was changed then.
@@ -210,8 +210,8 @@ impl Curation {
         Ok(())
     }
 
-    /// What must be so, of what a request expects. What it expects of the document's text is
-    /// looked at here: a version's text never changes.
+    /// Checks a request's precondition on the document's text, and returns the one on its version:
+    /// a version's text never changes.
     async fn precondition(
         &self,
         kind: DocumentKind,
@@ -284,7 +284,7 @@ impl Curation {
     }
 }
 
-/// The documents of the API in `store`, each with the name that its problems are told under.
+/// The documents of the API in `store`, each with its name in problems.
 ///
 /// # Errors
 /// When the store cannot be read.

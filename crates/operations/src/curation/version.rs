@@ -6,35 +6,35 @@ use metahub_oci::Digest;
 use metahub_store::DocumentVersion;
 use serde::{Deserialize, Serialize};
 
-/// What a request expects to be there.
+/// The precondition of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expects {
-    /// `If-None-Match: *`: nothing.
+    /// `If-None-Match: *`: the document does not exist.
     Nothing,
-    /// `If-Match: *`: anything.
+    /// `If-Match: *`: the document exists.
     Anything,
     /// `If-Match: ETAG`: one of these, without quotes.
     Tags(Vec<String>),
 }
 
-/// A version of a document, as the API tells of it.
+/// A version of a document, as the API shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VersionInfo {
     /// 1 for the first, and one more with each change.
     pub version: u64,
-    /// The entity tag of its text; none where this version says that the document was deleted.
+    /// The entity tag of its text; `None` if this version is a deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// The account that made it.
     pub account: String,
-    /// When, as RFC 3339 has it.
+    /// When, in RFC 3339.
     pub changed_at: String,
-    /// Whether this version says that the document was deleted.
+    /// Whether this version is a deletion.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
-/// What became of a document that was put.
+/// The result of storing a document.
 #[derive(Clone, Debug, Serialize)]
 pub struct Changed {
     /// The document's whole name.
@@ -42,9 +42,9 @@ pub struct Changed {
     /// Its version from now on.
     #[serde(flatten)]
     pub version: VersionInfo,
-    /// What is doubtful in it.
+    /// Its warnings.
     pub warnings: Vec<Problem>,
-    /// Whether there was none before.
+    /// Whether it is new.
     #[serde(skip)]
     pub created: bool,
 }
@@ -59,7 +59,7 @@ pub struct Listed {
     /// The version that the API has.
     #[serde(flatten)]
     pub version: Option<VersionInfo>,
-    /// What defines the name instead of the API's document, which is not used.
+    /// What defines the name and takes precedence over the API's document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadowed: Option<String>,
     /// Whether the API's document is not used since it has errors; the log says which.
@@ -76,15 +76,14 @@ pub struct Shown {
     pub etag: String,
 }
 
-/// The entity tag of a version's text: no other text has it, even if its name is forgotten and
-/// comes again.
+/// The entity tag of a version's text: unique, even if the name is deleted for good and used again.
 pub(super) fn etag(version: &DocumentVersion) -> Option<String> {
     let digest = Digest::sha256(version.text.as_ref()?.as_bytes());
     let short = digest.hex().get(..16).unwrap_or_default();
     Some(format!("{}-{short}", version.version))
 }
 
-/// What the API tells of a version.
+/// A version as the API shows it.
 pub(super) fn info(version: &DocumentVersion) -> VersionInfo {
     let changed_at = Timestamp::try_from(version.changed_at).unwrap_or_default();
     VersionInfo {

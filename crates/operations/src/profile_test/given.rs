@@ -14,15 +14,15 @@ use super::image::made;
 use crate::error::OperationError;
 use crate::offline::{offline, storage_of};
 
-/// A registry that has what a test gives.
+/// A registry with a test's images.
 pub(super) struct World {
     pub(super) registry: Registry,
-    /// What each image is called, by the digest of its manifest.
+    /// The names of each image, by the digest of its manifest.
     pub(super) names: HashMap<Digest, Vec<String>>,
 }
 
 impl World {
-    /// Makes what `case` gives.
+    /// Makes the images of `case`.
     pub(super) async fn of(
         catalog: Arc<Catalog>,
         policy: Policy,
@@ -89,7 +89,7 @@ impl World {
         Ok(())
     }
 
-    /// A single image; one that requires something stands in an index of one, which says so.
+    /// A single image; one with requirements is in an index of one, which states them.
     async fn put_index_or_image(
         &mut self,
         catalog: &Catalog,
@@ -132,7 +132,7 @@ impl World {
         Ok(Index::new(entries).into())
     }
 
-    /// An image beside the source: one whose layers are added, or that a collection points to.
+    /// An image besides the source: a layer image, or an entry of a collection.
     async fn put_needed(&mut self, case: &TestCase, needed: &Needed) -> Result<(), OperationError> {
         let at = &needed.image;
         let name = at.to_string();
@@ -206,15 +206,14 @@ impl World {
     }
 }
 
-/// An image that is needed beside the source.
+/// An image that is needed besides the source.
 struct Needed {
     image: ImageReference,
-    /// The platforms that it is for, where the test does not say.
+    /// Its platforms, if the test does not state them.
     platforms: Vec<Platform>,
 }
 
-/// The images that the collection points to, those whose layers are added, and those that are
-/// given by name, each once.
+/// The images of the collection, the layer images, and those that are given by name, each once.
 fn needed(catalog: &Catalog, case: &TestCase, profile: &Composed) -> Vec<Needed> {
     let mut all: Vec<Needed> = Vec::new();
     let mut add = |image: &ImageReference, platforms: Vec<Platform>| {
@@ -289,8 +288,8 @@ fn given_image<'g>(given: &'g Given, at: &ImageReference) -> Option<&'g GivenIma
     found.map(|(_, image)| image)
 }
 
-/// Where the image lies that is made for `image`: what a digest names is not known here, so one
-/// that is named by digest has a tag of that digest.
+/// The reference of the image that is made for `image`: an image named by digest gets a tag of that
+/// digest, since its content is unknown here.
 fn unpinned(image: &ImageReference) -> ImageReference {
     let tag = image.digest().and_then(|digest| digest.hex().parse().ok());
     match tag {

@@ -3,17 +3,17 @@
 use metahub_catalog::Location;
 use serde::Serialize;
 
-/// Something that came otherwise than expected.
+/// A difference from what was expected.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mismatch {
-    /// Where the expectation stands.
+    /// The place of the expectation.
     #[serde(flatten)]
     pub location: Location,
-    /// What it is about, such as `env SIMD`.
+    /// Its subject, such as `env SIMD`.
     pub what: String,
     /// What was expected.
     pub expected: String,
-    /// What came.
+    /// What was found.
     pub found: String,
 }
 

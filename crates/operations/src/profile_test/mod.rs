@@ -27,18 +27,18 @@ pub struct ProfileTest {
     pub graph: Arc<Microarchitectures>,
     /// Files, or folders of them, whose tests are run.
     pub paths: Vec<PathBuf>,
-    /// Further documents that those need; their tests are not run.
+    /// Further documents that they need; their tests are not run.
     pub beside: Vec<PathBuf>,
-    /// What is done where something is not known, as the server's configuration has it.
+    /// The policy for unknown facts, as in the server's configuration.
     pub policy: Policy,
 }
 
-/// What came of the tests of documents.
+/// The report of the tests of documents.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProfileTestReport {
     /// How many files were read.
     pub files: usize,
-    /// What is wrong with the documents. With an error among them no test was run.
+    /// Problems of the documents. With an error among them no test was run.
     pub problems: Vec<Problem>,
     /// The tests, in the order of the documents.
     pub tests: Vec<TestOutcome>,
@@ -48,21 +48,21 @@ pub struct ProfileTestReport {
     pub failed: usize,
 }
 
-/// What came of one test.
+/// The result of one test.
 #[derive(Clone, Debug, Serialize)]
 pub struct TestOutcome {
-    /// What it is called: as written, else what is pulled by whom.
+    /// Its name: as written, else its image and login.
     pub name: String,
-    /// Where it stands.
+    /// Its place.
     #[serde(flatten)]
     pub location: Location,
     /// The login.
     pub login: String,
     /// What was pulled.
     pub pull: String,
-    /// Whether everything came as expected.
+    /// Whether it passed.
     pub passed: bool,
-    /// What did not.
+    /// The differences.
     pub mismatches: Vec<Mismatch>,
 }
 

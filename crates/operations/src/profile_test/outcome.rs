@@ -7,23 +7,23 @@ use serde_json::Value;
 
 use super::mismatch::Mismatch;
 
-/// What a test gave.
+/// The results of a test.
 pub(super) struct Came {
-    /// What the pull gave.
+    /// The result of the pull.
     pub(super) pull: Pull,
-    /// What the pull was answered with, where nothing denied it.
+    /// The image that answered the pull, unless it was denied.
     pub(super) redirect: Option<ImageReference>,
-    /// The tags of the repository's list, or why there is none; none where nobody asked.
+    /// The tags of the repository's list, or why there is none; `None` if the test does not list.
     pub(super) tags: Option<Result<Vec<String>, String>>,
 }
 
-/// What a pull gave.
+/// The result of a pull.
 pub(super) enum Pull {
     /// It was refused, with this message.
     Refused {
         /// For people.
         message: String,
-        /// Whether the profile says so.
+        /// Whether the profile denies it.
         denied: bool,
     },
     /// An image.
@@ -54,12 +54,12 @@ pub(super) struct Pulled {
     pub(super) resolution: Resolution,
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
-    /// What the test or the collection calls the image that was chosen.
+    /// The names of the chosen image in the test or collection.
     pub(super) names: Vec<String>,
 }
 
 impl Came {
-    /// Where it is not as the case expects.
+    /// The differences from what the case expects.
     pub(super) fn mismatches(&self, case: &TestCase) -> Vec<Mismatch> {
         let all = &case.expect.all;
         let mut mismatches = Vec::new();
@@ -87,7 +87,7 @@ impl Came {
         mismatches
     }
 
-    /// What one expectation is about, what it wants and what came, if they differ.
+    /// The subject of one expectation, what it wants and what was found, if they differ.
     fn check(&self, expected: &Expected) -> Option<(String, String, String)> {
         match expected {
             Expected::Fails(part) => {
@@ -108,7 +108,7 @@ impl Came {
             _ => {}
         }
         match &self.pull {
-            // Told once, for the pull as a whole.
+            // Reported once, for the pull as a whole.
             Pull::Refused { .. } => None,
             Pull::Image(pulled) => pulled.check(expected),
         }
@@ -192,7 +192,7 @@ impl Pulled {
         }
     }
 
-    /// The image that came, for people.
+    /// The pulled image, for people.
     fn described(&self) -> String {
         let requires = &self.resolution.requires;
         let name = match self.names.first() {

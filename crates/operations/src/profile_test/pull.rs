@@ -16,7 +16,7 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 /// Most tags of a list: more than a test can give.
 const MOST_TAGS: usize = 10_000;
 
-/// Pulls what the case pulls, and lists the repository's tags where it says which.
+/// Does the pull of the case, and lists the repository's tags if it expects some.
 pub(super) async fn run(
     world: &World,
     case: &TestCase,
@@ -36,7 +36,7 @@ pub(super) async fn run(
     })
 }
 
-/// The tags that a client of the profile sees, or why it is told none.
+/// The tags that a client of the profile sees, or why there are none.
 async fn tags(
     world: &World,
     name: &RepositoryName,
@@ -101,7 +101,7 @@ async fn pull(
     })))
 }
 
-/// What a pull of `image` from the repository `name` is answered with; nothing where it is denied.
+/// The image that answers a pull of `image` from the repository `name`; `None` if it is denied.
 fn answered_with(
     image: &ImageReference,
     name: &RepositoryName,

@@ -10,23 +10,23 @@ use metahub_registry::{Excess, Lifted};
 use super::images::FoundImage;
 use crate::inspect::{LabelVerdict, statements};
 
-/// Most findings that are told of one image.
+/// Most findings that are reported for one image.
 const TOLD: usize = 3;
 
-/// The CPU targets that a machine must have to be given an image.
+/// The CPU targets that a machine must have to get an image.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claim {
     targets: Vec<Target>,
 }
 
-/// How an image stands to its entry.
+/// The comparison of an image with its entry.
 pub(super) struct Compared {
     pub(super) required: Option<String>,
     pub(super) verdict: LabelVerdict,
     pub(super) evidence: Vec<String>,
 }
 
-/// Something to tell of an entry.
+/// A finding about an entry.
 pub(super) struct Finding {
     pub(super) is_error: bool,
     pub(super) code: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct Finding {
 }
 
 impl Claim {
-    /// What the entry itself says.
+    /// The claim of the entry itself.
     pub(super) fn written(entry: &Entry) -> Self {
         let targets = entry.requires.iter().filter_map(|f| f.target().cloned());
         Self {
@@ -43,8 +43,8 @@ impl Claim {
         }
     }
 
-    /// What counts of the entry and the image's own statements, as it does for a pull: for a single
-    /// image the entry has the last word, for one of an index all counts together.
+    /// The claim of the entry and the image's own statements, as for a pull: for a single image the
+    /// entry takes precedence, for one of an index all statements count together.
     pub(super) fn of(entry: &Entry, image: &FoundImage, of_index: bool) -> Self {
         let mut claim = Self::written(entry);
         if of_index || (claim.targets.is_empty() && !entry.requires_nothing) {
@@ -69,7 +69,7 @@ impl Claim {
     }
 }
 
-/// Holds a claim against needs.
+/// Compares a claim with needs.
 pub(super) fn compare(
     claim: &Claim,
     needs: &ImageNeeds,
@@ -164,7 +164,7 @@ fn unknown_finding(claim: &Claim, unknown: &[Excess]) -> Finding {
     }
 }
 
-/// An entry that asks for a higher level than was found to be needed.
+/// An entry that requires a higher level than its code needs.
 fn claims_more(
     claim: &Claim,
     required: Option<&Target>,

@@ -24,23 +24,23 @@ const MOST_IMAGES: usize = 64;
 const MOST_DOCUMENTS: usize = 512;
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
-/// Bytes of fetched layers that are kept at once, beside the one that is read.
+/// Bytes of fetched layers that are kept at once, besides the one that is read.
 const KEPT: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Where images are found.
+/// The source of images.
 pub(super) enum Images {
     Registry(Registry),
     Files(Vec<FileImage>),
 }
 
-/// An image of a file, and what it is called; nothing if the file does not say.
+/// An image of a file, and its name, if the file has one.
 pub(super) struct FileImage {
     name: Option<ImageReference>,
     files: ImageFiles,
     entry: Descriptor,
 }
 
-/// An image, and where its layers are.
+/// An image, and the location of its layers.
 pub(super) struct FoundImage {
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
@@ -81,7 +81,7 @@ impl Images {
         opened.map_err(|_| OperationError::Stopped)?
     }
 
-    /// The images behind a name; or why there is none, in words.
+    /// The images of a name; or why there is none, in words.
     pub(super) async fn find(&self, image: &ImageReference) -> Result<Vec<FoundImage>, String> {
         let found = match self {
             Self::Registry(registry) => fetched(registry, image).await?,
@@ -102,7 +102,7 @@ impl Images {
         Ok(found)
     }
 
-    /// A layer of an image, opened; or why it cannot be had.
+    /// Opens a layer of an image; or why it cannot be opened.
     pub(super) async fn layer(
         &self,
         image: &FoundImage,

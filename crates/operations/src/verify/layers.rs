@@ -12,7 +12,7 @@ use super::images::{FoundImage, Images, LayerStream};
 /// Most layers whose needs are remembered.
 const REMEMBERED: usize = 200;
 
-/// What was read so far.
+/// The layers that were read.
 #[derive(Default)]
 pub(super) struct Layers {
     known: HashMap<Digest, Arc<LayerNeeds>>,
@@ -26,7 +26,7 @@ impl Layers {
         self.bytes
     }
 
-    /// What an image needs. A layer that cannot be had makes it unknown.
+    /// What an image needs. An unreadable layer makes it unknown.
     pub(super) async fn needs(&mut self, images: &Images, image: &FoundImage) -> ImageNeeds {
         let mut all = Vec::new();
         for layer in image.manifest.layers() {

@@ -21,30 +21,30 @@ use self::layers::Layers;
 
 pub use self::source::Verification;
 
-/// An entry, held against the code of one image that it names.
+/// The comparison of an entry with the code of one of its images.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerifiedImage {
     /// The collection, `NAME:TAG`.
     pub collection: String,
     /// The image as the entry names it.
     pub image: ImageReference,
-    /// The digest of its manifest; nothing if it could not be read.
+    /// The digest of its manifest; `None` if it could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// The platform that its configuration names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// The CPU targets that are asked for.
+    /// The CPU targets that are required.
     pub claims: Vec<String>,
-    /// The highest target that its code was shown to require.
+    /// The highest target that its code provably requires.
     pub required: Option<String>,
-    /// Whether what was asked for is what its code requires.
+    /// Whether the entry requires what its code needs.
     pub verdict: LabelVerdict,
-    /// What shows it, the first few.
+    /// The evidence, the first few.
     pub evidence: Vec<String>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Default)]
 pub(crate) struct Verified {
     pub(crate) images: Vec<VerifiedImage>,
@@ -52,8 +52,8 @@ pub(crate) struct Verified {
 }
 
 impl Verification {
-    /// Reads the images of every entry of every collection, in the order of the documents. One that
-    /// cannot be read is a warning of its entry.
+    /// Reads the images of every entry of every collection, in the order of the documents. An
+    /// unreadable image is a warning of its entry.
     pub(crate) async fn run(
         self,
         catalog: &Catalog,
@@ -86,7 +86,7 @@ impl Verification {
     }
 }
 
-/// One entry on its way.
+/// The verification of one entry.
 struct Work<'c> {
     catalog: &'c Catalog,
     collection: &'c Collection,
@@ -143,7 +143,7 @@ impl Work<'_> {
         format!("{}:{}", self.collection.name, self.collection.tag)
     }
 
-    /// An image that nothing is known of.
+    /// Records an unreadable image.
     fn unread(&self, verified: &mut Verified, why: &str) {
         let image = &self.entry.image;
         verified.problems.push(Problem::doubt(
@@ -164,8 +164,8 @@ impl Work<'_> {
         });
     }
 
-    /// Whether the entry gives this image to anybody: of an index, images for other machines are
-    /// not its own.
+    /// Whether the entry can serve this image: images of an index for other machines are not its
+    /// own.
     fn is_for(&self, image: &FoundImage) -> bool {
         let platform = image.config.platform();
         let written = self.entry.platform.as_ref();

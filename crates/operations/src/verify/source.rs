@@ -3,7 +3,7 @@
 use crate::image_reader::ImageReader;
 use crate::local_images::LocalImages;
 
-/// Where the images come from that collections are held against.
+/// The source of the images that are compared with collections.
 #[derive(Clone, Debug)]
 pub struct Verification {
     /// Files with images: with these nothing is fetched.
