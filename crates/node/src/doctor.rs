@@ -176,7 +176,7 @@ fn registry(
         Err(error) if error.status() == Some(401) => {
             let alone = login.secret == known_targets::PASSWORD;
             let what = if identity::is_secret(&login.secret) {
-                "what proves which node this is does not hold there: ask whoever runs the registry"
+                "this node's credential is refused there: ask the operator of the registry"
             } else if alone {
                 "the registry does not know this node's target or a profile of its policy: run \
                  metahub-node refresh"
@@ -222,9 +222,9 @@ fn advice(error: &ClientError) -> &'static str {
             CertificateFault::OtherName => {
                 "name the registry as its certificate does, or have it issued for this name"
             }
-            CertificateFault::Other => "ask whoever runs the registry",
+            CertificateFault::Other => "ask the operator of the registry",
         },
-        ClientError::Refused { .. } => "ask whoever runs the registry",
+        ClientError::Refused { .. } => "ask the operator of the registry",
         ClientError::BadAnswer { .. } => "check that this is a MetaHub",
         ClientError::Authorities { .. } => "correct ca_file in node.yaml",
     }

@@ -93,7 +93,7 @@ struct Layer {
     tokens: Option<PathBuf>,
 }
 
-/// The policy in force.
+/// The current policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// The MetaHubs whose logins this node answers for, as `NAME[:PORT]`.

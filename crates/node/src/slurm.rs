@@ -20,7 +20,7 @@ use crate::time_limit::within;
 
 /// Most time for `sinfo`.
 const SINFO_TIME: Duration = Duration::from_millis(900);
-/// Kinds of nodes that are asked for; of more, no constraint is worked out.
+/// Most kinds of nodes in a constraint; with more, none is computed.
 const MOST_KINDS: usize = 32;
 
 /// Answers in lines: `image HOST/NAME:TAG`, `constraint zen3|zen4`, `note TEXT`; nothing where no

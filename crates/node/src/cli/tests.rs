@@ -1,3 +1,5 @@
+use clap_complete::Shell;
+
 use super::*;
 
 #[test]
