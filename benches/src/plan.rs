@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) cores: Option<Cores>,
     /// Where servers keep their content while they are measured; removed at the end.
     pub(crate) folder: PathBuf,
-    /// What is too costly to be made every time is kept here.
+    /// The folder for what is too costly to be made every time.
     pub(crate) lasting: PathBuf,
     /// The servers that are installed, and their programs.
     pub(crate) programs: Vec<(Kind, PathBuf)>,

@@ -8,6 +8,8 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
+use crate::process::Cmd;
+
 /// A site's own authority, which has issued the server's certificate.
 pub struct Site {
     folder: TempDir,
@@ -102,5 +104,30 @@ impl Site {
             self.path("tls.crt").display(),
             self.path("tls.key").display()
         )
+    }
+
+    /// The same, where clients may show a certificate of this site's authority.
+    #[must_use]
+    pub fn tls_key_for_clients(&self) -> String {
+        let authority = self.path("trusted/ca.crt");
+        let authorities = format!(", client_authorities: '{}'}}", authority.display());
+        self.tls_key().replace('}', &authorities)
+    }
+
+    /// `curl`, which trusts this site's authority, and shows the certificate in `FILE.crt` unless
+    /// `file` is empty.
+    #[must_use]
+    pub fn curl(&self, file: &str) -> Cmd {
+        let curl = Cmd::new("curl")
+            .args(["--silent", "--max-time", "60", "--cacert"])
+            .arg(self.path("trusted/ca.crt"))
+            .env_clear_of_proxies();
+        if file.is_empty() {
+            return curl;
+        }
+        curl.arg("--cert")
+            .arg(self.path(&format!("{file}.crt")))
+            .arg("--key")
+            .arg(self.path(&format!("{file}.key")))
     }
 }

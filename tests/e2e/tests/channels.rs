@@ -9,7 +9,6 @@
 
 use metahub_e2e::http::{Answer, digest_of, image_of};
 use metahub_e2e::metahub::{MetaHub, command};
-use metahub_e2e::process::Cmd;
 use metahub_e2e::pusher::{BUILDS, Pusher};
 use metahub_e2e::require;
 use metahub_e2e::scripted::Scripted;
@@ -205,10 +204,7 @@ fn a_node_is_known_by_its_certificate_and_sent_to_the_host_that_it_asked() {
         return;
     }
     let site = Site::new();
-    let authority = site.path("trusted/ca.crt").display().to_string();
-    let tls = site
-        .tls_key()
-        .replace('}', &format!(", client_authorities: '{authority}'}}"));
+    let tls = site.tls_key_for_clients();
     let config = format!(
         "offline: true\nupstreams: []\nanonymous: write\npublic_url: https://hub.example\n{tls}\
          profiles_by:\n  host: {{localhost: zen2}}\n  certificate: {{'*.zen3.example': zen3}}\n"
@@ -226,18 +222,7 @@ fn a_node_is_known_by_its_certificate_and_sent_to_the_host_that_it_asked() {
     let port = metahub.host().rsplit(':').next().unwrap();
     let by_name = format!("https://localhost:{port}/v2/");
     let curl = |certificate: &str, url: &str| {
-        let mut curl = Cmd::new("curl")
-            .args(["--silent", "--show-error", "--include", "--max-time", "60"])
-            .args(["--cacert", &authority])
-            .env_clear_of_proxies();
-        if !certificate.is_empty() {
-            let path = |end: &str| site.path(&format!("{certificate}.{end}"));
-            curl = curl
-                .arg("--cert")
-                .arg(path("crt"))
-                .arg("--key")
-                .arg(path("key"));
-        }
+        let curl = site.curl(certificate).args(["--show-error", "--include"]);
         curl.arg(url).run()
     };
     // Nothing is here under that name, and the log says under which profile it was looked for.

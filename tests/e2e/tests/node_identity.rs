@@ -135,28 +135,16 @@ fn a_certificate_names_a_node_where_no_account_speaks_for_itself() {
         return;
     }
     let site = Site::new();
-    let authority = site.path("trusted/ca.crt").display().to_string();
-    let tls = site
-        .tls_key()
-        .replace('}', &format!(", client_authorities: '{authority}'}}"));
+    let tls = site.tls_key_for_clients();
     let config = format!("anonymous: none\n{tls}\nnodes: {{certificate: ['*.nodes.example']}}\n");
     let metahub = MetaHub::start(&config, &[]);
     metahub.add_account("alice", "reader", "alice password");
     site.issue_for("node7.nodes.example", "node7");
     site.issue_for("elsewhere.example", "other");
     let curl = |certificate: &str, login: &str| {
-        let path = |end: &str| site.path(&format!("{certificate}.{end}"));
-        let mut curl = Cmd::new("curl")
-            .args(["--silent", "--output", "/dev/null", "--max-time", "60"])
-            .args(["--write-out", "%{http_code}", "--cacert", &authority])
-            .env_clear_of_proxies();
-        if !certificate.is_empty() {
-            curl = curl
-                .arg("--cert")
-                .arg(path("crt"))
-                .arg("--key")
-                .arg(path("key"));
-        }
+        let mut curl =
+            site.curl(certificate)
+                .args(["--output", "/dev/null", "--write-out", "%{http_code}"]);
         if !login.is_empty() {
             curl = curl.args(["--user", login]);
         }

@@ -11,6 +11,7 @@
     reason = "a test"
 )]
 
+mod audit;
 mod client;
 mod content;
 mod unfinished;

@@ -16,9 +16,9 @@ use crate::unfinished::{Ending, Loose, Partial, expect, index};
 
 /// Images, tags and loose blobs of each worker. Few, so that what was deleted and collected is
 /// pushed again.
-const IMAGES: u64 = 6;
-const TAGS: u64 = 3;
-const LOOSE: u64 = 4;
+pub(crate) const IMAGES: u64 = 6;
+pub(crate) const TAGS: u64 = 3;
+pub(crate) const LOOSE: u64 = 4;
 /// Content of loose blobs and uploads that no image has.
 const LOOSE_SEED: u64 = 1_000_000;
 
@@ -27,13 +27,13 @@ pub(crate) struct Worker {
     /// What there is to push.
     made: Arc<Vec<Image>>,
     random: StdRng,
-    grace: Duration,
-    images: BTreeMap<u64, Option<bool>>,
+    pub(crate) grace: Duration,
+    pub(crate) images: BTreeMap<u64, Option<bool>>,
     /// What each tag may name.
     tags: BTreeMap<u64, BTreeSet<Option<u64>>>,
-    loose: BTreeMap<u64, Loose>,
-    partial: Option<Partial>,
-    ending: Option<Ending>,
+    pub(crate) loose: BTreeMap<u64, Loose>,
+    pub(crate) partial: Option<Partial>,
+    pub(crate) ending: Option<Ending>,
     uploads: u64,
     /// Operations that were acknowledged.
     pub(crate) acknowledged: u64,
@@ -69,7 +69,7 @@ impl Worker {
         format!("kill/{}", self.number)
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(crate) fn path(&self, rest: &str) -> String {
         format!("/v2/{}/{rest}", self.repository())
     }
 
@@ -206,13 +206,13 @@ impl Worker {
         Ok(())
     }
 
-    fn may_name(&mut self, tag: u64) -> &mut BTreeSet<Option<u64>> {
+    pub(crate) fn may_name(&mut self, tag: u64) -> &mut BTreeSet<Option<u64>> {
         self.tags
             .entry(tag)
             .or_insert_with(|| BTreeSet::from([None]))
     }
 
-    fn loose_content(&self, loose: u64) -> Vec<u8> {
+    pub(crate) fn loose_content(&self, loose: u64) -> Vec<u8> {
         content(LOOSE_SEED + self.number * 100 + loose, 90_000)
     }
 
@@ -272,7 +272,7 @@ impl Worker {
     }
 
     /// Whether an image is there. If it is, then with everything that it names.
-    async fn read_image(
+    pub(crate) async fn read_image(
         &self,
         client: &mut Client,
         image: u64,
@@ -305,7 +305,11 @@ impl Worker {
     }
 
     /// The image that a tag names.
-    async fn pull_tag(&self, client: &mut Client, tag: u64) -> Result<Option<u64>, Lost> {
+    pub(crate) async fn pull_tag(
+        &self,
+        client: &mut Client,
+        tag: u64,
+    ) -> Result<Option<u64>, Lost> {
         let reply = self.get(client, &format!("manifests/t{tag}")).await?;
         expect(&reply, &[200, 404], "a tag");
         let named = (0..IMAGES).find(|image| reply.body == self.made[index(*image)].manifest.bytes);
@@ -313,7 +317,7 @@ impl Worker {
         Ok(named)
     }
 
-    async fn get(&self, client: &mut Client, rest: &str) -> Result<Reply, Lost> {
+    pub(crate) async fn get(&self, client: &mut Client, rest: &str) -> Result<Reply, Lost> {
         let accept = [("Accept", MANIFEST)];
         client.send("GET", &self.path(rest), &accept, &[]).await
     }
@@ -323,148 +327,5 @@ impl Worker {
         let path = self.path(&format!("blobs/uploads/{upload}"));
         let reply = client.send("DELETE", &path, &[], &[]).await;
         reply.is_ok_and(|reply| reply.status == 204)
-    }
-
-    /// Compares all that is known with what the server has, and takes over what was open. How
-    /// many objects were read whole.
-    pub(crate) async fn audit(&mut self, client: &mut Client) -> Result<u64, String> {
-        let audited = self.compare(client).await;
-        audited.unwrap_or_else(|lost| Err(format!("the server does not answer: {lost:?}")))
-    }
-
-    async fn compare(&mut self, client: &mut Client) -> Result<Result<u64, String>, Lost> {
-        let mut whole = 0;
-        for image in 0..IMAGES {
-            let there = match self.read_image(client, image).await? {
-                Ok(there) => there,
-                Err(problem) => return Ok(Err(problem)),
-            };
-            whole += u64::from(there);
-            let expected = self
-                .images
-                .insert(image, Some(there))
-                .unwrap_or(Some(false));
-            if expected.is_some_and(|expected| expected != there) {
-                return Ok(Err(format!("image {image} is there: {there}")));
-            }
-        }
-        for tag in 0..TAGS {
-            let named = self.pull_tag(client, tag).await?;
-            let may = std::mem::replace(self.may_name(tag), BTreeSet::from([named]));
-            if !may.contains(&named) {
-                return Ok(Err(format!(
-                    "t{tag} names {named:?}, which is none of {may:?}"
-                )));
-            }
-            if named.is_some_and(|image| self.images.get(&image) != Some(&Some(true))) {
-                return Ok(Err(format!("t{tag} names an image that is not there")));
-            }
-        }
-        for loose in 0..LOOSE {
-            let bytes = self.loose_content(loose);
-            let path = format!("blobs/{}", digest_of(&bytes));
-            let reply = self.get(client, &path).await?;
-            let there = reply.status == 200;
-            if there && reply.body != bytes || !there && reply.status != 404 {
-                return Ok(Err(format!("loose blob {loose}: {}", reply.status)));
-            }
-            whole += u64::from(there);
-            let known = self.loose.get(&loose).copied().unwrap_or(Loose::Gone);
-            match known {
-                Loose::Gone if there => return Ok(Err(format!("loose blob {loose} came back"))),
-                Loose::Pushed(began) if !there && began.elapsed() < self.grace => {
-                    return Ok(Err(format!("loose blob {loose} was lost")));
-                }
-                _ if !there => self.loose.insert(loose, Loose::Gone),
-                _ => None,
-            };
-        }
-        if let Some(ending) = self.ending.take()
-            && let Err(problem) = self.settle(client, ending).await?
-        {
-            return Ok(Err(problem));
-        }
-        if let Some(partial) = self.partial.take()
-            && let Err(problem) = self.resume(client, partial).await?
-        {
-            return Ok(Err(problem));
-        }
-        Ok(Ok(whole))
-    }
-
-    /// An upload whose end a kill interrupted has all that was acknowledged of it, or its blob is
-    /// there.
-    async fn settle(
-        &mut self,
-        client: &mut Client,
-        ending: Ending,
-    ) -> Result<Result<(), String>, Lost> {
-        let reply = client.send("GET", &ending.path, &[], &[]).await?;
-        if reply.status == 204 {
-            let last = reply.header("range").split_once('-').map(|(_, last)| last);
-            let last = last.and_then(|last| last.parse::<usize>().ok());
-            if last.map_or(0, |last| last + 1) < ending.acknowledged {
-                let range = reply.header("range");
-                let acknowledged = ending.acknowledged;
-                return Ok(Err(format!(
-                    "an ending upload of {acknowledged} has {range}"
-                )));
-            }
-            let gone = client.send("DELETE", &ending.path, &[], &[]).await?;
-            expect(&gone, &[204], "the cancelling of an upload");
-            self.resumed += 1;
-            return Ok(Ok(()));
-        }
-        let blob = self
-            .get(client, &format!("blobs/{}", ending.digest))
-            .await?;
-        // Nothing names it, so it may have been collected by now.
-        if blob.status != 200 && ending.began.elapsed() < self.grace {
-            let (status, digest) = (blob.status, ending.digest);
-            return Ok(Err(format!("neither upload nor blob {digest}: {status}")));
-        }
-        Ok(Ok(()))
-    }
-
-    /// An upload goes on where it stands, which is no less than what was acknowledged.
-    async fn resume(
-        &mut self,
-        client: &mut Client,
-        partial: Partial,
-    ) -> Result<Result<(), String>, Lost> {
-        let Partial {
-            path,
-            acknowledged,
-            content,
-        } = partial;
-        let reply = client.send("GET", &path, &[], &[]).await?;
-        let last = reply.header("range").split_once('-').map(|(_, last)| last);
-        let received = match last.and_then(|last| last.parse::<usize>().ok()) {
-            Some(0) | None => 0,
-            Some(last) => last + 1,
-        };
-        if reply.status != 204 || received < acknowledged {
-            let status = reply.status;
-            return Ok(Err(format!(
-                "an upload of {acknowledged} has {received}: {status}"
-            )));
-        }
-        let digest = digest_of(&content);
-        let end = with_query(&path, &format!("digest={digest}"));
-        let reply = client.send("PUT", &end, &[], &content[received..]).await?;
-        expect(
-            &reply,
-            &[201],
-            "the end of an upload that a kill interrupted",
-        );
-        let blob = format!("blobs/{digest}");
-        let read = self.get(client, &blob).await?;
-        if read.body != content {
-            return Ok(Err("an upload that went on is not what was sent".to_owned()));
-        }
-        let reply = client.send("DELETE", &self.path(&blob), &[], &[]).await?;
-        expect(&reply, &[202], "the deletion of a blob");
-        self.resumed += 1;
-        Ok(Ok(()))
     }
 }
