@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_one_of_whoever_has_most_in_it() {
+    fn a_full_queue_refuses_one_of_the_network_with_most_in_it() {
         let queue = FairQueue::new(1, 10, 10);
         let turn = has_turn(&mut ask(&queue, 1));
         let mut many: Vec<Asking> = (0..10).map(|_| ask(&queue, 1)).collect();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_frees_the_place_and_passes_the_turn_on() {
+    fn a_caller_that_leaves_frees_the_place_and_passes_the_turn_on() {
         let queue = FairQueue::new(1, 10, 10);
         let turn = has_turn(&mut ask(&queue, 1));
         let (first, mut second, third) = (ask(&queue, 1), ask(&queue, 1), ask(&queue, 2));

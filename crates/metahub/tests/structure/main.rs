@@ -59,6 +59,27 @@ fn table(manifest: &str, name: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Most lines of a file of source or tests: longer ones are split by subject.
+const MOST_LINES: usize = 450;
+
+#[test]
+fn no_file_is_too_long_to_be_read() {
+    let mut files = Vec::new();
+    for folder in ["crates", "benches", "tests", "fuzz"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap().lines().count();
+    let long: Vec<String> = files
+        .iter()
+        .filter(|file| lines(file) > MOST_LINES)
+        .map(|file| format!("{}: {}", file.display(), lines(file)))
+        .collect();
+    assert_eq!(
+        long, [""; 0],
+        "more than {MOST_LINES} lines: split it by subject"
+    );
+}
+
 #[test]
 fn every_dependency_is_used() {
     let mut folders: Vec<PathBuf> = crates().into_values().collect();
