@@ -25,24 +25,24 @@ use crate::keys;
 /// The secret of the store that signs tokens, by its name there.
 const TOKEN_SECRET: &str = "tokens";
 
-/// The secret of the store by which nodes are told apart where they are counted.
+/// The secret of the store for hashing nodes' names in demand records.
 const DEMAND_SECRET: &str = "demand";
 
-/// How long the store may take to close when the server is to end at once.
+/// The time for closing the store at an immediate shutdown.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Names that are told of one prefix, at most.
+/// Most names that are listed for one prefix.
 const MOST_SHADOWED: usize = 20;
 
-/// Who accounts are at upstreams, by the folder's name in the data folder.
+/// The folder of accounts' logins at upstreams, in the data folder.
 const LOGINS: &str = "upstream-logins";
 
-/// Who the accounts of a data folder are at upstreams.
+/// The accounts' logins at upstreams, of a data folder.
 pub(crate) fn logins(config: &Config) -> Logins {
     Logins::new(config.data.join(LOGINS))
 }
 
-/// A MetaHub that listens nowhere yet.
+/// A MetaHub that does not listen yet.
 pub(crate) struct App {
     registry: Registry,
     curation: Option<Curation>,
@@ -57,7 +57,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// A server over `store` under whatever catalog is in force.
+    /// A server over `store` with the current catalog.
     pub(crate) async fn new(
         store: Store,
         catalog: watch::Receiver<Arc<Catalog>>,
@@ -120,8 +120,8 @@ impl App {
         &self.registry
     }
 
-    /// Serves on `server` until `stop` completes, then lets running requests end; if `at_once`
-    /// completes, it does not.
+    /// Serves on `server` until `stop` completes, then drains running requests, unless `at_once`
+    /// completes.
     pub(crate) async fn serve(
         self,
         server: Server,
@@ -166,7 +166,7 @@ impl App {
     }
 }
 
-/// The nodes that prove who they are, where any way is configured.
+/// The nodes that prove their identity, if any way is configured.
 fn nodes(store: &Store, config: &Config) -> miette::Result<Option<Nodes>> {
     if !config.nodes.is_on() {
         return Ok(None);
@@ -176,7 +176,7 @@ fn nodes(store: &Store, config: &Config) -> miette::Result<Option<Nodes>> {
     {
         tracing::warn!(
             file = %file.display(),
-            "nodes prove themselves by Slurm's shared key: whoever has it can make tokens for \
+            "nodes prove themselves by Slurm's shared key: anyone who has it can make tokens for \
              anybody, this server included. A set of public keys (nodes.slurm_jwt.jwks_file) cannot"
         );
     }
@@ -188,13 +188,13 @@ fn nodes(store: &Store, config: &Config) -> miette::Result<Option<Nodes>> {
     Ok(Some(nodes))
 }
 
-/// A secret of the store, made when it is first asked for.
+/// A secret of the store, made on first use.
 async fn secret_of(store: &Store, name: &str) -> miette::Result<Redacted<[u8; 32]>> {
     let secret = store.secret(name).await.into_diagnostic();
     secret.wrap_err_with(|| format!("the secret of the store for {name} cannot be read"))
 }
 
-/// Refuses a configuration by which a request would be under a login that means nothing.
+/// Refuses a configuration with invalid logins for requests.
 fn check_profiles(profiles: &ProfilesBy, catalog: &Catalog) -> miette::Result<()> {
     let wrong = profiles.unreadable(catalog);
     if wrong.is_empty() {
@@ -208,8 +208,8 @@ fn check_profiles(profiles: &ProfilesBy, catalog: &Catalog) -> miette::Result<()
     ))
 }
 
-/// Names that were pushed to below a prefix that chooses a profile keep their meaning, which is
-/// told, since others below it mean something else.
+/// Warns about local names below a prefix that chooses a profile: they keep their meaning, while
+/// others below it mean something else.
 async fn tell_shadowed(profiles: &ProfilesBy, registry: &Registry) {
     for prefix in profiles.path.keys() {
         match registry.names_below(prefix, MOST_SHADOWED).await {

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::config::{Config, Layer};
 
-/// Where settings come from; flags win over environment variables, those over the file.
+/// The sources of settings; flags take precedence over environment variables, those over the file.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingsArgs {
     /// Configuration file (YAML) [env: METAHUB_CONFIG] [default: none]
@@ -23,10 +23,10 @@ pub(crate) struct SettingsArgs {
     pub(crate) data: Option<PathBuf>,
 }
 
-/// What makes a command read images; a command may have more arguments of the kind.
+/// The group of arguments that make a command read images.
 pub(crate) const READS_IMAGES: &str = "reads-images";
 
-/// What commands take that read documents, and on demand the images that these name.
+/// Arguments of commands that read documents, and on request the images that these name.
 #[derive(Clone, Debug, Args)]
 #[command(group = ArgGroup::new(READS_IMAGES).multiple(true))]
 pub(crate) struct ReadingArgs {
@@ -52,7 +52,7 @@ impl ReadingArgs {
         load_config(&settings, flags)
     }
 
-    /// How images are read, if they are to be.
+    /// How images are read, if requested.
     pub(crate) fn images(&self, config: &Config) -> Option<ImageReader> {
         self.images.then(|| self.reader(config))
     }
@@ -89,7 +89,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct PasswordArgs {
     /// Read the password from standard input

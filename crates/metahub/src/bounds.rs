@@ -8,11 +8,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::guarded::guarded;
 
-/// Whether something was fetched is a number in memory.
+/// The interval of checking a counter in memory.
 const LOOK: Duration = Duration::from_secs(2);
-/// Uses that are not written down yet are lost with the process.
+/// Uses that are not stored yet are lost with the process.
 const WRITE: Duration = Duration::from_secs(60);
-/// Content comes by other ways too, such as imports.
+/// Content also comes by other ways, such as imports.
 const AT_LEAST: Duration = Duration::from_mins(10);
 
 /// Keeps the bounds for as long as the store is open.
@@ -21,7 +21,7 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
         write_usage(registry);
         return;
     }
-    // What was used a moment ago may go when it was not used for a while.
+    // Recently used content may be evicted later.
     let again = settings.spare.clamp(LOOK, AT_LEAST);
     let mut clock = interval(LOOK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -30,7 +30,7 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
         loop {
             clock.tick().await;
             let counts = registry.counts();
-            // Of what broke off, a part may be kept.
+            // A part of an interrupted fetch may be kept.
             let ended = counts.fetches_failed + counts.fetches_paused;
             let blobs = (counts.bytes_fetched, ended);
             let fetched = (blobs, counts.manifests_fetched);
@@ -59,7 +59,7 @@ pub(crate) fn keep(registry: Registry, settings: &CacheSettings) {
     });
 }
 
-/// Writes down what was used, where nothing of upstreams has a bound: what is derived here has one.
+/// Stores uses, if the cache of upstreams has no bound: derived content has one.
 fn write_usage(registry: Registry) {
     let mut clock = interval(WRITE);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -10,16 +10,16 @@ use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use crate::config::TlsFiles;
 use crate::reload::{Reload, Why};
 
-/// The certificate of a server and where it is read.
+/// The certificate of a server, and its files.
 pub(crate) struct Certificate {
     files: TlsFiles,
     tls: Tls,
-    /// What was wrong when it was read last, so that it is told once.
+    /// The last error, so that it is logged once.
     told: Option<String>,
 }
 
 impl Certificate {
-    /// Reads both files. What is wrong with them stops the start.
+    /// Reads both files. An error fails the start.
     pub(crate) fn read(files: &TlsFiles) -> miette::Result<Self> {
         let (certificate, key) = read(files).map_err(|message| miette!("{message}"))?;
         let authorities = files.client_authorities.as_ref().map(|file| {
@@ -39,7 +39,7 @@ impl Certificate {
         })
     }
 
-    /// What to serve with, now and later.
+    /// The TLS configuration, now and after reloads.
     pub(crate) fn tls(&self) -> Tls {
         self.tls.clone()
     }

@@ -89,16 +89,16 @@ pub(crate) enum Command {
     Catalog(CatalogCommand),
     /// Show which build each kind of machine gets of each collection
     Coverage(CoverageArgs),
-    /// Show which builds lack: pulls that fell back to a lesser build or found none
+    /// Show which builds are missing: pulls that fell back to a lesser build or found none
     Demand(DemandArgs),
     /// Show which image a login gets, and why
     Resolve(Box<ResolveArgs>),
-    /// Test profiles, and change those that a running MetaHub keeps through its API
+    /// Test profiles, and change the API profiles of a running MetaHub
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Tell how an image came about: its source, what was done to it, and why it was chosen
+    /// Explain an image: its source, the actions on it, and why it was chosen
     Why(Box<WhyArgs>),
-    /// Change the collections that a running MetaHub keeps through its API
+    /// Change the API collections of a running MetaHub
     #[command(subcommand)]
     Collection(DocumentCommand),
     /// Tell what an image's code needs, by reading it
@@ -109,29 +109,29 @@ pub(crate) enum Command {
     /// Manage the accounts that may push or administer
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Manage the nodes that prove who they are, and the tokens that they join with
+    /// Manage the nodes that prove their identity, and their join tokens
     // Its manual pages: metahub-node(1) is that of the program on a node.
     #[command(subcommand, display_name = "metahub-nodes")]
     Node(NodeCommand),
     /// Remove content that nothing needs any more
     Gc(GcArgs),
-    /// Reread all content, set damaged content aside, and fetch it again where it came from
+    /// Reread all content, quarantine damaged content, and fetch it again from its upstream
     Scrub(ScrubArgs),
     /// Copy content, accounts and keys into a folder, while the server runs or without one
     Backup(BackupArgs),
     /// Make a data folder of a backup
     Restore(RestoreArgs),
-    /// Let derived or cached images stay, list those that do, or let them go
+    /// Pin derived or cached images so that they stay, list pins, or remove them
     Pin(PinArgs),
-    /// Let names that were pushed to be found at upstreams again, or list those that hold nothing
+    /// Release local names, so that upstreams are asked for them again, or list those without content
     Release(ReleaseArgs),
     /// Fetch images from their upstreams before anybody pulls them
     Warm(WarmArgs),
     /// Write images, collections and profiles into one file, for a site without a network
     Export(ExportArgs),
-    /// Take in a file of metahub export, or an OCI archive of another tool
+    /// Import a file of metahub export, or an OCI archive of another tool
     Import(ImportArgs),
-    /// Say whether a configuration can be used, and where each setting comes from
+    /// Check a configuration, or show where each setting comes from
     Config(ConfigArgs),
     /// Print a JSON Schema for editors: of profile and collection documents, or of the
     /// configuration

@@ -20,14 +20,14 @@ use tokio::time::timeout;
 use crate::control_socket::{self, Socket};
 use crate::guarded::tell as tell_panic;
 
-/// Longest order, in bytes: it may name many images.
+/// Longest request, in bytes: it may name many images.
 const MAX_ORDER: u64 = 4 * 1024 * 1024;
-/// Longest line read of the other side, in bytes: a report may name many findings.
+/// Longest line of an answer, in bytes: a report may name many findings.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
-/// How long a client may take to send its order.
+/// How long a client may take to send its request.
 const SENDING: Duration = Duration::from_secs(10);
-/// A client that takes nothing for so long has gone away; its order ends.
+/// A client that takes nothing for so long has gone away; its operation ends.
 const STALLED: Duration = Duration::from_mins(10);
 /// How long a client may take to read its report.
 const READING: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ enum Word {
     NothingFits(String),
 }
 
-/// Takes orders for as long as the server runs.
+/// Accepts requests for as long as the server runs.
 pub(crate) fn listen(data: &Path, registry: Registry) -> Option<Socket> {
     match control_socket::bind(data) {
         Ok((listener, socket)) => {
@@ -78,8 +78,8 @@ async fn answer(stream: UnixStream, registry: Registry) -> std::io::Result<()> {
     };
     tracing::info!(?order, "carrying out an order");
     let (sender, now) = watch::channel(None);
-    // By itself, so that a client which reads slowly holds up nothing but its own view of it; what
-    // runs ends with this, when the client has gone away.
+    // In its own task, so that a slow client delays only its own view of the progress; the task
+    // ends when the client has gone away.
     let mut work = JoinSet::new();
     work.spawn(async move {
         let progress = move |now| {
@@ -107,7 +107,7 @@ async fn answer(stream: UnixStream, registry: Registry) -> std::io::Result<()> {
     finish(&mut write, &last).await
 }
 
-/// Tells a client how far its order is, until that has ended. Slow readers miss some of it.
+/// Sends progress to a client, until the operation has ended. Slow readers miss some of it.
 async fn tell(
     write: &mut OwnedWriteHalf,
     mut now: watch::Receiver<Option<Progress>>,
@@ -122,7 +122,7 @@ async fn tell(
     Ok(())
 }
 
-/// Says the last word. A client that does not take it loses it.
+/// Sends the last word. A client that does not take it loses it.
 async fn finish(write: &mut OwnedWriteHalf, word: &Word) -> std::io::Result<()> {
     let said = timeout(READING, say(write, word)).await;
     said.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
@@ -134,7 +134,7 @@ async fn say(write: &mut (impl tokio::io::AsyncWrite + Unpin), word: &Word) -> s
     write.write_all(&line).await
 }
 
-/// Sends an order to the server that runs on the folder `data`.
+/// Sends a request to the server that runs on the folder `data`.
 pub(crate) async fn send(
     data: &Path,
     order: &Request,

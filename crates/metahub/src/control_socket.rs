@@ -21,7 +21,7 @@ const NAME: &str = "control.sock";
 /// Longest path that a socket's address takes, in bytes (unix(7)), without its final zero.
 const LONGEST: usize = 107;
 
-/// Connections at once. Each order runs by itself; more than a few are a mistake or an attack.
+/// Most concurrent connections. More than a few are a mistake or an attack.
 const CONNECTIONS: usize = 128;
 
 /// Pause after a connection that could not be taken, doubled up to the longest.
@@ -70,7 +70,7 @@ impl Drop for Socket {
 /// Binds the socket of `data`, which only its owner may open.
 pub(crate) fn bind(data: &Path) -> io::Result<(UnixListener, Socket)> {
     let (file, address) = (data.join(NAME), address(data)?);
-    // What a killed server left behind. Nobody listens there: this process holds the folder.
+    // A stale socket of a killed server: this process has the lock on the folder.
     let _ = std::fs::remove_file(&file);
     let listener = UnixListener::bind(&address.path)?;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;

@@ -18,8 +18,8 @@ pub(crate) fn failed(folder: &Path, error: &StoreError) -> Report {
     )
 }
 
-/// For commands that look at what a server left: where there is no folder, a new and empty one
-/// would only hide that its name is wrong.
+/// For commands that read an existing folder: creating an empty one would hide that its name is
+/// wrong.
 pub(crate) fn must_exist(folder: &Path) -> miette::Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -5,10 +5,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Beside connections: the database, the listener, the log, and blobs that are kept open.
 const OTHERS: u64 = 192;
-/// A connection that is served, and the file that it is served.
+/// A connection, and the file that it sends.
 const PER_CONNECTION: u64 = 2;
 
-/// Lets this process open as many files as it may, and says so if `connections` could need more.
+/// Raises the limit to the maximum, and warns if `connections` could need more.
 pub(crate) fn raise_limit(connections: usize) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit {

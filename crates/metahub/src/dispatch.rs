@@ -38,7 +38,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
 }
 
 fn dispatch(cli: Cli) -> miette::Result<Exit> {
-    // Only a server logs what it does unless asked; other commands speak for themselves.
+    // Only a server logs at `info` by default; other commands print their own output.
     let usual = match cli.command {
         Command::Serve(_) => "info",
         // What is refused in a test is in its report.
@@ -85,9 +85,9 @@ fn dispatch(cli: Cli) -> miette::Result<Exit> {
     }
 }
 
-/// Tasks that a thread of the runtime runs before it looks again whom the kernel has news for. By
-/// default it is 61: with many blobs on their way over TLS, each ready for its next part, somebody
-/// who asks for a manifest would wait for all of those.
+/// How many tasks a thread of the runtime polls before it checks for I/O events. By default it is
+/// 61: with many blobs being sent over TLS, each ready for its next part, a request for a manifest
+/// would wait for all of those.
 const TASKS_BETWEEN_LOOKS: u32 = 8;
 
 /// Runs a command that needs the async runtime.
@@ -99,7 +99,7 @@ fn block_on(command: impl Future<Output = miette::Result<Exit>>) -> miette::Resu
         .into_diagnostic()
         .wrap_err("the async runtime cannot start")?;
     let outcome = runtime.block_on(command);
-    // Work on a file that hangs, as on a network file system that is gone, does not hold us up.
+    // File work that hangs, as on a dead network file system, does not block the end.
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
 }

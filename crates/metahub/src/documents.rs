@@ -20,12 +20,12 @@ pub(crate) struct Documents {
     sources: Sources,
     changes: watch::Receiver<Vec<Texts>>,
     in_force: watch::Sender<Arc<Catalog>>,
-    /// What was wrong when they were read last, so that it is told once.
+    /// The last problems, so that they are logged once.
     told: Vec<String>,
 }
 
 impl Documents {
-    /// Reads the documents of `sources`. Errors in them stop the start.
+    /// Reads the documents of `sources`. Errors in them fail the start.
     pub(crate) fn read(sources: Sources) -> miette::Result<Self> {
         let changes = sources.changes();
         let Loaded {
@@ -49,13 +49,13 @@ impl Documents {
         })
     }
 
-    /// Takes up at once what other sources than files have got.
+    /// Loads the current documents of sources other than files.
     pub(crate) fn take_up(&mut self) {
         self.changes.mark_unchanged();
         self.reload(Why::Changed);
     }
 
-    /// The catalog in force, now and later.
+    /// The current catalog, and later ones.
     pub(crate) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.in_force.subscribe()
     }
@@ -95,7 +95,7 @@ impl Reload for Documents {
         }
         let changes = Changes::between(&self.in_force.borrow(), &loaded.catalog);
         if changes.is_empty() {
-            // Which document defines a name may change though what it says does not.
+            // The defining document of a name may change while its meaning does not.
             if files(&self.in_force.borrow()) != files(&loaded.catalog) {
                 self.in_force.send_replace(Arc::new(loaded.catalog));
             }
@@ -121,7 +121,7 @@ fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// What differs between two catalogs, by the names of profiles and collections.
+/// The difference of two catalogs, by the names of profiles and collections.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Changes {
     added: Vec<String>,
@@ -165,7 +165,7 @@ fn files(catalog: &Catalog) -> BTreeMap<String, Arc<str>> {
     profiles.chain(collections).collect()
 }
 
-/// What each document says, wherever it stands.
+/// The meaning of each document, without its place.
 fn meanings(catalog: &Catalog) -> BTreeMap<String, Value> {
     let profiles = catalog.profiles().map(|profile| {
         let name = format!("profile {}", profile.name);

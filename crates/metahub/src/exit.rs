@@ -7,19 +7,19 @@ use metahub_operations::OperationError;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It did what was asked.
+    /// Success.
     Ok,
-    /// It failed, and said why.
+    /// A failure, which was printed.
     Failure,
     /// No image fits the login's hardware.
     NothingFits,
-    /// Some of what was asked for was done, and what was not is on standard error.
+    /// A partial success; the failures are on standard error.
     Partial,
-    /// A signal ended it, and what is left is on standard error.
+    /// A signal ended it; the rest of the work is on standard error.
     Interrupted,
 }
 
-/// What shells say of a program that Ctrl-C ended.
+/// The shells' code for a program that Ctrl-C ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The table for `--help`; usage errors (2) are reported by the argument parser.
@@ -37,7 +37,7 @@ pub(crate) fn table_after(examples: &str) -> String {
     format!("{examples}\n{TABLE}")
 }
 
-/// How a command ends that failed: nothing fitting has a code of its own.
+/// The exit code of a failure: "nothing fits" has its own.
 pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
     match error.downcast_ref() {
         Some(OperationError::NothingFits(message)) => {
@@ -48,7 +48,7 @@ pub(crate) fn of(error: miette::Report) -> miette::Result<Exit> {
     }
 }
 
-/// How a command ends that could not have `failed`, which it tells.
+/// The exit code of a partial success, after printing `failed`.
 pub(crate) fn in_part(failed: &[String]) -> Exit {
     for failure in failed {
         anstream::eprintln!("failed: {failure}");

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use metahub_store::StoreError;
 
-/// What `work` comes to; `what` names it in the log if it panics.
+/// The result of `work`; `what` names it in the log if it panics.
 ///
 /// # Errors
 /// Its own, or [`StoreError::Aborted`] if it panics.
@@ -32,8 +32,8 @@ where
     }
 }
 
-/// Does `work`, which blocks; nothing if it panics, which is logged under the name `what`. Nothing
-/// that `work` changes may be half changed in a way that matters.
+/// Runs `work`, which blocks; `None` if it panics, which is logged under the name `what`. A
+/// half-done `work` must do no harm.
 pub(crate) fn caught<T>(what: &str, work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work))
         .map_err(|panic| tell(what, &*panic))

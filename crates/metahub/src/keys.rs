@@ -12,12 +12,12 @@ use miette::miette;
 
 use crate::config::SigningSettings;
 
-/// Larger files are neither keys nor passwords.
+/// Largest file of a key or password.
 const MAX_BYTES: u64 = 64 * 1024;
-/// The variable of a key's password, as cosign calls it.
+/// The variable of a key's password, cosign's.
 const PASSWORD: &str = "COSIGN_PASSWORD";
 
-/// What signs derived manifests, as the configuration says.
+/// The configured signer of derived manifests.
 pub(crate) fn signer(settings: &SigningSettings) -> miette::Result<Option<Arc<dyn Signer>>> {
     let Some(file) = &settings.key else {
         return Ok(None);

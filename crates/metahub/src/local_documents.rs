@@ -7,7 +7,7 @@ use crate::config::{CatalogEntry, Config, paths};
 use crate::follow;
 use crate::sources::Sources;
 
-/// What such a command reads.
+/// The documents of such a command.
 pub(crate) struct LocalDocuments {
     /// Files and folders.
     pub(crate) paths: Vec<PathBuf>,
@@ -16,8 +16,8 @@ pub(crate) struct LocalDocuments {
 }
 
 impl LocalDocuments {
-    /// The documents that `config` names. A catalog without a stored copy is left out, which a
-    /// warning on standard error says.
+    /// The documents of `config`. A catalog without a stored copy is left out, with a warning on
+    /// standard error.
     pub(crate) fn of(config: &Config) -> miette::Result<Self> {
         let sources = Sources::of(config, &config.data)?;
         for missing in follow::stored(config, &sources)? {
@@ -33,7 +33,7 @@ impl LocalDocuments {
     }
 }
 
-/// `--catalog PATH...` as entries of the configuration; nothing where it is not given.
+/// `--catalog PATH...` as entries of the configuration; `None` if it is not given.
 pub(crate) fn entries(paths: &[PathBuf]) -> Option<Vec<CatalogEntry>> {
     let entries = || paths.iter().cloned().map(CatalogEntry::Path).collect();
     (!paths.is_empty()).then(entries)

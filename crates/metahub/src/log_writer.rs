@@ -10,8 +10,8 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 /// Most lines that wait to be written: some megabytes of them.
 const MOST_LINES: usize = 8192;
 
-/// Has lines written to `out` until the guard is dropped, which waits up to a second for the last
-/// of them. `report` is told how many lines were dropped since it was told before.
+/// Writes lines to `out` until the guard is dropped, which waits up to a second for the last of
+/// them. `report` receives how many lines were dropped since its last call.
 pub(crate) fn start(
     out: impl Write + Send + 'static,
     report: impl Fn(usize) + Send + 'static,

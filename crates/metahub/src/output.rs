@@ -10,8 +10,8 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use miette::IntoDiagnostic as _;
 use owo_colors::{OwoColorize as _, Style};
 
-/// Sets how failures look: in one line each, however long, so that scripts find FILE:LINE:COLUMN
-/// in one piece. Terminals wrap by themselves.
+/// Sets the format of failures: one line each, however long, so that scripts find FILE:LINE:COLUMN
+/// in one piece. Terminals wrap lines themselves.
 pub(crate) fn report_errors() {
     let hook = miette::set_hook(Box::new(|_| {
         Box::new(
@@ -63,8 +63,8 @@ pub(crate) fn print_table(table: &mut Table) -> miette::Result<()> {
     line(lines.join("\n"))
 }
 
-/// A cell that says whether something went well. Table cells are coloured by the table, which
-/// otherwise takes the codes for text and gets its widths wrong.
+/// A cell for success or failure. The table colours its cells, since it would take colour codes for
+/// text and get its widths wrong.
 pub(crate) fn verdict(good: bool, text: &str) -> Cell {
     Cell::new(text).fg(if good { Color::Green } else { Color::Red })
 }

@@ -18,34 +18,34 @@ use crate::signals::Hangup;
 
 /// Folders within folders, at most.
 const MAX_FOLDERS: usize = 32;
-/// A file written this recently may be written again without looking any different.
+/// A file written this recently may be written again without a change of its metadata.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Something made of files.
+/// Something that is loaded from files.
 pub(crate) trait Reload: Send + 'static {
-    /// The files and folders that it is made of.
+    /// Its files and folders.
     fn paths(&self) -> Vec<PathBuf>;
-    /// Reads them anew and puts them in force, or says why not and keeps the former. Blocks.
+    /// Reads them again and puts them in use, or logs why not and keeps the former. Blocks.
     fn reload(&mut self, why: Why);
-    /// Completes when something changed that is made of no files.
+    /// Completes when something other than files changed.
     fn changed(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
 
-/// Why files are read anew.
+/// Why files are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// Somebody asked, and wants an answer in any case.
+    /// On request, which needs an answer in any case.
     Asked,
-    /// Something about the files changed.
+    /// The files changed.
     Changed,
-    /// Nothing seems to have changed, but might have.
+    /// The files may have changed.
     Unsure,
 }
 
-/// Keeps `what` up to date for as long as the process lives. Looks at its files every `every`;
-/// never by itself if that is zero.
+/// Keeps `what` up to date for as long as the process lives. Polls its files at the interval
+/// `every`; not if that is zero.
 pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) {
     let mut seen = Look::at(&what.paths());
     let mut clock = (!every.is_zero()).then(|| {
@@ -61,7 +61,7 @@ pub(crate) fn keep<R: Reload>(mut what: R, every: Duration, mut hangup: Hangup) 
                 () = tick(clock.as_mut()) => (false, false),
             };
             let work = tokio::task::spawn_blocking(move || {
-                // What panics keeps what was in force, and is tried again when its files change.
+                // A panic keeps the former state, and the next change is tried again.
                 let now = caught("reload", || {
                     let now = Look::at(&what.paths());
                     if asked {
@@ -94,11 +94,11 @@ async fn tick(clock: Option<&mut Interval>) {
     }
 }
 
-/// How files look from outside. Another look that is equal and settled means the same content.
+/// The metadata of files. Equal and settled metadata means equal content.
 #[derive(Debug)]
 struct Look {
     files: Vec<(PathBuf, Option<Stamp>)>,
-    /// Whether all was written so long ago that a later change is sure to show.
+    /// Whether all were written so long ago that a later change is sure to show.
     settled: bool,
 }
 

@@ -15,10 +15,10 @@ use metahub_store::{GcOptions, ScrubOptions, StoreError};
 use crate::config::Upkeep;
 use crate::guarded::guarded;
 
-/// A server that has just started has other things to do.
+/// The delay after startup.
 const SETTLING: Duration = Duration::from_mins(1);
 
-/// Does what is due, now and later.
+/// Runs upkeep when it is due.
 pub(crate) fn keep(registry: &Registry, data: &Path, upkeep: &Upkeep) {
     let collecting = GcOptions {
         grace: upkeep.gc_grace,
@@ -41,7 +41,7 @@ pub(crate) fn keep(registry: &Registry, data: &Path, upkeep: &Upkeep) {
     });
 }
 
-/// Does `work` every so often; `mark` is the file whose time says when it was last done.
+/// Runs `work` periodically; the time of the file `mark` is that of the last run.
 fn repeat<F>(mark: PathBuf, every: Duration, work: impl Fn() -> F + Send + 'static)
 where
     F: Future<Output = Result<(), RegistryError>> + Send + 'static,
@@ -55,7 +55,7 @@ where
             match guarded("upkeep", work()).await {
                 Ok(()) => done(&mark),
                 Err(RegistryError::Store(StoreError::Closed)) => return,
-                // The next time may do better; until then nothing is lost.
+                // Tried again at the next interval; nothing is lost until then.
                 Err(error) => tracing::warn!(%error, work = %mark.display(), "upkeep failed"),
             }
             tokio::time::sleep(every).await;
@@ -63,10 +63,10 @@ where
     });
 }
 
-/// How long ago it was last done, if it ever was.
+/// The time since the last run, if there was one.
 fn last(mark: &Path) -> Option<Duration> {
     let modified = fs::metadata(mark).and_then(|file| file.modified()).ok()?;
-    // A clock that was set back has it done just now.
+    // After the clock was set back, it counts as just done.
     Some(
         SystemTime::now()
             .duration_since(modified)
@@ -80,7 +80,7 @@ fn first_wait(last: Option<Duration>, every: Duration) -> Duration {
 }
 
 fn done(mark: &Path) {
-    // Written anew, which also sets its time. Without it the next start does the work again.
+    // Writing it sets its time. If that fails, the next start repeats the work.
     if let Err(error) = fs::write(mark, b"") {
         tracing::warn!(%error, file = %mark.display(), "cannot note that upkeep was done");
     }

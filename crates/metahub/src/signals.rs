@@ -5,7 +5,7 @@ use miette::IntoDiagnostic as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Counts what the process is told, for everybody who wants to know.
+/// Counts received signals.
 type Count = watch::Receiver<u64>;
 
 /// SIGTERM and Ctrl-C. From now on they no longer end the process by themselves.
@@ -44,7 +44,7 @@ impl Hangup {
         (sender, Self(count))
     }
 
-    /// Completes when the next one comes.
+    /// Completes with the next one.
     pub(crate) async fn received(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;

@@ -17,27 +17,27 @@ use crate::config::{Config, paths};
 /// A document that does not come from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text {
-    /// The name under which problems with it are told.
+    /// Its name in problems.
     pub(crate) name: String,
     /// The YAML.
     pub(crate) text: String,
 }
 
-/// What a source that is made of no files has at present.
+/// The current documents of a source without files.
 pub(crate) type Texts = Arc<Vec<Text>>;
 
-/// All sources of a catalog. Clones see the same.
+/// All sources of a catalog. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Sources {
     /// The CPU targets that documents may name.
     graph: Arc<Microarchitectures>,
     paths: Vec<PathBuf>,
-    /// Where imports put theirs; there once something was imported.
+    /// The folder of imported documents, once there are some.
     imported: PathBuf,
     others: watch::Sender<Vec<Texts>>,
 }
 
-/// Where a source of another kind than files puts what it has. Clones put it in the same place.
+/// The slot of a source other than files. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Slot {
     at: usize,
@@ -60,7 +60,7 @@ impl Sources {
         }
     }
 
-    /// Adds a source that comes after all that are there, with what it has at first.
+    /// Adds a source after all others, with its first documents.
     pub(crate) fn add(&self, texts: Texts) -> Slot {
         let mut at = 0;
         self.others.send_modify(|others| {
@@ -73,7 +73,7 @@ impl Sources {
         }
     }
 
-    /// Completes after a source that is made of no files has changed.
+    /// Signals changes of sources without files.
     pub(crate) fn changes(&self) -> watch::Receiver<Vec<Texts>> {
         self.others.subscribe()
     }
@@ -86,8 +86,8 @@ impl Sources {
         all
     }
 
-    /// Reads all of them and joins them. A document of the API that has an error is left out, which
-    /// a warning tells: it was right when it came, and never takes all others with it. Blocks.
+    /// Reads and joins all of them. A document of the API with an error is left out, with a
+    /// warning: it was valid when it was pushed, and must not invalidate all others. Blocks.
     pub(crate) fn load(&self) -> Loaded {
         let mut others = self.others.borrow().clone();
         let mut left_out: Vec<Problem> = Vec::new();
@@ -117,7 +117,7 @@ impl Sources {
         }
     }
 
-    /// Names and texts of what does not come from files, source by source.
+    /// Names and texts of documents without files, source by source.
     pub(crate) fn others(&self) -> Vec<Vec<(String, String)>> {
         let others = self.others.borrow();
         let files = |texts: &Texts| {
@@ -170,8 +170,7 @@ impl JoinedCatalog for Slot {
 }
 
 impl Slot {
-    /// The errors that the joined catalog would have with `texts` in this slot and does not have
-    /// now. Blocks.
+    /// The new errors that the joined catalog would have with `texts` in this slot. Blocks.
     pub(crate) fn errors_with(&self, texts: &Texts) -> Vec<Problem> {
         let mut others = self.sources.others.borrow().clone();
         let now = self.sources.join(&others);
@@ -184,7 +183,7 @@ impl Slot {
         problems
     }
 
-    /// Puts `texts` in this slot, so that the catalog is read anew.
+    /// Puts `texts` in this slot, and signals the change.
     pub(crate) fn publish(&self, texts: Texts) {
         self.sources.others.send_modify(|others| {
             if let Some(slot) = others.get_mut(self.at) {

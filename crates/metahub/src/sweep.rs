@@ -7,11 +7,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::guarded::guarded;
 
-/// However long an upload may rest, looking is cheap.
+/// The longest interval of checks, which are cheap.
 const OFTEN_ENOUGH: Duration = Duration::from_mins(10);
 const NOT_TOO_OFTEN: Duration = Duration::from_secs(1);
 
-/// Looks for such uploads for as long as the store is open.
+/// Checks for abandoned uploads for as long as the store is open.
 pub(crate) fn keep(store: Store, idle: Duration) {
     let mut clock = interval((idle / 4).clamp(NOT_TOO_OFTEN, OFTEN_ENOUGH));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,7 +22,7 @@ pub(crate) fn keep(store: Store, idle: Duration) {
             match guarded("sweep", async move { swept.sweep_uploads(idle).await }).await {
                 Ok(_) => {}
                 Err(metahub_store::StoreError::Closed) => return,
-                // It is tried again; until then they only take room.
+                // Retried later; until then they only take space.
                 Err(error) => tracing::warn!(%error, "abandoned uploads could not be discarded"),
             }
         }

@@ -23,8 +23,8 @@ pub(crate) fn keep(registry: &Registry, items: &[WarmConfig]) {
     }
 }
 
-/// Does `work` for one image after the other, and again every so often: what one of them lacks is
-/// no matter of the others.
+/// Runs `work` for one image after the other, periodically. The failure of one does not affect the
+/// others.
 async fn repeat<F>(
     every: Duration,
     images: Vec<ImageReference>,
@@ -45,7 +45,7 @@ async fn repeat<F>(
                 fetched.await;
                 Ok::<_, StoreError>(())
             };
-            // It is logged, and tried again.
+            // A failure is logged, and retried at the next interval.
             let _ = guarded("warm", fetched).await;
         }
         match &mut clock {

@@ -137,7 +137,7 @@ pub(crate) async fn run(command: AccountCommand) -> miette::Result<Exit> {
         AccountCommand::Remove { name, settings } => {
             let config = load_config(&settings, Layer::default())?;
             data::must_exist(&config.data)?;
-            // First, so that nobody who gets the name later is who this one was elsewhere.
+            // First, so that a later account of this name does not get these logins.
             let logins = app::logins(&config);
             logins.forget(name.as_str()).into_diagnostic()?;
             open_in(&config)
@@ -159,10 +159,10 @@ async fn open(settings: &SettingsArgs) -> miette::Result<Accounts> {
     open_in(&config).await
 }
 
-/// Whether `name` alone would log in under a profile. Only as far as the settings tell: a server
-/// that runs may have been given other documents.
+/// Whether `name` alone would log in under a profile. Only by these settings: a running server may
+/// have other documents.
 fn is_profile(name: &AccountName, config: &Config) -> bool {
-    // What is wrong with targets or documents is for the server to tell.
+    // The server reports errors in targets or documents.
     let Ok(sources) = Sources::of(config, &config.data) else {
         return false;
     };
@@ -170,7 +170,7 @@ fn is_profile(name: &AccountName, config: &Config) -> bool {
     name.is_profile_in(&sources.load().catalog)
 }
 
-/// The password that the person gives, or none if one is to be generated.
+/// The password that the user enters, or `None` to generate one.
 fn choose(args: PasswordArgs) -> miette::Result<Option<Password>> {
     if args.password_stdin {
         let text = password_from_stdin(MAX_PASSWORD)?;

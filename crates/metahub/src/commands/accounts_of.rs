@@ -26,7 +26,7 @@ pub(crate) fn password_from_stdin(most: u64) -> miette::Result<String> {
         .take(most)
         .read_to_string(&mut text)
         .map_err(|error| miette!("cannot read the password from standard input: {error}"))?;
-    // What `echo` and editors add at the end is not meant.
+    // `echo` and editors add a line break.
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

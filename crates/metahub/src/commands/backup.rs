@@ -62,7 +62,7 @@ pub(crate) struct RestoreArgs {
 pub(crate) async fn backup(args: BackupArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
     let operation = Backup {
-        // The server may stand in another folder.
+        // The server may run in another folder.
         folder: std::path::absolute(&args.folder).into_diagnostic()?,
         prune: args.prune,
     };
@@ -91,7 +91,7 @@ pub(crate) async fn backup(args: BackupArgs) -> miette::Result<Exit> {
     print_whole(outcome.whole)
 }
 
-/// What an interrupted restore leaves.
+/// The message about an interrupted restore.
 const RESTORE_KEEPS: &str = "What was restored stays in the new folder, which no server uses before the rest is there; the \
      same command restores it.";
 

@@ -19,7 +19,7 @@ use crate::data;
 use crate::exit::{self, Exit};
 use crate::output;
 
-/// What an interrupted export leaves.
+/// The message about an interrupted export.
 const EXPORT_KEEPS: &str =
     "What was written stays in FILE.partial; the same command goes on there.";
 
@@ -110,7 +110,7 @@ pub(crate) async fn export(args: ExportArgs) -> miette::Result<Exit> {
 pub(crate) async fn import(args: ImportArgs) -> miette::Result<Exit> {
     let config = load_config(&args.settings, Layer::default())?;
     let import = ImportBundle {
-        // The server may stand in another folder.
+        // The server may run in another folder.
         path: std::path::absolute(&args.file).into_diagnostic()?,
         name: args.name,
         documents: !args.without_documents,

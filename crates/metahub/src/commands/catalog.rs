@@ -35,7 +35,7 @@ pub(crate) enum CatalogCommand {
     New(NewArgs),
     /// Run the tests beside collections; each application has some
     Test(ProfileTestArgs),
-    /// Hold collections against the registries of their images, and write their digests down
+    /// Verify collections against the registries of their images, and write a lock of their digests
     Verify(VerifyArgs),
     /// Add collections for new versions of applications, found by patterns in the documents
     Update(UpdateArgs),
@@ -45,7 +45,7 @@ pub(crate) enum CatalogCommand {
     Pull(PullArgs),
     /// Write static pages of collections: what each application is, and which machine gets what
     Site(SiteArgs),
-    /// List the catalogs that the configuration follows, and how it stands with each
+    /// List the catalogs that the configuration follows, with their status
     List {
         #[command(flatten)]
         settings: SettingsArgs,
@@ -141,7 +141,7 @@ async fn push(args: PushArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Checks documents as a server reads them; prints what is wrong.
+/// Checks documents as a server reads them, and prints problems.
 fn check(config: &Config, files: &[CatalogFile]) -> miette::Result<bool> {
     let mut loader = Loader::new(Catalog::in_graph(graph(config)?));
     for CatalogFile { title, bytes } in files {
@@ -202,8 +202,8 @@ async fn pull(args: PullArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Writes a file below `folder`. Its title was checked to lead nowhere else; links that lie there
-/// are not followed.
+/// Writes a file below `folder`. Its title was checked to stay there; existing links are not
+/// followed.
 fn write(folder: &Path, file: &CatalogFile) -> miette::Result<()> {
     let failed = |path: &Path, error: &std::io::Error| miette!("{}: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
@@ -224,7 +224,7 @@ fn write(folder: &Path, file: &CatalogFile) -> miette::Result<()> {
             Err(_) => fs::create_dir(&at).map_err(|error| failed(&at, &error))?,
         }
     }
-    // Renamed into place: whatever is there under that name, a link too, is replaced.
+    // Renamed into place, which replaces whatever has that name, even a link.
     let new = at.join(format!(".{name}.new"));
     let _ = fs::remove_file(&new);
     let path = at.join(name);

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &NewArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// A collection that is right in every way but what it says.
+/// A well-formed collection with placeholders.
 fn document(name: &str) -> String {
     format!(
         r#"# Replace every TODO; `metahub check --strict` names those that are left.

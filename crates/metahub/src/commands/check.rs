@@ -61,7 +61,7 @@ pub(crate) enum ReportFormat {
     Json,
 }
 
-/// Width of reports where the terminal does not say its own, in characters.
+/// The default width of reports, in characters.
 const WIDTH: usize = 100;
 
 pub(crate) async fn run(args: CheckArgs) -> miette::Result<Exit> {
@@ -128,7 +128,7 @@ fn print(report: &CheckReport, format: ReportFormat) -> miette::Result<()> {
     Ok(())
 }
 
-/// How many images stand to their entries in which way.
+/// Counts the verdicts on images.
 fn verdicts(verified: &[VerifiedImage]) -> String {
     let of = |verdict| verified.iter().filter(|one| one.verdict == verdict).count();
     let parts = [

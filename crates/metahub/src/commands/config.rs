@@ -128,7 +128,7 @@ fn print(settings: &[Shown], file: Option<&Path>) -> miette::Result<()> {
     output::print_table(&mut table)
 }
 
-/// Tells of variables that are taken for settings by who set them, and by nobody else.
+/// Warns about variables that look like settings and are none.
 fn warn_of_misspelt() {
     for (name, near) in misspelt(variables()) {
         anstream::eprintln!("warning: {name} is no setting: did you mean {near}?");

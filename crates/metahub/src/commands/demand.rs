@@ -92,7 +92,7 @@ fn text(demand: &Demand) -> miette::Result<()> {
     output::line(output::faint(&summary(demand)))
 }
 
-/// What all rows come to, or why there is none.
+/// The sum of all rows, or why there are none.
 fn summary(demand: &Demand) -> String {
     if !demand.is_recorded {
         return "nothing is recorded: demand.limit is 0 in the configuration".to_owned();
@@ -125,7 +125,7 @@ fn target(row: &DemandRow) -> String {
     }
 }
 
-/// Nodes that have shown who they are; `-` where none has.
+/// Nodes that proved their identity; `-` for none.
 fn nodes(row: &DemandRow) -> String {
     match (row.nodes, row.more_nodes) {
         (0, false) => "-".to_owned(),
@@ -134,7 +134,7 @@ fn nodes(row: &DemandRow) -> String {
     }
 }
 
-/// One line for each row, for whatever reads tables. No field has a comma or a quote: they are
+/// One line for each row, as comma-separated values. No field has a comma or a quote: they are
 /// names of images, targets and numbers.
 fn csv(demand: &Demand) -> miette::Result<()> {
     output::line("image,target,gpu,got,kind,nodes,more_nodes,pulls,bytes")?;

@@ -17,7 +17,7 @@ use crate::commands::asked_server::AskedServer;
 /// Most that is read of a password on standard input, in bytes.
 const MAX_PASSWORD: u64 = 8192;
 
-/// Whom to ask, and as whom.
+/// The server, and the login there.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     #[command(flatten)]
@@ -48,7 +48,7 @@ impl ServerArgs {
     }
 }
 
-/// What a change expects to be there.
+/// The precondition of a change.
 pub(crate) enum Expects<'e> {
     /// Nothing.
     Nothing,
@@ -56,7 +56,7 @@ pub(crate) enum Expects<'e> {
     Tag(&'e str),
 }
 
-/// A document as the server has it.
+/// A document of the server.
 pub(crate) struct Document {
     pub(crate) text: String,
     pub(crate) etag: String,
@@ -74,7 +74,7 @@ struct Versions {
 }
 
 impl DocumentServer {
-    /// A name as the API has it.
+    /// A name in the API's form.
     pub(crate) fn name(&self, text: &str) -> miette::Result<String> {
         // Users who log in with `zen3=1.0` may write that here, too.
         let text = match self.kind {
@@ -126,7 +126,7 @@ impl DocumentServer {
         }
     }
 
-    /// The same, of which there must be one.
+    /// The same, which must exist.
     pub(crate) async fn get(&self, name: &str, version: Option<u64>) -> miette::Result<Document> {
         let found = self.find(name, version).await?;
         found.ok_or_else(|| {
@@ -138,7 +138,7 @@ impl DocumentServer {
         })
     }
 
-    /// Creates or replaces a document; the answer. Problems are told with places in `file`.
+    /// Creates or replaces a document. Returns the answer. Problems have places in `file`.
     pub(crate) async fn put(
         &self,
         name: &str,
@@ -174,8 +174,8 @@ impl DocumentServer {
     }
 }
 
-/// What the server refused, for people: each problem in a line of its own, with its place in
-/// `file` if that is what was sent.
+/// A refusal by the server, for people: each problem in its own line, with its place in `file` if
+/// that was sent.
 fn report(error: SessionError, file: Option<&str>) -> miette::Report {
     match error {
         SessionError::Refused {
@@ -201,7 +201,7 @@ fn report(error: SessionError, file: Option<&str>) -> miette::Report {
     }
 }
 
-/// A problem as `metahub check` tells it.
+/// A problem as `metahub check` prints it.
 pub(crate) fn line(problem: &Value, file: Option<&str>) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default();
     let number = |key: &str| problem.get(key).and_then(Value::as_u64).unwrap_or_default();

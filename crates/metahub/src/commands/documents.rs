@@ -207,7 +207,7 @@ fn read(kind: DocumentKind, file: &Path) -> miette::Result<(String, String)> {
     };
     match (own.as_slice(), others.as_slice()) {
         ([name], []) => Ok((name.clone(), text)),
-        // What is wrong with it is told with its place.
+        // Its problems are reported with their places.
         ([], []) => {
             let problems = loader.finish().problems;
             let errors: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -244,7 +244,7 @@ async fn push(server: &DocumentServer, file: &Path, etag: Option<&str>) -> miett
     tell(&name, &changed, Some(&file))
 }
 
-/// Says what a document is now, and what is doubtful in it.
+/// Prints the new state of a document, and its warnings.
 fn tell(name: &str, changed: &Value, file: Option<&str>) -> miette::Result<()> {
     let warnings = changed.get("warnings").and_then(Value::as_array);
     for warning in warnings.into_iter().flatten() {

@@ -16,7 +16,7 @@ pub(crate) fn document(title: &str, style: &str, body: &str) -> String {
     )
 }
 
-/// What the shades of a heat map mean.
+/// The legend of a heat map.
 pub(crate) fn legend(body: &mut String) {
     body.push_str("<ul class=\"legend\">");
     let shades = [
@@ -112,7 +112,7 @@ fn shade(cell: &Cell) -> &'static str {
     }
 }
 
-/// What is written in a cell. Names may break at their underscores.
+/// The text of a cell. Names may break at their underscores.
 fn mark(cell: &Cell) -> String {
     match (cell.kind, &cell.to) {
         (Kind::Exact, _) => "=".to_owned(),
@@ -129,7 +129,7 @@ fn mark(cell: &Cell) -> String {
     }
 }
 
-/// A text as HTML holds it, in an attribute too.
+/// Escapes a text for HTML, also in an attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

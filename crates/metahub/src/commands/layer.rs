@@ -150,7 +150,7 @@ async fn build(mut args: BuildArgs) -> miette::Result<Exit> {
     report(&args, &image, &layer, &written)
 }
 
-/// What can be told before anything is read.
+/// Checks that need no input.
 fn check(args: &BuildArgs) -> miette::Result<()> {
     if args.tag.digest().is_some() {
         return Err(miette!(

@@ -19,7 +19,7 @@ use crate::output;
 
 /// Most join tokens at once.
 const MOST_TOKENS: u64 = 1000;
-/// How long a join token is good for at most.
+/// The longest validity of a join token.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
 
 #[derive(Debug, Subcommand)]

@@ -23,7 +23,7 @@ use crate::sources::{Sources, texts_of};
 /// How long the store may take to close after an interruption.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Has `operation` carried out; what it reports.
+/// Runs `operation`. Returns its report.
 pub(crate) async fn done<O>(config: &Config, operation: O) -> miette::Result<O::Report>
 where
     O: Operation + Into<Request>,
@@ -68,7 +68,7 @@ async fn report(config: &Config, request: Request) -> miette::Result<Value> {
                 }
             }
         }
-        // The server ends what it does for a command that has gone away.
+        // The server ends the operation of a command that has gone away.
         Err(StoreError::InUse(_)) => {
             let work = control::send(&config.data, &request, progress);
             shown.until_done(work, kept).await?
@@ -77,7 +77,7 @@ async fn report(config: &Config, request: Request) -> miette::Result<Value> {
     }
 }
 
-/// What stays of work that was interrupted, and how to go on.
+/// What remains of interrupted work, and how to continue.
 fn kept(request: &Request) -> &'static str {
     match request {
         Request::Gc(_) => "What was removed is gone; another run removes the rest.",

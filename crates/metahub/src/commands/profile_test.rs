@@ -68,7 +68,7 @@ pub(crate) fn failed(report: &ProfileTestReport) -> bool {
     report.failed > 0 || report.problems.iter().any(Problem::is_error)
 }
 
-/// Runs the tests and prints what came of them. Documents without any are an error.
+/// Runs the tests and prints the results. Documents without any are an error.
 pub(crate) async fn report(
     args: ProfileTestArgs,
     config: &Config,
@@ -80,7 +80,7 @@ pub(crate) async fn report(
         policy: config.registry.policy,
     };
     let report = test.run().await?;
-    // Where standard output is for programs, people read what is wrong on standard error.
+    // If standard output is for programs, problems are printed on standard error for people.
     for problem in &report.problems {
         anstream::eprintln!("{problem}");
     }

@@ -153,8 +153,8 @@ pub(crate) async fn client(registry: &UpstreamConfig) -> miette::Result<Client> 
     Client::anywhere(server, login, authorities.as_deref()).into_diagnostic()
 }
 
-/// Pushes a referrer without a configuration of its own, whose one layer is `layer`. Whether the
-/// registry lists it.
+/// Pushes a referrer without a configuration of its own, whose one layer is `layer`. Returns
+/// whether the registry lists it.
 pub(crate) async fn push_referrer(
     session: &Session<'_>,
     layer: Vec<u8>,

@@ -57,7 +57,7 @@ pub(crate) struct ResolveArgs {
 }
 
 impl ResolveArgs {
-    /// Whether several logins are asked for, which `resolve_several` answers.
+    /// Whether several logins are given, which `resolve_several` answers.
     pub(crate) fn is_for_several(&self) -> bool {
         self.common || self.logins.len() > 1
     }
@@ -69,7 +69,7 @@ const MAX_PASSWORD: u64 = 8192;
 /// What one login gets.
 pub(crate) enum Answer {
     Image(Box<Resolution>),
-    /// The image is there, and nothing of it fits.
+    /// The image exists, and none of it fits.
     Nothing {
         message: String,
         detail: Box<NothingFits>,
@@ -100,7 +100,7 @@ impl<'a> Asking<'a> {
         Ok(Self { args, password })
     }
 
-    /// What `login` gets, from the server or, where documents or images are given, from those.
+    /// What `login` gets, from the server or, if given, from local documents and images.
     pub(crate) async fn answer(&self, login: Option<&str>) -> miette::Result<Answer> {
         let login = login.filter(|login| !login.is_empty());
         let request = Resolve {
@@ -138,7 +138,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// What the one login gets; else how the command ends, which has said why.
+/// What the one login gets; or the exit code, after printing why.
 pub(crate) async fn one(args: &ResolveArgs) -> miette::Result<Result<Resolution, Exit>> {
     let asking = Asking::new(args)?;
     match asking
@@ -168,7 +168,7 @@ pub(crate) async fn run(args: &ResolveArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Says on standard error what the user should know.
+/// Prints warnings and remarks on standard error.
 pub(crate) fn warn(resolution: &Resolution) {
     for warning in resolution.warning.iter().chain(&resolution.remarks) {
         anstream::eprintln!("warning: {warning}");
@@ -185,7 +185,7 @@ pub(crate) fn by_digest(image: &ImageReference, digest: &Digest) -> String {
 
 /// The image by digest, as a client of that server names it.
 pub(crate) fn reference(args: &ResolveArgs, resolution: &Resolution) -> String {
-    // Who asks for one platform gets its manifest; who does not gets what serves them all.
+    // With a platform, its manifest; otherwise what serves all platforms.
     let digest = match args.platform {
         Some(_) => &resolution.manifest,
         None => &resolution.digest,
@@ -193,7 +193,7 @@ pub(crate) fn reference(args: &ResolveArgs, resolution: &Resolution) -> String {
     by_digest(&args.image, digest)
 }
 
-/// Tells that nothing fits from every other failure.
+/// Separates "nothing fits" from other failures.
 fn failed(error: SessionError) -> miette::Result<Answer> {
     match error {
         SessionError::Refused {
@@ -215,7 +215,7 @@ fn failed(error: SessionError) -> miette::Result<Answer> {
     }
 }
 
-/// Says that nothing fits.
+/// Prints that nothing fits.
 fn nothing_fits(args: &ResolveArgs, message: &str, detail: &NothingFits) -> miette::Result<Exit> {
     let NothingFits {
         reason,
@@ -241,7 +241,7 @@ fn nothing_fits(args: &ResolveArgs, message: &str, detail: &NothingFits) -> miet
     Ok(Exit::NothingFits)
 }
 
-/// Prints the whole story: where the image came from, what became of each entry, what was added.
+/// Prints the full explanation: the source, the verdict on each entry, the added layers.
 fn explain(resolution: &Resolution) -> miette::Result<()> {
     let explanation = &resolution.explanation;
     let login = match resolution.profile.as_str() {

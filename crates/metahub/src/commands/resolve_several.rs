@@ -151,7 +151,7 @@ async fn common(asking: &Asking<'_>, got: &[Got<'_>]) -> miette::Result<Exit> {
     let mut why = None;
     for login in &shared.logins {
         match asking.answer(Some(login)).await {
-            // A profile whose words mean more than all of the logins provide is of no use here.
+            // A profile that provides more than all of the logins do cannot be used here.
             Ok(Answer::Image(found)) if !shared.covers(&found.provides) => {}
             Ok(Answer::Image(best)) => {
                 let reasons: Vec<(&str, String)> = images

@@ -133,7 +133,7 @@ pub(crate) async fn run(args: ServeArgs) -> miette::Result<Exit> {
     Ok(exit)
 }
 
-/// Says where it listens, where its data lie, and what to do next.
+/// Prints the address, the data folder, and what to do next.
 fn greet(address: SocketAddr, config: &Config, catalog: &Catalog) -> miette::Result<()> {
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
     let scheme = if config.tls.files().is_some() {
@@ -187,7 +187,7 @@ fn greet(address: SocketAddr, config: &Config, catalog: &Catalog) -> miette::Res
     )))
 }
 
-/// Whether clients of other machines reach it without TLS, as far as the configuration says.
+/// Whether clients of other machines reach it without TLS, as far as the configuration tells.
 fn is_public(address: SocketAddr, config: &Config) -> bool {
     let proxied = config.public_url.as_ref();
     let proxied = proxied.is_some_and(|url| url.is_https());

@@ -11,7 +11,7 @@ use metahub_operations::Progress;
 use crate::exit::INTERRUPTED;
 use crate::signals::Stop;
 
-/// Work was ended by a signal. Displayed as what was done and what is left.
+/// A signal ended the work. Displays what was done and what is left.
 #[derive(Debug)]
 pub(crate) struct Interrupted {
     far: String,
@@ -28,7 +28,7 @@ impl std::error::Error for Interrupted {}
 
 impl miette::Diagnostic for Interrupted {}
 
-/// How far work is.
+/// The progress of work.
 pub(crate) struct Shown {
     bar: ProgressBar,
     in_bytes: bool,
@@ -60,7 +60,7 @@ impl Shown {
         }
     }
 
-    /// Takes what the work says of itself.
+    /// Receives progress reports.
     pub(crate) fn progress(&self) -> impl Fn(Progress) + Clone + Send + Sync + 'static {
         let bar = self.bar.clone();
         move |now| {
@@ -70,9 +70,8 @@ impl Shown {
         }
     }
 
-    /// Carries out `work` to its end, or until a signal ends it: then it is dropped. `kept` says
-    /// what stays of it and how to go on. A second signal ends the process at once, also where the
-    /// work reads something that never comes.
+    /// Runs `work` to its end, or drops it on a signal. `kept` states what remains of it and how to
+    /// continue. A second signal ends the process at once, even if the work is blocked on input.
     ///
     /// # Errors
     /// [`Interrupted`], or when the process may not listen to signals.

@@ -18,7 +18,7 @@ use crate::config::{Config, Layer};
 use crate::data;
 use crate::output;
 
-/// Who accounts are at upstreams that are read for each of them as that account.
+/// Accounts' logins at pass-through upstreams.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UpstreamLoginCommand {
     /// Say who an account is at an upstream with pass_through: its user name and password there
@@ -151,7 +151,7 @@ fn logout(name: &AccountName, host: &Host, settings: &SettingsArgs) -> miette::R
     data::must_exist(&config.data)?;
     let logins = app::logins(&config);
     if logins.remove(name.as_str(), host).into_diagnostic()? {
-        return output::line(format!("account {name} is nobody in particular at {host}"));
+        return output::line(format!("account {name} has no login at {host}"));
     }
     Err(miette!(
         help = "list the logins with: metahub account upstream-logins",

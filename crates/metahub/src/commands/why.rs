@@ -71,7 +71,7 @@ pub(crate) async fn run(args: WhyArgs) -> miette::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The story in the order in which it happened.
+/// Prints the explanation in the order of events.
 fn tell(story: &Story) -> miette::Result<()> {
     let mut facts = vec![("image", story.image.clone())];
     if !story.profile.login.is_empty() {

@@ -15,12 +15,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::time::Time;
 
-/// What a followed catalog is written with, where one text says all.
+/// The prefix of a followed catalog that is written as one text.
 const SCHEME: &str = "oci://";
-/// Asking more often would be no use and a burden.
+/// The shortest interval of polling.
 const MOST_OFTEN: Duration = Duration::from_secs(1);
 
-/// Where documents come from.
+/// A source of documents.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub(crate) enum CatalogEntry {

@@ -142,8 +142,7 @@ settings! {
         drain_timeout: Option<Time> = "30s"
             => |config, time| config.limits.drain_timeout = time.duration();
 
-        /// How long an upload that nobody continues is kept, and what came of a fetch that was
-        /// interrupted.
+        /// How long abandoned uploads and interrupted fetches are kept.
         upload_idle: Option<Time> = "24h" => |config, time| config.upload_idle = time.duration();
 
         /// Largest manifest or index that may be pushed, from 16 KiB to 4 MiB. Larger ones are
@@ -198,9 +197,9 @@ settings! {
         /// what was derived from them does not.
         size: Option<Size> = "" => |config, size| config.registry.cache.size = Some(size.0);
 
-        /// How much of the disk the cache leaves free: a part of it, or bytes such as `50 GiB`. When
-        /// less is free, whoever took it, content of upstreams is evicted; what would pass it all
-        /// the same is not fetched. `0%` for no such bound.
+        /// How much of the disk the cache leaves free: a part of it, or bytes such as `50 GiB`.
+        /// When less is free, for whatever reason, cached content is evicted; content that would
+        /// still exceed it is not fetched. `0%` for no such bound.
         ///
         /// It is answered 503 then, with this key's name.
         #[schemars(with = "Option<shapes::Text>")]

@@ -46,8 +46,8 @@ settings! {
         public_url: Option<PublicUrl> = "" => |config, url| config.public_url = Some(url);
 
         /// Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed: a list of networks
-        /// and addresses such as `[10.0.0.0/8, 127.0.0.1]`; `true` for whoever connects; `false`
-        /// for none. Anybody can send these headers, so name no network from which clients come.
+        /// and addresses such as `[10.0.0.0/8, 127.0.0.1]`; `true` for every peer; `false` for
+        /// none. Anybody can send these headers, so name no network from which clients come.
         ///
         /// The client's address, which limits wrong passwords and stands in the log, is the last
         /// one in `X-Forwarded-For` that is no such proxy.

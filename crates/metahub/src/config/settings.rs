@@ -15,7 +15,7 @@ use super::catalog::CatalogEntry;
 use super::warm::WarmConfig;
 use super::yaml::ConfigError;
 
-/// What of the disk the cache leaves free where nothing is said.
+/// How much of the disk the cache leaves free by default.
 const KEEP_FREE: Free = Free::Percent(10);
 
 /// Complete and well-formed settings. Whether a file or an address exists is found out where it is
@@ -46,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) warm: Vec<WarmConfig>,
 }
 
-/// What was said of TLS. A certificate and a key mean nothing one without the other.
+/// Settings of TLS. A certificate and a key need each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsSettings {
     pub(super) certificate: Option<PathBuf>,
@@ -101,7 +101,7 @@ impl TlsSettings {
     }
 }
 
-/// When the server looks after its content by itself. An interval of zero is never.
+/// The schedule of upkeep. An interval of zero means never.
 #[derive(Clone, Debug)]
 pub(crate) struct Upkeep {
     pub(crate) gc_every: Duration,
@@ -123,7 +123,7 @@ impl Default for Upkeep {
 }
 
 impl Config {
-    /// Names of certificates mean nothing where none is asked for.
+    /// Names of certificates need client authorities.
     pub(super) fn check_nodes(&self) -> Result<(), ConfigError> {
         if !self.nodes.certificate.is_empty() && self.tls.client_authorities.is_none() {
             return Err(ConfigError::Alone(

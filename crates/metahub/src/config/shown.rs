@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::keys::Layer;
 use super::yaml::parse;
 
-/// What every variable of the program begins with.
+/// The prefix of the program's variables.
 const PREFIX: &str = "METAHUB_";
 /// Variables that are no settings of the server.
 const OTHERS: [&str; 22] = [
@@ -44,13 +44,13 @@ const OTHERS: [&str; 22] = [
 pub(crate) struct Shown {
     /// Its key; one within another with a dot between.
     pub(crate) key: String,
-    /// What is written, in the form of JSON; null where nothing is.
+    /// Its value as JSON; null if unset.
     pub(crate) value: Value,
-    /// Where it is written.
+    /// Its source.
     pub(crate) from: Written,
 }
 
-/// Where a setting is written.
+/// The source of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Written {
@@ -95,7 +95,7 @@ fn add(
     }
 }
 
-/// What stands in the file for a text.
+/// The YAML value of a text.
 fn value_of(text: &str) -> Value {
     if text.is_empty() {
         return Value::Null;
@@ -108,8 +108,8 @@ pub(crate) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Those of `names` that are no variable of this program but look like one, each with the one that
-/// it may be meant for. What is like none is somebody else's: clusters invent names for services.
+/// Those of `names` that look like a variable of this program and are none, each with the nearest
+/// one. Others are ignored: clusters invent such names for services.
 pub(crate) fn misspelt(names: impl Iterator<Item = String>) -> Vec<(String, String)> {
     let mut known: Vec<String> = OTHERS.map(str::to_owned).to_vec();
     add_variables(&Layer::declared(), "", &mut known);

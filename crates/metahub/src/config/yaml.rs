@@ -10,22 +10,22 @@ use serde_saphyr::{Location, MessageFormatter as _, UserMessageFormatter};
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum ConfigError {
-    /// The file is not there, or may not be read.
+    /// The file does not exist, or cannot be read.
     #[error("cannot read the configuration file {}: {source}", .file.display())]
     #[diagnostic(help("name a file that exists with --config or METAHUB_CONFIG, or neither"))]
     Unreadable {
         file: PathBuf,
         source: std::io::Error,
     },
-    /// The file says something that it may not say.
+    /// The file has an error.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Malformed(Box<Malformed>),
-    /// A key that means nothing without another.
+    /// A key that needs another.
     #[error("the setting {0} needs {1} beside it")]
     #[diagnostic(help("give both, in the configuration file or as variables, or neither"))]
     Alone(&'static str, &'static str),
-    /// An environment variable says something that it may not say.
+    /// An environment variable has an error.
     #[error("the environment variable {variable} is wrong: {message}")]
     Variable { variable: String, message: String },
     /// A default that was declared is none: a fault of the program, which a test finds.
@@ -48,7 +48,7 @@ pub(crate) struct Malformed {
     at: Option<SourceSpan>,
 }
 
-/// What is wrong with a YAML text, and where.
+/// A problem of a YAML text, and its place.
 pub(super) struct Problem {
     pub(super) message: String,
     line: u64,

@@ -15,28 +15,28 @@ use crate::config::{Config, FollowedConfig};
 use crate::follow::stored::{Status, Stored};
 use crate::sources::{Slot, Sources, Text, Texts};
 
-/// Problems with a catalog that are told, at most.
+/// Most problems of a catalog that are logged.
 const MOST_TOLD: usize = 5;
 
 /// One followed catalog.
 pub(crate) struct Follower {
-    /// As the configuration names it: `oci://HOST/NAME:TAG`.
+    /// Its name in the configuration: `oci://HOST/NAME:TAG`.
     pub(super) shown: String,
     pub(super) reader: CatalogReader,
     pub(super) every: Duration,
     pub(super) data: PathBuf,
     pub(super) slot: Slot,
-    /// What is in use.
+    /// The version in use.
     pub(super) stored: Option<Stored>,
-    /// What the tag named last, where that could not be used.
+    /// The last version of the tag, if it could not be used.
     pub(super) refused: Option<Refusal>,
-    /// What was told last, so that it is told once.
+    /// The last message, so that it is logged once.
     pub(super) told: Option<String>,
-    /// How it stood when that was written last.
+    /// The last written status.
     pub(super) status: Option<Status>,
-    /// Whether the data folder is this process's to write.
+    /// Whether this process may write to the data folder.
     pub(super) may_write: bool,
-    /// Whether what is in use has to be written once it may be.
+    /// Whether the version in use is not written yet.
     pub(super) unwritten: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Refusal {
     pub(super) digest: Digest,
     pub(super) etag: Option<String>,
     pub(super) problem: String,
-    /// All of it, where another attempt may end otherwise.
+    /// The whole catalog, if another attempt may succeed.
     pub(super) copy: Option<Stored>,
 }
 
@@ -57,8 +57,7 @@ pub(crate) fn public_key(file: &Path) -> miette::Result<PublicKey> {
     PublicKey::from_pem(&text).map_err(|error| miette!("{}: {error}", file.display()))
 }
 
-/// How the registry of a followed catalog is read: as `entry` says, else as the upstream of that
-/// host.
+/// How the registry of a followed catalog is read: by `entry`, else like the upstream of that host.
 fn registry(entry: &FollowedConfig, upstreams: &UpstreamsConfig) -> Option<UpstreamConfig> {
     let host = entry.oci.host()?;
     let says = entry.plain_http || entry.ca_file.is_some() || entry.credentials.is_some();
@@ -104,7 +103,7 @@ impl Follower {
         })
     }
 
-    /// The stored copy, if there is one that may be used.
+    /// The stored copy, if it may be used.
     pub(super) fn read_stored(&self) -> Option<Stored> {
         match Stored::read(&self.data, &self.shown) {
             Ok(stored) => stored.filter(|stored| is_vouched_for(stored, &self.reader, &self.shown)),
@@ -116,8 +115,7 @@ impl Follower {
         }
     }
 
-    /// Asks once whether there is another catalog, and puts it in use. `retry` has what was
-    /// refused looked at again.
+    /// Polls once, and puts a new version in use. `retry` checks a refused one again.
     pub(super) async fn look(&mut self, retry: bool) {
         let outcome = self.update(retry).await;
         let problem = match &outcome {
@@ -131,7 +129,7 @@ impl Follower {
         self.write().await;
     }
 
-    /// Writes what changed, if the data folder is this process's to write.
+    /// Writes changes, if this process may write to the data folder.
     pub(super) async fn write(&mut self) {
         if !self.may_write {
             return;
@@ -214,7 +212,7 @@ impl Follower {
         self.put_in_use(candidate).await
     }
 
-    /// What the tag names is what was seen last, which may be what was refused.
+    /// The tag is unchanged; its version may have been refused.
     async fn unchanged(&mut self, etag: Option<String>, retry: bool) -> Result<(), Refused> {
         if let Some(refused) = &mut self.refused {
             refused.etag = etag;
@@ -273,7 +271,7 @@ impl Refusal {
     }
 }
 
-/// Why what was fetched is not used.
+/// Why a fetched version is not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error(transparent)]
@@ -283,7 +281,7 @@ pub(super) enum Refused {
         digest: Digest,
         errors: Vec<Problem>,
     },
-    /// As it was told before.
+    /// As logged before.
     #[error("{0}")]
     Before(String),
     #[error("checking it failed: {0}")]
@@ -302,7 +300,7 @@ async fn blocking(
     done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-/// Whether a stored copy may be used: the key that is configured now has signed it.
+/// Whether a stored copy may be used: the currently configured key has signed it.
 fn is_vouched_for(stored: &Stored, reader: &CatalogReader, shown: &str) -> bool {
     let Some(key) = reader.key() else {
         return true;

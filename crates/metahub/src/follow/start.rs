@@ -16,11 +16,11 @@ use crate::guarded::guarded;
 use crate::signals::Hangup;
 use crate::sources::Sources;
 
-/// How long the start waits for catalogs of which there is no stored copy.
+/// How long the start waits for catalogs without a stored copy.
 const FIRST: Duration = Duration::from_secs(30);
 
-/// Adds every followed catalog of `config` to `sources`, with its stored copy where there is one
-/// that goes with all other documents. Asks nobody and writes nothing.
+/// Adds every followed catalog of `config` to `sources`, with its stored copy if that is valid
+/// together with all other documents. Makes no request and writes nothing.
 ///
 /// # Errors
 /// A key, a certificate or a secret that cannot be read.
@@ -30,7 +30,7 @@ pub(crate) fn prepare(config: &Config, sources: &Sources) -> miette::Result<Vec<
         .collect::<miette::Result<Vec<_>>>()?;
     let copies = followers.iter().map(Follower::read_stored);
     let mut waiting: Vec<_> = copies.collect();
-    // One may build on another, in whatever order they are configured.
+    // One may build on another, in any configured order.
     loop {
         let mut used = false;
         for (follower, copy) in followers.iter_mut().zip(&mut waiting) {
@@ -73,8 +73,8 @@ pub(crate) fn stored(config: &Config, sources: &Sources) -> miette::Result<Vec<S
     Ok(missing.map(|follower| follower.shown).collect())
 }
 
-/// Fetches catalogs of which there is no stored copy, so that the server starts with them if it
-/// can. Writes nothing: the data folder may be another process's yet.
+/// Fetches catalogs without a stored copy, so that the server starts with them if possible. Writes
+/// nothing: the data folder may still be another process's.
 pub(crate) async fn first_look(followers: &mut [Follower]) {
     let until = Instant::now() + FIRST;
     // Once more for those that build on what came after them.
@@ -91,8 +91,8 @@ pub(crate) async fn first_look(followers: &mut [Follower]) {
     }
 }
 
-/// Follows for as long as the process lives. What was refused is looked at again when the catalog
-/// in force changes, and on SIGHUP.
+/// Follows for as long as the process lives. A refused version is checked again when the current
+/// catalog changes, and on SIGHUP.
 pub(crate) fn keep(
     followers: Vec<Follower>,
     hangup: &Hangup,
@@ -141,7 +141,7 @@ async fn follow(
             metrics.set(&follower.shown, follower.told.is_none());
             Ok::<_, StoreError>(())
         };
-        // A panic is logged, and the catalog is asked for again.
+        // A panic is logged, and the catalog is polled again.
         let _ = guarded("follow", look).await;
     }
 }

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 /// The folder's name in the data folder.
 const FOLDER: &str = "followed";
-/// Larger files are not ours: a catalog has 32 MiB, and JSON at most six times as much.
+/// Largest file: a catalog has at most 32 MiB, and its JSON six times as much.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A catalog as it was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
-    /// As the configuration names it.
+    /// Its name in the configuration.
     pub(crate) catalog: String,
     /// The digest of its manifest.
     pub(crate) digest: Digest,
@@ -35,7 +35,7 @@ pub(crate) struct StoredFile {
     pub(crate) text: String,
 }
 
-/// How it stands with a followed catalog, for `metahub catalog list`.
+/// The status of a followed catalog, for `metahub catalog list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) catalog: String,
@@ -43,7 +43,7 @@ pub(crate) struct Status {
     pub(crate) digest: Option<Digest>,
     pub(crate) files: usize,
     pub(crate) verified_by: Option<Digest>,
-    /// Why there is no other one in use, where what the tag names cannot be.
+    /// Why the tag's current version is not in use, if so.
     pub(crate) problem: Option<String>,
 }
 
@@ -96,7 +96,7 @@ impl Status {
         write(data, &self.catalog, "status", self)
     }
 
-    /// How it stands with `catalog`, as far as the data folder tells.
+    /// The status of `catalog` in the data folder.
     pub(crate) fn read(data: &Path, catalog: &str) -> Self {
         let told = fs::read(path(data, catalog, "status")).ok();
         let told = told.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());

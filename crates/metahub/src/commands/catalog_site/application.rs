@@ -22,7 +22,7 @@ pub(super) fn applications<'c>(catalog: &'c Catalog, matrix: &Matrix) -> Vec<App
     }
     let applications = by_name.into_iter().map(|(name, mut collections)| {
         collections.sort_by(|a, b| compare_versions(a.tag.as_str(), b.tag.as_str()));
-        // Of several documents, the first that says anything.
+        // The first document with a description counts.
         let mut about = collections.iter().map(|c| &*c.application);
         let none: Option<&About> = collections.first().map(|c| &*c.application);
         let about = about.find(|about| !about.is_empty()).or(none);

@@ -8,7 +8,7 @@ use super::application::Application;
 use crate::commands::html::{document, escape, heat_map, legend};
 
 const STYLE: &str = include_str!("site.css");
-/// Without it, the whole list is shown and the field to search in is not.
+/// Without the script, the whole list is shown, without the search field.
 const SEARCH: &str = include_str!("search.js");
 
 /// The file of an application's page.
@@ -93,8 +93,8 @@ fn about(body: &mut String, application: &Application<'_>) {
     body.push_str("</dl>\n");
 }
 
-/// What is copied into a terminal: the last tag that has a build for some CPU target, for that
-/// target; where none has, the last tag.
+/// The commands to copy: the last tag with a build for some CPU target, for that target; otherwise
+/// the last tag.
 fn lines(application: &Application<'_>, host: &str) -> String {
     let target = |collection: &Collection| {
         let mut requires = collection.entries.iter().flat_map(|entry| &entry.requires);

@@ -13,9 +13,9 @@ use crate::data;
 /// Kinds of nodes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fleet {
-    /// Logins that say what the nodes of a kind provide, and how many those are: most nodes first.
+    /// Logins for the features of each kind of nodes, and the number of nodes: most nodes first.
     pub(super) kinds: Vec<(String, u64)>,
-    /// Nodes that no login can be made for.
+    /// Nodes for which no login can be made.
     pub(super) left_out: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Revoked nodes are none of the fleet.
+    /// Without revoked nodes.
     pub(super) fn of(nodes: &[NodeRecord]) -> Self {
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         let mut fleet = Self::default();
@@ -57,7 +57,7 @@ impl Fleet {
         fleet
     }
 
-    /// How a table calls the kinds.
+    /// The names of the kinds in a table.
     pub(super) fn labels(&self) -> Vec<String> {
         let label = |(login, nodes): &(String, u64)| match nodes {
             1 => format!("{login} (1 node)"),
@@ -67,7 +67,7 @@ impl Fleet {
     }
 }
 
-/// The login of a node: what it provides that images are chosen by. Nothing without a processor.
+/// The login of a node: the features by which images are chosen. `None` without a processor.
 fn login(features: &[String]) -> Option<String> {
     let features = features.iter().filter_map(|text| Feature::parse(text).ok());
     let mut features: Vec<Feature> = features.filter(is_chosen_by).collect();
@@ -84,8 +84,8 @@ fn login(features: &[String]) -> Option<String> {
     Some(selectors.join("+"))
 }
 
-/// Whether a login may say it, and choices are made by it. Of the kernel and the C library no image
-/// for containers says anything that tells nodes apart.
+/// Whether a login can state a feature by which images are chosen. Container images state nothing
+/// about kernel and C library that distinguishes nodes.
 fn is_chosen_by(feature: &Feature) -> bool {
     let is_named = matches!(
         feature.key(),

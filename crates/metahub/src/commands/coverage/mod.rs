@@ -133,7 +133,7 @@ fn text(matrix: &Matrix) -> miette::Result<()> {
     Ok(())
 }
 
-/// Which entry stands behind what the cells of an image say, each once: `zen3 is lab/app:zen3`.
+/// The entries behind the cells of an image, each once: `zen3 is lab/app:zen3`.
 fn taken(row: &Row) -> Vec<String> {
     let mut all = Vec::new();
     for cell in &row.cells {
@@ -148,7 +148,7 @@ fn taken(row: &Row) -> Vec<String> {
     all
 }
 
-/// One line for each pair, for whatever reads tables.
+/// One line for each pair, as comma-separated values.
 fn csv(matrix: &Matrix) -> miette::Result<()> {
     output::line("image,target,kind,runs,entry,needs,why")?;
     for Row { image, cells, .. } in &matrix.rows {

@@ -46,7 +46,7 @@ pub(crate) struct DemoArgs {
 /// The address to try first, which documentation and muscle memory name.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// A user name that is close to a profile's and is none.
+/// A misspelled profile.
 const MISSPELT: &str = "zen33";
 
 pub(crate) async fn run(args: DemoArgs) -> miette::Result<Exit> {
@@ -125,7 +125,7 @@ async fn fill(registry: &Registry, images: &[DemoImage]) -> miette::Result<()> {
     Ok(())
 }
 
-/// Lets every demo login pull, prints the table, and tells whether all got what they should.
+/// Pulls under every demo login, prints the table, and returns whether all got what they should.
 async fn show(address: SocketAddr, images: &[DemoImage]) -> miette::Result<bool> {
     let server: Url = format!("http://{address}").parse().into_diagnostic()?;
     let pushed: HashMap<String, Digest> = images
@@ -173,7 +173,7 @@ fn client(server: &Url, login: &str) -> Result<Client, SessionError> {
     Client::new(server.clone(), login)
 }
 
-/// Logs in under a name that nobody has: refused, with the name that was meant.
+/// Logs in under a misspelled name: refused, with a suggestion.
 async fn refused(server: &Url) -> miette::Result<Pulled> {
     let name: RepositoryName = FEATURETEST
         .parse::<ImageReference>()
@@ -217,7 +217,7 @@ fn add_row(table: &mut Table, login: &str, image: &str, pulled: &Pulled) {
     ]);
 }
 
-/// Says what to try by hand.
+/// Prints commands to try.
 fn invite(address: SocketAddr) -> miette::Result<()> {
     let image = format!("{address}/{FEATURETEST}");
     output::line(format!(

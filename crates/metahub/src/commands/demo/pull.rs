@@ -15,19 +15,20 @@ const OWN_LAYERS: usize = 2;
 /// Most that a demo layer unpacks to, in bytes.
 const MAX_UNPACKED: u64 = 1024 * 1024;
 
-/// What came of one pull.
+/// The result of one pull.
 pub(super) struct Pulled {
-    /// What the tag named, as container tools print it; none where nothing fits or something failed.
+    /// The digest of the tag, as container tools print it; `None` if nothing fits or something
+    /// failed.
     pub(super) digest: Option<Digest>,
     /// What it was built for, in words.
     pub(super) target: String,
     /// Why this one.
     pub(super) why: String,
-    /// What is not as expected, or nothing.
+    /// The difference from what was expected, if any.
     pub(super) problem: Option<String>,
 }
 
-/// What a container tool ends with.
+/// The image that a container tool gets.
 struct Image {
     root: Digest,
     target: Option<String>,
@@ -180,7 +181,7 @@ fn target_of(config: &ImageConfig) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// What is not as expected, if anything.
+/// The difference from what was expected, if any.
 fn compare(got: &Image, expected: Expected, pushed: Option<&Digest>) -> Option<String> {
     let (target, added) = match expected {
         Expected::Target(target, added) => (Some(target), added),
