@@ -1,6 +1,6 @@
-//! Node Feature Discovery's image-compatibility artifact (`v1alpha1`): rules over facts of a
-//! node that a publisher attaches to an image. It is read here from JSON and held against
-//! what a login provides; fetching the artifact is the caller's work.
+//! Node Feature Discovery's image-compatibility artifact (`v1alpha1`): rules over facts of a node
+//! that a publisher attaches to an image. It is parsed here from JSON and compared with what a
+//! login provides; callers fetch the artifact.
 //!
 //! An image is compatible when in one of its sets every rule matches. Tags and weights of
 //! sets are not used: they order nodes for an image, not images for a node. Templates are

@@ -137,7 +137,7 @@ impl Check<'_> {
     }
 }
 
-/// An image held against a machine.
+/// The comparison of an image with a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fit<'a> {
     /// Few images state more than three requirements, and thousands of images are judged at once.

@@ -34,7 +34,7 @@ pub struct Options {
 /// One image's part in a choice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict<'a> {
-    /// Its requirements held against the machine.
+    /// Its requirements compared with the machine.
     #[serde(flatten)]
     pub fit: Fit<'a>,
     /// Its weight.

@@ -56,7 +56,7 @@ pub struct Answer {
     pub status: u16,
     /// The header fields.
     pub headers: HeaderMap,
-    /// The whole body, or what came of it.
+    /// The body, as far as it was received.
     pub body: Vec<u8>,
     /// Whether the body ended before the server said it would.
     pub cut: bool,
