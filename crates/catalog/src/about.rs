@@ -10,7 +10,7 @@ use crate::reader::Reader;
 use crate::version_pattern::VersionPattern;
 use crate::yaml::Node;
 
-/// What a document says of the application that its collections hold.
+/// A document's description of its collections' application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct About {
     /// What it is, in one sentence.
@@ -31,7 +31,7 @@ pub struct About {
     pub update: Vec<VersionPattern>,
 }
 
-/// What a collection says of itself.
+/// A collection's statements about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AboutCollection {
     /// Why there is no image that runs on any machine.
@@ -39,13 +39,13 @@ pub struct AboutCollection {
     pub no_generic: Option<String>,
 }
 
-/// What an entry says of its image.
+/// An entry's statements about its image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AboutEntry {
     /// Where the image is documented, a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documented: Option<String>,
-    /// How certain it is that the image is there and is what the entry says.
+    /// How certain it is that the image exists and is as the entry states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certainty: Option<Certainty>,
     /// Whether its publisher is known to move the tag.
@@ -64,7 +64,7 @@ pub enum Certainty {
     High,
     /// It follows from a pattern that its publisher documents, or others report it.
     Medium,
-    /// Nobody has been found who says so.
+    /// No source for it was found.
     Low,
 }
 
@@ -128,7 +128,7 @@ impl About {
         })
     }
 
-    /// Whether it says nothing.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -287,7 +287,7 @@ fn license(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     }
 }
 
-/// The fields of something that is told, none if it tells nothing.
+/// The fields of a description; empty if it has none.
 pub(crate) fn fields(about: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(about) {
         Ok(Value::Object(fields)) => fields,

@@ -35,12 +35,12 @@ pub struct CatalogFile {
     pub bytes: Bytes,
 }
 
-/// A catalog as a registry takes it.
+/// A catalog, ready to be pushed.
 #[derive(Clone, Debug)]
 pub struct PackedCatalog {
     /// The manifest, the same for the same files.
     pub manifest: Document,
-    /// What it names, each once.
+    /// Its blobs, each once.
     pub blobs: Vec<Bytes>,
 }
 
@@ -65,7 +65,7 @@ pub enum ArtifactError {
     /// A layer without a name.
     #[error("a layer has no annotation {TITLE}, which names its file")]
     Untitled,
-    /// A name that leads elsewhere or is none of a document.
+    /// A name that leads elsewhere or is no document's.
     #[error("'{title}' is no name for a file of a catalog: {problem}")]
     Title {
         /// The name, made fit for printing.
@@ -245,7 +245,7 @@ fn check_title(title: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A text of somebody else's, short and printable.
+/// A foreign text, made short and printable.
 fn shown(text: &str) -> String {
     const MAX: usize = 80;
     let mut shown: String = text

@@ -83,7 +83,7 @@ impl Catalog {
         self.documents.get(name).or_else(|| self.targets.get(name))
     }
 
-    /// Whether some version of a profile in `library` is called that.
+    /// Whether a profile in `library` has that name, in any version.
     pub(crate) fn has_profile_called(&self, name: &str) -> bool {
         let folded = suggestions::fold(name);
         self.names.contains(&folded)

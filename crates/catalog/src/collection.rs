@@ -26,11 +26,11 @@ pub struct Collection {
     pub entries: Vec<Entry>,
     /// Annotations of the served index.
     pub annotations: BTreeMap<String, String>,
-    /// What its document says of the application. Not serialized, as all that people are told:
-    /// what is served does not depend on it.
+    /// The document's description of the application. Not serialized, like all descriptions: what
+    /// is served does not depend on it.
     #[serde(skip)]
     pub application: Arc<About>,
-    /// What it says of itself.
+    /// Its statements about itself.
     #[serde(skip)]
     pub about: AboutCollection,
     /// Where it was read.
@@ -42,16 +42,16 @@ pub struct Collection {
 pub struct Entry {
     /// The image, in any registry.
     pub image: ImageReference,
-    /// What is written of its platform; what is not, the image says itself.
+    /// Its platform, as far as written; the image itself states the rest.
     pub platform: Option<PlatformSpec>,
     /// The features without which the image is not for a machine.
     pub requires: Vec<Feature>,
-    /// Whether it says, by an empty list, that no machine lacks anything for it: then its image's
-    /// own word does not count.
+    /// Whether it states, by an empty list, that it runs on every machine: then its image's own
+    /// statements do not count.
     pub requires_nothing: bool,
     /// Among entries that fit equally well, the one that weighs more is chosen.
     pub weight: i64,
-    /// What it says of its image.
+    /// Its statements about its image.
     #[serde(skip)]
     pub about: AboutEntry,
     /// Where it was read. Not serialized: entries that say the same are the same anywhere.
@@ -59,7 +59,7 @@ pub struct Entry {
     pub location: Location,
 }
 
-/// What an entry says of its image's platform.
+/// An entry's statements about its image's platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PlatformSpec {
     /// `GOOS`, such as `linux`.
@@ -75,7 +75,7 @@ pub struct PlatformSpec {
 }
 
 impl PlatformSpec {
-    /// Whether nothing is said.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -12,23 +12,23 @@ use crate::actions::{ManifestSelect, Selection};
 use crate::login::{self, GrammarError, LoginError, Selector};
 use crate::meaning::Meaning;
 use crate::profile::Profile;
-use crate::provide::{Gathered, Parts};
+use crate::provide::{Joining, Parts};
 use crate::suggestions::MAX_NEAR_BYTES;
 use crate::{Action, Args, Catalog, Parameter, ParameterError, When, hint, suggestions};
 
 /// Most names that an error suggests.
 const MOST_NEAR: usize = 3;
 
-/// What a user name names.
+/// A composed user name.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// The account, whose password is still to be checked. It need not exist.
     pub account: Option<String>,
-    /// What the selectors come to; [`Composed::none`] when there are none.
+    /// The composed selectors; [`Composed::none`] without any.
     pub profile: Arc<Composed>,
 }
 
-/// What the selectors of a login come to.
+/// The composed selectors of a login: its features, actions and fallbacks.
 #[derive(Clone, Debug)]
 pub struct Composed {
     selectors: Box<str>,
@@ -42,11 +42,11 @@ pub struct Composed {
 }
 
 impl Composed {
-    /// What a login without selectors comes to: nothing is provided, nothing is done.
+    /// The result without selectors: no features and no actions.
     #[must_use]
     pub fn none() -> Self {
         let catalog = Catalog::builtin();
-        let nothing = Gathered::new(&catalog).joined();
+        let nothing = Joining::new(&catalog).joined();
         Self::new(&catalog, String::new(), nothing, false)
     }
 
@@ -93,13 +93,13 @@ impl Composed {
         self.actions.is_empty() && self.provided.is_empty()
     }
 
-    /// What is done, in order.
+    /// The actions, in order.
     #[must_use]
     pub fn actions(&self) -> &[Action] {
         &self.actions
     }
 
-    /// What is provided by all selectors together.
+    /// The features of all selectors together.
     #[must_use]
     pub fn provided(&self) -> &Provided {
         &self.provided
@@ -151,16 +151,16 @@ impl Composed {
         selection(&self.actions, holds)
     }
 
-    /// What the user should know: which feature replaced another, which value is not known
-    /// here, which key was probably meant. Says nothing of any image.
+    /// Remarks for the user: a feature that another replaced, an unknown value, a key that was
+    /// probably misspelled. Not about any image.
     #[must_use]
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
     /// SHA-256 over the canonical JSON of actions, fallbacks and features, and of the CPU targets
-    /// by which they are judged: equal for all that provide and do the same, whatever they are
-    /// called.
+    /// by which they are judged: equal for all logins with the same features and actions, whatever
+    /// their names.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -232,11 +232,11 @@ fn unconditional_select(action: &Action) -> Option<&ManifestSelect> {
 }
 
 impl Catalog {
-    /// What a user name means. `is_account` tells whether an account of that name exists.
+    /// Interprets a user name. `is_account` tells whether an account of that name exists.
     ///
-    /// A name that is a profile is that profile. In `a/b`, `a` is an account when an account
-    /// is called that and `b` names something, else `a/b` is a profile when one is called
-    /// that, else `a` is taken for an account whose password nobody can know.
+    /// A name that is a profile is that profile. In `a/b`, `a` is an account when an account is
+    /// called that and `b` names something, else `a/b` is a profile when one is called that, else
+    /// `a` counts as an account that does not exist.
     ///
     /// # Errors
     /// When it breaks the grammar of logins or a selector names nothing; the text is for
@@ -255,28 +255,28 @@ impl Catalog {
         for text in others {
             meanings.push(self.meaning(text)?.ok_or_else(|| self.unknown(text))?);
         }
-        let mut gathered = Gathered::new(self);
+        let mut joining = Joining::new(self);
         let mut selectors: Vec<String> = Vec::with_capacity(meanings.len());
         let is_any = |meaning: &Meaning<'_>| matches!(meaning, Meaning::Profile(p) if p.is_any());
         let any = meanings.iter().any(is_any);
         for meaning in &mut meanings {
             match meaning {
-                Meaning::Feature(feature) => gathered.states(std::slice::from_ref(feature)),
-                Meaning::Profile(profile) => gathered.states_of(profile, &[]),
+                Meaning::Feature(feature) => joining.states(std::slice::from_ref(feature)),
+                Meaning::Profile(profile) => joining.states_of(profile, &[]),
                 Meaning::Given(profile, parameter, value) => {
                     *value = given(profile, parameter, value, account.is_some())?;
-                    gathered.states_of(profile, &[(&parameter.name, value.clone())]);
+                    joining.states_of(profile, &[(&parameter.name, value.clone())]);
                 }
                 Meaning::Unknown(_) => {}
             }
         }
         for meaning in &meanings {
             match meaning {
-                Meaning::Feature(feature) => gathered.feature(feature),
-                Meaning::Unknown(feature) => gathered.unknown(feature),
-                Meaning::Profile(profile) => gathered.profile(profile, &[]),
+                Meaning::Feature(feature) => joining.feature(feature),
+                Meaning::Unknown(feature) => joining.unknown(feature),
+                Meaning::Profile(profile) => joining.profile(profile, &[]),
                 Meaning::Given(profile, parameter, value) => {
-                    gathered.profile(profile, &[(&parameter.name, value.clone())]);
+                    joining.profile(profile, &[(&parameter.name, value.clone())]);
                 }
             }
             // One that comes again after another may replace what that one said.
@@ -290,7 +290,7 @@ impl Catalog {
             profile: Arc::new(Composed::new(
                 self,
                 selectors.join("+"),
-                gathered.joined(),
+                joining.joined(),
                 any,
             )),
         })

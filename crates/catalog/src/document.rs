@@ -20,7 +20,7 @@ pub(crate) const DOCUMENT_KEYS: &[&str] = &[
     "about",
 ];
 
-/// What was read of a document, and where the names stand.
+/// A parsed document, with the places of its names.
 #[derive(Default)]
 pub(crate) struct Document {
     pub(crate) collections: Vec<(Collection, Mark)>,
@@ -29,7 +29,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads a document; what is wrong in it is left out and noted.
+    /// Parses a document; invalid parts are left out and reported.
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Self {
         let mut document = Self::default();
         let Some(fields) = reader.fields(node, "a document", DOCUMENT_KEYS) else {

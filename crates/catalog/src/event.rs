@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// When an action happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// A tag was asked for; nothing has been read yet.
+    /// A tag was requested; nothing has been read yet.
     PreManifestGet,
     /// An index (a "manifest list") was read for a request by tag, before it is answered.
     PostManifestListGet,
@@ -26,7 +26,7 @@ impl Event {
         Self::PostTagsListGet,
     ];
 
-    /// As documents write it.
+    /// Its name in documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -53,7 +53,7 @@ pub(crate) fn check(catalog: &mut Catalog, extensions: &[Extension], problems: &
             };
             match fault {
                 None => {}
-                // A circle of others is told where it is theirs.
+                // A circle of other profiles is reported with those.
                 Some(Fault::Circle(path)) if path.last() != Some(profile) => {}
                 Some(fault) => {
                     problems.push(problem(catalog, extension, &fault));

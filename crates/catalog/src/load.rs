@@ -29,7 +29,7 @@ pub(crate) const MAX_FOLDERS: usize = 32;
 pub struct Loaded {
     /// Everything that could be read.
     pub catalog: Catalog,
-    /// What could not, and what is doubtful; sorted by file, line and column.
+    /// Errors and warnings; sorted by file, line and column.
     pub problems: Vec<Problem>,
     /// How many files or texts were read.
     pub files: usize,
@@ -38,8 +38,8 @@ pub struct Loaded {
 }
 
 impl Catalog {
-    /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. What is wrong
-    /// is left out and told in the problems; everything else is in the catalog.
+    /// Reads files, and in folders every `*.yaml` and `*.yml` file below them. Invalid parts are
+    /// left out and reported in the problems; everything else is in the catalog.
     pub fn load<P: AsRef<Path>>(paths: &[P]) -> Loaded {
         Self::load_in(Microarchitectures::builtin(), paths)
     }
@@ -53,7 +53,7 @@ impl Catalog {
         loader.finish()
     }
 
-    /// Reads texts, each with the name that its problems are told under.
+    /// Reads texts, each with its name in problems.
     pub fn from_documents<N: AsRef<str>, T: AsRef<str>>(texts: &[(N, T)]) -> Loaded {
         let mut loader = Loader::new(Self::builtin());
         for (name, text) in texts {
@@ -63,8 +63,8 @@ impl Catalog {
     }
 }
 
-/// Every problem in these files and folders, sorted by file and place: what `metahub check`
-/// tells.
+/// Every problem in these files and folders, sorted by file and place, as `metahub check` reports
+/// them.
 #[must_use]
 pub fn check<P: AsRef<Path>>(paths: &[P]) -> Vec<Problem> {
     Catalog::load(paths).problems

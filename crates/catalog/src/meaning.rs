@@ -15,7 +15,7 @@ pub(crate) enum Meaning<'c> {
     /// A profile, and the value of its first parameter.
     Given(&'c Profile, &'c Parameter, String),
     Feature(Feature),
-    /// A value of a built-in key that is not known here, as a newer node may name.
+    /// An unknown value of a built-in key, as a newer node may name.
     Unknown(Feature),
 }
 

@@ -57,7 +57,7 @@ impl fmt::Display for ParameterType {
     }
 }
 
-/// What a login may set of a profile.
+/// A parameter of a profile, which a login may set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Parameter {
     /// What stands between `${` and `}`.

@@ -93,8 +93,7 @@ impl Problem {
         }
     }
 
-    /// A warning about something that is not wrong in the document itself, such as what an
-    /// image that it names turns out to be.
+    /// A warning about something outside the document itself, such as an image that it names.
     #[must_use]
     pub fn doubt(
         location: &Location,
@@ -112,7 +111,7 @@ impl Problem {
         }
     }
 
-    /// The same as an error: the document says something of an image that was shown to be wrong.
+    /// The same as an error: the document states something about an image that is provably wrong.
     #[must_use]
     pub fn disproof(
         location: &Location,

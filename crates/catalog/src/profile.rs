@@ -15,7 +15,7 @@ use crate::substitution::Values;
 use crate::yaml::{Mark, Node, Value};
 use crate::{Action, Args, ProfileName};
 
-/// What a login that names it provides, and what is done for it.
+/// A profile: what a login that names it provides, and its actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Profile {
     /// What it is called.
@@ -137,7 +137,7 @@ impl Profile {
             .get("extends")
             .map(|node| read_extends(reader, node))
             .unwrap_or_default();
-        // All that is wrong is told, whatever else is wrong.
+        // All problems are reported, not only the first.
         let placeholder = || ProfileName::new(None, "unnamed", None).ok();
         let mut profile = Self {
             description: description.map(str::to_owned),

@@ -12,13 +12,12 @@ use crate::counting::{Counting, noun};
 use crate::profile::Profile;
 use crate::{Action, Args, Catalog, Parameter, ProfileName, hint};
 
-/// What is provided of a key whose value is not known here. It meets no requirement, and is no
-/// word that an image would say.
+/// The value of a key with an unknown value. It meets no requirement, and no image states it.
 const UNKNOWN: &str = "(unknown to this registry)";
 /// Most remarks on one login.
 const MOST_REMARKS: usize = 16;
 
-/// What selectors say, before it is put together.
+/// A statement of a selector, before they are joined.
 enum Statement {
     Feature(Feature),
     /// What the default of a parameter states.
@@ -28,8 +27,8 @@ enum Statement {
     Fallback(Target),
 }
 
-/// Gathers what selectors say, in their order.
-pub(crate) struct Gathered<'g> {
+/// Collects the statements of selectors, in order.
+pub(crate) struct Joining<'g> {
     catalog: &'g Catalog,
     graph: &'g Arc<Microarchitectures>,
     /// What the login states by itself: parameters that are called like a key of hardware are it.
@@ -39,7 +38,7 @@ pub(crate) struct Gathered<'g> {
     remarks: Vec<String>,
 }
 
-/// What a login comes to.
+/// The joined parts of a login.
 pub(crate) struct Parts {
     /// In canonical order.
     pub(crate) features: Vec<Feature>,
@@ -47,11 +46,11 @@ pub(crate) struct Parts {
     pub(crate) fallback: Vec<Target>,
     /// In order, each once.
     pub(crate) actions: Vec<Action>,
-    /// What the user should know.
+    /// Remarks for the user.
     pub(crate) remarks: Vec<String>,
 }
 
-impl<'g> Gathered<'g> {
+impl<'g> Joining<'g> {
     pub(crate) fn new(catalog: &'g Catalog) -> Self {
         Self {
             catalog,
@@ -85,8 +84,8 @@ impl<'g> Gathered<'g> {
         self.statements.push(Statement::Feature(known));
     }
 
-    /// A feature of a built-in key whose value is not known here. It provides nothing, so that
-    /// only what needs nothing of the kind is served, and is told.
+    /// A feature of a built-in key with an unknown value. It provides nothing, so that only images
+    /// without such a requirement are served, with a remark.
     pub(crate) fn unknown(&mut self, feature: &Feature) {
         let (key, value) = (feature.key(), feature.value());
         let spelled = match key {
@@ -119,7 +118,7 @@ impl<'g> Gathered<'g> {
         }
     }
 
-    /// What the login states anywhere, before its profiles are gathered.
+    /// The features that the login states anywhere, before its profiles are joined.
     pub(crate) fn states(&mut self, features: &[Feature]) {
         self.stated.extend_from_slice(features);
     }

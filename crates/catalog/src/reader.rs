@@ -219,8 +219,8 @@ impl<'p> Reader<'p> {
         Some(fields)
     }
 
-    /// Notes a key that is not known, and returns the known ones that it stands for: that they
-    /// are missing need not be told as well.
+    /// Reports an unknown key, and returns the known ones that it is probably meant for: that they
+    /// are missing need not be reported as well.
     fn unknown_key(
         &mut self,
         mark: Mark,
@@ -312,7 +312,7 @@ impl<'n> Fields<'n> {
             .map(|(_, mark, _)| *mark)
     }
 
-    /// Whether a key stands there that is probably a misspelled one, which was told.
+    /// Whether a key is probably a misspelled one, which was reported.
     pub(crate) fn is_misspelled(&self) -> bool {
         !self.meant.is_empty()
     }

@@ -11,14 +11,14 @@ use crate::yaml::{Node, Value as Yaml};
 use crate::{Event, suggestions};
 
 /// Changes fields of an image's `config` object
-/// (<https://github.com/opencontainers/image-spec/blob/main/config.md>). What is not named stays.
+/// (<https://github.com/opencontainers/image-spec/blob/main/config.md>). Other fields stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConfigSet {
-    /// Takes the place of the default arguments. Empty: there are none.
+    /// Replaces the default arguments. Empty for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
-    /// Takes the place of the entrypoint, and takes the default arguments away unless `cmd` is
-    /// given, as `ENTRYPOINT` of a Dockerfile does. Empty: there is none.
+    /// Replaces the entrypoint, and removes the default arguments unless `cmd` is given, as
+    /// `ENTRYPOINT` of a Dockerfile does. Empty for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
     /// Environment variables.
@@ -48,10 +48,10 @@ pub struct ConfigSet {
     pub wrap: Vec<String>,
 }
 
-/// What is done with environment variables, in this order.
+/// Edits of environment variables, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EnvironmentEdit {
-    /// Variables that are taken away.
+    /// Variables that are removed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unset: BTreeSet<String>,
     /// Variables and their values.

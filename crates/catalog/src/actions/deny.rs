@@ -13,7 +13,7 @@ const MOST_MESSAGE_BYTES: usize = 1024;
 /// Refuses requests by tag. Guidance, not access control: a request by digest runs no action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deny {
-    /// What the client is told.
+    /// The message for the client.
     pub message: String,
     /// Which repositories are refused; all where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,19 +16,19 @@ use crate::yaml::Node;
 /// Most values that a filter lists.
 const MOST_VALUES: usize = 256;
 
-/// What is done with the entries in which a filter finds what it looks for.
+/// What a filter does with matching entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Entries {
-    /// They stay, and no others.
+    /// Keeps them, and no others.
     #[default]
     Keep,
-    /// They go.
+    /// Drops them.
     Drop,
 }
 
-/// Looks at each entry of an index alone: `select` is run on the index with that one entry. What
-/// it puts out, and what the lists are made of that it puts out, is what is found. The entry
-/// matches when all that is said here holds of it.
+/// Evaluates each entry of an index alone: `select` runs on the index with that one entry. Its
+/// outputs, and the items of lists among them, are what is found. The entry matches if all
+/// conditions here hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestFilter {
     /// The jq program, for example `.manifests .[] .platform .features`.
@@ -43,7 +43,7 @@ pub struct ManifestFilter {
     pub none: Vec<String>,
     /// Something that is found must match this as a whole.
     pub matches: Option<TextPattern>,
-    /// What becomes of entries that match.
+    /// What is done with matching entries.
     pub entries: Entries,
 }
 
@@ -59,7 +59,7 @@ impl ManifestFilter {
     /// Those that must be there.
     pub const REQUIRED: &'static [&'static str] = &["select"];
 
-    /// The features that every entry has which it keeps.
+    /// The features that every kept entry has.
     pub fn features(&self) -> impl Iterator<Item = Feature> {
         let kept = (self.entries == Entries::Keep).then_some(());
         let values = kept
@@ -155,7 +155,7 @@ impl ManifestFilter {
     }
 }
 
-/// What a filter looks for, for people.
+/// The condition of a filter, for people.
 impl std::fmt::Display for ManifestFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut texts: Vec<String> = self.value.iter().cloned().collect();
@@ -201,7 +201,7 @@ fn values(
     found
 }
 
-/// What can be read, and probably never finds anything.
+/// Warns about a valid filter that probably never matches.
 fn doubt(reader: &mut Reader<'_>, select: &Program, node: &Node, value: &str) {
     match value.parse::<Feature>() {
         Ok(feature) => features::doubt(reader, node, &feature),
@@ -215,7 +215,7 @@ fn doubt(reader: &mut Reader<'_>, select: &Program, node: &Node, value: &str) {
     }
 }
 
-/// As a document writes it, keys in alphabetical order, nothing that says nothing.
+/// As a document writes it, keys in alphabetical order, without empty values.
 impl Serialize for ManifestFilter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut args = serializer.serialize_map(None)?;

@@ -8,14 +8,14 @@ use crate::counting::that_count;
 use crate::reader::{Fields, Reader};
 use crate::{Event, collection, features};
 
-/// What is done for a platform when none of its entries fits.
+/// The policy for a platform of which no entry fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoneFits {
-    /// The platform is left out; if all are, the pull fails and says what there is.
+    /// The platform is left out; if all are, the pull fails and lists what exists.
     #[default]
     Fail,
-    /// The entry that every machine of its architecture runs is taken, if there is one.
+    /// The entry that every machine of its architecture runs is chosen, if there is one.
     Generic,
 }
 
@@ -23,18 +23,18 @@ pub enum NoneFits {
 /// its arguments may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ManifestSelect {
-    /// CPU targets whose images are taken where none of the machine's own line fits, best
-    /// first; beside the profile's own `fallback`.
+    /// CPU targets whose images are chosen if none of the machine's own ancestry fits, best first;
+    /// in addition to the profile's own `fallback`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Target>,
     /// Entries that weigh less are not taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum_weight: Option<i64>,
-    /// What is done when nothing fits.
+    /// The policy if nothing fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub none_fits: Option<NoneFits>,
-    /// Features to choose by in place of what is provided of their keys. The client is
-    /// warned when what is chosen so does not fit what is provided.
+    /// Features that replace the provided ones of their keys in the choice. The client is warned if
+    /// the chosen image does not fit what is provided.
     #[serde(rename = "override", skip_serializing_if = "Vec::is_empty")]
     pub overriding: Vec<Feature>,
 }
@@ -113,7 +113,7 @@ pub struct Selection {
     pub minimum_weight: Option<i64>,
     /// What is done when nothing fits.
     pub none_fits: NoneFits,
-    /// Features to choose by in place of what is provided of their keys.
+    /// Features that replace the provided ones of their keys in the choice.
     pub overriding: Vec<Feature>,
 }
 

@@ -9,7 +9,7 @@ use crate::reader::{Fields, Reader};
 use crate::yaml::Node;
 use crate::{Event, RepositoryPattern, TextPattern};
 
-/// Answers a request by tag from somewhere else. The client keeps the name that it asked for.
+/// Answers a request by tag from somewhere else. The client keeps the requested name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Redirect {
     /// Which repositories are redirected; all where nothing is said.

@@ -10,10 +10,10 @@ use super::values;
 use crate::reader::{Fields, Reader};
 use crate::{Event, RepositoryPattern, TextPattern};
 
-/// Shows, hides and adds tags in a list of tags. What is hidden can still be pulled.
+/// Shows, hides and adds tags in a list of tags. Hidden tags can still be pulled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TagsFilter {
-    /// Tags that are shown beside those that are there.
+    /// Tags that are added to the list.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub add: BTreeSet<Tag>,
     /// Tags that are hidden.

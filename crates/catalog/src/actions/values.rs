@@ -42,7 +42,7 @@ pub(crate) fn text(
     Some(text.to_owned())
 }
 
-/// A text that `check` accepts; else it says what was expected.
+/// A text that `check` accepts; its error states what was expected.
 pub(crate) fn checked(
     reader: &mut Reader<'_>,
     node: &Node,
@@ -170,7 +170,7 @@ pub(crate) fn key(name: &str) -> Result<String, String> {
     }
 }
 
-/// A jq program; the place within it where it is wrong is told.
+/// A jq program; an error has its place within it.
 pub(crate) fn program(
     reader: &mut Reader<'_>,
     node: &Node,

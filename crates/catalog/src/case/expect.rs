@@ -27,7 +27,7 @@ pub(crate) const EXPECT_KEYS: &[&str] = &[
     "annotations",
 ];
 
-/// What must come.
+/// The expectations of a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expect {
     /// The expectations, in the order of [`Expected`].
@@ -41,14 +41,14 @@ pub enum Expected {
     Fails(String),
     /// A `deny` of the profile refuses the pull, with a message that contains this.
     Denied(String),
-    /// What the pull is answered with: what a `redirect` of the profile leads to, else what is
-    /// pulled.
+    /// The image that answers the pull: the target of a `redirect` of the profile, else the pulled
+    /// one.
     Redirect(ImageReference),
     /// The tags that the repository's list shows, in any order.
     Tags(Vec<String>),
-    /// The image that was chosen, as the test or the collection names it.
+    /// The chosen image, by its name in the test or the collection.
     Image(String),
-    /// What the chosen image requires, in any order.
+    /// The requirements of the chosen image, in any order.
     Features(Vec<String>),
     /// The platform that was served, `OS/ARCHITECTURE`.
     Platform(String),

@@ -29,13 +29,13 @@ pub(crate) const IMAGE_KEYS: &[&str] = &[
     "docker",
 ];
 
-/// What there is to pull.
+/// The images that exist in a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// What the pulled tag names.
+    /// The source of the pulled tag.
     pub source: GivenSource,
-    /// Images by their names: those whose layers are added, and those that a collection points to.
-    /// One that is needed and not given is a plain image.
+    /// Images by their names: layer images, and entries of a collection. A needed image that is not
+    /// given is a plain one.
     pub images: Vec<(ImageReference, GivenImage)>,
     /// Further tags of the repository.
     pub tags: Vec<String>,
@@ -53,10 +53,10 @@ pub enum GivenSource {
     Manifests(Vec<GivenImage>),
 }
 
-/// An image as it is given.
+/// A given image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenImage {
-    /// What expectations call it.
+    /// Its name in expectations.
     pub name: Option<String>,
     /// Its platform; `linux/amd64`, or that of its CPU target, where none is written.
     pub platform: Option<Platform>,
