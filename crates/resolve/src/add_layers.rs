@@ -1,6 +1,6 @@
 //! `manifest-add`: adds the layers of another image on top of an image. Only documents are
 //! rewritten; no layer is opened, and the image's own layers keep their digests, so a client that
-//! has them fetches only what was added.
+//! has them fetches only the added ones.
 
 use std::collections::VecDeque;
 
@@ -19,12 +19,12 @@ use crate::rewrite::document;
 /// The image `base` with the layers of `added` on top: its manifest and its configuration.
 ///
 /// Only layers are added. The configuration of `added` — environment, entry point, user, labels —
-/// is not: a layer image brings files, the pulled image says how it is run. The derived documents
-/// keep every other field of `base` in its place, `created` included, so that they depend on
-/// their inputs alone; `subject` is dropped, since what is said about `base` is not said about
-/// what is derived from it. A layer that `base` has already is added again, which does no harm:
-/// the topmost files win, and clients fetch it once. History gets one entry for each added layer,
-/// with `created_by`, if `base` has a history.
+/// is not: a layer image provides files, the pulled image says how it is run. The derived documents
+/// keep every other field of `base` in its place, `created` included, so that they depend on their
+/// inputs alone; `subject` is dropped, since a statement about `base` is not one about the derived
+/// image. A layer that `base` has already is added again, which does no harm: the topmost files
+/// win, and clients fetch it once. History gets one entry for each added layer, with `created_by`,
+/// if `base` has a history.
 ///
 /// `base` must be an image ([`Manifest::is_image`]); other artifacts pass a profile unchanged,
 /// which is the caller's to see to. What makes the result unusable or unsafe is an [`AddError`]:
@@ -160,7 +160,7 @@ impl Additions {
         }
         let created = map.get("created").filter(|c| c.is_string()).cloned();
         if let Some(history) = map.get_mut("history").and_then(Value::as_array_mut) {
-            // Only a history that speaks of layers goes on speaking of them.
+            // A history gets entries for the added layers only if it has entries for layers.
             if !history.is_empty() || base.diff_ids().is_empty() {
                 let entries = self.created_by.iter().map(|created_by| {
                     let mut entry = JsonMap::new();
@@ -231,7 +231,7 @@ fn check_platforms(base: &ImageConfig, added: &ImageConfig) -> Result<(), AddErr
     })
 }
 
-/// A layer as it stands in a manifest of the type `manifest`.
+/// A layer's descriptor in a manifest of the type `manifest`.
 fn added_layer(layer: &Descriptor, manifest: &MediaType) -> Result<Descriptor, AddError> {
     if layer.has_urls() || layer.media_type().is_foreign_layer() {
         return Err(AddError::Foreign(layer.digest().clone()));
@@ -273,7 +273,8 @@ fn derived_manifest(
     map.shift_remove("subject");
     // Docker's format has no annotations.
     let is_oci = base.media_type().as_str() == MediaType::OCI_MANIFEST;
-    // What its publisher says of a base is of another one: the two would not fit together.
+    // If its publisher names a base, that is another one: name and digest would not belong
+    // together.
     if is_oci && annotation(&map, BASE_NAME).is_none() {
         annotate(&mut map, BASE_DIGEST, base.digest().as_str());
     }
@@ -283,9 +284,9 @@ fn derived_manifest(
     }
 }
 
-/// Says in a manifest that was derived from `source` from which one it was: by its digest, and by
-/// `name`, a reference that leads to it. Nothing is changed in Docker's format, which has no
-/// annotations, nor where the publisher says of another base.
+/// Records `source` as the base of a manifest that was derived from it: its digest, and `name`, a
+/// reference to it. Changes nothing in Docker's format, which has no annotations, nor where the
+/// publisher names another base.
 pub fn name_base(
     derived: &Manifest,
     source: &Manifest,
@@ -314,7 +315,7 @@ fn annotation<'m>(map: &'m JsonMap, key: &str) -> Option<&'m str> {
     map.get("annotations")?.get(key)?.as_str()
 }
 
-/// Sets an annotation unless it is there: what the publisher says of the base stays.
+/// Sets an annotation unless it is there: the publisher's statement about the base stays.
 fn annotate(map: &mut JsonMap, key: &str, value: &str) {
     let annotations = map.entry("annotations").or_insert(Value::Null);
     if annotations.is_null() {

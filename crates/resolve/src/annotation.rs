@@ -19,9 +19,9 @@ pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// annotation is not served.
 pub const EXCLUDED: &str = "org.metahub-registry.excluded";
 
-/// On a candidate: what the image says of itself that cannot be read, where the configuration
-/// lets such images be served. Not served.
+/// On a candidate: the image's own statement that cannot be read, where the configuration lets such
+/// images be served. Not served.
 pub const UNKNOWN: &str = "org.metahub-registry.unknown-requirements";
 
-/// On a candidate: `yes` once what the image says of itself is among its requirements. Not served.
+/// On a candidate: `yes` once the image's own statements are among its requirements. Not served.
 pub const READ: &str = "org.metahub-registry.read";

@@ -27,7 +27,7 @@ pub fn target_named(graph: &Microarchitectures, feature: &Feature) -> Option<Tar
         .flatten()
 }
 
-/// Of what is chosen for each machine, what is for `machine`.
+/// Of the candidates chosen for each machine, the one for `machine`.
 #[must_use]
 pub fn chosen_for<'d>(chosen: &'d [Descriptor], machine: &Platform) -> Option<&'d Descriptor> {
     let is_for = |platform: Option<Platform>| platform.is_none_or(|p| p.same_machine(machine));

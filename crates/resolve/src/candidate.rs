@@ -180,7 +180,7 @@ impl<'a> Candidate<'a> {
             .unwrap_or_else(|| self.descriptor.digest().short())
     }
 
-    /// What its publisher says of it, 0 if nothing.
+    /// The publisher's preference, 0 if none is stated.
     pub(crate) fn weight(&self) -> i64 {
         let weight = self.annotated.weight;
         weight.and_then(|w| w.parse().ok()).unwrap_or(0)
@@ -191,12 +191,12 @@ impl<'a> Candidate<'a> {
         self.annotated.excluded
     }
 
-    /// What the image says of itself that cannot be read, though it may be chosen.
+    /// The image's own statement that cannot be read, although the image may be chosen.
     pub(crate) fn unknown(&self) -> Option<&'a str> {
         self.annotated.unknown
     }
 
-    /// Whether what the image says of itself is among its requirements.
+    /// Whether the image's own statements are among its requirements.
     pub(crate) fn is_read(&self) -> bool {
         self.annotated.read
     }

@@ -44,13 +44,15 @@ pub struct LeftOut {
 
 /// The source index of `collection`, whose entries point to `pointed`, in their order.
 ///
-/// What an entry writes of its platform holds: for a single image in place of what the image
-/// says, for an index it picks those of its entries. What is not written, the image says itself.
+/// The platform that an entry states wins: for a single image it replaces the image's own
+/// statement, for an index it selects among the index's entries. Whatever the entry does not state
+/// is taken from the image.
 ///
-/// A single image requires what its entry requires, and of what the entry says nothing, what the
-/// image says itself; an entry that writes `features: []` requires nothing whatever its image
-/// says. An image of an index requires what its entry requires and what the index says of it:
-/// there one word of the entry stands for many images, and cannot replace what tells them apart.
+/// A single image has its entry's requirements, and for keys that the entry does not mention, the
+/// image's own; an entry with `features: []` requires nothing, whatever its image says. An image of
+/// an index has the entry's requirements and those that the index states for it: there one
+/// statement of the entry is for many images, and cannot replace the statements that tell them
+/// apart.
 ///
 /// A single image of which something cannot be read is excluded, or marked where `unknown` lets
 /// such be served; not where the entry says itself what could not be read.
@@ -79,9 +81,9 @@ pub fn collection_candidates(
     Candidates { index, left_out }
 }
 
-/// Whether nothing that a single image says of itself changes what [`collection_candidates`] makes
-/// of `entry`: it names the machine, and says that nothing more is required. Then the image's
-/// configuration, and what refers to it, need not be read.
+/// Whether a single image's own statements cannot change the result of [`collection_candidates`]
+/// for `entry`: it names the machine, and says that nothing more is required. Then the image's
+/// configuration and referrers need not be read.
 #[must_use]
 pub fn says_everything(entry: &Entry) -> bool {
     let Some(written) = entry.platform.as_ref() else {
@@ -198,7 +200,7 @@ fn agrees(written: &PlatformSpec, found: &Platform) -> bool {
         && same(&written.os_version, version)
 }
 
-/// What is written, over what the image says.
+/// The entry's statements, over the image's.
 fn overlay(written: &PlatformSpec, found: &Platform) -> Platform {
     let text =
         |written: &Option<String>, found: &str| written.clone().unwrap_or_else(|| found.to_owned());

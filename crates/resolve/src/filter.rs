@@ -12,7 +12,7 @@ use crate::candidate::CandidateList;
 use crate::pipeline::when::holds_of_index;
 use crate::verdict::{Texts, Told, Verdicts};
 
-/// Steps that a program may take for each entry, beside what it may take in any case.
+/// Steps that a program may take for each entry, in addition to a fixed number.
 const STEPS_PER_ENTRY: u64 = 1_000;
 
 /// What the filters of a profile leave of an index.
@@ -26,12 +26,12 @@ pub struct Filtered {
 
 /// Runs every `manifest-filter` of `profile`, in order.
 ///
-/// A filter's program is run on the index that has one entry only. The entry matches when what is
-/// found (outputs, and the items of outputs that are lists) is what the filter asks for; those that
-/// match stay, or are dropped. Where a value is a feature, what is found is it when it means the
-/// same (`cpu:cascade-lake` is `arch:cascadeLake`); else the texts are equal.
-/// An entry at which the program fails is left out, whatever the filter does with those that
-/// match. Attestations and indexes within the index are never kept.
+/// A filter's program is run on an index that has the one entry only. The entry matches when the
+/// values found (outputs, and the items of outputs that are lists) are those that the filter asks
+/// for; matching entries are kept or dropped. Two features are equal when they mean the same
+/// (`cpu:cascade-lake` is `arch:cascadeLake`); other values are compared as texts. An entry at
+/// which the program fails is left out, whatever the filter does with matching ones. Attestations
+/// and indexes within the index are never kept.
 pub fn filter(index: &Index, profile: &Composed) -> Result<Filtered, NothingFits> {
     let candidates = CandidateList::of(index.manifests());
     let filters = Filters::of(profile, index);

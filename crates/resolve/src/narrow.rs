@@ -25,7 +25,7 @@ pub struct Narrowed {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each entry of the source, in order.
     pub verdicts: Verdicts,
-    /// What the client should be told.
+    /// Warnings for the client.
     pub warnings: Vec<String>,
 }
 

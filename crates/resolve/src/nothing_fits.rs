@@ -1,5 +1,5 @@
-//! The error when no entry of an index fits a login. The client sees it, so it names what was
-//! wanted and what exists.
+//! The error when no entry of an index fits a login. The client sees it, so it names the wanted
+//! features and those that exist.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +13,7 @@ const MAX_LISTED: usize = 12;
 /// Nothing in the index fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NothingFits {
-    /// What was wanted, such as `arch:zen3`. Empty if nothing in particular was.
+    /// The wanted features, such as `arch:zen3`. Empty if none in particular.
     pub wanted: String,
     /// What the images there require and are for, such as `arch:cascadeLake (linux/amd64)`, each
     /// once, in the order of the index.

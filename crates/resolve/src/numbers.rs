@@ -15,9 +15,9 @@ pub(crate) struct Numbers<T> {
     lately: Vec<Option<(T, usize)>>,
 }
 
-/// A thing that has a place among those met lately.
+/// A value that has a slot among those met recently.
 pub(crate) trait Lately: Copy + Eq + Hash {
-    /// Any number; different for different things, as far as can be told quickly.
+    /// A quick hash: usually different for different values.
     fn place(&self) -> usize;
 }
 
@@ -51,7 +51,7 @@ impl<T: Lately> Default for Numbers<T> {
 }
 
 impl<T: Lately> Numbers<T> {
-    /// The number of a thing; of one that is new, what `new` gives it.
+    /// The number of a value; a new value gets the one from `new`.
     pub(crate) fn of(&mut self, thing: T, new: impl FnOnce() -> usize) -> usize {
         let slot = self.lately.get_mut(thing.place() % LATELY);
         if let Some(Some((same, number))) = &slot

@@ -22,7 +22,7 @@ pub struct Shaped {
     pub chosen: Vec<Descriptor>,
     /// One verdict for each candidate, in order.
     pub verdicts: Verdicts,
-    /// What the client should be told: a choice that does not fit what is provided.
+    /// Warnings for the client: a choice that does not fit the provided features.
     pub warnings: Vec<String>,
 }
 
@@ -96,8 +96,8 @@ pub(crate) fn shape(
 pub(crate) struct Assessed {
     /// By the order of the candidates.
     pub(crate) became: Vec<Told>,
-    /// The machine that each is for, by a number of its own; none for what is no image, states no
-    /// platform or is for no machine here.
+    /// The machine of each candidate, by a number; none for one that is no image, states no
+    /// platform or is for no known machine.
     pub(crate) machines: Vec<Option<usize>>,
     told: Texts,
     warnings: Vec<String>,

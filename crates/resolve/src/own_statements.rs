@@ -7,8 +7,8 @@ use crate::annotation::{EXCLUDED, READ, UNKNOWN};
 use crate::policy::Unsure;
 use crate::rewrite::{edited, remove_annotation};
 
-/// The candidate with what its image says of itself: `platform` of its configuration, and
-/// `statements`. What the index says stays, and what the image says counts beside it.
+/// The candidate with its image's own statements: `platform` of its configuration, and
+/// `statements`. They count in addition to the index's.
 ///
 /// The platform is filled in where the index states none. An image for another operating system
 /// or architecture than the index says is excluded, and so is one with statements that cannot be
@@ -59,8 +59,8 @@ pub fn with_own(
     marked(&read, statements, unknown)
 }
 
-/// An entry of an index that `outer`, an entry of another index, leads to: what that says of all
-/// its entries counts beside what the index itself says.
+/// An entry of an index that `outer`, an entry of another index, leads to: what `outer` states
+/// counts for all entries, in addition to the index's own statements.
 #[must_use]
 pub fn below(outer: &Descriptor, entry: &Descriptor) -> Descriptor {
     let entry = unmarked(entry);
@@ -129,12 +129,12 @@ pub fn excluded(candidate: &Descriptor, reason: &str) -> Descriptor {
     annotated(&annotated(candidate, READ, "yes"), EXCLUDED, reason)
 }
 
-/// The candidate, read, with nothing of its own to add.
+/// The candidate as read, with no statements of its image to add.
 pub(crate) fn as_listed(candidate: &Descriptor) -> Descriptor {
     annotated(candidate, READ, "yes")
 }
 
-/// An entry of an index that somebody else wrote, without annotations that only MetaHub sets.
+/// An entry of a foreign index, without annotations that only MetaHub sets.
 #[must_use]
 pub fn unmarked(entry: &Descriptor) -> Descriptor {
     if [EXCLUDED, UNKNOWN, READ]

@@ -13,13 +13,13 @@ pub enum Unsure {
     Refuse,
 }
 
-/// What is done where something is not known.
+/// How unknown facts are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Policy {
     /// An image requires a key of which the login states nothing, and nothing that the login
     /// does not meet: CUDA, on a build host that states its CPU only.
     pub unstated: Unsure,
-    /// What an image says of itself cannot be read.
+    /// An image's own statements cannot be read.
     pub unknown: Unsure,
 }
 

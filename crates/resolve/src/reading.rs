@@ -59,7 +59,7 @@ pub fn to_read(candidates: &Index, profile: &Composed, policy: Policy) -> Vec<us
     wanted
 }
 
-/// How a candidate stands by what is known of it so far.
+/// A candidate's state by the statements read so far.
 struct Standing {
     position: usize,
     read: bool,
@@ -91,7 +91,7 @@ impl Standing {
     }
 }
 
-/// Whom to read of the candidates for one machine.
+/// Which candidates for one machine to read.
 fn of_machine(group: &[Standing]) -> Vec<usize> {
     let any_fits = group.iter().any(|one| one.fits);
     let contenders = || group.iter().filter(|one| one.could_win(any_fits));

@@ -16,7 +16,7 @@ const MAX_REQUIREMENTS: usize = 64;
 /// The requirements of many entries.
 pub(crate) struct Requirements<'c, 'a> {
     candidates: &'c CandidateList<'a>,
-    /// Different features; where each is known by the number of its text or by a variant.
+    /// Distinct features; each has the number of its text or a variant.
     known: Vec<Feature>,
     by_text: Vec<Option<Result<usize, Arc<str>>>>,
     by_variant: HashMap<(&'a str, &'a str), Option<usize>>,
@@ -41,7 +41,7 @@ impl<'c, 'a> Requirements<'c, 'a> {
     /// What the entries require, one entry's after the other's: what their places are about.
     pub(crate) fn features(&self) -> Vec<&Feature> {
         let known = self.numbers.iter().map(|number| self.known.get(*number));
-        // Every number was given with its feature, or places would be wrong.
+        // Each number must have come with its feature, or slots would be wrong.
         known.flatten().collect()
     }
 
@@ -66,8 +66,8 @@ impl<'c, 'a> Requirements<'c, 'a> {
             let number = self.know(feature);
             self.numbers.push(number);
         }
-        // The variant counts beside a CPU target that `features` name: an index that tells its
-        // builds apart by variant must not lose that when somebody names a family for all of them.
+        // The variant counts in addition to a CPU target in `features`: an index that tells its
+        // builds apart by variant must not lose that when one family is stated for all of them.
         if let Some(variant) = platform.variant
             && let Some(number) = self.variant(platform.architecture, variant)
             && !self.has(start, number)
@@ -121,7 +121,7 @@ impl<'c, 'a> Requirements<'c, 'a> {
 /// Tells how requirements are met by one machine, or why not, each in words that are made once.
 pub(crate) struct Teller<'r> {
     numbers: &'r [usize],
-    /// By the number of the feature; empty until it was asked for.
+    /// By the number of the feature; empty until first used.
     told: Vec<String>,
 }
 

@@ -14,9 +14,9 @@ use crate::verdict::{Texts, Told};
 
 /// How one of several entries for one machine is chosen.
 pub(crate) struct Rule<'r> {
-    /// What is provided.
+    /// The provided features.
     pub(crate) provided: &'r Provided,
-    /// What is chosen by: the same unless it is overridden.
+    /// The features to choose by: the same unless overridden.
     pub(crate) deciding: &'r Provided,
     pub(crate) selection: &'r Selection,
     pub(crate) policy: Policy,
@@ -28,7 +28,7 @@ pub(crate) struct Rule<'r> {
 }
 
 impl Rule<'_> {
-    /// What was wanted, for the message that nothing fits.
+    /// The wanted features, for the message that nothing fits.
     pub(crate) fn wanted(&self) -> String {
         let wanted: Vec<String> = self.deciding.features().map(ToString::to_string).collect();
         let wanted = wanted.join(" + ");
@@ -138,8 +138,8 @@ impl Rule<'_> {
         }
     }
 
-    /// What is served where nothing fits, and why: the generic entry where the profile asks for
-    /// it, else the best of those that require only what the login does not state.
+    /// The candidate to serve if nothing fits, and why: the generic entry where the profile asks
+    /// for it, else the best of those whose unmet requirements the login does not state.
     fn instead(
         &self,
         entries: &[Entry<'_, &Feature>],
@@ -184,7 +184,7 @@ impl Rule<'_> {
         warnings
     }
 
-    /// What to tell when the chosen entry does not fit what is really provided.
+    /// The warning when the chosen entry does not fit the features really provided.
     fn override_warning(&self, chosen: &Contender<'_, '_>) -> Option<String> {
         if self.selection.overriding.is_empty() {
             return None;

@@ -32,7 +32,7 @@ pub(crate) fn ranking(verdicts: &[Verdict<'_>], graph: &Microarchitectures) -> V
     keys.into_iter().map(|(.., position)| position).collect()
 }
 
-/// How many CPU targets the required one descends from; the most for one that nobody knows.
+/// How many CPU targets the required one descends from; the most for an unknown one.
 fn demand(requirement: &Feature, graph: &Microarchitectures) -> usize {
     if *requirement.key() != Key::Arch {
         return 0;

@@ -24,7 +24,7 @@ pub struct Verdict<'a> {
     pub platform: Option<&'a str>,
     /// What it requires, as written, in order.
     pub requires: Vec<&'a str>,
-    /// Whether what the image says of itself was read, and is among what it requires.
+    /// Whether the image's own statements were read, and are among its requirements.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read: bool,
     /// Whether it is served.

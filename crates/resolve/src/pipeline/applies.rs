@@ -5,8 +5,8 @@ use metahub_oci::RepositoryName;
 
 use super::image::image_actions;
 
-/// Whether `profile` changes what is pulled from `repository`. If not, documents of `repository`
-/// are served as they are, byte for byte.
+/// Whether `profile` changes images pulled from `repository`. If not, documents of `repository` are
+/// served unchanged, byte for byte.
 #[must_use]
 pub fn applies(profile: &Composed, repository: &RepositoryName) -> bool {
     let chooses = |args: &Args| matches!(args, Args::ManifestFilter(_) | Args::ManifestSelect(_));

@@ -11,7 +11,7 @@ use super::when::{ConditionFacts, Holds, holds};
 /// What a request by tag comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// It goes on as it is.
+    /// The request continues unchanged.
     Unchanged,
     /// It is answered from here.
     Redirected(RepositoryName, Tag),
@@ -19,7 +19,7 @@ pub enum Before {
     Denied(String),
 }
 
-/// Does what `profile` does on `pre-manifest-get`, in order: what comes after a redirection sees
+/// Runs the actions of `profile` on `pre-manifest-get`, in order: actions after a redirection see
 /// the name and tag that it leads to. Each action is done at most once, so none leads in circles.
 #[must_use]
 pub fn before(profile: &Composed, repository: &RepositoryName, tag: &Tag) -> (Before, Vec<Step>) {

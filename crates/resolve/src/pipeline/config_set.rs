@@ -102,8 +102,8 @@ fn command(run: &mut JsonMap, set: &ConfigSet) {
         put(run, "Cmd", cmd.clone());
     }
     if !set.wrap.is_empty() {
-        // Without an entrypoint the launcher is it: it is then before whatever command the image
-        // names, and before one that is given in its place.
+        // Without an entrypoint the launcher becomes the entrypoint: it runs before the image's
+        // command, or one that replaces it.
         let mut wrapped = set.wrap.clone();
         wrapped.extend(words(run.get("Entrypoint")));
         // The shell form `["/bin/sh", "-c", TEXT]` is a command like any other.
@@ -153,8 +153,8 @@ fn environment(run: &mut JsonMap, edit: &EnvironmentEdit) {
     put(run, "Env", env.0);
 }
 
-/// What stands between the items of lists in variables. At the end of a path list one would stand
-/// for the working directory.
+/// Separates the items of lists in variables. At the end of a path list it would mean the working
+/// directory.
 const SEPARATORS: [char; 4] = [':', ';', ',', ' '];
 
 /// Entries `NAME=VALUE`.
@@ -165,7 +165,7 @@ fn name_of(entry: &str) -> &str {
 }
 
 impl Environment {
-    /// Sets a variable where it stands first, and takes other entries of its name away.
+    /// Sets the first entry of a variable, and removes other entries of its name.
     fn set(&mut self, name: &str, value: &str) {
         let entry = format!("{name}={value}");
         let Some(at) = self.0.iter().position(|entry| name_of(entry) == name) else {

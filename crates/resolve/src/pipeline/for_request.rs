@@ -7,10 +7,9 @@ use metahub_catalog::{Action, Composed, When};
 use super::request::Request;
 use super::when::{ConditionFacts, Holds, holds};
 
-/// `profile` with the actions only that may be done for `request`, once
-/// [`before`](super::before()) has said what that is, those without their condition of which it is
-/// known that it holds. What is chosen and derived depends on that profile's digest
-/// alone, so requests that come to the same share it.
+/// `profile` reduced to the actions that may run for `request`, as it is after
+/// [`before`](super::before()); conditions known to hold are removed. Choice and derivation depend
+/// on the reduced profile's digest only, so requests with the same one share them.
 #[must_use]
 pub fn for_request<'p>(profile: &'p Composed, request: &Request<'_>) -> Cow<'p, Composed> {
     if !profile.actions().iter().any(|action| action.when.is_some()) {
@@ -32,7 +31,7 @@ pub fn for_request<'p>(profile: &'p Composed, request: &Request<'_>) -> Cow<'p, 
     Cow::Owned(profile.with_actions(actions.collect()))
 }
 
-/// What of a condition depends on the index or image, where the rest is known to hold.
+/// The part of a condition that depends on the index or image, where the rest is known to hold.
 fn unknown_part(when: &When, request: &Request<'_>) -> When {
     let not = when.not.as_ref().and_then(|not| {
         let known = holds(not, request, ConditionFacts::default()) == Holds::No;

@@ -6,9 +6,9 @@ use metahub_oci::{RepositoryName, Tag};
 /// A request as actions see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The repository that was asked for.
+    /// The requested repository.
     pub repository: Option<&'a RepositoryName>,
-    /// The tag that was asked for.
+    /// The requested tag.
     pub tag: Option<&'a Tag>,
     /// What the login provides.
     pub provided: &'a Provided,
@@ -25,7 +25,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A request of which nothing but the login is known.
+    /// A request of which only the login is known.
     #[must_use]
     pub fn by(provided: &'a Provided) -> Self {
         Self {

@@ -17,7 +17,7 @@ use super::request::Request;
 pub(crate) enum Holds {
     Yes,
     No,
-    /// It depends on what is not known yet, or a program failed.
+    /// It depends on inputs not known yet, or a program failed.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ impl Holds {
     }
 }
 
-/// What is known of the document that an action is done to.
+/// The known facts about the document that an action changes.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConditionFacts<'a> {
     /// The index or manifest.
@@ -90,8 +90,8 @@ pub(crate) fn holds(when: &When, request: &Request<'_>, facts: ConditionFacts<'_
     all
 }
 
-/// Whether `when` holds of an index, as far as it is about one. What of a condition is about the
-/// request was seen to by [`for_request`](super::for_request()).
+/// Whether `when` holds for an index, as far as it is about one.
+/// [`for_request`](super::for_request()) has evaluated the part about the request.
 pub(crate) fn holds_of_index(when: &When, profile: &Composed, index: &Index) -> bool {
     let facts = ConditionFacts {
         document: Some(index.as_json()),
