@@ -30,7 +30,7 @@ impl Store {
         self.inner.records.accounts().await
     }
 
-    /// Gives an account another password. Returns whether it exists.
+    /// Changes an account's password. Returns whether it exists.
     pub async fn set_password(
         &self,
         name: &str,
@@ -39,7 +39,7 @@ impl Store {
         self.inner.records.set_password(name, password_hash).await
     }
 
-    /// Gives an account another role. Returns whether it exists.
+    /// Changes an account's role. Returns whether it exists.
     pub async fn set_role(&self, name: &str, role: &str) -> Result<bool, StoreError> {
         self.inner.records.set_role(name, role).await
     }

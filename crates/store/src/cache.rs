@@ -39,7 +39,7 @@ struct Shard {
     changing: u32,
 }
 
-/// The right to fill a cache with what is read from now on.
+/// The right to fill a cache with values read from now on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket(u64);
 
@@ -172,7 +172,7 @@ impl Changes {
 pub(crate) struct Caches {
     /// `None`: there is no such tag. A mirror asks for that on every pull.
     pub(crate) tags: ExactCache<(RepositoryName, Tag), Option<Arc<TagRecord>>>,
-    /// Whether somebody pushed to a repository.
+    /// Whether a repository was pushed to.
     pub(crate) pushed: ExactCache<RepositoryName, bool>,
     pub(crate) manifests: ExactCache<(RepositoryName, Digest), Arc<StoredManifest>>,
     /// The blobs that a repository may read.
@@ -184,7 +184,7 @@ pub(crate) struct Caches {
 impl Caches {
     /// Caches that hold about `bytes` together.
     pub(crate) fn new(bytes: u64) -> Self {
-        // What an entry costs beside its texts, roughly.
+        // The approximate size of an entry without its texts.
         const ENTRY: usize = 256;
         Self {
             tags: ExactCache::new(bytes / 8, |(repository, tag): &(RepositoryName, Tag), _| {
@@ -361,7 +361,7 @@ mod tests {
             None,
             "others may see the old value, or the new one"
         );
-        // Another change of the same key, or of one beside it, is not over with the first.
+        // Another change of the same key, or of a neighbour, does not end with the first.
         cache.begin_change(&1);
         cache.end_change(&1);
         cache.fill(cache.ticket(&1), 1, 3);

@@ -29,7 +29,7 @@ impl Store {
         self.inner.records.document_history(kind, name).await
     }
 
-    /// Changes a document, durably, if its precondition holds and there is room.
+    /// Changes a document, durably, if its precondition is met and there is room.
     pub async fn change_document(
         &self,
         change: DocumentChange,

@@ -1,4 +1,4 @@
-//! Errors of the store itself. Errors of one operation are defined beside it.
+//! Errors of the store itself. Errors of one operation are defined in its module.
 //!
 //! A full or a read-only disk has a variant of its own, so that callers can answer with more than
 //! "internal error"; nothing here names content of a repository.
@@ -116,14 +116,14 @@ pub enum StoreError {
     /// A blob is larger than the limit for reading one into memory.
     #[error("{digest} has {size} bytes where at most {limit} are read at once")]
     TooLarge {
-        /// The content that was asked for.
+        /// The requested content.
         digest: Digest,
         /// Its size in bytes.
         size: u64,
         /// The limit.
         limit: u64,
     },
-    /// A row of the database holds what this program never writes.
+    /// A row of the database has a value that this program never writes.
     #[error("the database {} is damaged ({problem}): restore it from a backup", .path.display())]
     Corrupt {
         /// The database file.
@@ -173,7 +173,7 @@ impl StoreError {
         }
     }
 
-    /// The same error again, for everyone who waited on one commit.
+    /// A copy of the error, for each caller that waited for the same commit.
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::InUse(path) => Self::InUse(path.clone()),

@@ -1,4 +1,4 @@
-//! What a layer's code needs, as inspection found it: a small text beside its blob.
+//! What a layer's code needs, as inspection found it: a small text recorded with its blob.
 
 use metahub_oci::Digest;
 
@@ -6,8 +6,8 @@ use crate::StoreError;
 use crate::store::Store;
 
 impl Store {
-    /// Notes what a blob needs by a version of the rule; returns whether the blob is stored. What
-    /// is noted goes with the blob.
+    /// Records what a blob needs by a version of the rule; returns whether the blob is stored. The
+    /// record is removed with the blob.
     pub async fn put_layer_needs(
         &self,
         digest: &Digest,

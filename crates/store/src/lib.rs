@@ -2,10 +2,10 @@
 //! else), each behind a trait: `content` in local files or in memory, `records` in SQLite or in
 //! memory.
 //!
-//! What was acknowledged survives a kill and a power cut: content is verified, made durable and
-//! moved into place before the database commits its existence. Reading a blob needs a repository
-//! that holds it; a digest alone gives no access. File work never runs on the asynchronous workers.
-//! Nothing here knows HTTP, profiles or rights.
+//! Acknowledged writes survive a kill and a power cut: content is verified, made durable and moved
+//! into place before the database commits its existence. Reading a blob needs a repository that
+//! holds it; a digest alone gives no access. File work never runs on the asynchronous workers.
+//! Nothing here depends on HTTP, profiles or rights.
 
 mod account;
 mod backup;

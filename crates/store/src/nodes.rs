@@ -60,7 +60,7 @@ impl Store {
         self.inner.records.remove_join_token(hash).await
     }
 
-    /// Gives a node its token for a join token.
+    /// Exchanges a join token for a node's token.
     pub async fn join(&self, join: Join) -> Result<Joining, StoreError> {
         self.inner.records.join(join).await
     }

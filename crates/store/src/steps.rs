@@ -9,7 +9,7 @@ use crate::StoreError;
 
 type Told = dyn Fn(&'static str) -> io::Result<()> + Send + Sync;
 
-/// Told at each step; an error of its makes the step fail. By default nobody is told.
+/// Called at each step; an error that it returns makes the step fail. The default does nothing.
 #[derive(Clone, Default)]
 pub struct Steps(Option<Arc<Told>>);
 
@@ -20,7 +20,7 @@ impl fmt::Debug for Steps {
 }
 
 impl Steps {
-    /// Tells `told`.
+    /// Calls `told`.
     pub fn new(told: impl Fn(&'static str) -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }

@@ -33,8 +33,8 @@ use crate::uploads::upload_id::UploadId;
 pub enum Mode {
     /// To serve it: one process at a time. Sweeps what former processes left in staging.
     Serve,
-    /// To work beside a process that may be serving it, as `metahub account add` does. Writes
-    /// only what that process does not keep in memory: accounts and secrets. Sweeps nothing.
+    /// To work while another process may be serving it, as `metahub account add` does. Writes only
+    /// data that the server does not keep in memory: accounts and secrets. Sweeps nothing.
     Beside,
 }
 
@@ -57,7 +57,7 @@ pub struct Options {
     /// Which process this is; for tests.
     #[doc(hidden)]
     pub process: Option<Process>,
-    /// Told at each step of what must survive an interruption; for tests.
+    /// Called at each step that must survive an interruption; for tests.
     #[doc(hidden)]
     pub steps: Steps,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Inner {
     pub(crate) records: Arc<dyn Records>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) options: Options,
-    /// The bytes of blobs, and of what is being received.
+    /// The bytes of blobs, and of content being received.
     pub(crate) content: Arc<dyn Content>,
     /// Uploads that this process has touched.
     pub(crate) sessions: Mutex<HashMap<UploadId, Arc<Session>>>,
@@ -104,7 +104,7 @@ pub(crate) struct Inner {
     pub(crate) receiving: Arc<AtomicUsize>,
     /// Which store this is, and whether its blobs are in place.
     pub(crate) identity: Identity,
-    /// Held while content is removed or none may be missed: by garbage collection, the end of a
+    /// Held while content is removed or none may be removed: by garbage collection, the end of a
     /// scrub, a backup.
     pub(crate) removing: tokio::sync::Mutex<()>,
     stripes: Box<[Arc<tokio::sync::Mutex<()>>]>,
@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     _folder: Option<tempfile::TempDir>,
 }
 
-/// What keeps other processes out of the folder. The lease is given back before the lock.
+/// Keeps other processes out of the folder. The lease is released before the lock.
 struct Held {
     lease: Lease,
     _lock: FolderLock,
@@ -209,7 +209,7 @@ impl Store {
         Ok(store)
     }
 
-    /// What is done once, before anybody uses a store that is served.
+    /// Runs once, before a served store is used.
     async fn begin(&self, accept_loss: bool) -> Result<(), StoreError> {
         self.claim().await?;
         self.settle(accept_loss).await?;
@@ -233,15 +233,15 @@ impl Store {
         self.inner.layout.root()
     }
 
-    /// The generation of a repository, to be taken before anything of it is read: what was found
-    /// then is so for as long as the generation [is current](Self::is_current).
+    /// The generation of a repository, to be taken before anything of it is read: a result is valid
+    /// for as long as the generation [is current](Self::is_current).
     #[must_use]
     pub fn generation(&self, repository: &RepositoryName) -> Generation {
         self.inner.caches.generation(repository)
     }
 
-    /// Whether no tag and no manifest of the repository changed since, and nobody pushed to it
-    /// for the first time. Repositories are watched in groups, so it may end without a change.
+    /// Whether no tag and no manifest of the repository changed since, and there was no first push
+    /// to it. Repositories are counted in groups, so a generation may end without a change.
     #[must_use]
     pub fn is_current(&self, generation: Generation) -> bool {
         self.inner.caches.is_current(generation)
@@ -256,8 +256,8 @@ impl Store {
         self.inner.records.ready()
     }
 
-    /// Finishes what is being written, closes the database and lets go of the folder. Every
-    /// later operation answers [`StoreError::Closed`].
+    /// Finishes running writes, closes the database and releases the folder. Every later operation
+    /// returns [`StoreError::Closed`].
     pub async fn close(&self) {
         self.inner.records.close().await;
         let held = self.inner.held.lock().take();
@@ -273,7 +273,7 @@ fn temporary_folder() -> Result<tempfile::TempDir, StoreError> {
         .map_err(|error| StoreError::io("create a folder in", &std::env::temp_dir(), error))
 }
 
-/// Creates what is missing of a data folder.
+/// Creates the missing parts of a data folder.
 async fn create(dir: &Path) -> Result<Layout, StoreError> {
     let dir = dir.to_owned();
     blocking(move || {
@@ -286,7 +286,7 @@ async fn create(dir: &Path) -> Result<Layout, StoreError> {
     .await
 }
 
-/// Creates what is missing of a data folder and keeps other processes from serving it.
+/// Creates the missing parts of a data folder and keeps other processes from serving it.
 async fn hold(dir: &Path, options: &Options) -> Result<(Layout, Held), StoreError> {
     let layout = create(dir).await?;
     let (path, locking) = (layout.lock(), options.locking);

@@ -252,7 +252,7 @@ fn relative(folder: &Path) -> Option<PathBuf> {
     Some(Path::new(algorithm).join(folder.file_name()?))
 }
 
-/// Neither folder may lie in the other: a backup would hold itself.
+/// Neither folder may be within the other: a backup would contain itself.
 fn check_apart(data: &Path, target: &Path) -> Result<(), StoreError> {
     let real = |path: &Path| {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

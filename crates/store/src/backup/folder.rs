@@ -282,7 +282,7 @@ pub(crate) fn copy_rest_back(from: &Path, to: &Path) -> Result<(), StoreError> {
     sync_folder(to)
 }
 
-/// The names of what is copied of a folder.
+/// The names of the files in a folder that are copied.
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let list = |error| StoreError::io("list", folder, error);
     let mut names = Vec::new();
@@ -321,7 +321,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), StoreError> {
     if !kind.is_dir() {
         return Ok(());
     }
-    // As a whole, so that what was removed does not stay.
+    // As a whole, so that removed files do not stay.
     if to.is_dir() {
         remove_tree(to)?;
     }

@@ -24,7 +24,7 @@ pub(crate) struct Publish {
     pub(crate) repository: Option<RepositoryName>,
     /// Whether it was fetched from that repository's upstream.
     pub(crate) given: bool,
-    /// The upload that ends with it.
+    /// The upload that is completed by it.
     pub(crate) upload: Option<UploadId>,
 }
 
@@ -228,7 +228,7 @@ pub enum PutBlobError {
         "the content hashes to {found}, not to {expected}: it was damaged on the way, or the digest is another content's"
     )]
     Mismatch {
-        /// The digest that was given.
+        /// The expected digest.
         expected: Digest,
         /// What the bytes hash to.
         found: Digest,

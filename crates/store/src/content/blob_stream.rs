@@ -38,7 +38,7 @@ impl BlobStream {
         Self(Source::File(FileStream::new(file, range, check, streams)))
     }
 
-    /// What is left of a file.
+    /// The rest of a file.
     pub(crate) fn of_rest(stream: FileStream) -> Self {
         Self(Source::File(stream))
     }

@@ -1,5 +1,5 @@
-//! Content: the bytes of blobs behind one trait, so that the rest of the store knows neither files
-//! nor paths.
+//! Content: the bytes of blobs behind one trait, so that the rest of the store does not depend on
+//! files and paths.
 //!
 //! Bytes are *staged*: appended to a staging object that is neither verified nor durable. Once
 //! their digest is verified they are *published*: made durable and stored under the digest,

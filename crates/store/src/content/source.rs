@@ -130,7 +130,7 @@ fn elsewhere() -> io::Error {
     )
 }
 
-/// The bytes of a staging object, readable up to what was appended, and writable ahead of it.
+/// The bytes of a staging object, readable up to the appended length, and writable beyond it.
 #[derive(Clone, Debug)]
 pub(crate) enum StagedBytes {
     /// In a file. Its own position is shared: use it by position.

@@ -61,7 +61,7 @@ pub(crate) trait Blobs: Send + Sync {
     /// The size of the blob `digest`, if it exists. Does not read it.
     fn size(&self, digest: &Digest) -> Answer<'_, Option<u64>>;
 
-    /// Removes the blob; returns whether it was there. Its space is free once nobody reads it.
+    /// Removes the blob; returns whether it was there. Its space is freed once no reader is left.
     fn delete(&self, digest: &Digest) -> Answer<'_, bool>;
 
     /// Moves a damaged blob out of the way, for the operator to inspect.
@@ -99,7 +99,7 @@ pub(crate) trait StagingArea: Send + Sync {
     /// All staging objects except resumable prefixes, in no order.
     fn list_staged(&self) -> Answer<'_, Vec<StagedEntry>>;
 
-    /// Removes a staging object that nobody writes; returns whether it was there.
+    /// Removes a staging object without a writer; returns whether it was there.
     fn discard(&self, name: &str) -> Answer<'_, bool>;
 
     /// Removes what an interrupted process left: all but the objects named in `keep` and those that
@@ -182,7 +182,7 @@ pub(crate) trait Staging: Send {
     /// What a fill shares with it; `None` if it cannot be resumed.
     fn resumption(&self) -> Option<Resumption>;
 
-    /// Closes what is open; the next use opens it again.
+    /// Closes open files; the next use opens them again.
     fn rest(&mut self);
 
     /// Ends an incomplete object: makes its prefix durable, if it can be resumed. Returns when that
@@ -239,7 +239,7 @@ pub(crate) struct StagedEntry {
     pub(crate) modified: SystemTime,
 }
 
-/// The blobs of one algorithm whose value begins with one byte: what is listed at once.
+/// The blobs of one algorithm whose value begins with one byte: the unit of listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
     pub(crate) algorithm: Algorithm,

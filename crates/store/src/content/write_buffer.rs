@@ -19,7 +19,7 @@ const MEMORY: usize = 4 * 1024 * 1024;
 /// A batch of received bytes, as they came.
 pub(crate) type Batch = Vec<Bytes>;
 
-/// What comes next in a file.
+/// The next bytes of a file.
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// Bytes to write.
@@ -39,7 +39,7 @@ pub(crate) struct WriteBuffer {
     out: mpsc::Sender<Piece>,
 }
 
-/// Nobody takes chunks any more: the writing end failed.
+/// No chunks are taken any more: the writer failed.
 #[derive(Debug)]
 pub(crate) struct Disconnected;
 

@@ -33,7 +33,7 @@ impl Store {
         self.inner.records.recounted_bytes().await
     }
 
-    /// Bytes of content that only single clients without an account asked for: blobs that no other
+    /// Bytes of content that only single clients without an account requested: blobs that no other
     /// manifest of their repository names, and manifests. Reads all cached content.
     pub async fn bytes_of_one_client(&self) -> Result<u64, StoreError> {
         self.inner.records.bytes_of_one_client().await

@@ -20,8 +20,8 @@ const BATCH: u32 = 100;
 pub struct DerivedBound {
     /// Bytes of all records together.
     pub bytes: u64,
-    /// Bytes of those that only one client without an account asked for: where `bytes` is passed,
-    /// what is above this goes first.
+    /// Bytes of those that only one client without an account requested: if `bytes` is exceeded,
+    /// content above this is evicted first.
     pub of_one_client: u64,
     /// Content that was not used since is evicted in any case.
     pub unused_since: SystemTime,

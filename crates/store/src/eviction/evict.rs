@@ -1,10 +1,10 @@
 //! Evicts content that came from upstreams, least recently used first, to keep the cache within
 //! bounds. Evicted content can be fetched again.
 //!
-//! Only manifests that were fetched from an upstream are evicted, in repositories that nobody
-//! pushed to, and the blobs that nothing else needs. The rows are removed in one transaction, which
-//! checks again whether the manifest was used meanwhile; a blob's file is removed as garbage is.
-//! Open readers of it are not disturbed. The caller decides when and how much to evict.
+//! Only manifests that were fetched from an upstream are evicted, in repositories without pushes,
+//! and the blobs that nothing else needs. The rows are removed in one transaction, which checks
+//! again whether the manifest was used meanwhile; a blob's file is removed as garbage is. Open
+//! readers of it are not disturbed. The caller decides when and how much to evict.
 
 use std::time::{Duration, SystemTime};
 

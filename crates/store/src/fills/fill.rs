@@ -45,19 +45,20 @@ pub enum FillError {
     Store(#[from] StoreError),
 }
 
-/// Content being received under a digest that is known beforehand.
+/// Content being received under a digest known in advance.
 pub struct Fill {
     inner: Arc<Inner>,
     digest: Digest,
     size: Option<u64>,
     received: u64,
-    // Dropped before what ends the writing: nobody begins a part of a file that is let go.
+    // Dropped before the field that ends the writing, so that no range is started in an abandoned
+    // file.
     progress: Arc<watch::Sender<Progress>>,
     buffer: Option<WriteBuffer>,
     /// Absent once its outcome was taken.
     writing: Option<JoinHandle<Result<Box<dyn Staging>, StoreError>>>,
     readers: Arc<Readers>,
-    /// Absent where nobody may go on with it.
+    /// Absent if it cannot be resumed.
     resumption: Option<Resumption>,
 }
 
@@ -161,7 +162,7 @@ impl Fill {
         }
     }
 
-    /// What is being received.
+    /// The digest being received.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -173,7 +174,7 @@ impl Fill {
         self.size
     }
 
-    /// How many bytes were given so far.
+    /// How many bytes were received so far.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
@@ -219,9 +220,9 @@ impl Fill {
         self.write_at(self.received, bytes).await
     }
 
-    /// Takes bytes that stand at `at`, which must not lie beyond what was received; those that
-    /// were received before are passed over. Waits when the disk is slower than the source, and
-    /// where others bring a part of it ([`Follower::claim`]).
+    /// Receives bytes at the offset `at`, which must not be beyond the received length; bytes
+    /// received before are skipped. Waits when the disk is slower than the source, and for ranges
+    /// that are being prefetched ([`Follower::claim`]).
     pub async fn write_at(&mut self, at: u64, mut bytes: Bytes) -> Result<(), FillError> {
         let end = at + bytes.len() as u64;
         if let Some(expected) = self.size.filter(|size| end > *size) {
@@ -263,7 +264,7 @@ impl Fill {
         self.written(flushed).await
     }
 
-    /// Marks everything up to `end`, or to where somebody else brings it, as coming from here.
+    /// Claims everything up to `end`, or up to the next prefetched range, for this fill.
     fn take(&self, end: u64) -> u64 {
         let mut taken = end;
         self.progress.send_if_modified(|progress| {
@@ -279,12 +280,12 @@ impl Fill {
 
     /// Waits for the range that begins here and includes it.
     async fn pass_range(&mut self) -> Result<(), FillError> {
-        // It may take a while: what came before it is wanted now.
+        // It may take a while, and readers wait for the bytes before it.
         self.flush().await?;
         let at = self.received;
         let mut progress = self.progress.subscribe();
         let mut end = at;
-        // Cannot fail: the sending end is held here.
+        // Cannot fail: the sender is a field of this struct.
         let _ = progress
             .wait_for(|progress| match progress.ahead.outcome(at) {
                 Some(brought) => {
@@ -406,7 +407,7 @@ impl Fill {
 
 impl Drop for Fill {
     fn drop(&mut self) {
-        // Who still follows holds no file of a fill that failed, and nobody follows it any more.
+        // Remaining followers keep no file of a failed fill, and no new ones start.
         self.progress.send_if_modified(|progress| {
             if !progress.stored {
                 progress.bytes = None;

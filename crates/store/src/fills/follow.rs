@@ -1,7 +1,7 @@
 //! Reads a fill while it is received, from any offset: the follower waits for bytes that have not
 //! arrived. The last byte is returned only after the fill was verified, so a reader of the whole
-//! never takes damaged content for complete. A part far ahead may come as a range of its own
-//! ([`crate::PrefetchedRange`]).
+//! never mistakes damaged content for complete. A part far ahead may be prefetched as a range of
+//! its own ([`crate::PrefetchedRange`]).
 
 use std::io;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::fills::progress::Progress;
 use crate::fills::range_prefetch::PrefetchedRange;
 use crate::fills::readers::{Readers, Reading};
 
-/// A part of a blob's end that is no longer than this is not held back: the footers and tables of
+/// A range at a blob's end that is no longer than this is not held back: the footers and tables of
 /// contents that clients of seekable layers read first, and verify by themselves.
 const FOOTER: u64 = 1024 * 1024;
 
@@ -67,7 +67,7 @@ impl FillHandle {
         self.readers.is_closed() || self.fill.strong_count() == 0
     }
 
-    /// Waits until nobody reads the fill.
+    /// Waits until the fill has no readers.
     pub async fn unread(&self) {
         self.readers.until(false).await;
     }
@@ -158,7 +158,7 @@ impl Follower {
             .try_flatten()
     }
 
-    /// The parts of `range` as they come, and where they lie.
+    /// The bytes of `range` as they arrive, with their offsets.
     fn parts(
         &self,
         range: Range<u64>,
@@ -190,7 +190,8 @@ async fn wait(
     let readable = |progress: &Progress| {
         let ahead = progress.ahead.there(range.start);
         let there = ahead.unwrap_or(progress.written);
-        // Until the whole is verified its last byte is held back: any may be, of unknown size.
+        // Until the whole is verified its last byte is held back: with an unknown size, any byte
+        // may be the last.
         let most = match size {
             _ if progress.complete || footer => u64::MAX,
             Some(size) => size.saturating_sub(1),

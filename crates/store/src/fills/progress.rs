@@ -14,7 +14,7 @@ pub(crate) struct Progress {
     pub(crate) written: u64,
     /// How far the fill took bytes that are not all written yet.
     pub(crate) taken: u64,
-    /// What came ahead of that.
+    /// The prefetched ranges beyond it.
     pub(crate) ahead: PrefetchedRanges,
     /// How many may write there.
     pub(crate) writers: Arc<AtomicUsize>,

@@ -14,8 +14,8 @@ use tokio::task::spawn_blocking;
 use crate::content::StagedBytes;
 use crate::fills::progress::Progress;
 
-/// The right and the duty to prefetch a range of a fill. The fill itself receives what is missing
-/// of it on drop.
+/// The right and the duty to prefetch a range of a fill. When it is dropped, the fill itself
+/// receives the missing rest of the range.
 #[derive(Debug)]
 pub struct PrefetchedRange {
     claim: Arc<Claim>,
@@ -23,9 +23,9 @@ pub struct PrefetchedRange {
     there: u64,
 }
 
-/// Closes its range when nobody can write into it any more: a writer holds it until the bytes are
-/// on their way to the disk, even where the future that asked for it was dropped. So what the fill
-/// hashed is not changed behind it.
+/// Closes its range when no writer is left: a writer keeps it until the bytes are on their way to
+/// the disk, even if the future that requested it was dropped. So bytes that the fill has hashed
+/// are not changed afterwards.
 #[derive(Debug)]
 struct Claim {
     fill: Weak<watch::Sender<Progress>>,

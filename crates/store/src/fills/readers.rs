@@ -1,5 +1,5 @@
 //! Counts the readers of a fill while it is received. A fill without readers is paused by its
-//! owner: otherwise one request could fill the disk with content that nobody reads.
+//! owner: otherwise one request could fill the disk with content without readers.
 
 use std::sync::Arc;
 

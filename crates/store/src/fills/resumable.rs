@@ -1,5 +1,5 @@
-//! Resumes an interrupted fill. The bytes that exist are read and hashed before anybody gets one of
-//! them.
+//! Resumes an interrupted fill. The existing bytes are read and hashed before any of them is
+//! served.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Paths in the data folder: `blobs/ALGORITHM/XX/HEX`, `staging/`, `metahub.db`, `lock`.
 //!
 //! Everything under `blobs` is complete, durable and immutable; everything under `staging` is
-//! neither and may be removed while nobody writes it. Only paths here, and the folders' creation.
+//! neither and may be removed while it has no writer. This module has only paths, and the creation
+//! of folders.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -93,7 +94,7 @@ impl Layout {
         self.staging().join(name)
     }
 
-    /// The folder that holds one algorithm's blobs.
+    /// The folder of one algorithm's blobs.
     pub(crate) fn blobs(&self, algorithm: Algorithm) -> PathBuf {
         self.root.join("blobs").join(algorithm.as_str())
     }

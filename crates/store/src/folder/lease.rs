@@ -45,7 +45,7 @@ struct LeaseRecord {
     renewals: u64,
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -57,7 +57,7 @@ enum Found {
 /// The verdict on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseVerdict {
-    /// Nobody holds it.
+    /// No process holds it.
     Free,
     /// Its owner runs.
     Held,
@@ -85,14 +85,14 @@ fn judge(found: &Found, me: &Process, locked: bool) -> LeaseVerdict {
             LeaseVerdict::Free
         };
     }
-    // A container beside this one, or this machine before it was started again: the lock tells.
+    // Another container on this machine, or this machine before a reboot: the lock decides.
     if record.owner.is_of_machine(me) {
         return unless_locked;
     }
     LeaseVerdict::Observe
 }
 
-/// A lease that is held. Dropping it gives it back.
+/// A lease that is held. Dropping it releases it.
 pub(crate) struct Lease {
     shared: Arc<Shared>,
     renewing: JoinHandle<()>,
@@ -103,7 +103,7 @@ pub(crate) struct Shared {
     path: PathBuf,
     expiry: Duration,
     record: Mutex<LeaseRecord>,
-    /// When it was renewed last, in the time that goes on while the machine sleeps.
+    /// When it was renewed last, by a clock that runs while the machine is suspended.
     renewed: Mutex<Duration>,
     lost: watch::Sender<bool>,
 }
@@ -144,7 +144,7 @@ impl Lease {
             return Ok(None);
         }
         if !locked {
-            // Somebody else may have replaced the same lease at the same moment: the last one to
+            // Another process may have replaced the same lease at the same moment: the last one to
             // do so has it.
             tokio::time::sleep(expiry / LOOKS).await;
         }
@@ -326,7 +326,7 @@ fn create(path: &Path, record: &LeaseRecord) -> io::Result<bool> {
     }
 }
 
-/// Puts `record` in the place of what was found, unless that has changed.
+/// Replaces the found lease by `record`, unless that has changed.
 fn replace(path: &Path, found: &Found, record: &LeaseRecord) -> Result<bool, StoreError> {
     let failed = |error| StoreError::io("write", path, error);
     if *found == Found::Nothing {

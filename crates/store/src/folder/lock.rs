@@ -20,7 +20,7 @@ pub enum Locking {
     NoOp,
 }
 
-/// A held lock. Dropping it lets go.
+/// A held lock. Dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     file: File,

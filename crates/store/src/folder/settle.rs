@@ -1,6 +1,6 @@
-//! Checks at startup that the folders of blobs belong to this database, by what the database knows
-//! of the store itself: its identity, who may write, and the epoch that the folders are marked
-//! with.
+//! Checks at startup that the folders of blobs belong to this database, by the database's record of
+//! the store itself: its identity, the owner that may write, and the epoch that the folders are
+//! marked with.
 
 use rand::RngExt as _;
 
@@ -95,7 +95,7 @@ impl Store {
         let marked = survey.marks.iter().flatten().filter(|m| m.store == store);
         let in_order = marked.count() == ALGORITHMS.len() && suspect == before;
         match self.begin_epoch(store, next, suspect).await {
-            // A full disk keeps nobody from reading.
+            // Reading must work on a full disk.
             Err(error @ (StoreError::NoSpace(_) | StoreError::ReadOnly(_))) if in_order => {
                 tracing::warn!(%error, "no epoch begins");
                 Ok(())

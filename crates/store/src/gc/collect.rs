@@ -1,11 +1,11 @@
-//! Garbage collection, concurrent with pushes and pulls: removes what nothing needs and what is
-//! older than a grace period. Runs in the serving process, whose caches it keeps exact.
+//! Garbage collection, concurrent with pushes and pulls: removes content that nothing needs and
+//! that is older than a grace period. Runs in the serving process, whose caches it keeps exact.
 //!
-//! Needed is whatever a manifest of the repository refers to. Manifests that were pushed or fetched
-//! are never garbage: they are removed by name. In order: uploads that nobody continued, derived
+//! Content is needed if a manifest of the repository refers to it. Manifests that were pushed or
+//! fetched are never garbage: they are removed by name. In order: abandoned uploads, derived
 //! manifests whose sources or records are gone, a repository's links to blobs that none of its
 //! manifests names, blobs that no repository links, files without a row, repositories that hold
-//! nothing. Every removal checks again, in its own transaction, that the thing is still garbage.
+//! nothing. Every removal checks again, in its own transaction, that the item is still garbage.
 //! Everything is read in pages, so that memory does not grow with the store.
 
 use std::time::{Duration, SystemTime};
@@ -40,7 +40,7 @@ pub struct GcOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GcReport {
-    /// Uploads that nobody continued.
+    /// Abandoned uploads.
     pub uploads: u64,
     /// Derived manifests whose sources are gone, or that no record leads to.
     pub derived: u64,
@@ -78,7 +78,7 @@ impl Store {
             gc.count_blobs(&mut report).await?;
             gc.files(&mut report).await?;
         } else {
-            // Not while a backup needs what is here.
+            // Not while a backup needs the present content.
             let _removing = self.inner.removing.lock().await;
             self.check_removable().await?;
             let reserve = self.inner.layout.reserve();
@@ -182,11 +182,11 @@ impl Gc<'_> {
         Ok(())
     }
 
-    /// Removes a blob unless somebody may read it; returns whether it went.
+    /// Removes a blob unless a repository has it; returns whether it was removed.
     pub(crate) async fn remove_blob(&self, blob: &UnlinkedBlob) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
         let digest = &blob.digest;
-        // Until the file is gone nobody puts the same content there again.
+        // Until the file is gone the same content cannot be stored again.
         let _guard = inner.guard(digest).await;
         if !inner.records.remove_blob(digest, self.cutoff).await? {
             return Ok(false);

@@ -1,5 +1,5 @@
 //! The part of garbage collection for derived manifests that cannot be served any more: an image
-//! that they were derived from is held nowhere, or no record leads to them. A derived manifest
+//! that they were derived from is in no repository, or no record leads to them. A derived manifest
 //! stays while anything refers to it: a tag, an index, a referrer.
 //!
 //! Works in batches: memory does not grow with the number of manifests.

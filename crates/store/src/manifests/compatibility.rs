@@ -1,4 +1,4 @@
-//! The compatibility artifact of an image, as last fetched from its upstream. It is asked for with
+//! The compatibility artifact of an image, as last fetched from its upstream. It is requested with
 //! every image that is chosen for a login, and a choice must not depend on whether the upstream is
 //! up.
 
@@ -52,7 +52,7 @@ mod tests {
         let document = Document::from(Index::new(Vec::new()));
         let image = document.digest();
         let told = async |name: &RepositoryName| store.compatibility(name, image).await.unwrap();
-        // What is not kept has no row.
+        // An image that is not cached has no row.
         store.set_compatibility(&here, image, None).await.unwrap();
         assert_eq!(told(&here).await, None);
         let put = || PutManifest::upstream(Vec::new(), "quay.io/team/app:1");

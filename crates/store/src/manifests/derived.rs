@@ -36,8 +36,9 @@ pub struct Deriving {
 }
 
 impl Store {
-    /// To be held from before the first part of derived content is stored until its record is: a
-    /// child or a configuration that another record shares must not be removed in between.
+    /// To be held from before the first part of derived content is stored until its record is
+    /// written: a child or a configuration that another record shares must not be removed in
+    /// between.
     pub async fn deriving(&self) -> Deriving {
         Deriving {
             _guard: Arc::clone(&self.inner.deriving).read_owned().await,

@@ -9,7 +9,7 @@ use crate::store::Store;
 
 impl Store {
     /// Most bytes of descriptors in a page, beyond its first: annotations may be as large as a
-    /// manifest, and anybody who may push could fill the memory with a list of them.
+    /// manifest, and a client that may push could fill the memory with a list of them.
     pub const REFERRERS_BYTES: usize = 2 * 1024 * 1024;
 
     /// The descriptors of the manifests in `repository` whose subject is `subject`, with

@@ -63,8 +63,8 @@ impl Store {
         self.inner.records.delete_tag(repository, tag).await
     }
 
-    /// Tags of `repository` in order of their bytes, those after `after`. The cost of a page does
-    /// not depend on where it lies.
+    /// Tags of `repository` in order of their bytes, those after `after`. Every page costs the
+    /// same.
     pub async fn tags(
         &self,
         repository: &RepositoryName,

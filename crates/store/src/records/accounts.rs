@@ -62,10 +62,10 @@ pub(crate) trait AccountRecords: Send + Sync {
     /// All accounts, by name.
     fn accounts(&self) -> Answer<'_, Vec<AccountRecord>>;
 
-    /// Gives an account another password, durably. Returns whether it exists.
+    /// Changes an account's password, durably. Returns whether it exists.
     fn set_password(&self, name: &str, password_hash: Redacted<String>) -> Answer<'_, bool>;
 
-    /// Gives an account another role, durably. Returns whether it exists.
+    /// Changes an account's role, durably. Returns whether it exists.
     fn set_role(&self, name: &str, role: &str) -> Answer<'_, bool>;
 
     /// Removes an account, durably. Returns whether it existed.

@@ -33,7 +33,7 @@ pub(crate) struct NewBlob {
     pub(crate) repository: Option<RepositoryName>,
     /// Whether it was fetched from that repository's upstream.
     pub(crate) given: bool,
-    /// The upload that ends with it.
+    /// The upload that is completed by it.
     pub(crate) upload: Option<UploadId>,
 }
 

@@ -37,7 +37,7 @@ pub struct Use {
 pub struct Which<'h> {
     /// Those of this host only.
     pub host: Option<&'h str>,
-    /// Those only that a single client without an account asked for.
+    /// Only those that a single client without an account requested.
     pub of_one_client: bool,
 }
 
@@ -60,8 +60,8 @@ pub(crate) struct EvictedManifest {
 
 /// Content of upstreams.
 ///
-/// A repository counts as an upstream's while it holds a manifest or a blob that its upstream gave
-/// and its name is not local.
+/// A repository counts as an upstream's while it holds a manifest or a blob from its upstream and
+/// its name is not local.
 pub(crate) trait CacheRecords: Send + Sync {
     /// Notes uses of manifests, which are uses of the derived indexes that lead to them, too. May
     /// be undone by a power cut.
@@ -71,12 +71,12 @@ pub(crate) trait CacheRecords: Send + Sync {
     /// host; each counted once for a host. Exact, and costs the same however much there is.
     fn cached_bytes(&self) -> Answer<'_, BTreeMap<String, u64>>;
 
-    /// The same, counted anew from everything that is held.
+    /// The same, counted anew from all content.
     fn recounted_bytes(&self) -> Answer<'_, BTreeMap<String, u64>>;
 
-    /// Bytes of what only single clients without an account asked for: blobs that no other
-    /// manifest of their repository names, and manifests that were not derived. Reads everything
-    /// that is cached.
+    /// Bytes of content that only single clients without an account requested: blobs that no other
+    /// manifest of their repository names, and manifests that were not derived. Reads all cached
+    /// content.
     fn bytes_of_one_client(&self) -> Answer<'_, u64>;
 
     /// Manifests that can be evicted, least recently used first, at most `limit`, and where the

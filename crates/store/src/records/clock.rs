@@ -9,7 +9,7 @@ use std::time::SystemTime;
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// One that tells what `now` gives.
+    /// A clock that returns the result of `now`.
     #[cfg(test)]
     pub(crate) fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

@@ -61,7 +61,7 @@ pub struct DemandBounds {
     pub since: i64,
 }
 
-/// What was recorded of a key since a day.
+/// The recorded pulls of a key since a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DemandRecord {
     /// Of what.
@@ -92,7 +92,7 @@ pub(crate) trait DemandRecords: Send + Sync {
         bounds: DemandBounds,
     ) -> Answer<'_, u64>;
 
-    /// What was counted since `day`, in order.
+    /// The recorded pulls since `day`, in order.
     fn demand(&self, day: i64) -> Answer<'_, Vec<DemandRecord>>;
 }
 

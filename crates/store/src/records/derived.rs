@@ -32,8 +32,8 @@ pub struct DerivedTotal {
 pub(crate) struct DerivedEviction {
     /// Bytes that all records may take.
     pub(crate) bytes: u64,
-    /// While `bytes` is passed, so many bytes of what only one client without an account asked for
-    /// go first.
+    /// While `bytes` is exceeded, content that only one client without an account requested is
+    /// evicted first, down to so many bytes.
     pub(crate) of_one_client: u64,
     /// Content that was not used since is evicted in any case.
     pub(crate) unused_since: SystemTime,
@@ -44,7 +44,7 @@ pub(crate) struct DerivedEviction {
 pub(crate) struct EvictedRecords {
     /// Records.
     pub(crate) records: u64,
-    /// Bytes of those that went first, because only one client asked for them.
+    /// Bytes of those that were evicted first, because only one client requested them.
     pub(crate) of_one_client: u64,
     /// Manifests and indexes.
     pub(crate) manifests: u64,
@@ -57,7 +57,7 @@ pub(crate) struct EvictedRecords {
 pub(crate) struct NewOutcome {
     /// The digest over everything that decided its bytes.
     pub(crate) key: Digest,
-    /// The repository that holds it from now on.
+    /// The repository that it is stored in.
     pub(crate) repository: RepositoryName,
     /// Its configurations and documents, with their bytes.
     pub(crate) blobs: Vec<NewBlob>,
@@ -72,24 +72,25 @@ pub(crate) struct NewOutcome {
 /// Records of derived content.
 ///
 /// A derived manifest is *free* if it was computed in its repository and nothing there refers to
-/// it: no tag, no pin, no index, no referrer but those that were made with it. It is *stale* if it is
-/// free, was neither stored nor used since a cut-off, and either no record leads to it, or an image
-/// that it was derived from is held nowhere any more; copies of that image that were themselves
-/// derived in the same repository do not count. A referrer that was made with a manifest, its
-/// provenance, is not stale while its repository holds that manifest.
+/// it: no tag, no pin, no index, no referrer but those that were made with it. It is *stale* if it
+/// is free, was neither stored nor used since a cut-off, and either no record leads to it, or an
+/// image that it was derived from is in no repository any more; copies of that image that were
+/// themselves derived in the same repository do not count. A referrer that was made with a
+/// manifest, its provenance, is not stale while its repository holds that manifest.
 pub(crate) trait DerivedRecords: Send + Sync {
     /// The manifest of the outcome `key`.
     fn derived(&self, key: &Digest) -> Answer<'_, Option<Derived>>;
 
     /// Stores blobs and manifests of an outcome and records it, durably, all of it or nothing. A
-    /// manifest that is there already is held from now on as it says. Nothing is recorded if the
-    /// repository does not hold the manifest that is served.
+    /// manifest that exists already gets the origin that is stated here. Nothing is recorded if the
+    /// repository does not hold the served manifest.
     fn publish_outcome(&self, new: NewOutcome) -> Answer<'_, (), PutError>;
 
     /// How much derived content is recorded.
     fn derived_total(&self) -> Answer<'_, DerivedTotal>;
 
-    /// Bytes of what only single clients without an account asked for. Reads all records.
+    /// Bytes of derived content that only single clients without an account requested. Reads all
+    /// records.
     fn derived_of_one_client(&self) -> Answer<'_, u64>;
 
     /// Removes records, least recently used first and by their keys, as `eviction` says, but

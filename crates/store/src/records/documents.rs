@@ -16,7 +16,7 @@ pub struct DocumentVersion {
     pub version: u64,
     /// The document as it was written; `None` if this version says that it was deleted.
     pub text: Option<String>,
-    /// Who made this version.
+    /// The author of this version.
     pub account: String,
     /// When.
     pub changed_at: SystemTime,
@@ -34,7 +34,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Whether it holds for `last`, the last version of a document.
+    /// Whether `last`, the last version of a document, meets it.
     pub(crate) fn holds(self, last: Option<&DocumentVersion>) -> bool {
         let current = last.filter(|last| last.text.is_some());
         match self {
@@ -54,7 +54,7 @@ pub struct DocumentChange {
     pub name: String,
     /// Its new text; `None` to delete it.
     pub text: Option<String>,
-    /// Who changes it.
+    /// The author of the change.
     pub account: String,
     /// The precondition.
     pub precondition: Precondition,

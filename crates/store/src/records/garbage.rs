@@ -68,7 +68,7 @@ pub(crate) trait GarbageRecords: Send + Sync {
     /// Whether `digest` is one of those.
     fn is_file_named(&self, digest: &Digest) -> Answer<'_, bool>;
 
-    /// Gives a little of the space that is free within the records back to the disk. Returns
-    /// whether there is more.
+    /// Returns a little of the free space within the records to the disk. Returns whether there is
+    /// more.
     fn give_back_space(&self) -> Answer<'_, bool>;
 }

@@ -28,9 +28,9 @@ pub(crate) trait IdentityRecords: Send + Sync {
     /// Notes durably that they are marked with it.
     fn finish_epoch(&self, epoch: i64) -> Answer<'_, ()>;
 
-    /// Whether any content, repository or upload is known.
+    /// Whether there is any content, repository or upload.
     fn holds_anything(&self) -> Answer<'_, bool>;
 
-    /// One blob that has a file for each folder that holds any: by algorithm and first byte.
+    /// For each non-empty folder of blobs (algorithm and first byte), one blob that has a file.
     fn sample_of_files(&self) -> Answer<'_, Vec<Digest>>;
 }

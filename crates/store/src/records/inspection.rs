@@ -8,12 +8,12 @@ use super::shared::{Answer, Batch, Cursor};
 /// The body of a manifest, and what it should hash to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredBody {
-    /// Where the digest itself is damaged: what is wrong with it.
+    /// What is wrong with the digest, if it is damaged itself.
     pub(crate) digest: Result<Digest, String>,
     pub(crate) bytes: Bytes,
 }
 
-/// Who is affected if content is wrong.
+/// The repositories affected if content is damaged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Affected {
     /// The repositories that hold it, in order of their names.
@@ -30,16 +30,17 @@ pub(crate) trait InspectionRecords: Send + Sync {
     /// What the records find wrong with themselves.
     fn check_integrity(&self) -> Answer<'_, Vec<String>>;
 
-    /// The digests of all blobs, a batch of at most `limit`; where one is damaged, what is wrong.
+    /// The digests of all blobs, in batches of at most `limit`; for a damaged one, what is wrong
+    /// with it.
     fn all_blobs(&self, after: Cursor, limit: u32) -> Answer<'_, Batch<Result<Digest, String>>>;
 
     /// The bodies of all manifests, a batch of at most `limit`.
     fn all_manifests(&self, after: Cursor, limit: u32) -> Answer<'_, Batch<StoredBody>>;
 
-    /// Who is affected if the blob `digest` is wrong.
+    /// The repositories affected if the blob `digest` is damaged.
     fn affected_by_blob(&self, digest: &Digest) -> Answer<'_, Affected>;
 
-    /// Who is affected if the body of the manifest `digest` is wrong.
+    /// The repositories affected if the body of the manifest `digest` is damaged.
     fn affected_by_manifest(&self, digest: &Digest) -> Answer<'_, Affected>;
 
     /// What pushed manifests need and their repositories do not hold, in order of the digests as

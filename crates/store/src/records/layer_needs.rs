@@ -7,8 +7,8 @@ use super::shared::Answer;
 /// What layers need: one text for a blob that is stored, by a version of the rule. It goes with
 /// its blob.
 pub(crate) trait LayerNeedsRecords: Send + Sync {
-    /// Notes what a blob needs, in place of what was known before; returns whether the blob is
-    /// stored. A power cut may undo it.
+    /// Records what a blob needs, replacing an earlier record; returns whether the blob is stored.
+    /// A power cut may undo it.
     fn put_layer_needs(&self, digest: &Digest, rule: u32, needs: String) -> Answer<'_, bool>;
 
     /// What a blob needs by that version of the rule, if it is known.

@@ -59,8 +59,8 @@ pub(crate) trait ManifestRecords: Send + Sync {
     /// earliest [`Origin`] stays, and a body that differs was damaged and is replaced.
     fn publish_manifest(&self, new: NewManifest) -> Answer<'_, (), PutError>;
 
-    /// Takes a manifest from a repository, with the tags and derived records that lead to it, and
-    /// removes its body if no other repository holds it. Returns whether it was there.
+    /// Removes a manifest from a repository, with the tags and derived records that lead to it, and
+    /// its body if no other repository holds it. Returns whether it was there.
     fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Answer<'_, bool>;
 
     /// The same unless a tag that `stays` needs the manifest: names it, or an index that leads to
@@ -102,15 +102,15 @@ pub(crate) trait ManifestRecords: Send + Sync {
         bytes: usize,
     ) -> Answer<'_, Page<JsonMap>>;
 
-    /// What an upstream answered last when it was asked for the compatibility artifact of
-    /// `image`: its descriptor, or that there is none. `None` if it was never asked.
+    /// The upstream's last answer about the compatibility artifact of `image`: its descriptor, or
+    /// that there is none. `None` if it was never requested.
     fn compatibility(
         &self,
         repository: &RepositoryName,
         image: &Digest,
     ) -> Answer<'_, Option<Option<Descriptor>>>;
 
-    /// Notes that, if `repository` holds `image`. May be undone by a power cut.
+    /// Records such an answer, if `repository` holds `image`. May be undone by a power cut.
     fn set_compatibility(
         &self,
         repository: &RepositoryName,

@@ -125,13 +125,14 @@ pub(crate) enum Change {
     Derived(Digest),
 }
 
-/// Is told of each change twice: before any reader can see it, and after it is durable and before
-/// the caller who made it is answered. A change that failed after all is told as one that was made.
+/// Is called twice for each change: before any reader can see it, and after it is durable but
+/// before its method returns. A change that fails after the first call is reported like a
+/// successful one.
 pub(crate) trait ChangeSink: Send + Sync {
     /// From now on some readers may see the change and others not.
     fn changing(&self, change: &Change);
 
-    /// From now on all readers see the change. Told once for each [`ChangeSink::changing`].
+    /// From now on all readers see the change. Called once for each [`ChangeSink::changing`].
     fn changed(&self, change: &Change);
 }
 

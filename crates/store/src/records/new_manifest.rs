@@ -18,18 +18,17 @@ pub struct PutManifest {
     pub fixed: Vec<Tag>,
     /// How it came here.
     pub origin: Origin,
-    /// The account that pushes it: its name stands beside a name that this push makes local.
+    /// The account that pushes it, recorded as the owner if this push makes the name local.
     pub account: Option<String>,
-    /// The images that it was read or derived from, if it came from elsewhere. None of them
-    /// leaves those in place that are known.
+    /// The images that it was fetched or derived from. An empty list keeps the recorded ones.
     pub sources: Vec<String>,
     /// What the upstream gave to ask again for the tags with.
     pub etag: Option<String>,
     /// Whether the repository must hold everything that it refers to, as for a push. A subject
     /// and non-distributable layers never need to be there.
     pub require_references: bool,
-    /// Who had it fetched: a hash of the network address of a client without an account, which has
-    /// a bounded share of the cache, or 0.
+    /// The client that it was fetched for: a hash of the network address of a client without an
+    /// account, which has a bounded share of the cache, or 0.
     pub brought_by: i64,
     /// Repositories whose blobs this one may read if the manifest names them. The caller vouches
     /// for the right to.
@@ -64,8 +63,8 @@ impl PutManifest {
         }
     }
 
-    /// A manifest that was computed from the images `sources`; its blobs may come later. Those
-    /// named by digest must be held somewhere for it to stay.
+    /// A manifest that was derived from the images `sources`; its blobs may come later. It is stale
+    /// once a source named by digest is in no repository any more.
     #[must_use]
     pub fn derived<S: Into<String>>(sources: impl IntoIterator<Item = S>) -> Self {
         Self {
@@ -167,8 +166,8 @@ impl NewManifest {
             .collect()
     }
 
-    /// What the repository holds of what the manifest refers to, `blobs` and `manifests` with
-    /// their sizes, must have the sizes that the manifest says, and be all of it where that is
+    /// Checks the repository's content that the manifest refers to, `blobs` and `manifests` with
+    /// their sizes: sizes must be as the manifest states, and nothing may be missing where that is
     /// required.
     pub(crate) fn check(
         &self,
@@ -229,8 +228,7 @@ impl NewManifest {
     }
 }
 
-/// The host of the upstream that a repository mirrors which holds something from an upstream: the
-/// first part of its name.
+/// The upstream's host for a repository with content from an upstream: the first part of its name.
 pub(crate) fn host_of(repository: &RepositoryName) -> Option<&str> {
     let (host, _) = repository.as_str().split_once('/')?;
     Some(host)

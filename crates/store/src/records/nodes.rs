@@ -17,7 +17,7 @@ pub type SecretHash = Redacted<[u8; 32]>;
 /// An image that a node got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeImage {
-    /// `NAME:TAG` as it was asked for.
+    /// `NAME:TAG` as requested.
     pub image: String,
     /// The digest that was served.
     pub digest: String,
@@ -28,7 +28,7 @@ pub struct NodeImage {
 pub struct NodeRecord {
     /// Its name.
     pub name: String,
-    /// By what it proved last who it is.
+    /// How it proved its identity last.
     pub way: String,
     /// The hash of its token, if it joined.
     pub token_hash: Option<SecretHash>,
@@ -65,7 +65,7 @@ impl NodeRecord {
         }
     }
 
-    /// Adds what was seen of it.
+    /// Adds later sightings of it.
     pub(crate) fn note(&mut self, note: NodeNote) {
         self.way = note.way;
         self.last_seen = self.last_seen.max(note.seen);
@@ -97,12 +97,12 @@ pub struct NodeFacts {
     pub version: String,
 }
 
-/// What was seen of a node since the last note of it.
+/// Sightings of a node since they were last recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeNote {
     /// Its name.
     pub name: String,
-    /// By what it proved who it is.
+    /// How it proved its identity.
     pub way: String,
     /// Whether it may be new here. One that joined has its row by that, and none once it is removed.
     pub may_be_new: bool,
@@ -204,8 +204,7 @@ pub(crate) trait NodeRecords: Send + Sync {
     /// All nodes, by name.
     fn nodes(&self) -> Answer<'_, Vec<NodeRecord>>;
 
-    /// Adds what was seen of nodes. Those that are new are left out where there are `most` nodes;
-    /// how many that were.
+    /// Records sightings of nodes. New nodes beyond `most` are left out; returns how many.
     fn note_nodes(&self, notes: Vec<NodeNote>, most: u64) -> Answer<'_, u64>;
 
     /// Refuses a node from now on, durably, also one that was never seen. Returns whether it was
@@ -228,6 +227,6 @@ pub(crate) trait NodeRecords: Send + Sync {
     /// Removes a join token, durably. Returns whether there was one.
     fn remove_join_token(&self, hash: SecretHash) -> Answer<'_, bool>;
 
-    /// Gives a node its token for a join token, durably.
+    /// Exchanges a join token for a node's token, durably.
     fn join(&self, join: Join) -> Answer<'_, Joining>;
 }

@@ -3,7 +3,7 @@
 /// How a manifest or a tag came to be here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
-    /// Somebody pushed it.
+    /// It was pushed.
     Pushed,
     /// It was read from an upstream.
     Upstream,

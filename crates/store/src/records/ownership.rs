@@ -12,7 +12,7 @@ use super::shared::Answer;
 pub struct LocalName {
     /// The name.
     pub name: RepositoryName,
-    /// The account that pushed to it first, where that is known.
+    /// The account that pushed to it first, if known.
     pub account: Option<String>,
     /// When that was.
     pub claimed_at: SystemTime,

@@ -28,8 +28,8 @@ pub enum Pinning {
     Full,
 }
 
-/// Pins. A pinned manifest is never evicted nor stale, and neither is what it leads to. Its pin
-/// goes when somebody deletes it by its name.
+/// Pins. A pinned manifest is never evicted nor stale, and neither is what it leads to. Its pin is
+/// removed when the manifest is deleted by name.
 pub(crate) trait PinRecords: Send + Sync {
     /// Pins a manifest, durably, unless there are `most` pins.
     fn pin(&self, repository: &RepositoryName, digest: &Digest, most: u64) -> Answer<'_, Pinning>;

@@ -4,11 +4,11 @@ use futures_util::future::BoxFuture;
 
 use crate::StoreError;
 
-/// What a method answers, once that is known. A change is made even if nobody waits for it.
+/// The future of a method's result. A change is made even if the future is dropped.
 pub(crate) type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 
-/// Where a list that is read in batches goes on; the default is its beginning. What the numbers
-/// mean is known to the implementation that gave them.
+/// Where a list that is read in batches continues; the default is its beginning. Only the
+/// implementation that returned the numbers knows their meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cursor(pub(super) [i64; 2]);
 

@@ -13,7 +13,7 @@ use super::shared::Answer;
 pub struct TagRecord {
     /// The manifest or index.
     pub digest: Digest,
-    /// Who set the tag.
+    /// The account that set the tag.
     pub origin: Origin,
     /// When the tag was set, or last found unchanged at its upstream.
     pub checked_at: SystemTime,
@@ -26,7 +26,7 @@ pub(crate) trait TagRecords: Send + Sync {
     /// What `tag` names in `repository`.
     fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, Option<TagRecord>>;
 
-    /// Sets `tag` durably, if `repository` holds what it is to name. Returns whether it does.
+    /// Sets `tag` durably, if `repository` holds the manifest. Returns whether it does.
     fn set_tag(
         &self,
         repository: &RepositoryName,
@@ -48,8 +48,7 @@ pub(crate) trait TagRecords: Send + Sync {
     /// Removes a tag durably. Returns whether it was there.
     fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Answer<'_, bool>;
 
-    /// The tags of `repository` after `after`, in order of their bytes. The cost of a page does
-    /// not depend on where it lies.
+    /// The tags of `repository` after `after`, in order of their bytes. Every page costs the same.
     fn tags(
         &self,
         repository: &RepositoryName,

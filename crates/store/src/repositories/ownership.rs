@@ -1,6 +1,6 @@
 //! Local names: names that a manifest was pushed to. A name is local from its first push until an
 //! admin releases it, whatever is deleted meanwhile, because an upstream's repository of the same
-//! name belongs to somebody else.
+//! name belongs to another owner.
 
 use metahub_oci::RepositoryName;
 
@@ -9,8 +9,8 @@ use crate::records::{LocalName, Page, Release};
 use crate::store::Store;
 
 impl Store {
-    /// Whether somebody pushed a manifest to `repository` and nobody released the name since:
-    /// then no upstream's repository of that name may be mixed into it.
+    /// Whether a manifest was pushed to `repository` and the name was not released since: then no
+    /// upstream's repository of that name may be mixed into it.
     pub async fn was_pushed(&self, repository: &RepositoryName) -> Result<bool, StoreError> {
         let cache = &self.inner.caches.pushed;
         if let Some(known) = cache.get(repository) {
@@ -31,8 +31,8 @@ impl Store {
         self.inner.records.local_names(after, limit).await
     }
 
-    /// Lets `repository` be found at upstreams again. A name that holds pushed manifests stays
-    /// local: they are deleted first.
+    /// Releases the name, so that `repository` can be found at upstreams again. A name that holds
+    /// pushed manifests stays local: they are deleted first.
     pub async fn release_name(&self, repository: &RepositoryName) -> Result<Release, StoreError> {
         self.inner.records.release_name(repository).await
     }
@@ -75,7 +75,7 @@ mod tests {
         };
         store.collect_garbage(&now).await.unwrap();
         assert!(store.was_pushed(&name).await.unwrap());
-        // Who pushes later does not take the name over.
+        // A later push by another account does not take the name over.
         let again = pushed("bob");
         store.put_manifest(&name, &document, again).await.unwrap();
         store.delete_manifest(&name, digest).await.unwrap();

@@ -7,7 +7,7 @@ use crate::blobs::blob::Blob;
 use crate::records::{Page, Right};
 use crate::store::Store;
 
-/// How many of a blob's repositories are told at most.
+/// How many of a blob's repositories are returned at most.
 const HOLDERS: u32 = 1000;
 
 impl Store {
@@ -64,9 +64,9 @@ impl Store {
         records.link_blob(Right::Vouched, repository, digest).await
     }
 
-    /// Lets `repository`, of the upstream `host` as repositories' names have it, read a blob that
-    /// this upstream gave for another of its repositories. The caller has seen that the upstream
-    /// gives it for this one, too. Returns whether it is stored, and came from there.
+    /// Links a blob to `repository`, of the upstream `host` as in repositories' names, if the
+    /// upstream sent it for another of its repositories. The caller has checked that the upstream
+    /// has it in this one, too. Returns whether it is stored, and came from there.
     pub async fn link_given(
         &self,
         host: &str,
@@ -97,9 +97,9 @@ impl Store {
         }
     }
 
-    /// Takes the blob `digest` from `repository`. Returns whether it held it. Other repositories
-    /// keep it, and so does this one's manifest that names it, whose blob then cannot be read: that
-    /// is what registries do. The file goes when garbage is collected.
+    /// Unlinks the blob `digest` from `repository`. Returns whether it was linked. Other
+    /// repositories keep it. A manifest here that names it stays, and its blob then cannot be read,
+    /// as in other registries. Garbage collection removes the file.
     pub async fn delete_blob(
         &self,
         repository: &RepositoryName,

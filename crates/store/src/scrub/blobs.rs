@@ -78,7 +78,8 @@ impl Scrub<'_> {
         }
     }
 
-    /// Takes what is wrong from everybody, unless so much is that a mishap is more likely.
+    /// Unlinks damaged blobs from all repositories, unless there are so many that a mishap is more
+    /// likely.
     pub(crate) async fn put_aside(&mut self) -> Result<(), StoreError> {
         let wrong = std::mem::take(&mut self.wrong);
         let absent = wrong.iter().filter(|wrong| wrong.missing).count() as u64;
@@ -103,7 +104,7 @@ impl Scrub<'_> {
         let mut healed = HashSet::new();
         for Wrong { digest, missing } in wrong {
             let guard = self.store.inner.guard(&digest).await;
-            // Somebody may have brought it again meanwhile.
+            // It may have been stored again meanwhile.
             let looked = self.examine(&digest).await?;
             if looked.problem.is_none() {
                 healed.insert(digest);
@@ -135,7 +136,7 @@ impl Scrub<'_> {
         inner.records.forget_blob(digest).await
     }
 
-    /// Who is affected if the blob `digest` is wrong.
+    /// The repositories affected if the blob `digest` is damaged.
     async fn finding(&self, digest: &Digest, problem: String) -> Result<Finding, StoreError> {
         let affected = self.store.inner.records.affected_by_blob(digest).await?;
         Ok(Finding {
@@ -147,7 +148,7 @@ impl Scrub<'_> {
     }
 }
 
-/// What was seen of a blob.
+/// The result of checking a blob.
 #[derive(Default)]
 struct Looked {
     size: u64,

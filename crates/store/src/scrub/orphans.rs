@@ -14,9 +14,9 @@ use crate::scrub::blobs::check;
 use crate::scrub::run::Scrub;
 
 impl Scrub<'_> {
-    /// Enters a blob again that a manifest pushed to `repository` names, that no row names, and
-    /// whose file is there and right: its row was removed while the file was missing. Returns
-    /// whether the repository holds it now.
+    /// Restores the row of a blob that a manifest pushed to `repository` names and whose file is
+    /// there and right: the row was removed while the file was missing. Returns whether the
+    /// repository holds the blob now.
     pub(crate) async fn adopt(
         &mut self,
         digest: &Digest,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScrubOptions {
     /// At most so many bytes a second, to leave the disk to others.
     pub bytes_per_second: Option<u64>,
-    /// Only say what is wrong.
+    /// Only report problems.
     pub dry_run: bool,
     /// Take blobs from their repositories however many are missing or damaged, and let go of
     /// files that the database does not name.
@@ -53,13 +53,13 @@ pub struct ScrubReport {
     pub missing: Vec<Finding>,
     /// What SQLite finds wrong with the database itself.
     pub database: Vec<String>,
-    /// How many blobs lie in files.
+    /// How many blobs are files.
     pub files: u64,
     /// How many files are missing.
     pub absent: u64,
     /// How many blobs are damaged.
     pub damaged: u64,
-    /// Why what is wrong was left in its repositories, if it was.
+    /// Why damaged content was left in its repositories, if it was.
     pub withheld: Option<String>,
     /// Blobs whose files were there, right and without a row, and that a pushed manifest names:
     /// they are in its repository again.

@@ -1,8 +1,8 @@
-//! Scrubbing: rereads all content, checks digests and references, and quarantines what is wrong.
+//! Scrubbing: rereads all content, checks digests and references, and quarantines damaged blobs.
 //!
 //! A damaged or missing blob is removed from every repository that held it, so that the next push
-//! or pull brings it again; its file goes to `quarantine` and is never deleted. If too many are
-//! wrong at once, an unmounted disk is likelier than as many losses, and nothing is removed. A
+//! or pull stores it again; its file goes to `quarantine` and is never deleted. If too many are
+//! damaged at once, an unmounted disk is likelier than as many losses, and nothing is removed. A
 //! damaged manifest stays: reading it fails, and storing it again repairs it.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) const BATCH: u32 = 100;
 const REFERENCES: u32 = 10_000;
 
 impl Store {
-    /// Scrubs everything. Other work goes on meanwhile; `progress` is told after each object.
+    /// Scrubs everything. Other work continues meanwhile; `progress` is called after each object.
     pub async fn scrub(
         &self,
         options: ScrubOptions,
@@ -119,7 +119,7 @@ impl Scrub<'_> {
         tracing::error!(%digest, "damaged manifest");
         let records = &self.store.inner.records;
         let affected = records.affected_by_manifest(&digest).await?;
-        // What is in memory is right: it was verified when it was read.
+        // Content in memory is right: it was verified when it was read.
         self.report.manifests.push(Finding {
             digest,
             problem: "its bytes hash to something else".to_owned(),

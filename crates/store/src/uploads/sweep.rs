@@ -1,8 +1,8 @@
 //! Cleans up staging.
 //!
-//! At startup, every file that is neither an upload's nor resumable by a fill is removed, since
-//! nobody else writes to staging; then, and on request, abandoned uploads and interrupted fills
-//! that nothing resumed for too long.
+//! At startup, every file that is neither an upload's nor resumable by a fill is removed, since no
+//! other process writes to staging; then, and on request, abandoned uploads and interrupted fills
+//! that were not resumed for too long.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -47,7 +47,7 @@ impl Store {
         Ok(bytes)
     }
 
-    /// What is done once, before anybody uses the store.
+    /// Runs once, before the store is used.
     pub(crate) async fn sweep_staging(&self) -> Result<(), StoreError> {
         let uploads = self.inner.records.uploads().await?;
         self.inner.take_interrupted_back(&uploads).await?;

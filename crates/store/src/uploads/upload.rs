@@ -1,7 +1,7 @@
 //! Uploads of blobs: begun, appended to in order, finished under a digest or cancelled.
 //!
 //! The bytes are in staging; the file's length is the upload's offset, so an upload resumes after a
-//! restart. One append at a time. Bytes that arrived before an append broke off stay, and the
+//! restart. One append at a time. Bytes that arrived before an append was interrupted stay, and the
 //! client asks for the offset.
 
 use std::fmt;
@@ -46,7 +46,7 @@ pub enum AppendError {
     /// The upload was finished, cancelled or discarded.
     #[error("the upload is over: begin a new one")]
     Gone,
-    /// The sender broke off. What arrived before stays.
+    /// The sender closed the connection early. The bytes received before stay.
     #[error("the content broke off: {0}")]
     Stream(#[source] SendError),
     /// The store failed. The upload is as long as after the last append.
@@ -62,7 +62,7 @@ pub enum FinishError {
         "the content hashes to {found}, not to {expected}: it was damaged on the way, or the digest is another content's; begin a new upload"
     )]
     Mismatch {
-        /// The digest that was given.
+        /// The expected digest.
         expected: Digest,
         /// What the bytes hash to.
         found: Digest,
@@ -172,8 +172,8 @@ impl Upload {
             .ok()
     }
 
-    /// Appends what `content` gives and answers the new size. `expected_start` is where the
-    /// sender believes that the upload ends; `None` if it did not say.
+    /// Appends the bytes of `content` and returns the new size. `expected_start` is the sender's
+    /// idea of the present size; `None` if it did not say.
     ///
     /// Dropping the future is like breaking off: what arrived stays.
     pub async fn append<S, E>(
@@ -192,8 +192,8 @@ impl Upload {
         }
         let (mut buffer, mut chunks) = WriteBuffer::new(&self.inner.receiving);
         let session = Arc::clone(&self.session);
-        // A task of its own: it brings file, hash and size into step even if this future is
-        // dropped in the middle, and holds the upload until then.
+        // A task of its own: it makes file, hash and size agree even if this future is dropped in
+        // the middle, and holds the upload until then.
         let writing = tokio::spawn(async move {
             let staged = guard.as_mut().ok_or(AppendError::Gone)?;
             let mut outcome = Ok(());
@@ -254,8 +254,8 @@ impl Upload {
         };
         let staged = guard.take().ok_or(FinishError::Gone)?;
         let this = self.clone();
-        // To its end even if the caller goes away: after a failure the upload goes on, and a
-        // client that asks for it meanwhile is told that it is over.
+        // Runs to its end even if the caller is dropped: after a failure the upload can continue,
+        // and a client that requests it meanwhile gets the answer that it is over.
         let finishing = tokio::spawn(async move {
             let result = {
                 let _over = Over(&this);
@@ -269,7 +269,7 @@ impl Upload {
 
     /// Discards the upload. Returns whether it was still in progress.
     pub async fn cancel(&self) -> Result<bool, StoreError> {
-        // A request that is appending loses its file; it ends with an error of its own.
+        // A request that is appending loses its file and ends with its own error.
         let Some(mut guard) = self.claim().await else {
             return Err(StoreError::Busy);
         };
@@ -293,17 +293,17 @@ impl Drop for Over<'_> {
 }
 
 impl Inner {
-    /// Removes the row and the file of an upload that nobody appends to.
+    /// Removes the row and the file of an upload without a running append.
     pub(crate) async fn discard_upload(&self, id: &UploadId) -> Result<(), StoreError> {
         self.records.end_upload(id).await?;
-        // After the row: as long as the session is here, nobody makes another from the row.
+        // After the row: as long as the session exists, no other one is made from the row.
         self.sessions.lock().remove(id);
         self.content.discard(id.as_str()).await.map(drop)
     }
 }
 
 impl Inner {
-    /// Discards an upload unless somebody appends to it at the moment.
+    /// Discards an upload unless an append is running.
     pub(crate) async fn discard_if_idle(&self, id: &UploadId) -> Result<bool, StoreError> {
         let session = self.sessions.lock().get(id).cloned();
         if let Some(session) = session {

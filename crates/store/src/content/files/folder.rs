@@ -18,9 +18,9 @@ pub(crate) struct Folder {
     pub(crate) layout: Layout,
     /// The folder `blobs`, for messages.
     pub(crate) blobs: PathBuf,
-    /// Told at each step of what must survive an interruption.
+    /// Called at each step that must survive an interruption.
     pub(crate) steps: Steps,
-    /// Files whose content is known to be right, by what the file system says about them.
+    /// Files whose content is verified, by their metadata.
     pub(crate) verified: Arc<Verified>,
     /// Fills that ended before their end.
     pub(crate) interrupted: Arc<Interrupted>,

@@ -1,7 +1,7 @@
 //! Interrupted fills, by a kill, a shutdown or an upstream that went away: the durable prefix stays
 //! in staging, and the next fill of the same content from the same source resumes it.
 //!
-//! A note beside the staged file records the length of the durable prefix and its hash. The prefix
+//! A note next to the staged file records the length of the durable prefix and its hash. The prefix
 //! is hashed again before it is resumed, and nothing of it is a blob before the whole is verified.
 
 use std::collections::{HashMap, HashSet};
@@ -22,13 +22,13 @@ use crate::folder::layout::remove_file;
 /// What a note's name has more than its file's.
 const NOTE: &str = "note";
 
-/// So many are kept at most: who asks for content and leaves chooses how many there are.
+/// At most so many are kept: clients that request content and leave can create any number.
 const MOST: usize = 1024;
 
-/// Who gives a content, and which.
+/// The source of a content, and its digest.
 type Key = (String, Digest);
 
-/// What is written down beside a staged file.
+/// The note next to a staged file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
@@ -40,7 +40,7 @@ struct Note {
     prefix: Digest,
 }
 
-/// A staged file that nobody writes.
+/// A staged file without a writer.
 #[derive(Debug)]
 struct Resting {
     path: PathBuf,
@@ -53,8 +53,8 @@ struct Resting {
 pub(crate) struct Interrupted(Mutex<HashMap<Key, Resting>>);
 
 impl Interrupted {
-    /// Remembers what lies in `staging` and is not older than `idle`; the names of those files.
-    /// Blocks.
+    /// Finds the parts in `staging` that are not older than `idle`; returns the names of their
+    /// files. Blocks.
     pub(crate) fn find(&self, staging: &Path, idle: Duration) -> io::Result<HashSet<String>> {
         for entry in fs::read_dir(staging)? {
             let path = entry?.path();
@@ -68,7 +68,7 @@ impl Interrupted {
         Ok(self.names())
     }
 
-    /// The names of the files that lie there, notes included.
+    /// The names of their files, notes included.
     pub(crate) fn names(&self) -> HashSet<String> {
         let known = self.0.lock();
         let paths = known
@@ -79,7 +79,7 @@ impl Interrupted {
             .collect()
     }
 
-    /// How many bytes lie there, by source.
+    /// How many bytes they have, by source.
     pub(crate) fn bytes(&self) -> HashMap<String, u64> {
         let mut bytes = HashMap::new();
         for resting in self.0.lock().values() {
@@ -88,7 +88,7 @@ impl Interrupted {
         bytes
     }
 
-    /// Removes what nobody asked for since `idle`; how many bytes. Blocks.
+    /// Removes parts that were not requested for `idle`; returns how many bytes. Blocks.
     pub(crate) fn sweep(&self, idle: Duration) -> u64 {
         let old: Vec<Resting> = self
             .0
@@ -127,8 +127,7 @@ impl Interrupted {
         }
     }
 
-    /// What is there of `digest` from `source`, for the caller first. Nothing, if it is damaged.
-    /// Blocks.
+    /// Takes the part of `digest` from `source` for the caller. `None` if it is damaged. Blocks.
     pub(crate) fn take(self: &Arc<Self>, source: &str, digest: &Digest) -> Option<Beginning> {
         let key = (source.to_owned(), digest.clone());
         let resting = self.0.lock().remove(&key)?;
@@ -165,7 +164,7 @@ impl Interrupted {
 }
 
 impl Resting {
-    /// Opens it and looks whether it is still what came.
+    /// Opens it and checks that its hash is the recorded one.
     fn open(&self) -> io::Result<(File, Hasher)> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
         let hasher = hash_file(&file, self.note.length, Algorithm::Sha256)?;
@@ -176,7 +175,7 @@ impl Resting {
                 format!("it hashes to {found} instead of {}", self.note.prefix),
             ));
         }
-        // Behind it may be parts that came ahead.
+        // Prefetched ranges may follow it.
         file.set_len(self.note.length)?;
         Ok((file, hasher))
     }
@@ -214,7 +213,7 @@ fn read(note: &Path) -> Option<Resting> {
 
 /// A staged file that is resumed.
 pub(crate) struct Beginning {
-    /// Cut to what is known to be right.
+    /// Truncated to the verified part.
     pub(crate) file: File,
     pub(crate) length: u64,
     /// What it hashes to so far.
@@ -228,7 +227,7 @@ enum State {
     Nothing,
     /// So much is durable.
     Durable(Note),
-    /// It is published, given up, or wrong: nothing is written down any more.
+    /// It is published, abandoned, or wrong: no further note is written.
     Over,
 }
 
@@ -283,7 +282,7 @@ impl Mark {
             length,
             prefix,
         };
-        // As a whole or not at all: the note before it stands until then.
+        // As a whole or not at all: the previous note is valid until then.
         let (to, draft) = (note_of(&self.path), self.path.with_extension("draft"));
         let written = fs::write(&draft, serde_json::to_vec(&note)?);
         if let Err(error) = written.and_then(|()| fs::rename(&draft, to)) {
@@ -295,8 +294,8 @@ impl Mark {
         Ok(())
     }
 
-    /// Leaves the file for another fill, unless there is nothing to leave, or somebody may still
-    /// write into it, behind the back of that other. Returns whether it does.
+    /// Leaves the file for another fill, unless there is nothing to leave, or a writer may still
+    /// change it under that fill. Returns whether it does.
     pub(crate) fn leave(&self) -> bool {
         if !self.resumption.allows() {
             return false;

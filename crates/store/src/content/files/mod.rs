@@ -234,7 +234,7 @@ impl StagingArea for Files {
         self.run(|folder| {
             let resumable = folder.interrupted.names();
             let entries = entries(&folder.layout.staging())?.into_iter();
-            // Notes and drafts lie beside the objects.
+            // Notes and drafts are in the same folder as the objects.
             let objects =
                 entries.filter(|(name, _)| !name.contains('.') && !resumable.contains(name));
             Ok(objects
@@ -327,7 +327,7 @@ impl StoreMarks for Files {
     }
 }
 
-/// What the file system says of a file, if it is there. Blocks.
+/// The metadata of a file, if it exists. Blocks.
 fn metadata(path: &Path) -> Result<Option<fs::Metadata>, StoreError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -336,7 +336,7 @@ fn metadata(path: &Path) -> Result<Option<fs::Metadata>, StoreError> {
     }
 }
 
-/// What lies in a folder under names that are text. What goes meanwhile is left out. Blocks.
+/// The entries of a folder whose names are text, without those removed meanwhile. Blocks.
 fn entries(folder: &Path) -> Result<Vec<(String, fs::Metadata)>, StoreError> {
     let list = |error| StoreError::io("list", folder, error);
     let mut found = Vec::new();

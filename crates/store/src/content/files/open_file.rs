@@ -119,7 +119,7 @@ impl OpenFile {
     }
 }
 
-/// Writes bytes into a file that is being received, behind those that were appended. Blocks.
+/// Writes bytes into a file that is being received, after the appended ones. Blocks.
 pub(crate) fn write_ahead(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     file.write_all_at(bytes, at)
 }

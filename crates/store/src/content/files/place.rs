@@ -15,16 +15,16 @@ use crate::content::files::stamp::Stamp;
 use crate::content::traits::Placing;
 use crate::folder::layout::{remove_file, sync_folder};
 
-/// Files up to this size, in bytes, are flushed together with their folder. Larger ones are
-/// flushed before, so that nobody waits for them at the digest's guard.
+/// Files up to this size, in bytes, are flushed together with their folder. Larger ones are flushed
+/// before, so that no task waits for them at the digest's guard.
 pub(crate) const TOGETHER: u64 = 8 * 1024 * 1024;
 
 /// Moves `file` of `size` bytes, which is at `from`, to where it is found by its digest, durably.
 /// Blocks.
 ///
-/// A file that no row names is opened by nobody. So if there is no row yet, the file is moved
-/// first and then flushed together with its folder's entry: file systems that keep a journal
-/// write that once for both. After a failure the file is gone, unless it is placed reversibly.
+/// A file that no row names is never opened. So if there is no row yet, the file is moved first and
+/// then flushed together with its folder's entry: a journaling file system then writes its journal
+/// once for both. After a failure the file is gone, unless it is placed reversibly.
 pub(crate) fn put_in_place(
     folder: &Folder,
     (file, size): (&File, u64),

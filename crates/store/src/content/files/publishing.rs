@@ -1,7 +1,7 @@
 //! Keeps an upload whose file is being moved into `blobs`: until the database commits the end of
 //! the upload, its acknowledged bytes must stay resumable.
 //!
-//! A note beside the staging file names the blob that it becomes. Where there is a note and no
+//! A note next to the staging file names the blob that it becomes. Where there is a note and no
 //! staging file, the blob's file is moved back: after a failure at once, after a kill at the next
 //! start.
 

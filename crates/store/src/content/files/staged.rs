@@ -20,7 +20,7 @@ use crate::content::files::interrupted::{Beginning, Mark};
 use crate::content::traits::WORTH_KEEPING;
 use crate::content::write_buffer::Batch;
 
-/// After so many bytes the disk is told to begin, so that the last flush finds little left.
+/// After so many bytes a flush is started, so that the last one has little left to write.
 const FLUSH_EVERY: u64 = 16 * 1024 * 1024;
 
 /// A file being received.
@@ -56,7 +56,7 @@ impl Staged {
         staged
     }
 
-    /// The same; but where it is dropped before its end, what is durable of it may be resumed.
+    /// The same; but if it is dropped before its end, the durable part can be resumed.
     pub(crate) fn marked(folder: &Arc<Folder>, mark: Arc<Mark>) -> Self {
         let mut staged = Self::temporary(folder, mark.path().to_owned());
         staged.mark = Some(mark);
@@ -167,7 +167,7 @@ impl Staged {
             }
             Ok(end)
         });
-        // Hashing may be a chunk behind, so that neither waits for a stumble of the other.
+        // Hashing may be a chunk behind, so that neither waits for a short delay of the other.
         let hasher = self.take_hasher().await;
         self.hashing = hasher.map_or(None, |mut hasher| {
             Some(spawn_blocking(move || {
@@ -189,7 +189,7 @@ impl Staged {
                 // It is ahead of what counts now.
                 self.hashing = None;
                 self.spoil();
-                // What was written of it is given back: it may be the last space there was.
+                // The written part is truncated: it may be the last free space of the disk.
                 let _ = run(move || file.set_len(start)).await;
                 return Err(self.failed("write", error));
             }
@@ -235,14 +235,14 @@ impl Staged {
         Ok(())
     }
 
-    /// What was received is no beginning of anything.
+    /// The received bytes must not be resumed.
     fn spoil(&self) {
         if let Some(mark) = &self.mark {
             mark.resumption().spoil();
         }
     }
 
-    /// Makes durable what came, if another may take it up and it is worth that.
+    /// Makes the received bytes durable, if they can be resumed and are enough to be worth it.
     pub(super) async fn keep(&mut self) {
         let Some(mark) = self.mark.clone() else {
             return;
@@ -302,7 +302,7 @@ impl Staged {
             .map_err(|error| self.failed("read again", error))
     }
 
-    /// Waits for early flushes and cuts off what a failed append left behind the bytes.
+    /// Waits for early flushes and truncates bytes that a failed append left at the end.
     pub(super) async fn cut(&mut self) -> Result<(), StoreError> {
         let file = self.file().await?;
         if let Some(flush) = self.flush.take() {

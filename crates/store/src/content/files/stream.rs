@@ -174,7 +174,7 @@ fn read_range(file: &File, range: Range<u64>, pool: &Arc<Pool>) -> io::Result<Ve
                 Err(error) => return Err(error.into()),
             }
         }
-        // There may have been room for more than was asked for.
+        // The buffer may have had room for more than was requested.
         buffer.truncate(wanted);
         offset += wanted as u64;
         pieces.push_back(if small {

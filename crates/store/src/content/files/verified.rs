@@ -15,12 +15,12 @@ use parking_lot::Mutex;
 use crate::content::files::stamp::Stamp;
 use crate::{Damage, StoreError};
 
-/// Files that are known.
+/// The verified files.
 const KNOWN: u64 = 50_000;
 /// Files that are kept open: `metahub serve` counts on no more than these.
 const OPEN: usize = 64;
 
-/// What is known of the files of blobs.
+/// Which files of blobs are verified.
 pub(crate) struct Verified {
     stamps: Cache<Digest, Stamp>,
     open: Mutex<OpenFiles>,
@@ -60,8 +60,8 @@ impl Verified {
         self.stamps.insert(digest, stamp);
     }
 
-    /// Nothing is known of the file any more, and it is not kept open. After a removal, or its
-    /// space would not come free.
+    /// Forgets the file and closes it. To be called after a removal, or its space would not be
+    /// freed.
     pub(crate) fn forget(&self, digest: &Digest) {
         self.stamps.invalidate(digest);
         self.close(digest);
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// A blob's file that is known and open.
+    /// A blob's file that is verified and open.
     fn opened(digest: &Digest, verified: &Verified) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"content").unwrap();

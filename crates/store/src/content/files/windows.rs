@@ -190,8 +190,8 @@ fn in_memory(file: &File, window: &Range<u64>, step: u64) -> Result<bool, Errno>
 }
 
 /// Has the pages of `window` read into memory, and lets the kernel begin with those of `ahead`.
-/// Blocks until those are there that [`in_memory`] looks at; what lies between them was asked for
-/// before them. Copies nothing: the processor has better things to do while the disk works.
+/// Blocks until those are there that [`in_memory`] looks at; those between them were requested
+/// before. Copies nothing, to save CPU time while the disk works.
 fn read_in(file: &File, window: Range<u64>, ahead: &Range<u64>) -> io::Result<()> {
     for range in [&window, ahead] {
         // The kernel takes no more of one advice into account than what it would read ahead at once.

@@ -34,7 +34,7 @@ use crate::{Damage, StoreError};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     state: Arc<Mutex<State>>,
-    /// Where clients are redirected to instead of being given bytes.
+    /// The URL to which clients are redirected instead of getting bytes.
     redirect: Option<String>,
 }
 

@@ -60,7 +60,7 @@ impl MemoryStaged {
         }
     }
 
-    /// One that goes on with bytes that were left to it.
+    /// One that continues after the bytes of an earlier one.
     pub(super) fn resumed(
         state: &Arc<Mutex<State>>,
         key: (String, Digest),

@@ -36,7 +36,7 @@ pub(super) struct Blob {
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub(super) bytes: Arc<Growing>,
-    /// How many of them were appended; those behind came ahead.
+    /// How many of them were appended; the rest is prefetched.
     pub(super) len: u64,
     pub(super) modified: SystemTime,
 }

@@ -1,4 +1,4 @@
-//! What is cached from upstreams.
+//! Content cached from upstreams.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -62,7 +62,7 @@ fn bytes_of_one_client(state: &State) -> u64 {
     content.into_values().sum()
 }
 
-/// Milliseconds since 1970, in which the place in a list of candidates is given.
+/// Milliseconds since 1970, the unit of the cursor in a list of candidates.
 fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0))

@@ -122,7 +122,7 @@ fn total(state: &State) -> DerivedTotal {
     }
 }
 
-/// Whether only one client without an account asked for what an outcome led to.
+/// Whether only one client without an account requested an outcome's content.
 fn is_of_one_client(state: &State, outcome: &Outcome) -> bool {
     let held = state.held(&outcome.repository, &outcome.digest);
     held.is_some_and(|held| held.brought_by != 0)
@@ -150,7 +150,7 @@ fn is_free(state: &State, name: &RepositoryName, digest: &Digest) -> bool {
     held.is_some_and(|held| held.origin == Origin::Derived) && !is_tagged && !is_pinned && !is_named
 }
 
-/// Whether an image is held somewhere. What was itself derived in `name` does not count.
+/// Whether any repository holds an image. A copy that was itself derived in `name` does not count.
 fn is_held(state: &State, name: &RepositoryName, image: &Digest) -> bool {
     let mut repositories = state.repositories.iter();
     repositories.any(|(other, repository)| {

@@ -8,7 +8,7 @@ use super::state::{BLOBS, State};
 use crate::records::{EvictedManifest, Kind, Origin, UnlinkedBlob};
 
 /// Whether a manifest came from an upstream, the name is not local, it is not pinned, and it leads
-/// to no other manifest that is held there.
+/// to no other manifest that its repository holds.
 pub(super) fn is_evictable(state: &State, name: &RepositoryName, digest: &Digest) -> bool {
     let Some(held) = state.held(name, digest) else {
         return false;
@@ -65,7 +65,8 @@ pub(super) fn evict(state: &mut State, name: &RepositoryName, digest: &Digest) -
         let holders = holders.filter(|(_, repository)| repository.blobs.contains_key(&blob));
         let holders: Vec<_> = holders.map(|(holder, _)| holder.clone()).collect();
         for holder in holders {
-            // Elsewhere, what no manifest names at all somebody may be pushing.
+            // In other repositories, a blob that no manifest names may belong to a push in
+            // progress.
             let stays = state.is_needed_by_original(&holder, &blob)
                 || holder != *name && !state.is_needed(&holder, &blob);
             if !stays {

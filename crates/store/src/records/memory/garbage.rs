@@ -10,7 +10,7 @@ use super::state::{BLOBS, State};
 use crate::StoreError;
 use crate::records::{Answer, Batch, Cursor, Garbage, GarbageRecords, Link, Origin, UnlinkedBlob};
 
-/// The items behind `after`, at most `limit`.
+/// The items after `after`, at most `limit`.
 pub(super) fn batch<T>(mut found: Vec<(Cursor, T)>, after: Cursor, limit: u32) -> Batch<T> {
     found.sort_by_key(|(cursor, _)| *cursor);
     found.retain(|(cursor, _)| *cursor > after);

@@ -64,7 +64,7 @@ pub(super) struct Link {
     pub(super) given: bool,
 }
 
-/// A manifest as a repository holds it.
+/// A manifest's entry in a repository.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) media_type: metahub_oci::MediaType,
@@ -94,7 +94,7 @@ pub(super) struct Repository {
     pub(super) tags: BTreeMap<Tag, TagRecord>,
 }
 
-/// Who claimed a name, and when.
+/// The account that claimed a name, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) account: Option<String>,
@@ -110,7 +110,7 @@ pub(super) struct Outcome {
     pub(super) used_at: SystemTime,
 }
 
-/// What is counted of pulls by one key.
+/// The counts of pulls under one key.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {
     /// Greater than that of each that was there when it came.
@@ -135,7 +135,7 @@ pub(super) struct State {
     pub(super) bodies: BTreeMap<Digest, Body>,
     pub(super) local_names: BTreeMap<RepositoryName, Claim>,
     pub(super) outcomes: BTreeMap<Digest, Outcome>,
-    /// What is pinned, and since when.
+    /// A pinned manifest, and since when.
     pub(super) pins: BTreeMap<(RepositoryName, Digest), SystemTime>,
     pub(super) demand: BTreeMap<DemandKey, Demand>,
     pub(super) uploads: BTreeMap<String, (UploadId, RepositoryName)>,
@@ -200,7 +200,7 @@ impl State {
         })
     }
 
-    /// Lets a repository read a blob; `given` if its upstream gives it.
+    /// Links a blob to a repository; `given` if its upstream has it.
     pub(super) fn link(&mut self, name: &RepositoryName, digest: &Digest, given: bool) {
         let linked_at = self.now();
         let links = &mut self.repository(name).blobs;
@@ -226,7 +226,7 @@ impl State {
         })
     }
 
-    /// The manifest `digest` as `name` holds it.
+    /// The entry of the manifest `digest` in `name`.
     pub(super) fn held(&self, name: &RepositoryName, digest: &Digest) -> Option<&Held> {
         self.repositories.get(name)?.manifests.get(digest)
     }
@@ -278,7 +278,7 @@ impl State {
         host_of(name).filter(|_| counts)
     }
 
-    /// Takes a manifest from a repository, and removes its body if no other holds it. Returns
+    /// Removes a manifest from a repository, and its body if no other repository holds it. Returns
     /// whether it was there.
     pub(super) fn delete_manifest(&mut self, name: &RepositoryName, digest: &Digest) -> bool {
         let Some(repository) = self.repositories.get_mut(name) else {

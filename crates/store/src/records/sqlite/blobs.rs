@@ -189,7 +189,7 @@ pub(super) async fn publish(transaction: &mut Transaction, new: NewBlob) -> Resu
     if let Some(name) = new.repository {
         let repository = ensure(transaction, &name, new.given).await?;
         link(transaction, repository, blob, new.given).await?;
-        // What was cached may have been the damaged content that this replaces.
+        // The cache may have the damaged content that this replaces.
         transaction.changed(Change::Blob(name, new.digest));
     }
     if let Some(upload) = new.upload {
@@ -198,7 +198,7 @@ pub(super) async fn publish(transaction: &mut Transaction, new: NewBlob) -> Resu
     Ok(())
 }
 
-/// Enters a blob, or replaces what was there of it; its row.
+/// Inserts or replaces a blob's row; returns its id.
 async fn enter(
     transaction: &mut Transaction,
     digest: &Digest,
@@ -214,7 +214,7 @@ async fn enter(
     result.map_err(|error| transaction.error(error))
 }
 
-/// Lets a repository read a blob; `given` if its upstream gives it.
+/// Links a blob to a repository; `given` if its upstream has it.
 async fn link(
     transaction: &mut Transaction,
     repository: i64,

@@ -1,4 +1,4 @@
-//! What is cached from upstreams: uses, totals and candidates for eviction.
+//! Content cached from upstreams: uses, totals and candidates for eviction.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -217,7 +217,7 @@ impl CacheRecords for SqliteRecords {
     ) -> Answer<'_, Vec<UnlinkedBlob>> {
         let cutoffs = (time_to_millis(linked_before), time_to_millis(given_before));
         Box::pin(async move {
-            // All of the cache is read beside the writer, which then looks again.
+            // All of the cache is read concurrently with the writer, which then checks again.
             let found = self
                 .read(eviction::unreferenced(&self.readers, cutoffs, limit))
                 .await?;

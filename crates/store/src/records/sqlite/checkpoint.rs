@@ -1,8 +1,8 @@
-//! Moving SQLite's write-ahead log into the database beside the writer, so that no commit waits
-//! for it: what a checkpoint writes and flushes costs as much as dozens of commits.
+//! Checkpoints SQLite's write-ahead log concurrently with the writer, so that no commit waits for
+//! it: a checkpoint's writes and flushes cost as much as dozens of commits.
 //!
-//! A checkpoint beside the writer never finds the end of a log that grows. So when the log is
-//! long, the writer is asked to finish the little that is left, after which the log starts anew.
+//! A concurrent checkpoint never reaches the end of a growing log. So when the log is long, the
+//! writer does the small rest itself, after which the log starts anew.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -88,7 +88,7 @@ impl Checkpoints {
     }
 }
 
-/// Moves what can be moved without waiting for anybody. Returns how many pages the log holds.
+/// Moves all pages that can be moved without waiting. Returns how many pages the log has.
 async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let (_, pages, _): (i64, i64, i64) = sqlx::query_as(CHECKPOINT).fetch_one(connection).await?;
     Ok(pages)

@@ -18,7 +18,7 @@ statements! {
     FIND =
         "SELECT id FROM demand
          WHERE repository = $1 AND tag = $2 AND target = $3 AND gpu = $4 AND got = $5";
-    /// Of those that only clients without an account asked for, before a day.
+    /// Of those that only clients without an account pulled, before a day.
     FEWEST =
         "SELECT id FROM demand WHERE known = 0 AND last_day < $1
          ORDER BY pulls, last_day, id LIMIT 1";

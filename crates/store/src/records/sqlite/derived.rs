@@ -151,7 +151,7 @@ async fn record(
 mod tests {
     use sqlx::{Connection, SqliteConnection};
 
-    /// A database of the version before, where each login had a record of its own.
+    /// A database of the previous version, where each login had its own record.
     #[tokio::test]
     async fn records_by_login_become_one_for_each_manifest() {
         let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();

@@ -12,7 +12,7 @@ use super::transaction::Transaction;
 use crate::StoreError;
 use crate::records::{Change, DerivedEviction, EvictedRecords};
 
-/// Whether only one client without an account asked for what the record `d` leads to.
+/// Whether only one client without an account requested the content of the record `d`.
 macro_rules! of_one_client {
     () => {
         concat!(
@@ -26,7 +26,7 @@ macro_rules! of_one_client {
 }
 
 statements! {
-    // `$2`: those only that one client without an account asked for.
+    // `$2`: only those that one client without an account requested.
     OLDEST = concat!(
         "SELECT d.key, d.repository_id, r.name, d.manifest_id, m.digest, d.bytes, d.used_at
          FROM derived d
@@ -101,7 +101,7 @@ pub(super) async fn evict(
     Ok(evicting.evicted)
 }
 
-/// Bytes of what only single clients without an account asked for.
+/// Bytes of content that only single clients without an account requested.
 pub(super) async fn of_one_client<'e>(
     executor: impl sqlx::SqliteExecutor<'e>,
 ) -> Result<u64, sqlx::Error> {
@@ -121,8 +121,8 @@ struct Evicting {
 }
 
 impl Evicting {
-    /// Removes records of what only one client without an account asked for, as far as those go
-    /// first.
+    /// Removes records of content that only one client without an account requested, as far as
+    /// those are evicted first.
     async fn first(
         &mut self,
         transaction: &mut Transaction,

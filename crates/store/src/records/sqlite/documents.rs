@@ -156,7 +156,7 @@ async fn made(
     }))
 }
 
-/// Whether there is room for a document of this text beside all others.
+/// Whether there is room for a document of this text in addition to all others.
 async fn has_room(
     transaction: &mut Transaction,
     change: &DocumentChange,

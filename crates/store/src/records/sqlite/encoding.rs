@@ -29,7 +29,7 @@ pub(super) fn digest_from_bytes(bytes: &[u8]) -> Option<Digest> {
     format!("{algorithm}:{}", hex::encode(value)).parse().ok()
 }
 
-/// Between which keys the digests of `algorithm` lie whose value begins with `first`.
+/// The range of keys for the digests of `algorithm` whose value begins with `first`.
 pub(super) fn first_key(algorithm: Algorithm, first: u8) -> (Vec<u8>, Vec<u8>) {
     let start = match algorithm {
         Algorithm::Sha256 => vec![1, first],

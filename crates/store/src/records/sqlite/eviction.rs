@@ -110,7 +110,7 @@ pub(super) async fn evict(
     Ok(Some(evicted))
 }
 
-/// Takes a manifest from a repository; its size, if no other repository holds it.
+/// Removes a manifest from a repository; returns its size, if no other repository holds it.
 async fn delete(
     transaction: &mut Transaction,
     repository: &RepositoryName,
@@ -193,7 +193,7 @@ pub(super) enum Naming {
     /// Those that were pushed or read from an upstream, and referrers that were made here: what
     /// those name is nowhere else.
     Original,
-    /// The same; and where no manifest names it at all, somebody may be pushing it.
+    /// The same; but a blob that no manifest names at all may belong to a push in progress.
     OriginalOrNone,
 }
 
@@ -216,7 +216,7 @@ pub(super) async fn is_named(
     })
 }
 
-/// Takes a blob from a repository, if it holds it.
+/// Unlinks a blob from a repository, if it is linked.
 pub(super) async fn take(
     transaction: &mut Transaction,
     repository: &RepositoryName,

@@ -187,7 +187,7 @@ impl ManifestRecords for SqliteRecords {
                 let Ok(Value::Object(mut descriptor)) = serde_json::from_str(&text) else {
                     return Err(self.corrupt(problem));
                 };
-                // The same bytes may be held under another type here.
+                // The repository may have the same bytes under another type.
                 descriptor.insert("mediaType".into(), media_type.into());
                 items.push(descriptor);
             }

@@ -1,7 +1,7 @@
 //! Records in SQLite: opening the database, reading from it, and queueing changes of it.
 //!
 //! Write-ahead log, so that reads never wait for a write; `synchronous` FULL, so that a commit
-//! survives a power cut. Each module holds the statements of its subject, declared with
+//! survives a power cut. Each module has the statements of its subject, declared with
 //! `statements!`, so that a test prepares all of them against the schema.
 
 /// Declares SQL statements, and lists them for the test that prepares each.
@@ -13,7 +13,7 @@ macro_rules! statements {
     };
 }
 
-/// In `brought_by`: an account, the registry itself or more than one client asked for it.
+/// In `brought_by`: an account, the registry itself or more than one client requested it.
 macro_rules! shared {
     () => {
         "0"
@@ -95,12 +95,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        // Before the first table: garbage collection gives pages back to the disk.
+        // Must be set before the first table: garbage collection returns pages to the disk.
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .busy_timeout(BUSY_TIMEOUT)
         // The log shrinks to this after a checkpoint.
         .pragma("journal_size_limit", "33554432")
-        // Checkpoints are made beside the writer; this is for when those fail.
+        // Checkpoints run concurrently with the writer; this is for when those fail.
         .pragma("wal_autocheckpoint", "16384")
         .pragma("temp_store", "memory")
         .disable_statement_logging()
@@ -108,7 +108,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 impl SqliteRecords {
     /// Opens the database of a data folder, creating it and bringing its schema up to date.
-    /// `serving` says that this process holds the folder: no other's schema is changed.
+    /// `serving` says that this process holds the folder: the schema of another process's folder is
+    /// not changed.
     pub(crate) async fn open(
         layout: &Layout,
         changes: Arc<dyn ChangeSink>,
@@ -170,7 +171,7 @@ impl SqliteRecords {
         }
     }
 
-    /// What a query of the readers gives.
+    /// The result of a query on a reader.
     fn read<'a, T: Send + 'a>(
         &'a self,
         query: impl Future<Output = Result<T, sqlx::Error>> + Send + 'a,
@@ -202,7 +203,7 @@ impl Records for SqliteRecords {
     }
 }
 
-/// What `LIMIT` is given to know whether another page follows.
+/// The `LIMIT` that shows whether another page follows.
 fn limit_and_one(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

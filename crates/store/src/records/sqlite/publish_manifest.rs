@@ -38,7 +38,7 @@ statements! {
     WRITE_REFS =
         "INSERT OR IGNORE INTO refs (manifest_id, digest, kind)
          SELECT $1, unhex(value ->> 0), value ->> 1 FROM json_each($2)";
-    // What was pushed stays pushed, even if an upstream has it too.
+    // A pushed manifest stays pushed, even if an upstream has it too.
     HOLD = concat!(
         "INSERT INTO repo_manifests
              (repository_id, manifest_id, media_type, origin, pushed_at, brought_by)
@@ -169,7 +169,7 @@ impl NewManifest {
         Ok(())
     }
 
-    /// Replaces the sources that are known, if there are any.
+    /// Replaces the recorded sources, if new ones are given.
     async fn write_sources(
         &self,
         transaction: &mut Transaction,

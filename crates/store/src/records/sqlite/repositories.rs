@@ -45,8 +45,8 @@ impl RepositoryRecords for SqliteRecords {
     }
 }
 
-/// The row of a repository, made if it is missing. What comes `from_upstream` makes it one that
-/// mirrors the host in its name.
+/// The row of a repository, inserted if missing. With `from_upstream` it becomes one that mirrors
+/// the host in its name.
 pub(super) async fn ensure(
     transaction: &mut Transaction,
     name: &RepositoryName,
@@ -77,7 +77,7 @@ pub(super) async fn ensure(
     Ok(id)
 }
 
-/// The row of a repository, and whether it never held anything of an upstream.
+/// The row of a repository, and whether it never had content of an upstream.
 async fn find_row(
     transaction: &mut Transaction,
     name: &RepositoryName,

@@ -23,7 +23,8 @@ statements! {
     VERSIONS = "SELECT version FROM _sqlx_migrations";
 }
 
-/// Brings the schema up to date: beside a server, only if nobody else can be using the database.
+/// Brings the schema up to date: without being the server, only if no other process can be using
+/// the database.
 pub(super) async fn bring_up_to_date(
     layout: &Layout,
     connection: &mut SqliteConnection,
@@ -56,7 +57,7 @@ pub(super) async fn bring_up_to_date(
     Err(StoreError::OlderServer(layout.root().to_owned()))
 }
 
-/// Whether the schema lacks what this version brings.
+/// Whether migrations of this version are missing.
 async fn is_outdated(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
     let applied = versions(connection)
         .await

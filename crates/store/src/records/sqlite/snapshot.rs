@@ -40,7 +40,7 @@ impl SnapshotRecords for SqliteRecords {
                 .execute(&mut connection)
                 .await;
             let closed = connection.close().await;
-            // What SQLite says of a disk that is full, it says of the target's.
+            // If SQLite reports a full disk, it is the target's.
             copied.map_err(|error| failed(&target, error))?;
             closed.map_err(fail)
         })
@@ -54,7 +54,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens a database that nobody uses, and fails if a later version wrote it. Changes nothing.
+    /// Opens a database that is not in use, and fails if a later version wrote it. Changes nothing.
     pub(crate) async fn open(path: &Path) -> Result<Self, StoreError> {
         let fail = |error| failed(path, error);
         let mut connection = SqliteConnectOptions::new()

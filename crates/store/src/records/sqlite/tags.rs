@@ -143,7 +143,7 @@ impl TagRecords for SqliteRecords {
     }
 }
 
-/// Sets a tag on a manifest that the repository holds, by their rows.
+/// Sets a tag on a manifest of the repository, by their rows.
 pub(super) async fn set(
     transaction: &mut Transaction,
     (repository_id, manifest_id): (i64, i64),

@@ -68,7 +68,7 @@ impl Transaction {
         self.changes.len()
     }
 
-    /// Forgets what was noted since, in work that will be undone: it would only take memory.
+    /// Forgets changes noted since, by work that will be rolled back: they would only take memory.
     pub(super) fn forget_noted(&mut self, since: usize) {
         self.changes.truncate(since);
     }

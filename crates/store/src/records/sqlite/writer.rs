@@ -1,9 +1,10 @@
 //! The only writer of the database: one connection, one transaction at a time. Callers that wait
 //! meanwhile share the next transaction, so that one disk flush serves many.
 //!
-//! Caches drop what a transaction changed after it is durable and before any of its callers is
-//! answered. Work in the queue is done even if its caller has gone away. Work that panics is rolled
-//! back and answered with an error, and the writer goes on; a broken connection is opened anew.
+//! Caches drop entries that a transaction changed, after it is durable and before any of its
+//! callers gets a result. Work in the queue is done even if its caller has gone away. Work that
+//! panics is rolled back and answered with an error, and the writer goes on; a broken connection is
+//! opened anew.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -76,7 +77,7 @@ where
             (_, Err(error)) => Err(error.into()),
             (None, Ok(())) => Err(StoreError::Closed.into()),
         };
-        // Nobody waits any more: the work is done all the same.
+        // No caller waits any more: the work is done all the same.
         let _ = self.reply.send(answer);
     }
 }
@@ -169,7 +170,7 @@ impl Writer {
         }
     }
 
-    /// Finishes what is queued and closes the connection.
+    /// Finishes the queued work and closes the connection.
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();
         self.closing.store(true, Ordering::Release);
@@ -247,8 +248,8 @@ async fn heal(transaction: &mut Transaction, options: &SqliteConnectOptions) {
     }
 }
 
-/// Runs a batch in one transaction and answers everyone in it. Returns whether that was committed,
-/// or undone as its work asked for.
+/// Runs a batch in one transaction and answers all its callers. Returns whether it was committed,
+/// or rolled back because its work requested that.
 async fn process(
     transaction: &mut Transaction,
     mut batch: Vec<Box<dyn Job>>,
@@ -304,8 +305,8 @@ async fn commit(
             any = true;
         } else {
             transaction.changes.truncate(changes);
-            // This fails when a full disk made SQLite roll back everything: then nobody's work
-            // in this batch was done.
+            // This fails when a full disk made SQLite roll back everything: then no work of this
+            // batch was done.
             transaction.run(UNDO_WORK).await?;
         }
         transaction.run(END_WORK).await?;
@@ -360,7 +361,7 @@ mod tests {
         let name: RepositoryName = "lab/app".parse().unwrap();
         for bytes in [b"1", b"2", b"3"] {
             let new = blob(&name, bytes);
-            // Beside it, in the same transaction or another, others are told or done.
+            // The other work, in the same transaction or another, is reported or done.
             let (panicked, put) =
                 tokio::join!(panicking(&records), records.publish_blob(new.clone()));
             assert!(matches!(panicked, Err(StoreError::Aborted)), "{panicked:?}");
@@ -381,7 +382,7 @@ mod tests {
     async fn a_writer_that_ended_by_itself_is_told_of() {
         let (_folder, records) = temporary().await;
         let (done, closed) = oneshot::channel();
-        // As if its task had ended: nobody said that the store is to close.
+        // As if its task had ended without the store being closed.
         let queue = &records.writer.queue;
         queue.send(Message::Close(done)).await.ok();
         closed.await.unwrap();
