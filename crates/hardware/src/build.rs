@@ -16,7 +16,7 @@ use crate::target::Target;
 /// Distances are kept for every pair, so the number of targets has a bound.
 const MOST_TARGETS: usize = 2_000;
 
-/// What is known beyond the crate's data.
+/// Data beyond the crate's.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Overlay {
@@ -87,8 +87,8 @@ impl Microarchitectures {
             depths: Vec::new(),
             fingerprint: 0,
         };
-        // What cannot be placed (it names a parent that does not exist) stays out; a
-        // test holds that nothing does.
+        // A target that cannot be placed (it names a parent that does not exist) is left out; a
+        // test verifies that there is none.
         let _unplaced = graph.place(data);
         for (synonym, target) in names::SYNONYMS {
             if let Some(&slot) = graph.spellings.get(&fold(target)) {
@@ -231,8 +231,8 @@ impl Microarchitectures {
         })
     }
 
-    /// The most steps between every two targets. "Most" keeps the order of the graph:
-    /// what lies between two targets is nearer than the farther one, always.
+    /// The most steps between every two targets. "Most" keeps the order of the graph: a target
+    /// between two others is always nearer than the farther one.
     fn distances(&self, extra: &[(u16, u16)]) -> Result<Vec<u16>, ExtensionError> {
         let count = self.targets.len();
         let mut table = vec![NONE; count * count];

@@ -1,5 +1,5 @@
 //! Detects what a node provides from files below a given root: CPU target, GPUs, fabrics,
-//! libraries, kernel. What is absent is left out and is never an error. It starts no program and
+//! libraries, kernel. Anything absent is left out and is never an error. It starts no program and
 //! uses no network: callers pass in the output of tools as text.
 
 mod cpu;

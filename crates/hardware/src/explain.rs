@@ -1,4 +1,4 @@
-//! Explanations for people: the facts that `Serialize` gives to programs, as lines of text. It
+//! Explanations for people: the facts that `Serialize` writes for programs, as lines of text. It
 //! decides nothing.
 
 use std::fmt::{self, Write as _};

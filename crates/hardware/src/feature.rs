@@ -121,9 +121,9 @@ impl Feature {
         Self::new(key, value).ok()
     }
 
-    /// What a word without a key plainly means, beside CPU targets: a GPU, its code, software
-    /// with its version, an MPI library. `h100` and `sm_90` are `cc:9.0`, `mi250x` is
-    /// `gfx:gfx90a`, `cuda12.4` is `cuda:12.4`. For hints: nothing is taken for it silently.
+    /// What a word without a key plainly means, other than a CPU target: a GPU, its code, software
+    /// with its version, an MPI library. `h100` and `sm_90` are `cc:9.0`, `mi250x` is `gfx:gfx90a`,
+    /// `cuda12.4` is `cuda:12.4`. For hints only: no login silently gets this meaning.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         let lower = word.trim().to_ascii_lowercase();
@@ -191,8 +191,8 @@ impl Feature {
         &self.0.written
     }
 
-    /// The form by which features are equal, e.g. `arch:cascadelake` for
-    /// `cpu:cascadeLake`. What is written for people is `to_string()`.
+    /// The form by which features are equal, e.g. `arch:cascadelake` for `cpu:cascadeLake`. The
+    /// form for people is `to_string()`.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.0.canonical

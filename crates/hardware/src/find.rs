@@ -1,5 +1,5 @@
-//! Finds a target by the name that a person, a compiler, OCI or EESSI gives it. It never guesses:
-//! an unknown name is an error that lists the nearest names.
+//! Finds a target by the name that a person, a compiler, OCI or EESSI uses. It never guesses: an
+//! unknown name is an error that lists the nearest names.
 
 use crate::build::overlay;
 use crate::feature::Feature;
@@ -20,8 +20,8 @@ impl Microarchitectures {
             .unwrap_or_else(|| Err(self.unknown(spelling.trim())))
     }
 
-    /// As [`find`](Self::find), with `None` for what is unknown: it spares the search
-    /// for similar names.
+    /// As [`find`](Self::find), with `None` for an unknown name, without the search for similar
+    /// names.
     #[must_use]
     pub fn look_up(&self, spelling: &str) -> Option<Result<Target, TargetError>> {
         let written = spelling.trim();
@@ -118,9 +118,9 @@ impl Microarchitectures {
         targets.find_map(|name| self.spelled(&fold(hints.get(&name)?)))
     }
 
-    /// What `folded` may be a slip of. Another number is no slip: what comes before it is
-    /// named, since what comes after demands more. Of names equally near none is named that
-    /// demands more than another.
+    /// The names that `folded` may be a misspelling of. Another number is no misspelling: the name
+    /// before it is suggested, since a later one demands more. Of equally near names, none that
+    /// demands more than another is suggested.
     fn slips(&self, folded: &str) -> Vec<Target> {
         let (stem, number) = numbered(folded);
         let most = if folded.len() < 9 { 1 } else { 2 };

@@ -15,8 +15,8 @@ use crate::outcome::{Check, Fit, How, Nearness, Outcome};
 use crate::provided::{Provided, target_of};
 use crate::version::Version;
 
-/// Holds an image's requirements against what a machine provides. All must be met; an
-/// image without requirements fits every machine.
+/// Compares an image's requirements with a machine's features. All must be met; an image without
+/// requirements fits every machine.
 #[must_use]
 pub fn fit<'a, F: Borrow<Feature>>(requirements: &'a [F], provided: &'a Provided) -> Fit<'a> {
     let mut fit = Fit {
@@ -70,7 +70,7 @@ fn check_target<'a>(wanted: &Feature, provided: &'a Provided) -> (Outcome<'a>, N
         (outcome, Nearness::Unstated, 0)
     };
     let Some(target) = target_of(graph, wanted) else {
-        // A target that nobody knows runs where the very same name is provided.
+        // An unknown target runs where the very same name is provided.
         return match group.iter().find(|feature| *feature == wanted) {
             Some(same) => (met(same, How::Same), Nearness::Line { steps: 0 }, 0),
             None => unmet(false),

@@ -19,7 +19,7 @@ enum Form {
     Family,
 }
 
-/// Who makes a GPU, and so which kind of programs it runs.
+/// The vendor of a GPU, and so the kind of programs that it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GpuVendor {
     /// NVIDIA: CUDA.
@@ -28,7 +28,7 @@ pub enum GpuVendor {
     Amd,
     /// Intel.
     Intel,
-    /// Whichever: the image needs a GPU and does not say of whom.
+    /// Any: the image needs a GPU and does not state the vendor.
     Any,
 }
 
@@ -228,7 +228,7 @@ impl Gfx {
         })
     }
 
-    /// The processor without its settings, if it is one that is known.
+    /// The processor without its settings, if it is known.
     pub(crate) fn known_processor(&self) -> Option<&'static str> {
         let members = GENERIC_GFX.iter().flat_map(|(_, members)| members.iter());
         let mut known = members.copied().chain(accelerators());
@@ -280,9 +280,9 @@ impl fmt::Display for Gfx {
 /// Major and minor.
 type Numbers = (u64, u64);
 
-/// First driver of a CUDA release, latest first. From CUDA 11 on, a driver runs every
-/// minor version of its major (minor-version compatibility), CUDA 11 only from 450.80.02
-/// on; before, only what is listed.
+/// First driver of a CUDA release, latest first. From CUDA 11 on, a driver runs every minor version
+/// of its major (minor-version compatibility), CUDA 11 only from 450.80.02 on; before, only the
+/// listed versions.
 const CUDA_BY_DRIVER: &[((u64, u64, u64), Numbers)] = &[
     ((580, 0, 0), (13, u64::MAX)),
     ((525, 0, 0), (12, u64::MAX)),
@@ -297,8 +297,8 @@ const CUDA_BY_DRIVER: &[((u64, u64, u64), Numbers)] = &[
     ((375, 26, 0), (8, 0)),
 ];
 
-/// The highest CUDA version that an NVIDIA driver runs; a minor of `u64::MAX` stands
-/// for every minor. `None` for drivers older than CUDA 8.
+/// The highest CUDA version that an NVIDIA driver runs; a minor of `u64::MAX` means every minor.
+/// `None` for drivers older than CUDA 8.
 #[must_use]
 pub fn cuda_of_driver(driver: Version) -> Option<Version> {
     CUDA_BY_DRIVER

@@ -11,7 +11,7 @@ use crate::target::Target;
 /// In a distance table: no way from one to the other.
 pub(crate) const NONE: u16 = u16::MAX;
 
-/// What is known of one target.
+/// The data of one target.
 #[derive(Debug, Clone)]
 pub struct Microarchitecture {
     pub(crate) target: Target,
@@ -139,7 +139,7 @@ impl Microarchitectures {
         self.targets.iter()
     }
 
-    /// What is known of a target; `None` when this graph does not have it.
+    /// The data of a target; `None` when this graph does not have it.
     #[must_use]
     pub fn get(&self, target: &Target) -> Option<&Microarchitecture> {
         self.slot(target).and_then(|slot| self.at(slot))
@@ -158,9 +158,9 @@ impl Microarchitectures {
         self.distance(target, other).is_some()
     }
 
-    /// How far `other` lies above `target`: 0 for itself, the most steps by which it
-    /// can be reached, `None` when builds for `other` do not run on `target`. If b
-    /// lies between a and c then b is nearer to a than c is.
+    /// The distance from `target` up to `other`: 0 for itself, the most steps by which it can be
+    /// reached, `None` when builds for `other` do not run on `target`. If b lies between a and c
+    /// then b is nearer to a than c is.
     #[must_use]
     pub fn distance(&self, target: &Target, other: &Target) -> Option<u16> {
         self.cell(&self.reach, target, other)

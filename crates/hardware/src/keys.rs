@@ -58,7 +58,7 @@ pub enum Order {
     GpuVendor,
     /// The provided MPI has the required one's binary interface.
     MpiAbi,
-    /// What is provided makes the expression true.
+    /// The provided features make the expression true.
     Expression,
     /// The texts are equal.
     Equal,

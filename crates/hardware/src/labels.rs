@@ -1,6 +1,6 @@
 //! Annotations and labels that follow the conventions of high-performance computing, and what the
-//! OCI platform states besides `platform.features`. It parses what is written and checks nothing
-//! against the image.
+//! OCI platform states besides `platform.features`. It parses the texts and checks nothing against
+//! the image.
 
 use crate::feature::Feature;
 use crate::graph::Microarchitectures;
@@ -29,9 +29,9 @@ pub(crate) const GPU_NEEDED: &[&str] = &["hardware.gpu.available", "hardware.gpu
 pub(crate) const DRAFT_GPU: &str = "gpu";
 pub(crate) const DRAFT_MPI: &str = "mpi";
 
-/// Labels of the image's MPI, beside `NAME.version` for every library that is known. They
-/// require something of the host only where the host's library is put in its place, which
-/// [`MPI_MODE`] says; the draft's label was written for nothing else.
+/// Labels of the image's MPI, in addition to `NAME.version` for every known library. They require
+/// something of the host only where the host's library replaces the image's, as [`MPI_MODE`] says;
+/// the draft's label was meant for that only.
 pub(crate) const MPI_LABELS: &[&str] = &["mpi.implementation", "mpi.provider"];
 
 pub(crate) const MPI_MODE: &str = "mpi.portability.mode";
@@ -98,7 +98,7 @@ pub(crate) fn read<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
 /// What one label says.
 enum Statement {
     Requires(Feature),
-    /// Something that cannot be read; what was expected.
+    /// It cannot be read; what was expected.
     Unknown(String),
     Describes,
 }
@@ -220,10 +220,10 @@ impl Microarchitectures {
     }
 }
 
-/// The requirement that an OCI platform states by its variant (image-spec, `platform`); none
-/// for the base of an architecture, which every machine of it runs. A variant of amd64 or
-/// arm64 that nobody knows is a requirement that no machine is known to meet; variants of
-/// other architectures count where archspec knows them (`ppc64le/power9`).
+/// The requirement that an OCI platform states by its variant (image-spec, `platform`); none for
+/// the base of an architecture, which every machine of it runs. An unknown variant of amd64 or
+/// arm64 is a requirement that no machine is known to meet; variants of other architectures count
+/// where archspec knows them (`ppc64le/power9`).
 #[must_use]
 pub fn from_platform(architecture: &str, variant: Option<&str>) -> Option<Feature> {
     let variant = variant?;
@@ -239,9 +239,9 @@ pub fn from_platform(architecture: &str, variant: Option<&str>) -> Option<Featur
     }
 }
 
-/// The requirements that an OCI platform states in `os.features`. A feature is one as it
-/// stands; another word requires the feature `os.feature:WORD`. `win32k` of Windows is none:
-/// whatever runs Windows containers has it.
+/// The requirements that an OCI platform states in `os.features`. A feature is used unchanged;
+/// another word requires the feature `os.feature:WORD`. `win32k` of Windows is none: whatever runs
+/// Windows containers has it.
 #[must_use]
 pub fn from_os_features<'a>(
     os: &str,

@@ -1,6 +1,6 @@
-//! What a machine provides, what an image requires, and which image is best:
-//! features, the microarchitecture graph, fit and rank, and detection of a node.
-//! Deciding is pure; only `detect` reads files, and only below the root it is given.
+//! What a machine provides, what an image requires, and which image is best: features, the
+//! microarchitecture graph, fit and rank, and detection of a node. Deciding is pure; only `detect`
+//! reads files, and only below the given root.
 
 mod build;
 pub mod detect;

@@ -10,7 +10,7 @@ use crate::version::Version;
 pub enum Abi {
     /// The MPICH ABI initiative: `libmpi.so.12`.
     Mpich,
-    /// Open MPI and those who ship it under its soname: `libmpi.so.40`.
+    /// Open MPI and libraries with its soname: `libmpi.so.40`.
     OpenMpi,
     /// The ABI that the MPI-5 standard defines: `libmpi_abi.so`.
     Standard,

@@ -123,7 +123,7 @@ pub(crate) const SYNONYMS: &[(&str, &str)] = &[
     ("lunarlake", "arrowlake_s"),
     ("knl", "mic_knl"),
     ("knightslanding", "mic_knl"),
-    // Arm and those who build on it.
+    // Arm and vendors that build on it.
     ("altra", "neoverse_n1"),
     ("altramax", "neoverse_n1"),
     ("ampereone", "ampere1"),
@@ -154,9 +154,9 @@ pub(crate) const SYNONYMS: &[(&str, &str)] = &[
     ("spacemitx60", "x60"),
 ];
 
-/// The vendor that a part of a path such as `x86_64/amd/zen3` states, as archspec
-/// writes it; `Some(None)` for those that put their own name on another's core
-/// (`aarch64/nvidia/grace`), and `None` for what is no vendor at all.
+/// The vendor that a part of a path such as `x86_64/amd/zen3` states, as archspec writes it;
+/// `Some(None)` for those that put their own name on another's core (`aarch64/nvidia/grace`), and
+/// `None` for a text that is no vendor.
 pub(crate) fn vendor(word: &str) -> Option<Option<&'static str>> {
     Some(match word {
         "amd" => Some("AuthenticAMD"),

@@ -73,8 +73,8 @@ fn wrong<T>(problem: impl Into<String>) -> Result<T, NfdError> {
     Err(NfdError::new(problem))
 }
 
-/// Keys of the specification's objects. What stands under another key would be a condition
-/// that is passed over, or a slip of one.
+/// Keys of the specification's objects. A value under another key would be a condition that is
+/// ignored, or a misspelt one.
 const SPECIFICATION_KEYS: &[&str] = &["version", "compatibilities"];
 const SET_KEYS: &[&str] = &["description", "tag", "weight", "rules"];
 const RULE_KEYS: &[&str] = &[
@@ -105,9 +105,8 @@ fn only(map: &Map<String, Value>, keys: &[&str]) -> Result<(), NfdError> {
 impl Compatibility {
     /// Reads a specification from JSON, which is what its YAML comes to.
     ///
-    /// # Errors
-    /// When it is not JSON, of another version, too large, or holds what has no meaning: an
-    /// unknown key, domain or operator, values that an operator does not take.
+    /// # Errors When it is not JSON, of another version, too large, or has something without a
+    /// meaning: an unknown key, domain or operator, values that an operator does not take.
     pub fn parse(json: &str) -> Result<Self, NfdError> {
         if json.len() > MOST_BYTES {
             return wrong(format!("it has more than {MOST_BYTES} bytes"));

@@ -12,7 +12,7 @@ use crate::version::Version;
 /// Most constraints of one expression. NVIDIA's own images have about a hundred.
 const MOST_CONSTRAINTS: usize = 512;
 
-/// What stands on the left of a constraint.
+/// The left side of a constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Property {
     /// The CUDA version that the driver reports.
@@ -56,8 +56,8 @@ pub struct NvidiaRequire {
 }
 
 impl NvidiaRequire {
-    /// Reads the value of an `NVIDIA_REQUIRE_*` variable; `None` when it is not such an
-    /// expression, has a factor that nobody knows, or states nothing.
+    /// Reads the value of an `NVIDIA_REQUIRE_*` variable; `None` when it is not such an expression,
+    /// has an unknown factor, or states nothing.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match Self::read(text) {
@@ -66,10 +66,9 @@ impl NvidiaRequire {
         }
     }
 
-    /// The expression of the factors that are known, which is what NVIDIA's runtime judges
-    /// by, and those that are not: another property, no comparison, no version. An
-    /// alternative without a known factor is none. Of more factors than the bound nothing is
-    /// known.
+    /// The expression of the known factors, which NVIDIA's runtime evaluates, and the unknown ones:
+    /// another property, no comparison, no version. An alternative without a known factor is
+    /// dropped. An expression with more factors than the bound counts as unknown.
     pub(crate) fn read(text: &str) -> (Option<Self>, Vec<&str>) {
         let mut alternatives = Vec::new();
         let mut unknown = Vec::new();

@@ -55,11 +55,11 @@ pub enum Outcome<'a> {
     },
     /// It is not.
     Unmet {
-        /// What is provided of that matter instead; perhaps nothing.
+        /// The provided values of that key instead; may be empty.
         provided: &'a [Feature],
         /// How certain it is that the machine does not meet it.
         mismatch: Mismatch,
-        /// What is wrong, where the two alone do not say it.
+        /// The problem, if the two do not show it.
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
@@ -111,7 +111,7 @@ pub enum How {
         #[serde(serialize_with = "as_text")]
         abi: Abi,
     },
-    /// What is provided makes the expression true.
+    /// The provided features make the expression true.
     True,
 }
 

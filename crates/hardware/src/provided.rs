@@ -30,7 +30,7 @@ pub struct Provided {
     vendors: Vec<GpuVendor>,
     /// The CUDA version that the driver itself is of.
     own_cuda: Option<Version>,
-    /// The same as Node Feature Discovery would find it; made when first asked for.
+    /// The same as Node Feature Discovery would find it; made when first used.
     nfd: OnceLock<NodeFeatures>,
     /// The CPU targets, without those that another one descends from.
     targets: Vec<(Target, Feature)>,

@@ -20,7 +20,7 @@ use crate::provided::{Provided, target_of};
 pub struct Entry<'a, F = Feature> {
     /// Its requirements: features, or references to such.
     pub requirements: &'a [F],
-    /// Higher is preferred among images equally specific. 0 when nobody says.
+    /// Higher is preferred among images equally specific. 0 by default.
     pub weight: i64,
 }
 

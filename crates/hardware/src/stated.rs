@@ -26,13 +26,13 @@ pub struct Stated {
     pub at: String,
 }
 
-/// A statement that requires something which is not known, since it cannot be read: an
-/// unknown target, a version with an operator, a factor or an operator that nobody knows.
+/// A statement that requires something unknown, since it cannot be read: an unknown target, a
+/// version with an operator, an unknown factor or operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// Where it was written, for people.
     pub at: String,
-    /// What was written there; the beginning, if it is long.
+    /// The text; its beginning, if it is long.
     pub value: String,
     /// What was expected there, for people.
     pub expected: String,
@@ -90,7 +90,7 @@ const ARTIFACT: &str = "its compatibility artifact";
 pub struct Conflict<'a> {
     /// What the image says.
     pub stated: &'a Stated,
-    /// What the entry says of the same, which is what counts.
+    /// The entry's statement of the same key, which counts.
     pub entry: Vec<&'a Feature>,
 }
 
@@ -190,7 +190,7 @@ impl Statements {
         self.doubt(Unread::new(ARTIFACT, problem, expected));
     }
 
-    /// Notes a requirement once. Beyond the bound, what is required is not known.
+    /// Adds a requirement once. Beyond the bound, the requirements count as unknown.
     fn require(&mut self, feature: Feature, at: String) {
         let known = |stated: &Stated| stated.feature == feature;
         if self.requirements.iter().any(known) {
@@ -210,8 +210,8 @@ impl Statements {
         }
     }
 
-    /// What the image requires beside the features that a collection's entry states: those
-    /// of which the entry says nothing. Of what the entry does say, its own word counts.
+    /// The image's requirements in addition to the features that a collection's entry states: those
+    /// of keys that the entry does not mention. For a key that it mentions, the entry counts.
     pub fn beside<'a>(&'a self, entry: &'a [Feature]) -> impl Iterator<Item = &'a Feature> {
         self.requirements
             .iter()

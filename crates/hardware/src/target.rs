@@ -1,7 +1,6 @@
-//! `Target`: the canonical archspec name of a CPU microarchitecture, such as
-//! `zen3` or `x86_64_v4`. A `Target` only comes out of a
-//! [`Microarchitectures`](crate::Microarchitectures), so one that exists is known.
-//! It never says what the target can do: ask the graph for that.
+//! `Target`: the canonical archspec name of a CPU microarchitecture, such as `zen3` or `x86_64_v4`.
+//! A `Target` only comes out of a [`Microarchitectures`](crate::Microarchitectures), so one that
+//! exists is known. What the target can do is in the graph.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Versions as drivers, libraries and kernels write them: numbers that count, then a packager's
 //! suffix, which does not. `5.14.0-427.el9.x86_64` is 5.14.0.427. A text with an operator
-//! (`>=12.4`), a wildcard (`12.x`) or several versions is none: taking its leading number would
-//! require something else than what was written.
+//! (`>=12.4`), a wildcard (`12.x`) or several versions is none: its leading number alone would be
+//! another requirement.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ impl Version {
         major
     }
 
-    /// A version of two numbers; a minor of `u64::MAX` stands for every minor.
+    /// A version of two numbers; a minor of `u64::MAX` means every minor.
     #[must_use]
     pub fn of(major: u64, minor: u64) -> Self {
         Self::of_three(major, minor, 0)

@@ -24,7 +24,7 @@ pub struct Masked {
     pub why: &'static str,
 }
 
-/// What was found of a CPU.
+/// The detected facts of a CPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CpuFinding {
     /// The most specific target whose programs this machine runs.
@@ -61,7 +61,7 @@ impl fmt::Display for CpuFinding {
 /// One kind of core, as archspec's rule looks at it.
 struct Core {
     vendor: String,
-    /// Whose targets its numbers name: the vendor, or who designed the core for it.
+    /// The vendor whose targets its numbers name: the maker, or the designer of the core.
     designer: String,
     /// Arm.
     part: Option<String>,
@@ -173,8 +173,8 @@ fn core(
 }
 
 impl Core {
-    /// RISC-V: whether no extension is known to be missing that the target is compiled for.
-    /// What only one kind of core has is to be stated.
+    /// RISC-V: whether no extension that the target is compiled for is known to be missing. An
+    /// extension that only one kind of core has must be stated.
     fn may_be(&self, target: &Target) -> bool {
         let Some(needed) = overlay().riscv_extensions.get(target.as_str()) else {
             return true;
@@ -233,7 +233,7 @@ fn by_rule(
         let vendor = entry.is_generic() || entry.vendor() == core.vendor;
         match root.as_str() {
             "x86_64" => vendor && entry.features().is_subset(flags),
-            // Generic Arm levels cannot be told by flags.
+            // Generic Arm levels cannot be recognised by flags.
             "aarch64" if entry.is_generic() => entry.target() == root,
             "aarch64" => vendor && entry.features().is_subset(flags),
             "ppc64" | "ppc64le" => entry.generation().unwrap_or(0) <= core.generation,

@@ -20,7 +20,7 @@ pub struct Registers {
     pub edx: u32,
 }
 
-/// What CPUID says of a processor.
+/// CPUID's data about a processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuidFacts {
     /// `AuthenticAMD`, `GenuineIntel`, ...
@@ -33,7 +33,7 @@ pub struct CpuidFacts {
     pub stepping: u32,
     /// The flags that are set, of those that archspec's table names.
     pub flags: BTreeSet<String>,
-    /// The flags that are clear, of those that the table names and that were asked for.
+    /// The clear flags among the requested ones that the table names.
     pub clear: BTreeSet<String>,
 }
 
@@ -98,7 +98,7 @@ pub fn read_cpuid(ask: impl Fn(u32, u32) -> Registers) -> CpuidFacts {
     };
     note(&schema.flags, start.eax);
     note(&schema.extension_flags, highest_extended);
-    // A name that stands for several bits is set when one of them is.
+    // A name for several bits is set when one of them is.
     facts.clear = &facts.clear - &facts.flags;
     facts
 }

@@ -81,9 +81,8 @@ impl Cpuinfo {
         kinds.fold(first, |common, block| &common & &words(block))
     }
 
-    /// The same without the flags that CPUID denies. A text that is about other processors than
-    /// the one that runs this (an emulator shows the host's) is of no use: then CPUID's word
-    /// stands alone.
+    /// The same without the flags that CPUID denies. A text about other processors than the one
+    /// that runs this (an emulator shows the host's) is ignored: then only CPUID counts.
     #[must_use]
     pub fn confirmed_by(mut self, cpuid: &CpuidFacts) -> Self {
         let (family, model) = (cpuid.family.to_string(), cpuid.model.to_string());

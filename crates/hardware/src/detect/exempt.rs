@@ -1,6 +1,6 @@
-//! The CPU flags that a hypervisor may hide although the processor has them, and whose
-//! absence does not matter to compiled programs: no compiler emits them on its own.
-//! Only what is listed here is ever forgiven.
+//! The CPU flags that a hypervisor may hide although the processor has them, and whose absence does
+//! not matter to compiled programs: no compiler emits them on its own. No other missing flag is
+//! ever tolerated.
 
 /// Flag, and why a program compiled for a target that has it runs without it.
 pub(crate) const NEVER_EMITTED: &[(&str, &str)] = &[

@@ -18,7 +18,7 @@ pub struct Fact {
 pub(crate) struct Facts(Vec<Fact>);
 
 impl Facts {
-    /// Adds a fact unless it is known, or its value is no value.
+    /// Adds a fact unless its key has one, or its value is invalid.
     pub(crate) fn add(&mut self, key: &str, value: &str, from: &str) {
         if let Ok(feature) = Feature::new(key, value) {
             self.push(feature, from);

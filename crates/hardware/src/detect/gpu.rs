@@ -40,7 +40,8 @@ pub(crate) fn nvidia(root: &Root, facts: &mut Facts) {
     else {
         return;
     };
-    // The driver may be loaded where there is no GPU, or where each is left to somebody else.
+    // The driver may be loaded where there is no GPU, or where every GPU is passed to another
+    // driver.
     let folder = "/proc/driver/nvidia/gpus";
     let gpus: Vec<(String, String)> = root
         .list(folder)

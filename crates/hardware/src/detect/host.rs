@@ -103,7 +103,7 @@ pub(crate) fn smt(root: &Root, facts: &mut Facts) {
     }
 }
 
-/// The version stands in the library itself: `... stable release version 2.36.`
+/// The version is in the library itself: `... stable release version 2.36.`
 pub(crate) fn glibc(root: &Root, facts: &mut Facts) {
     for folder in LIBRARIES {
         let path = format!("{folder}/libc.so.6");
@@ -195,8 +195,8 @@ pub(crate) fn fabrics(root: &Root, facts: &mut Facts) {
     }
 }
 
-/// What an RDMA device is connected to (Documentation/ABI/stable/sysfs-class-infiniband). One
-/// whose links say neither InfiniBand nor Ethernet is nothing that is known.
+/// What an RDMA device is connected to (Documentation/ABI/stable/sysfs-class-infiniband). One whose
+/// links are neither InfiniBand nor Ethernet is unknown.
 fn fabrics_of(root: &Root, device: &str, path: &str) -> Vec<&'static str> {
     let vendor = root.text(&format!("{path}/device/vendor"));
     if vendor.as_deref() == Some("0x1d0f") || device.starts_with("efa") {

@@ -38,9 +38,9 @@ pub(crate) fn x86(vendor: &str, family: u32, model: u32, stepping: u32) -> Optio
     }
 }
 
-/// Who designed the core of an Arm processor, by the name that archspec gives its vendor:
-/// some put their own number on Arm's core and keep its part (Azure Cobalt 100: `0x6d`,
-/// part `0xd49`, which is Neoverse N2).
+/// The designer of an Arm processor's core, by archspec's name for the vendor: some put their own
+/// number on Arm's core and keep its part (Azure Cobalt 100: `0x6d`, part `0xd49`, which is
+/// Neoverse N2).
 pub(crate) fn arm_designer<'v>(implementer: &str, vendor: &'v str) -> &'v str {
     match implementer {
         "0x6d" => "ARM",

@@ -13,7 +13,7 @@ use super::{cpuid, gpu, host};
 use crate::feature::Feature;
 use crate::graph::Microarchitectures;
 
-/// What to look for, and what was found out otherwise.
+/// What to look for, and facts found by other means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DetectOptions {
     /// The machine as `uname -m` names it, when the caller knows.
@@ -22,7 +22,7 @@ pub struct DetectOptions {
     pub cpuinfo: Option<String>,
     /// State the cloud's instance type as the firmware gives it.
     pub cloud: bool,
-    /// The cloud's instance type, when the caller asked for it.
+    /// The cloud's instance type, if the caller requested it.
     pub instance: Option<String>,
     /// What tools printed.
     pub tools: ToolOutputs,

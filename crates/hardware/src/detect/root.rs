@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// No fact stands in a larger file; a C library is the largest that is looked at.
+/// Larger files are not read; a C library is the largest that has a fact.
 const MOST_BYTES: u64 = 16 << 20;
 /// As many links as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -33,7 +33,7 @@ impl Root {
         self.folder == Path::new("/")
     }
 
-    /// Where a path of the tree lies; `None` where links go round in circles.
+    /// The real path of a path in the tree; `None` if links form a loop.
     fn place(&self, path: &str) -> Option<PathBuf> {
         let mut place = self.folder.clone();
         let mut left: VecDeque<OsString> = parts(Path::new(path)).into();

@@ -41,7 +41,7 @@ const FEATURES: &[&str] = &[
     "usb.device",
 ];
 
-/// Whether a source of features lies in one of the domains, or is what rules leave.
+/// Whether a source of features is in one of the domains, or is created by rules.
 pub(super) fn is_in_a_domain(source: &str) -> bool {
     let in_domain = source
         .split_once('.')

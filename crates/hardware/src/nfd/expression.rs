@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Most memory of one compiled regular expression, in bytes. An artifact is a stranger's.
 const REGEX_BYTES: usize = 256 << 10;
 
-/// What is found of the element that an expression is about.
+/// The node's value for the element that an expression is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     Absent,
@@ -185,7 +185,7 @@ impl Expression {
         }
     }
 
-    /// Whether it holds. What is absent, or has no value, meets no comparison.
+    /// Whether it holds. An element that is absent, or has no value, meets no comparison.
     pub(super) fn holds(&self, found: Found<'_>) -> bool {
         match (self, found) {
             (Self::Any, _) => true,

@@ -1,5 +1,5 @@
-//! A node's features under the names that Node Feature Discovery gives them, derived from what a
-//! login provides. A feature that is not provided is unknown, and no rule about it matches.
+//! A node's features under the names of Node Feature Discovery, derived from a login's features. A
+//! feature that is not provided is unknown, and no rule about it matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ type Attributes = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NodeFeatures(BTreeMap<String, Source>);
 
-/// What is known of one source; nothing of a kind is another thing than none of it.
+/// The known elements of one source; "not known" differs from "none".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Source {
     flags: Option<BTreeSet<String>>,
@@ -119,8 +119,8 @@ impl Source {
         Some(Failing::Expression(failing.0.as_str(), &failing.1))
     }
 
-    /// Whether it is known of `name` that it is there, or that it is not: of flags all are
-    /// stated, of attributes those that are.
+    /// Whether it is known that `name` is present or absent: flags are all stated, attributes only
+    /// if present.
     pub(super) fn states(&self, name: &str) -> bool {
         let has = |attributes: &Attributes| attributes.contains_key(name);
         self.flags.is_some() || self.attributes.as_ref().is_some_and(has)
@@ -135,7 +135,7 @@ impl Source {
         self.flags.is_some() || self.instances_stated
     }
 
-    /// Whether an expression holds of a flag or an attribute; absence, of both.
+    /// Whether an expression holds for a flag or an attribute; for absence, for both.
     fn holds(&self, name: &str, expression: &Expression) -> bool {
         let flag = match &self.flags {
             Some(flags) if flags.contains(name) => Found::Flag,
@@ -148,7 +148,7 @@ impl Source {
         expression.holds(flag) || expression.holds(attribute)
     }
 
-    /// Whether the expression holds of the name of a flag or attribute.
+    /// Whether the expression holds for the name of a flag or attribute.
     pub(super) fn has_name(&self, expression: &Expression) -> bool {
         let flags = self.flags.iter().flatten();
         let attributes = self.attributes.iter().chain(&self.instances);
@@ -224,7 +224,7 @@ impl NodeFeatures {
         let value = feature.value();
         match feature.key() {
             Key::Kernel => self.add_kernel(value),
-            // Who states a driver or a capability has the GPU.
+            // A login that states a driver or a capability has the GPU.
             Key::Driver | Key::Cc => self.add_device("gpu", "nvidia"),
             Key::Gfx => self.add_device("gpu", "amd"),
             Key::Gpu => self.add_device("gpu", feature.canonical().trim_start_matches("gpu:")),

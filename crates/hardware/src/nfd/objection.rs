@@ -4,18 +4,18 @@ use super::node_features::{Failing, NodeFeatures, Source, Tried};
 use super::{Compatibility, Rule, Set, Term, domains};
 use crate::mismatch::Mismatch;
 
-/// What stands in the way of an image on a node.
+/// A reason against running an image on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Objection {
     /// In words.
     pub(crate) reason: String,
-    /// Whether it is a fact, or something that is not known of the node.
+    /// Whether it is a fact, or something not known about the node.
     pub(crate) mismatch: Mismatch,
 }
 
 impl Compatibility {
-    /// What stands in the way of running the image on a node with these features; nothing when
-    /// it is compatible.
+    /// The reason against running the image on a node with these features; `None` when it is
+    /// compatible.
     pub(crate) fn objection(&self, features: &NodeFeatures) -> Option<Objection> {
         let objections: Option<Vec<Objection>> = self
             .sets
@@ -38,7 +38,7 @@ impl Compatibility {
 }
 
 impl Set {
-    /// All rules must match: the first objection is told, the most certain one decides.
+    /// All rules must match: the first objection is reported, the most certain one decides.
     fn objection(&self, features: &NodeFeatures) -> Option<Objection> {
         let mut matched = Source::attributes();
         let mut found: Option<Objection> = None;
@@ -103,7 +103,7 @@ impl Term {
             };
             return object(format!("nothing is known of {}", self.source), mismatch);
         };
-        // What an earlier rule would have given is not known where it did not match.
+        // Features that an earlier rule creates are not known where it did not match.
         let proven = |is_stated: bool| match is_stated && self.source != domains::MATCHED {
             true => Mismatch::Proven,
             false => Mismatch::Unstated,

@@ -11,7 +11,7 @@ use crate::version::Version;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Variable<'a> {
     Requires(&'a str, Feature),
-    /// Its name, what of it cannot be read, and what was expected.
+    /// Its name, the part that cannot be read, and what was expected.
     Unread(&'a str, &'a str, &'static str),
 }
 
@@ -20,11 +20,11 @@ const CUDA: &str = "the version of CUDA, e.g. 12.4.1";
 /// The variable by which images from before `NVIDIA_REQUIRE_CUDA` state their CUDA.
 const LEGACY: &str = "CUDA_VERSION";
 
-/// What the environment of an image states, as NVIDIA's container toolkit reads it. Every
-/// `NVIDIA_REQUIRE_*` must hold, except those that begin with `NVIDIA_REQUIRE_JETPACK`, which
-/// say what is mounted. `CUDA_VERSION` without `NVIDIA_REQUIRE_CUDA` requires that CUDA.
-/// `NVIDIA_DISABLE_REQUIRE` says that none is to be looked at. Of a variable that stands
-/// twice the last counts.
+/// The requirements in an image's environment, as NVIDIA's container toolkit reads them. Every
+/// `NVIDIA_REQUIRE_*` must hold, except those that begin with `NVIDIA_REQUIRE_JETPACK`, which say
+/// what is mounted. `CUDA_VERSION` without `NVIDIA_REQUIRE_CUDA` requires that CUDA.
+/// `NVIDIA_DISABLE_REQUIRE` says that none is to be looked at. If a variable is set twice, the last
+/// one counts.
 pub(crate) fn from_env<'a>(env: impl IntoIterator<Item = &'a str>) -> Vec<Variable<'a>> {
     let ours = [LEGACY, "NVIDIA_DISABLE_REQUIRE"];
     let variables: BTreeMap<&str, &str> = env

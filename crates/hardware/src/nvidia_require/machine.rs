@@ -29,7 +29,7 @@ impl NvidiaRequire {
     }
 }
 
-/// What is known of a machine's NVIDIA software and GPUs, by property.
+/// The known facts of a machine's NVIDIA software and GPUs, by property.
 struct Machine {
     cuda: Vec<Bound>,
     drivers: Vec<Bound>,
@@ -85,8 +85,8 @@ impl Machine {
         }
     }
 
-    /// The properties that the alternative is about, what is known of each, and whether one of
-    /// its values meets all constraints on it.
+    /// The properties in the alternative, the known values of each, and whether one of them meets
+    /// all its constraints.
     fn judge(&self, alternative: &[Constraint]) -> impl Iterator<Item = (Property, bool, bool)> {
         let properties = [
             (Property::Cuda, &self.cuda),
@@ -108,7 +108,7 @@ impl Machine {
         })
     }
 
-    /// What is not known meets no constraint.
+    /// An unknown value meets no constraint.
     fn meets(&self, alternative: &[Constraint]) -> bool {
         self.judge(alternative).all(|(.., met)| met)
     }
