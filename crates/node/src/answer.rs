@@ -33,7 +33,7 @@ impl Answer {
         }
     }
 
-    /// A failure that is told on standard error.
+    /// A failure, printed on standard error.
     #[must_use]
     pub fn error(code: u8, note: impl Into<String>) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Answer {
         self
     }
 
-    /// Prints it and gives the exit code. Output that nobody reads is no error.
+    /// Prints it and gives the exit code. A closed standard output is no error.
     #[must_use]
     pub fn print(&self) -> u8 {
         let mut errors = std::io::stderr().lock();

@@ -15,7 +15,8 @@ use crate::trusted::{self, TrustError};
 /// The form of the file.
 const VERSION: u32 = 1;
 
-/// What a cache holds for: while all of it is the same, so is what was found.
+/// The facts that a cache depends on: while all of them are unchanged, the cached results are
+/// valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The kernel's name for this boot.
@@ -66,10 +67,10 @@ impl Fingerprint {
 pub struct Known {
     /// The node's login for it, to be joined to an account's name.
     pub login: Option<String>,
-    /// Whether the registry takes that login by itself. Where it does not, who has no account
-    /// pulls anonymously.
+    /// Whether the registry accepts that login by itself. Where it does not, users without an
+    /// account pull anonymously.
     pub alone: bool,
-    /// Whether it does only beside what proves which node this is.
+    /// Whether it does so only with a proof of the node's identity.
     #[serde(default)]
     pub proven: bool,
     /// The CPU target in the login: the node's own, or the nearest that the registry knows.
@@ -79,7 +80,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// What is taken for true of a registry that was not asked.
+    /// The assumption for a registry that was not asked.
     #[must_use]
     pub fn unasked(login: Option<String>, target: Option<String>) -> Self {
         Self {
@@ -98,7 +99,7 @@ pub struct Cache {
     version: u32,
     /// The program that wrote it.
     pub written_by: String,
-    /// What it holds for.
+    /// The facts that it depends on.
     pub fingerprint: Fingerprint,
     /// The part of the policy by which logins were made.
     policy: String,
@@ -135,7 +136,7 @@ impl fmt::Display for Miss {
 }
 
 impl Cache {
-    /// A cache of what was found.
+    /// A cache of what detection found.
     #[must_use]
     pub fn new(
         fingerprint: Fingerprint,
@@ -155,13 +156,13 @@ impl Cache {
         }
     }
 
-    /// Where it lies.
+    /// The path of the file.
     #[must_use]
     pub fn path(folder: &Path) -> PathBuf {
         folder.join("node.json")
     }
 
-    /// Reads it, if it may be trusted and still holds for the system below `root` and `policy`.
+    /// Reads it, if it may be trusted and is still valid for the system below `root` and `policy`.
     ///
     /// # Errors
     /// The reason why there is nothing to answer from.
@@ -189,15 +190,15 @@ impl Cache {
 
     /// Writes it, readable for all, writable for its owner alone.
     ///
-    /// # Errors
-    /// When it cannot be written; what was there before stays.
+    /// # Errors When it cannot be written; the previous file stays.
     pub fn write(&self, folder: &Path) -> std::io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         trusted::write(&Self::path(folder), &bytes, 0o644, 0o755)
     }
 
-    /// What is known of `host`; of one that was never asked, that it takes the node's own login.
+    /// What is known about `host`; one that was never asked is assumed to accept the node's own
+    /// login.
     #[must_use]
     pub fn known(&self, host: &str) -> Known {
         self.registries

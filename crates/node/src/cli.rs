@@ -137,7 +137,7 @@ fn credential(action: &str) -> Answer {
     })
 }
 
-/// The same answer for Nomad: an empty one stands for "nothing for that host".
+/// The same answer for Nomad: an empty one means "nothing for that host".
 fn for_nomad(answer: Answer) -> Answer {
     match answer.code {
         0 => answer,
@@ -190,7 +190,7 @@ fn host_name(root: &Path) -> String {
     let name = Root::new(root).text("/proc/sys/kernel/hostname");
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let name = name.as_deref().and_then(|name| name.split('.').next());
-    // What is no name would be more of a configuration than a name.
+    // Anything else than a name could inject configuration.
     let name = name.filter(|name| !name.is_empty() && name.chars().all(is_part));
     name.unwrap_or("DEFAULT").to_owned()
 }

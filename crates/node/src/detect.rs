@@ -22,9 +22,9 @@ pub struct Fact {
 /// What a node provides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Detected {
-    /// The CPU target: the site's word, or what was found.
+    /// The CPU target: as the site states it, or as detected.
     pub target: Option<Target>,
-    /// What was found of the CPU, hidden flags included.
+    /// The detected CPU, hidden flags included.
     pub cpu: Option<CpuFinding>,
     /// All facts, one line each.
     pub facts: Vec<Fact>,
@@ -33,7 +33,7 @@ pub struct Detected {
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// The folder that stands for `/`.
+    /// The folder used as `/`.
     pub root: PathBuf,
     /// A text to read in place of `/proc/cpuinfo`.
     pub cpuinfo: Option<String>,
@@ -84,7 +84,7 @@ fn probe(policy: &Policy, patience: Duration) -> DetectOptions {
     probe.ask()
 }
 
-/// Puts what the site states in the place of what was found of the same key.
+/// Replaces detected facts by those that the site states for the same key.
 fn stated(policy: &Policy, mut facts: Vec<Fact>, cpu: Option<CpuFinding>) -> Detected {
     facts.retain(|fact| {
         !policy

@@ -25,7 +25,7 @@ struct Finding {
     text: String,
 }
 
-/// Looks at everything; exit code 1 where something stands in the way.
+/// Runs all checks; exit code 1 if one fails.
 #[must_use]
 pub fn doctor(
     policy: &Policy,

@@ -45,7 +45,7 @@ const CLIENTS: &[Variables] = &[
 /// Clients that refuse references by digest.
 const NO_DIGESTS: &[&str] = &["udocker"];
 
-/// What is to be run.
+/// The program to run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// The client's arguments.

@@ -108,7 +108,7 @@ impl Helper<'_> {
         Answer::ok(answer.to_string()).noting(notes)
     }
 
-    /// What is known of the node at `host`: from the cache, or found out anew.
+    /// What is known about the node at `host`: from the cache, or detected anew.
     pub fn known(&self, host: &str, notes: &mut Vec<String>) -> Known {
         match Cache::read(self.policy, self.root) {
             Ok(cache) => return cache.known(host),
@@ -237,7 +237,7 @@ impl Helper<'_> {
         }
     }
 
-    /// How the node's login joins a user name: for a bare one the registry is asked.
+    /// How the node's login is combined with a user name: for a bare one the registry is asked.
     fn join(&self, host: &str, stored: &Stored, node: Option<&str>) -> Join {
         let join = join_of(&stored.username);
         let (Join::Account, Some(node)) = (join, node) else {
@@ -289,7 +289,7 @@ impl Helper<'_> {
         }
     }
 
-    /// Every MetaHub with the user name that `get` gives for it. Some clients ask only for hosts
+    /// Every MetaHub with the user name that `get` returns for it. Some clients ask only for hosts
     /// that are named here.
     fn list(&self) -> Answer {
         let mut notes = Vec::new();
@@ -308,7 +308,7 @@ impl Helper<'_> {
         Answer::ok(Value::Object(all).to_string()).noting(notes)
     }
 
-    /// The user's own login at `host`, and the helper that held it before this one.
+    /// The user's own login at `host`, and the helper that stored it before this one.
     fn own(&self, host: &str, notes: &mut Vec<String>) -> (Option<OwnLogin>, Option<String>) {
         let read = LoginsFile::of_user(self.environment).and_then(|file| file.read());
         match read {

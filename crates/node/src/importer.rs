@@ -56,7 +56,7 @@ fn get(policy: &Policy, environment: Environment<'_>, step: &Step, uri: &str) ->
     }
 }
 
-/// What is to be imported.
+/// The image to import.
 struct Image {
     /// By digest where it is of a MetaHub, as it was written otherwise.
     host: Option<String>,
@@ -150,7 +150,7 @@ impl Step {
             .mode(0o700)
             .create(&self.folder)
             .map_err(|error| failed(&self.folder, error))?;
-        // What an import that was ended left behind.
+        // Files left by an import that was killed.
         self.remove()?;
         let (made, part) = (self.path(".sqsh"), self.path(".part"));
         let find = |name: &str| {
@@ -253,7 +253,7 @@ impl Step {
         remove(&storage).map_err(|error| format!("{}: {error}", storage.display()))
     }
 
-    /// Removes what this step's imports left. What is not there is as good as removed.
+    /// Removes files left by this step's imports. A missing one is no error.
     fn remove(&self) -> Result<(), String> {
         for end in [".sqsh", ".part", ".enroot", ".storage"] {
             let path = self.path(end);

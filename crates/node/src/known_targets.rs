@@ -41,8 +41,8 @@ impl NodeFacts<'_> {
     }
 }
 
-/// Asks `registry` which of the node's targets it knows, and whether it takes the login: by itself,
-/// or beside the `secret` that proves which node this is.
+/// Asks `registry` which of the node's targets it knows, and whether it accepts the login: by
+/// itself, or with the `secret` that proves the node's identity.
 ///
 /// # Errors
 /// When the registry cannot be reached, or is none.
@@ -53,7 +53,8 @@ pub fn ask(
 ) -> Result<Known, ClientError> {
     let listed = match registry.document(HARDWARE, &[], None) {
         Ok(document) => targets(&document),
-        // An older registry does not list them, and says by refusing a login what it lacks.
+        // An older registry does not list them; it refuses a login with a target that it does not
+        // know.
         Err(error) if error.status().is_some() => None,
         Err(error) => return Err(error),
     };
@@ -125,7 +126,7 @@ fn line(node: &NodeFacts<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The nearest of the line, and of what is far only the last, which every registry knows.
+/// The nearest ancestors, and of the distant ones only the last, which every registry knows.
 fn some_of(line: &[String]) -> Vec<String> {
     let near = line.iter().take(MOST_TRIES - 1);
     let far = line.iter().skip(MOST_TRIES - 1).last();

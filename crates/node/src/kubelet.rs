@@ -2,7 +2,7 @@
 //! container runtime pulls. The request comes on standard input, the response goes to standard
 //! output, both strictly in the form of version 1 of the kubelet's API.
 //!
-//! Images of other registries get a response without credentials: the kubelet goes on as if there
+//! Images of other registries get a response without credentials: the kubelet continues as if there
 //! were no provider. A failure at a MetaHub ends the same way, with the reason on standard error,
 //! which the kubelet logs: the pull is anonymous then.
 
@@ -21,7 +21,7 @@ use crate::user_name::is_login;
 
 /// The version of the kubelet's API.
 pub const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
-/// The annotation of a pod's service account that names profiles for its images, beside the
+/// The annotation of a pod's service account that names profiles for its images, in addition to the
 /// node's hardware.
 pub const PROFILES: &str = "metahub/profiles";
 /// How long the kubelet may use an answer: the node stays what it is until it boots again, and

@@ -12,8 +12,8 @@ const MOST_BYTES: usize = 384;
 /// Most selectors of a node's login.
 const MOST_SELECTORS: usize = 24;
 
-/// The selectors that facts come to under a policy; `target` is the CPU target to name, which is
-/// an ancestor of the node's own where a registry does not know that. `None` where nothing is
+/// The selectors that follow from facts under a policy; `target` is the CPU target to name, which
+/// is an ancestor of the node's own where a registry does not know that. `None` where nothing is
 /// known.
 #[must_use]
 pub fn compose(features: &[Feature], target: Option<&str>, policy: &Policy) -> Option<String> {

@@ -43,10 +43,9 @@ impl fmt::Debug for OwnLogin {
 pub struct Logins {
     /// By host.
     pub logins: BTreeMap<String, OwnLogin>,
-    /// The helper that held the logins of a host before, by its name after
-    /// `docker-credential-`.
+    /// The helper that stored the logins of a host before, by its name after `docker-credential-`.
     pub helpers: BTreeMap<String, String>,
-    /// MetaHubs that the user set clients up for, beside those of the site's policy.
+    /// MetaHubs that the user set clients up for, in addition to those of the site's policy.
     pub registries: BTreeSet<String>,
     /// Files that `setup` made, which its undoing may remove.
     pub created: BTreeSet<PathBuf>,
@@ -126,13 +125,13 @@ impl LoginsFile {
         })
     }
 
-    /// Where it lies.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it; nothing where there is none.
+    /// Its content; empty where there is no file.
     ///
     /// # Errors
     /// When it cannot be read, or others could have written it.
@@ -169,7 +168,7 @@ impl LoginsFile {
         trusted::write(&self.path, &bytes, 0o600, 0o700).map_err(unwritable)
     }
 
-    /// A lock on a file beside it, since the file itself is replaced. It ends with the handle.
+    /// A lock on a file next to it, since the file itself is replaced. It ends with the handle.
     fn lock(&self) -> Option<File> {
         let folder = self.path.parent()?;
         let _ = std::fs::create_dir_all(folder);
@@ -180,7 +179,7 @@ impl LoginsFile {
             .mode(0o600)
             .open(self.path.with_extension("lock"))
             .ok()?;
-        // Waiting for ever would block a pull; the lock is normally held for milliseconds.
+        // Waiting without a limit would block a pull; the lock is normally held for milliseconds.
         for _ in 0..LOCK_TRIES {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Some(file),

@@ -45,7 +45,7 @@ pub enum PolicyError {
         line: u64,
         /// From 1.
         column: u64,
-        /// What was expected, and what stands there.
+        /// What was expected, and what the file has instead.
         message: String,
     },
     /// A mistake in a variable.
@@ -73,7 +73,7 @@ pub enum Identity {
     SlurmJwt,
 }
 
-/// The policy as one layer gives it.
+/// The policy of one layer.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Layer {
@@ -100,13 +100,13 @@ pub struct Policy {
     pub registries: Vec<String>,
     /// Those of them that speak HTTP without TLS.
     pub plain_http: Vec<String>,
-    /// Certificates to trust beside the system's.
+    /// Certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// The login, where it is not to be found out.
     pub login: Option<String>,
     /// The keys of the facts that make up the login.
     pub keys: Vec<String>,
-    /// Facts that the site states; each replaces what is found of its key.
+    /// Facts that the site states; each replaces the detected ones of its key.
     pub features: Vec<Feature>,
     /// Selectors that every login of this node ends with.
     pub profiles: Vec<String>,
@@ -158,7 +158,7 @@ impl Policy {
         Ok(layer.settled())
     }
 
-    /// Whether `host`, as [`crate::server::host_of`] gives it, is one of the MetaHubs.
+    /// Whether `host`, as [`crate::server::host_of`] returns it, is one of the MetaHubs.
     #[must_use]
     pub fn is_metahub(&self, host: &str) -> bool {
         self.registries.iter().any(|registry| registry == host)

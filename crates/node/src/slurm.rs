@@ -87,7 +87,7 @@ fn constraint(
     let mut reason = String::new();
     for features in sets {
         let fits = match login_of(&features, own.as_ref(), &policy) {
-            // Nothing is known of its hardware.
+            // Its hardware is not known.
             None => true,
             Some(login) => match resolver.digest_as(image, Some(&login)) {
                 Ok(_) => true,

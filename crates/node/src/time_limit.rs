@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What `work` gives, if it does within `time`. What takes longer ends with the program.
+/// The result of `work`, if it ends within `time`. A thread that takes longer ends with the
+/// program.
 pub fn within<T: Send + 'static>(
     time: Duration,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,5 +1,5 @@
-//! Reads and writes small files that decide what a node claims to be: read only if nobody but root
-//! and the caller can have written them, written whole or not at all.
+//! Reads and writes small files that decide what a node claims to be: read only if no other user
+//! than root and the caller can have written them, written whole or not at all.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -21,7 +21,7 @@ pub enum TrustError {
     /// It is not there, or cannot be opened or read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Somebody else could have written it.
+    /// Another user could have written it.
     #[error("{path} is not trusted: {why}", path = .path.display())]
     Untrusted {
         /// The file, or the folder above it that is the reason.
@@ -31,8 +31,8 @@ pub enum TrustError {
     },
 }
 
-/// The bytes of `path`, if the file and all folders above it belong to root or the caller and
-/// nobody else may write there.
+/// The bytes of `path`, if the file and all folders above it belong to root or the caller and no
+/// other user may write there.
 ///
 /// # Errors
 /// When it cannot be read, is a link or no file, has more than 4 MiB, or is not trusted.
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     Ok(bytes)
 }
 
-/// The bytes of a file that anybody may have written, such as a client's configuration. A pipe in
+/// The bytes of a file that any user may have written, such as a client's configuration. A pipe in
 /// its place, which would wait for a writer, is refused.
 ///
 /// # Errors

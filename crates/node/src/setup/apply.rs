@@ -144,7 +144,8 @@ fn set_up(
     written
 }
 
-/// Who may be asked, then the client's files. What was written stays only where all was.
+/// Writes the list of MetaHubs first, then the client's files. Written files stay only if all could
+/// be written.
 fn write_set_up(
     context: &Context<'_>,
     plan: Plan,
@@ -186,7 +187,7 @@ fn forget(file: &LoginsFile, before: &Logins, host: &str) {
     remove_if_empty(file);
 }
 
-/// Removes a file of logins in which nothing stands.
+/// Removes an empty file of logins.
 fn remove_if_empty(file: &LoginsFile) {
     if file.read().is_ok_and(|all| all == Logins::none()) {
         let _ = std::fs::remove_file(file.path());
@@ -260,7 +261,7 @@ fn system_names_helper(context: &Context<'_>) -> bool {
     podman::drop_in_names_helper(context) || names_helper(&skeleton, None)
 }
 
-/// Writes all, or puts back what was written.
+/// Writes all files, or restores those that were written.
 fn write_all(changes: &[Change], out: &mut String) -> Result<(), SetupError> {
     for (number, change) in changes.iter().enumerate() {
         // A client may have written meanwhile.
@@ -291,7 +292,7 @@ fn write_all(changes: &[Change], out: &mut String) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Writes what was there before, as far as that can be written.
+/// Restores the previous content, as far as it can be written.
 fn put_back(done: &[Change]) {
     for change in done.iter().rev() {
         let _ = write_one(&change.path, change.before.as_deref(), change.mode);
@@ -324,7 +325,7 @@ fn show(plan: &Plan, out: &mut String) {
         match &change.after {
             Some(bytes) => {
                 let _ = writeln!(out, "# {}", change.path.display());
-                // Passwords of other registries are nobody's business on a terminal.
+                // Passwords of other registries must not appear on a terminal.
                 out.push_str(&without_secrets(&String::from_utf8_lossy(bytes)));
             }
             None => {

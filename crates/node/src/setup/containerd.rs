@@ -1,7 +1,7 @@
 //! containerd: the node's login as the header `X-Meta-Profile` in `hosts.toml`. Never
-//! `Authorization`, which would replace the credentials of pods. The header stands at the top,
-//! where it belongs to `server` itself: with a host in the table `[host]` a 404 would go on to
-//! `server` without the header, and take the image for no hardware at all. The table itself has to
+//! `Authorization`, which would replace the credentials of pods. The header is at the top, where it
+//! belongs to `server` itself: with a host in the table `[host]`, containerd would retry a 404 at
+//! `server` without the header, and get the image for no hardware at all. The table itself has to
 //! be there, empty: containerd 1.6 ignores a file without it.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::plan::{Change, Context, Plan, Scope, SetupError, existing_text};
 
 /// The header.
 const HEADER: &str = "X-Meta-Profile";
-/// What stands before the table that is there for containerd 1.6 alone.
+/// The comment before the table that only containerd 1.6 needs.
 const EMPTY: &str = "# containerd 1.6 ignores a file without this table.";
 /// Where `config_path` usually leads.
 const FOLDER: &str = "/etc/containerd/certs.d";

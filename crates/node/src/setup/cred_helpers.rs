@@ -17,7 +17,7 @@ use crate::server::host_of;
 
 const HELPERS: &str = "credHelpers";
 
-/// Adds to `plan` what `file` needs, or what is to be taken back from it.
+/// Adds to `plan` the entries to write into `file`, or to remove from it.
 pub(super) fn edit(context: &Context<'_>, file: &Path, plan: &mut Plan) -> Result<(), SetupError> {
     let before = existing_text(file, "JSON")?;
     let mut document = parse(file, before.as_deref())?;
@@ -84,7 +84,7 @@ fn configure(
 ) {
     let before = helper_of(document, host);
     if before.as_deref() != Some(NAME) {
-        // What held the logins of this host is asked from now on by this node's helper.
+        // From now on this node's helper asks the helper that stored the logins of this host.
         let store = document.get("credsStore").and_then(Value::as_str);
         if let Some(other) = before.or(store.map(str::to_owned)) {
             logins.helpers.entry(host.to_owned()).or_insert(other);
@@ -137,7 +137,7 @@ fn take_over(
                 ));
                 logins.logins.insert(host.to_owned(), login);
             }
-            // An entry without a login is what Docker leaves of one that a store holds.
+            // Docker leaves an entry without a login where a credential store has the login.
             None if entry.as_object().is_some_and(Map::is_empty) => {}
             None => plan.notes.push(format!(
                 "{}: the login for {server} cannot be read and is hidden from now on: log in again",

@@ -14,7 +14,7 @@ const TRIES: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Holds the folder's lock until the handle is dropped. `None` where the file system has no locks,
-/// the folder is not there, or somebody has held the lock for too long.
+/// the folder is not there, or another process has held the lock for too long.
 pub(super) fn folder(folder: &Path) -> Option<File> {
     let file = File::open(folder).ok()?;
     for _ in 0..TRIES {

@@ -8,7 +8,7 @@ use super::plan::Client;
 use crate::policy::Policy;
 use crate::server::host_of;
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     /// A client that is set up.
@@ -21,13 +21,13 @@ pub enum Named {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Advice {
     name: &'static str,
-    /// `HOST` stands for the MetaHub.
+    /// `HOST` is replaced by the MetaHub.
     text: &'static str,
     /// Whether it goes by `metahub-node exec`, for which the policy must name the MetaHub.
     by_exec: bool,
 }
 
-/// Names of clients that read what is set up for another one.
+/// Names of clients that read another client's configuration.
 const SAME: &[(&str, Client)] = &[
     ("nerdctl", Client::Docker),
     ("skopeo", Client::Podman),
@@ -115,7 +115,7 @@ impl Advice {
     }
 }
 
-/// The clients that are set up, each once, and what is told of the others.
+/// The clients to set up, each once, and messages about the others.
 #[must_use]
 pub fn told_apart(names: &[Named], registry: &str, policy: &Policy) -> (Vec<Client>, String) {
     let host = host_of(registry);

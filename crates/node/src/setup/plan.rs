@@ -30,19 +30,19 @@ impl Client {
         Self::Slurm,
     ];
 
-    /// The programs by which it is known to be installed.
+    /// If one of these programs exists, the client is installed.
     pub(super) fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Docker => &["docker"],
             Self::Podman => &["podman", "skopeo", "buildah", "crio"],
             Self::Containerd => &["containerd"],
             Self::Apptainer => &["apptainer", "singularity"],
-            // It is set up by its administrator alone, who edits slurm.conf.
+            // Only an administrator sets it up, by editing slurm.conf.
             Self::Slurm => &[],
         }
     }
 
-    /// Whom it is set up for where nobody says.
+    /// The default scope.
     pub(super) fn usual_scope(self, is_root: bool) -> Scope {
         match self {
             Self::Docker | Self::Apptainer => Scope::User,
@@ -52,7 +52,7 @@ impl Client {
     }
 }
 
-/// Whom a client is set up for.
+/// The users that a client is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All users of this machine.
@@ -61,20 +61,20 @@ pub enum Scope {
     User,
 }
 
-/// What is to be done.
+/// The action.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The clients; those that are installed where none is named.
     pub clients: Vec<Client>,
     /// The MetaHub.
     pub registry: String,
-    /// For whom; each client's usual scope without it.
+    /// The scope; each client's default without it.
     pub scope: Option<Scope>,
     /// Show and write nothing.
     pub print: bool,
     /// Take it back.
     pub undo: bool,
-    /// The folder that stands for `/` in system-wide files: that of an image to be, for example.
+    /// The folder used as `/` for system-wide files: that of a node image being built, for example.
     pub root: PathBuf,
     /// The version of Slurm, where it is not to be asked.
     pub slurm_version: Option<String>,

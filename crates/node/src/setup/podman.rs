@@ -12,9 +12,9 @@ use super::plan::{Change, Context, Plan, Scope, SetupError, existing_text};
 use crate::helper::NAME;
 
 const KEY: &str = "credential-helpers";
-/// The list that holds where no file has one.
+/// The list that applies where no file has one.
 const USUAL: &str = "containers-auth.json";
-/// Read last of the drop-ins, since the last list holds.
+/// Read last of the drop-ins, since the last list applies.
 const DROP_IN: &str = "/etc/containers/registries.conf.d/zz-metahub.conf";
 
 /// What Podman needs.
