@@ -32,7 +32,7 @@ pub enum Answer {
 pub enum Piece {
     /// These bytes.
     Bytes(Bytes),
-    /// The connection breaks off.
+    /// The connection is closed early.
     Cut,
     /// Nothing more comes, and the connection stays.
     Stall,

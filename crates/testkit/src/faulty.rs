@@ -28,7 +28,7 @@ pub struct Faulty {
     host: String,
     state: Arc<State>,
     server: FakeRegistry,
-    /// The image that it holds.
+    /// The image that it serves.
     pub image: Image,
 }
 
@@ -136,7 +136,7 @@ impl Faulty {
         sent.get(path).copied().unwrap_or_default()
     }
 
-    /// How often a path was asked for with `GET`.
+    /// How often a path was requested with `GET`.
     ///
     /// # Panics
     /// Never in practice: only if a request handler panicked.
@@ -145,7 +145,7 @@ impl Faulty {
         self.times("GET", path)
     }
 
-    /// How often a path was asked for with `HEAD`.
+    /// How often a path was requested with `HEAD`.
     ///
     /// # Panics
     /// Never in practice: only if a request handler panicked.

@@ -1,6 +1,6 @@
 //! Programs of a few instructions, and layers that hold them, for tests of what code needs.
 
-/// Ends with 0 on every x86-64 processor.
+/// Exits with 0 on every x86-64 processor.
 pub const PLAIN: &[u8] = &[];
 /// `vpaddd ymm0, ymm0, ymm0`: AVX2.
 pub const AVX2: &[u8] = &[0xc5, 0xfd, 0xfe, 0xc0];
@@ -9,12 +9,12 @@ pub const AVX512: &[u8] = &[0x62, 0xf1, 0x7d, 0x48, 0xfe, 0xc0];
 
 /// `mov eax, 60; xor edi, edi; syscall`.
 const EXIT: &[u8] = &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
-/// Where the program lies in memory.
+/// The program's address in memory.
 const BASE: u64 = 0x0040_0000;
 /// Bytes of the file's header and its one segment's.
 const HEADERS: u64 = 64 + 56;
 
-/// A static x86-64 program that runs `instructions` and ends with 0.
+/// A static x86-64 program that runs `instructions` and exits with 0.
 #[must_use]
 pub fn program(instructions: &[u8]) -> Vec<u8> {
     let size = HEADERS + (instructions.len() + EXIT.len()) as u64;

@@ -20,7 +20,7 @@ pub fn runtime() -> &'static Runtime {
 }
 
 /// Serves `app` on a free port of the loopback: its `127.0.0.1:PORT`, and the task to abort. For
-/// what is no registry: proxies and pages.
+/// servers that are no registries: proxies and pages.
 ///
 /// # Panics
 /// When the loopback has no free port.

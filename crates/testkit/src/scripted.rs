@@ -64,7 +64,7 @@ impl Scripted {
         &self.host
     }
 
-    /// An entry of `upstreams` for it, under the host `called`, with more keys behind it.
+    /// An entry of `upstreams` for it, under the host `called`, followed by more keys.
     #[must_use]
     pub fn entry(&self, called: &str, more: &str) -> String {
         let url = &self.host;
@@ -132,7 +132,7 @@ impl Scripted {
         locked(&self.state).content.insert(path.to_owned(), content);
     }
 
-    /// Removes what is at a path.
+    /// Removes the content of a path.
     pub fn remove_at(&self, path: &str) {
         locked(&self.state).content.remove(path);
     }
@@ -143,17 +143,17 @@ impl Scripted {
         locked(&self.state).content.remove(&path);
     }
 
-    /// From now on `user` has this password, and those who say so get Basic credentials asked.
+    /// From now on `user` has this password, and requests are challenged for Basic credentials.
     pub fn add_user(&self, user: &str, password: &str) {
         locked(&self.state).access.add_user(user, password);
     }
 
-    /// From now on only these users may read `repository`; others are told `status`.
+    /// From now on only these users may read `repository`; others get `status`.
     pub fn close(&self, repository: &str, users: &[&str], status: u16) {
         locked(&self.state).access.close(repository, users, status);
     }
 
-    /// From now on those are told `status` of blobs.
+    /// From now on requests for blobs of those users get `status`.
     pub fn refuse_blobs_with(&self, status: u16) {
         locked(&self.state).access.of_blobs = Some(status);
     }
@@ -163,7 +163,7 @@ impl Scripted {
         locked(&self.state).access.tokens = true;
     }
 
-    /// The `Authorization` of all requests so far, with what they asked for.
+    /// The `Authorization` of all requests so far, with their paths.
     #[must_use]
     pub fn authorizations(&self) -> Vec<(String, String)> {
         locked(&self.state).access.seen.clone()

@@ -3,7 +3,7 @@
 /// What goes wrong, for requests to whose path it is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Sends other bytes of the same length under the digest asked for.
+    /// Sends other bytes of the same length under the requested digest.
     OtherBytes,
     /// Sends half of what it announced, then closes the connection.
     Cut,

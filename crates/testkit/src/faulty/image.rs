@@ -1,11 +1,11 @@
-//! The image of a misbehaving upstream: reproducible bytes, so that a test knows what is right.
+//! The image of a misbehaving upstream: reproducible bytes, so that a test knows the right ones.
 
 use serde_json::json;
 
 use crate::answer::MANIFEST_TYPE;
 use crate::http::digest_of;
 
-/// The one image that a [`Faulty`](super::Faulty) holds: `team/app:1.0`.
+/// The one image that a [`Faulty`](super::Faulty) serves: `team/app:1.0`.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The manifest's bytes.

@@ -12,7 +12,7 @@ pub(super) struct State {
     pub(super) content: HashMap<String, (String, Bytes)>,
     pub(super) faults: Mutex<HashMap<String, Fault>>,
     pub(super) asked: Mutex<Vec<String>>,
-    /// The paths of which parts were asked for, and which.
+    /// The paths of which ranges were requested, and the ranges.
     pub(super) parts: Mutex<Vec<(String, String)>>,
     /// Bytes of answers' bodies that were taken from here, for each path.
     pub(super) sent: Mutex<HashMap<String, u64>>,

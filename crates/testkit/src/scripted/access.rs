@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::http::basic;
 use crate::registry::Seen;
 
-/// Where a registry with a token server gives tokens.
+/// The token endpoint of a registry with a token server.
 pub(super) const TOKENS: &str = "/token";
 
 /// The users of a registry, and its repositories that not everybody may read.
@@ -14,11 +14,11 @@ pub(super) struct Access {
     /// By what they send.
     users: BTreeMap<String, String>,
     closed: BTreeMap<String, (BTreeSet<String>, u16)>,
-    /// What is said of blobs, if it is something else than of all the rest.
+    /// The status for blobs, if it is another than for the rest.
     pub(super) of_blobs: Option<u16>,
     /// Whether passwords are for the token server, and tokens for the rest.
     pub(super) tokens: bool,
-    /// What each request sent, and asked for.
+    /// What each request sent, and its path.
     pub(super) seen: Vec<(String, String)>,
 }
 
@@ -32,7 +32,7 @@ impl Access {
         self.closed.insert(repository.to_owned(), (users, status));
     }
 
-    /// Writes down who came.
+    /// Records the request.
     pub(super) fn note(&mut self, request: &Seen) {
         self.seen.push((sent(request).to_owned(), request.line()));
     }
@@ -45,7 +45,7 @@ impl Access {
         }
     }
 
-    /// The status for a request that is not let in: 401 for whom nobody knows.
+    /// The status for a refused request: 401 for an unknown user.
     pub(super) fn refuses(&self, request: &Seen) -> Option<u16> {
         let path = request.path.as_str();
         let within = |repository: &&String| path.starts_with(&format!("/v2/{repository}/"));

@@ -17,14 +17,14 @@ pub enum Sent {
     Short(usize),
     /// So many bytes more.
     Long(usize),
-    /// Zeros behind it, until nobody takes them any more.
+    /// Zeros after it, until the client stops reading.
     Endless,
 }
 
-/// What the head says of the length.
+/// The length that the header states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// The length of what is sent; of what does not end, that of the blob.
+    /// The length of what is sent; that of the blob if it has no end.
     Length,
     /// Nothing: the body ends with the connection.
     Nothing,
@@ -65,17 +65,17 @@ pub enum Head {
 pub struct Fault {
     /// What the body consists of.
     pub sent: Sent,
-    /// What the head says of its length.
+    /// The length that the header states.
     pub said: Said,
     /// How it is sent.
     pub pace: Pace,
     /// What `HEAD` is answered with.
     pub head: Head,
-    /// Whether parts are given when they are asked for.
+    /// Whether range requests are answered with ranges.
     pub ranges: bool,
     /// So many requests are answered in this way,
     pub times: usize,
-    /// and those behind them with this status; as they should be, if there is none.
+    /// and later ones with this status; correctly, if there is none.
     pub then: Option<u16>,
     /// All are answered with this status at once.
     pub status: Option<u16>,
@@ -211,7 +211,7 @@ async fn send(socket: &mut TcpStream, body: &[u8], pace: Pace, chunked: bool) ->
     }
     match pace {
         Pace::AtOnce | Pace::Trickle(_) => return true,
-        // All was sent, so nobody waits for more.
+        // All was sent, so the client waits for no more.
         Pace::Stall(_) if most == body.len() && !chunked => return true,
         Pace::Close(_) => {}
         // The other side sees a reset instead of an end.
