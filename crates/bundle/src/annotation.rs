@@ -1,5 +1,5 @@
 //! Annotations of a bundle's entries. `resolve` defines the image annotation for indexes; a bundle
-//! uses the same word for the same thing.
+//! uses the same names.
 
 /// The name under which other tools open an entry (image specification, `annotations.md`).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";

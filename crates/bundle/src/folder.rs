@@ -29,7 +29,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     form: FolderForm,
     entries: Vec<Descriptor>,
-    /// The document that `manifest.json` is, which lies under no digest.
+    /// The document in `manifest.json`, which is not stored under its digest.
     root: Option<Document>,
 }
 

@@ -24,7 +24,7 @@ enum Form {
 }
 
 impl ImageFiles {
-    /// Opens what lies at `path`: an archive of an OCI image layout, a folder of that form, or one
+    /// Opens the images at `path`: an archive of an OCI image layout, a folder of that form, or one
     /// as `skopeo copy --all IMAGE dir:FOLDER` writes it. Blocks.
     ///
     /// # Errors

@@ -39,5 +39,5 @@ const LAYOUT_FILE: &str = "oci-layout";
 const INDEX_FILE: &str = "index.json";
 /// The content of [`LAYOUT_FILE`].
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-/// Where the content lies.
+/// Where the content is.
 const BLOBS: &str = "blobs";

@@ -87,7 +87,7 @@ impl Bundle {
         &self.inner.entries
     }
 
-    /// Everything that lies in it, with its size in bytes, in order of the digests.
+    /// All contents, with their sizes in bytes, in order of the digests.
     #[must_use]
     pub fn contents(&self) -> Vec<(Digest, u64)> {
         let blobs = &self.inner.parts.blobs;

@@ -33,7 +33,7 @@ impl Span {
     }
 }
 
-/// Where the parts of a layout lie.
+/// The offsets of a layout's parts.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) layout: Option<Span>,

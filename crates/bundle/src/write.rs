@@ -1,7 +1,7 @@
 //! Writes a bundle: first a marker of its form, then content, last the index that names it.
 //!
-//! It is written beside its destination as `NAME.partial` and renamed when complete. An interrupted
-//! one is resumed: complete and correct parts stay, the rest is truncated.
+//! It is written next to its destination as `NAME.partial` and renamed when complete. An
+//! interrupted one is resumed: complete and correct parts stay, the rest is truncated.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -37,8 +37,8 @@ pub struct BundleWriter {
 }
 
 impl BundleWriter {
-    /// Begins the bundle at `path`, or takes up the one that broke off there if all that is
-    /// complete in it is `wanted`. Blocks.
+    /// Begins the bundle at `path`, or resumes the interrupted one there if all its complete
+    /// contents are `wanted`. Blocks.
     pub fn begin(path: &Path, wanted: &HashMap<Digest, u64>) -> Result<Self, BundleError> {
         let partial = partial(path);
         let file = OpenOptions::new()
@@ -147,7 +147,7 @@ impl BundleWriter {
             Ok(()) => {
                 self.held.insert(digest.clone(), size);
             }
-            // What is left of it is cut off here or, if that fails, when it is taken up again.
+            // The incomplete part is truncated here or, if that fails, when the bundle is resumed.
             Err(_) => drop(self.cut(before)),
         }
         outcome
@@ -226,7 +226,7 @@ impl BundleWriter {
     }
 }
 
-/// Gives all that is read to `take`, in chunks; how many bytes there were.
+/// Passes all bytes to `take`, in chunks; returns how many there were.
 fn copy(from: &mut dyn Read, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u64> {
     let mut chunk = vec![0; CHUNK];
     let mut copied = 0;

@@ -1,6 +1,6 @@
-//! A blocking client, small enough for the program on the node: one registry, and the requests that
-//! are made of it. Answers are bounded in bytes and time. Credentials go only to the registry that
-//! they were given for.
+//! A blocking client, small enough for the program on the node: one registry, and the requests to
+//! it. Answers are bounded in bytes and time. Credentials are sent only to the registry that they
+//! are for.
 
 mod error;
 
@@ -22,7 +22,7 @@ use crate::{path, printable, pull_scope, token_query};
 
 pub use error::{CertificateFault, ClientError};
 
-/// Most that is read of an answer, in bytes. Manifests are not read, only asked for.
+/// At most so many bytes of an answer are read. Manifests are requested with `HEAD`, not read.
 const MOST_BYTES: u64 = 4 << 20;
 /// As much of a registry's own words as is repeated, in characters.
 const MOST_WORDS: usize = 500;
@@ -47,7 +47,7 @@ impl fmt::Debug for Login {
 pub struct Connect {
     /// Most time for one request, looking up the name and reading the answer included.
     pub timeout: Duration,
-    /// Certificates to trust beside the system's, as a PEM file.
+    /// Certificates to trust in addition to the system's, as a PEM file.
     pub authorities: Option<PathBuf>,
     /// Speak HTTP without TLS. Addresses of this machine itself are spoken to so, too, unless
     /// there are `authorities`.
@@ -73,7 +73,7 @@ impl Registry {
         let mut config = Agent::config_builder()
             .timeout_global(Some(connect.timeout))
             .http_status_as_error(false)
-            // A login that follows a redirect would reach somebody else.
+            // Following a redirect would send the login to another host.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-/// What a registry says of a refusal, in its own words: neither shortened nor made fit for
-/// printing, see [`printable()`](crate::printable()).
+/// A registry's message about a refusal, unchanged: neither shortened nor made printable, see
+/// [`printable()`](crate::printable()).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorBody {
     /// The code of the first error, such as `DENIED`.
@@ -12,7 +12,7 @@ pub struct ErrorBody {
     /// The message of the first error; `details`, `error_description` or `error` where a server
     /// writes it there.
     pub message: Option<String>,
-    /// The detail of the first error, where servers put what is for programs.
+    /// The detail of the first error, where servers put data for programs.
     pub detail: Value,
 }
 

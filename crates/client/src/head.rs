@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use metahub_oci::{Digest, MediaType};
 
-/// What a HEAD says of a manifest.
+/// The headers about a manifest in the answer to a `HEAD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its digest, where the registry says it.
@@ -19,7 +19,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// What `headers` say; what is ill-formed counts as absent.
+    /// Parses `headers`; an ill-formed one counts as absent.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

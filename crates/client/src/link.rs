@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::LINK;
 
 /// The target of `Link: <TARGET>; rel="next"`, as written: it may be relative, and it may lead to
-/// another host. `None` where there is no next page, or what is written is ill-formed.
+/// another host. `None` where there is no next page, or the header is ill-formed.
 #[must_use]
 pub fn next_page(headers: &HeaderMap) -> Option<&str> {
     let values = headers.get_all(LINK).iter();

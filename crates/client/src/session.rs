@@ -29,7 +29,7 @@ pub enum SessionError {
     /// No answer at all.
     #[error("{server} cannot be reached: {problem}")]
     Unreachable {
-        /// Who was asked.
+        /// The registry's host.
         server: Url,
         /// What went wrong, as the system or the TLS library says it.
         problem: String,
@@ -47,7 +47,7 @@ pub enum SessionError {
     /// Content that is not what it was called.
     #[error("{what} should hash to {expected} and hashes to {found}")]
     Mismatch {
-        /// What was read.
+        /// The URL or content that was read.
         what: String,
         /// The digest that it was called by.
         expected: Digest,
@@ -94,21 +94,21 @@ impl Client {
         Self::of_site(server, login, None)
     }
 
-    /// The same with certificates of `authorities`, in PEM form, trusted beside the system's.
+    /// The same with certificates of `authorities`, in PEM form, trusted in addition to the
+    /// system's.
     ///
-    /// # Errors
-    /// As of [`Client::new`], and for what is no certificate.
+    /// # Errors As of [`Client::new`], and if `authorities` has no valid certificate.
     pub fn of_site(
         server: Url,
         login: Option<Login>,
         authorities: Option<&[u8]>,
     ) -> Result<Self, SessionError> {
-        // A registry on this machine or site is never behind the proxy of the environment.
+        // A registry on this machine or site is never reached through the proxy of the environment.
         let builder = reqwest::Client::builder().no_proxy();
         Self::build(server, login, authorities, builder)
     }
 
-    /// The same for a registry anywhere: behind the proxy of the environment where that says so.
+    /// The same for a registry anywhere: through the proxy of the environment if that is set.
     ///
     /// # Errors
     /// As of [`Client::of_site`].
@@ -276,11 +276,10 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// A manifest or index, verified: against the digest asked for, and against the digest that
-    /// the server says it has.
+    /// A manifest or index, verified: against the requested digest, and against the digest that the
+    /// server states.
     ///
-    /// # Errors
-    /// When the server refuses, or what comes is another manifest or none.
+    /// # Errors When the server refuses, or the answer is another manifest or none.
     pub async fn manifest(&self, reference: &Reference) -> Result<Document, SessionError> {
         let path = path::manifest(&self.name, reference);
         let ask = self

@@ -18,7 +18,7 @@ pub fn push_scope(name: &RepositoryName) -> String {
     format!("repository:{name}:pull,push")
 }
 
-/// The query of a request for a token with `scopes`, each a parameter of its own. What is empty is
+/// The query of a request for a token with `scopes`, each a parameter of its own. Empty values are
 /// left out.
 pub fn token_query<'a>(
     service: Option<&'a str>,
@@ -30,7 +30,7 @@ pub fn token_query<'a>(
     all.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-/// Why an answer holds no token.
+/// Why an answer has no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     /// It is not the JSON of the specification.

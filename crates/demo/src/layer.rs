@@ -28,7 +28,7 @@ pub enum Entry {
         path: &'static str,
         /// Permission bits.
         mode: u32,
-        /// What the file holds.
+        /// The content of the file.
         content: Vec<u8>,
     },
 }

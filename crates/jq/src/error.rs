@@ -13,7 +13,7 @@ pub enum JqError {
         max = crate::MAX_BRACKETS
     )]
     TooManyBrackets {
-        /// Where the first bracket too many stands.
+        /// The position of the first bracket too many.
         offset: usize,
     },
     /// The program has more words and signs than [`MAX_WORDS`](crate::MAX_WORDS).
@@ -36,7 +36,7 @@ pub enum JqError {
         offset: usize,
         /// What jq's grammar asks for there.
         expected: String,
-        /// What stands there.
+        /// The text at that position.
         found: String,
     },
     /// The program is jq, with something that is not allowed here.
@@ -73,7 +73,7 @@ pub enum JqError {
         "this jq program was stopped: it does more work than is allowed ({steps} steps); select more directly"
     )]
     TooMuchWork {
-        /// How many steps its budget held.
+        /// How many steps its budget had.
         steps: u64,
     },
     /// The program gave more outputs than [`MAX_OUTPUTS`](crate::MAX_OUTPUTS).

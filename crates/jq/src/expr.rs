@@ -32,7 +32,7 @@ pub(crate) enum Expr {
     /// `f?`, `try f`, `try f catch g`
     Try(Box<Expr>, Option<Box<Expr>>),
     If(Vec<(Expr, Expr)>, Option<Box<Expr>>),
-    /// A variable, by how many bindings lie between it and its own.
+    /// A variable, by the number of bindings between its use and its own.
     Variable(usize),
     Path(Box<Expr>, Vec<Step>),
     Select(Box<Expr>),

@@ -1,10 +1,10 @@
 //! jq programs, confined: for selecting entries of an index by a document that someone else
 //! wrote.
 //!
-//! A [`Program`] is read once, into a small syntax tree that holds only what cannot do harm, and
-//! is run by an evaluator that counts every step. It never reads the environment, a file or a
-//! clock, never loops without an end, never builds more than its [`Budget`] pays for, and gives
-//! the same outputs for the same input everywhere.
+//! A [`Program`] is read once, into a small syntax tree that has only harmless operations, and is
+//! run by an evaluator that counts every step. It never reads the environment, a file or a clock,
+//! never loops without an end, never builds more than its [`Budget`] pays for, and gives the same
+//! outputs for the same input everywhere.
 
 mod budget;
 mod builtin;

@@ -23,8 +23,8 @@ struct Inner {
 }
 
 impl Program {
-    /// Reads a program. Refuses what is no jq and what a selecting program has no use for; the
-    /// error says where and what is allowed.
+    /// Reads a program. Refuses texts that are no jq, and functions that a selecting program does
+    /// not need; the error says where and what is allowed.
     pub fn parse(source: &str) -> Result<Self, JqError> {
         let expr = lower(source, &source::read(source)?)?;
         let source = source.into();

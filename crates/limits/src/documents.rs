@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 ///
 /// Measured by an allocator that counts (`crates/registry/tests/memory.rs`), on 64 bits: an index
 /// takes 17 times its bytes while it is parsed (its JSON values, and each entry once more as a
-/// descriptor), and 45 to 48 times while a login's choice among its entries is made, which holds
+/// descriptor), and 45 to 48 times while a login's choice among its entries is made, which keeps
 /// lists of the entries and writes the index that is served.
 pub const PARSED_FACTOR: u64 = 48;
 
@@ -56,7 +56,7 @@ pub enum BudgetError {
         /// When to try again, for `Retry-After`.
         retry_after: Duration,
     },
-    /// The thread that worked on it panicked. What it held was given back.
+    /// The thread that worked on it panicked. Its memory was released.
     #[error("a document could not be worked on: the thread that did so failed")]
     Failed,
 }
@@ -68,7 +68,7 @@ pub enum DocumentUse {
     FromClient,
     /// A body that an upstream sends.
     FromUpstream,
-    /// A document that is parsed, and what is derived from it.
+    /// A parsed document, and what is derived from it.
     Parsed,
 }
 
@@ -156,9 +156,9 @@ impl DocumentBudget {
         })
     }
 
-    /// Does `work` on a document of `bytes`: with memory for it parsed, and on a blocking thread
-    /// if it is large. The reservation is for what `work` returns: keep it as long as that. If
-    /// the caller goes away, the memory is given back when the work ends.
+    /// Does `work` on a document of `bytes`: with memory for it parsed, and on a blocking thread if
+    /// it is large. The reservation is for what `work` returns: keep it as long as that. If the
+    /// caller is dropped, the memory is released when the work ends.
     ///
     /// # Errors
     /// [`BudgetError::Busy`] as of [`reserve`](Self::reserve), [`BudgetError::Failed`] if `work`

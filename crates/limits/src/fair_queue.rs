@@ -32,9 +32,9 @@ struct State {
     running: usize,
     waiting: usize,
     next_id: u64,
-    /// Never holds an empty queue.
+    /// Never contains an empty queue.
     queues: HashMap<Network, VecDeque<Waiting>>,
-    /// The networks that have somebody waiting, the next one first.
+    /// The networks with waiting requests, the next one first.
     order: VecDeque<Network>,
 }
 
@@ -97,7 +97,8 @@ impl FairQueue {
 type Joined = (u64, oneshot::Receiver<Turn>, Option<Waiting>);
 
 impl State {
-    /// Puts somebody at the end of the network's queue. Also who was refused for it.
+    /// Puts a request at the end of the network's queue. Returns also the request that was refused
+    /// for it, if any.
     fn join(&mut self, network: Network, each: usize, most: usize) -> Result<Joined, QueueFull> {
         let own = self.queues.get(&network).map_or(0, VecDeque::len);
         if own >= each {
@@ -131,7 +132,7 @@ impl State {
         Ok(refused)
     }
 
-    /// Who is next.
+    /// The next request.
     fn next(&mut self) -> Option<Waiting> {
         let network = self.order.pop_front()?;
         let queue = self.queues.get_mut(&network)?;
@@ -145,7 +146,7 @@ impl State {
         next
     }
 
-    /// Takes somebody out who no longer waits.
+    /// Removes a request that no longer waits.
     fn leave(&mut self, network: Network, id: u64) {
         let Some(queue) = self.queues.get_mut(&network) else {
             return;
@@ -160,7 +161,7 @@ impl State {
     }
 }
 
-/// Somebody's place in the queue, left when dropped.
+/// A request's place in the queue, left when dropped.
 struct Place {
     inner: Arc<Inner>,
     network: Network,
@@ -195,7 +196,7 @@ impl Drop for Turn {
             next
         };
         if let Some(next) = next {
-            // One who left in this moment gives the turn back, which passes it on.
+            // A request that left at this moment returns its turn, which goes to the next one.
             drop(next.sender.send(Self(Arc::clone(&self.0))));
         }
     }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-/// A client network. One IPv6 customer holds a whole /64, so all of its addresses count as one.
+/// A client network. One IPv6 customer has a whole /64, so all of its addresses count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// Stands for all clients whose address is not known.
+    /// All clients whose address is not known.
     pub const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
     /// The network of `address`. An IPv4 address that is mapped into IPv6 counts as IPv4.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::Network;
 
-/// The counts lie in several maps, so that networks seldom wait for each other's lock.
+/// The counts are in several maps, so that networks seldom wait for each other's lock.
 const SHARDS: usize = 32;
 
 /// Why there is none for the moment.
@@ -52,7 +52,7 @@ impl Shares {
         }))
     }
 
-    /// One of them for `network`, until what is returned is dropped.
+    /// Takes one share for `network`, until the returned guard is dropped.
     ///
     /// # Errors
     /// All are in use, or the network's share is.
@@ -63,7 +63,7 @@ impl Shares {
             .used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, free)
             .map_err(|_| Full::All)?;
-        // From here on dropping it gives it back.
+        // From here on dropping the guard returns the share.
         let mut share = Share {
             inner: Arc::clone(inner),
             network: None,
@@ -107,7 +107,7 @@ impl Inner {
     }
 }
 
-/// One of [`Shares`]; given back when dropped.
+/// One of [`Shares`]; returned when dropped.
 #[derive(Debug)]
 pub struct Share {
     inner: Arc<Inner>,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list of who holds one.
+        /// Compared with a plain list of holders.
         #[test]
         fn shares_are_counted_as_a_list_would(
             most in 0usize..8, each in 0usize..5, steps in prop::collection::vec((0u8..4, any::<bool>()), 0..60)

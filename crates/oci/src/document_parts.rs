@@ -25,7 +25,7 @@ pub enum DocumentError {
     /// `schemaVersion` is not 2, or not there.
     #[error("schemaVersion is {0}: expected 2")]
     SchemaVersion(String),
-    /// The type cannot be told.
+    /// The type cannot be determined.
     #[error("a manifest needs a media type: send Content-Type, or write mediaType in the document")]
     NoMediaType,
     /// A type that is no manifest's.

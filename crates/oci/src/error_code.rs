@@ -46,9 +46,9 @@ pub enum ErrorCode {
     Unavailable,
     /// A document of a catalog has errors.
     DocumentInvalid,
-    /// What is there is not what the request expects.
+    /// The present state is not the one that the request expects.
     PreconditionFailed,
-    /// Something else stands in the way.
+    /// Another condition prevents it.
     Conflict,
     /// A failure of the registry itself.
     Unknown,

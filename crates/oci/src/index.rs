@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::document_parts::{DocumentError, Parts};
 use crate::{Descriptor, Digest, JsonMap, MediaType};
 
-/// An image index: entries that name manifests, in order. Copies share what it holds.
+/// An image index: entries that name manifests, in order. Copies share its content.
 #[derive(Clone, Debug)]
 pub struct Index {
     parts: Arc<Parts>,

@@ -8,7 +8,7 @@ use crate::document_parts::{DocumentError, Parts};
 use crate::{Descriptor, Digest, JsonMap, MediaType};
 
 /// The manifest of one image or artifact: its configuration and layers, bottom first. Copies share
-/// what it holds.
+/// its content.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     parts: Arc<Parts>,

@@ -1,4 +1,4 @@
-//! Media types of manifests, indexes and layers: OCI's, and Docker's schema 2 beside them.
+//! Media types of manifests, indexes and layers: OCI's, and Docker's schema 2.
 
 use std::fmt;
 use std::str::FromStr;

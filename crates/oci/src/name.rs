@@ -11,7 +11,7 @@ const MAX_NAME_BYTES: usize = 255;
 /// Why a text is not a repository name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("a repository name is empty: expected path components such as qnib/featuretest")]
     Empty,
     /// More than 255 bytes.

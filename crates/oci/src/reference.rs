@@ -16,10 +16,10 @@ pub enum ReferenceError {
     Tag(#[from] TagError),
 }
 
-/// What a manifest is asked for by.
+/// How a manifest is named in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reference {
-    /// By tag: what it names may change and may depend on who asks.
+    /// By tag: its target may change and may depend on the login.
     Tag(Tag),
     /// By digest: the bytes always hash to it.
     Digest(Digest),

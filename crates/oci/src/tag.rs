@@ -18,7 +18,7 @@ pub struct TagError(String);
 pub struct Tag(Box<str>);
 
 impl Tag {
-    /// The tag `latest`, which stands where none is written.
+    /// The tag `latest`, the default.
     #[must_use]
     pub fn latest() -> Self {
         Self("latest".into())

@@ -23,8 +23,8 @@ pub(crate) fn of_this(proc: &Path) -> Vec<String> {
     names
 }
 
-/// A process's name and its parent (proc(5), `/proc/pid/stat`). The name stands in brackets
-/// and may hold any character.
+/// A process's name and its parent (proc(5), `/proc/pid/stat`). The name is in parentheses and may
+/// have any character.
 fn stat(proc: &Path, process: &str) -> Option<(String, String)> {
     let text = fs::read(proc.join(process).join("stat")).ok()?;
     let text = String::from_utf8_lossy(&text);

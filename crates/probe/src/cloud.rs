@@ -89,7 +89,7 @@ fn call(agent: &Agent, method: &str, url: &str, header: (&str, &str)) -> Option<
         .read_to_string()
         .ok()?;
     let text = text.trim();
-    // A type is one word; anything else is somebody else's page.
+    // A type is one word; anything else is the page of another server.
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_word.then(|| text.to_owned())
 }
@@ -104,7 +104,7 @@ pub(crate) fn ask(services: &[MetadataService], patience: Duration) -> Option<St
         .into();
     let (sender, receiver) = mpsc::channel();
     for service in services {
-        // A thread that nobody waits for any more ends with its patience.
+        // An abandoned thread ends at its time limit.
         let (service, agent, sender) = (service.clone(), agent.clone(), sender.clone());
         thread::spawn(move || {
             if let Some(instance) = service.instance(&agent) {

@@ -1,7 +1,7 @@
 //! Probes of the running node, for `metahub_hardware::detect`: the output of its tools, NVIDIA's
-//! management library, and on request the cloud's metadata service. What is absent is left out;
-//! nothing here fails, and nothing waits for long. It decides nothing: texts are passed on as they
-//! are, and detection parses them.
+//! management library, and on request the cloud's metadata service. Anything absent is left out;
+//! nothing here fails, and nothing waits for long. It decides nothing: texts are passed on
+//! unchanged, and detection parses them.
 
 mod ancestors;
 mod cloud;
@@ -21,7 +21,7 @@ pub use cloud::{Cloud, MetadataService};
 /// `cli_filter` does that asks for a login: with it, no tool is run a second time.
 pub const PROBING: &str = "METAHUB_PROBING";
 
-/// Whom to ask, and how patiently.
+/// The sources to query, and their time limits.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// Where tools are looked for, written as `$PATH` is; none are run without it, nor when

@@ -87,7 +87,7 @@ fn run(path: &OsStr, name: &str, args: &[&str], patience: Duration) -> Option<St
 fn printed(child: &mut Child, patience: Duration) -> Option<String> {
     let streams: (_, _) = (child.stdout.take()?, child.stderr.take()?);
     let (sender, receiver) = mpsc::channel();
-    // A thread that still reads when nobody waits any more ends with the stream.
+    // A thread that still reads after the timeout ends with the stream.
     let errors = sender.clone();
     thread::spawn(move || {
         let mut text = Vec::new();

@@ -12,7 +12,7 @@ use crate::envelope::{
 use crate::key::{PrivateKey, PublicKey};
 use crate::sign_error::SignError;
 
-/// The media type of a bundle, and the artifact type of a manifest that holds one.
+/// The media type of a bundle, and the artifact type of a manifest with one.
 pub const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What the media type of every version begins with.
 const ANY_VERSION: &str = "application/vnd.dev.sigstore.bundle";

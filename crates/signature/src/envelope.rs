@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-/// Says that the signature is one of `cosign sign`, which stands for the image as a whole.
+/// Says that the signature is one of `cosign sign`, which is for the image as a whole.
 pub(crate) const PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 #[derive(Deserialize)]

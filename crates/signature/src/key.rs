@@ -188,7 +188,7 @@ fn blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
 /// What a text is that has no key of the kind that was looked for; says nothing of its content.
 fn described(text: &str) -> String {
     match blocks(text).next() {
-        // Labels are upper-case words; what is none is not repeated.
+        // Labels are upper-case words; any other text is not repeated.
         Some(block)
             if block.label.len() < 60
                 && block

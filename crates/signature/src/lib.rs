@@ -25,7 +25,7 @@ pub enum Unverified {
     /// It is not in the form that was expected.
     #[error("it is no signature of a known form: {0}")]
     Form(&'static str),
-    /// It was made by another key, or what is signed was changed.
+    /// It was made by another key, or the signed content was changed.
     #[error("the key did not make it")]
     Key,
     /// It signs another manifest.

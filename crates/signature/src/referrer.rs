@@ -14,7 +14,7 @@ use crate::sign_error::SignError;
 /// The configuration of a manifest that has none (image specification, "empty descriptor").
 pub const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// A signature as a registry holds it: a manifest that refers to the signed one, and the bundle,
+/// A signature as a registry stores it: a manifest that refers to the signed one, and the bundle,
 /// which is its only layer. Its configuration is [`EMPTY_CONFIG`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {

@@ -76,7 +76,7 @@ pub(crate) fn parse(json: &[u8]) -> Option<Sealed> {
 }
 
 impl Sealed {
-    /// What is in it, with the right password.
+    /// The key in it, with the right password.
     pub(crate) fn open(&self, password: &str) -> Option<Vec<u8>> {
         let mut key = [0; KEY_BYTES];
         scrypt::scrypt(password.as_bytes(), &self.salt, &self.params, &mut key).ok()?;

@@ -19,7 +19,7 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Largest window that a zstd frame may ask for, as a power of two: 128 MiB, as the tool takes.
 const ZSTD_WINDOW: u32 = 27;
 
-/// Reads what is in the tar file at `path`; the plain archive, in which the contents are. Blocks.
+/// Reads the tar file at `path`; returns also the uncompressed archive with the contents. Blocks.
 pub(super) fn read(path: &Path, tree: &mut Tree) -> Result<File, LayerError> {
     let failed = |error| LayerError::io("read", path, error);
     let mut plain = plain(path).map_err(failed)?;
@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, tree: &mut Tree) -> Result<File, LayerError> {
         return Err(tree.refuse_all("is empty: expected a folder or a tar file"));
     }
     plain.seek(SeekFrom::Start(0)).map_err(failed)?;
-    // Long names are read into memory before anybody sees them.
+    // The library reads long names into memory before it returns them.
     let budget = Rc::new(Cell::new(MAX_HEADERS));
     let mut archive = Archive::new(Bounded {
         file: &plain,

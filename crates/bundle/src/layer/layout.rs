@@ -41,7 +41,7 @@ pub fn write_layout(
     put(&folder.join(INDEX_FILE), &index(image, name, others))
 }
 
-/// Writes the image under `name` as the archive `file`, in place of what is there. Blocks.
+/// Writes the image under `name` as the archive `file`, replacing an existing file. Blocks.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -85,7 +85,8 @@ fn index(image: &LayerImage, name: &str, mut others: Vec<Value>) -> Bytes {
     Bytes::from(index.to_string())
 }
 
-/// What the layout lists beside `name`. A folder with anything else in it is left alone.
+/// The other images that the layout lists, without `name`. A folder with anything else in it is
+/// refused.
 fn others(folder: &Path, name: &str) -> Result<Vec<Value>, LayerError> {
     let mut found = match fs::read_dir(folder) {
         Ok(found) => found,

@@ -18,7 +18,7 @@ use super::tree::{Content, Entry, Kind};
 
 /// Bytes that are compressed at once.
 const CHUNK: usize = 64 * 1024;
-/// What gzip's header says of the system: unknown, so that it is the same on all.
+/// The operating system in gzip's header: unknown, so that it is the same on all.
 const ANY_SYSTEM: u8 = 255;
 const GZIP_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;

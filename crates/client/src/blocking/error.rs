@@ -40,7 +40,7 @@ pub enum ClientError {
     BadAnswer {
         /// `HOST[:PORT]`.
         registry: String,
-        /// What was expected, and what came.
+        /// The expected and the actual answer.
         problem: String,
     },
     /// Certificates that were to be trusted could not be read.
@@ -53,7 +53,7 @@ pub enum ClientError {
     },
 }
 
-/// What is wrong with a certificate, as far as different things are to be done about it.
+/// What is wrong with a certificate, as far as the remedies differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateFault {
     /// No authority that is trusted has issued it.
@@ -69,7 +69,7 @@ pub enum CertificateFault {
 }
 
 impl CertificateFault {
-    /// The fault behind an error of the TLS library; `None` where that is about no certificate.
+    /// The certificate fault behind an error of the TLS library; `None` for other errors.
     pub(crate) fn of(error: &ureq::Error) -> Option<Self> {
         use rustls::CertificateError as E;
         let tls = match error {

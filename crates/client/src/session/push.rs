@@ -87,7 +87,8 @@ impl Session<'_> {
         }
     }
 
-    /// Where an upload goes on: at the server itself, because the login goes with it.
+    /// The location at which an upload continues: at the same server only, because the login is
+    /// sent along.
     fn upload(&self, begin: &Url, answer: &reqwest::Response) -> Result<Url, SessionError> {
         let location = answer.headers().get(LOCATION);
         let location = location.and_then(|value| value.to_str().ok());
