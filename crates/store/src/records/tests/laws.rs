@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::run::outcome;
-use super::world::World;
+use super::world::{World, outcome};
 use super::{Subject, Watch};
 use crate::records::{
     CandidatesAfter, Cursor, DocumentBounds, DocumentChange, DocumentOutcome, NewBlob, NewManifest,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use metahub_oci::{Digest, RepositoryName, Tag};
+use metahub_oci::Tag;
 
 use super::intents::{DOCUMENT_NAMES, Intent};
-use super::world::World;
+use super::world::{World, outcome};
 use crate::content::Known;
 use crate::records::{
     Cursor, DemandBounds, DemandCount, DemandGot, DemandKey, DerivedEviction, DocumentBounds,
@@ -24,23 +24,6 @@ const BOUNDS: DocumentBounds = DocumentBounds {
 
 fn names(at: usize) -> &'static str {
     if at == 0 { "alice" } else { "bob" }
-}
-
-/// An outcome of a manifest that is stored already.
-pub(super) fn outcome(
-    key: &Digest,
-    repository: &RepositoryName,
-    served: &Digest,
-    bytes: u64,
-) -> NewOutcome {
-    NewOutcome {
-        key: key.clone(),
-        repository: repository.clone(),
-        blobs: Vec::new(),
-        manifests: Vec::new(),
-        served: served.clone(),
-        bytes,
-    }
 }
 
 impl Intent {

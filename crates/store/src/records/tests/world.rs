@@ -4,7 +4,7 @@ use bytes::Bytes;
 use metahub_oci::{Digest, Document, MediaType, RepositoryName, Tag};
 use serde_json::{Value, json};
 
-use crate::records::Access;
+use crate::records::{Access, NewOutcome};
 use crate::uploads::upload_id::UploadId;
 
 pub(super) struct World {
@@ -103,5 +103,22 @@ impl World {
                 format!("lab/app@{}", self.digest(2)),
             ],
         }
+    }
+}
+
+/// An outcome of a manifest that is stored already.
+pub(super) fn outcome(
+    key: &Digest,
+    repository: &RepositoryName,
+    served: &Digest,
+    bytes: u64,
+) -> NewOutcome {
+    NewOutcome {
+        key: key.clone(),
+        repository: repository.clone(),
+        blobs: Vec::new(),
+        manifests: Vec::new(),
+        served: served.clone(),
+        bytes,
     }
 }
