@@ -24,12 +24,12 @@ settings! {
         certificate: Option<PathBuf> = "" => |config, file| config.tls.certificate = Some(file);
 
         /// Its private key, PEM, not encrypted, such as `/etc/metahub/tls.key`. A pair that does
-        /// not fit together is never put in force.
+        /// not match is never used.
         key: Option<PathBuf> = "" => |config, file| config.tls.key = Some(file);
 
-        /// Authorities, PEM, whose certificates clients may show, for
-        /// [`profiles_by.certificate`](#access). A client without a certificate is served as well,
-        /// one with another's ends in the handshake. Read at start only.
+        /// Authorities, PEM, for client certificates, used by [`profiles_by.certificate`](#access).
+        /// A client without a certificate is served as well, one with another authority's
+        /// certificate fails in the handshake. Read at start only.
         client_authorities: Option<PathBuf> = ""
             => |config, file| config.tls.client_authorities = Some(file);
     }
@@ -53,8 +53,8 @@ settings! {
 settings! {
     /// The keys under `nodes`.
     NodesLayer {
-        /// Whether nodes join: each exchanges a token of `metahub node token` for one of its own,
-        /// which `metahub node revoke` ends.
+        /// Whether nodes can join: each exchanges a token of `metahub node token` for its own,
+        /// which `metahub node revoke` revokes.
         join: Option<bool> = "false" => |config, join| config.nodes.join = join;
 
         /// Whether credentials of [MUNGE](node.md#who-a-node-is) prove nodes: `true`, or the socket of
@@ -76,8 +76,8 @@ settings! {
         slurm_jwt: Option<SlurmJwtSource> = ""
             => |config, source| config.nodes.slurm_jwt = Some(source.config());
 
-        /// Most nodes that are listed. One that proves who it is otherwise is served beyond that as
-        /// well, and none joins.
+        /// Most nodes that are listed. Beyond that no node can join, but nodes that prove their
+        /// identity otherwise are served.
         limit: Option<Count<1, 1_000_000>> = "10000"
             => |config, limit| config.nodes.limit = limit.0;
     }
@@ -86,8 +86,8 @@ settings! {
 settings! {
     /// The keys under `limits`.
     LimitsLayer {
-        /// Connections open at once. Further clients wait until one is free; connections that rest
-        /// between two requests make room for them.
+        /// Connections open at once. Further clients wait until one is free; idle connections are
+        /// closed for them.
         ///
         /// The server asks the operating system for as many open files as it may have, and says so
         /// at start if those may not suffice.
@@ -112,8 +112,8 @@ settings! {
         /// size. One that waits longer than 20 seconds for memory is answered 503 with
         /// `Retry-After`.
         ///
-        /// 48 times is what it was measured to take while a login's choice is made of it. Smaller
-        /// documents never wait ([why](decisions/one-budget-for-documents.md)).
+        /// The factor 48 was measured while a login's choice is made from it. Smaller documents
+        /// never wait ([why](decisions/one-budget-for-documents.md)).
         documents: Option<DocumentMemory> = "256 MiB"
             => |config, memory| config.documents = memory.0;
 
@@ -126,12 +126,12 @@ settings! {
         idle_timeout: Option<Time> = "75s"
             => |config, time| config.limits.idle_timeout = time.duration();
 
-        /// Without one byte of what a client pushes, or without it taking one of what it pulls.
+        /// Without receiving a byte of a push, or sending a byte of a pull.
         ///
-        /// A push is answered 408, and may go on with its upload where that stands. A pull's
-        /// connection is closed. Over HTTP/2, where a client can keep a connection busy with other
-        /// things, a stream of which it takes less than 16 KiB in this time is reset. A slow client
-        /// that does not stop is served to the end.
+        /// A push is answered 408, and its upload can be resumed. A pull's connection is closed.
+        /// Over HTTP/2, where a client can keep a connection busy with other things, a stream of
+        /// which it takes less than 16 KiB in this time is reset. A slow client that does not stop
+        /// is served to the end.
         stall_timeout: Option<Time> = "60s"
             => |config, time| config.limits.stall_timeout = time.duration();
 
@@ -165,12 +165,12 @@ settings! {
     /// The keys under `gc`.
     GcLayer {
         /// How often garbage is collected: blobs that no manifest of their repository names,
-        /// derived content whose source was deleted or that no record leads to, uploads that nobody
-        /// continued. `0s`: only when `metahub gc` says so.
+        /// derived content whose source was deleted or that no record leads to, abandoned uploads.
+        /// `0s`: only by `metahub gc`.
         every: Option<Time> = "24h" => |config, every| config.upkeep.gc_every = every.duration();
 
-        /// What came or was used less than this ago stays: clients push blobs before the manifest
-        /// that names them.
+        /// Content that was stored or used less than this ago stays: clients push blobs before the
+        /// manifest that names them.
         grace: Option<Time> = "24h" => |config, grace| config.upkeep.gc_grace = grace.duration();
     }
 }
@@ -178,8 +178,8 @@ settings! {
 settings! {
     /// The keys under `scrub`.
     ScrubLayer {
-        /// How often everything is reread and checked; what is damaged is set aside, and fetched
-        /// again where it came from an upstream. `0s`: only when `metahub scrub` says so.
+        /// How often everything is reread and checked; damaged content is quarantined, and fetched
+        /// again if it came from an upstream. `0s`: only by `metahub scrub`.
         every: Option<Time> = "0s" => |config, every| config.upkeep.scrub_every = every.duration();
 
         /// Bytes a second that scrubbing reads at most, to leave the disk to others.
@@ -190,18 +190,18 @@ settings! {
 settings! {
     /// The keys under `cache`.
     CacheLayer {
-        /// How much of all upstreams together may be cached, such as `500 GiB`; no bound by default
-        /// but that of the disk.
+        /// How much content of all upstreams together may be cached, such as `500 GiB`; by default
+        /// only the disk is a bound.
         ///
-        /// Blobs and manifests count, each once for an upstream, and so does what is being fetched;
-        /// what was derived from them does not.
+        /// Blobs and manifests count, each once for an upstream, and so do running fetches; content
+        /// derived from them does not.
         size: Option<Size> = "" => |config, size| config.registry.cache.size = Some(size.0);
 
         /// How much of the disk the cache leaves free: a part of it, or bytes such as `50 GiB`.
-        /// When less is free, for whatever reason, cached content is evicted; content that would
-        /// still exceed it is not fetched. `0%` for no such bound.
+        /// When less is free, for whatever reason, cached content is evicted; a fetch that would
+        /// still exceed the bound is refused. `0%` for no such bound.
         ///
-        /// It is answered 503 then, with this key's name.
+        /// The refusal is a 503 with this key's name.
         #[schemars(with = "Option<shapes::Text>")]
         keep_free: Option<Free> = "10%" => |config, free| config.registry.cache.keep_free = free;
 
@@ -209,39 +209,40 @@ settings! {
         largest_blob: Option<Size> = "64 GiB"
             => |config, size| config.registry.cache.largest_blob = size.0;
 
-        /// How much of the cache may be content that only one client without an account asked for;
-        /// what a second client or an account used counts no more. `100%` for no such bound.
+        /// How much of the cache may be content that only one client without an account requested;
+        /// content that a second client or an account used does not count. `100%` for no such
+        /// bound.
         anonymous_share: Option<Percent> = "50%"
             => |config, share| config.registry.cache.anonymous_share = share.0;
 
-        /// What is never evicted: regular expressions that match a whole `HOST/NAME:TAG`, such as
-        /// `['docker.io/library/debian:.*']`.
+        /// Images that are never evicted: regular expressions that match a whole `HOST/NAME:TAG`,
+        /// such as `['docker.io/library/debian:.*']`.
         ///
         /// Repositories of upstreams are listed under these names; a port is written with `_`.
         #[schemars(with = "Option<Vec<String>>")]
         pinned: Option<ImmutableTags> = "[]"
             => |config, pinned| config.registry.cache.pinned = pinned;
 
-        /// What was used less than this ago stays, though the bound is passed: somebody may be in
-        /// the middle of pulling it.
+        /// Content that was used less than this ago stays, even beyond the bound: a pull of it may
+        /// be running.
         spare: Option<Time> = "1m"
             => |config, spare| config.registry.cache.spare = spare.duration();
 
-        /// How much is stored of what is derived here: indexes, manifests and configurations; the
-        /// layers lie elsewhere. What was used least recently is evicted first, and is derived
-        /// again when somebody asks for its tag.
+        /// Room for derived content: indexes, manifests and configurations; layers do not count.
+        /// The least recently used is evicted first, and is derived again, with the same digest,
+        /// when its tag is requested.
         ///
-        /// One record for each outcome, however many logins come to it. A use is one by tag or by
-        /// digest; what is derived again has the same digest. One that a tag, an index or a
-        /// referrer names stays. Holds with `offline: true` as well.
+        /// There is one record for each outcome, however many logins share it. A use is a pull by
+        /// tag or by digest. Derived content that a tag, an index or a referrer names stays.
+        /// Applies with `offline: true` as well.
         derived: Option<Size> = "1 GiB"
             => |config, size| config.registry.cache.derived = size.0;
 
-        /// How long what is derived here stays after its last use, as long as `derived` has room.
-        /// `0s`: until there is no room.
+        /// How long derived content stays after its last use, as long as `derived` has room. `0s`:
+        /// until there is no room.
         ///
-        /// What is tagged or pinned stays longer; see
-        /// [which limit wins](decisions/derived-content-is-kept-for-a-time.md#which-limit-wins).
+        /// Tagged or pinned content stays longer; see [which limit
+        /// wins](decisions/derived-content-is-kept-for-a-time.md#which-limit-wins).
         keep_derived: Option<Time> = "90d"
             => |config, keep| config.registry.cache.keep_derived = keep.duration();
     }

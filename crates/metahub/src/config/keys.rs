@@ -56,13 +56,13 @@ settings! {
             => |config, proxies| config.trust_forwarded = proxies;
 
         /// [Profile and collection documents](documents.md): files, or folders that are searched
-        /// for `*.yaml` and `*.yml`. They come beside the built-in profiles and those that
-        /// [an import](air-gapped.md) put into the folder `catalog` of the data folder. Also
+        /// for `*.yaml` and `*.yml`. They are used in addition to the built-in profiles and those
+        /// that [an import](air-gapped.md) put into the folder `catalog` of the data folder. Also
         /// [catalogs of other registries](catalogs.md), which are followed: `oci://HOST/NAME:TAG`,
         /// or `{oci: HOST/NAME:TAG, key: FILE}` for one that the key's owner has signed. The
         /// variable separates paths by `:`, or is a list in brackets as here.
         ///
-        /// The mapping also takes `every` (how often to ask, `1m`), `plain_http`, `ca_file` and
+        /// The mapping also takes `every` (how often to poll, `1m`), `plain_http`, `ca_file` and
         /// `credentials`, as upstreams do. Without these three the registry is read as the upstream
         /// of that host.
         catalog: Option<Vec<CatalogEntry>> = "[]" => |config, catalog| config.catalog = catalog;
@@ -77,35 +77,34 @@ settings! {
         reload_interval: Option<Time> = "2s"
             => |config, every| config.reload_interval = every.duration();
 
-        /// CPU targets, aliases and fallbacks beside
-        /// [what archspec knows](hardware.md#cpu-targets).
+        /// CPU targets, aliases and fallbacks in addition to [archspec's](hardware.md#cpu-targets).
         hardware: Option<Extension> = "
   targets: {}                   # such as zen9: {from: [zen5], vendor: AuthenticAMD, features: [x]}
   aliases: {}                   # such as our-nodes: zen4
   fallbacks: {}                 # such as neoverse_v2: [neoverse_v1]: it runs images for them, too"
             => |config, hardware| config.hardware = hardware;
 
-        /// What everybody may do without an account: `none`, `read`, or `write` (for labs only).
+        /// What clients may do without an account: `none`, `read`, or `write` (for labs only).
         anonymous: Option<AnonymousAccess> = "read"
             => |config, access| config.auth.anonymous = access;
 
-        /// What a login under a profile alone (`docker login HOST -u zen3`) asks for: `any`
-        /// password, or an `account` beside it (`ACCOUNT/zen3` with the account's password).
+        /// What a login under a profile alone (`docker login HOST -u zen3`) requires: `any`
+        /// password, or also an `account` (`ACCOUNT/zen3` with the account's password).
         profile_password: Option<ProfilePassword> = "any"
             => |config, password| config.auth.profile_password = password;
 
-        /// Whether the header `X-Meta-Profile: LOGIN` of a request says under which profile it is,
-        /// where its own login names no hardware: for nodes whose pods have logins of their own. It
-        /// adds no right.
+        /// Whether the header `X-Meta-Profile: LOGIN` of a request sets its profile if its own
+        /// login names no hardware: for nodes whose pods have logins of their own. It adds no
+        /// right.
         ///
-        /// See [Mirrors](#mirrors). Where `profile_password` is `account`, it counts beside an
-        /// account only.
+        /// See [Mirrors](#mirrors). Where `profile_password` is `account`, it counts together with
+        /// an account only.
         profile_header: Option<bool> = "false"
             => |config, header| config.auth.profile_header = header;
 
-        /// Under which profile a request by tag is whose login names no hardware, by what else it
-        /// shows: maps to a login without an account. What comes first counts: path, host,
-        /// `X-Meta-Profile`, certificate, network. None adds a right.
+        /// Profiles for requests by tag whose login names no hardware, by other properties of the
+        /// request: each maps to a login without an account. The first that applies counts: path,
+        /// host, `X-Meta-Profile`, certificate, network. None adds a right.
         ///
         /// See [How the registry hears it](node.md#how-the-registry-hears-it).
         profiles_by: Option<ProfilesBy> = "
@@ -120,13 +119,12 @@ settings! {
         /// is `none`; no other right comes of it.
         nodes: NodesLayer = "" => |config, nodes| nodes.apply_to(config);
 
-        /// How long a token lives that a client gets for its login; at least `60s`.
+        /// The lifetime of a token that a client gets for its login; at least `60s`.
         token_lifetime: Option<Time> = "5m"
             => |config, lifetime| config.auth.token_lifetime = lifetime.duration();
 
-        /// Who may read [`/metrics`](monitoring.md): `nobody`, anybody who logs in under one of the
-        /// `accounts`, whatever its role, or `everybody`. They tell the names of profiles and of
-        /// upstreams.
+        /// Who may read [`/metrics`](monitoring.md): `nobody`, logins under one of the `accounts`,
+        /// whatever its role, or `everybody`. Metrics show the names of profiles and of upstreams.
         metrics: Option<MetricsAccess> = "accounts" => |config, access| config.metrics = access;
 
         /// How much one client may take. A client that passes a limit gets an answer that names it,
@@ -139,8 +137,8 @@ settings! {
         /// Rereading of everything while the server runs, as `metahub scrub` does.
         scrub: ScrubLayer = "" => |config, scrub| scrub.apply_to(config);
 
-        /// Whether every push and every deletion is refused, with 405 `UNSUPPORTED`. What upstreams
-        /// give is still cached.
+        /// Whether every push and every deletion is refused, with 405 `UNSUPPORTED`. Content of
+        /// upstreams is still cached.
         read_only: Option<bool> = "false" => |config, read_only| config.read_only = read_only;
 
         /// How blobs get to clients: `sendfile`, by the kernel and out of its page cache, which
@@ -149,74 +147,74 @@ settings! {
         /// [Which is better where](decisions/send-blobs-with-sendfile.md).
         send_blobs: Option<SendBlobs> = "sendfile" => |config, send| config.send_blobs = send;
 
-        /// Whether tags, manifests and blobs may be deleted by who may push them. One switch for
-        /// every way to delete.
+        /// Whether accounts may delete the tags, manifests and blobs that they may push. One switch
+        /// for every way to delete.
         delete: Option<bool> = "true" => |config, delete| config.registry.delete = delete;
 
         /// Tags that are pushed once: regular expressions that match a whole `NAME:TAG`, such as
-        /// `['prod/.*:v[0-9.]+']`. They are never changed or deleted, nor anything that they need.
+        /// `['prod/.*:v[0-9.]+']`. They are never changed or deleted, and neither is any content
+        /// that they need.
         ///
-        /// Pushing something else under such a tag is refused with 403 `DENIED`; so is deleting it,
-        /// the manifest it names, or a manifest or blob which that needs. Pushing the same again is
-        /// no change.
+        /// Pushing something else under such a tag is refused with 403 `DENIED`; so is deleting the
+        /// tag, its manifest, or a manifest or blob that this needs. Pushing the same again is no
+        /// change.
         #[schemars(with = "Option<Vec<String>>")]
         immutable_tags: Option<ImmutableTags> = "[]"
             => |config, tags| config.registry.immutable_tags = tags;
 
-        /// Whether a pushed manifest may refer to content that is not here.
+        /// Whether a pushed manifest may refer to content that is not stored here.
         sparse: Option<bool> = "false" => |config, sparse| config.registry.sparse = sparse;
 
-        /// How long an upstream's tag is taken as it was last seen, before the upstream is asked
-        /// again.
+        /// How long an upstream's tag is served from the cache before it is revalidated.
         tag_lifetime: Option<Time> = "1m"
             => |config, lifetime| config.registry.tag_lifetime = lifetime.duration();
 
-        /// Where a name is looked for first: among what was pushed here (`first`; a name that was
-        /// pushed to is wholly local until [`metahub release`](command-line.md)), or at its
-        /// upstreams (`last`; what they have of a name that was pushed to is served with a
-        /// warning).
+        /// Where a name is looked up first: in pushed repositories (`first`; a name that was pushed
+        /// to is wholly local until [`metahub release`](command-line.md)), or at its upstreams
+        /// (`last`; their content under a name that was pushed to is served with a warning).
         local: Option<LocalContent> = "first" => |config, local| config.registry.local = local;
 
-        /// What is done with an image that requires something of which the login states nothing,
-        /// such as CUDA on a build host that states its CPU only: `serve` it with a warning where
-        /// nothing fits better, or `refuse` it.
+        /// How to handle an image with a requirement that the login does not mention, such as CUDA
+        /// on a build host that states its CPU only: `serve` it with a warning where nothing fits
+        /// better, or `refuse` it.
         unstated: Option<Unsure> = "serve"
             => |config, unstated| config.registry.policy.unstated = unstated;
 
-        /// What is done with an image that says of itself
-        /// [something that cannot be read](documents.md#what-an-image-itself-requires): `refuse`
-        /// it, or `serve` it with a warning.
+        /// How to handle an image with [requirements of its own that cannot be
+        /// read](documents.md#what-an-image-itself-requires): `refuse` it, or `serve` it with a
+        /// warning.
         unknown_requirements: Option<Unsure> = "refuse"
             => |config, unknown| config.registry.policy.unknown = unknown;
 
-        /// What is done with what [reading the code of images](inspect.md#in-the-registry) shows:
+        /// How to use the result of [reading the code of images](inspect.md#in-the-registry):
         /// `trust-labels` reads none; `warn` reads it in the background, and serves an image whose
         /// code requires more than the login has with a warning; `enforce` does not serve such an
-        /// image, nor one of which it is not known.
+        /// image, nor one whose code is not known.
         inspection: Option<InspectionMode> = "warn"
             => |config, mode| config.registry.inspection.mode = mode;
 
-        /// Bytes of layers a second that are read at most for that in the background.
+        /// Most bytes of layers that are read for it per second in the background.
         inspection_rate: Option<Rate> = "64 MiB"
             => |config, rate| config.registry.inspection.rate = rate.0;
 
-        /// How long a pull waits with `inspection: enforce` for the code of the image that it chose
-        /// to be read; then that is not known. Clients give up by themselves after some 30 seconds.
+        /// How long a pull waits with `inspection: enforce` until the code of the chosen image has
+        /// been read; after that it counts as not known. Clients themselves give up after some 30
+        /// seconds.
         inspection_wait: Option<Time> = "20s"
             => |config, wait| config.registry.inspection.wait = wait.duration();
 
-        /// Files of which an operator knows that they need no more than was proven of them, by the
-        /// SHA-256 of their content in hexadecimal; `metahub inspect --format json` tells it. With
-        /// `@TARGET` after it, for logins whose processor has all that this target has:
+        /// Files that need no more than was proven, as an operator knows, by the SHA-256 of their
+        /// content in hexadecimal; `metahub inspect --format json` shows it. With `@TARGET` after
+        /// it, only for logins whose processor has all features of this target:
         /// `metahub inspect IMAGE --run-on TARGET` prints these.
         #[schemars(with = "Option<Vec<String>>")]
         inspection_lifted: Option<FileHashes> = "[]"
             => |config, hashes| config.registry.inspection.lifted = hashes.0;
 
-        /// Registries to read through: what is not held here is read there, and cached. Several for
-        /// one host, or several defaults, are asked in this order.
+        /// Registries to pull through: content that is not stored here is fetched there, and
+        /// cached. Several for one host, or several defaults, are tried in this order.
         ///
-        /// [`metahub.example.yaml`](../metahub.example.yaml) shows what can be said of each.
+        /// [`metahub.example.yaml`](../metahub.example.yaml) shows the keys of each.
         upstreams: Option<UpstreamList> = "
   - host: docker.io             # as images are written: docker.io/library/debian
     default: true               # names without a host are looked for here
@@ -254,21 +252,21 @@ settings! {
     #   patience: 20s           # for all attempts, and for a Retry-After"
             => |config, list| config.upstreams.upstreams = list.into_upstreams();
 
-        /// Which registries that are not listed a name may lead to, such as `quay.io/x/y`:
-        /// `well-known` ([by this list](#well-known-registries)), `true` for any public host,
-        /// `false` for none. With `true` anybody who may pull chooses whom this server speaks to,
-        /// and what it caches.
+        /// The unlisted registries that a name such as `quay.io/x/y` may lead to: `well-known` ([by
+        /// this list](#well-known-registries)), `true` for any public host, `false` for none. With
+        /// `true` every client that may pull chooses the hosts that this server contacts, and what
+        /// it caches.
         #[schemars(with = "Option<shapes::BoolOrWellKnown>")]
         allow_any_host: Option<AnyHost> = "well-known"
             => |config, any| config.upstreams.allow_any_host = any;
 
-        /// What is done with names of hosts that a [forward proxy](#forward-proxies) (`HTTPS_PROXY`)
+        /// How to handle names of hosts that a [forward proxy](#forward-proxies) (`HTTPS_PROXY`)
         /// resolves: they go to the proxy (`allow`), or are resolved here as well and refused where
         /// they lead to private addresses, or are unknown here (`refuse`).
         proxied_private: Option<ProxiedPrivate> = "allow"
             => |config, private| config.upstreams.proxied_private = private;
 
-        /// Never ask any upstream: serve what is held here.
+        /// Never contact any upstream: serve stored content only.
         offline: Option<bool> = "false" => |config, offline| config.upstreams.offline = offline;
 
         /// Images to fetch before anybody pulls them: a list of items with the keys below. Each is

@@ -99,7 +99,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     })
 }
 
-/// What is said of an unknown key, with the key that is most like it.
+/// The message about an unknown key, with the most similar key.
 fn with_near_name(message: String) -> String {
     let near = || {
         let (_, rest) = message.split_once("unknown field `")?;
