@@ -177,8 +177,8 @@ impl HashCost {
     };
 }
 
-/// A hash at [`HashCost::STANDARD`] of a password that nobody knows. A name without an account
-/// is checked against it, so that it takes as long as a wrong password.
+/// A hash at [`HashCost::STANDARD`] of an unknown password. A name without an account is checked
+/// against it, so that it takes as long as a wrong password.
 pub(crate) fn nobodys_hash() -> PasswordHash {
     PasswordHash(NOBODY.into())
 }

@@ -33,7 +33,7 @@ pub fn strict(catalog: &Catalog) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut told = HashSet::new();
     for collection in collections {
-        // What a document says of its application is told once for all its collections.
+        // Problems of a document's application are reported once for all its collections.
         if told.insert(Arc::as_ptr(&collection.application)) {
             application(collection, &mut found);
         }

@@ -77,7 +77,7 @@ impl When {
         }
     }
 
-    /// The schema of what may be said of an event.
+    /// The schema of an event's conditions.
     pub(crate) fn schema(event: Event, own: &str) -> Value {
         let patterns = |what: &str| {
             let mut schema = values::texts_schema(what);

@@ -103,7 +103,7 @@ fn entry(entry: &Entry) -> Value {
     written
 }
 
-/// Adds what people are told.
+/// Adds the texts for people.
 fn tell(written: &mut Value, about: &impl Serialize) {
     let about = about::fields(about);
     if let (Some(fields), false) = (written.as_object_mut(), about.is_empty()) {

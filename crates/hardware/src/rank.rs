@@ -186,10 +186,10 @@ fn decided_by(keys: &[RankKey]) -> Option<DecidedBy> {
     })
 }
 
-/// Which image to serve when nothing is known of the machine: the one that requires
-/// least and so runs anywhere. That is the one with the fewest requirements (the root
-/// of a family, such as `arch:x86_64`, demands nothing); then the one whose CPU target
-/// descends from the fewest; then the first. None only when there are no entries.
+/// Which image to serve for an unknown machine: the one that requires least and so runs anywhere.
+/// That is the one with the fewest requirements (the root of a family, such as `arch:x86_64`,
+/// demands nothing); then the one whose CPU target descends from the fewest; then the first. None
+/// only when there are no entries.
 #[must_use]
 pub fn least_required<F: Borrow<Feature>>(
     entries: &[Entry<'_, F>],

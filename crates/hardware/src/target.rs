@@ -99,7 +99,7 @@ pub enum TargetError {
     /// No target, synonym or site alias is spelled like this.
     #[error("no CPU target is called {spelling:?}{}", Near(.near, .instead.as_deref()))]
     Unknown {
-        /// What was asked for, as written.
+        /// The requested name, as written.
         spelling: String,
         /// Known targets with similar names, nearest first; at most three.
         near: Vec<Target>,
@@ -109,7 +109,7 @@ pub enum TargetError {
     /// A path such as `aarch64/amd/zen3` puts a target where it does not belong.
     #[error("{spelling:?} puts {target} under {stated}, but {target} belongs to {actual}")]
     Misplaced {
-        /// What was asked for, as written.
+        /// The requested name, as written.
         spelling: String,
         /// The target that the last part names.
         target: Target,

@@ -70,7 +70,7 @@ pub enum RegistryError {
     /// An immutable tag, or something that it needs, would change.
     #[error(transparent)]
     Immutable(#[from] Immutable),
-    /// The transfer of content from an upstream broke off.
+    /// The transfer of content from an upstream was interrupted.
     #[error("{0}")]
     Broken(String),
     /// The cache has no room for the content to fetch.

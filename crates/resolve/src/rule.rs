@@ -204,7 +204,7 @@ impl Rule<'_> {
         })
     }
 
-    /// Nothing is known of the machine.
+    /// The machine is unknown.
     fn decide_for_any(&mut self, group: Vec<Contender<'_, '_>>, least: Option<usize>) {
         let reason = match group.len() {
             1 => "the only one for its platform".to_owned(),

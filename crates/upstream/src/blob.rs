@@ -1,4 +1,4 @@
-//! Streams blobs of an upstream: whole or by range, resumed where the upstream breaks off.
+//! Streams blobs of an upstream: whole or by range, resumed after an interruption by the upstream.
 //!
 //! A body is never held in memory, and it is not verified here: a caller that stores it or passes
 //! it on verifies it (the store's fill, or [`crate::verified()`]).
@@ -110,8 +110,8 @@ impl Upstream {
     /// GET of a blob, or of its bytes `range` (an end of `u64::MAX` means its end). `None` if the
     /// upstream has no such blob.
     ///
-    /// If the upstream breaks off or stalls, the rest is requested by range; only several
-    /// interruptions without progress end the stream with an error.
+    /// If the upstream closes the connection early or stalls, the rest is requested by range; only
+    /// several interruptions without progress end the stream with an error.
     ///
     /// # Errors
     /// As [`UpstreamError`] says; [`Problem::RangeOutside`] for a range that the blob lacks.

@@ -49,7 +49,7 @@ impl Upstream {
             return Ok(None);
         };
         let (Some(size), Some(end)) = (first.size, first.end) else {
-            // Without a size nobody knows which part is the last one.
+            // Without a size the last part cannot be recognised.
             return self.blob(name, digest, all).await;
         };
         if end >= size {

@@ -26,7 +26,7 @@ const GONE: [(&str, &str); 19] = [
 ];
 
 /// Words that are gone from sources, and what is said instead; pages may use them.
-const GONE_FROM_SOURCES: [(&str, &str); 11] = [
+const GONE_FROM_SOURCES: [(&str, &str); 15] = [
     ("whoever", "the client, the caller, the reader"),
     ("what came of", "the result of"),
     ("what comes of", "the result of"),
@@ -37,7 +37,11 @@ const GONE_FROM_SOURCES: [(&str, &str); 11] = [
     ("the story", "the explanation"),
     ("nobody in particular", "anonymous, without an account"),
     ("holds no more", "is no longer valid"),
-    ("the catalog in force", "the current catalog"),
+    ("in force", "current, used"),
+    ("nobody knows", "unknown"),
+    ("says of itself", "its own statements"),
+    ("stands in the way", "prevents"),
+    ("behind the back", "unnoticed"),
 ];
 
 #[test]

@@ -309,7 +309,7 @@ fn undoing_merges_with_what_a_client_wrote_meanwhile() {
             .any(|note| note.contains("currentContext")),
         "{said:?}"
     );
-    // A helper that somebody else named for the host by now is not ours to remove.
+    // A helper that another program has set for the host since is not ours to remove.
     let machine = Machine::new();
     machine.set_up(Client::Docker, Scope::User);
     machine.write(

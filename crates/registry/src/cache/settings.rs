@@ -33,7 +33,7 @@ pub struct CacheSettings {
     /// How long a fetch without readers waits for one before it is abandoned. Nothing is read from
     /// the upstream meanwhile.
     pub unread: Duration,
-    /// How long a fetch waits for room before its client is told to retry.
+    /// How long a fetch waits for room before its client gets 503 and retries.
     pub patience: Duration,
 }
 
