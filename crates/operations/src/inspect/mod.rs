@@ -1,5 +1,5 @@
 //! What images need, by reading their code: from registries, or offline from an OCI layout or an
-//! archive. What the code needs stands beside what the image says of itself.
+//! archive. The report has the code's needs next to the image's own statements.
 
 mod emulated;
 mod inspected;
