@@ -138,7 +138,7 @@ impl Unpacked {
                 }
                 let mut file = File::create_new(path).map_err(io)?;
                 io::copy(entry, &mut file)?;
-                // Whoever runs it is its owner.
+                // The user that runs this owns the file.
                 let mode = fs::Permissions::from_mode(mode | 0o600);
                 file.set_permissions(mode).map_err(io)?;
             }
