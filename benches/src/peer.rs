@@ -194,6 +194,11 @@ impl Peer {
             .wrap_err("starting MetaHub with documents")
     }
 
+    /// Starts a MetaHub that inspects as `mode` says.
+    pub(crate) fn start_inspecting(program: &Path, place: Place<'_>, mode: &str) -> Result<Self> {
+        metahub::start_inspecting(program, place, mode).wrap_err("starting MetaHub that inspects")
+    }
+
     /// Its name in the report.
     pub(crate) fn name(&self) -> &'static str {
         self.kind.name()

@@ -17,6 +17,7 @@ mod collection;
 mod derived;
 mod documents;
 mod filtered;
+mod inspection;
 mod large;
 mod large_store;
 mod logins;
@@ -43,6 +44,8 @@ pub(crate) enum Name {
     Documents,
     /// 1,000,000 logins, no two alike
     Logins,
+    /// Code of layers read in the background, and pulls meanwhile
+    Inspection,
     /// Blobs of 1 MiB and 100 MiB over plain TCP
     Blob,
     /// The same over TLS
@@ -94,6 +97,7 @@ impl Name {
             (Self::Derived, _) => derived::measure(plan),
             (Self::Documents, _) => documents::measure(plan),
             (Self::Logins, _) => logins::measure(plan),
+            (Self::Inspection, _) => inspection::measure(plan),
             (Self::Cold, _) => cold::measure(plan, material),
             (Self::Push, _) => push::measure(plan, material),
             (Self::Zb, _) => zb::measure(plan, material),

@@ -26,6 +26,24 @@ pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
     Ok(seconds(ticks))
 }
 
+/// Processor seconds of the threads of a process that have this name.
+pub(crate) fn thread_cpu_seconds(process: u32, name: &str) -> Result<f64> {
+    let tasks = format!("/proc/{process}/task");
+    let mut ticks = 0;
+    for task in fs::read_dir(&tasks).into_diagnostic().wrap_err(tasks)? {
+        let task = task.into_diagnostic()?.path();
+        // One may end meanwhile.
+        let comm = fs::read_to_string(task.join("comm")).unwrap_or_default();
+        if comm.trim_end() == name {
+            ticks += ticks_of(&format!(
+                "{process}/task/{}",
+                task.file_name().unwrap_or_default().display()
+            ))?;
+        }
+    }
+    Ok(seconds(ticks))
+}
+
 /// Processor seconds of this very process.
 pub(crate) fn own_cpu_seconds() -> Result<f64> {
     Ok(seconds(ticks_of("self")?))

@@ -71,6 +71,13 @@ pub(super) fn start_with_documents(
     Ok(peer(Kind::MetaHub, place, daemon, host, None))
 }
 
+/// Starts it with `inspection` set, and no bound on how fast it reads.
+pub(super) fn start_inspecting(program: &Path, place: Place<'_>, mode: &str) -> Result<Peer> {
+    let settings = format!("{ALONE}inspection: {mode}\ninspection_rate: 64 GiB\n");
+    let (daemon, host) = serve(program, place, "metahub.yaml", &settings)?;
+    Ok(peer(Kind::MetaHub, place, daemon, host, None))
+}
+
 /// Starts it with one upstream, from which all comes that is not here.
 pub(super) fn start_proxy(
     kind: Kind,
