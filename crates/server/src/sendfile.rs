@@ -235,16 +235,16 @@ mod tests {
 
     /// Serves `file` to whatever is asked, through the whole stack under a handler.
     async fn serve(file: Arc<File>, begin: Vec<u8>) -> SocketAddr {
+        serve_within(file, begin, Limits::default()).await
+    }
+
+    async fn serve_within(file: Arc<File>, begin: Vec<u8>, limits: Limits) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (crowd, crowded) = watch::channel(false);
         let handler = move |_: Request<Incoming>, peer: Peer| {
             assert!(peer.sendfile);
             std::future::ready(Response::new(body(&file, &begin)))
-        };
-        let limits = Limits {
-            stall_timeout: Duration::from_secs(1),
-            ..Limits::default()
         };
         let serving = Arc::new(Serving::new(
             &limits,
@@ -312,7 +312,11 @@ mod tests {
         for length in [2 * WINDOW + PAGE, 2 * WINDOW + 5] {
             let file = file_of(&content);
             file.set_len(length).unwrap();
-            let address = serve(file, Vec::from(&content[..1])).await;
+            let limits = Limits {
+                stall_timeout: Duration::from_secs(3),
+                ..Limits::default()
+            };
+            let address = serve_within(file, Vec::from(&content[..1]), limits).await;
             let all = answers(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             let body = take(&mut all.as_slice());
             assert!(body == content[..length as usize]);
